@@ -1,0 +1,44 @@
+//! Name, encode, sign and prove everything the network exchanges.
+//!
+//! Pure: no clock, disk, socket, thread, float or hash order. Every encoding is deterministic CBOR (RFC 8949 section
+//! 4.2), every decoder is bounded by a limit of [`limits`], and one meaning has one byte string.
+
+mod names;
+
+pub mod cbor;
+pub mod certificate;
+pub mod hash;
+pub mod header;
+pub mod key;
+pub mod limits;
+pub mod log;
+pub mod merkle;
+pub mod network;
+pub mod operation;
+pub mod outcome;
+pub mod proof;
+pub mod receipt;
+pub mod row;
+pub mod state_key;
+pub mod transaction;
+
+pub use cbor::CborError;
+pub use certificate::{CertificateError, FinalityCertificate};
+pub use hash::Hash;
+pub use header::{BlockHeader, LogCommitment, StateCommitment};
+pub use key::{Algorithm, KeyError, PublicKey, SigningKey};
+pub use log::{LogEntry, LogLeaf};
+pub use merkle::{Frontier, MerkleError, Tree};
+pub use network::{Genesis, GenesisError, GenesisOrganisation, GenesisPrincipal, GenesisValidator, NetworkId};
+pub use operation::{
+    Cardinality, Datatype, EntryKind, Field, ImportedEntry, NameError, NewEntry, Operation, Phase, PrincipalId, Role,
+};
+pub use outcome::{Appended, Code, Outcome, Refusal, Violation, ViolationRule};
+pub use receipt::{
+    CheckError, Claim, Finality, Proven, Receipt, RecordAnswer, RecordReceipt, Step, TransactionReceipt,
+};
+pub use row::{RecordRow, RegisterRow};
+pub use state_key::{Noun, StateKey};
+pub use transaction::{
+    DecodeError, Intent, SignError, SignedTransaction, VerifiedTransaction, VerifyError, verify_batch,
+};

@@ -1,0 +1,186 @@
+//! Every limit of the project, each with its unit. A decoder refuses what exceeds one before it allocates for it.
+
+use std::time::Duration;
+
+/// Bytes of one encoded transaction.
+pub const TRANSACTION_BYTES_MAX: usize = 65_536;
+/// Operations in one transaction; they succeed or fail together.
+pub const OPERATIONS_MAX: usize = 256;
+/// Entries in one transaction, appended or imported, over all its operations.
+pub const ENTRIES_MAX: usize = 1_024;
+/// Bytes of one item (canonical JSON).
+pub const ITEM_BYTES_MAX: usize = 16_384;
+/// Items of one entry.
+pub const ITEMS_PER_ENTRY_MAX: usize = 16;
+/// Fields of a register's schema.
+pub const FIELDS_MAX: usize = 128;
+/// Bytes of a slug: the name of an organisation, a principal, a register or a field.
+pub const NAME_BYTES_MAX: usize = 64;
+/// Bytes of an entry's key.
+pub const KEY_BYTES_MAX: usize = 128;
+/// Bytes of a description: of a register or a field, the display name of an organisation or network.
+pub const TEXT_BYTES_MAX: usize = 1_024;
+/// Bytes of a transaction's subject (CWT claim `sub`).
+pub const SUBJECT_BYTES_MAX: usize = 256;
+/// Fewest bytes of an idempotency key: fewer would collide by accident.
+pub const IDEMPOTENCY_KEY_BYTES_MIN: usize = 8;
+/// Most bytes of an idempotency key.
+pub const IDEMPOTENCY_KEY_BYTES_MAX: usize = 32;
+/// Seconds between a block's time and the latest not-after it may hold: how long replay tags are remembered.
+pub const NOT_AFTER_WINDOW_SECONDS_MAX: u64 = 600;
+
+/// Transactions in one block.
+pub const BLOCK_TRANSACTIONS_MAX: usize = 4_096;
+/// Bytes of one block's transactions together.
+pub const BLOCK_BYTES_MAX: usize = 2 * 1_024 * 1_024;
+/// Milliseconds by which a block's time may lie before or after a validator's own clock.
+pub const BLOCK_DRIFT_MS_MAX: u64 = 2_000;
+/// Bytes of one encoded block header.
+pub const HEADER_BYTES_MAX: usize = 512;
+
+/// Bytes of one row of the state.
+pub const STATE_VALUE_BYTES_MAX: usize = 16_384;
+/// Largest register number: it is three bytes of a state key.
+pub const REGISTER_NUMBER_MAX: u32 = (1 << 24) - 1;
+
+/// Violations named in one refusal; the first ones are kept.
+pub const VIOLATIONS_MAX: usize = 32;
+/// Bytes of one encoded outcome.
+pub const OUTCOME_BYTES_MAX: usize = 32_768;
+/// Bytes of one encoded log leaf: its outcome and three fixed fields.
+pub const LOG_LEAF_BYTES_MAX: usize = OUTCOME_BYTES_MAX + 64;
+/// Bytes of one stored log entry: a transaction, its outcome, and their framing.
+pub const LOG_ENTRY_BYTES_MAX: usize = TRANSACTION_BYTES_MAX + OUTCOME_BYTES_MAX + 64;
+
+/// Organisations of a network.
+pub const ORGANISATIONS_MAX: usize = 1_000;
+/// Principals that a genesis gives one organisation.
+pub const GENESIS_PRINCIPALS_MAX: usize = 100;
+/// Validators of a network.
+pub const VALIDATORS_MAX: usize = 100;
+/// Bytes of a genesis file as JSON.
+pub const GENESIS_BYTES_MAX: usize = 4 * 1_024 * 1_024;
+
+/// Hashes of an RFC 9162 proof: a tree of 2^64 leaves needs no more in either kind.
+pub const MERKLE_PATH_MAX: usize = 65;
+/// Headers of a receipt: from the block that holds the root to the certified one.
+pub const RECEIPT_HEADERS_MAX: usize = 8;
+/// Bytes of one state proof: up to 122 hashes of an MMR, a chunk of the bitmap, and for absence the row before the gap.
+pub const STATE_PROOF_BYTES_MAX: usize = STATE_VALUE_BYTES_MAX + 8_192;
+/// Bytes of one encoded certificate.
+pub const CERTIFICATE_BYTES_MAX: usize = 128 + VALIDATORS_MAX * 72;
+/// Bytes of one encoded receipt.
+pub const RECEIPT_BYTES_MAX: usize = 512 * 1_024;
+
+/// Milliseconds from a block's time to its child's, at most: what a leader with a false clock can move time by.
+pub const BLOCK_STEP_MS_MAX: u64 = 3_600_000;
+/// Transactions waiting in a node's pool.
+pub const POOL_TRANSACTIONS_MAX: usize = 50_000;
+/// Bytes of them.
+pub const POOL_BYTES_MAX: usize = 64 * 1_024 * 1_024;
+/// Transactions waiting to be verified by a node.
+pub const VERIFY_QUEUE_TRANSACTIONS_MAX: usize = 20_000;
+/// Transactions in one message between validators.
+pub const GOSSIP_TRANSACTIONS_MAX: usize = 2_048;
+/// Bytes of them.
+pub const GOSSIP_BYTES_MAX: usize = 1_024 * 1_024;
+/// Keys that the row of one principal lists, retired ones included; the oldest retired ones leave it first.
+pub const KEYS_PER_PRINCIPAL_MAX: usize = 8;
+
+// The command line on one machine.
+
+/// Most nodes of a sandbox: they share one machine.
+pub const SANDBOX_NODES_MAX: usize = 16;
+/// Longest pause before a sandbox's node that died is started again.
+pub const RESTART_PAUSE_MAX: Duration = Duration::from_secs(30);
+/// Bytes after which the log of a sandbox's node is set aside as `node.log.1`, replacing the one before.
+pub const NODE_LOG_BYTES_MAX: u64 = 8 * 1024 * 1024;
+/// Bytes of such a log that are read for its last lines.
+pub const NODE_LOG_TAIL_BYTES_MAX: u64 = 64 * 1024;
+
+// A client.
+
+/// Bytes of an ordinary answer.
+pub const ANSWER_BYTES_MAX: u64 = 64 * 1024 * 1024;
+/// Bytes of one line of a stream of blocks: 4,096 ids and room to spare.
+pub const STREAM_LINE_BYTES_MAX: u64 = 1024 * 1024;
+/// Time without a byte after which a stream counts as broken. Nodes send something at least every few seconds.
+pub const STREAM_SILENCE_MAX: Duration = Duration::from_secs(30);
+/// Longest pause that a node may ask for.
+pub const BUSY_PAUSE_MAX: Duration = Duration::from_secs(10);
+/// Bytes of a key file; ours have about 400.
+pub const KEY_FILE_BYTES_MAX: u64 = 16 * 1024;
+/// Bytes of a passphrase file.
+pub const PASSPHRASE_FILE_BYTES_MAX: u64 = 4 * 1024;
+
+// Registers and RSF.
+
+/// The last second that a timestamp can write: 9999-12-31T23:59:59Z.
+pub const TIMESTAMP_SECONDS_MAX: u64 = 253_402_300_799;
+/// Bytes of a hash's algorithm name, and hexadecimal digits of its value, at most.
+pub const HASH_PART_BYTES_MAX: usize = 128;
+/// Bytes of a transaction that its envelope and the operation's own fields may take.
+pub const IMPORT_ENVELOPE_BYTES_MAX: usize = 2_048;
+/// Characters of the input that an error repeats.
+pub const SHOWN_CHARS_MAX: usize = 80;
+
+// A node at work.
+
+/// Signatures verified together at most. More gain little and delay the first.
+pub const VERIFY_BATCH_TRANSACTIONS_MAX: usize = 2048;
+/// Keys that a node remembers the holders of; a network that uses more reads the state more often.
+pub const KEYS_REMEMBERED_MAX: usize = 100_000;
+/// Transactions told again at one time.
+pub const RETELL_TRANSACTIONS_MAX: usize = 512;
+/// Messages from peers in work at one time: more wait in the network's own queue.
+pub const GOSSIP_MESSAGES_MAX: usize = 64;
+/// Bytes of one message between validators: the transactions, and a length before each.
+pub const GOSSIP_MESSAGE_BYTES_MAX: usize = GOSSIP_BYTES_MAX + (GOSSIP_TRANSACTIONS_MAX + 1) * 5;
+/// Blocks searched for a receipt, backwards from the tip for one that is certified and holds the transaction.
+pub const RECEIPT_SEARCH_BLOCKS_MAX: u64 = 16;
+/// Attempts at a receipt of a record while blocks go by.
+pub const RECEIPT_ATTEMPTS_MAX: usize = 50;
+/// Blocks that a subscriber may fall behind before it loses some.
+pub const SUBSCRIBER_LAG_BLOCKS_MAX: usize = 256;
+/// Pieces of a register's download that may wait for a slow reader.
+pub const DOWNLOAD_PIECES_MAX: usize = 2;
+/// How far two nodes' clocks may differ when they shake hands.
+pub const HANDSHAKE_CLOCK_SKEW_MAX: Duration = Duration::from_secs(60);
+/// Bytes of the largest operation of the state database: tag, key, length, row, next key, floor.
+pub const STATE_OPERATION_BYTES_MAX: usize = STATE_VALUE_BYTES_MAX + 128;
+/// Bytes of the largest operation of the log database: tag, length, entry, floor.
+pub const LOG_OPERATION_BYTES_MAX: usize = LOG_ENTRY_BYTES_MAX + 64;
+
+// The HTTP interface.
+
+/// Bytes of a request's body.
+pub const BODY_BYTES_MAX: usize = 4 * 1_024 * 1_024;
+/// Transactions in one request.
+pub const SUBMISSIONS_MAX: usize = 4_096;
+/// Seconds until a request must be answered; a stream is excepted.
+pub const REQUEST_SECONDS_MAX: u64 = 30;
+/// Seconds that `?wait=finalised` waits, so that the answer is on its way before the request's own time is up.
+pub const WAIT_SECONDS_MAX: u64 = 20;
+/// Seconds for a client to send the head of a request, and for an idle connection to be used again.
+pub const HEAD_SECONDS_MAX: u64 = 30;
+/// Seconds that a stopping server gives the requests under way.
+pub const DRAIN_SECONDS_MAX: u64 = 4;
+/// Connections held at once; more wait to be accepted.
+pub const CONNECTIONS_MAX: usize = 512;
+/// Requests worked on at once; more are told "busy".
+pub const REQUESTS_MAX: usize = 256;
+/// Streams of blocks served at once.
+pub const STREAMS_MAX: usize = 128;
+/// Whole registers being downloaded at once.
+pub const DOWNLOADS_MAX: usize = 4;
+
+/// Entries or records on a page when the request does not say.
+pub const PAGE_DEFAULT: u64 = 100;
+/// Most entries or records on a page.
+pub const PAGE_MAX: u64 = 5_000;
+/// Bytes of the items on a page: the default page fits whatever its entries hold.
+pub const PAGE_BYTES_MAX: usize = 16 * 1_024 * 1_024;
+/// Seconds between two comments that keep a stream of blocks alive.
+pub const KEEP_ALIVE_SECONDS: u64 = 15;
+/// Records searched for a field's value in one request, at most.
+pub const SEARCH_RECORDS_MAX: usize = 200_000;

@@ -1,0 +1,467 @@
+//! The network: its genesis, its id, and who must sign a block. `network.json` is the trust anchor of every receipt.
+
+use crate::{
+    cbor,
+    hash::{Hash, HexError, from_hex},
+    key::{KeyError, PublicKey},
+    limits::{GENESIS_PRINCIPALS_MAX, ORGANISATIONS_MAX, TEXT_BYTES_MAX, VALIDATORS_MAX},
+    names::serde_as_text,
+    operation::{NameError, Role, validate_name},
+};
+use minicbor::{Decode, Decoder, Encode, Encoder, decode, encode};
+use serde::{Deserialize, Serialize};
+use std::{fmt, str::FromStr};
+
+/// First 16 bytes of the SHA-256 of the genesis' deterministic CBOR. As text: 32 lower-case hexadecimal digits.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
+pub struct NetworkId(pub [u8; 16]);
+
+impl NetworkId {
+    /// What separates this network's consensus signatures from those of every other.
+    pub fn consensus_namespace(&self) -> Vec<u8> {
+        [b"tallystick-consensus-".as_slice(), &self.0].concat()
+    }
+}
+
+impl fmt::Display for NetworkId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mut digits = [0; 32];
+        // Two digits a byte: the buffer fits.
+        hex::encode_to_slice(self.0, &mut digits).map_err(|_| fmt::Error)?;
+        f.pad(std::str::from_utf8(&digits).map_err(|_| fmt::Error)?)
+    }
+}
+
+impl fmt::Debug for NetworkId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "NetworkId({self})")
+    }
+}
+
+impl FromStr for NetworkId {
+    type Err = HexError;
+
+    fn from_str(text: &str) -> Result<Self, HexError> {
+        from_hex(text).map(Self)
+    }
+}
+
+serde_as_text!(NetworkId);
+
+impl<C> Encode<C> for NetworkId {
+    fn encode<W: encode::Write>(&self, e: &mut Encoder<W>, _: &mut C) -> Result<(), encode::Error<W::Error>> {
+        e.bytes(&self.0)?.ok()
+    }
+}
+
+impl<'b, C> Decode<'b, C> for NetworkId {
+    fn decode(d: &mut Decoder<'b>, _: &mut C) -> Result<Self, decode::Error> {
+        cbor::fixed(d, "a network id").map(Self)
+    }
+}
+
+/// Who starts a network, and who orders it: the content of `network.json`.
+///
+/// INVARIANT (of a valid one): organisations are sorted by id, principals by name, validators by key, so that the same
+/// members make the same network. [`Genesis::sort`] brings that about.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Genesis {
+    /// What people call the network.
+    pub name: String,
+    /// When it was made, in Unix milliseconds: no block is earlier.
+    pub created_ms: u64,
+    /// Randomness, so that equal members can make another network.
+    #[serde(with = "hex_bytes")]
+    pub nonce: [u8; 16],
+    /// The member organisations.
+    pub organisations: Vec<GenesisOrganisation>,
+    /// The validators.
+    pub validators: Vec<GenesisValidator>,
+}
+
+/// A member organisation.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct GenesisOrganisation {
+    /// Its id: a slug.
+    pub id: String,
+    /// What people call it.
+    pub name: String,
+    /// Its first principals; at least one administrator.
+    pub principals: Vec<GenesisPrincipal>,
+}
+
+/// A principal of an organisation.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct GenesisPrincipal {
+    /// Its name within the organisation: a slug.
+    pub name: String,
+    /// What it may do.
+    pub role: Role,
+    /// Its first key.
+    pub key: PublicKey,
+}
+
+/// A validator.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct GenesisValidator {
+    /// The organisation that runs it.
+    pub organisation: String,
+    /// Its Ed25519 key.
+    #[serde(with = "ed25519_key")]
+    pub key: [u8; 32],
+}
+
+/// Why a genesis cannot start a network.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum GenesisError {
+    /// A display name is empty or too long.
+    #[error("the name of {0} is empty or longer than {TEXT_BYTES_MAX} bytes: give it a short one")]
+    Title(String),
+    /// An id or name breaks the grammar.
+    #[error("{what}: {error}")]
+    Name {
+        /// Whose name.
+        what: String,
+        /// What is wrong.
+        error: NameError,
+    },
+    /// Too few or too many of something.
+    #[error("{what}: {count}, must be {min} to {max}: add or remove some")]
+    Count {
+        /// Of what.
+        what: String,
+        /// How many there are.
+        count: usize,
+        /// Fewest.
+        min: usize,
+        /// Most.
+        max: usize,
+    },
+    /// A list is not sorted, or holds the same thing twice.
+    #[error("{0} are not sorted, or one occurs twice: remove the repetition and assemble the genesis again")]
+    Order(String),
+    /// An organisation nobody could administer.
+    #[error("organisation {0} has no administrator: give one of its principals that role")]
+    NoAdministrator(String),
+    /// A validator of nobody.
+    #[error("validator {key} belongs to organisation `{organisation}`, which is not listed: list it")]
+    NoOrganisation {
+        /// The validator's key.
+        key: String,
+        /// The organisation it names.
+        organisation: String,
+    },
+    /// A key that cannot be used.
+    #[error("key of {who}: {error}")]
+    Key {
+        /// Whose key.
+        who: String,
+        /// What is wrong.
+        error: KeyError,
+    },
+    /// One key in two places.
+    #[error("key {key} of {who} is used elsewhere too: make a new key")]
+    KeyTwice {
+        /// The key.
+        key: String,
+        /// One of its places.
+        who: String,
+    },
+    /// Not JSON of this shape.
+    #[error("not a network file: {0}: use the `network.json` that the network was made with")]
+    Json(String),
+}
+
+impl Genesis {
+    /// Reads and validates `network.json`.
+    ///
+    /// # Errors
+    /// When it is not JSON of this shape, or [`Genesis::validate`] refuses it; the first problem is given.
+    pub fn from_json(json: &[u8]) -> Result<Self, GenesisError> {
+        let genesis: Self = serde_json::from_slice(json).map_err(|error| GenesisError::Json(error.to_string()))?;
+        match genesis.validate() {
+            Ok(()) => Ok(genesis),
+            Err(problems) => Err(problems.into_iter().next().unwrap_or(GenesisError::Json("no content".into()))),
+        }
+    }
+
+    /// `network.json`: indented, with a newline at the end.
+    pub fn to_json(&self) -> String {
+        match serde_json::to_string_pretty(self) {
+            Ok(json) => json + "\n",
+            Err(error) => unreachable!("a genesis is plain data: {error}"),
+        }
+    }
+
+    /// The network's id.
+    pub fn id(&self) -> NetworkId {
+        let Hash(hash) = Hash::of(&[&cbor::encode(self)]);
+        NetworkId(hash.first_chunk().copied().unwrap_or_default())
+    }
+
+    /// What a header commits its validators by: SHA-256 over their keys in order.
+    pub fn validator_set_hash(&self) -> Hash {
+        let keys: Vec<u8> = self.validators.iter().flat_map(|validator| validator.key).collect();
+        Hash::of(&[&keys])
+    }
+
+    /// Signatures that certify a block: n − f with f = ⌊(n − 1) / 3⌋.
+    pub fn quorum(&self) -> usize {
+        let n = self.validators.len();
+        n.saturating_sub(n.saturating_sub(1) / 3)
+    }
+
+    /// Sorts what must be sorted.
+    pub fn sort(&mut self) {
+        self.organisations.sort_by(|a, b| a.id.cmp(&b.id));
+        for organisation in &mut self.organisations {
+            organisation.principals.sort_by(|a, b| a.name.cmp(&b.name));
+        }
+        self.validators.sort_by_key(|validator| validator.key);
+    }
+
+    /// Checks everything a network relies on.
+    ///
+    /// # Errors
+    /// Every problem found, each with its remedy.
+    pub fn validate(&self) -> Result<(), Vec<GenesisError>> {
+        let mut problems = Vec::new();
+        check_title(&mut problems, "the network", &self.name);
+        check_count(&mut problems, "organisations", self.organisations.len(), ORGANISATIONS_MAX);
+        check_count(&mut problems, "validators", self.validators.len(), VALIDATORS_MAX);
+        check_order(&mut problems, "organisations", self.organisations.iter().map(|o| &o.id));
+        check_order(&mut problems, "validators", self.validators.iter().map(|v| v.key));
+        for organisation in &self.organisations {
+            organisation.check(&mut problems);
+        }
+        for validator in &self.validators {
+            self.check_validator(&mut problems, validator);
+        }
+        self.check_keys_distinct(&mut problems);
+        if problems.is_empty() { Ok(()) } else { Err(problems) }
+    }
+
+    fn check_validator(&self, problems: &mut Vec<GenesisError>, validator: &GenesisValidator) {
+        let key = PublicKey::Ed25519(validator.key);
+        if !self.organisations.iter().any(|o| o.id == validator.organisation) {
+            let organisation = validator.organisation.clone();
+            problems.push(GenesisError::NoOrganisation { key: key.to_string(), organisation });
+        }
+        if let Err(error) = key.validate() {
+            problems.push(GenesisError::Key { who: format!("a validator of {}", validator.organisation), error });
+        }
+    }
+
+    fn check_keys_distinct(&self, problems: &mut Vec<GenesisError>) {
+        let validators =
+            self.validators.iter().map(|v| (PublicKey::Ed25519(v.key), format!("a validator of {}", v.organisation)));
+        let principals = self
+            .organisations
+            .iter()
+            .flat_map(|o| o.principals.iter().map(move |p| (p.key, format!("{}/{}", o.id, p.name))));
+        let mut keys: Vec<(PublicKey, String)> = validators.chain(principals).collect();
+        keys.sort();
+        for (one, next) in keys.iter().zip(keys.iter().skip(1)) {
+            if one.0 == next.0 {
+                problems.push(GenesisError::KeyTwice { key: one.0.to_string(), who: next.1.clone() });
+            }
+        }
+    }
+}
+
+impl GenesisOrganisation {
+    fn check(&self, problems: &mut Vec<GenesisError>) {
+        let what = format!("organisation {}", self.id);
+        if let Err(error) = validate_name(&self.id) {
+            problems.push(GenesisError::Name { what: "organisation".into(), error });
+        }
+        check_title(problems, &what, &self.name);
+        check_count(problems, &format!("principals of {what}"), self.principals.len(), GENESIS_PRINCIPALS_MAX);
+        check_order(problems, &format!("principals of {what}"), self.principals.iter().map(|p| &p.name));
+        if !self.principals.iter().any(|p| p.role == Role::Administrator) {
+            problems.push(GenesisError::NoAdministrator(self.id.clone()));
+        }
+        for principal in &self.principals {
+            if let Err(error) = validate_name(&principal.name) {
+                problems.push(GenesisError::Name { what: format!("principal of {what}"), error });
+            }
+            if let Err(error) = principal.key.validate() {
+                problems.push(GenesisError::Key { who: format!("{}/{}", self.id, principal.name), error });
+            }
+        }
+    }
+}
+
+fn check_title(problems: &mut Vec<GenesisError>, what: &str, title: &str) {
+    if title.is_empty() || title.len() > TEXT_BYTES_MAX {
+        problems.push(GenesisError::Title(what.to_owned()));
+    }
+}
+
+fn check_count(problems: &mut Vec<GenesisError>, what: &str, count: usize, max: usize) {
+    if !(1..=max).contains(&count) {
+        problems.push(GenesisError::Count { what: what.to_owned(), count, min: 1, max });
+    }
+}
+
+fn check_order<T: Ord>(problems: &mut Vec<GenesisError>, what: &str, items: impl Iterator<Item = T>) {
+    if !items.is_sorted_by(|a, b| a < b) {
+        problems.push(GenesisError::Order(what.to_owned()));
+    }
+}
+
+impl<C> Encode<C> for Genesis {
+    fn encode<W: encode::Write>(&self, e: &mut Encoder<W>, _: &mut C) -> Result<(), encode::Error<W::Error>> {
+        e.array(5)?.str(&self.name)?.u64(self.created_ms)?.bytes(&self.nonce)?;
+        cbor::write_values(e, &self.organisations)?;
+        cbor::write_values(e, &self.validators)
+    }
+}
+
+impl<C> Encode<C> for GenesisOrganisation {
+    fn encode<W: encode::Write>(&self, e: &mut Encoder<W>, _: &mut C) -> Result<(), encode::Error<W::Error>> {
+        e.array(3)?.str(&self.id)?.str(&self.name)?;
+        cbor::write_values(e, &self.principals)
+    }
+}
+
+impl<C> Encode<C> for GenesisPrincipal {
+    fn encode<W: encode::Write>(&self, e: &mut Encoder<W>, _: &mut C) -> Result<(), encode::Error<W::Error>> {
+        e.array(3)?.str(&self.name)?.encode(self.role)?.encode(self.key)?.ok()
+    }
+}
+
+impl<C> Encode<C> for GenesisValidator {
+    fn encode<W: encode::Write>(&self, e: &mut Encoder<W>, _: &mut C) -> Result<(), encode::Error<W::Error>> {
+        e.array(2)?.str(&self.organisation)?.bytes(&self.key)?.ok()
+    }
+}
+
+/// 16 bytes as 32 lower-case hexadecimal digits.
+mod hex_bytes {
+    use super::from_hex;
+    use serde::{Deserialize, Deserializer, Serializer, de::Error};
+
+    pub fn serialize<S: Serializer>(bytes: &[u8; 16], serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str(&hex::encode(bytes))
+    }
+
+    pub fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<[u8; 16], D::Error> {
+        from_hex(&String::deserialize(deserializer)?).map_err(D::Error::custom)
+    }
+}
+
+/// An Ed25519 key in the text form of public keys.
+mod ed25519_key {
+    use super::PublicKey;
+    use serde::{Deserialize, Deserializer, Serialize, Serializer, de::Error};
+
+    pub fn serialize<S: Serializer>(key: &[u8; 32], serializer: S) -> Result<S::Ok, S::Error> {
+        PublicKey::Ed25519(*key).serialize(serializer)
+    }
+
+    pub fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<[u8; 32], D::Error> {
+        match PublicKey::deserialize(deserializer)? {
+            PublicKey::Ed25519(key) => Ok(key),
+            PublicKey::P256(_) => Err(D::Error::custom("a validator's key must be an Ed25519 key: make one")),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, clippy::indexing_slicing)]
+
+    use super::*;
+    use crate::key::SigningKey;
+
+    fn genesis() -> Genesis {
+        let key = |n: u8| SigningKey::from_ed25519_seed(&[n; 32]).public();
+        let mut genesis = Genesis {
+            name: "Four".into(),
+            created_ms: 1_790_000_000_000,
+            nonce: [1; 16],
+            organisations: ["a", "b", "c", "d"]
+                .iter()
+                .zip(1..)
+                .map(|(id, n)| GenesisOrganisation {
+                    id: (*id).into(),
+                    name: id.to_uppercase(),
+                    principals: vec![
+                        GenesisPrincipal { name: "admin".into(), role: Role::Administrator, key: key(n) },
+                        GenesisPrincipal { name: "clerk".into(), role: Role::Registrar, key: key(n + 100) },
+                    ],
+                })
+                .collect(),
+            validators: ["a", "b", "c", "d"]
+                .iter()
+                .zip(201..)
+                .map(|(id, n)| {
+                    let PublicKey::Ed25519(key) = key(n) else { unreachable!() };
+                    GenesisValidator { organisation: (*id).into(), key }
+                })
+                .collect(),
+        };
+        genesis.sort();
+        genesis
+    }
+
+    #[test]
+    fn the_file_is_read_back_and_keeps_its_id() {
+        let genesis = genesis();
+        assert_eq!(genesis.validate(), Ok(()));
+        let json = genesis.to_json();
+        assert!(json.contains("\"ed25519:") && json.contains("\"administrator\""), "{json}");
+        assert_eq!(Genesis::from_json(json.as_bytes()), Ok(genesis.clone()));
+        let other = Genesis { nonce: [2; 16], ..genesis.clone() };
+        assert_ne!(other.id(), genesis.id());
+        let text = genesis.id().to_string();
+        assert_eq!((text.len(), text.parse()), (32, Ok(genesis.id())));
+        for broken in [&json[1..], &json.replace("nonce", "nonces"), &json.replace("administrator", "boss")] {
+            assert!(matches!(Genesis::from_json(broken.as_bytes()), Err(GenesisError::Json(_))));
+        }
+    }
+
+    #[test]
+    fn a_quorum_outvotes_a_third() {
+        let mut genesis = genesis();
+        let validator = genesis.validators[0].clone();
+        for (n, quorum) in [(1, 1), (2, 2), (3, 3), (4, 3), (5, 4), (6, 5), (7, 5), (10, 7), (100, 67)] {
+            genesis.validators = vec![validator.clone(); n];
+            assert_eq!(genesis.quorum(), quorum, "{n}");
+        }
+    }
+
+    /// One row an error, with what it must name.
+    #[test]
+    fn every_problem_is_named_with_its_remedy() {
+        type Spoil = fn(&mut Genesis);
+        let rows: &[(Spoil, &str)] = &[
+            (|g| g.name.clear(), "the name of the network is empty"),
+            (|g| g.organisations.clear(), "organisations: 0, must be 1 to 1000"),
+            (|g| g.validators.clear(), "validators: 0, must be 1 to 100"),
+            (|g| g.organisations.swap(0, 1), "organisations are not sorted"),
+            (|g| g.validators.swap(0, 1), "validators are not sorted"),
+            (|g| g.organisations[1].principals.swap(0, 1), "principals of organisation b are not sorted"),
+            (|g| g.organisations[2].id = "C".into(), "`C` is not a name"),
+            (|g| g.organisations[0].principals[0].name = "a b".into(), "`a b` is not a name"),
+            (|g| g.organisations[3].principals[0].role = Role::Registrar, "organisation d has no administrator"),
+            (|g| g.validators[0].organisation = "x".into(), "organisation `x`, which is not listed"),
+            (|g| g.validators[0].key = [0; 32], "small order"),
+            (|g| g.organisations[0].principals[0].key = PublicKey::P256([9; 33]), "not a point"),
+            (|g| g.organisations[0].principals[0].key = g.organisations[1].principals[0].key, "is used elsewhere too"),
+        ];
+        for (spoil, expected) in rows {
+            let mut genesis = genesis();
+            spoil(&mut genesis);
+            let problems = genesis.validate().unwrap_err();
+            let shown: Vec<String> = problems.iter().map(ToString::to_string).collect();
+            assert!(shown.iter().any(|problem| problem.contains(expected)), "{expected}: {shown:?}");
+            assert!(shown.iter().all(|problem| problem.contains(": ")), "a remedy follows: {shown:?}");
+        }
+    }
+}

@@ -1,0 +1,268 @@
+//! What became of a transaction: accepted, or refused with a code that says what to do.
+//!
+//! An outcome is part of the log leaf, so it holds no prose: sentences are [`Code::advice`], outside the hash.
+
+use crate::{
+    cbor,
+    limits::{NAME_BYTES_MAX, OPERATIONS_MAX, VIOLATIONS_MAX},
+    names::names,
+    operation::EntryKind,
+};
+use minicbor::{Decode, Decoder, Encode, Encoder, decode, encode};
+
+names! {
+    /// Why the ledger refused a transaction. Listed in order of precedence: of several reasons the first is given.
+    pub enum Code, "refusal code" {
+        /// No such principal.
+        PrincipalUnknown = "principal-unknown",
+        /// The key is not one of the principal's.
+        KeyUnknown = "key-unknown",
+        /// The key was retired or replaced before the block's time.
+        KeyRetired = "key-retired",
+        /// The operation is about another organisation's principal.
+        OtherOrganisation = "other-organisation",
+        /// The operation needs the role of administrator.
+        NotAdministrator = "not-administrator",
+        /// A principal of that name exists.
+        PrincipalExists = "principal-exists",
+        /// The principal that the operation names does not exist.
+        SubjectUnknown = "subject-unknown",
+        /// The key that the operation ends is not the named principal's, or has ended.
+        SubjectKeyUnknown = "subject-key-unknown",
+        /// The key is no usable public key.
+        KeyInvalid = "key-invalid",
+        /// The key belongs to a principal or validator already, now or in the past: a key has one holder for ever.
+        KeyInUse = "key-in-use",
+        /// Retiring it would leave the organisation without an administrator's key.
+        LastAdministrator = "last-administrator",
+        /// A register of that name exists.
+        RegisterExists = "register-exists",
+        /// The network holds as many registers as it can.
+        RegistersFull = "registers-full",
+        /// No such register.
+        RegisterUnknown = "register-unknown",
+        /// The signer's organisation is not the register's custodian.
+        NotCustodian = "not-custodian",
+        /// The register's phase does not allow the operation.
+        RegisterPhase = "register-phase",
+        /// The successor is missing, superfluous, unknown, or the register itself.
+        SuccessorInvalid = "successor-invalid",
+        /// The schema contradicts itself.
+        FieldsInvalid = "fields-invalid",
+        /// Imported entries do not continue the register's numbering.
+        ImportNumber = "import-number",
+        /// An entry is older than the one before it under the same key, or later than the block.
+        EntryOrder = "entry-order",
+        /// An item is not canonical JSON of strings and lists of strings.
+        ItemNotCanonical = "item-not-canonical",
+        /// The entry names the same item twice.
+        ItemDuplicate = "item-duplicate",
+        /// Items break the register's schema; the violations are listed.
+        Schema = "schema",
+        /// The record has exactly these items already.
+        EntryUnchanged = "entry-unchanged",
+        /// The root after the import is not the one claimed.
+        RootMismatch = "root-mismatch",
+        /// A row of the state would exceed its limit.
+        TooLarge = "too-large",
+    }
+}
+
+impl Code {
+    /// What the submitter can do about it.
+    pub const fn advice(self) -> &'static str {
+        match self {
+            Self::PrincipalUnknown => "ask an administrator of your organisation to enrol the principal",
+            Self::KeyUnknown => "sign with a key that the principal holds, or have this one added by rotation",
+            Self::KeyRetired => "sign with the principal's current key",
+            Self::OtherOrganisation => "ask an administrator of that organisation",
+            Self::NotAdministrator => "have an administrator of your organisation sign it",
+            Self::PrincipalExists => "choose another name, or rotate the key of the existing principal",
+            Self::SubjectUnknown => "check the principal's name, or enrol it first",
+            Self::SubjectKeyUnknown => "look the principal up and name a key that it holds now",
+            Self::KeyInvalid => "make a new key and use that",
+            Self::KeyInUse => "make a new key: a key is not used twice",
+            Self::LastAdministrator => "enrol or rotate another administrator's key first",
+            Self::RegisterExists => "choose another name, or append to the existing register",
+            Self::RegistersFull => "use an existing register",
+            Self::RegisterUnknown => "check the register's name, or create it first",
+            Self::NotCustodian => "ask the register's custodian",
+            Self::RegisterPhase => "look the register up: move it to a phase that allows this, or use its successor",
+            Self::SuccessorInvalid => "name another existing register as successor, and only when superseding",
+            Self::FieldsInvalid => "give each field once, and a single-valued one with the register's name for the key",
+            Self::ImportNumber => "look the register up and continue from the numbers it has reached",
+            Self::EntryOrder => "order each key's entries by time, and import none from the future",
+            Self::ItemNotCanonical => "sort the keys and remove white space (openregister v1 canonical JSON)",
+            Self::ItemDuplicate => "give each item of an entry once",
+            Self::Schema => "correct the fields that are listed",
+            Self::EntryUnchanged => "nothing need be done: the record is already so",
+            Self::RootMismatch => "check that the file is complete and in order, and import it again",
+            Self::TooLarge => "use fewer fields, shorter texts or fewer items",
+        }
+    }
+}
+
+names! {
+    /// The rule that an entry, its item or a field breaks.
+    pub enum ViolationRule, "rule" {
+        /// The register has no such field.
+        UnknownField = "unknown-field",
+        /// The field that repeats the key is absent.
+        KeyMissing = "key-missing",
+        /// The field that repeats the key differs from it.
+        KeyMismatch = "key-mismatch",
+        /// A list where one value belongs, or one value where a list belongs.
+        Cardinality = "cardinality",
+        /// A value that is no text.
+        NotText = "not-text",
+        /// An empty value.
+        Empty = "empty",
+        /// A value twice in one list.
+        Duplicate = "duplicate",
+        /// A value that is not of the field's datatype.
+        Datatype = "datatype",
+        /// A link to a record that does not exist.
+        Unresolved = "unresolved",
+        /// Not canonical JSON.
+        NotCanonical = "not-canonical",
+        /// The same item twice in one entry.
+        ItemTwice = "item-twice",
+        /// Exactly what the record holds already.
+        Unchanged = "unchanged",
+        /// Older than the entry before it under the same key.
+        Older = "older",
+        /// Later than the block.
+        Future = "future",
+    }
+}
+
+/// One broken rule. In CBOR: `[entry, field, rule]`.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Violation {
+    /// The entry within the operation, from 0; for a register's fields, the field.
+    pub entry: u32,
+    /// The field; at most 64 bytes of it. Empty when the rule is about the whole entry.
+    pub field: String,
+    /// What it breaks.
+    pub rule: ViolationRule,
+}
+
+/// A business "no". In CBOR: `["refused", code, operation, [violation…]]`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Refusal {
+    /// Why.
+    pub code: Code,
+    /// The operation that it is about, from 0.
+    pub operation: u32,
+    /// What in particular, when the code is about entries or fields; at most 32, the first ones.
+    pub violations: Vec<Violation>,
+}
+
+/// The numbers that an operation's entries got. In CBOR: `[operation, register, kind, first, count]`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Appended {
+    /// The operation, from 0.
+    pub operation: u32,
+    /// The register.
+    pub register: String,
+    /// The kind of the entries.
+    pub kind: EntryKind,
+    /// The number of the first, from 1.
+    pub first: u64,
+    /// How many.
+    pub count: u64,
+}
+
+/// What became of a transaction. In CBOR: `["accepted", [appended…]]` or `["refused", …]`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Outcome {
+    /// Every operation took effect.
+    Accepted {
+        /// The entries that came to be, by operation and kind.
+        appended: Vec<Appended>,
+    },
+    /// No operation took effect.
+    Refused(Refusal),
+}
+
+impl Outcome {
+    /// Whether the operations took effect.
+    pub const fn is_accepted(&self) -> bool {
+        matches!(self, Self::Accepted { .. })
+    }
+
+    /// A refusal without violations.
+    pub const fn refused(code: Code, operation: u32) -> Self {
+        Self::Refused(Refusal { code, operation, violations: Vec::new() })
+    }
+}
+
+impl<C> Encode<C> for Violation {
+    fn encode<W: encode::Write>(&self, e: &mut Encoder<W>, _: &mut C) -> Result<(), encode::Error<W::Error>> {
+        e.array(3)?.u32(self.entry)?.str(&self.field)?.encode(self.rule)?.ok()
+    }
+}
+
+impl<'b, C> Decode<'b, C> for Violation {
+    fn decode(d: &mut Decoder<'b>, _: &mut C) -> Result<Self, decode::Error> {
+        cbor::array(d, 3, "a violation")?;
+        Ok(Self {
+            entry: d.u32()?,
+            field: cbor::text(d, 0..=NAME_BYTES_MAX, "a violation's field")?.to_owned(),
+            rule: d.decode()?,
+        })
+    }
+}
+
+impl<C> Encode<C> for Appended {
+    fn encode<W: encode::Write>(&self, e: &mut Encoder<W>, _: &mut C) -> Result<(), encode::Error<W::Error>> {
+        e.array(5)?.u32(self.operation)?.str(&self.register)?.encode(self.kind)?;
+        e.u64(self.first)?.u64(self.count)?.ok()
+    }
+}
+
+impl<'b, C> Decode<'b, C> for Appended {
+    fn decode(d: &mut Decoder<'b>, _: &mut C) -> Result<Self, decode::Error> {
+        cbor::array(d, 5, "an appended range")?;
+        Ok(Self {
+            operation: d.u32()?,
+            register: cbor::text(d, 1..=NAME_BYTES_MAX, "a register's name")?.to_owned(),
+            kind: d.decode()?,
+            first: d.u64()?,
+            count: d.u64()?,
+        })
+    }
+}
+
+impl<C> Encode<C> for Outcome {
+    fn encode<W: encode::Write>(&self, e: &mut Encoder<W>, _: &mut C) -> Result<(), encode::Error<W::Error>> {
+        match self {
+            Self::Accepted { appended } => {
+                e.array(2)?.str("accepted")?;
+                cbor::write_values(e, appended)
+            }
+            Self::Refused(Refusal { code, operation, violations }) => {
+                e.array(4)?.str("refused")?.encode(code)?.u32(*operation)?;
+                cbor::write_values(e, violations)
+            }
+        }
+    }
+}
+
+impl<'b, C> Decode<'b, C> for Outcome {
+    fn decode(d: &mut Decoder<'b>, _: &mut C) -> Result<Self, decode::Error> {
+        let at = d.position();
+        match (d.array()?, d.str()?) {
+            (Some(2), "accepted") => Ok(Self::Accepted {
+                // An import may append both kinds.
+                appended: cbor::values(d, 0..=2 * OPERATIONS_MAX, "the appended ranges")?,
+            }),
+            (Some(4), "refused") => Ok(Self::Refused(Refusal {
+                code: d.decode()?,
+                operation: d.u32()?,
+                violations: cbor::values(d, 0..=VIOLATIONS_MAX, "the violations")?,
+            })),
+            _ => Err(decode::Error::message("an outcome must be accepted or refused").at(at)),
+        }
+    }
+}

@@ -1,0 +1,595 @@
+//! Receipts: one file that proves an act or a record to a stranger, offline, with `network.json` alone.
+//!
+//! ```text
+//! transaction ─signed by─ principal's key          record row ─items' hashes─ items
+//!      │ SHA-256 of bytes                               │ state proof
+//! log leaf (height, time, outcome)                      │
+//!      │ inclusion path                                 │
+//!   log root ─────────────── first header ────────── state root
+//!                                 │ parent digests
+//!                            last header ─signed by─ a quorum of the validators of network.json
+//! ```
+//!
+//! Checking goes from the anchor down, one [`Step`] after another, and stops at the first that fails. INVARIANT: every
+//! byte of a receipt is covered by a step, so that a receipt with any byte changed is refused.
+
+use crate::{
+    cbor::{self, CborError},
+    certificate::{CertificateError, FinalityCertificate},
+    hash::Hash,
+    header::BlockHeader,
+    key::PublicKey,
+    limits::{
+        ITEM_BYTES_MAX, ITEMS_PER_ENTRY_MAX, KEY_BYTES_MAX, MERKLE_PATH_MAX, NAME_BYTES_MAX, RECEIPT_BYTES_MAX,
+        RECEIPT_HEADERS_MAX, REGISTER_NUMBER_MAX, STATE_PROOF_BYTES_MAX, STATE_VALUE_BYTES_MAX, TRANSACTION_BYTES_MAX,
+    },
+    log::LogLeaf,
+    merkle::{self, MerkleError},
+    names::names,
+    network::{Genesis, NetworkId},
+    operation::{EntryKind, Operation, PrincipalId},
+    outcome::Outcome,
+    proof::{self, ProofError},
+    row::{RecordRow, RegisterRow},
+    state_key::StateKey,
+    transaction::{DecodeError, SignedTransaction, VerifyError},
+};
+use bytes::Bytes;
+use minicbor::{Decode, Decoder, Encode, Encoder, decode, encode};
+use std::fmt;
+
+/// First element of a transaction's receipt: what the file is, and its version.
+const TRANSACTION_RECEIPT: &str = "tallystick-transaction-receipt-1";
+/// First element of a record's receipt.
+const RECORD_RECEIPT: &str = "tallystick-record-receipt-1";
+
+/// Evidence that a stranger checks offline.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Receipt {
+    /// Of an act: who asked for what, when, and what became of it.
+    Transaction(TransactionReceipt),
+    /// Of a record: what a register said, or did not say, at a height.
+    Record(RecordReceipt),
+}
+
+/// How a receipt's root is final. In CBOR: its two fields, in place.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Finality {
+    /// The first holds the root; each next one names the one before as its parent; the last is certified.
+    pub headers: Vec<BlockHeader>,
+    /// Over the last header.
+    pub certificate: FinalityCertificate,
+}
+
+/// Proves an act. In CBOR: `["tallystick-transaction-receipt-1", network, transaction, height, time, outcome, index,
+/// [hash…], [header…], certificate]`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct TransactionReceipt {
+    /// The network.
+    pub network: NetworkId,
+    /// The transaction's bytes.
+    pub transaction: Bytes,
+    /// The height of its block.
+    pub height: u64,
+    /// The time of its block, in Unix milliseconds.
+    pub time_ms: u64,
+    /// What became of it.
+    pub outcome: Outcome,
+    /// Its leaf in the log, from 0.
+    pub index: u64,
+    /// From the leaf to the log root of the first header.
+    pub path: Vec<Hash>,
+    /// How that root is final.
+    pub finality: Finality,
+}
+
+/// Proves a record. In CBOR: `["tallystick-record-receipt-1", network, register, key, answer, [header…], certificate]`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RecordReceipt {
+    /// The network.
+    pub network: NetworkId,
+    /// The register that was asked.
+    pub register: String,
+    /// The key that was asked for.
+    pub key: String,
+    /// What the register said.
+    pub answer: RecordAnswer,
+    /// How the state root of the first header is final.
+    pub finality: Finality,
+}
+
+/// What a register says about a key, with proofs against the state root.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum RecordAnswer {
+    /// This record. In CBOR: `["current", register number, row, [item…], proof]`.
+    Current {
+        /// The register's number, which leads to the row.
+        number: u32,
+        /// The row ([`RecordRow`]).
+        row: Bytes,
+        /// Its items, canonical JSON.
+        items: Vec<String>,
+        /// That the row is current ([`crate::proof`]).
+        proof: Bytes,
+    },
+    /// No record. In CBOR: `["absent", register row, its proof, proof]`.
+    Absent {
+        /// The register's definition ([`RegisterRow`]), which holds its number.
+        register_row: Bytes,
+        /// That the definition is current.
+        register_proof: Bytes,
+        /// That there is no row for the key.
+        proof: Bytes,
+    },
+    /// No such register at all. In CBOR: `["no-register", proof]`.
+    NoRegister {
+        /// That there is no definition.
+        proof: Bytes,
+    },
+}
+
+names! {
+    /// One step of checking a receipt, in the order in which they are taken.
+    pub enum Step, "step" {
+        /// The receipt is of the network of the trust anchor.
+        Network = "network",
+        /// Each header names the one before as its parent.
+        Headers = "headers",
+        /// A quorum of the network's validators signed the last header.
+        Certificate = "certificate",
+        /// The transaction is well formed, of this network, and signed by its key.
+        Transaction = "transaction",
+        /// The transaction and its outcome are in the log of the first header.
+        Inclusion = "inclusion",
+        /// The row is of the register and key that were asked.
+        Row = "row",
+        /// The row, or its absence, is in the state of the first header.
+        State = "state",
+        /// The items are those the row names.
+        Items = "items",
+    }
+}
+
+impl Step {
+    /// The steps of a transaction's receipt.
+    pub const TRANSACTION: &'static [Self] =
+        &[Self::Network, Self::Headers, Self::Certificate, Self::Transaction, Self::Inclusion];
+    /// The steps of a record's receipt.
+    pub const RECORD: &'static [Self] =
+        &[Self::Network, Self::Headers, Self::Certificate, Self::Row, Self::State, Self::Items];
+}
+
+/// Which step of the check failed, and why. `{}` says it in a line; `{:#}` lists the steps, one a line.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub struct CheckError {
+    /// The steps that were to be taken.
+    pub steps: &'static [Step],
+    /// The one that failed; those before it held, those after it were not reached.
+    pub step: Step,
+    /// What is wrong.
+    pub reason: Reason,
+}
+
+/// What is wrong with a receipt.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum Reason {
+    /// Another network's.
+    #[error("the receipt is of network {receipt}, `network.json` of {anchor}: use that network's file")]
+    Network {
+        /// What the receipt, or something in it, names.
+        receipt: NetworkId,
+        /// What the anchor is.
+        anchor: NetworkId,
+    },
+    /// Headers that are not a chain.
+    #[error("header {0} does not follow the one before: the receipt was altered")]
+    Chain(usize),
+    /// Validators that the anchor does not know.
+    #[error("the block is certified by another validator set than that of `network.json`: use the current file")]
+    Validators,
+    /// A certificate of another block.
+    #[error("the certificate is of block {0}, which is not the last header: the receipt was altered")]
+    Block(Hash),
+    /// The certificate does not hold.
+    #[error(transparent)]
+    Certificate(#[from] CertificateError),
+    /// The transaction is malformed.
+    #[error(transparent)]
+    Decode(#[from] DecodeError),
+    /// The transaction's signature does not hold.
+    #[error(transparent)]
+    Signature(#[from] VerifyError),
+    /// The leaf claims to be later than the log that holds it.
+    #[error("the leaf's height {leaf} is above that of its log, {log}: the receipt was altered")]
+    Height {
+        /// The leaf's.
+        leaf: u64,
+        /// The first header's.
+        log: u64,
+    },
+    /// The leaf is not in the log.
+    #[error(transparent)]
+    Merkle(#[from] MerkleError),
+    /// The row is malformed.
+    #[error("the row: {0}")]
+    Row(#[from] CborError),
+    /// The row is about something else.
+    #[error("the row is of `{0}`, which is not what was asked")]
+    Other(String),
+    /// The state proof does not hold.
+    #[error(transparent)]
+    State(#[from] ProofError),
+    /// An item does not hash to what the row names.
+    #[error("item {0} is not the one that the row names: the receipt was altered")]
+    Item(usize),
+    /// Items are missing or superfluous.
+    #[error("{given} items where the row names {named}: the receipt was altered")]
+    Items {
+        /// In the receipt.
+        given: usize,
+        /// In the row.
+        named: usize,
+    },
+}
+
+impl fmt::Display for CheckError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if !f.alternate() {
+            return write!(f, "{}: {}", self.step, self.reason);
+        }
+        for (place, step) in self.steps.iter().enumerate() {
+            if place > 0 {
+                writeln!(f)?;
+            }
+            match step.cmp(&self.step) {
+                std::cmp::Ordering::Less => write!(f, "{step}: holds")?,
+                std::cmp::Ordering::Equal => write!(f, "{step}: FAILED: {}", self.reason)?,
+                std::cmp::Ordering::Greater => write!(f, "{step}: not reached")?,
+            }
+        }
+        Ok(())
+    }
+}
+
+/// What a receipt proves, to whoever trusts the quorum of `network.json`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Proven {
+    /// The network.
+    pub network: NetworkId,
+    /// What is so.
+    pub claim: Claim,
+    /// The height at which it is: of the act's block, or of the state that was read.
+    pub height: u64,
+    /// The time of that block, in Unix milliseconds.
+    pub time_ms: u64,
+    /// How many validators signed.
+    pub signed: usize,
+    /// Of how many.
+    pub validators: usize,
+}
+
+/// What is so.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Claim {
+    /// This principal asked for this, and this became of it.
+    Transaction {
+        /// The transaction's id.
+        id: Hash,
+        /// Who asked.
+        principal: PrincipalId,
+        /// With which key.
+        key: PublicKey,
+        /// About what, in the signer's words.
+        subject: String,
+        /// For what.
+        operations: Vec<Operation>,
+        /// What became of it.
+        outcome: Outcome,
+        /// Its leaf in the log.
+        index: u64,
+    },
+    /// The register holds this record.
+    Current {
+        /// The record.
+        record: RecordRow,
+        /// Its items, canonical JSON.
+        items: Vec<String>,
+    },
+    /// The register holds no record for the key.
+    Absent {
+        /// The register.
+        register: RegisterRow,
+        /// The key.
+        key: String,
+    },
+    /// There is no such register.
+    NoRegister {
+        /// The name that was asked.
+        register: String,
+    },
+}
+
+impl Receipt {
+    /// The receipt's file.
+    pub fn to_bytes(&self) -> Vec<u8> {
+        cbor::encode(self)
+    }
+
+    /// Decodes a receipt; nothing in it is checked.
+    ///
+    /// # Errors
+    /// When it is too long, malformed or not deterministic.
+    pub fn decode(bytes: &[u8]) -> Result<Self, CborError> {
+        cbor::decode(bytes, RECEIPT_BYTES_MAX)
+    }
+
+    /// The network that it is of, unproven.
+    pub const fn network(&self) -> NetworkId {
+        match self {
+            Self::Transaction(receipt) => receipt.network,
+            Self::Record(receipt) => receipt.network,
+        }
+    }
+
+    /// How its root is final.
+    pub const fn finality(&self) -> &Finality {
+        match self {
+            Self::Transaction(receipt) => &receipt.finality,
+            Self::Record(receipt) => &receipt.finality,
+        }
+    }
+
+    /// The steps that checking it takes.
+    pub const fn steps(&self) -> &'static [Step] {
+        match self {
+            Self::Transaction(_) => Step::TRANSACTION,
+            Self::Record(_) => Step::RECORD,
+        }
+    }
+
+    /// Checks everything, offline. `genesis` is the trust anchor: get it from someone you trust, not with the receipt.
+    ///
+    /// # Errors
+    /// The first step that fails.
+    pub fn check(&self, genesis: &Genesis) -> Result<Proven, CheckError> {
+        let anchor = genesis.id();
+        let fail = |step, reason| CheckError { steps: self.steps(), step, reason };
+        if self.network() != anchor {
+            return Err(fail(Step::Network, Reason::Network { receipt: self.network(), anchor }));
+        }
+        let finality = self.finality();
+        let header = finality.check_headers(anchor).map_err(|reason| fail(Step::Headers, reason))?;
+        let signed = finality.check_certificate(genesis, anchor).map_err(|reason| fail(Step::Certificate, reason))?;
+        let (claim, height, time_ms) = match self {
+            Self::Transaction(receipt) => {
+                let claim = receipt.check_claim(header, anchor).map_err(|(step, reason)| fail(step, reason))?;
+                (claim, receipt.height, receipt.time_ms)
+            }
+            Self::Record(receipt) => {
+                let claim = receipt.check_claim(header).map_err(|(step, reason)| fail(step, reason))?;
+                (claim, header.height, header.time_ms)
+            }
+        };
+        Ok(Proven { network: anchor, claim, height, time_ms, signed, validators: genesis.validators.len() })
+    }
+}
+
+impl Finality {
+    /// The first header, when the headers are a chain of this network.
+    fn check_headers(&self, anchor: NetworkId) -> Result<&BlockHeader, Reason> {
+        for (place, header) in self.headers.iter().enumerate() {
+            if header.network != anchor {
+                return Err(Reason::Network { receipt: header.network, anchor });
+            }
+            let before = place.checked_sub(1).and_then(|before| self.headers.get(before));
+            if before.is_some_and(|b| header.parent != b.hash() || b.height.checked_add(1) != Some(header.height)) {
+                return Err(Reason::Chain(place));
+            }
+        }
+        self.headers.first().ok_or(Reason::Chain(0))
+    }
+
+    fn check_certificate(&self, genesis: &Genesis, anchor: NetworkId) -> Result<usize, Reason> {
+        let last = self.headers.last().ok_or(Reason::Chain(0))?;
+        if last.validators != genesis.validator_set_hash() {
+            return Err(Reason::Validators);
+        }
+        if self.certificate.block != last.hash() {
+            return Err(Reason::Block(self.certificate.block));
+        }
+        Ok(self.certificate.verify_as(genesis, anchor)?)
+    }
+}
+
+impl TransactionReceipt {
+    fn check_claim(&self, header: &BlockHeader, anchor: NetworkId) -> Result<Claim, (Step, Reason)> {
+        let transaction = self.check_transaction(anchor).map_err(|reason| (Step::Transaction, reason))?;
+        self.check_inclusion(header, transaction.id()).map_err(|reason| (Step::Inclusion, reason))?;
+        Ok(Claim::Transaction {
+            id: transaction.id(),
+            principal: transaction.principal().clone(),
+            key: *transaction.key(),
+            subject: transaction.subject().to_owned(),
+            operations: transaction.operations().to_vec(),
+            outcome: self.outcome.clone(),
+            index: self.index,
+        })
+    }
+
+    fn check_transaction(&self, anchor: NetworkId) -> Result<SignedTransaction, Reason> {
+        let transaction = SignedTransaction::decode(self.transaction.clone())?.verify()?.into_signed();
+        if transaction.network() != anchor {
+            return Err(Reason::Network { receipt: transaction.network(), anchor });
+        }
+        Ok(transaction)
+    }
+
+    fn check_inclusion(&self, header: &BlockHeader, transaction: Hash) -> Result<(), Reason> {
+        if self.height > header.height {
+            return Err(Reason::Height { leaf: self.height, log: header.height });
+        }
+        let leaf =
+            LogLeaf { transaction, height: self.height, time_ms: self.time_ms, outcome: self.outcome.clone() }.hash();
+        Ok(merkle::verify_inclusion(&leaf, self.index, header.log.size, &self.path, &header.log.root)?)
+    }
+}
+
+impl RecordReceipt {
+    fn check_claim(&self, header: &BlockHeader) -> Result<Claim, (Step, Reason)> {
+        let root = &header.state.root;
+        match &self.answer {
+            RecordAnswer::Current { number, row, items, proof } => {
+                let record = self.check_record(row).map_err(|reason| (Step::Row, reason))?;
+                let place = StateKey::record(*number, EntryKind::User, &self.key);
+                proof::verify_current(&place, row, proof, root).map_err(|error| (Step::State, error.into()))?;
+                check_items(&record, items).map_err(|reason| (Step::Items, reason))?;
+                Ok(Claim::Current { record, items: items.clone() })
+            }
+            RecordAnswer::Absent { register_row, register_proof, proof } => {
+                let register = self.check_register(register_row).map_err(|reason| (Step::Row, reason))?;
+                let state = |error: ProofError| (Step::State, error.into());
+                let place = StateKey::register(&self.register);
+                proof::verify_current(&place, register_row, register_proof, root).map_err(state)?;
+                let place = StateKey::record(register.number, EntryKind::User, &self.key);
+                proof::verify_absent(&place, proof, root).map_err(state)?;
+                Ok(Claim::Absent { register, key: self.key.clone() })
+            }
+            RecordAnswer::NoRegister { proof } => {
+                let place = StateKey::register(&self.register);
+                proof::verify_absent(&place, proof, root).map_err(|error| (Step::State, error.into()))?;
+                Ok(Claim::NoRegister { register: self.register.clone() })
+            }
+        }
+    }
+
+    fn check_record(&self, row: &[u8]) -> Result<RecordRow, Reason> {
+        let row = RecordRow::decode(row)?;
+        if row.register != self.register || row.key != self.key || row.kind != EntryKind::User {
+            return Err(Reason::Other(format!("{} {}:{}", row.kind, row.register, row.key)));
+        }
+        Ok(row)
+    }
+
+    fn check_register(&self, row: &[u8]) -> Result<RegisterRow, Reason> {
+        let row = RegisterRow::decode(row)?;
+        if row.register != self.register { Err(Reason::Other(row.register)) } else { Ok(row) }
+    }
+}
+
+fn check_items(record: &RecordRow, items: &[String]) -> Result<(), Reason> {
+    if items.len() != record.items.len() {
+        return Err(Reason::Items { given: items.len(), named: record.items.len() });
+    }
+    match items.iter().zip(&record.items).position(|(item, hash)| Hash::of(&[item.as_bytes()]) != *hash) {
+        Some(place) => Err(Reason::Item(place)),
+        None => Ok(()),
+    }
+}
+
+impl Finality {
+    fn encode<W: encode::Write>(&self, e: &mut Encoder<W>) -> Result<(), encode::Error<W::Error>> {
+        cbor::write_values(e, &self.headers)?;
+        e.encode(&self.certificate)?.ok()
+    }
+
+    fn decode(d: &mut Decoder<'_>) -> Result<Self, decode::Error> {
+        Ok(Self {
+            headers: cbor::values(d, 1..=RECEIPT_HEADERS_MAX, "the headers of a receipt")?,
+            certificate: d.decode()?,
+        })
+    }
+}
+
+impl<C> Encode<C> for RecordAnswer {
+    fn encode<W: encode::Write>(&self, e: &mut Encoder<W>, _: &mut C) -> Result<(), encode::Error<W::Error>> {
+        match self {
+            Self::Current { number, row, items, proof } => {
+                e.array(5)?.str("current")?.u32(*number)?.bytes(row)?;
+                cbor::write_values(e, items)?;
+                e.bytes(proof)?.ok()
+            }
+            Self::Absent { register_row, register_proof, proof } => {
+                e.array(4)?.str("absent")?.bytes(register_row)?.bytes(register_proof)?.bytes(proof)?.ok()
+            }
+            Self::NoRegister { proof } => e.array(2)?.str("no-register")?.bytes(proof)?.ok(),
+        }
+    }
+}
+
+impl<'b, C> Decode<'b, C> for RecordAnswer {
+    fn decode(d: &mut Decoder<'b>, _: &mut C) -> Result<Self, decode::Error> {
+        let at = d.position();
+        match (d.array()?, d.str()?) {
+            (Some(5), "current") => {
+                let at = d.position();
+                let number = d.u32()?;
+                if number > REGISTER_NUMBER_MAX {
+                    return Err(decode::Error::message("a register's number must be below 2^24").at(at));
+                }
+                Ok(Self::Current { number, row: row(d)?, items: items(d)?, proof: state_proof(d)? })
+            }
+            (Some(4), "absent") => {
+                Ok(Self::Absent { register_row: row(d)?, register_proof: state_proof(d)?, proof: state_proof(d)? })
+            }
+            (Some(2), "no-register") => Ok(Self::NoRegister { proof: state_proof(d)? }),
+            _ => Err(decode::Error::message("an answer must be current, absent or no-register").at(at)),
+        }
+    }
+}
+
+fn row(d: &mut Decoder<'_>) -> Result<Bytes, decode::Error> {
+    cbor::bytes(d, 1..=STATE_VALUE_BYTES_MAX, "a row").map(Bytes::copy_from_slice)
+}
+
+fn state_proof(d: &mut Decoder<'_>) -> Result<Bytes, decode::Error> {
+    cbor::bytes(d, 1..=STATE_PROOF_BYTES_MAX, "a state proof").map(Bytes::copy_from_slice)
+}
+
+fn items(d: &mut Decoder<'_>) -> Result<Vec<String>, decode::Error> {
+    let n = cbor::list(d, 1..=ITEMS_PER_ENTRY_MAX, "the items of a record")?;
+    (0..n).map(|_| cbor::text(d, 2..=ITEM_BYTES_MAX, "an item").map(str::to_owned)).collect()
+}
+
+impl<C> Encode<C> for Receipt {
+    fn encode<W: encode::Write>(&self, e: &mut Encoder<W>, _: &mut C) -> Result<(), encode::Error<W::Error>> {
+        match self {
+            Self::Transaction(receipt) => {
+                e.array(10)?.str(TRANSACTION_RECEIPT)?.encode(receipt.network)?.bytes(&receipt.transaction)?;
+                e.u64(receipt.height)?.u64(receipt.time_ms)?.encode(&receipt.outcome)?.u64(receipt.index)?;
+                cbor::write_values(e, &receipt.path)?;
+                receipt.finality.encode(e)
+            }
+            Self::Record(receipt) => {
+                e.array(7)?.str(RECORD_RECEIPT)?.encode(receipt.network)?;
+                e.str(&receipt.register)?.str(&receipt.key)?.encode(&receipt.answer)?;
+                receipt.finality.encode(e)
+            }
+        }
+    }
+}
+
+impl<'b, C> Decode<'b, C> for Receipt {
+    fn decode(d: &mut Decoder<'b>, _: &mut C) -> Result<Self, decode::Error> {
+        let at = d.position();
+        match (d.array()?, d.str()?) {
+            (Some(10), TRANSACTION_RECEIPT) => Ok(Self::Transaction(TransactionReceipt {
+                network: d.decode()?,
+                transaction: Bytes::copy_from_slice(cbor::bytes(d, 1..=TRANSACTION_BYTES_MAX, "a transaction")?),
+                height: d.u64()?,
+                time_ms: d.u64()?,
+                outcome: d.decode()?,
+                index: d.u64()?,
+                path: cbor::values(d, 0..=MERKLE_PATH_MAX, "an inclusion path")?,
+                finality: Finality::decode(d)?,
+            })),
+            (Some(7), RECORD_RECEIPT) => Ok(Self::Record(RecordReceipt {
+                network: d.decode()?,
+                register: cbor::text(d, 1..=NAME_BYTES_MAX, "a register's name")?.to_owned(),
+                key: cbor::text(d, 1..=KEY_BYTES_MAX, "a key")?.to_owned(),
+                answer: d.decode()?,
+                finality: Finality::decode(d)?,
+            })),
+            _ => Err(decode::Error::message("a receipt must begin with its kind and version").at(at)),
+        }
+    }
+}

@@ -1,0 +1,138 @@
+//! Where a row of the state lies: ordered by noun, then register, then hashed name, so that one register is one range.
+//!
+//! ```text
+//! byte  0      1..4               4..32
+//!       noun   register number    first 28 bytes of SHA-256(name)
+//!              (big-endian)
+//! ```
+
+use crate::{
+    hash::Hash,
+    key::PublicKey,
+    limits::REGISTER_NUMBER_MAX,
+    operation::{EntryKind, PrincipalId},
+};
+use std::fmt;
+
+/// What a row is about: the first byte of its key.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[repr(u8)]
+pub enum Noun {
+    /// Counters of the whole ledger.
+    Counters = 1,
+    /// The frontier of the log's tree.
+    Log = 2,
+    /// An organisation.
+    Organisation = 3,
+    /// A principal and its keys.
+    Principal = 4,
+    /// A register's definition.
+    Register = 5,
+    /// A register's entry counts and tree frontier.
+    Tree = 6,
+    /// The latest system entry for a key.
+    SystemRecord = 7,
+    /// The latest user entry for a key.
+    Record = 8,
+    /// Whose a public key is.
+    Key = 9,
+}
+
+/// The key of a row.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct StateKey(pub [u8; 32]);
+
+impl StateKey {
+    /// The key of `name` among the rows of `noun` that belong to the register of this number (0: to none).
+    ///
+    /// Only the low three bytes of the number count: INVARIANT: numbers stay within [`REGISTER_NUMBER_MAX`].
+    pub fn new(noun: Noun, register: u32, name: &[u8]) -> Self {
+        debug_assert!(register <= REGISTER_NUMBER_MAX, "register number out of range");
+        let [_, high, middle, low] = register.to_be_bytes();
+        let Hash(hash) = Hash::of(&[name]);
+        let mut key = [0; 32];
+        for (to, from) in key.iter_mut().zip([noun as u8, high, middle, low].iter().chain(&hash)) {
+            *to = *from;
+        }
+        Self(key)
+    }
+
+    /// The row of the ledger's counters.
+    pub fn counters() -> Self {
+        Self::new(Noun::Counters, 0, b"")
+    }
+
+    /// The row of the log's frontier.
+    pub fn log() -> Self {
+        Self::new(Noun::Log, 0, b"")
+    }
+
+    /// An organisation's row.
+    pub fn organisation(id: &str) -> Self {
+        Self::new(Noun::Organisation, 0, id.as_bytes())
+    }
+
+    /// A principal's row.
+    pub fn principal(id: &PrincipalId) -> Self {
+        Self::new(Noun::Principal, 0, id.as_str().as_bytes())
+    }
+
+    /// The row of a public key.
+    pub fn key(key: &PublicKey) -> Self {
+        Self::new(Noun::Key, 0, key.as_bytes())
+    }
+
+    /// The row of a register's definition.
+    pub fn register(name: &str) -> Self {
+        Self::new(Noun::Register, 0, name.as_bytes())
+    }
+
+    /// The row of a register's tree.
+    pub fn tree(register: u32) -> Self {
+        Self::new(Noun::Tree, register, b"")
+    }
+
+    /// The row of a record.
+    pub fn record(register: u32, kind: EntryKind, key: &str) -> Self {
+        let noun = match kind {
+            EntryKind::System => Noun::SystemRecord,
+            EntryKind::User => Noun::Record,
+        };
+        Self::new(noun, register, key.as_bytes())
+    }
+
+    /// The key's bytes.
+    pub const fn as_bytes(&self) -> &[u8; 32] {
+        &self.0
+    }
+}
+
+impl fmt::Display for StateKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&hex::encode(self.0))
+    }
+}
+
+impl fmt::Debug for StateKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "StateKey({self})")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, clippy::indexing_slicing)]
+
+    use super::*;
+
+    #[test]
+    fn a_register_is_one_range() {
+        let key = StateKey::record(0x01_02_03, EntryKind::User, "GB");
+        assert_eq!(key.0[..4], [8, 1, 2, 3]);
+        assert_eq!(key.0[4..], Hash::of(&[b"GB"]).0[..28]);
+        let records = |register| ["GB", "FR", "TT"].map(|key| StateKey::record(register, EntryKind::User, key));
+        let (low, high) = (StateKey::record(7, EntryKind::User, "x").0, records(8));
+        assert!(high.iter().all(|key| key.0 > low));
+        assert_ne!(StateKey::record(7, EntryKind::System, "x").0, low);
+    }
+}

@@ -1,0 +1,225 @@
+//! A network of four with fixed keys, and one of each thing it exchanges.
+
+use tallystick_protocol::{
+    BlockHeader, Cardinality, Datatype, EntryKind, Field, FinalityCertificate, Genesis, GenesisOrganisation,
+    GenesisPrincipal, GenesisValidator, Hash, ImportedEntry, Intent, LogCommitment, LogLeaf, NewEntry, Operation,
+    Outcome, Phase, PrincipalId, PublicKey, Role, SigningKey, StateCommitment, Tree,
+    receipt::{Finality, TransactionReceipt},
+};
+
+/// Midday on the first of September 2026, in Unix milliseconds.
+pub const TIME_MS: u64 = 1_788_264_000_000;
+pub const ORGANISATIONS: [&str; 4] = ["cabinet-office", "council", "hmrc", "regulator"];
+
+pub fn administrator(organisation: u8) -> SigningKey {
+    SigningKey::from_ed25519_seed(&[organisation + 1; 32])
+}
+
+pub fn validator(organisation: u8) -> SigningKey {
+    SigningKey::from_ed25519_seed(&[organisation + 101; 32])
+}
+
+fn ed25519(key: &SigningKey) -> [u8; 32] {
+    key.public().as_bytes().try_into().unwrap()
+}
+
+pub fn genesis() -> Genesis {
+    let mut genesis = Genesis {
+        name: "Four organisations".into(),
+        created_ms: TIME_MS,
+        nonce: *b"sixteen fixed by",
+        organisations: ORGANISATIONS
+            .iter()
+            .zip(0..)
+            .map(|(id, n)| GenesisOrganisation {
+                id: (*id).into(),
+                name: id.replace('-', " "),
+                principals: vec![GenesisPrincipal {
+                    name: "administrator".into(),
+                    role: Role::Administrator,
+                    key: administrator(n).public(),
+                }],
+            })
+            .collect(),
+        validators: ORGANISATIONS
+            .iter()
+            .zip(0..)
+            .map(|(id, n)| GenesisValidator { organisation: (*id).into(), key: ed25519(&validator(n)) })
+            .collect(),
+    };
+    genesis.sort();
+    genesis.validate().unwrap();
+    genesis
+}
+
+pub fn item() -> String {
+    r#"{"citizen-names":"Briton;British citizen","country":"GB","name":"United Kingdom","official-name":"The United Kingdom of Great Britain and Northern Ireland"}"#.into()
+}
+
+pub fn append() -> Operation {
+    Operation::EntryAppend {
+        register: "country".into(),
+        entries: vec![NewEntry { key: "GB".into(), items: vec![item()] }],
+    }
+}
+
+pub fn intent(operations: Vec<Operation>) -> Intent {
+    Intent {
+        network: genesis().id(),
+        principal: PrincipalId::new("cabinet-office", "administrator").unwrap(),
+        subject: "country:GB".into(),
+        not_after: TIME_MS / 1000 + 300,
+        idempotency_key: (0..16).collect(),
+        operations,
+    }
+}
+
+/// Every operation, by what distinguishes it.
+pub fn operations() -> Vec<(&'static str, Operation)> {
+    let principal = PrincipalId::new("council", "clerk").unwrap();
+    let key = |n: u8| SigningKey::from_ed25519_seed(&[n; 32]).public();
+    let p256 = SigningKey::from_p256_scalar(&[9; 32]).unwrap().public();
+    let field = |name: &str, datatype, cardinality, register: Option<&str>| Field {
+        name: name.into(),
+        datatype,
+        cardinality,
+        register: register.map(Into::into),
+        text: format!("The {name}."),
+    };
+    vec![
+        (
+            "register-create",
+            Operation::RegisterCreate {
+                register: "country".into(),
+                text: "British English-language names of countries".into(),
+                fields: vec![
+                    field("country", Datatype::String, Cardinality::One, Some("country")),
+                    field("citizen-names", Datatype::String, Cardinality::Many, None),
+                    field("start-date", Datatype::Datetime, Cardinality::One, None),
+                    field("part-of", Datatype::Curie, Cardinality::Many, None),
+                ],
+            },
+        ),
+        (
+            "register-phase live",
+            Operation::RegisterPhase { register: "country".into(), phase: Phase::Live, successor: None },
+        ),
+        (
+            "register-phase superseded",
+            Operation::RegisterPhase {
+                register: "country".into(),
+                phase: Phase::Superseded,
+                successor: Some("state".into()),
+            },
+        ),
+        ("entry-append", append()),
+        (
+            "entry-append of two entries, one of two items",
+            Operation::EntryAppend {
+                register: "country".into(),
+                entries: vec![
+                    NewEntry { key: "GB".into(), items: vec![item(), r#"{"name":"Côte d'Ivoire"}"#.into()] },
+                    NewEntry { key: "a-b_c.d/e".into(), items: vec!["{}".into()] },
+                ],
+            },
+        ),
+        (
+            "register-import",
+            Operation::RegisterImport {
+                register: "country".into(),
+                user_first: 1,
+                system_first: 3,
+                entries: vec![
+                    ImportedEntry {
+                        kind: EntryKind::System,
+                        key: "field:country".into(),
+                        timestamp: 1_460_000_000,
+                        items: vec!["{}".into()],
+                    },
+                    ImportedEntry { kind: EntryKind::User, key: "GB".into(), timestamp: 0, items: vec![item()] },
+                ],
+                root: Hash::of(&[b"root"]),
+            },
+        ),
+        ("principal-enrol", Operation::PrincipalEnrol { name: "clerk".into(), role: Role::Registrar, key: p256 }),
+        ("key-rotate", Operation::KeyRotate { principal: principal.clone(), old: p256, new: key(3) }),
+        ("key-retire", Operation::KeyRetire { principal, key: key(3) }),
+    ]
+}
+
+pub fn header(height: u64, parent: Hash, log: LogCommitment, root: Hash) -> BlockHeader {
+    let genesis = genesis();
+    BlockHeader {
+        network: genesis.id(),
+        height,
+        epoch: 0,
+        view: height + 2,
+        leader: ed25519(&validator((height % 4) as u8)),
+        parent_view: height + 1,
+        parent,
+        time_ms: TIME_MS + 1000 * height,
+        transactions: Hash::of(&[b"transactions"]),
+        transaction_count: 3,
+        state: StateCommitment { root, operations_root: Hash::of(&[b"operations"]), start: 256, end: 1_000 + height },
+        log,
+        validators: genesis.validator_set_hash(),
+    }
+}
+
+/// A certificate by the first `n` validators.
+pub fn certificate(header: &BlockHeader, n: usize) -> FinalityCertificate {
+    let genesis = genesis();
+    let mut certificate = FinalityCertificate {
+        epoch: header.epoch,
+        view: header.view,
+        parent_view: header.parent_view,
+        block: header.hash(),
+        signatures: Vec::new(),
+    };
+    let message = certificate.signed_bytes(&genesis.id());
+    for (index, member) in genesis.validators.iter().enumerate().take(n) {
+        let key = (0..4).map(validator).find(|key| key.public() == PublicKey::Ed25519(member.key)).unwrap();
+        certificate.signatures.push((index as u32, key.sign(&message).unwrap()));
+    }
+    certificate
+}
+
+/// How a header is final by way of a child and a grandchild.
+pub fn finality(first: BlockHeader) -> Finality {
+    let child = header(first.height + 1, first.hash(), first.log, Hash::of(&[b"child"]));
+    let grandchild = header(first.height + 2, child.hash(), first.log, Hash::of(&[b"grandchild"]));
+    let certificate = certificate(&grandchild, 3);
+    Finality { headers: vec![first, child, grandchild], certificate }
+}
+
+/// A receipt of one append, leaf 20 of a log of 37.
+pub fn receipt() -> TransactionReceipt {
+    let transaction = intent(vec![append()]).sign(&administrator(0)).unwrap();
+    let outcome = Outcome::Accepted {
+        appended: vec![tallystick_protocol::Appended {
+            operation: 0,
+            register: "country".into(),
+            kind: EntryKind::User,
+            first: 209,
+            count: 1,
+        }],
+    };
+    let (height, time_ms, index, size) = (7, TIME_MS + 7_000, 20, 37);
+    let leaf = LogLeaf { transaction: transaction.id(), height, time_ms, outcome: outcome.clone() };
+    let mut tree = Tree::new();
+    for place in 0..size {
+        tree.push(if place == index { leaf.hash() } else { Hash::of(&[&[place as u8]]) });
+    }
+    let log =
+        LogCommitment { size, root: tree.root(), store_root: Hash::of(&[b"store"]), store_end: size + height + 1 };
+    TransactionReceipt {
+        network: genesis().id(),
+        transaction: transaction.bytes().clone(),
+        height,
+        time_ms,
+        outcome,
+        index,
+        path: tree.inclusion(index, size).unwrap(),
+        finality: finality(header(height, Hash::of(&[b"parent"]), log, Hash::of(&[b"state"]))),
+    }
+}

@@ -1,0 +1,241 @@
+//! The formats, byte for byte, in `tests/vectors`: shared by every SDK. `UPDATE_VECTORS=1` writes them anew, and to
+//! commit what it wrote is to decide for another format.
+
+use crate::fixtures;
+use serde_json::{Value, json};
+use std::path::Path;
+use tallystick_protocol::{
+    Appended, BlockHeader, Code, EntryKind, Field, Hash, ImportedEntry, Intent, LogLeaf, NewEntry, Operation, Outcome,
+    Receipt, Refusal, SignedTransaction, SigningKey, Violation, ViolationRule, cbor,
+};
+
+/// Compares `actual` with the file, or writes it.
+fn check(file: &str, actual: &Value) {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../tests/vectors").join(file);
+    if std::env::var_os("UPDATE_VECTORS").is_some() {
+        std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+        std::fs::write(&path, serde_json::to_string_pretty(actual).unwrap() + "\n").unwrap();
+    }
+    assert_eq!(&stored(file), actual, "{file}: if the format is meant to change, set UPDATE_VECTORS=1");
+}
+
+fn stored(file: &str) -> Value {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../tests/vectors").join(file);
+    let bytes =
+        std::fs::read(&path).unwrap_or_else(|error| panic!("{}: {error}: set UPDATE_VECTORS=1", path.display()));
+    serde_json::from_slice(&bytes).unwrap()
+}
+
+fn fields(fields: &[Field]) -> Value {
+    fields
+        .iter()
+        .map(|Field { name, datatype, cardinality, register, text }| {
+            json!({"name": name, "datatype": datatype, "cardinality": cardinality, "register": register, "text": text})
+        })
+        .collect()
+}
+
+fn operation(operation: &Operation) -> Value {
+    let mut json = match operation {
+        Operation::RegisterCreate { register, text, fields: list } => {
+            json!({"register": register, "text": text, "fields": fields(list)})
+        }
+        Operation::RegisterPhase { register, phase, successor } => {
+            json!({"register": register, "phase": phase, "successor": successor})
+        }
+        Operation::EntryAppend { register, entries } => json!({
+            "register": register,
+            "entries": entries
+                .iter()
+                .map(|NewEntry { key, items }| json!({"key": key, "items": items}))
+                .collect::<Vec<_>>(),
+        }),
+        Operation::RegisterImport { register, user_first, system_first, entries, root } => json!({
+            "register": register,
+            "user_first": user_first,
+            "system_first": system_first,
+            "entries": entries
+                .iter()
+                .map(|ImportedEntry { kind, key, timestamp, items }| {
+                    json!({"kind": kind, "key": key, "timestamp": timestamp, "items": items})
+                })
+                .collect::<Vec<_>>(),
+            "root": root,
+        }),
+        Operation::PrincipalEnrol { name, role, key } => json!({"name": name, "role": role, "key": key}),
+        Operation::KeyRotate { principal, old, new } => json!({"principal": principal, "old": old, "new": new}),
+        Operation::KeyRetire { principal, key } => json!({"principal": principal, "key": key}),
+    };
+    json["operation"] = json!(operation.name());
+    json
+}
+
+fn transaction(intent: &Intent, signed: &SignedTransaction) -> Value {
+    json!({
+        "network": intent.network,
+        "principal": intent.principal,
+        "subject": intent.subject,
+        "not_after": intent.not_after,
+        "idempotency_key": hex::encode(&intent.idempotency_key),
+        "operations": intent.operations.iter().map(operation).collect::<Vec<_>>(),
+        "public_key": signed.key(),
+        "to_be_signed": hex::encode(signed.to_be_signed()),
+        "cbor": hex::encode(signed.bytes()),
+        "id": signed.id(),
+        "replay_tag": hex::encode(signed.replay_tag()),
+    })
+}
+
+fn plain_outcome(outcome: &Outcome) -> Value {
+    match outcome {
+        Outcome::Accepted { appended } => json!({
+            "status": "accepted",
+            "appended": appended
+                .iter()
+                .map(|Appended { operation, register, kind, first, count }| {
+                    json!({"operation": operation, "register": register, "kind": kind, "first": first, "count": count})
+                })
+                .collect::<Vec<_>>(),
+        }),
+        Outcome::Refused(Refusal { code, operation, violations }) => json!({
+            "status": "refused",
+            "code": code,
+            "operation": operation,
+            "violations": violations
+                .iter()
+                .map(|Violation { entry, field, rule }| json!({"entry": entry, "field": field, "rule": rule}))
+                .collect::<Vec<_>>(),
+        }),
+    }
+}
+
+fn unhex(value: &Value) -> Vec<u8> {
+    hex::decode(value.as_str().unwrap()).unwrap()
+}
+
+#[test]
+fn transaction_ed25519() {
+    let intent = fixtures::intent(vec![fixtures::append()]);
+    let signed = intent.sign(&fixtures::administrator(0)).unwrap();
+    let mut vector = transaction(&intent, &signed);
+    vector["seed"] = json!(hex::encode([1; 32]));
+    check("transaction-ed25519.json", &vector);
+}
+
+/// ES256 signatures differ each time: the stored one must hold, and all else must be as computed.
+#[test]
+fn transaction_p256() {
+    let key = SigningKey::from_p256_scalar(&[9; 32]).unwrap();
+    let intent = fixtures::intent(vec![fixtures::append()]);
+    let signed = if std::env::var_os("UPDATE_VECTORS").is_some() {
+        intent.sign(&key).unwrap()
+    } else {
+        SignedTransaction::decode(unhex(&stored("transaction-p256.json")["cbor"])).unwrap()
+    };
+    assert_eq!(signed.intent(), &intent);
+    signed.clone().verify().unwrap();
+    let mut vector = transaction(&intent, &signed);
+    vector["scalar"] = json!(hex::encode([9; 32]));
+    check("transaction-p256.json", &vector);
+}
+
+#[test]
+fn operations() {
+    let vectors: Vec<Value> = fixtures::operations()
+        .iter()
+        .map(|(what, value)| {
+            let bytes = cbor::encode(value);
+            assert_eq!(cbor::decode::<Operation>(&bytes, bytes.len()).as_ref(), Ok(value));
+            json!({"what": what, "value": operation(value), "cbor": hex::encode(bytes)})
+        })
+        .collect();
+    check("operations.json", &json!(vectors));
+}
+
+#[test]
+fn header() {
+    let header = fixtures::receipt().finality.headers.remove(0);
+    assert_eq!(BlockHeader::decode(&header.to_bytes()).as_ref(), Ok(&header));
+    let vector = json!({
+        "network": header.network,
+        "height": header.height,
+        "epoch": header.epoch,
+        "view": header.view,
+        "leader": hex::encode(header.leader),
+        "parent_view": header.parent_view,
+        "parent": header.parent,
+        "time_ms": header.time_ms,
+        "transactions": header.transactions,
+        "transaction_count": header.transaction_count,
+        "state": {
+            "root": header.state.root,
+            "operations_root": header.state.operations_root,
+            "start": header.state.start,
+            "end": header.state.end,
+        },
+        "log": {
+            "size": header.log.size,
+            "root": header.log.root,
+            "store_root": header.log.store_root,
+            "store_end": header.log.store_end,
+        },
+        "validators": header.validators,
+        "cbor": hex::encode(header.to_bytes()),
+        "hash": header.hash(),
+    });
+    check("header.json", &vector);
+}
+
+#[test]
+fn leaf() {
+    let appended = Appended { operation: 0, register: "country".into(), kind: EntryKind::User, first: 209, count: 1 };
+    let violation = Violation { entry: 0, field: "start-date".into(), rule: ViolationRule::Datatype };
+    let refusal = Refusal { code: Code::Schema, operation: 0, violations: vec![violation] };
+    let outcomes = [
+        ("accepted", Outcome::Accepted { appended: vec![appended] }),
+        ("accepted, nothing appended", Outcome::Accepted { appended: Vec::new() }),
+        ("refused", Outcome::refused(Code::NotCustodian, 0)),
+        ("refused with a violation", Outcome::Refused(refusal)),
+    ];
+    let vectors: Vec<Value> = outcomes
+        .into_iter()
+        .map(|(what, outcome)| {
+            let leaf =
+                LogLeaf { transaction: Hash::of(&[b"transaction"]), height: 7, time_ms: fixtures::TIME_MS, outcome };
+            assert_eq!(LogLeaf::decode(&leaf.to_bytes()).as_ref(), Ok(&leaf));
+            json!({
+                "what": what,
+                "transaction": leaf.transaction,
+                "height": leaf.height,
+                "time_ms": leaf.time_ms,
+                "outcome": plain_outcome(&leaf.outcome),
+                "cbor": hex::encode(leaf.to_bytes()),
+                "hash": leaf.hash(),
+            })
+        })
+        .collect();
+    check("leaf.json", &json!(vectors));
+}
+
+#[test]
+fn refusal_codes() {
+    let codes: Vec<Value> = Code::ALL.iter().map(|code| json!({"code": code, "advice": code.advice()})).collect();
+    check("refusal-codes.json", &json!(codes));
+}
+
+/// The receipt beside the `network.json` that it is checked with.
+#[test]
+fn receipt() {
+    let genesis = fixtures::genesis();
+    let receipt = Receipt::Transaction(fixtures::receipt());
+    receipt.check(&genesis).unwrap();
+    let vector = json!({
+        "genesis": serde_json::from_str::<Value>(&genesis.to_json()).unwrap(),
+        "genesis_cbor": hex::encode(cbor::encode(&genesis)),
+        "network": genesis.id(),
+        "validators": genesis.validator_set_hash(),
+        "certificate_signs": hex::encode(receipt.finality().certificate.signed_bytes(&genesis.id())),
+        "cbor": hex::encode(receipt.to_bytes()),
+    });
+    check("receipt.json", &vector);
+}

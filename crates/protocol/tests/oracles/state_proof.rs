@@ -1,0 +1,288 @@
+//! State proofs that the storage engine makes, and receipts of records built on them; and ones tampered with.
+
+use crate::fixtures;
+use bytes::Bytes;
+use commonware_codec::Encode as _;
+use commonware_cryptography::{Sha256, sha256::Digest};
+use commonware_parallel::Sequential;
+use commonware_runtime::{Runner as _, Supervisor as _, buffer::paged::CacheRef, deterministic};
+use commonware_storage::{
+    journal::contiguous::variable,
+    merkle::full::Config as MerkleConfig,
+    mmr,
+    qmdb::{current, floor::Proportional},
+    translator::EightCap,
+};
+use commonware_utils::{NZU16, NZU64, NZUsize};
+use std::collections::BTreeMap;
+use tallystick_protocol::{
+    CheckError, Claim, EntryKind, Field, Hash, LogCommitment, Phase, Receipt, RecordAnswer, RecordReceipt, RecordRow,
+    RegisterRow, StateKey, Step,
+    proof::{self, ProofError, StateValue},
+};
+
+type Db = current::ordered::variable::Db<
+    mmr::Family,
+    deterministic::Context,
+    Digest,
+    StateValue,
+    Sha256,
+    EightCap,
+    { proof::STATE_CHUNK_BYTES },
+    Sequential,
+>;
+
+async fn open(context: deterministic::Context) -> Db {
+    let page_cache = CacheRef::new(NZU16!(4096), NZUsize!(64));
+    let config = current::Config {
+        merkle_config: MerkleConfig {
+            journal_partition: "merkle-journal".into(),
+            metadata_partition: "merkle-meta".into(),
+            items_per_blob: NZU64!(1024),
+            write_buffer: NZUsize!(4096),
+            replay_buffer: NZUsize!(4096),
+            strategy: Sequential,
+            page_cache: page_cache.clone(),
+        },
+        journal_config: variable::Config {
+            partition: "operations".into(),
+            items_per_section: NZU64!(1024),
+            compression: None,
+            codec_config: ((), ()),
+            page_cache,
+            write_buffer: NZUsize!(4096),
+            replay_buffer: NZUsize!(4096),
+        },
+        grafted_metadata_partition: "grafted".into(),
+        translator: EightCap,
+        init_cache: Some(NZUsize!(1024)),
+        init_buffer: NZUsize!(1 << 16),
+        init_concurrency: (),
+    };
+    Db::init(context, config, None).await.unwrap()
+}
+
+/// A state of these rows, with a proof for each key that was asked: of its row, or of its absence.
+fn prove(blocks: Vec<BTreeMap<StateKey, Vec<u8>>>, asked: Vec<StateKey>) -> (Hash, Vec<(bool, Vec<u8>)>) {
+    deterministic::Runner::default().start(|context| async move {
+        let mut db = open(context.child("db")).await;
+        for rows in blocks {
+            let mut batch = db.new_batch();
+            for (key, row) in rows {
+                batch = batch.write(Digest::from(key.0), Some(StateValue(row.into())));
+            }
+            let merkleized = batch.merkleize(&db, None, &mut Proportional).await.unwrap();
+            db = db.apply_batch(merkleized).await.unwrap();
+        }
+        let mut proofs = Vec::new();
+        for key in asked {
+            let key = Digest::from(key.0);
+            proofs.push(match db.get(&key).await.unwrap() {
+                Some(_) => (true, db.key_value_proof(key).await.unwrap().encode().to_vec()),
+                None => (false, db.exclusion_proof(&key).await.unwrap().encode().to_vec()),
+            });
+        }
+        (Hash(db.root().0), proofs)
+    })
+}
+
+fn register() -> RegisterRow {
+    RegisterRow {
+        register: "country".into(),
+        number: 7,
+        custodian: "cabinet-office".into(),
+        phase: Phase::Live,
+        successor: None,
+        fields: vec![Field {
+            name: "country".into(),
+            datatype: tallystick_protocol::Datatype::String,
+            cardinality: tallystick_protocol::Cardinality::One,
+            register: Some("country".into()),
+            text: String::new(),
+        }],
+        text: "Countries".into(),
+        created: 2,
+    }
+}
+
+fn record(key: &str) -> RecordRow {
+    RecordRow {
+        register: "country".into(),
+        key: key.into(),
+        kind: EntryKind::User,
+        number: 6,
+        timestamp: 1_460_000_000,
+        items: vec![Hash::of(&[fixtures::item().as_bytes()])],
+        leaf: 20,
+        height: 7,
+    }
+}
+
+fn place(key: &str) -> StateKey {
+    StateKey::record(7, EntryKind::User, key)
+}
+
+/// A few hundred records over three blocks, GB rewritten in the last.
+fn blocks() -> Vec<BTreeMap<StateKey, Vec<u8>>> {
+    let definition = (StateKey::register("country"), register().to_bytes());
+    let some = |from: u32, to: u32| (from..to).map(|n| (place(&n.to_string()), record(&n.to_string()).to_bytes()));
+    let old = RecordRow { number: 1, ..record("GB") };
+    vec![
+        some(0, 150).chain([definition, (place("GB"), old.to_bytes())]).collect(),
+        some(150, 300).collect(),
+        some(120, 180).chain([(place("GB"), record("GB").to_bytes())]).collect(),
+    ]
+}
+
+fn receipt(root: Hash, register: &str, key: &str, answer: RecordAnswer) -> Receipt {
+    let log = LogCommitment { size: 400, ..LogCommitment::default() };
+    Receipt::Record(RecordReceipt {
+        network: fixtures::genesis().id(),
+        register: register.into(),
+        key: key.into(),
+        answer,
+        finality: fixtures::finality(fixtures::header(9, Hash::of(&[b"parent"]), log, root)),
+    })
+}
+
+/// Receipts of a record, of its absence, and of a register's absence.
+fn receipts() -> [Receipt; 3] {
+    let asked = vec![place("GB"), StateKey::register("country"), place("XX"), StateKey::register("planet")];
+    let (root, proofs) = prove(blocks(), asked);
+    let [(true, current), (true, definition), (false, absent), (false, no_register)] = &proofs[..] else {
+        panic!("GB and the register are there, the others not")
+    };
+    let bytes = |proof: &Vec<u8>| Bytes::from(proof.clone());
+    [
+        receipt(
+            root,
+            "country",
+            "GB",
+            RecordAnswer::Current {
+                number: 7,
+                row: record("GB").to_bytes().into(),
+                items: vec![fixtures::item()],
+                proof: bytes(current),
+            },
+        ),
+        receipt(
+            root,
+            "country",
+            "XX",
+            RecordAnswer::Absent {
+                register_row: register().to_bytes().into(),
+                register_proof: bytes(definition),
+                proof: bytes(absent),
+            },
+        ),
+        receipt(root, "planet", "GB", RecordAnswer::NoRegister { proof: bytes(no_register) }),
+    ]
+}
+
+#[test]
+fn proofs_of_the_engine_hold() {
+    let genesis = fixtures::genesis();
+    let [current, absent, no_register] = receipts();
+    for receipt in [&current, &absent, &no_register] {
+        let bytes = receipt.to_bytes();
+        println!("a record's receipt is {} bytes", bytes.len());
+        assert!(bytes.len() <= 4096, "{} bytes", bytes.len());
+        assert_eq!(Receipt::decode(&bytes).as_ref(), Ok(receipt));
+    }
+    let proven = current.check(&genesis).unwrap();
+    assert_eq!((proven.height, proven.signed, proven.validators), (9, 3, 4));
+    assert_eq!(proven.claim, Claim::Current { record: record("GB"), items: vec![fixtures::item()] });
+    let claim = absent.check(&genesis).unwrap().claim;
+    assert_eq!(claim, Claim::Absent { register: register(), key: "XX".into() });
+    let claim = no_register.check(&genesis).unwrap().claim;
+    assert_eq!(claim, Claim::NoRegister { register: "planet".into() });
+}
+
+#[test]
+fn an_empty_state_holds_nothing() {
+    let (root, proofs) = prove(Vec::new(), vec![place("GB")]);
+    assert_eq!(proof::verify_absent(&place("GB"), &proofs[0].1, &root), Ok(()));
+    assert!(proof::verify_current(&place("GB"), &record("GB").to_bytes(), &proofs[0].1, &root).is_err());
+}
+
+#[test]
+fn a_row_that_was_replaced_is_not_current() {
+    let all = blocks();
+    let old = all[0][&place("GB")].clone();
+    let (_, before) = prove(all[..2].to_vec(), vec![place("GB")]);
+    let (root, now) = prove(all, vec![place("GB")]);
+    for proof in [&before[0].1, &now[0].1] {
+        assert_eq!(proof::verify_current(&place("GB"), &old, proof, &root), Err(ProofError::Root));
+    }
+    let row = record("GB").to_bytes();
+    assert_eq!(proof::verify_current(&place("GB"), &row, &now[0].1, &root), Ok(()));
+    assert_eq!(proof::verify_current(&place("FR"), &row, &now[0].1, &root), Err(ProofError::Root));
+    assert!(proof::verify_absent(&place("GB"), &now[0].1, &root).is_err());
+}
+
+#[test]
+fn the_absence_of_one_key_is_not_that_of_another() {
+    let [_, absent, _] = receipts();
+    let genesis = fixtures::genesis();
+    for key in ["GB", "0", "299"] {
+        let Receipt::Record(mut receipt) = absent.clone() else { unreachable!() };
+        receipt.key = key.into();
+        let error = Receipt::Record(receipt).check(&genesis).unwrap_err();
+        assert_eq!(error.step, Step::State, "{key} is there");
+    }
+}
+
+#[test]
+fn every_altered_byte_of_a_proof_is_refused() {
+    let (root, proofs) = prove(blocks(), vec![place("GB"), place("XX")]);
+    let row = record("GB").to_bytes();
+    let mut long = proofs[0].1.clone();
+    long.push(0);
+    assert_eq!(proof::verify_current(&place("GB"), &row, &long, &root), Err(ProofError::Malformed));
+    assert_eq!(proof::verify_current(&place("GB"), &row, &vec![0; 100_000], &root), Err(ProofError::TooLong(100_000)));
+    for at in 0..proofs[0].1.len() {
+        for bit in [1, 0x80] {
+            let mut forged = proofs[0].1.clone();
+            forged[at] ^= bit;
+            assert!(proof::verify_current(&place("GB"), &row, &forged, &root).is_err(), "byte {at} bit {bit}");
+        }
+        assert!(proof::verify_current(&place("GB"), &row, &proofs[0].1[..at], &root).is_err(), "cut at {at}");
+    }
+    for at in 0..proofs[1].1.len() {
+        let mut forged = proofs[1].1.clone();
+        forged[at] ^= 1;
+        assert!(proof::verify_absent(&place("XX"), &forged, &root).is_err(), "byte {at}");
+    }
+}
+
+#[test]
+fn each_altered_part_fails_at_its_step() {
+    type Spoil = fn(&mut RecordReceipt);
+    let [current, ..] = receipts();
+    let genesis = fixtures::genesis();
+    fn answer(receipt: &mut RecordReceipt) -> (&mut u32, &mut Bytes, &mut Vec<String>) {
+        match &mut receipt.answer {
+            RecordAnswer::Current { number, row, items, .. } => (number, row, items),
+            _ => panic!("the receipt is of a record"),
+        }
+    }
+    let rows: &[(Spoil, Step)] = &[
+        (|r| r.key = "FR".into(), Step::Row),
+        (|r| r.register = "planet".into(), Step::Row),
+        (|r| *answer(r).1 = RecordRow { kind: EntryKind::System, ..record("GB") }.to_bytes().into(), Step::Row),
+        (|r| *answer(r).1 = Bytes::from_static(b"\x80"), Step::Row),
+        (|r| *answer(r).1 = RecordRow { number: 7, ..record("GB") }.to_bytes().into(), Step::State),
+        (|r| *answer(r).0 = 8, Step::State),
+        (|r| answer(r).2[0] = "{}".into(), Step::Items),
+        (|r| answer(r).2.push("{}".into()), Step::Items),
+        (|r| answer(r).2.clear(), Step::Items),
+        (|r| r.finality.headers[0].state.root = Hash::default(), Step::Headers),
+        (|r| r.finality.headers.truncate(1), Step::Certificate),
+    ];
+    for (place, (spoil, step)) in rows.iter().enumerate() {
+        let Receipt::Record(mut receipt) = current.clone() else { unreachable!() };
+        spoil(&mut receipt);
+        let error: CheckError = Receipt::Record(receipt).check(&genesis).unwrap_err();
+        assert_eq!(error.step, *step, "row {place}: {error}");
+    }
+}
