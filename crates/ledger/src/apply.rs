@@ -1,0 +1,260 @@
+//! Apply: what one ordered transaction does to the state, or why it does nothing.
+//!
+//! A transaction's life here:
+//!
+//! 1. [`wanted`] names the rows that any of its operations surely reads; the caller fetches them into a [`View`].
+//! 2. [`apply`] authenticates: the principal exists and holds the signing key now.
+//! 3. Each operation in turn, one arm per noun: authorisation, rules, changes to a draft.
+//! 4. All accepted: the draft becomes part of the view. One refused: the draft is dropped, and the outcome names the
+//!    operation, the first code in the order of precedence, and what in particular.
+//! 5. A row was not in the view: nothing happened; [`Missing`] names the rows, and the caller fetches and applies again.
+//!
+//! The outcome is a function of the state before, the block's height and time, the transaction and its leaf; never of what
+//! was fetched beforehand.
+
+use std::sync::Arc;
+
+use tallystick_protocol::{
+    Appended, Code, NetworkId, Outcome, Refusal, SignedTransaction, StateKey, VerifiedTransaction, Violation,
+    operation::{EntryKind, Operation, PrincipalId, Role},
+};
+
+use crate::{
+    entry, import,
+    item::Item,
+    organisation, register,
+    schema::Violations,
+    state::{Draft, Missing, PrincipalRow, Register, Unread, View},
+};
+
+/// What a transaction can know of the block it stands in.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct BlockContext {
+    /// The network.
+    pub network: NetworkId,
+    /// The block's height.
+    pub height: u64,
+    /// The block's time, in Unix milliseconds: the ledger's only clock.
+    pub time_ms: u64,
+    /// Leaves of the log before the block.
+    pub log_size: u64,
+}
+
+impl BlockContext {
+    /// The block's time as entries carry it: whole seconds.
+    pub const fn time_seconds(&self) -> u64 {
+        self.time_ms / 1_000
+    }
+}
+
+/// Why an operation goes no further.
+#[derive(Debug)]
+pub(crate) enum Stop {
+    /// A row is not in the view.
+    Unread,
+    /// A business "no".
+    Refused(Code, Vec<Violation>),
+}
+
+impl From<Unread> for Stop {
+    fn from(Unread: Unread) -> Self {
+        Self::Unread
+    }
+}
+
+impl From<Code> for Stop {
+    fn from(code: Code) -> Self {
+        Self::Refused(code, Vec::new())
+    }
+}
+
+/// Refuses with this code if there are violations.
+pub(crate) fn refuse_if_any(code: Code, violations: Violations) -> Result<(), Stop> {
+    if violations.is_empty() { Ok(()) } else { Err(Stop::Refused(code, violations.into_vec())) }
+}
+
+/// An operation as its arm sees it: who signs, in which block, where in the log.
+#[derive(Clone, Copy)]
+pub(crate) struct Act<'a> {
+    pub block: &'a BlockContext,
+    pub signer: &'a PrincipalRow,
+    /// The operation within the transaction, from 0.
+    pub operation: u32,
+    /// The transaction's leaf in the log.
+    pub leaf: u64,
+}
+
+impl Act<'_> {
+    pub fn organisation(&self) -> &str {
+        self.signer.id.organisation()
+    }
+
+    pub fn require_administrator(&self) -> Result<(), Stop> {
+        if self.signer.role == Role::Administrator { Ok(()) } else { Err(Code::NotAdministrator.into()) }
+    }
+
+    /// The register of this name, if the signer's organisation is its custodian.
+    pub fn own_register(&self, draft: &mut Draft<'_>, name: &str) -> Result<Arc<Register>, Stop> {
+        let register = draft.register(name)?.ok_or(Code::RegisterUnknown)?;
+        if register.row.custodian == self.organisation() { Ok(register) } else { Err(Code::NotCustodian.into()) }
+    }
+}
+
+/// The rows that the transaction surely reads: to be fetched before [`apply`]. What else it reads depends on these.
+pub fn wanted(tx: &SignedTransaction) -> Vec<StateKey> {
+    let mut keys = vec![StateKey::principal(tx.principal())];
+    let organisation = || StateKey::organisation(tx.principal().organisation());
+    for operation in tx.operations() {
+        match operation {
+            Operation::RegisterCreate { register, .. } => {
+                keys.extend([StateKey::register(register), StateKey::counters()])
+            }
+            Operation::RegisterPhase { register, successor, .. } => {
+                keys.push(StateKey::register(register));
+                keys.extend(successor.as_deref().map(StateKey::register));
+            }
+            Operation::EntryAppend { register, .. } | Operation::RegisterImport { register, .. } => {
+                keys.push(StateKey::register(register));
+            }
+            Operation::PrincipalEnrol { name, key, .. } => {
+                keys.extend([organisation(), StateKey::key(key)]);
+                let id = PrincipalId::new(tx.principal().organisation(), name);
+                keys.extend(id.iter().map(StateKey::principal));
+            }
+            Operation::KeyRotate { principal, new, .. } => {
+                keys.extend([StateKey::principal(principal), StateKey::key(new)]);
+            }
+            Operation::KeyRetire { principal, .. } => keys.extend([StateKey::principal(principal), organisation()]),
+        }
+    }
+    keys.sort_unstable();
+    keys.dedup();
+    keys
+}
+
+/// The rows that the transaction will read as far as the view can tell, and does not hold yet: those of [`wanted`], and once
+/// these are there, the trees, the records, and the records that its items link to. Fetching them for a whole block before
+/// applying it spares a round of [`Missing`] for each transaction; leaving it out changes nothing else.
+pub fn wanted_next(view: &mut View, tx: &SignedTransaction) -> Vec<StateKey> {
+    let mut draft = Draft::new(view);
+    note_missing(&mut draft, tx);
+    draft.into_missing().0
+}
+
+/// Applies the transaction, whose leaf in the log is `leaf`, to the view.
+///
+/// # Errors
+/// When rows are missing: nothing was changed.
+///
+/// # Panics
+/// When a row of the state is broken (see [`View`]): the store has lost or changed what the ledger wrote.
+pub fn apply(view: &mut View, ctx: &BlockContext, tx: &VerifiedTransaction, leaf: u64) -> Result<Outcome, Missing> {
+    debug_assert_eq!(tx.network(), ctx.network, "a block holds transactions of its own network only");
+    let mut draft = Draft::new(view);
+    match run(&mut draft, ctx, tx, leaf) {
+        Ok(appended) => {
+            draft.commit();
+            Ok(Outcome::Accepted { appended })
+        }
+        Err((operation, Stop::Refused(code, violations))) => {
+            Ok(Outcome::Refused(Refusal { code, operation, violations }))
+        }
+        Err((_, Stop::Unread)) => {
+            note_missing(&mut draft, tx);
+            Err(draft.into_missing())
+        }
+    }
+}
+
+fn run(
+    draft: &mut Draft<'_>,
+    block: &BlockContext,
+    tx: &SignedTransaction,
+    leaf: u64,
+) -> Result<Vec<Appended>, (u32, Stop)> {
+    let signer = authenticate(draft, tx).map_err(|stop| (0, stop))?;
+    let mut appended = Vec::new();
+    for (operation, index) in tx.operations().iter().zip(0..) {
+        let act = Act { block, signer: &signer, operation: index, leaf };
+        dispatch(draft, &act, operation, &mut appended).map_err(|stop| (index, stop))?;
+    }
+    Ok(appended)
+}
+
+/// The signing principal, if it exists and the key that signed is one of its active ones.
+fn authenticate(draft: &mut Draft<'_>, tx: &SignedTransaction) -> Result<Arc<PrincipalRow>, Stop> {
+    let signer = draft.principal(&StateKey::principal(tx.principal()))?.map(Arc::clone);
+    let signer = signer.ok_or(Code::PrincipalUnknown)?;
+    match signer.key(tx.key()) {
+        Some(held) if held.is_active() => Ok(signer),
+        Some(_) => Err(Code::KeyRetired.into()),
+        None => {
+            // A key retired so long ago that the principal's row no longer lists it still has its own row.
+            let row = draft.key(&StateKey::key(tx.key()))?;
+            let held_once = row.is_some_and(|row| row.holder == signer.id.as_str());
+            Err(if held_once { Code::KeyRetired } else { Code::KeyUnknown }.into())
+        }
+    }
+}
+
+fn dispatch(
+    draft: &mut Draft<'_>,
+    act: &Act<'_>,
+    operation: &Operation,
+    appended: &mut Vec<Appended>,
+) -> Result<(), Stop> {
+    match operation {
+        Operation::RegisterCreate { register, text, fields } => register::create(draft, act, register, text, fields),
+        Operation::RegisterPhase { register, phase, successor } => {
+            register::move_phase(draft, act, register, *phase, successor.as_deref())
+        }
+        Operation::EntryAppend { register, entries } => entry::append(draft, act, register, entries, appended),
+        Operation::RegisterImport { register, user_first, system_first, entries, root } => {
+            let claim = import::Claim { user_first: *user_first, system_first: *system_first, root };
+            import::import(draft, act, register, &claim, entries, appended)
+        }
+        Operation::PrincipalEnrol { name, role, key } => organisation::enrol(draft, act, name, *role, key),
+        Operation::KeyRotate { principal, old, new } => organisation::rotate(draft, act, principal, old, new),
+        Operation::KeyRetire { principal, key } => organisation::retire(draft, act, principal, key),
+    }
+}
+
+/// Notes every row that is missing, as far as can be told now.
+fn note_missing(draft: &mut Draft<'_>, tx: &SignedTransaction) {
+    for key in wanted(tx) {
+        draft.touch(key);
+    }
+    for operation in tx.operations() {
+        match operation {
+            Operation::EntryAppend { register, entries } => {
+                let Ok(Some(register)) = draft.register(register) else { continue };
+                draft.touch(register.tree_key);
+                for entry in entries {
+                    draft.touch(register.record_key(EntryKind::User, &entry.key));
+                    let items: Vec<Item<'_>> = entry.items.iter().filter_map(|item| Item::parse(item).ok()).collect();
+                    note_linked(draft, &register, &items);
+                }
+            }
+            Operation::RegisterImport { register, entries, .. } => {
+                let Ok(Some(register)) = draft.register(register) else { continue };
+                draft.touch(register.tree_key);
+                for entry in entries {
+                    draft.touch(register.record_key(entry.kind, &entry.key));
+                }
+            }
+            _ => {}
+        }
+    }
+}
+
+fn note_linked(draft: &mut Draft<'_>, register: &Register, items: &[Item<'_>]) {
+    let (mut violations, mut links) = (Violations::default(), Vec::new());
+    for item in items {
+        register.schema.check(0, "", item, &mut violations, &mut links);
+    }
+    for link in links {
+        if let Ok(Some(linked)) = draft.register(link.register) {
+            draft.touch(linked.record_key(EntryKind::User, link.key));
+        }
+    }
+}

@@ -1,0 +1,230 @@
+//! Schemas: whether an item is what the register's fields say.
+
+use tallystick_protocol::{
+    Violation, ViolationRule,
+    limits::{NAME_BYTES_MAX, VIOLATIONS_MAX},
+    operation::{Cardinality, Datatype, Field},
+};
+
+use crate::{
+    curie::Curie,
+    datatype::accepts,
+    item::{Item, Value},
+};
+
+/// A register's fields, made ready for checking.
+#[derive(Clone, Debug)]
+pub struct Schema {
+    /// The field that repeats an entry's key: it has the register's name.
+    primary: String,
+    /// Sorted by name.
+    fields: Vec<Field>,
+}
+
+/// A value that names a record of a register.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Link<'i> {
+    /// The entry within the operation, from 0.
+    pub entry: u32,
+    /// The field that holds it.
+    pub field: &'i str,
+    /// The register, which need not be on the ledger.
+    pub register: &'i str,
+    /// The record's key; may break the grammar of keys, and is then no record's.
+    pub key: &'i str,
+}
+
+/// The violations of one operation: as many as a refusal may name, the first ones.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Violations(Vec<Violation>);
+
+impl Violations {
+    /// Adds one, unless there are enough. Of the field's name the first 64 bytes are kept.
+    pub fn add(&mut self, entry: u32, field: &str, rule: ViolationRule) {
+        if self.0.len() < VIOLATIONS_MAX {
+            let field = field.get(..field.floor_char_boundary(NAME_BYTES_MAX)).unwrap_or_default().to_owned();
+            self.0.push(Violation { entry, field, rule });
+        }
+    }
+
+    /// Whether there is none.
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    /// The violations in the order of entries, then in the order found.
+    pub fn into_vec(mut self) -> Vec<Violation> {
+        self.0.sort_by_key(|violation| violation.entry);
+        self.0
+    }
+}
+
+impl Schema {
+    /// The schema of a register with these fields.
+    pub fn new(register: &str, fields: &[Field]) -> Self {
+        let mut fields = fields.to_vec();
+        fields.sort_by(|a, b| a.name.cmp(&b.name));
+        Self { primary: register.to_owned(), fields }
+    }
+
+    /// Checks one item of the entry with this key; adds what it breaks to `violations`, and the links whose records must be
+    /// looked up to `links`.
+    pub fn check<'i>(
+        &'i self,
+        entry: u32,
+        key: &str,
+        item: &'i Item<'_>,
+        violations: &mut Violations,
+        links: &mut Vec<Link<'i>>,
+    ) {
+        match item.get(&self.primary) {
+            None => violations.add(entry, &self.primary, ViolationRule::KeyMissing),
+            Some(Value::One(value)) if value != key => violations.add(entry, &self.primary, ViolationRule::KeyMismatch),
+            Some(_) => {}
+        }
+        for (name, value) in item.members() {
+            match self.field(name) {
+                Some(field) => self.check_field(entry, field, value, violations, links),
+                None => violations.add(entry, name, ViolationRule::UnknownField),
+            }
+        }
+    }
+
+    fn field(&self, name: &str) -> Option<&Field> {
+        let index = self.fields.binary_search_by(|field| field.name.as_str().cmp(name)).ok()?;
+        self.fields.get(index)
+    }
+
+    fn check_field<'i>(
+        &'i self,
+        entry: u32,
+        field: &'i Field,
+        value: &'i Value<'_>,
+        violations: &mut Violations,
+        links: &mut Vec<Link<'i>>,
+    ) {
+        let right_form = matches!(
+            (field.cardinality, value),
+            (Cardinality::One, Value::One(_)) | (Cardinality::Many, Value::Many(_))
+        );
+        if !right_form {
+            return violations.add(entry, &field.name, ViolationRule::Cardinality);
+        }
+        if let Value::Many(values) = value {
+            let mut sorted: Vec<&str> = values.iter().map(AsRef::as_ref).collect();
+            sorted.sort_unstable();
+            if sorted.iter().zip(sorted.iter().skip(1)).any(|(a, b)| a == b) {
+                violations.add(entry, &field.name, ViolationRule::Duplicate);
+            }
+        }
+        let linked = field.register.as_deref();
+        for text in value.strings() {
+            if text.trim().is_empty() {
+                violations.add(entry, &field.name, ViolationRule::Empty);
+            } else if !accepts(field.datatype, text, linked) {
+                violations.add(entry, &field.name, ViolationRule::Datatype);
+            } else if let Some((register, key)) = self.link(field, text) {
+                links.push(Link { entry, field: &field.name, register, key });
+            }
+        }
+    }
+
+    /// What record a valid value names, if any. The primary key names its own record, which the entry makes.
+    fn link<'i>(&self, field: &'i Field, text: &'i str) -> Option<(&'i str, &'i str)> {
+        if field.name == self.primary {
+            return None;
+        }
+        match field.datatype {
+            Datatype::Curie => Curie::parse(text, field.register.as_deref()).map(|curie| (curie.register, curie.key)),
+            _ => field.register.as_deref().map(|register| (register, text)),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+
+    fn field(name: &str, datatype: Datatype, cardinality: Cardinality, register: Option<&str>) -> Field {
+        Field { name: name.into(), datatype, cardinality, register: register.map(str::to_owned), text: String::new() }
+    }
+
+    fn school() -> Schema {
+        use Cardinality::{Many, One};
+        Schema::new(
+            "school",
+            &[
+                field("school", Datatype::String, One, Some("school")),
+                field("pupils", Datatype::Integer, One, None),
+                field("opened", Datatype::Datetime, One, None),
+                field("names", Datatype::String, Many, None),
+                field("country", Datatype::String, One, Some("country")),
+                field("authority", Datatype::Curie, One, Some("local-authority")),
+                field("see-also", Datatype::Curie, Many, None),
+            ],
+        )
+    }
+
+    /// The item of the entry with key `1`, what it breaks, what it links to.
+    #[test]
+    fn what_an_item_breaks() {
+        let table: &[(&str, &[&str], &[&str])] = &[
+            (r#"{"school":"1"}"#, &[], &[]),
+            (r#"{"names":["a","b"],"opened":"1990-09","pupils":"12","school":"1"}"#, &[], &[]),
+            (r#"{}"#, &["school key-missing"], &[]),
+            (r#"{"school":"2"}"#, &["school key-mismatch"], &[]),
+            (r#"{"school":["1"]}"#, &["school cardinality"], &[]),
+            (r#"{"colour":"red","school":"1"}"#, &["colour unknown-field"], &[]),
+            (r#"{"names":"a","school":"1"}"#, &["names cardinality"], &[]),
+            (r#"{"pupils":["1"],"school":"1"}"#, &["pupils cardinality"], &[]),
+            (r#"{"names":["a","b","a"],"school":"1"}"#, &["names duplicate"], &[]),
+            (r#"{"names":["a"," "],"school":"1"}"#, &["names empty"], &[]),
+            (r#"{"names":[],"school":"1"}"#, &[], &[]),
+            (r#"{"opened":"soon","pupils":"007","school":"1"}"#, &["opened datatype", "pupils datatype"], &[]),
+            (r#"{"pupils":"","school":"1"}"#, &["pupils empty"], &[]),
+            (r#"{"country":"GB","school":"1"}"#, &[], &["country country:GB"]),
+            (r#"{"authority":"LND","school":"1"}"#, &[], &["authority local-authority:LND"]),
+            (r#"{"authority":"region:X","school":"1"}"#, &[], &["authority region:X"]),
+            (r#"{"school":"1","see-also":["school:2","GB"]}"#, &["see-also datatype"], &["see-also school:2"]),
+            (
+                r#"{"colour":"red","names":"a","opened":"soon","pupils":"many"}"#,
+                &[
+                    "school key-missing",
+                    "colour unknown-field",
+                    "names cardinality",
+                    "opened datatype",
+                    "pupils datatype",
+                ],
+                &[],
+            ),
+        ];
+        for (text, breaks, names) in table {
+            let item = Item::parse(text).unwrap();
+            let schema = school();
+            let (mut violations, mut links) = (Violations::default(), Vec::new());
+            schema.check(7, "1", &item, &mut violations, &mut links);
+            let links: Vec<String> =
+                links.iter().map(|link| format!("{} {}:{}", link.field, link.register, link.key)).collect();
+            let violations = violations.into_vec();
+            assert!(violations.iter().all(|violation| violation.entry == 7));
+            let broken: Vec<String> = violations.iter().map(|v| format!("{} {}", v.field, v.rule)).collect();
+            assert_eq!((broken, links), (own(breaks), own(names)), "{text}");
+        }
+    }
+
+    fn own(texts: &[&str]) -> Vec<String> {
+        texts.iter().map(|text| (*text).to_owned()).collect()
+    }
+
+    #[test]
+    fn violations_are_bounded_in_number_and_size() {
+        let mut violations = Violations::default();
+        for entry in 0..100 {
+            violations.add(entry, &"é".repeat(100), ViolationRule::UnknownField);
+        }
+        let violations = violations.into_vec();
+        assert_eq!(violations.len(), VIOLATIONS_MAX);
+        assert!(violations.iter().all(|violation| violation.field.len() == NAME_BYTES_MAX));
+    }
+}

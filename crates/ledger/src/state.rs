@@ -1,0 +1,366 @@
+//! Rows of the state, and the view through which a block reads and changes them.
+//!
+//! A [`View`] holds the rows that were fetched for a block, each read once, and the changes so far. Rows are decoded when
+//! first needed and encoded once, in [`View::changes`]: two thousand appends to one register decode its definition and its
+//! tree once. A transaction works on a [`Draft`] over the view and leaves it untouched unless it is accepted.
+//!
+//! INVARIANT: reading a row that was not fetched is never answered as if the row did not exist; it ends the transaction
+//! with [`Missing`], so that what was fetched beforehand cannot change an outcome.
+
+use std::{collections::BTreeMap, sync::Arc};
+
+use minicbor::{Decode, Encode};
+use tallystick_protocol::{
+    CborError, Frontier, Noun, PublicKey, RecordRow, RegisterRow, StateKey, cbor,
+    limits::STATE_VALUE_BYTES_MAX,
+    operation::{EntryKind, PrincipalId, Role},
+};
+
+use crate::schema::Schema;
+
+/// Counters of the whole ledger.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Encode, Decode)]
+#[cbor(array)]
+pub struct CountersRow {
+    /// Registers so far: the number of the latest.
+    #[n(0)]
+    pub registers: u32,
+}
+
+/// An organisation.
+#[derive(Clone, Debug, PartialEq, Eq, Encode, Decode)]
+#[cbor(array)]
+pub struct OrganisationRow {
+    /// Its id: a slug.
+    #[n(0)]
+    pub id: String,
+    /// What people call it.
+    #[n(1)]
+    pub name: String,
+    /// Keys with which its administrators can sign now; never none.
+    #[n(2)]
+    pub administrator_keys: u32,
+    /// Principals enrolled so far.
+    #[n(3)]
+    pub principals: u32,
+}
+
+/// A principal and its keys.
+#[derive(Clone, Debug, PartialEq, Eq, Encode, Decode)]
+#[cbor(array)]
+pub struct PrincipalRow {
+    /// Who it is.
+    #[n(0)]
+    pub id: PrincipalId,
+    /// What it may do for its organisation.
+    #[n(1)]
+    pub role: Role,
+    /// Its keys, the latest last; of the retired ones only the latest few.
+    #[n(2)]
+    pub keys: Vec<HeldKey>,
+}
+
+/// A key of a principal.
+#[derive(Clone, Debug, PartialEq, Eq, Encode, Decode)]
+#[cbor(array)]
+pub struct HeldKey {
+    /// The key.
+    #[n(0)]
+    pub key: PublicKey,
+    /// Since when it signs, in Unix milliseconds of ledger time.
+    #[n(1)]
+    pub from_ms: u64,
+    /// Since when it no longer signs, in Unix milliseconds of ledger time.
+    #[n(2)]
+    pub retired_ms: Option<u64>,
+}
+
+/// Whose a key is, for ever: a key belongs to one holder on the whole network.
+#[derive(Clone, Debug, PartialEq, Eq, Encode, Decode)]
+#[cbor(array)]
+pub struct KeyRow {
+    /// A principal's id, or the id of the organisation whose validator it is.
+    #[n(0)]
+    pub holder: String,
+}
+
+/// How far a register has come.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Encode, Decode)]
+#[cbor(array)]
+pub struct TreeRow {
+    /// The RFC 6962 tree over the user entries; its size is their count.
+    #[n(0)]
+    pub user: Frontier,
+    /// System entries so far.
+    #[n(1)]
+    pub system: u64,
+    /// The latest timestamp of a user entry, in Unix seconds.
+    #[n(2)]
+    pub user_timestamp: u64,
+    /// The latest timestamp of a system entry, in Unix seconds.
+    #[n(3)]
+    pub system_timestamp: u64,
+}
+
+/// Gives a row its bytes, and reads them within the limit of a row.
+macro_rules! row_bytes {
+    ($($type:ty),+) => {$(
+        impl $type {
+            /// The row's bytes.
+            pub fn to_bytes(&self) -> Vec<u8> {
+                cbor::encode(self)
+            }
+
+            /// Decodes a row.
+            ///
+            /// # Errors
+            /// When it is too long, malformed or not deterministic.
+            pub fn decode(bytes: &[u8]) -> Result<Self, CborError> {
+                cbor::decode(bytes, STATE_VALUE_BYTES_MAX)
+            }
+        }
+    )+};
+}
+
+row_bytes!(CountersRow, OrganisationRow, PrincipalRow, KeyRow, TreeRow);
+
+impl PrincipalRow {
+    /// The key, if the principal holds or lately held it.
+    pub fn key(&self, key: &PublicKey) -> Option<&HeldKey> {
+        self.keys.iter().find(|held| held.key == *key)
+    }
+}
+
+impl HeldKey {
+    /// Whether it still signs.
+    pub const fn is_active(&self) -> bool {
+        self.retired_ms.is_none()
+    }
+}
+
+/// A register's row with what is derived from it.
+#[derive(Debug)]
+pub(crate) struct Register {
+    pub row: RegisterRow,
+    pub schema: Schema,
+    pub tree_key: StateKey,
+}
+
+impl Register {
+    pub fn new(row: RegisterRow) -> Self {
+        let schema = Schema::new(&row.register, &row.fields);
+        let tree_key = StateKey::tree(row.number);
+        Self { row, schema, tree_key }
+    }
+
+    pub fn record_key(&self, kind: EntryKind, key: &str) -> StateKey {
+        StateKey::record(self.row.number, kind, key)
+    }
+}
+
+/// A decoded row. Those that are read often and changed seldom are shared.
+#[derive(Clone, Debug)]
+pub(crate) enum Row {
+    Counters(CountersRow),
+    Organisation(OrganisationRow),
+    Principal(Arc<PrincipalRow>),
+    Key(KeyRow),
+    Register(Arc<Register>),
+    Tree(TreeRow),
+    Record(RecordRow),
+}
+
+impl Row {
+    /// The row that these bytes are, by the noun of its key; none for a noun that is not the ledger's.
+    fn decode(key: &StateKey, bytes: &[u8]) -> Result<Option<Self>, CborError> {
+        let noun = key.0.first().copied().unwrap_or_default();
+        Ok(Some(match noun {
+            n if n == Noun::Counters as u8 => Self::Counters(CountersRow::decode(bytes)?),
+            n if n == Noun::Organisation as u8 => Self::Organisation(OrganisationRow::decode(bytes)?),
+            n if n == Noun::Principal as u8 => Self::Principal(Arc::new(PrincipalRow::decode(bytes)?)),
+            n if n == Noun::Key as u8 => Self::Key(KeyRow::decode(bytes)?),
+            n if n == Noun::Register as u8 => Self::Register(Arc::new(Register::new(RegisterRow::decode(bytes)?))),
+            n if n == Noun::Tree as u8 => Self::Tree(TreeRow::decode(bytes)?),
+            n if n == Noun::Record as u8 || n == Noun::SystemRecord as u8 => Self::Record(RecordRow::decode(bytes)?),
+            _ => return Ok(None),
+        }))
+    }
+
+    fn to_bytes(&self) -> Vec<u8> {
+        match self {
+            Self::Counters(row) => row.to_bytes(),
+            Self::Organisation(row) => row.to_bytes(),
+            Self::Principal(row) => row.to_bytes(),
+            Self::Key(row) => row.to_bytes(),
+            Self::Register(register) => register.row.to_bytes(),
+            Self::Tree(row) => row.to_bytes(),
+            Self::Record(row) => row.to_bytes(),
+        }
+    }
+}
+
+/// The rows of a block: those fetched, and the changes to them.
+#[derive(Debug, Default)]
+pub struct View {
+    rows: BTreeMap<StateKey, Slot>,
+}
+
+#[derive(Debug)]
+struct Slot {
+    held: Held,
+    changed: bool,
+}
+
+#[derive(Debug)]
+enum Held {
+    /// As fetched, not needed yet.
+    Stored(Vec<u8>),
+    /// Decoded, or known to be absent.
+    Read(Option<Row>),
+}
+
+/// Rows that were needed and not fetched. Nothing was changed: [`View::insert`] them and apply the transaction again.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Missing(pub Vec<StateKey>);
+
+impl View {
+    /// A view without rows.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Adds a row as the state before the block has it; none when the state has no such row. A row that is there already
+    /// is kept: it may have changed.
+    pub fn insert(&mut self, key: StateKey, row: Option<Vec<u8>>) {
+        let held = row.map_or(Held::Read(None), Held::Stored);
+        self.rows.entry(key).or_insert(Slot { held, changed: false });
+    }
+
+    /// Whether the row was fetched or written.
+    pub fn contains(&self, key: &StateKey) -> bool {
+        self.rows.contains_key(key)
+    }
+
+    /// The rows that differ from the state before the block, encoded, in the order of their keys.
+    pub fn changes(&self) -> BTreeMap<StateKey, Option<Vec<u8>>> {
+        let changed = self.rows.iter().filter(|(_, slot)| slot.changed);
+        changed
+            .map(|(key, slot)| match &slot.held {
+                Held::Read(row) => (*key, row.as_ref().map(Row::to_bytes)),
+                Held::Stored(bytes) => (*key, Some(bytes.clone())),
+            })
+            .collect()
+    }
+
+    /// The row, or none when it was not fetched.
+    ///
+    /// # Panics
+    /// When the state holds bytes under this key that are no such row: the ledger wrote none like it, so the store is
+    /// broken, and going on would split the network.
+    pub(crate) fn read(&mut self, key: &StateKey) -> Option<Option<&Row>> {
+        let slot = self.rows.get_mut(key)?;
+        if let Held::Stored(bytes) = &slot.held {
+            match Row::decode(key, bytes) {
+                Ok(row) => slot.held = Held::Read(row),
+                Err(error) => unreachable!("row {key} of the state is broken: {error}"),
+            }
+        }
+        match &slot.held {
+            Held::Read(row) => Some(row.as_ref()),
+            Held::Stored(_) => None,
+        }
+    }
+
+    pub(crate) fn write(&mut self, key: StateKey, row: Row) {
+        self.rows.insert(key, Slot { held: Held::Read(Some(row)), changed: true });
+    }
+}
+
+/// A row was needed that is not in the view; the draft has noted which.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Unread;
+
+/// One transaction's work on a view.
+#[derive(Debug)]
+pub(crate) struct Draft<'v> {
+    view: &'v mut View,
+    written: BTreeMap<StateKey, Row>,
+    missing: Vec<StateKey>,
+}
+
+/// Reads of one kind of row by its key.
+macro_rules! read {
+    ($(#[$meta:meta])* $name:ident, $variant:ident, $type:ty) => {
+        $(#[$meta])*
+        pub fn $name(&mut self, key: &StateKey) -> Result<Option<&$type>, Unread> {
+            match self.row(key)? {
+                Some(Row::$variant(row)) => Ok(Some(row)),
+                _ => Ok(None),
+            }
+        }
+    };
+}
+
+impl<'v> Draft<'v> {
+    pub fn new(view: &'v mut View) -> Self {
+        Self { view, written: BTreeMap::new(), missing: Vec::new() }
+    }
+
+    /// Keeps the changes.
+    pub fn commit(self) {
+        for (key, row) in self.written {
+            self.view.write(key, row);
+        }
+    }
+
+    /// The rows noted as missing, in the order of their keys.
+    pub fn into_missing(mut self) -> Missing {
+        self.missing.sort_unstable();
+        self.missing.dedup();
+        Missing(self.missing)
+    }
+
+    /// An error if a row was missing since the draft began.
+    pub fn complete(&self) -> Result<(), Unread> {
+        if self.missing.is_empty() { Ok(()) } else { Err(Unread) }
+    }
+
+    /// Notes the row as missing if it is.
+    pub fn touch(&mut self, key: StateKey) {
+        if !self.written.contains_key(&key) && !self.view.contains(&key) {
+            self.missing.push(key);
+        }
+    }
+
+    pub fn write(&mut self, key: StateKey, row: Row) {
+        self.written.insert(key, row);
+    }
+
+    fn row(&mut self, key: &StateKey) -> Result<Option<&Row>, Unread> {
+        if let Some(row) = self.written.get(key) {
+            return Ok(Some(row));
+        }
+        match self.view.read(key) {
+            Some(row) => Ok(row),
+            None => {
+                self.missing.push(*key);
+                Err(Unread)
+            }
+        }
+    }
+
+    read!(counters, Counters, CountersRow);
+    read!(organisation, Organisation, OrganisationRow);
+    read!(principal, Principal, Arc<PrincipalRow>);
+    read!(key, Key, KeyRow);
+    read!(tree, Tree, TreeRow);
+    read!(record, Record, RecordRow);
+
+    /// A register by its name.
+    pub fn register(&mut self, name: &str) -> Result<Option<Arc<Register>>, Unread> {
+        match self.row(&StateKey::register(name))? {
+            Some(Row::Register(register)) => Ok(Some(Arc::clone(register))),
+            _ => Ok(None),
+        }
+    }
+}

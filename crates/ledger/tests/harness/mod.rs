@@ -1,0 +1,263 @@
+//! A network in miniature for tests: a store of rows, transactions written as a clerk would, one block each.
+//!
+//! ```text
+//! # who signs     what (operations separated by `;`)               outcome
+//! alpha/admin  |  create country country name:string               | ok
+//! alpha/clerk  |  append country GB {"country":"GB"}               | ok country user 1+1
+//! beta/admin   |  append country FR {"country":"FR"}               | 0 not-custodian
+//! ```
+//!
+//! A signer may name a key: `alpha/admin@key7`. Keys are made from their names; a principal's first key has its id.
+#![allow(dead_code)]
+
+use std::collections::BTreeMap;
+
+use tallystick_ledger::{BlockContext, Missing, View, apply, moment::parse_timestamp, wanted};
+use tallystick_protocol::{
+    Appended, Field, Genesis, GenesisOrganisation, GenesisPrincipal, GenesisValidator, Hash, ImportedEntry, Intent,
+    NewEntry, Operation, Outcome, PrincipalId, PublicKey, Role, SigningKey, StateKey, VerifiedTransaction,
+};
+
+/// The state between blocks, and the clock.
+pub struct Ledger {
+    pub genesis: Genesis,
+    pub rows: BTreeMap<StateKey, Vec<u8>>,
+    pub time_ms: u64,
+    pub leaf: u64,
+}
+
+/// The key made from a name.
+pub fn key(name: &str) -> SigningKey {
+    SigningKey::from_ed25519_seed(&Hash::of(&[name.as_bytes()]).0)
+}
+
+/// Three organisations: alpha and beta with an administrator and a clerk each, gamma with an administrator.
+pub fn three_organisations() -> Genesis {
+    let principal = |organisation: &str, name: &str, role| GenesisPrincipal {
+        name: name.into(),
+        role,
+        key: key(&format!("{organisation}/{name}")).public(),
+    };
+    let organisation = |id: &str, principals: &[(&str, Role)]| GenesisOrganisation {
+        id: id.into(),
+        name: format!("Organisation {id}"),
+        principals: principals.iter().map(|(name, role)| principal(id, name, *role)).collect(),
+    };
+    let validator = |id: &str| {
+        let PublicKey::Ed25519(key) = key(&format!("validator-{id}")).public() else { panic!("not Ed25519") };
+        GenesisValidator { organisation: id.into(), key }
+    };
+    let both = [("admin", Role::Administrator), ("clerk", Role::Registrar)];
+    let mut genesis = Genesis {
+        name: "Test".into(),
+        created_ms: 1_577_836_800_000,
+        nonce: [7; 16],
+        organisations: vec![
+            organisation("alpha", &both),
+            organisation("beta", &both),
+            organisation("gamma", &both[..1]),
+        ],
+        validators: ["alpha", "beta", "gamma"].map(validator).to_vec(),
+    };
+    genesis.sort();
+    genesis.validate().unwrap();
+    genesis
+}
+
+impl Ledger {
+    /// After genesis; the clock stands at 2020-01-01.
+    pub fn new() -> Self {
+        let genesis = three_organisations();
+        let mut view = View::new();
+        tallystick_ledger::genesis(&mut view, &genesis);
+        let rows = view.changes().into_iter().map(|(key, row)| (key, row.unwrap())).collect();
+        Self { time_ms: genesis.created_ms, genesis, rows, leaf: 0 }
+    }
+
+    pub fn context(&self) -> BlockContext {
+        BlockContext { network: self.genesis.id(), height: self.leaf + 1, time_ms: self.time_ms, log_size: self.leaf }
+    }
+
+    /// Signs operations; `who` is a principal, perhaps with `@key`.
+    pub fn sign(&self, who: &str, operations: Vec<Operation>) -> VerifiedTransaction {
+        let (principal, key_name) = who.split_once('@').unwrap_or((who, who));
+        let intent = Intent {
+            network: self.genesis.id(),
+            principal: principal.parse().unwrap(),
+            subject: "test".into(),
+            not_after: self.time_ms / 1_000 + 60,
+            idempotency_key: Hash::of(&[&self.leaf.to_be_bytes()]).0.to_vec(),
+            operations,
+        };
+        intent.sign(&key(key_name)).unwrap().verify().unwrap()
+    }
+
+    /// Fetches rows into a view.
+    pub fn fetch(&self, view: &mut View, keys: impl IntoIterator<Item = StateKey>) {
+        for key in keys {
+            view.insert(key, self.rows.get(&key).cloned());
+        }
+    }
+
+    /// Applies a transaction in a view, fetching what is missing, however often.
+    pub fn apply_in(&self, view: &mut View, transaction: &VerifiedTransaction, leaf: u64) -> Outcome {
+        for _ in 0..10 {
+            match apply(view, &self.context(), transaction, leaf) {
+                Ok(outcome) => return outcome,
+                Err(Missing(keys)) => {
+                    assert!(!keys.is_empty() && keys.iter().all(|key| !view.contains(key)));
+                    self.fetch(view, keys);
+                }
+            }
+        }
+        panic!("still missing rows after ten rounds");
+    }
+
+    /// Makes a block of one transaction and keeps its changes.
+    pub fn block(&mut self, transaction: &VerifiedTransaction) -> Outcome {
+        let mut view = View::new();
+        self.fetch(&mut view, wanted(transaction));
+        let outcome = self.apply_in(&mut view, transaction, self.leaf);
+        let changes = view.changes();
+        assert!(outcome.is_accepted() || changes.is_empty(), "a refused transaction changed {changes:?}");
+        self.keep(changes);
+        self.leaf += 1;
+        outcome
+    }
+
+    pub fn keep(&mut self, changes: BTreeMap<StateKey, Option<Vec<u8>>>) {
+        for (key, row) in changes {
+            match row {
+                Some(row) => self.rows.insert(key, row),
+                None => self.rows.remove(&key),
+            };
+        }
+    }
+
+    pub fn act(&mut self, who: &str, operations: Vec<Operation>) -> Outcome {
+        let transaction = self.sign(who, operations);
+        self.block(&transaction)
+    }
+
+    /// Runs a table (see the file's head); panics at the first line whose outcome differs.
+    pub fn run(&mut self, table: &str) {
+        for line in table.lines().map(str::trim).filter(|line| !line.is_empty() && !line.starts_with('#')) {
+            if let Some(time) = line.strip_prefix("time ") {
+                self.time_ms = parse_timestamp(time.trim()).unwrap() * 1_000;
+                continue;
+            }
+            let columns: Vec<&str> = line.split('|').map(str::trim).collect();
+            let [who, what, expected] = columns[..] else { panic!("three columns: {line}") };
+            let operations = what.split(';').map(|text| operation(text.trim())).collect();
+            let outcome = self.act(who, operations);
+            assert_eq!(describe(&outcome), expected, "{line}");
+        }
+    }
+}
+
+/// An operation as the tables write it.
+pub fn operation(text: &str) -> Operation {
+    let (name, rest) = text.split_once(' ').unwrap_or((text, ""));
+    let words: Vec<&str> = rest.split_whitespace().collect();
+    match name {
+        "create" => Operation::RegisterCreate {
+            register: words[0].into(),
+            text: "A register".into(),
+            fields: words[1..].iter().map(|word| field(word)).collect(),
+        },
+        "phase" => Operation::RegisterPhase {
+            register: words[0].into(),
+            phase: words[1].parse().unwrap(),
+            successor: words.get(2).map(|word| (*word).into()),
+        },
+        "append" => {
+            let (register, entries) = rest.split_once(' ').unwrap();
+            Operation::EntryAppend { register: register.into(), entries: entries.split(" & ").map(new_entry).collect() }
+        }
+        "import" => import(rest),
+        "enrol" => Operation::PrincipalEnrol {
+            name: words[0].into(),
+            role: words[1].parse().unwrap(),
+            key: key(words[2]).public(),
+        },
+        "rotate" => Operation::KeyRotate {
+            principal: words[0].parse().unwrap(),
+            old: key(words[1]).public(),
+            new: key(words[2]).public(),
+        },
+        "retire" => Operation::KeyRetire { principal: words[0].parse().unwrap(), key: key(words[1]).public() },
+        other => panic!("unknown operation {other}"),
+    }
+}
+
+/// `name:datatype:cardinality:register`, all but the name optional.
+pub fn field(text: &str) -> Field {
+    let parts: Vec<&str> = text.split(':').collect();
+    Field {
+        name: parts[0].into(),
+        datatype: parts.get(1).unwrap_or(&"string").parse().unwrap(),
+        cardinality: parts.get(2).unwrap_or(&"1").parse().unwrap(),
+        register: parts.get(3).map(|register| (*register).into()),
+        text: String::new(),
+    }
+}
+
+/// `KEY ITEM ITEM…`
+fn new_entry(text: &str) -> NewEntry {
+    let (key, items) = text.trim().split_once(' ').unwrap();
+    NewEntry { key: key.into(), items: split_items(items) }
+}
+
+/// Items are JSON objects; the tables put a space between two of them.
+fn split_items(text: &str) -> Vec<String> {
+    let text = text.trim().replace("} {", "}\u{0}{");
+    text.split('\u{0}').map(str::to_owned).collect()
+}
+
+/// `REGISTER USER-FIRST SYSTEM-FIRST ROOT KIND KEY TIMESTAMP ITEM… & …`; the root `-` is wrong, others stand for the SHA-256
+/// tree of the leaves as the oracle of the caller computed it.
+fn import(text: &str) -> Operation {
+    let mut head = text.splitn(5, ' ');
+    let mut next = || head.next().unwrap();
+    let (register, user_first, system_first, root, entries) = (next(), next(), next(), next(), next());
+    let entries = entries.split(" & ").map(|entry| {
+        let mut parts = entry.trim().splitn(4, ' ');
+        let mut next = || parts.next().unwrap();
+        ImportedEntry {
+            kind: next().parse().unwrap(),
+            key: next().into(),
+            timestamp: parse_timestamp(next()).unwrap(),
+            items: split_items(next()),
+        }
+    });
+    Operation::RegisterImport {
+        register: register.into(),
+        user_first: user_first.parse().unwrap(),
+        system_first: system_first.parse().unwrap(),
+        entries: entries.collect(),
+        root: root.parse().unwrap_or_default(),
+    }
+}
+
+/// An outcome in the last column: `ok REGISTER KIND FIRST+COUNT, …` or `OPERATION CODE (ENTRY FIELD RULE, …)`.
+pub fn describe(outcome: &Outcome) -> String {
+    let join = |texts: Vec<String>| texts.join(", ");
+    match outcome {
+        Outcome::Accepted { appended } => {
+            let told = |a: &Appended| format!("{} {} {}+{}", a.register, a.kind, a.first, a.count);
+            format!("ok {}", join(appended.iter().map(told).collect())).trim().to_owned()
+        }
+        Outcome::Refused(refusal) => {
+            let told =
+                refusal.violations.iter().map(|v| format!("{} {} {}", v.entry, v.field, v.rule).replace("  ", " "));
+            let violations = join(told.collect());
+            let all = format!("{} {} ({violations})", refusal.operation, refusal.code);
+            all.trim_end_matches(" ()").to_owned()
+        }
+    }
+}
+
+/// A principal's id.
+pub fn principal(id: &str) -> PrincipalId {
+    id.parse().unwrap()
+}
