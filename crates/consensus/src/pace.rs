@@ -1,0 +1,101 @@
+//! When a leader proposes: at once when there is work and the last block is old enough, after a while when there is none.
+//!
+//! A block costs every validator some milliseconds whatever it holds, so blocks are spaced under load; an idle network still
+//! needs a slow beat, so that time and health are seen to move. The wait stands in front of the application: a proposal that
+//! waits inside it would hold back finalisation.
+
+use crate::Block;
+use commonware_consensus::{Application, Handoff, marshal::ancestry::Ancestry};
+use commonware_cryptography::Digested;
+use commonware_runtime::Clock;
+use std::time::Duration;
+
+/// Where a leader's transactions come from, as far as pacing needs to know.
+pub trait Work: Clone + Send + Sync + 'static {
+    /// Transactions ready to be ordered on top of `parent` height, or more.
+    fn ready(&self) -> usize;
+    /// Resolves when there is more than when this was called.
+    fn changed(&self) -> impl Future<Output = ()> + Send;
+}
+
+/// How long a leader waits.
+#[derive(Clone, Copy, Debug)]
+pub struct Pace {
+    /// Least time between a parent's time and its child's, unless `full` transactions are ready.
+    pub spacing: Duration,
+    /// Transactions that make waiting pointless.
+    pub full: usize,
+    /// Longest wait for a first transaction: the beat of an idle network.
+    pub idle: Duration,
+}
+
+/// An application that is asked for a block only when it is time for one.
+#[derive(Clone)]
+pub struct Paced<A, W> {
+    /// The application that builds the block.
+    pub inner: A,
+    /// Where its transactions come from.
+    pub work: W,
+    /// How long to wait for them.
+    pub pace: Pace,
+}
+
+impl<E, A, W> Application<E> for Paced<A, W>
+where
+    E: Clock + Send,
+    A: Application<E, Block = Block, Input = (), Context: Send> + Sync,
+    W: Work,
+{
+    type SigningScheme = A::SigningScheme;
+    type Context = A::Context;
+    type Block = Block;
+    type Input = ();
+
+    async fn prepare(
+        &mut self,
+        context: (E, Self::Context),
+        ancestry: impl Ancestry<Block>,
+        input: (),
+    ) -> Handoff<Digested<Block>> {
+        self.inner.prepare(context, ancestry, input).await
+    }
+
+    async fn propose(
+        &mut self,
+        (runtime, context): (E, Self::Context),
+        ancestry: impl Ancestry<Block>,
+        input: (),
+    ) -> Option<Digested<Block>> {
+        let parent_ms = ancestry.peek().map_or(0, |parent| parent.inner().header().time_ms);
+        wait(&runtime, &self.work, self.pace, parent_ms).await;
+        self.inner.propose((runtime, context), ancestry, input).await
+    }
+
+    async fn verify(&mut self, context: (E, Self::Context), ancestry: impl Ancestry<Block>) -> bool {
+        self.inner.verify(context, ancestry).await
+    }
+}
+
+async fn wait<E: Clock>(runtime: &E, work: &impl Work, pace: Pace, parent_ms: u64) {
+    let start = runtime.current();
+    let parent = std::time::UNIX_EPOCH + Duration::from_millis(parent_ms);
+    // A parent from the future (another clock) counts as just made.
+    let age = start.duration_since(parent).unwrap_or_default();
+    let spacing = pace.spacing.saturating_sub(age);
+    loop {
+        // Before looking: what comes between the look and the wait must end the wait.
+        let changed = std::pin::pin!(work.changed());
+        let ready = work.ready();
+        let waited = runtime.current().duration_since(start).unwrap_or_default();
+        let due = if ready >= pace.full {
+            return;
+        } else if ready > 0 {
+            spacing
+        } else {
+            pace.idle
+        };
+        let Some(left) = due.checked_sub(waited).filter(|left| !left.is_zero()) else { return };
+        let sleep = std::pin::pin!(runtime.sleep(left));
+        futures::future::select(changed, sleep).await;
+    }
+}

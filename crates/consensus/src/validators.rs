@@ -1,0 +1,64 @@
+//! The validators of a network as the engine knows them: an ordered set of Ed25519 keys and the scheme they vote with.
+
+use commonware_codec::DecodeExt as _;
+use commonware_consensus::simplex::scheme::ed25519;
+use commonware_cryptography::ed25519::{PrivateKey, PublicKey};
+use commonware_utils::{TryCollect as _, ordered::Set};
+use tallystick_protocol::{Genesis, NetworkId};
+
+/// The signature scheme of votes and certificates: Ed25519, one signature a validator.
+pub type Scheme = ed25519::Scheme;
+
+/// The voting members of a network.
+#[derive(Clone, Debug)]
+pub struct Validators {
+    network: NetworkId,
+    keys: Set<PublicKey>,
+}
+
+/// Why a genesis gives no validators.
+#[derive(Debug, thiserror::Error)]
+pub enum ValidatorsError {
+    /// A listed key is not a point on the curve.
+    #[error("validator key {0} in the network file is not an Ed25519 key: ask its organisation for a new one")]
+    Key(String),
+    /// One key stands twice.
+    #[error("the network file lists one validator key twice: each validator needs a key of its own")]
+    Duplicate,
+}
+
+impl Validators {
+    /// The validators a genesis names.
+    pub fn from_genesis(genesis: &Genesis) -> Result<Self, ValidatorsError> {
+        let keys =
+            genesis.validators.iter().map(|validator| decode_key(&validator.key)).collect::<Result<Vec<_>, _>>()?;
+        let keys: Set<PublicKey> = keys.into_iter().try_collect().map_err(|_| ValidatorsError::Duplicate)?;
+        Ok(Self { network: genesis.id(), keys })
+    }
+
+    /// The keys, in the order that certificates number them.
+    pub fn keys(&self) -> &Set<PublicKey> {
+        &self.keys
+    }
+
+    /// How many validators there are.
+    pub fn count(&self) -> u32 {
+        u32::try_from(self.keys.len()).unwrap_or(u32::MAX)
+    }
+
+    /// A scheme that votes with `key`; `None` when `key` is not a validator's.
+    pub fn signer(&self, key: PrivateKey) -> Option<Scheme> {
+        Scheme::signer(&self.network.consensus_namespace(), self.keys.clone(), key)
+    }
+
+    /// A scheme that checks votes and casts none.
+    pub fn observer(&self) -> Scheme {
+        Scheme::verifier(&self.network.consensus_namespace(), self.keys.clone())
+    }
+}
+
+/// An engine key from its 32 bytes.
+pub fn decode_key(key: &[u8; 32]) -> Result<PublicKey, ValidatorsError> {
+    PublicKey::decode(bytes::Bytes::copy_from_slice(key))
+        .map_err(|_| ValidatorsError::Key(key.iter().map(|byte| format!("{byte:02x}")).collect()))
+}
