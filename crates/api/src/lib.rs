@@ -1,0 +1,26 @@
+//! Describe the HTTP interface once, for server and clients.
+//!
+//! Paths, media types, limits, and the shape of every JSON body. The server routes by these paths and answers with
+//! these types; a client builds its requests from the same ones. Nothing here does anything: it is a description.
+
+pub mod block;
+pub mod log;
+pub mod media;
+pub mod organisation;
+pub mod problem;
+pub mod register;
+pub mod routes;
+pub mod status;
+pub mod transaction;
+
+pub use block::{BlockEvent, BlockView};
+pub use log::{Checkpoint, ConsistencyProof, InclusionProof};
+pub use organisation::{KeyView, OrganisationView, PrincipalView};
+pub use problem::{Problem, ProblemCode};
+pub use register::{FieldView, RegisterList, RegisterView};
+pub use status::{Index, NetworkView, NodeStatus, Readiness};
+pub use tallystick_protocol::limits;
+pub use transaction::{
+    AppendedView, OperationView, OutcomeView, SubmissionResult, SubmissionStatus, SubmissionsView, TransactionAccepted,
+    TransactionStatus, TransactionView, ViolationView,
+};

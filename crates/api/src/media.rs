@@ -1,0 +1,23 @@
+//! Media types, as `Content-Type` and `Accept` name them.
+
+/// One transaction: a COSE_Sign1 message (RFC 9052 section 2).
+pub const COSE: &str = "application/cose";
+/// Transactions one after another: a CBOR sequence (RFC 8742).
+pub const CBOR_SEQ: &str = "application/cbor-seq";
+/// A receipt: deterministic CBOR, `Receipt` of the protocol.
+pub const RECEIPT: &str = "application/vnd.tallystick.receipt+cbor";
+/// JSON (RFC 8259).
+pub const JSON: &str = "application/json";
+/// An error (RFC 9457).
+pub const PROBLEM: &str = "application/problem+json";
+/// Comma-separated values with a header line (RFC 4180).
+pub const CSV: &str = "text/csv; charset=UTF-8";
+/// Register Serialisation Format, the whole history of a register.
+pub const RSF: &str = "application/uk-gov-rsf";
+/// Server-sent events.
+pub const EVENTS: &str = "text/event-stream";
+/// Metrics in Prometheus' text format.
+pub const METRICS: &str = "text/plain; version=0.0.4; charset=utf-8";
+
+/// The header of every read that names the height of the newest block the answer takes into account.
+pub const HEIGHT_HEADER: &str = "tally-height";

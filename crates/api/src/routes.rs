@@ -1,0 +1,234 @@
+//! Every path of the interface: a constant as the router takes it, and a function that fills in its parts.
+//!
+//! A part is percent-encoded by the function, so that a key with `/` in it (`a/b`) is one segment (`a%2Fb`).
+
+use tallystick_protocol::{Hash, PrincipalId};
+
+/// What is served here, in brief.
+pub const INDEX: &str = "/";
+/// Submit transactions.
+pub const TRANSACTIONS: &str = "/v1/transactions";
+/// One transaction and what became of it.
+pub const TRANSACTION: &str = "/v1/transactions/{id}";
+/// The receipt of a finalised transaction.
+pub const TRANSACTION_RECEIPT: &str = "/v1/transactions/{id}/receipt";
+/// The log's size and root, certified.
+pub const CHECKPOINT: &str = "/v1/checkpoint";
+/// Proof that one state of the log continues another.
+pub const LOG_CONSISTENCY: &str = "/v1/log/consistency/{old}/{new}";
+/// Proof that a leaf is in the log.
+pub const LOG_INCLUSION: &str = "/v1/log/inclusion/{index}/{size}";
+/// Finalised blocks as they come.
+pub const BLOCKS: &str = "/v1/blocks";
+/// One finalised block.
+pub const BLOCK: &str = "/v1/blocks/{height}";
+/// The network: its genesis.
+pub const NETWORK: &str = "/v1/network";
+/// How this node is.
+pub const STATUS: &str = "/v1/status";
+/// One organisation.
+pub const ORGANISATION: &str = "/v1/organisations/{id}";
+/// One principal with its keys.
+pub const PRINCIPAL: &str = "/v1/principals/{organisation}/{name}";
+/// All registers.
+pub const REGISTERS: &str = "/v1/registers";
+/// One register's definition.
+pub const REGISTER: &str = "/v1/registers/{name}";
+/// openregister: the register in brief.
+pub const REGISTER_SUMMARY: &str = "/v1/registers/{name}/register";
+/// openregister: the current records.
+pub const RECORDS: &str = "/v1/registers/{name}/records";
+/// openregister: one record.
+pub const RECORD: &str = "/v1/registers/{name}/records/{key}";
+/// openregister: all entries of one record.
+pub const RECORD_ENTRIES: &str = "/v1/registers/{name}/records/{key}/entries";
+/// Proof of a record, or that there is none.
+pub const RECORD_RECEIPT: &str = "/v1/registers/{name}/records/{key}/receipt";
+/// openregister: the records whose field has a value.
+pub const RECORDS_WITH: &str = "/v1/registers/{name}/records/{field}/{value}";
+/// openregister: entries in their order.
+pub const ENTRIES: &str = "/v1/registers/{name}/entries";
+/// openregister: one entry, as a list of one.
+pub const ENTRY: &str = "/v1/registers/{name}/entries/{number}";
+/// openregister: one item.
+pub const ITEM: &str = "/v1/registers/{name}/items/{hash}";
+/// openregister: the whole register as RSF.
+pub const DOWNLOAD: &str = "/v1/registers/{name}/download-register";
+/// openregister: the register's root.
+pub const PROOF_REGISTER: &str = "/v1/registers/{name}/proof/register/merkle:sha-256";
+/// openregister: proof that one size of the register continues another.
+pub const PROOF_CONSISTENCY: &str = "/v1/registers/{name}/proof/consistency/{old}/{new}/merkle:sha-256";
+/// openregister: proof that an entry is in the register.
+pub const PROOF_ENTRY: &str = "/v1/registers/{name}/proof/entries/{number}/{size}/merkle:sha-256";
+/// Whether the process is alive.
+pub const HEALTH: &str = "/healthz";
+/// Whether the node serves.
+pub const READY: &str = "/readyz";
+/// Metrics for Prometheus.
+pub const METRICS: &str = "/metrics";
+/// This interface as OpenAPI.
+pub const OPENAPI: &str = "/openapi.json";
+
+/// The query that makes a submission wait for the outcome.
+pub const WAIT_QUERY: &str = "wait=finalised";
+
+/// [`TRANSACTION`] of `id`.
+pub fn transaction(id: &Hash) -> String {
+    fill(TRANSACTION, &[&id.to_string()])
+}
+
+/// [`TRANSACTION_RECEIPT`] of `id`.
+pub fn transaction_receipt(id: &Hash) -> String {
+    fill(TRANSACTION_RECEIPT, &[&id.to_string()])
+}
+
+/// [`LOG_CONSISTENCY`] from `old` to `new` leaves.
+pub fn log_consistency(old: u64, new: u64) -> String {
+    fill(LOG_CONSISTENCY, &[&old.to_string(), &new.to_string()])
+}
+
+/// [`LOG_INCLUSION`] of the leaf at `index` (from 0) in the log of `size` leaves.
+pub fn log_inclusion(index: u64, size: u64) -> String {
+    fill(LOG_INCLUSION, &[&index.to_string(), &size.to_string()])
+}
+
+/// [`BLOCK`] at `height`.
+pub fn block(height: u64) -> String {
+    fill(BLOCK, &[&height.to_string()])
+}
+
+/// [`ORGANISATION`] of `id`.
+pub fn organisation(id: &str) -> String {
+    fill(ORGANISATION, &[id])
+}
+
+/// [`PRINCIPAL`] of `id`.
+pub fn principal(id: &PrincipalId) -> String {
+    fill(PRINCIPAL, &[id.organisation(), id.name()])
+}
+
+/// [`REGISTER`] called `name`.
+pub fn register(name: &str) -> String {
+    fill(REGISTER, &[name])
+}
+
+/// [`REGISTER_SUMMARY`] of the register.
+pub fn register_summary(name: &str) -> String {
+    fill(REGISTER_SUMMARY, &[name])
+}
+
+/// [`RECORDS`] of the register.
+pub fn records(name: &str) -> String {
+    fill(RECORDS, &[name])
+}
+
+/// [`RECORD`] of the register under `key`.
+pub fn record(name: &str, key: &str) -> String {
+    fill(RECORD, &[name, key])
+}
+
+/// [`RECORD_ENTRIES`] of the register under `key`.
+pub fn record_entries(name: &str, key: &str) -> String {
+    fill(RECORD_ENTRIES, &[name, key])
+}
+
+/// [`RECORD_RECEIPT`] of the register under `key`.
+pub fn record_receipt(name: &str, key: &str) -> String {
+    fill(RECORD_RECEIPT, &[name, key])
+}
+
+/// [`RECORDS_WITH`] `value` in `field`.
+pub fn records_with(name: &str, field: &str, value: &str) -> String {
+    fill(RECORDS_WITH, &[name, field, value])
+}
+
+/// [`ENTRIES`] of the register, `limit` of them from number `start` (from 1).
+pub fn entries(name: &str, start: u64, limit: u64) -> String {
+    format!("{}?start={start}&limit={limit}", fill(ENTRIES, &[name]))
+}
+
+/// [`ENTRY`] of the register with this number (from 1).
+pub fn entry(name: &str, number: u64) -> String {
+    fill(ENTRY, &[name, &number.to_string()])
+}
+
+/// [`ITEM`] of the register with this SHA-256.
+pub fn item(name: &str, hash: &Hash) -> String {
+    fill(ITEM, &[name, &format!("sha-256:{hash}")])
+}
+
+/// [`DOWNLOAD`] of the register.
+pub fn download(name: &str) -> String {
+    fill(DOWNLOAD, &[name])
+}
+
+/// [`PROOF_REGISTER`] of the register.
+pub fn proof_register(name: &str) -> String {
+    fill(PROOF_REGISTER, &[name])
+}
+
+/// [`PROOF_CONSISTENCY`] of the register from `old` to `new` entries.
+pub fn proof_consistency(name: &str, old: u64, new: u64) -> String {
+    fill(PROOF_CONSISTENCY, &[name, &old.to_string(), &new.to_string()])
+}
+
+/// [`PROOF_ENTRY`] of the entry `number` (from 1) in the register of `size` entries.
+pub fn proof_entry(name: &str, number: u64, size: u64) -> String {
+    fill(PROOF_ENTRY, &[name, &number.to_string(), &size.to_string()])
+}
+
+/// Puts the parts, percent-encoded, where the template has its `{…}`, in order.
+fn fill(template: &str, parts: &[&str]) -> String {
+    let mut path = String::with_capacity(template.len() + 64);
+    let mut parts = parts.iter();
+    for segment in template.split('/').skip(1) {
+        path.push('/');
+        if segment.starts_with('{') {
+            encode_into(&mut path, parts.next().copied().unwrap_or_default());
+        } else {
+            path.push_str(segment);
+        }
+    }
+    path
+}
+
+/// Appends `part` with every byte that may not stand in a path segment (RFC 3986 section 3.3) percent-encoded.
+fn encode_into(path: &mut String, part: &str) {
+    const HEX: [char; 16] = ['0', '1', '2', '3', '4', '5', '6', '7', '8', '9', 'A', 'B', 'C', 'D', 'E', 'F'];
+    let digit = |nibble: u8| HEX.get(usize::from(nibble)).copied().unwrap_or('0');
+    for byte in part.bytes() {
+        if byte.is_ascii_alphanumeric() || b"-._~:".contains(&byte) {
+            path.push(char::from(byte));
+        } else {
+            path.push('%');
+            path.push(digit(byte >> 4));
+            path.push(digit(byte & 0x0f));
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn paths_are_filled_in_order() {
+        assert_eq!(block(7), "/v1/blocks/7");
+        assert_eq!(
+            proof_consistency("country", 197, 200),
+            "/v1/registers/country/proof/consistency/197/200/merkle:sha-256"
+        );
+        assert_eq!(entries("country", 101, 100), "/v1/registers/country/entries?start=101&limit=100");
+        let hash = Hash([0xab; 32]);
+        assert_eq!(item("country", &hash), format!("/v1/registers/country/items/sha-256:{hash}"));
+    }
+
+    #[test]
+    fn a_part_stays_one_segment() {
+        assert_eq!(record("country", "a/b"), "/v1/registers/country/records/a%2Fb");
+        assert_eq!(
+            records_with("school", "name", "École & co?"),
+            "/v1/registers/school/records/name/%C3%89cole%20%26%20co%3F"
+        );
+    }
+}

@@ -1,0 +1,329 @@
+//! Submitting transactions and what becomes of them.
+
+use serde::{Deserialize, Serialize};
+use tallystick_protocol::{Appended, Code, EntryKind, Hash, Operation, Outcome, Violation, ViolationRule};
+use utoipa::ToSchema;
+
+/// A transaction was taken into the pool; its outcome follows (202).
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct TransactionAccepted {
+    /// The transaction's id: SHA-256 of its bytes.
+    #[schema(value_type = String)]
+    pub id: Hash,
+}
+
+/// Where a submitted transaction stands.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "kebab-case")]
+pub enum SubmissionStatus {
+    /// In the pool or in a block that is not final yet.
+    Pending,
+    /// In a final block: the outcome stands for ever.
+    Finalised,
+    /// Not admitted: nothing of it is on the ledger.
+    Rejected,
+}
+
+/// What became of one transaction of a sequence.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct SubmissionResult {
+    /// Where it stands.
+    pub status: SubmissionStatus,
+    /// Its id, unless it was rejected.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<String>)]
+    pub id: Option<Hash>,
+    /// Its place in the log, from 0, once it is finalised.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub index: Option<u64>,
+    /// Its outcome, once it is finalised.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub outcome: Option<OutcomeView>,
+    /// Why it was rejected: a code of the problem table.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub code: Option<String>,
+    /// The same in words, with the remedy.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub detail: Option<String>,
+    /// Milliseconds to wait before it may be sent again as it is.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub retry_after_ms: Option<u64>,
+}
+
+impl SubmissionResult {
+    /// The transaction `id` waits for its block.
+    pub const fn pending(id: Hash) -> Self {
+        Self {
+            status: SubmissionStatus::Pending,
+            id: Some(id),
+            index: None,
+            outcome: None,
+            code: None,
+            detail: None,
+            retry_after_ms: None,
+        }
+    }
+
+    /// The transaction `id` is the log's leaf `index`.
+    pub fn finalised(id: Hash, index: u64, outcome: OutcomeView) -> Self {
+        Self { status: SubmissionStatus::Finalised, index: Some(index), outcome: Some(outcome), ..Self::pending(id) }
+    }
+
+    /// The transaction was not admitted.
+    pub fn rejected(code: String, detail: String, retry_after_ms: Option<u64>) -> Self {
+        Self {
+            status: SubmissionStatus::Rejected,
+            id: None,
+            index: None,
+            outcome: None,
+            code: Some(code),
+            detail: Some(detail),
+            retry_after_ms,
+        }
+    }
+}
+
+/// What became of a sequence of transactions: at least one was taken.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct SubmissionsView {
+    /// How many were taken.
+    pub accepted: u64,
+    /// How many were rejected.
+    pub rejected: u64,
+    /// One for each transaction, in the order sent.
+    pub results: Vec<SubmissionResult>,
+}
+
+impl SubmissionsView {
+    /// Counts the results.
+    pub fn new(results: Vec<SubmissionResult>) -> Self {
+        let rejected = results.iter().filter(|r| r.status == SubmissionStatus::Rejected).count();
+        Self { accepted: (results.len().saturating_sub(rejected)) as u64, rejected: rejected as u64, results }
+    }
+
+    /// Whether nothing is left to wait for.
+    pub fn is_settled(&self) -> bool {
+        self.results.iter().all(|r| r.status != SubmissionStatus::Pending)
+    }
+}
+
+/// What the ledger decided.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(tag = "result", rename_all = "kebab-case")]
+pub enum OutcomeView {
+    /// Every operation took effect.
+    Accepted {
+        /// The entries it appended, range by range.
+        appended: Vec<AppendedView>,
+    },
+    /// None did.
+    Refused {
+        /// The stable code; see `docs/reference/errors.md`.
+        code: String,
+        /// What to do about it.
+        advice: String,
+        /// The operation that was refused, from 0.
+        operation: u32,
+        /// The rules of the schema that its items break.
+        violations: Vec<ViolationView>,
+    },
+}
+
+/// A range of entries that an operation appended.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct AppendedView {
+    /// The operation, from 0.
+    pub operation: u32,
+    /// The register.
+    pub register: String,
+    /// `user` or `system`.
+    #[schema(value_type = String)]
+    pub kind: EntryKind,
+    /// The first entry's number.
+    pub first: u64,
+    /// How many there are.
+    pub count: u64,
+}
+
+/// One broken rule of a schema.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct ViolationView {
+    /// The entry within the operation, from 0.
+    pub entry: u32,
+    /// The field.
+    pub field: String,
+    /// The rule.
+    #[schema(value_type = String)]
+    pub rule: ViolationRule,
+}
+
+impl From<&Appended> for AppendedView {
+    fn from(appended: &Appended) -> Self {
+        Self {
+            operation: appended.operation,
+            register: appended.register.clone(),
+            kind: appended.kind,
+            first: appended.first,
+            count: appended.count,
+        }
+    }
+}
+
+impl From<&Violation> for ViolationView {
+    fn from(violation: &Violation) -> Self {
+        Self { entry: violation.entry, field: violation.field.clone(), rule: violation.rule }
+    }
+}
+
+impl From<&Outcome> for OutcomeView {
+    fn from(outcome: &Outcome) -> Self {
+        match outcome {
+            Outcome::Accepted { appended } => {
+                Self::Accepted { appended: appended.iter().map(AppendedView::from).collect() }
+            }
+            Outcome::Refused(refusal) => Self::Refused {
+                code: refusal.code.to_string(),
+                advice: refusal.code.advice().to_owned(),
+                operation: refusal.operation,
+                violations: refusal.violations.iter().map(ViolationView::from).collect(),
+            },
+        }
+    }
+}
+
+impl OutcomeView {
+    /// Whether the transaction took effect.
+    pub const fn is_accepted(&self) -> bool {
+        matches!(self, Self::Accepted { .. })
+    }
+
+    /// The ledger's code, when it refused and this program knows the code.
+    pub fn code(&self) -> Option<Code> {
+        match self {
+            Self::Accepted { .. } => None,
+            Self::Refused { code, .. } => code.parse().ok(),
+        }
+    }
+}
+
+/// A transaction and where it stands.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct TransactionStatus {
+    /// The transaction's id.
+    #[schema(value_type = String)]
+    pub id: Hash,
+    /// `pending` or `finalised`.
+    pub status: SubmissionStatus,
+    /// Its place in the log, from 0.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub index: Option<u64>,
+    /// The block that holds it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub height: Option<u64>,
+    /// That block's time: milliseconds since 1970.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub time_ms: Option<u64>,
+    /// What the ledger decided.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub outcome: Option<OutcomeView>,
+    /// What was asked, and by whom, once it is finalised.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub transaction: Option<TransactionView>,
+}
+
+/// Who asked for what.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct TransactionView {
+    /// The principal that signed: `organisation/name`.
+    pub principal: String,
+    /// The key it signed with.
+    pub key: String,
+    /// What the transaction is about (CWT claim `sub`).
+    pub subject: String,
+    /// The time after which it would not have been taken: seconds since 1970.
+    pub not_after: u64,
+    /// The idempotency key: hexadecimal.
+    pub idempotency_key: String,
+    /// The operations in brief.
+    pub operations: Vec<OperationView>,
+}
+
+/// One operation in brief; the receipt holds it whole.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct OperationView {
+    /// Its name, such as `entry-append`.
+    pub name: String,
+    /// The register it is about.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub register: Option<String>,
+    /// How many entries it carries.
+    pub entries: u64,
+}
+
+impl From<&Operation> for OperationView {
+    fn from(operation: &Operation) -> Self {
+        Self {
+            name: operation.name().to_string(),
+            register: operation.register().map(str::to_owned),
+            entries: operation.entry_count() as u64,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, clippy::indexing_slicing)]
+    use super::*;
+    use tallystick_protocol::Refusal;
+
+    #[test]
+    fn an_accepted_outcome_names_its_ranges() {
+        let outcome = Outcome::Accepted {
+            appended: vec![Appended {
+                operation: 0,
+                register: "country".into(),
+                kind: EntryKind::User,
+                first: 209,
+                count: 1,
+            }],
+        };
+        let json = serde_json::to_string(&OutcomeView::from(&outcome)).unwrap();
+        assert_eq!(
+            json,
+            r#"{"result":"accepted","appended":[{"operation":0,"register":"country","kind":"user","first":209,"count":1}]}"#
+        );
+    }
+
+    #[test]
+    fn a_refusal_gives_code_advice_and_every_violation() {
+        let outcome = Outcome::Refused(Refusal {
+            code: Code::Schema,
+            operation: 2,
+            violations: vec![Violation { entry: 0, field: "start-date".into(), rule: ViolationRule::Datatype }],
+        });
+        let view = OutcomeView::from(&outcome);
+        assert_eq!(view.code(), Some(Code::Schema));
+        let json = serde_json::to_value(&view).unwrap();
+        assert_eq!(
+            json,
+            serde_json::json!({
+                "result": "refused", "code": "schema", "advice": Code::Schema.advice(), "operation": 2,
+                "violations": [{"entry": 0, "field": "start-date", "rule": "datatype"}],
+            })
+        );
+        assert_eq!(serde_json::from_value::<OutcomeView>(json).unwrap(), view);
+    }
+
+    #[test]
+    fn a_result_holds_only_what_applies() {
+        let results = vec![
+            SubmissionResult::pending(Hash([1; 32])),
+            SubmissionResult::rejected("busy".into(), "the pool is full: send it again".into(), Some(500)),
+        ];
+        let view = SubmissionsView::new(results);
+        assert_eq!((view.accepted, view.rejected, view.is_settled()), (1, 1, false));
+        let json = serde_json::to_value(&view).unwrap();
+        assert_eq!(json["results"][0], serde_json::json!({"status": "pending", "id": "01".repeat(32)}));
+        assert_eq!(json["results"][1]["retry_after_ms"], 500);
+    }
+}

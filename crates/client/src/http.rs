@@ -1,0 +1,276 @@
+//! Requests to nodes: connections kept open, every node tried in turn, every answer bounded.
+
+use crate::error::{Attempt, Error};
+use std::{
+    io::{self, Read},
+    sync::atomic::{AtomicUsize, Ordering},
+    time::Duration,
+};
+use tallystick_api::{Problem, ProblemCode, limits::WAIT_SECONDS_MAX};
+use tallystick_protocol::limits::{ANSWER_BYTES_MAX, STREAM_SILENCE_MAX};
+use ureq::{
+    Agent, Body,
+    http::{Response, StatusCode},
+};
+
+/// Time to open a connection.
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(3);
+/// Time until a node begins to answer: its own wait for finality and some more.
+const RESPONSE_TIMEOUT: Duration = Duration::from_secs(WAIT_SECONDS_MAX + 10);
+
+/// A connection to one or more nodes of a network.
+pub struct Client {
+    agent: Agent,
+    nodes: Vec<String>,
+    /// The node that answered last; it is asked first.
+    preferred: AtomicUsize,
+}
+
+/// A node's answer, complete.
+#[derive(Debug, Clone)]
+pub struct Answer {
+    /// Address of the node that answered.
+    pub node: String,
+    /// The HTTP status, of the 2xx class.
+    pub status: u16,
+    /// The height of the state that the answer shows, when the node said so.
+    pub height: Option<u64>,
+    /// The body.
+    pub body: Vec<u8>,
+}
+
+impl Answer {
+    /// The body as JSON.
+    ///
+    /// # Errors
+    /// When it is something else.
+    pub fn json<T: serde::de::DeserializeOwned>(&self) -> Result<T, Error> {
+        serde_json::from_slice(&self.body)
+            .map_err(|error| Error::Answer { node: self.node.clone(), what: error.to_string() })
+    }
+}
+
+impl Client {
+    /// A client of these nodes; they are tried in this order.
+    ///
+    /// # Errors
+    /// When none is named or one is no HTTP address.
+    pub fn new(nodes: impl IntoIterator<Item = impl AsRef<str>>) -> Result<Self, Error> {
+        let nodes = nodes.into_iter().map(|node| address(node.as_ref())).collect::<Result<Vec<_>, _>>()?;
+        if nodes.is_empty() {
+            return Err(Error::NoNode);
+        }
+        let agent = Agent::config_builder()
+            .http_status_as_error(false)
+            .max_redirects(0)
+            .max_redirects_will_error(false)
+            .timeout_connect(Some(CONNECT_TIMEOUT))
+            .timeout_recv_response(Some(RESPONSE_TIMEOUT))
+            .timeout_per_read(Some(STREAM_SILENCE_MAX.max(RESPONSE_TIMEOUT)))
+            .timeout_await_100(None)
+            .user_agent(concat!("tally/", env!("CARGO_PKG_VERSION")))
+            .build()
+            .new_agent();
+        Ok(Self { agent, nodes, preferred: AtomicUsize::new(0) })
+    }
+
+    /// Addresses of the nodes.
+    pub fn nodes(&self) -> &[String] {
+        &self.nodes
+    }
+
+    /// A client of one of the nodes alone, sharing its connections.
+    pub fn only(&self, node: &str) -> Self {
+        Self { agent: self.agent.clone(), nodes: vec![node.to_owned()], preferred: AtomicUsize::new(0) }
+    }
+
+    /// Asks the nodes in turn, until one answers.
+    ///
+    /// # Errors
+    /// When none answers, or the one that does reports a problem.
+    pub fn get(&self, path: &str, accept: &str) -> Result<Answer, Error> {
+        self.ask(|node| self.agent.get(format!("{node}{path}")).header("accept", accept).call())
+    }
+
+    /// Hands `body` to the nodes in turn, until one answers.
+    ///
+    /// # Errors
+    /// When none answers, or the one that does reports a problem.
+    pub fn post(&self, path: &str, content_type: &str, body: &[u8]) -> Result<Answer, Error> {
+        self.ask(|node| {
+            self.agent
+                .post(format!("{node}{path}"))
+                .header("content-type", content_type)
+                .header("accept", "application/json")
+                .send(body)
+        })
+    }
+
+    /// Asks for an answer of any length, to be read piece by piece.
+    ///
+    /// # Errors
+    /// When no node answers, or the one that does reports a problem.
+    pub fn open(&self, path: &str, accept: &str) -> Result<(String, impl Read + use<>), Error> {
+        let (node, response) =
+            self.reach(|node| self.agent.get(format!("{node}{path}")).header("accept", accept).call())?;
+        if !response.status().is_success() {
+            return Err(problem(node, response));
+        }
+        Ok((node, response.into_body().into_with_config().limit(u64::MAX).reader()))
+    }
+
+    fn ask(&self, call: impl Fn(&str) -> Result<Response<Body>, ureq::Error>) -> Result<Answer, Error> {
+        let (node, response) = self.reach(call)?;
+        if !response.status().is_success() {
+            return Err(problem(node, response));
+        }
+        let height =
+            response.headers().get("tally-height").and_then(|value| value.to_str().ok()).and_then(|v| v.parse().ok());
+        let status = response.status().as_u16();
+        let body = response.into_body().into_with_config().limit(ANSWER_BYTES_MAX).read_to_vec();
+        match body {
+            Ok(body) => Ok(Answer { node, status, height, body }),
+            Err(error) => Err(Error::Unreachable(vec![Attempt { node, reason: reason(&error) }])),
+        }
+    }
+
+    /// Tries node after node, beginning with the one that answered last. A node that is not there, or whose gateway says so,
+    /// passes the question on to the next.
+    fn reach(
+        &self,
+        call: impl Fn(&str) -> Result<Response<Body>, ureq::Error>,
+    ) -> Result<(String, Response<Body>), Error> {
+        let first = self.preferred.load(Ordering::Relaxed);
+        let mut attempts = Vec::new();
+        for (index, node) in self.nodes.iter().enumerate().cycle().skip(first).take(self.nodes.len()) {
+            match call(node) {
+                Ok(response) if is_absent(response.status()) => {
+                    attempts.push(Attempt { node: node.clone(), reason: format!("HTTP status {}", response.status()) });
+                }
+                Ok(response) => {
+                    self.preferred.store(index, Ordering::Relaxed);
+                    return Ok((node.clone(), response));
+                }
+                Err(error) => attempts.push(Attempt { node: node.clone(), reason: reason(&error) }),
+            }
+        }
+        Err(Error::Unreachable(attempts))
+    }
+
+    /// Begins with the next node from now on: the present one is busy.
+    pub(crate) fn next_node(&self) {
+        let next = self.preferred.load(Ordering::Relaxed).wrapping_add(1);
+        self.preferred.store(next % self.nodes.len().max(1), Ordering::Relaxed);
+    }
+}
+
+/// A gateway speaks for a node that does not.
+fn is_absent(status: StatusCode) -> bool {
+    matches!(status, StatusCode::BAD_GATEWAY | StatusCode::GATEWAY_TIMEOUT)
+}
+
+fn problem(node: String, response: Response<Body>) -> Error {
+    let status = response.status().as_u16();
+    let seconds =
+        response.headers().get("retry-after").and_then(|v| v.to_str().ok()).and_then(|v| v.parse::<u64>().ok());
+    let body = response.into_body().into_with_config().limit(ANSWER_BYTES_MAX).read_to_vec().unwrap_or_default();
+    let mut problem: Problem = serde_json::from_slice(&body).unwrap_or_else(|_| foreign(status));
+    problem.status = status;
+    problem.retry_after_ms = problem.retry_after_ms.or(seconds.map(|seconds| seconds.saturating_mul(1_000)));
+    Error::Problem { node, problem: Box::new(problem) }
+}
+
+/// An error that does not speak our language, say of a proxy on the way.
+fn foreign(status: u16) -> Problem {
+    let mut problem = Problem::new(ProblemCode::Internal, format!("HTTP status {status}"));
+    problem.code.clear();
+    problem
+}
+
+/// The cause alone, in words that say it without our libraries' names.
+fn reason(error: &ureq::Error) -> String {
+    match error {
+        ureq::Error::Io(error) if error.kind() == io::ErrorKind::ConnectionRefused => "connection refused".to_owned(),
+        ureq::Error::Io(error) => error.to_string(),
+        ureq::Error::Timeout(what) => format!("no answer in time ({what})"),
+        ureq::Error::HostNotFound => "no such host".to_owned(),
+        other => other.to_string(),
+    }
+}
+
+/// A node's address without its trailing slash.
+fn address(text: &str) -> Result<String, Error> {
+    let node = text.trim_end_matches('/');
+    let uri: Result<ureq::http::Uri, _> = node.parse();
+    match uri {
+        Ok(uri) if matches!(uri.scheme_str(), Some("http" | "https")) && uri.host().is_some() => Ok(node.to_owned()),
+        _ => Err(Error::Address(text.to_owned())),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+    use std::{
+        io::{BufRead, BufReader, Write},
+        net::TcpListener,
+        thread,
+    };
+
+    /// A node that gives one canned answer to each connection.
+    fn canned(answer: &'static str) -> String {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let address = format!("http://{}", listener.local_addr().unwrap());
+        thread::spawn(move || {
+            for stream in listener.incoming() {
+                let mut stream = stream.unwrap();
+                let mut lines = BufReader::new(stream.try_clone().unwrap()).lines();
+                while lines.next().is_some_and(|line| !line.unwrap().is_empty()) {}
+                stream.write_all(answer.as_bytes()).unwrap();
+            }
+        });
+        address
+    }
+
+    /// An address where nobody listens.
+    fn nobody() -> String {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        format!("http://{}", listener.local_addr().unwrap())
+    }
+
+    const OK: &str = "HTTP/1.1 200 OK\r\ntally-height: 7\r\ncontent-length: 2\r\nconnection: close\r\n\r\n{}";
+    const BUSY: &str = "HTTP/1.1 503 Service Unavailable\r\nretry-after: 2\r\nconnection: close\r\n\r\n\
+                        {\"type\":\"t\",\"title\":\"Busy\",\"status\":503,\"code\":\"busy\",\"detail\":\"pool is full\"}\n";
+
+    #[test]
+    fn a_dead_node_passes_the_question_on_and_is_asked_last_next_time() {
+        let client = Client::new([nobody(), canned(OK)]).unwrap();
+        let answer = client.get("/v1/status", "application/json").unwrap();
+        assert_eq!((answer.height, answer.body.as_slice()), (Some(7), b"{}".as_slice()));
+        assert_eq!(client.preferred.load(Ordering::Relaxed), 1);
+    }
+
+    #[test]
+    fn every_dead_node_is_named() {
+        let (one, two) = (nobody(), nobody());
+        let error = Client::new([&one, &two]).unwrap().get("/", "*/*").unwrap_err().to_string();
+        assert!(error.contains(&one) && error.contains(&two) && error.contains("connection refused"), "{error}");
+    }
+
+    #[test]
+    fn a_problem_keeps_its_code_and_when_to_come_back() {
+        let error = Client::new([canned(BUSY)]).unwrap().get("/", "*/*").unwrap_err();
+        assert!(matches!(&error, Error::Problem { problem, .. } if problem.retry_after_ms == Some(2_000)), "{error}");
+        assert_eq!((error.code(), error.status()), (Some("busy"), Some(503)));
+        assert!(error.to_string().ends_with("says: pool is full (busy)"), "{error}");
+    }
+
+    #[test]
+    fn addresses_are_judged_before_anything_is_sent() {
+        assert!(matches!(Client::new(["localhost:8080"]), Err(Error::Address(_))));
+        assert!(matches!(Client::new(["ftp://x"]), Err(Error::Address(_))));
+        assert!(matches!(Client::new([] as [&str; 0]), Err(Error::NoNode)));
+        assert_eq!(Client::new(["http://x:1/"]).unwrap().nodes(), ["http://x:1"]);
+    }
+}

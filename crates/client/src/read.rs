@@ -1,0 +1,244 @@
+//! What nodes tell: the network and its state, registers and records, receipts, and blocks as they become final.
+
+use crate::{error::Error, http::Client};
+use serde::de::DeserializeOwned;
+use std::io::{self, BufRead, BufReader, Read, Write};
+use tallystick_api::{
+    BlockEvent, BlockView, NetworkView, NodeStatus, OrganisationView, PrincipalView, RegisterList, RegisterView,
+    TransactionStatus, media, routes,
+};
+use tallystick_protocol::{
+    Hash, PrincipalId,
+    limits::{RECEIPT_BYTES_MAX, STREAM_LINE_BYTES_MAX},
+};
+
+/// What was read, and the height of the state that it shows.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct At<T> {
+    /// The height of the newest block that the answer takes into account, when the node said so.
+    pub height: Option<u64>,
+    /// What was read.
+    pub value: T,
+}
+
+impl Client {
+    /// How the node is.
+    ///
+    /// # Errors
+    /// When no node answers.
+    pub fn status(&self) -> Result<NodeStatus, Error> {
+        Ok(self.read(routes::STATUS)?.value)
+    }
+
+    /// The network as the node sees it. For a trust anchor take the file that the members signed off, not this.
+    ///
+    /// # Errors
+    /// When no node answers.
+    pub fn network(&self) -> Result<NetworkView, Error> {
+        Ok(self.read(routes::NETWORK)?.value)
+    }
+
+    /// All registers.
+    ///
+    /// # Errors
+    /// When no node answers.
+    pub fn registers(&self) -> Result<At<RegisterList>, Error> {
+        self.read(routes::REGISTERS)
+    }
+
+    /// One register; `None` when there is none of this name.
+    ///
+    /// # Errors
+    /// When no node answers.
+    pub fn register(&self, name: &str) -> Result<Option<At<RegisterView>>, Error> {
+        absent_as_none(self.read(&routes::register(name)))
+    }
+
+    /// A record as openregister shows it; `None` when there is none under this key.
+    ///
+    /// # Errors
+    /// When no node answers.
+    pub fn record(&self, register: &str, key: &str) -> Result<Option<At<serde_json::Value>>, Error> {
+        absent_as_none(self.read(&routes::record(register, key)))
+    }
+
+    /// All entries of one record, oldest first.
+    ///
+    /// # Errors
+    /// When no node answers.
+    pub fn record_entries(&self, register: &str, key: &str) -> Result<Option<At<serde_json::Value>>, Error> {
+        absent_as_none(self.read(&routes::record_entries(register, key)))
+    }
+
+    /// A transaction and where it stands; `None` when the node knows none of this id.
+    ///
+    /// # Errors
+    /// When no node answers.
+    pub fn transaction(&self, id: &Hash) -> Result<Option<At<TransactionStatus>>, Error> {
+        absent_as_none(self.read(&routes::transaction(id)))
+    }
+
+    /// A principal with its keys; `None` when there is none.
+    ///
+    /// # Errors
+    /// When no node answers.
+    pub fn principal(&self, id: &PrincipalId) -> Result<Option<At<PrincipalView>>, Error> {
+        absent_as_none(self.read(&routes::principal(id)))
+    }
+
+    /// An organisation; `None` when there is none.
+    ///
+    /// # Errors
+    /// When no node answers.
+    pub fn organisation(&self, id: &str) -> Result<Option<At<OrganisationView>>, Error> {
+        absent_as_none(self.read(&routes::organisation(id)))
+    }
+
+    /// One final block; `None` when it is not there yet.
+    ///
+    /// # Errors
+    /// When no node answers.
+    pub fn block(&self, height: u64) -> Result<Option<At<BlockView>>, Error> {
+        absent_as_none(self.read(&routes::block(height)))
+    }
+
+    /// The receipt of a final transaction.
+    ///
+    /// # Errors
+    /// When no node answers, or there is no such transaction, or it is not final.
+    pub fn transaction_receipt(&self, id: &Hash) -> Result<Vec<u8>, Error> {
+        self.receipt(&routes::transaction_receipt(id))
+    }
+
+    /// Proof of a record, or that there is none.
+    ///
+    /// # Errors
+    /// When no node answers, or there is no such register.
+    pub fn record_receipt(&self, register: &str, key: &str) -> Result<Vec<u8>, Error> {
+        self.receipt(&routes::record_receipt(register, key))
+    }
+
+    /// The node's metrics, as Prometheus reads them.
+    ///
+    /// # Errors
+    /// When no node answers.
+    pub fn metrics(&self) -> Result<String, Error> {
+        let answer = self.get(routes::METRICS, "*/*")?;
+        String::from_utf8(answer.body)
+            .map_err(|_| Error::Answer { node: answer.node, what: "metrics that are no text".to_owned() })
+    }
+
+    /// Writes the whole history of a register as RSF; gives the bytes written.
+    ///
+    /// # Errors
+    /// When no node answers, there is no such register, or `out` fails.
+    pub fn download(&self, register: &str, out: &mut dyn Write) -> Result<u64, Error> {
+        let (node, mut reader) = self.open(&routes::download(register), media::RSF)?;
+        io::copy(&mut reader, out)
+            .map_err(|error| Error::Answer { node, what: format!("the download broke off: {error}") })
+    }
+
+    /// Final blocks from now on; with the ids of their transactions when `ids`.
+    ///
+    /// # Errors
+    /// When no node answers.
+    pub fn blocks(&self, ids: bool) -> Result<Blocks, Error> {
+        let path = if ids { format!("{}?ids=true", routes::BLOCKS) } else { routes::BLOCKS.to_owned() };
+        let (node, reader) = self.open(&path, media::EVENTS)?;
+        Ok(Blocks { node, lines: BufReader::new(Box::new(reader)) })
+    }
+
+    fn read<T: DeserializeOwned>(&self, path: &str) -> Result<At<T>, Error> {
+        let answer = self.get(path, media::JSON)?;
+        Ok(At { height: answer.height, value: answer.json()? })
+    }
+
+    fn receipt(&self, path: &str) -> Result<Vec<u8>, Error> {
+        let answer = self.get(path, media::RECEIPT)?;
+        if answer.body.len() > RECEIPT_BYTES_MAX {
+            return Err(Error::Answer { node: answer.node, what: "a receipt beyond the limit".to_owned() });
+        }
+        Ok(answer.body)
+    }
+}
+
+fn absent_as_none<T>(read: Result<T, Error>) -> Result<Option<T>, Error> {
+    match read {
+        Ok(value) => Ok(Some(value)),
+        Err(error) if error.code() == Some("not-found") => Ok(None),
+        Err(error) => Err(error),
+    }
+}
+
+/// Final blocks as a node sends them (server-sent events). Ends with an error when the stream breaks.
+pub struct Blocks {
+    node: String,
+    lines: BufReader<Box<dyn Read + Send>>,
+}
+
+impl Iterator for Blocks {
+    type Item = Result<BlockEvent, Error>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        match next_event(&mut self.lines) {
+            Ok(event) => Some(Ok(event)),
+            Err(error) => {
+                let what = format!("the stream of blocks broke off: {error}");
+                Some(Err(Error::Answer { node: self.node.clone(), what }))
+            }
+        }
+    }
+}
+
+/// Reads up to the next event `block`; comments and other events are passed over.
+fn next_event(lines: &mut impl BufRead) -> io::Result<BlockEvent> {
+    let (mut name, mut data) = (String::new(), String::new());
+    loop {
+        let mut line = String::new();
+        if lines.by_ref().take(STREAM_LINE_BYTES_MAX).read_line(&mut line)? == 0 {
+            return Err(io::ErrorKind::UnexpectedEof.into());
+        }
+        if !line.ends_with('\n') {
+            return Err(io::Error::other("a line is cut or too long"));
+        }
+        let line = line.trim_end_matches(['\r', '\n']);
+        if line.is_empty() {
+            if (name.is_empty() || name == "block") && !data.is_empty() {
+                return serde_json::from_str(&data).map_err(io::Error::other);
+            }
+            if name == "lagged" {
+                return Err(io::Error::other("the node could not send blocks as fast as they came"));
+            }
+            (name, data) = (String::new(), String::new());
+        } else if let Some(value) = line.strip_prefix("event:") {
+            name = value.trim_start().to_owned();
+        } else if let Some(value) = line.strip_prefix("data:") {
+            data.push_str(value.trim_start());
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+
+    #[test]
+    fn events_are_read_across_comments_and_other_events() {
+        let zero = "0".repeat(64);
+        let json = format!(
+            r#"{{"height":7,"time_ms":1,"digest":"{zero}","log_size":2,"log_root":"{zero}","state_root":"{zero}","transactions":1,"refused":0,"ids":["{zero}"]}}"#
+        );
+        let text = format!(": keep-alive\n\nevent: other\ndata: x\n\nid: 7\nevent: block\ndata: {json}\r\n\n");
+        let mut lines = io::Cursor::new(text);
+        let event = next_event(&mut lines).unwrap();
+        assert_eq!((event.height, event.ids.unwrap().len()), (7, 1));
+        assert_eq!(next_event(&mut lines).unwrap_err().kind(), io::ErrorKind::UnexpectedEof);
+    }
+
+    #[test]
+    fn a_cut_line_is_no_event() {
+        let mut lines = io::Cursor::new("event: block\ndata: {}");
+        assert!(next_event(&mut lines).is_err());
+    }
+}

@@ -1,0 +1,220 @@
+//! Sign a transaction, hand it in, and stay with it until it is final.
+//!
+//! The same bytes are sent again, to this node or another, until a node tells the outcome: a transaction is applied at most
+//! once, so that repeating it is always safe.
+
+use crate::{error::Error, http::Client};
+use rand::Rng;
+use std::{
+    thread,
+    time::{Duration, Instant, SystemTime, UNIX_EPOCH},
+};
+use tallystick_api::{OutcomeView, SubmissionResult, SubmissionStatus, SubmissionsView, media, routes};
+use tallystick_protocol::{
+    Genesis, Hash, Intent, NetworkId, Operation, PrincipalId, SignedTransaction, SigningKey,
+    limits::{BUSY_PAUSE_MAX, NOT_AFTER_WINDOW_SECONDS_MAX},
+};
+
+/// Seconds for which a transaction may be taken, from when it is signed: half the network's window, for clocks that differ.
+pub const NOT_AFTER_SECONDS: u64 = NOT_AFTER_WINDOW_SECONDS_MAX / 2;
+/// Pause when every node is busy and none says for how long.
+const BUSY_PAUSE: Duration = Duration::from_millis(250);
+/// Pause before nodes that did not answer are asked again.
+const UNREACHABLE_PAUSE: Duration = Duration::from_millis(500);
+
+/// Who signs, and for which network.
+pub struct Signer {
+    network: NetworkId,
+    principal: PrincipalId,
+    key: SigningKey,
+}
+
+/// A transaction that is in a final block.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Settled {
+    /// Its id.
+    pub id: Hash,
+    /// Its place in the log, from 0.
+    pub index: u64,
+    /// What the ledger decided.
+    pub outcome: OutcomeView,
+}
+
+impl Signer {
+    /// The principal with its key.
+    pub const fn new(network: NetworkId, principal: PrincipalId, key: SigningKey) -> Self {
+        Self { network, principal, key }
+    }
+
+    /// Who signs.
+    pub const fn principal(&self) -> &PrincipalId {
+        &self.principal
+    }
+
+    /// The key that signs.
+    pub const fn key(&self) -> &SigningKey {
+        &self.key
+    }
+
+    /// Makes a transaction that may be taken for the next [`NOT_AFTER_SECONDS`].
+    ///
+    /// # Errors
+    /// When the operations break a limit or a grammar.
+    pub fn sign(&self, subject: impl Into<String>, operations: Vec<Operation>) -> Result<SignedTransaction, Error> {
+        let mut idempotency_key = vec![0; 16];
+        crate::randomness().fill_bytes(&mut idempotency_key);
+        let intent = Intent {
+            network: self.network,
+            principal: self.principal.clone(),
+            subject: subject.into(),
+            not_after: now_seconds().saturating_add(NOT_AFTER_SECONDS),
+            idempotency_key,
+            operations,
+        };
+        intent.sign(&self.key).map_err(|error| Error::Sign(error.to_string()))
+    }
+}
+
+/// This machine's clock, in Unix seconds.
+pub fn now_seconds() -> u64 {
+    SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |duration| duration.as_secs())
+}
+
+/// Reads and checks a network's trust anchor.
+///
+/// # Errors
+/// When the file cannot be read, or is no valid genesis.
+pub fn read_network(path: &std::path::Path) -> Result<Genesis, Error> {
+    let wrong = |message: String| Error::Network { path: path.display().to_string(), message };
+    let json = std::fs::read(path).map_err(|error| wrong(error.to_string()))?;
+    Genesis::from_json(&json).map_err(|error| wrong(error.to_string()))
+}
+
+impl Client {
+    /// Hands one transaction in and waits until it is final.
+    ///
+    /// # Errors
+    /// When no node can be reached, it is rejected, or `timeout` passes.
+    pub fn submit(&self, transaction: &SignedTransaction, timeout: Duration) -> Result<Settled, Error> {
+        let settled = self.submit_all(std::slice::from_ref(transaction), timeout)?;
+        settled.into_iter().next().ok_or_else(|| Error::Answer {
+            node: self.nodes().first().cloned().unwrap_or_default(),
+            what: "no result for the transaction".to_owned(),
+        })
+    }
+
+    /// Hands transactions in together and waits until all are final. They may be ordered otherwise than they stand here.
+    ///
+    /// # Errors
+    /// When no node can be reached, one is rejected for good, or `timeout` passes. Some of them may have become final.
+    pub fn submit_all(&self, transactions: &[SignedTransaction], timeout: Duration) -> Result<Vec<Settled>, Error> {
+        let started = Instant::now();
+        let mut settled: Vec<Option<Settled>> = vec![None; transactions.len()];
+        let mut handed_in = false;
+        loop {
+            let open: Vec<usize> =
+                (0..transactions.len()).filter(|&i| settled.get(i).is_some_and(Option::is_none)).collect();
+            if open.is_empty() {
+                return Ok(settled.into_iter().flatten().collect());
+            }
+            let body: Vec<u8> =
+                open.iter().filter_map(|&i| transactions.get(i)).flat_map(|t| t.bytes().iter().copied()).collect();
+            let pause = match self.hand_in(&body) {
+                Ok((node, results)) => {
+                    handed_in |= results.iter().any(|result| result.status != SubmissionStatus::Rejected);
+                    self.settle(&node, &open, results, &mut settled)?
+                }
+                Err(error @ Error::Unreachable(_)) if started.elapsed() + UNREACHABLE_PAUSE >= timeout => {
+                    return Err(error);
+                }
+                Err(Error::Unreachable(_)) => Some(UNREACHABLE_PAUSE),
+                Err(error) => return Err(error),
+            };
+            if started.elapsed() + pause.unwrap_or_default() >= timeout {
+                let first = open.iter().find(|&&i| settled.get(i).is_some_and(Option::is_none));
+                return match first.and_then(|&i| transactions.get(i)) {
+                    Some(transaction) => Err(out_of_time(transaction, handed_in, timeout)),
+                    None => continue,
+                };
+            }
+            if let Some(pause) = pause {
+                self.next_node();
+                thread::sleep(pause);
+            }
+        }
+    }
+
+    /// Hands transactions in without waiting; the results stand in their order.
+    ///
+    /// # Errors
+    /// When no node can be reached, or the request as a whole is refused.
+    pub fn hand_in_only(&self, body: &[u8]) -> Result<Vec<SubmissionResult>, Error> {
+        self.results(routes::TRANSACTIONS, body).map(|(_, results)| results)
+    }
+
+    fn hand_in(&self, body: &[u8]) -> Result<(String, Vec<SubmissionResult>), Error> {
+        self.results(&format!("{}?{}", routes::TRANSACTIONS, routes::WAIT_QUERY), body)
+    }
+
+    /// A rejection of all of them comes as a problem that lists the results.
+    fn results(&self, path: &str, body: &[u8]) -> Result<(String, Vec<SubmissionResult>), Error> {
+        match self.post(path, media::CBOR_SEQ, body) {
+            Ok(answer) => {
+                let view: SubmissionsView = answer.json()?;
+                Ok((answer.node, view.results))
+            }
+            Err(Error::Problem { node, problem }) if !problem.results.is_empty() => Ok((node, problem.results.clone())),
+            Err(Error::Problem { node, problem }) if problem.retry_after_ms.is_some() => {
+                let result = SubmissionResult::rejected(problem.code, problem.detail, problem.retry_after_ms);
+                Ok((node, vec![result]))
+            }
+            Err(error) => Err(error),
+        }
+    }
+
+    /// Notes what is final; gives how long to pause when something must be sent again later.
+    fn settle(
+        &self,
+        node: &str,
+        open: &[usize],
+        results: Vec<SubmissionResult>,
+        settled: &mut [Option<Settled>],
+    ) -> Result<Option<Duration>, Error> {
+        let mut pause = None;
+        for (&index, result) in open.iter().zip(results) {
+            match (result.status, result.id, result.index, result.outcome) {
+                (SubmissionStatus::Finalised, Some(id), Some(place), Some(outcome)) => {
+                    if let Some(slot) = settled.get_mut(index) {
+                        *slot = Some(Settled { id, index: place, outcome });
+                    }
+                }
+                // The node waited as long as it does: ask it again at once.
+                (SubmissionStatus::Pending, ..) => {}
+                (SubmissionStatus::Rejected, ..) => match result.retry_after_ms {
+                    Some(ms) => pause = Some(Duration::from_millis(ms).clamp(BUSY_PAUSE, BUSY_PAUSE_MAX)),
+                    None => return Err(rejected(node, result.code, result.detail)),
+                },
+                (SubmissionStatus::Finalised, ..) => {
+                    return Err(Error::Answer { node: node.to_owned(), what: "a final result without outcome".into() });
+                }
+            }
+        }
+        Ok(pause)
+    }
+}
+
+fn rejected(node: &str, code: Option<String>, detail: Option<String>) -> Error {
+    let mut problem = tallystick_api::Problem::new(tallystick_api::ProblemCode::Malformed, detail.unwrap_or_default());
+    let code = code.unwrap_or_default();
+    if let Some(known) = tallystick_api::ProblemCode::of(&code) {
+        problem.status = known.status();
+        problem.title = known.title().to_owned();
+    }
+    problem.code = code;
+    Error::Problem { node: node.to_owned(), problem: Box::new(problem) }
+}
+
+fn out_of_time(transaction: &SignedTransaction, handed_in: bool, timeout: Duration) -> Error {
+    let seconds = timeout.as_secs();
+    if handed_in { Error::NotFinal { id: transaction.id().to_string(), seconds } } else { Error::Busy { seconds } }
+}
