@@ -1,0 +1,263 @@
+//! Apply a block's transactions to its parent's state and seal the result: rows, log entries, and what the header says of both.
+//!
+//! The ledger decides and knows no database; this fetches the rows it asks for, in as few rounds as it can, and writes what it
+//! changed. Nothing here depends on anything but the block, its parent's state and the genesis.
+
+use crate::{
+    database::{Merkleized, Row, Targets, Unmerkleized},
+    value::{Value, height_metadata},
+};
+use bytes::Bytes;
+use commonware_cryptography::sha256::Digest;
+use commonware_glue::stateful::db::{Merkleized as _, Unmerkleized as _};
+use commonware_runtime::Spawner;
+use commonware_storage::{
+    Context,
+    mmr::{self, Location},
+    qmdb::{self, current::batch::Slot, sync::Target},
+};
+use commonware_utils::non_empty_range;
+use std::collections::{BTreeMap, BTreeSet};
+use tallystick_ledger::{self as ledger, View};
+use tallystick_protocol::{
+    BlockHeader, Genesis, Hash, LogCommitment, LogEntry, StateCommitment, StateKey, VerifiedTransaction,
+    merkle::Frontier,
+};
+
+/// Which block is applied.
+#[derive(Clone, Copy, Debug)]
+pub struct BlockTime {
+    /// Its height.
+    pub height: u64,
+    /// Its time, in milliseconds since 1970.
+    pub time_ms: u64,
+}
+
+/// A block applied: ready to be stored, and what its header must say.
+pub struct Executed<E: Context + Spawner> {
+    /// Both databases' sealed batches.
+    pub merkleized: Merkleized<E>,
+    /// What the header says of the state.
+    pub state: StateCommitment,
+    /// What the header says of the log.
+    pub log: LogCommitment,
+    /// What the log stores of each transaction, in order.
+    pub entries: Vec<LogEntry>,
+}
+
+/// The batch no longer fits the database, which moved to another branch: only a request that was given up sees this.
+#[derive(Debug, thiserror::Error)]
+#[error("the state moved on while a block was executed on it")]
+pub struct Stale;
+
+/// Applies `transactions` as `block` on the state that `batches` stand on.
+///
+/// # Panics
+///
+/// When the disk fails: a node that cannot read its state must stop.
+pub async fn execute<E: Context + Spawner>(
+    batches: Unmerkleized<E>,
+    genesis: &Genesis,
+    block: BlockTime,
+    transactions: &[VerifiedTransaction],
+) -> Result<Executed<E>, Stale> {
+    let (state, log) = batches;
+    let mut rows = Rows::default();
+    let frontier_key = StateKey::log();
+    let mut first: BTreeSet<StateKey> = [frontier_key].into();
+    for transaction in transactions {
+        first.extend(ledger::wanted(transaction));
+    }
+    let keys = rows.wants(first);
+    let (values, mut staged) = state
+        .with_metadata(height_metadata(block.height))
+        .stage(&keys.iter().collect::<Vec<_>>())
+        .await
+        .map_err(stale)?;
+    rows.arrived(values);
+
+    let mut frontier = rows.frontier(&frontier_key);
+    let mut view = View::new();
+    rows.give(&mut view);
+    if block.height == 1 {
+        ledger::genesis(&mut view, genesis);
+    }
+    let mut entries = Vec::with_capacity(transactions.len());
+    let mut prefetched = false;
+    let context = ledger::BlockContext {
+        network: genesis.id(),
+        height: block.height,
+        time_ms: block.time_ms,
+        log_size: frontier.size(),
+    };
+    for (index, transaction) in transactions.iter().enumerate() {
+        let outcome = loop {
+            let missing = match ledger::apply(&mut view, &context, transaction, context.log_size + index as u64) {
+                Ok(outcome) => break outcome,
+                Err(missing) => missing,
+            };
+            let mut wanted: BTreeSet<StateKey> = missing.0.into_iter().collect();
+            if !prefetched {
+                // The first miss tells that the second round begins: ask for every transaction's rows at once.
+                prefetched = true;
+                for later in transactions.get(index..).unwrap_or_default() {
+                    wanted.extend(ledger::wanted_next(&mut view, later));
+                }
+            }
+            let keys = rows.wants(wanted);
+            let (_, values, expanded) = staged.expand(&keys.iter().collect::<Vec<_>>()).await.map_err(stale)?;
+            staged = expanded;
+            rows.arrived(values);
+            rows.give(&mut view);
+        };
+        entries.push(LogEntry {
+            transaction: transaction.bytes().clone(),
+            height: block.height,
+            time_ms: block.time_ms,
+            outcome,
+        });
+    }
+
+    let mut log = log.with_metadata(height_metadata(block.height));
+    for entry in &entries {
+        frontier.append(entry.leaf().hash());
+        log = log.append(Value(Bytes::from(entry.to_bytes())));
+    }
+    let mut changes = view.changes();
+    changes.insert(frontier_key, Some(frontier.to_bytes()));
+    let (slots, unstaged) = rows.split(changes);
+    let state = staged.merkleize(slots, unstaged).await.map_err(stale)?;
+    let log = log.merkleize().await.map_err(stale)?;
+    let merkleized = (state, log);
+    let (state, log) = commitments::<E>(&merkleized, &frontier);
+    Ok(Executed { merkleized, state, log, entries })
+}
+
+/// Changes to rows that were not read.
+type Unstaged = Vec<(Digest, Option<Row>)>;
+
+/// What was read so far, slot by slot, as the staged batch numbers its reads.
+#[derive(Default)]
+struct Rows {
+    slots: Vec<StateKey>,
+    known: BTreeMap<StateKey, usize>,
+    fresh: Vec<(StateKey, Option<Bytes>)>,
+}
+
+impl Rows {
+    /// Which of `keys` have yet to be read.
+    fn wants(&mut self, keys: BTreeSet<StateKey>) -> Vec<Digest> {
+        let mut digests = Vec::with_capacity(keys.len());
+        for key in keys {
+            if let std::collections::btree_map::Entry::Vacant(vacant) = self.known.entry(key) {
+                vacant.insert(self.slots.len());
+                self.slots.push(key);
+                self.fresh.push((key, None));
+                digests.push(Digest::from(key.0));
+            }
+        }
+        digests
+    }
+
+    fn arrived(&mut self, values: Vec<Option<Row>>) {
+        for (fresh, value) in self.fresh.iter_mut().zip(values) {
+            fresh.1 = value.map(|row| row.0);
+        }
+    }
+
+    fn frontier(&self, key: &StateKey) -> Frontier {
+        let row = self.fresh.iter().find(|(fresh, _)| fresh == key).and_then(|(_, row)| row.as_ref());
+        row.map_or_else(Frontier::default, |row| {
+            #[expect(clippy::expect_used, reason = "the node wrote this row itself, and the root vouches for it")]
+            Frontier::from_bytes(row).expect("the log frontier row decodes")
+        })
+    }
+
+    fn give(&mut self, view: &mut View) {
+        for (key, row) in self.fresh.drain(..) {
+            view.insert(key, row.map(|row| row.to_vec()));
+        }
+    }
+
+    /// Changes to rows that were read, and to rows that were not.
+    fn split(self, mut changes: BTreeMap<StateKey, Option<Vec<u8>>>) -> (Vec<Slot<Row>>, Unstaged) {
+        let row = |bytes: Vec<u8>| Value(Bytes::from(bytes));
+        let slots = self
+            .slots
+            .iter()
+            .map(|key| match changes.remove(key) {
+                None => Slot::Keep,
+                Some(Some(bytes)) => Slot::Put(row(bytes)),
+                Some(None) => Slot::Delete,
+            })
+            .collect();
+        let unstaged = changes.into_iter().map(|(key, bytes)| (Digest::from(key.0), bytes.map(row))).collect();
+        (slots, unstaged)
+    }
+}
+
+fn stale(error: qmdb::Error<mmr::Family>) -> Stale {
+    match error {
+        qmdb::Error::StaleRead | qmdb::Error::StaleBatch => Stale,
+        #[expect(clippy::panic, reason = "a node that cannot read or write its state must stop")]
+        error => panic!(
+            "the state database failed: {error}: check the disk under the data directory, then start the node again"
+        ),
+    }
+}
+
+fn commitments<E: Context + Spawner>(
+    (state, log): &Merkleized<E>,
+    frontier: &Frontier,
+) -> (StateCommitment, LogCommitment) {
+    let (state_bounds, log_bounds) = (state.bounds(), log.bounds());
+    let state = StateCommitment {
+        root: Hash(state.root().0),
+        operations_root: Hash(state.ops_root().0),
+        // Not the inactivity floor: the database keeps whole chunks of its bitmap.
+        start: *state.sync_boundary(),
+        end: *state_bounds.tip.size,
+    };
+    let log = LogCommitment {
+        size: frontier.size(),
+        root: frontier.root(),
+        store_root: Hash(log.root().0),
+        store_end: *log_bounds.tip.size,
+    };
+    (state, log)
+}
+
+/// What a state sync to this header must arrive at.
+#[must_use]
+pub fn targets(header: &BlockHeader) -> Targets {
+    let target = |root: Hash, start: u64, end: u64| {
+        let (start, end) = (Location::new(start), Location::new(end.max(start + 1)));
+        Target::new(Digest::from(root.0), non_empty_range!(start, end))
+    };
+    (
+        target(header.state.operations_root, header.state.start, header.state.end),
+        target(header.log.store_root, 0, header.log.store_end),
+    )
+}
+
+/// What the header of an empty ledger says: the genesis block, which holds nothing. Block 1 writes the genesis rows.
+#[must_use]
+pub fn empty<E: Context + Spawner>() -> (StateCommitment, LogCommitment) {
+    use crate::database::Databases;
+    use commonware_glue::stateful::db::DatabaseSet;
+    let (state, log) = <Databases<E> as DatabaseSet<E>>::initial_sync_targets();
+    let commitment = StateCommitment {
+        // Not compared with the database: the genesis is trusted, and its state is known to be empty.
+        root: Hash(state.root.0),
+        operations_root: Hash(state.root.0),
+        start: *state.range.start(),
+        end: *state.range.end(),
+    };
+    let log = LogCommitment {
+        size: 0,
+        root: Frontier::default().root(),
+        store_root: Hash(log.root.0),
+        store_end: *log.range.end(),
+    };
+    (commitment, log)
+}

@@ -1,0 +1,11 @@
+//! Keep blocks, state, payloads and receipts through crashes.
+//!
+//! One door to the authenticated databases: what they are ([`database`]), how a block becomes commits ([`execute`]), how they
+//! are read ([`read`]) and fetched from peers ([`wire`]), and the index over the log ([`history`]).
+
+pub mod database;
+pub mod execute;
+pub mod history;
+pub mod read;
+pub mod value;
+pub mod wire;
