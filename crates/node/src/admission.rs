@@ -1,0 +1,307 @@
+//! Admit a transaction to the pool, or say why not.
+//!
+//! ```text
+//! bytes ─ decode ─ known? in time? whose key? ─▶ queue ─▶ verify in batches ─▶ pool ─▶ peers
+//! ```
+//!
+//! Signatures are checked once per node, in batches as large as the load makes them: while one batch is verified the next one
+//! gathers. What came from a client is passed on to every validator, so that the next leader has it; what came from a peer is
+//! not, because that peer told everybody.
+
+use crate::{
+    application::Shared,
+    engine::Runtime,
+    pool::Full,
+    rejection::{Rejection, RejectionCode},
+    state,
+};
+use bytes::Bytes;
+use commonware_runtime::{Clock, Spawner};
+use rand_core::CryptoRng;
+use std::{
+    sync::Arc,
+    time::{Duration, UNIX_EPOCH},
+};
+use tallystick_ledger::HeldKey;
+use tallystick_protocol::{
+    Hash, PrincipalId, PublicKey, SignedTransaction, VerifiedTransaction,
+    limits::{
+        BLOCK_DRIFT_MS_MAX, NOT_AFTER_WINDOW_SECONDS_MAX, VERIFY_BATCH_TRANSACTIONS_MAX, VERIFY_QUEUE_TRANSACTIONS_MAX,
+    },
+    transaction::{DecodeError, VerifyError, verify_batch},
+};
+use tallystick_storage::read::Reader;
+use tokio::sync::{Semaphore, mpsc, oneshot};
+
+/// How long a batch gathers when the one before it has only just ended.
+const GATHER: Duration = Duration::from_millis(3);
+/// What a client that was told "busy" should wait.
+const BUSY_RETRY: Duration = Duration::from_millis(500);
+
+/// Why bytes are no verified transaction.
+#[derive(Debug, thiserror::Error)]
+pub enum Unverified {
+    /// They do not decode.
+    #[error(transparent)]
+    Decode(#[from] DecodeError),
+    /// The signature does not fit.
+    #[error(transparent)]
+    Verify(#[from] VerifyError),
+}
+
+/// Decodes and verifies transactions that have not passed admission here, in one batch.
+pub fn verify_all(transactions: Vec<Bytes>, rng: &mut impl CryptoRng) -> Vec<Result<VerifiedTransaction, Unverified>> {
+    let decoded: Vec<Result<SignedTransaction, DecodeError>> =
+        transactions.into_iter().map(SignedTransaction::decode).collect();
+    let whole = decoded.iter().filter_map(|t| t.as_ref().ok().cloned()).collect();
+    let mut verified = verify_batch(whole, rng).into_iter();
+    decoded
+        .into_iter()
+        .map(|result| {
+            let transaction = result?;
+            // One verdict for each that decoded.
+            Ok(verified.next().unwrap_or_else(|| transaction.verify())?)
+        })
+        .collect()
+}
+
+/// Who handed a transaction in.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Origin {
+    /// A client of this node.
+    Client,
+    /// Another validator, which vouches for the signature.
+    Peer,
+}
+
+struct Job {
+    transactions: Vec<SignedTransaction>,
+    origin: Origin,
+    answer: oneshot::Sender<Vec<Result<Hash, Rejection>>>,
+}
+
+/// The way into the pool.
+pub struct Admission<E: Runtime> {
+    shared: Arc<Shared>,
+    reader: Reader<E>,
+    queue: mpsc::UnboundedSender<Job>,
+    /// One permit for each transaction that may wait to be verified.
+    room: Arc<Semaphore>,
+    runtime: Arc<E>,
+}
+
+impl<E: Runtime> Clone for Admission<E> {
+    fn clone(&self) -> Self {
+        Self {
+            shared: self.shared.clone(),
+            reader: self.reader.clone(),
+            queue: self.queue.clone(),
+            room: self.room.clone(),
+            runtime: self.runtime.clone(),
+        }
+    }
+}
+
+impl<E: Runtime> Admission<E> {
+    /// Starts the verifier. `outbox` takes what peers must hear of.
+    pub fn start(
+        runtime: E,
+        shared: Arc<Shared>,
+        reader: Reader<E>,
+        outbox: mpsc::UnboundedSender<Vec<VerifiedTransaction>>,
+    ) -> Self {
+        let (queue, jobs) = mpsc::unbounded_channel();
+        let verifier = Verifier { shared: shared.clone(), jobs, outbox };
+        runtime.child("verifier").spawn(move |runtime| verifier.run(runtime));
+        Self {
+            shared,
+            reader,
+            queue,
+            room: Arc::new(Semaphore::new(VERIFY_QUEUE_TRANSACTIONS_MAX)),
+            runtime: Arc::new(runtime),
+        }
+    }
+
+    /// Admits transactions in order; one answer for each. A transaction that is known already is answered with its id again.
+    pub async fn submit(&self, transactions: Vec<Bytes>, origin: Origin) -> Vec<Result<Hash, Rejection>> {
+        let count = transactions.len();
+        let mut answers: Vec<Option<Result<Hash, Rejection>>> = Vec::with_capacity(count);
+        let mut wanted = Vec::new();
+        for bytes in transactions {
+            match self.screen(bytes).await {
+                Ok(Screened::Known(id)) => answers.push(Some(Ok(id))),
+                Ok(Screened::New(transaction)) => {
+                    wanted.push(transaction);
+                    answers.push(None);
+                }
+                Err(rejection) => answers.push(Some(Err(rejection))),
+            }
+        }
+        let mut verdicts = self.verify(wanted, origin).await.into_iter();
+        answers
+            .into_iter()
+            .map(|answer| answer.or_else(|| verdicts.next()).unwrap_or_else(|| Err(Rejection::stopping())))
+            .collect()
+    }
+
+    /// Everything that can be told before the signature is checked, cheapest first.
+    async fn screen(&self, bytes: Bytes) -> Result<Screened, Rejection> {
+        let transaction = SignedTransaction::decode(bytes)
+            .map_err(|error| Rejection::new(RejectionCode::Malformed, error.to_string()))?;
+        let chain = &self.shared.chain;
+        if transaction.network() != chain.genesis().id() {
+            return Err(Rejection::wrong_network(transaction.network(), chain.genesis().id()));
+        }
+        let id = transaction.id();
+        let tag = transaction.replay_tag();
+        {
+            let history = chain.history();
+            if history.index_of(&id).is_some() {
+                return Ok(Screened::Known(id));
+            }
+            if let Some(leaf) = history.replayed(&tag) {
+                return Err(Rejection::idempotency_conflict(&format!("log entry {leaf}")));
+            }
+        }
+        match self.shared.pool().tagged(&tag) {
+            Some(waiting) if waiting == id => return Ok(Screened::Known(id)),
+            Some(other) => {
+                return Err(Rejection::idempotency_conflict(&format!("transaction {other}")));
+            }
+            None => {}
+        }
+        self.in_time(transaction.not_after())?;
+        if !self.is_active(transaction.principal(), transaction.key()).await {
+            return Err(Rejection::unknown_key(transaction.principal(), transaction.key()));
+        }
+        Ok(Screened::New(transaction))
+    }
+
+    fn in_time(&self, not_after: u64) -> Result<(), Rejection> {
+        let since = self.runtime.current().duration_since(UNIX_EPOCH).unwrap_or_default();
+        let chain_ms = self.shared.chain.tip().header.time_ms;
+        let now = u64::try_from(since.as_millis()).unwrap_or(u64::MAX).max(chain_ms);
+        if not_after < now / 1000 {
+            return Err(Rejection::expired(not_after, now / 1000));
+        }
+        let latest = (now + BLOCK_DRIFT_MS_MAX) / 1000 + NOT_AFTER_WINDOW_SECONDS_MAX;
+        if not_after > latest {
+            return Err(Rejection::too_late(not_after, latest));
+        }
+        Ok(())
+    }
+
+    /// Whether the key is the principal's and in use, at the tip.
+    async fn is_active(&self, principal: &PrincipalId, key: &PublicKey) -> bool {
+        if self.shared.keys.holds(principal, key) {
+            return true;
+        }
+        let changes = self.shared.keys.changes();
+        let Some(row) = state::principal(&self.reader, principal).await else { return false };
+        let active = row.key(key).is_some_and(HeldKey::is_active);
+        if active {
+            self.shared.keys.add(changes, principal, key);
+        }
+        active
+    }
+
+    async fn verify(&self, transactions: Vec<SignedTransaction>, origin: Origin) -> Vec<Result<Hash, Rejection>> {
+        let count = transactions.len();
+        if count == 0 {
+            return Vec::new();
+        }
+        let permits = u32::try_from(count).unwrap_or(u32::MAX);
+        let Ok(_permit) = self.room.try_acquire_many(permits) else {
+            let busy = Rejection::busy("this node verifies as many transactions as it can", BUSY_RETRY);
+            return vec![Err(busy); count];
+        };
+        let (answer, verdicts) = oneshot::channel();
+        if self.queue.send(Job { transactions, origin, answer }).is_err() {
+            return vec![Err(Rejection::stopping()); count];
+        }
+        verdicts.await.unwrap_or_else(|_| vec![Err(Rejection::stopping()); count])
+    }
+}
+
+enum Screened {
+    Known(Hash),
+    New(SignedTransaction),
+}
+
+struct Verifier {
+    shared: Arc<Shared>,
+    jobs: mpsc::UnboundedReceiver<Job>,
+    outbox: mpsc::UnboundedSender<Vec<VerifiedTransaction>>,
+}
+
+impl Verifier {
+    async fn run<E: Spawner + Clock + CryptoRng>(mut self, runtime: E) {
+        let mut ended = runtime.current();
+        while let Some(first) = self.jobs.recv().await {
+            if runtime.current().duration_since(ended).unwrap_or_default() < GATHER {
+                runtime.sleep(GATHER).await;
+            }
+            let jobs = self.gather(first);
+            let batch: Vec<SignedTransaction> = jobs.iter().flat_map(|job| job.transactions.iter().cloned()).collect();
+            self.shared.metrics.verified(batch.len());
+            let job = runtime
+                .child("verify")
+                .shared(true)
+                .spawn(move |mut runtime| async move { verify_batch(batch, &mut runtime) });
+            let Ok(verdicts) = job.await else { return };
+            self.deliver(jobs, verdicts);
+            ended = runtime.current();
+        }
+    }
+
+    fn gather(&mut self, first: Job) -> Vec<Job> {
+        let mut count = first.transactions.len();
+        let mut jobs = vec![first];
+        while count < VERIFY_BATCH_TRANSACTIONS_MAX {
+            let Ok(job) = self.jobs.try_recv() else { break };
+            count += job.transactions.len();
+            jobs.push(job);
+        }
+        jobs
+    }
+
+    fn deliver(&self, jobs: Vec<Job>, verdicts: Vec<Result<VerifiedTransaction, VerifyError>>) {
+        let mut verdicts = verdicts.into_iter();
+        let mut heard = Vec::new();
+        for job in jobs {
+            let mut answers = Vec::with_capacity(job.transactions.len());
+            for verdict in verdicts.by_ref().take(job.transactions.len()) {
+                answers.push(self.admit(verdict, job.origin, &mut heard));
+            }
+            // The one who asked may have given up.
+            let _ = job.answer.send(answers);
+        }
+        self.shared.pool_changed.notify_waiters();
+        if !heard.is_empty() {
+            let _ = self.outbox.send(heard);
+        }
+    }
+
+    fn admit(
+        &self,
+        verdict: Result<VerifiedTransaction, VerifyError>,
+        origin: Origin,
+        heard: &mut Vec<VerifiedTransaction>,
+    ) -> Result<Hash, Rejection> {
+        let transaction = verdict.map_err(|error| Rejection::new(RejectionCode::BadSignature, error.to_string()))?;
+        let id = transaction.id();
+        match self.shared.pool().insert(transaction.clone()) {
+            Ok(()) => {
+                if origin == Origin::Client {
+                    heard.push(transaction);
+                }
+                Ok(id)
+            }
+            Err(Full::Conflict(other)) => Err(Rejection::idempotency_conflict(&format!("transaction {other}"))),
+            Err(full) => {
+                self.shared.metrics.busy();
+                Err(Rejection::busy(&full.to_string(), BUSY_RETRY))
+            }
+        }
+    }
+}

@@ -1,0 +1,387 @@
+//! The application that the engine orders blocks for: build a block, judge a block, take note of a final one.
+//!
+//! A block is **valid** when its header follows from its parent and its transactions, and each transaction decodes, verifies,
+//! names this network, is in time, and was never ordered before. Whether the ledger then accepts a transaction is its outcome,
+//! not the block's validity. An honest leader drops what would make its block invalid.
+//!
+//! INVARIANT: judging depends on the block, its ancestors and the genesis only. What depends on this node (its clock, whether
+//! its index stands) may delay the verdict and never make it.
+
+use crate::{
+    admission::verify_all,
+    chain::Chain,
+    engine::Runtime,
+    keys::{KeyCache, changes_keys},
+    metrics::Metrics,
+    pool::Pool,
+};
+use bytes::Bytes;
+use commonware_consensus::marshal::ancestry::Ancestry;
+use commonware_glue::stateful::{self, Finality, Input, Proposed, db::DatabaseSet};
+use commonware_runtime::Clock;
+use futures::StreamExt as _;
+use rand_core::CryptoRng;
+use std::{
+    collections::{BTreeMap, HashSet},
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    time::{Duration, UNIX_EPOCH},
+};
+use tallystick_consensus::{self as consensus, Block, Scheme};
+use tallystick_protocol::{
+    BlockHeader, Genesis, Hash, LogEntry, VerifiedTransaction,
+    header::transactions_hash,
+    limits::{BLOCK_DRIFT_MS_MAX, BLOCK_STEP_MS_MAX, NOT_AFTER_WINDOW_SECONDS_MAX},
+};
+use tallystick_storage::{
+    database::{Databases, Merkleized, Readers, Unmerkleized},
+    execute::{self, BlockTime, Executed, Stale},
+};
+use tokio::sync::Notify;
+
+/// What the application, the admission and the reads of one node share.
+pub struct Shared {
+    /// The finalised chain.
+    pub chain: Chain,
+    /// Transactions waiting for it.
+    pool: Mutex<Pool>,
+    /// Keys found in use.
+    pub keys: KeyCache,
+    /// Counters.
+    pub metrics: Metrics,
+    /// Told when the pool gains a transaction.
+    pub pool_changed: Notify,
+    /// Blocks that were executed and are not final yet, by height.
+    executed: Mutex<BTreeMap<u64, Vec<Arc<ExecutedBlock>>>>,
+}
+
+/// What is remembered of a block between its execution and its end.
+struct ExecutedBlock {
+    digest: Hash,
+    tags: Vec<[u8; 16]>,
+    changes_keys: bool,
+    entries: Vec<LogEntry>,
+}
+
+impl Shared {
+    /// The shared parts of a node that has seen the genesis block only.
+    pub fn new(genesis: Arc<Genesis>, first: BlockHeader, metrics: Metrics) -> Self {
+        Self {
+            chain: Chain::new(genesis, first),
+            keys: KeyCache::default(),
+            metrics,
+            pool: Mutex::new(Pool::default()),
+            pool_changed: Notify::new(),
+            executed: Mutex::new(BTreeMap::new()),
+        }
+    }
+
+    /// The pool.
+    pub fn pool(&self) -> MutexGuard<'_, Pool> {
+        self.pool.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn executed(&self) -> MutexGuard<'_, BTreeMap<u64, Vec<Arc<ExecutedBlock>>>> {
+        self.executed.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn remember(&self, height: u64, block: ExecutedBlock) {
+        let mut executed = self.executed();
+        let blocks = executed.entry(height).or_default();
+        if blocks.iter().all(|known| known.digest != block.digest) {
+            blocks.push(Arc::new(block));
+        }
+    }
+
+    fn recall(&self, height: u64, digest: Hash) -> Option<Arc<ExecutedBlock>> {
+        self.executed().get(&height)?.iter().find(|block| block.digest == digest).cloned()
+    }
+
+    /// Forgets blocks up to `height`: one of each height is final, the rest never will be.
+    fn forget(&self, height: u64) {
+        let mut executed = self.executed();
+        *executed = executed.split_off(&(height + 1));
+    }
+}
+
+/// The application of one node. Clones are the same node.
+#[derive(Clone)]
+pub struct Application {
+    shared: Arc<Shared>,
+    first: Arc<Block>,
+}
+
+impl Application {
+    /// The application over what the node shares; `first` is the genesis block.
+    pub fn new(shared: Arc<Shared>, first: Block) -> Self {
+        Self { shared, first: Arc::new(first) }
+    }
+
+    async fn execute<E: Runtime>(
+        &self,
+        batches: Unmerkleized<E>,
+        height: u64,
+        time_ms: u64,
+        transactions: &[VerifiedTransaction],
+    ) -> Result<Executed<E>, Stale> {
+        let genesis = self.shared.chain.genesis();
+        execute::execute::<E>(batches, genesis, BlockTime { height, time_ms }, transactions).await
+    }
+
+    /// Tags of the transactions in those ancestors that the index does not hold yet.
+    async fn tags_of_ancestors(&self, mut ancestry: impl Ancestry<Block>) -> HashSet<[u8; 16]> {
+        let mut tags = HashSet::new();
+        while let Some(block) = ancestry.next().await {
+            let block = block.inner();
+            let header = block.header();
+            if header.height <= self.shared.chain.tip().header.height {
+                break;
+            }
+            match self.shared.recall(header.height, header.hash()) {
+                Some(executed) => tags.extend(executed.tags.iter().copied()),
+                None => tags.extend(block.transactions().iter().filter_map(tag_of)),
+            }
+        }
+        tags
+    }
+
+    /// Builds a block on `parent` from what waits in the pool.
+    async fn build<E: Runtime>(
+        &self,
+        now_ms: u64,
+        context: consensus::Context,
+        parent: &BlockHeader,
+        taken: &HashSet<[u8; 16]>,
+        batches: Unmerkleized<E>,
+    ) -> Option<Proposed<Self, E>> {
+        let time_ms = block_time(parent, now_ms);
+        let height = parent.height + 1;
+        let selected = {
+            let history = self.shared.chain.history();
+            let pool = self.shared.pool();
+            pool.select(height, |transaction| {
+                in_time(transaction, time_ms)
+                    && !taken.contains(&transaction.replay_tag())
+                    && history.replayed(&transaction.replay_tag()).is_none()
+            })
+        };
+        // Given up meanwhile: nobody waits for this block, and the pool still holds its transactions.
+        let Ok(executed) = self.execute::<E>(batches, height, time_ms, &selected).await else { return None };
+        let ids: Vec<Hash> = selected.iter().map(|transaction| transaction.id()).collect();
+        let header = BlockHeader {
+            network: parent.network,
+            height,
+            epoch: context.round.epoch().get(),
+            view: context.round.view().get(),
+            leader: <[u8; 32]>::try_from(context.leader.as_ref()).ok()?,
+            parent_view: context.parent.0.get(),
+            parent: parent.hash(),
+            time_ms,
+            transactions: transactions_hash(&ids),
+            transaction_count: ids.len() as u64,
+            state: executed.state,
+            log: executed.log,
+            validators: parent.validators,
+        };
+        let transactions: Vec<Bytes> = selected.iter().map(|t| t.bytes().clone()).collect();
+        let block = Block::with_ids(header, transactions, ids).ok()?;
+        self.note(&block, &selected, executed.entries);
+        Some(Proposed { block, merkleized: executed.merkleized })
+    }
+
+    /// Judges a block and applies it. `Ok(None)`: it is invalid, for everybody and for ever.
+    async fn judge<E: Runtime>(
+        &self,
+        runtime: &mut E,
+        block: &Block,
+        batches: Unmerkleized<E>,
+    ) -> Result<Option<Merkleized<E>>, Stale> {
+        let header = block.header();
+        let Some(transactions) = self.verified(runtime, block) else { return Ok(None) };
+        let executed = self.execute::<E>(batches, header.height, header.time_ms, &transactions).await?;
+        if executed.state != header.state || executed.log != header.log {
+            return Ok(None);
+        }
+        self.note(block, &transactions, executed.entries);
+        Ok(Some(executed.merkleized))
+    }
+
+    /// The block's transactions, verified: those in the pool were, the rest are now, in one batch.
+    fn verified(&self, runtime: &mut impl CryptoRng, block: &Block) -> Option<Vec<VerifiedTransaction>> {
+        let mut found = self.shared.pool().find(block.ids());
+        let unknown: Vec<(usize, Bytes)> = found
+            .iter()
+            .zip(block.transactions())
+            .enumerate()
+            .filter(|(_, (known, _))| known.is_none())
+            .map(|(index, (_, bytes))| (index, bytes.clone()))
+            .collect();
+        let bytes = unknown.iter().map(|(_, bytes)| bytes.clone()).collect();
+        for ((index, _), verified) in unknown.iter().zip(verify_all(bytes, runtime)) {
+            *found.get_mut(*index)? = Some(verified.ok()?);
+        }
+        found.into_iter().collect()
+    }
+
+    fn note(&self, block: &Block, transactions: &[VerifiedTransaction], entries: Vec<LogEntry>) {
+        let tags = transactions.iter().map(|transaction| transaction.replay_tag()).collect();
+        let changes_keys = transactions.iter().flat_map(|transaction| transaction.operations()).any(changes_keys);
+        let digest = block.header().hash();
+        self.shared.remember(block.header().height, ExecutedBlock { digest, tags, changes_keys, entries });
+    }
+
+    /// Whether no transaction of the block was ordered before, in it or in its ancestors.
+    async fn is_fresh(&self, block: &Block, ancestors: impl Ancestry<Block>) -> bool {
+        let mut tags = self.tags_of_ancestors(ancestors).await;
+        let history = self.shared.chain.history();
+        block.transactions().iter().zip(block.ids()).all(|(bytes, id)| {
+            let known = self.shared.pool().get(id).map(|transaction| transaction.replay_tag());
+            known.or_else(|| tag_of(bytes)).is_some_and(|tag| {
+                // A block that is being finalised while it is judged stands in the index itself.
+                let ordered = history.replayed(&tag);
+                let by_itself = ordered.is_some() && history.index_of(id) == ordered;
+                (ordered.is_none() || by_itself) && tags.insert(tag)
+            })
+        })
+    }
+}
+
+fn tag_of(bytes: &Bytes) -> Option<[u8; 16]> {
+    tallystick_protocol::SignedTransaction::decode(bytes.clone()).ok().map(|t| t.replay_tag())
+}
+
+/// Whether a block of this time may hold the transaction.
+pub(crate) fn in_time(transaction: &VerifiedTransaction, time_ms: u64) -> bool {
+    let seconds = time_ms / 1000;
+    let not_after = transaction.not_after();
+    not_after >= seconds && not_after <= seconds + NOT_AFTER_WINDOW_SECONDS_MAX
+}
+
+/// The time a leader gives its block: its clock's, later than the parent's, and no great step after it.
+fn block_time(parent: &BlockHeader, now_ms: u64) -> u64 {
+    let latest = if parent.height == 0 { u64::MAX } else { parent.time_ms + BLOCK_STEP_MS_MAX };
+    now_ms.clamp(parent.time_ms + 1, latest)
+}
+
+/// Whether the header follows from its parent, as far as that can be told without its transactions.
+pub(crate) fn follows(header: &BlockHeader, parent: &BlockHeader) -> bool {
+    header.network == parent.network
+        && header.height == parent.height + 1
+        && header.parent == parent.hash()
+        && header.validators == parent.validators
+        && header.time_ms == block_time(parent, header.time_ms)
+}
+
+/// Milliseconds since 1970 by the runtime's clock.
+pub(crate) fn now_ms(clock: &impl Clock) -> u64 {
+    let since = clock.current().duration_since(UNIX_EPOCH).unwrap_or_default();
+    u64::try_from(since.as_millis()).unwrap_or(u64::MAX)
+}
+
+/// Waits until a block's time is not ahead of this node's clock by more than clocks may differ. Looks at the clock again and
+/// again: one that was wrong by an hour and is set right must not cost the hour.
+async fn until(clock: &impl Clock, time_ms: u64) {
+    loop {
+        let ahead = time_ms.saturating_sub(now_ms(clock) + BLOCK_DRIFT_MS_MAX);
+        if ahead == 0 {
+            return;
+        }
+        clock.sleep(Duration::from_millis(ahead).min(CLOCK_GLANCE)).await;
+    }
+}
+
+/// Longest sleep before the clock is looked at again.
+const CLOCK_GLANCE: Duration = Duration::from_millis(200);
+
+impl<E: Runtime> stateful::Application<E> for Application {
+    type SigningScheme = Scheme;
+    type Context = consensus::Context;
+    type Block = Block;
+    type Databases = Databases<E>;
+    type Captured = ();
+    type Provider = ();
+    type Input = ();
+
+    fn sync_targets(block: &Block) -> <Databases<E> as DatabaseSet<E>>::SyncTargets {
+        execute::targets(block.header())
+    }
+
+    async fn genesis(&mut self) -> Block {
+        self.first.as_ref().clone()
+    }
+
+    async fn propose(
+        &mut self,
+        (runtime, context): (E, consensus::Context),
+        ancestry: impl Ancestry<Block>,
+        batches: Unmerkleized<E>,
+        _: Input<(), ()>,
+    ) -> Option<Proposed<Self, E>> {
+        if !self.shared.chain.is_ready() {
+            return None;
+        }
+        let parent = ancestry.peek()?.inner().header().clone();
+        let taken = self.tags_of_ancestors(ancestry).await;
+        let application = self.clone();
+        // Heavy on the processor: off the reactor's threads, and in the simulator deterministic all the same.
+        let build = runtime.child("build").shared(true).spawn(move |runtime| async move {
+            application.build(now_ms(&runtime), context, &parent, &taken, batches).await
+        });
+        build.await.ok().flatten()
+    }
+
+    async fn process(
+        &mut self,
+        (runtime, _): (E, consensus::Context),
+        mut ancestry: impl Ancestry<Block>,
+        batches: Unmerkleized<E>,
+        finality: Finality,
+    ) -> Option<Merkleized<E>> {
+        let block = ancestry.next().await?;
+        if finality == Finality::Candidate {
+            let header = block.inner().header();
+            let parent = ancestry.clone().next().await?;
+            if !follows(header, parent.inner().header()) {
+                return None;
+            }
+            self.shared.chain.ready().await;
+            if !self.is_fresh(block.inner(), ancestry).await {
+                return None;
+            }
+            until(&runtime, header.time_ms).await;
+        }
+        let application = self.clone();
+        // The job outlives a request that was given up, and may then find its batch stale.
+        let job = runtime
+            .child("process")
+            .shared(true)
+            .spawn(move |mut runtime| async move { application.judge(&mut runtime, block.inner(), batches).await });
+        match job.await {
+            Ok(Ok(verdict)) => verdict,
+            // A local condition is no verdict: `None` would say that the block is invalid for ever.
+            Ok(Err(Stale)) | Err(_) => std::future::pending().await,
+        }
+    }
+
+    async fn capture(&mut self, _: (E, consensus::Context), _: &Block, _: &Merkleized<E>, _: Readers<E>) {}
+
+    async fn finalized(&mut self, (runtime, _): (E, consensus::Context), block: &Block, (): (), _: Readers<E>) {
+        let header = block.header();
+        let digest = header.hash();
+        let late = self.shared.pool().settle(block.ids(), header.time_ms);
+        let Some(executed) = self.shared.recall(header.height, digest) else { unreachable_block(header.height) };
+        if executed.changes_keys {
+            self.shared.keys.clear();
+        }
+        self.shared.chain.applied(header, digest, block.ids(), &executed.entries);
+        self.shared.forget(header.height);
+        self.shared.chain.expired(&late);
+        let refused = executed.entries.iter().filter(|entry| !entry.outcome.is_accepted()).count();
+        let age_ms = now_ms(&runtime).saturating_sub(header.time_ms);
+        self.shared.metrics.applied(header.height, header.transaction_count, refused as u64, age_ms);
+    }
+}
+
+#[expect(clippy::panic, reason = "a broken invariant is a bug: stop, loudly")]
+fn unreachable_block(height: u64) -> ! {
+    panic!("block {height} was applied and never executed: this is a bug in tally, please report it")
+}

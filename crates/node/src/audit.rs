@@ -1,0 +1,309 @@
+//! Audit a node's stored ledger, offline, from genesis: every signature, every outcome re-executed, every root, every certificate.
+//!
+//! The auditor trusts the network file and nothing else. The stored blocks are copied first and the copy is read, because opening
+//! an archive may repair it and evidence must stay as it is; the ledger is then built anew, block by block, in an empty database.
+
+use crate::{
+    admission::verify_all,
+    application::{follows, in_time},
+    engine::{self, Runtime, archive_config},
+    run::{PREFIX, RunError, read_genesis},
+};
+use commonware_codec::EncodeSize as _;
+use commonware_consensus::simplex::types::Finalization;
+use commonware_cryptography::sha256::Digest;
+use commonware_glue::stateful::db::DatabaseSet as _;
+use commonware_runtime::{Runner as _, buffer::paged::CacheRef, tokio as real};
+use commonware_storage::archive::{Archive as _, Identifier, immutable};
+use commonware_utils::{NZU16, NZUsize};
+use std::{
+    collections::HashMap,
+    fs, io,
+    ops::Range,
+    path::{Path, PathBuf},
+    sync::Arc,
+};
+use tallystick_consensus::{Block, Scheme, certificate};
+use tallystick_protocol::{BlockHeader, Genesis, Hash};
+use tallystick_storage::{
+    database::{self, Databases},
+    execute::{self, BlockTime, Stale},
+};
+
+/// How far an audit has come.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Progress {
+    /// Blocks checked.
+    pub blocks: u64,
+    /// Blocks stored.
+    pub of: u64,
+}
+
+/// A ledger that holds.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Report {
+    /// Blocks checked, from the first on.
+    pub blocks: u64,
+    /// Transactions in them; each signature was checked and each outcome re-executed.
+    pub transactions: u64,
+    /// Certificates checked.
+    pub certificates: u64,
+    /// Size of the log.
+    pub log_size: u64,
+    /// Its RFC 9162 root.
+    pub log_root: Hash,
+    /// The state root.
+    pub state_root: Hash,
+}
+
+/// The first thing that does not hold.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Finding {
+    /// The block's height.
+    pub height: u64,
+    /// Bytes of the encoded block, where the fault lies in the block itself.
+    pub bytes: Option<Range<usize>>,
+    /// What is wrong.
+    pub what: String,
+}
+
+impl std::fmt::Display for Finding {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "block {}", self.height)?;
+        if let Some(bytes) = &self.bytes {
+            write!(f, ", bytes {} to {}", bytes.start, bytes.end)?;
+        }
+        write!(f, ": {}", self.what)
+    }
+}
+
+/// Why an audit did not find a ledger that holds.
+#[derive(Debug, thiserror::Error)]
+pub enum AuditError {
+    /// It does not hold.
+    #[error("the ledger does not hold: {0}")]
+    Broken(Finding),
+    /// It begins after genesis.
+    #[error(
+        "the data directory begins at block {0}: its node fetched the state before that from peers; audit a node that has been there from the start"
+    )]
+    NotFromGenesis(u64),
+    /// There is nothing to audit.
+    #[error("{path} holds no blocks: name the data directory of a node (`data_dir` in its configuration)", path = path.display())]
+    Empty {
+        /// The folder.
+        path: PathBuf,
+    },
+    /// The folder cannot be read or copied.
+    #[error("{path} cannot be copied to be read: {source}", path = path.display())]
+    Copy {
+        /// The folder.
+        path: PathBuf,
+        /// What the system says.
+        source: io::Error,
+    },
+    /// The network file.
+    #[error(transparent)]
+    Network(#[from] RunError),
+}
+
+/// Audits a data directory against a network file. The node need not run; if it does, what it wrote last may be missing.
+pub fn audit(
+    data_dir: &Path,
+    network_file: &Path,
+    progress: impl FnMut(Progress) + Send + 'static,
+) -> Result<Report, AuditError> {
+    let genesis = Arc::new(read_genesis(network_file)?);
+    let copy = Copy::of(data_dir)?;
+    let config = real::Config::new().with_storage_directory(copy.0.join("storage"));
+    real::Runner::new(config).start(|context| check(context, genesis, data_dir.to_owned(), progress))
+}
+
+/// A temporary copy of the stored blocks, removed when dropped.
+struct Copy(PathBuf);
+
+impl Copy {
+    fn of(data_dir: &Path) -> Result<Self, AuditError> {
+        let error = |source| AuditError::Copy { path: data_dir.to_owned(), source };
+        let copy = Self(std::env::temp_dir().join(format!("tally-audit-{}", std::process::id())));
+        let storage = data_dir.join("storage");
+        let folders = fs::read_dir(&storage).map_err(error)?;
+        for folder in folders {
+            let folder = folder.map_err(error)?;
+            let name = folder.file_name().to_string_lossy().into_owned();
+            let wanted = ["blocks", "finalizations"].map(|archive| format!("{PREFIX}-{archive}-"));
+            if wanted.iter().any(|prefix| name.starts_with(prefix)) {
+                copy_folder(&folder.path(), &copy.0.join("storage").join(&name)).map_err(error)?;
+            }
+        }
+        Ok(copy)
+    }
+}
+
+impl Drop for Copy {
+    fn drop(&mut self) {
+        // What is left in the temporary folder is the system's to clear.
+        let _ = fs::remove_dir_all(&self.0);
+    }
+}
+
+fn copy_folder(from: &Path, to: &Path) -> io::Result<()> {
+    fs::create_dir_all(to)?;
+    for file in fs::read_dir(from)? {
+        let file = file?;
+        if file.file_type()?.is_dir() {
+            copy_folder(&file.path(), &to.join(file.file_name()))?;
+        } else {
+            fs::copy(file.path(), to.join(file.file_name()))?;
+        }
+    }
+    Ok(())
+}
+
+async fn check<E: Runtime>(
+    context: E,
+    genesis: Arc<Genesis>,
+    data_dir: PathBuf,
+    mut progress: impl FnMut(Progress),
+) -> Result<Report, AuditError> {
+    let broken = |height: u64, what: String| AuditError::Broken(Finding { height, bytes: None, what });
+    let cache = CacheRef::new(NZU16!(4096), NZUsize!(8192));
+    let validators = genesis.validators.len();
+    let blocks = immutable::Archive::<E, Digest, Block>::init(
+        context.child("blocks"),
+        archive_config(PREFIX, "blocks", &cache, ()),
+    )
+    .await
+    .map_err(|error| broken(0, format!("the archive of blocks does not open: {error}")))?;
+    let certificates = immutable::Archive::<E, Digest, Finalization<Scheme, Digest>>::init(
+        context.child("finalizations"),
+        archive_config(PREFIX, "finalizations", &cache, validators),
+    )
+    .await
+    .map_err(|error| broken(0, format!("the archive of certificates does not open: {error}")))?;
+    match blocks.first_index() {
+        None => return Err(AuditError::Empty { path: data_dir }),
+        Some(0 | 1) => {}
+        Some(first) => return Err(AuditError::NotFromGenesis(first)),
+    }
+    let last = blocks.last_index().unwrap_or(0);
+    let mut replay = Replay::new(context.child("replay"), genesis.clone()).await;
+    let mut certified = 0;
+    let mut checked = 0;
+    for height in 1..=last {
+        let block = blocks
+            .get(Identifier::Index(height))
+            .await
+            .map_err(|error| broken(height, format!("it cannot be read back as it was stored: {error}")))?
+            .ok_or_else(|| broken(height, "it is missing".to_owned()))?;
+        replay.block(&block).await.map_err(AuditError::Broken)?;
+        let finalization = certificates.get(Identifier::Index(height)).await.map_err(|error| {
+            broken(height, format!("its certificate cannot be read back as it was stored: {error}"))
+        })?;
+        if let Some(finalization) = finalization {
+            let certificate = certificate(&finalization)
+                .ok_or_else(|| broken(height, "a signature in its certificate does not decode".to_owned()))?;
+            if certificate.block != block.header().hash() {
+                return Err(broken(height, "its certificate is another block's".to_owned()));
+            }
+            certificate
+                .verify(&genesis)
+                .map_err(|error| broken(height, format!("its certificate does not hold: {error}")))?;
+            (certified, checked) = (height, checked + 1);
+        }
+        progress(Progress { blocks: height, of: last });
+    }
+    if certified != last {
+        return Err(broken(certified + 1, "neither it nor any block after it has a certificate".to_owned()));
+    }
+    Ok(replay.report(checked))
+}
+
+/// The ledger built anew.
+struct Replay<E: Runtime> {
+    context: E,
+    genesis: Arc<Genesis>,
+    databases: Databases<E>,
+    parent: BlockHeader,
+    tags: HashMap<[u8; 16], u64>,
+    transactions: u64,
+}
+
+impl<E: Runtime> Replay<E> {
+    async fn new(context: E, genesis: Arc<Genesis>) -> Self {
+        let cache = CacheRef::new(NZU16!(4096), NZUsize!(65_536));
+        let config = database::config::<E>("audit", &cache);
+        let databases = Databases::<E>::init(context.child("databases"), config, None).await;
+        let parent = engine::genesis_header::<E>(&genesis);
+        Self { context, genesis, databases, parent, tags: HashMap::new(), transactions: 0 }
+    }
+
+    async fn block(&mut self, block: &Block) -> Result<(), Finding> {
+        let header = block.header();
+        let height = self.parent.height + 1;
+        let header_bytes = Some(0..header.to_bytes().len());
+        let fault = |what: String| Finding { height, bytes: header_bytes.clone(), what };
+        if !follows(header, &self.parent) {
+            return Err(fault("its header does not follow from the block before it".to_owned()));
+        }
+        let verified = verify_all(block.transactions().to_vec(), &mut self.context);
+        let mut transactions = Vec::with_capacity(verified.len());
+        for (index, verdict) in verified.into_iter().enumerate() {
+            let place = || Some(place_of(block, index));
+            let fault = |what: String| Finding { height, bytes: place(), what };
+            let transaction = verdict.map_err(|error| fault(format!("transaction {index}: {error}")))?;
+            if transaction.network() != self.genesis.id() {
+                return Err(fault(format!("transaction {index} is for another network")));
+            }
+            if !in_time(&transaction, header.time_ms) {
+                return Err(fault(format!("transaction {index} was ordered outside the time it allows")));
+            }
+            if self.tags.insert(transaction.replay_tag(), transaction.not_after()).is_some() {
+                return Err(fault(format!("transaction {index} was ordered before")));
+            }
+            transactions.push(transaction);
+        }
+        let seconds = header.time_ms / 1000;
+        self.tags.retain(|_, not_after| *not_after >= seconds);
+        let time = BlockTime { height, time_ms: header.time_ms };
+        let batches = self.databases.new_batches().await;
+        let executed = execute::execute::<E>(batches, &self.genesis, time, &transactions)
+            .await
+            .map_err(|stale: Stale| fault(stale.to_string()))?;
+        if executed.log != header.log {
+            return Err(fault(format!(
+                "its outcomes are not what its transactions give: the log has root {} and size {}, not {} and {}",
+                executed.log.root, executed.log.size, header.log.root, header.log.size
+            )));
+        }
+        if executed.state != header.state {
+            return Err(fault(format!(
+                "its state is not what its transactions give: the root is {}, not {}",
+                executed.state.root, header.state.root
+            )));
+        }
+        self.databases.apply(executed.merkleized).await;
+        self.transactions += transactions.len() as u64;
+        self.parent = header.clone();
+        Ok(())
+    }
+
+    fn report(self, certificates: u64) -> Report {
+        Report {
+            blocks: self.parent.height,
+            transactions: self.transactions,
+            certificates,
+            log_size: self.parent.log.size,
+            log_root: self.parent.log.root,
+            state_root: self.parent.state.root,
+        }
+    }
+}
+
+/// The bytes of the encoded block that a transaction takes.
+fn place_of(block: &Block, index: usize) -> Range<usize> {
+    let behind: usize = block.transactions().iter().skip(index).map(|t| t.encode_size()).sum();
+    let length = block.transactions().get(index).map_or(0, |t| t.encode_size());
+    let start = block.encode_size() - behind;
+    start..start + length
+}

@@ -1,0 +1,166 @@
+//! Certify: from what this node stores to a receipt that a stranger can check.
+//!
+//! A block is certified by its own certificate or by a descendant's: each header names its parent, so the headers between are
+//! the rest of the proof. Most blocks have one of their own.
+
+use crate::{
+    chain::Chain,
+    engine::{Marshal, Runtime},
+};
+use commonware_consensus::types::Height;
+use std::time::Duration;
+use tallystick_consensus::certificate;
+use tallystick_protocol::{
+    EntryKind, Finality, Hash, RecordAnswer, RecordReceipt, RecordRow, RegisterRow, StateKey, TransactionReceipt,
+    limits::{RECEIPT_ATTEMPTS_MAX, RECEIPT_HEADERS_MAX, RECEIPT_SEARCH_BLOCKS_MAX},
+};
+use tallystick_storage::{
+    history::entry_at,
+    read::{ReadError, Reader},
+};
+
+/// Why there is no receipt.
+#[derive(Debug, thiserror::Error)]
+pub enum CertifyError {
+    /// Nothing of that name or number.
+    #[error("{0}")]
+    NotFound(String),
+    /// Final, and the certificate has not reached this node.
+    #[error("the block is not certified here yet: try again in a moment")]
+    NotYet,
+    /// The databases.
+    #[error(transparent)]
+    Read(#[from] ReadError),
+}
+
+/// The certificate of the block at `height`, or of its nearest descendant within a receipt's bound.
+pub async fn certified(marshal: &Marshal, height: u64) -> Option<Finality> {
+    let mut headers = Vec::new();
+    for height in height..height + RECEIPT_HEADERS_MAX as u64 {
+        let height = Height::new(height);
+        headers.push(marshal.get_block(height).await?.inner().header().clone());
+        if let Some(finalization) = marshal.get_finalization(height).await {
+            return Some(Finality { headers, certificate: certificate(&finalization)? });
+        }
+    }
+    None
+}
+
+/// The newest certified block at or below the tip.
+pub async fn checkpoint(chain: &Chain, marshal: &Marshal) -> Option<Finality> {
+    let tip = chain.tip().header.height;
+    for height in (tip.saturating_sub(RECEIPT_SEARCH_BLOCKS_MAX)..=tip).rev() {
+        if let Some(certified) = certified(marshal, height).await {
+            return Some(certified);
+        }
+    }
+    None
+}
+
+/// The receipt of a finalised transaction, against the newest certified block.
+pub async fn transaction_receipt<E: Runtime>(
+    chain: &Chain,
+    marshal: &Marshal,
+    reader: &Reader<E>,
+    id: &Hash,
+) -> Result<TransactionReceipt, CertifyError> {
+    let (index, location) = {
+        let history = chain.history();
+        let index = history
+            .index_of(id)
+            .ok_or_else(|| CertifyError::NotFound(format!("no finalised transaction {id} is on this ledger")))?;
+        (index, history.location(index).ok_or(CertifyError::NotYet)?)
+    };
+    let certified = checkpoint(chain, marshal).await.ok_or(CertifyError::NotYet)?;
+    let size = certified.headers.first().map_or(0, |header| header.log.size);
+    let path = chain.history().log().inclusion(index, size).ok_or(CertifyError::NotYet)?;
+    let entry = reader.log_entries(&[location]).await?.pop().ok_or(CertifyError::NotYet)?;
+    Ok(TransactionReceipt {
+        network: chain.genesis().id(),
+        height: entry.height,
+        time_ms: entry.time_ms,
+        transaction: entry.transaction,
+        outcome: entry.outcome,
+        index,
+        path,
+        finality: certified,
+    })
+}
+
+/// Wait between them.
+const ATTEMPT_PAUSE: Duration = Duration::from_millis(40);
+
+/// The receipt of the current record of a key, or of its absence, at the newest applied block.
+pub async fn record_receipt<E: Runtime>(
+    runtime: &E,
+    chain: &Chain,
+    marshal: &Marshal,
+    reader: &Reader<E>,
+    register: &str,
+    key: &str,
+) -> Result<RecordReceipt, CertifyError> {
+    for _ in 0..RECEIPT_ATTEMPTS_MAX {
+        let (height, answer) = answer(chain, reader, register, key).await?;
+        // The certificate of a block may be a moment behind its application.
+        if let Some(finality) = certified(marshal, height).await {
+            return Ok(RecordReceipt {
+                network: chain.genesis().id(),
+                register: register.to_owned(),
+                key: key.to_owned(),
+                answer,
+                finality,
+            });
+        }
+        runtime.sleep(ATTEMPT_PAUSE).await;
+    }
+    Err(CertifyError::NotYet)
+}
+
+/// What the register says of the key, and the height it says so at.
+async fn answer<E: Runtime>(
+    chain: &Chain,
+    reader: &Reader<E>,
+    register: &str,
+    key: &str,
+) -> Result<(u64, RecordAnswer), CertifyError> {
+    let register_key = StateKey::register(register);
+    let mut definition = reader.prove(&[register_key]).await?;
+    let definition = definition.pop().ok_or(CertifyError::NotYet)?;
+    let Some(row) = definition.row else {
+        return Ok((definition.height, RecordAnswer::NoRegister { proof: definition.proof.into() }));
+    };
+    // A register keeps its number, so the two reads may see two blocks; what is proved, is proved at one.
+    let number = RegisterRow::decode(&row).map_err(damaged)?.number;
+    let record_key = StateKey::record(number, EntryKind::User, key);
+    let mut proved = reader.prove(&[register_key, record_key]).await?;
+    let (Some(record), Some(definition)) = (proved.pop(), proved.pop()) else {
+        return Err(CertifyError::NotYet);
+    };
+    let answer = match (record.row, definition.row) {
+        (Some(row), _) => {
+            let items = items(chain, reader, &RecordRow::decode(&row).map_err(damaged)?).await?;
+            RecordAnswer::Current { number, row, items, proof: record.proof.into() }
+        }
+        (None, Some(register_row)) => {
+            RecordAnswer::Absent { register_row, register_proof: definition.proof.into(), proof: record.proof.into() }
+        }
+        (None, None) => return Err(damaged("a register is gone")),
+    };
+    Ok((record.height, answer))
+}
+
+/// The items of a record: the row holds their hashes, the log their text.
+async fn items<E: Runtime>(chain: &Chain, reader: &Reader<E>, row: &RecordRow) -> Result<Vec<String>, CertifyError> {
+    let position = {
+        let history = chain.history();
+        let register = history.register(&row.register).ok_or(CertifyError::NotYet)?;
+        register.position(row.kind, row.number).ok_or(CertifyError::NotYet)?
+    };
+    let entry = reader.log_entries(&[row.leaf + row.height]).await?.pop().ok_or(CertifyError::NotYet)?;
+    let entry = entry_at(&entry, &position, row.number).map_err(damaged)?;
+    Ok(entry.items.into_iter().map(|(_, text)| text).collect())
+}
+
+fn damaged(error: impl std::fmt::Display) -> CertifyError {
+    CertifyError::Read(ReadError::Storage { database: "state", detail: format!("a row does not decode: {error}") })
+}

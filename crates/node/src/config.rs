@@ -1,0 +1,156 @@
+//! A node's configuration file: where things lie and where it listens. Every path is relative to the file's own folder.
+
+use serde::{Deserialize, Serialize};
+use std::{
+    net::SocketAddr,
+    path::{Path, PathBuf},
+};
+
+/// The configuration of one node.
+///
+/// ```toml
+/// network_file = "network.json"
+/// data_dir = "data"
+/// key_file = "validator.key"
+/// passphrase_file = "passphrase"
+/// listen = "0.0.0.0:9000"
+/// http = "127.0.0.1:8080"
+///
+/// [[peers]]
+/// key = "3d40…"
+/// address = "node.example.org:9000"
+/// ```
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Config {
+    /// The network's genesis: its trust anchor.
+    pub network_file: PathBuf,
+    /// Where the node keeps everything it stores. Nothing else may lie there.
+    pub data_dir: PathBuf,
+    /// The validator's Ed25519 key, in a passphrase-protected file.
+    pub key_file: PathBuf,
+    /// A file whose first line is the passphrase; without it the environment variable `TALLY_PASSPHRASE` is taken.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub passphrase_file: Option<PathBuf>,
+    /// Where peers reach the node.
+    pub listen: SocketAddr,
+    /// Where clients reach the node.
+    pub http: SocketAddr,
+    /// The other nodes of the network.
+    #[serde(default)]
+    pub peers: Vec<Peer>,
+    /// MiB that the databases may keep in memory.
+    #[serde(default = "cache_mib")]
+    pub cache_mib: usize,
+    /// How much the node says of itself.
+    #[serde(default)]
+    pub log: Log,
+}
+
+/// Another node.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Peer {
+    /// Its Ed25519 key, 64 hexadecimal digits, as in the network file.
+    pub key: String,
+    /// Where it listens: `192.0.2.1:9000` or `node.example.org:9000`.
+    pub address: String,
+}
+
+/// What the node writes to standard error.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Log {
+    /// `error`, `warn`, `info`, `debug` or `trace`, or a filter such as `info,tallystick_node=debug`.
+    pub level: String,
+    /// `text` for people, `json` for machines.
+    pub format: LogFormat,
+}
+
+/// The shape of a log line.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum LogFormat {
+    /// For people.
+    #[default]
+    Text,
+    /// For machines: one JSON object a line.
+    Json,
+}
+
+impl Default for Log {
+    fn default() -> Self {
+        Self { level: "info".to_owned(), format: LogFormat::Text }
+    }
+}
+
+fn cache_mib() -> usize {
+    192
+}
+
+/// Why a configuration is none.
+#[derive(Debug, thiserror::Error)]
+pub enum ConfigError {
+    /// It cannot be read.
+    #[error("the configuration file {path} cannot be read: {source}: name an existing file with --config", path = path.display())]
+    Read {
+        /// The file.
+        path: PathBuf,
+        /// What the system says.
+        source: std::io::Error,
+    },
+    /// It does not parse.
+    #[error("the configuration file {path} is not right: {detail}", path = path.display())]
+    Parse {
+        /// The file.
+        path: PathBuf,
+        /// Line, column and what was expected.
+        detail: String,
+    },
+    /// A path in it leads nowhere.
+    #[error("`{field}` in {path} names {target}, which does not exist: correct the path, or create it with {remedy}", path = path.display(), target = target.display())]
+    Missing {
+        /// The file.
+        path: PathBuf,
+        /// The field.
+        field: &'static str,
+        /// Where it leads.
+        target: PathBuf,
+        /// The command that makes one.
+        remedy: &'static str,
+    },
+}
+
+impl Config {
+    /// Reads a file; the paths in what it returns are complete, and lead to files that exist.
+    pub fn read(path: &Path) -> Result<Self, ConfigError> {
+        let text =
+            std::fs::read_to_string(path).map_err(|source| ConfigError::Read { path: path.to_owned(), source })?;
+        let mut config: Self = toml::from_str(&text)
+            .map_err(|error| ConfigError::Parse { path: path.to_owned(), detail: error.to_string() })?;
+        let folder = path.parent().unwrap_or(Path::new(""));
+        for field in [&mut config.network_file, &mut config.data_dir, &mut config.key_file] {
+            *field = folder.join(&*field);
+        }
+        config.passphrase_file = config.passphrase_file.map(|file| folder.join(file));
+        config.check(path)?;
+        Ok(config)
+    }
+
+    fn check(&self, path: &Path) -> Result<(), ConfigError> {
+        let must_exist = [
+            ("network_file", Some(&self.network_file), "`tally network assemble`"),
+            ("key_file", Some(&self.key_file), "`tally network join`"),
+            ("passphrase_file", self.passphrase_file.as_ref(), "your passphrase on its first line"),
+        ];
+        for (field, target, remedy) in must_exist {
+            if let Some(target) = target
+                && !target.exists()
+            {
+                let (path, target) = (path.to_owned(), target.clone());
+                return Err(ConfigError::Missing { path, field, target, remedy });
+            }
+        }
+        Ok(())
+    }
+}

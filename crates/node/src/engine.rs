@@ -1,0 +1,602 @@
+//! Wire one node: the same function for the real world and for the simulator, generic over the runtime and the network.
+//!
+//! ```text
+//! peers ─ transactions ─▶ admission ─▶ pool ─▶ paced leader ─▶ deferred ─▶ simplex
+//!       ─ blocks ───────▶ broadcast ─▶ marshal ─▶ stateful ─▶ application ─▶ databases
+//! ```
+//!
+//! INVARIANT: a node whose vote journal is lost starts with a scheme that cannot sign ([`Voting::Observes`]).
+
+use crate::{
+    admission::Admission,
+    application::{Application, Shared},
+    gossip,
+    metrics::Metrics,
+    opening::Opening,
+    timing::Timing,
+};
+use commonware_broadcast::buffered;
+use commonware_consensus::{
+    marshal::{
+        self,
+        core::{Actor as MarshalActor, CommitmentFallback},
+        resolver::p2p as marshal_resolver,
+        standard::{Deferred, Standard},
+    },
+    simplex::{
+        self,
+        config::{ForwardPolicy, SkipBudget, SkipPolicy},
+        elector::RoundRobin,
+    },
+    types::{Epoch, FixedEpocher, ViewDelta},
+};
+use commonware_cryptography::{
+    Digested, Digestible as _, Sha256, Signer as _,
+    certificate::ConstantProvider,
+    ed25519::{PrivateKey, PublicKey},
+    sha256::Digest,
+};
+use commonware_glue::stateful::{
+    self, PruneConfig, Stateful, SyncPlan,
+    db::{SyncEngineConfig, p2p as sync_p2p},
+    probe::{self, Probe},
+};
+use commonware_p2p::{Blocker, Provider, Receiver, Sender, utils::mux};
+use commonware_parallel::Sequential;
+use commonware_runtime::{Clock, Handle, Spawner, Storage, buffer::paged::CacheRef};
+use commonware_storage::{
+    archive::immutable,
+    mmr,
+    qmdb::sync::{ServeError, Source},
+};
+use commonware_utils::{NZDuration, NZU16, NZU64, NZUsize};
+use rand_core::CryptoRng;
+use std::{num::NonZeroUsize, sync::Arc, time::Duration};
+use tallystick_consensus::{Block, Paced, Scheme, Validators};
+use tallystick_protocol::{
+    BlockHeader, Genesis, Hash,
+    limits::{GOSSIP_MESSAGE_BYTES_MAX, LOG_OPERATION_BYTES_MAX, STATE_OPERATION_BYTES_MAX},
+};
+use tallystick_storage::{
+    database::{self, LogDb, LogOperation, SYNC_OPERATIONS},
+    execute,
+    read::Reader,
+    wire,
+};
+use tokio::sync::mpsc;
+
+/// Runtime that a node runs on, real or deterministic.
+pub trait Runtime: commonware_storage::Context + Spawner + Clock + Storage + CryptoRng + Sync {}
+impl<T: commonware_storage::Context + Spawner + Clock + Storage + CryptoRng + Sync> Runtime for T {}
+
+/// The engine's keeper of finalised blocks and certificates.
+pub type Marshal = marshal::core::Mailbox<Scheme, Standard<Block>>;
+
+/// Entries waiting in an actor's mailbox.
+const MAILBOX: NonZeroUsize = NZUsize!(1024);
+/// Bytes of a page in every cache.
+const PAGE_BYTES: std::num::NonZeroU16 = NZU16!(4096);
+/// Pages of the cache for blocks, certificates and votes.
+const ENGINE_CACHE_PAGES: NonZeroUsize = NZUsize!(2048);
+/// Bytes read ahead when a journal is replayed at start.
+const REPLAY_BUFFER: NonZeroUsize = NZUsize!(1 << 20);
+/// Bytes gathered before keys are written.
+const KEY_BUFFER: NonZeroUsize = NZUsize!(64 << 10);
+/// Bytes gathered before blocks are written.
+const VALUE_BUFFER: NonZeroUsize = NZUsize!(2 << 20);
+/// Views of votes kept behind the finalised one.
+const VIEWS_KEPT: ViewDelta = ViewDelta::new(10);
+/// Finalised blocks that may wait for the state to become durable.
+const PENDING_ACKS: NonZeroUsize = NZUsize!(16);
+/// Finalised blocks whose state operations are kept, so that a peer can sync to a state that is not the newest.
+const STATE_BLOCKS_KEPT: usize = 256;
+/// Blocks of one peer kept in memory until they are needed.
+const BROADCAST_BLOCKS_KEPT: usize = 6;
+
+/// Whether a node may vote.
+#[derive(Clone)]
+pub enum Voting {
+    /// It votes with its key; its vote journal stands, or it never voted before.
+    Signs(Box<PrivateKey>),
+    /// It follows and checks everything, and votes for nothing.
+    Observes,
+}
+
+/// What a node is told at its start.
+pub struct Config {
+    /// The network's genesis.
+    pub genesis: Arc<Genesis>,
+    /// The key its peers know it by.
+    pub me: PublicKey,
+    /// Whether it votes.
+    pub voting: Voting,
+    /// Names of everything it stores begin with this.
+    pub prefix: String,
+    /// Pages of 4 KiB that the databases may keep in memory.
+    pub cache_pages: NonZeroUsize,
+    /// Whether to fetch the state from peers, if this data directory was never complete.
+    pub state_sync: bool,
+    /// How long to wait for what.
+    pub timing: Timing,
+}
+
+/// A running node, without its HTTP.
+pub struct Node<E: Runtime> {
+    /// Ends when consensus does: then the node must stop.
+    pub engine: Handle<()>,
+    /// Blocks and certificates.
+    pub marshal: Marshal,
+    /// The chain and the pool.
+    pub shared: Arc<Shared>,
+    /// The databases, once they are open.
+    pub reader: Reader<E>,
+    /// The way into the pool.
+    pub admission: Admission<E>,
+}
+
+/// Bytes of the largest message on any channel of a network of `validators`.
+#[must_use]
+pub fn message_bytes_max(validators: u32) -> u32 {
+    commonware_p2p::max_message_size(&[
+        mux::prefixed(simplex::max_payload_size::<Scheme, Digest>(validators)),
+        marshal::max_payload_size::<Standard<Block>, Scheme>(validators, &()),
+        probe::max_payload_size::<Standard<Block>, Scheme>(validators),
+        sync_p2p::max_payload_size::<mmr::Family, Digest>(SYNC_OPERATIONS, STATE_OPERATION_BYTES_MAX),
+        sync_p2p::max_payload_size::<mmr::Family, Digest>(SYNC_OPERATIONS, LOG_OPERATION_BYTES_MAX),
+        GOSSIP_MESSAGE_BYTES_MAX,
+    ])
+}
+
+/// The genesis block: an empty ledger. Block 1 writes what the genesis names.
+#[must_use]
+pub fn genesis_header<E: Runtime>(genesis: &Genesis) -> BlockHeader {
+    let (state, log) = execute::empty::<E>();
+    BlockHeader {
+        network: genesis.id(),
+        height: 0,
+        epoch: 0,
+        view: 0,
+        leader: genesis.validators.first().map_or([0; 32], |validator| validator.key),
+        parent_view: 0,
+        parent: Hash([0; 32]),
+        time_ms: genesis.created_ms,
+        transactions: Hash::of(&[]),
+        transaction_count: 0,
+        state,
+        log,
+        validators: genesis.validator_set_hash(),
+    }
+}
+
+/// Why a node cannot start.
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    /// The genesis is no genesis.
+    #[error(transparent)]
+    Validators(#[from] tallystick_consensus::validators::ValidatorsError),
+    /// The genesis block does not stand.
+    #[error("the network file gives no genesis block: {0}")]
+    Genesis(#[from] tallystick_consensus::block::BlockError),
+    /// The key votes for nobody.
+    #[error(
+        "this node's key {0} is not a validator's in the network file: start it with the key its organisation gave to the network, or have the key admitted"
+    )]
+    NotValidator(String),
+    /// A channel could not be opened.
+    #[error("the node's network channels could not be opened: {0}")]
+    Channel(String),
+}
+
+/// The channels of a node, each with its purpose. The first three are one epoch's share of theirs.
+struct Channels<S: Sender, R: Receiver> {
+    votes: SubChannel<S, R>,
+    certificates: SubChannel<S, R>,
+    requests: SubChannel<S, R>,
+    backfill: (S, R),
+    blocks: (S, R),
+    state: (S, R),
+    log: (S, R),
+    probe: (S, R),
+    transactions: (S, R),
+}
+
+impl<S: Sender<PublicKey = PublicKey>, R: Receiver<PublicKey = PublicKey>> Channels<S, R> {
+    /// Gives each of [`tallystick_consensus::channel::ALL`] its purpose.
+    async fn open<E: Runtime>(runtime: &E, channels: Vec<(S, R)>, epoch: Epoch) -> Result<Self, StartError> {
+        let mut channels = channels.into_iter();
+        let mut next = || channels.next().ok_or_else(|| StartError::Channel("too few were registered".to_owned()));
+        Ok(Self {
+            votes: subchannel(runtime.child("votes"), next()?, epoch).await?,
+            certificates: subchannel(runtime.child("certificates"), next()?, epoch).await?,
+            requests: subchannel(runtime.child("requests"), next()?, epoch).await?,
+            backfill: next()?,
+            blocks: next()?,
+            state: next()?,
+            log: next()?,
+            probe: next()?,
+            transactions: next()?,
+        })
+    }
+}
+
+/// Starts a node on `runtime`, with one sender and receiver for each of [`tallystick_consensus::channel::ALL`].
+///
+/// A node that fetches its state returns only when a peer has named a recent block.
+pub async fn start<E, S, R, P, B>(
+    runtime: E,
+    config: Config,
+    peers: P,
+    blocker: B,
+    channels: Vec<(S, R)>,
+) -> Result<Node<E>, StartError>
+where
+    E: Runtime,
+    S: Sender<PublicKey = PublicKey>,
+    R: Receiver<PublicKey = PublicKey>,
+    P: Provider<PublicKey = PublicKey>,
+    B: Blocker<PublicKey = PublicKey>,
+{
+    let validators = Validators::from_genesis(&config.genesis)?;
+    let first = Block::new(genesis_header::<E>(&config.genesis), Vec::new())?;
+    let scheme = scheme(&config.voting, &validators)?;
+    let epoch = Epoch::zero();
+    let epocher = FixedEpocher::new(NZU64!(u64::MAX));
+    let channels = Channels::open(&runtime, channels, epoch).await?;
+    let wiring = Wiring { runtime: &runtime, config: &config, peers, blocker: blocker.clone() };
+    let cache = CacheRef::new(PAGE_BYTES, ENGINE_CACHE_PAGES);
+
+    let (plan, probe) = wiring.plan(&scheme, channels.probe).await;
+    let resolver = marshal_resolver::init(runtime.child("marshal_resolver"), wiring.backfill(), channels.backfill);
+    let (broadcast, buffer) = buffered::Engine::new(runtime.child("broadcast"), wiring.broadcast());
+    broadcast.start(channels.blocks);
+    let finalizations = archive(&runtime, &config.prefix, "finalizations", &cache, validators.keys().len()).await;
+    let blocks = archive(&runtime, &config.prefix, "blocks", &cache, ()).await;
+    let sync_floor = plan.floor().cloned();
+    let marshal_config = wiring.marshal(&scheme, &plan, &first, epocher.clone(), &cache);
+    let (marshal_actor, marshal, floor) = MarshalActor::<_, Standard<Block>, _, _, _, _, _>::init(
+        runtime.child("marshal"),
+        finalizations,
+        blocks,
+        marshal_config,
+    )
+    .await;
+
+    let shared = Arc::new(Shared::new(config.genesis.clone(), first.header().clone(), Metrics::register(&runtime)));
+    let state_sync = wiring.sync::<wire::Served<E>, wire::WireOperation>("state_sync", channels.state);
+    let log_sync = wiring.sync::<LogDb<E>, LogOperation>("log_sync", channels.log);
+    let database_cache = CacheRef::new(PAGE_BYTES, config.cache_pages);
+    let (stateful_actor, stateful) = Stateful::new(
+        runtime.child("stateful"),
+        stateful::Config {
+            application: Application::new(shared.clone(), first.clone()),
+            db_config: database::config::<E>(&config.prefix, &database_cache),
+            provider: (),
+            marshal: (marshal.clone(), floor),
+            mailbox_size: MAILBOX,
+            plan,
+            resolvers: (wire::Resolver::new(runtime.child("resolver"), state_sync), log_sync),
+            sync_config: SYNC,
+            prune_config: Some(PRUNE),
+            strategy: Sequential,
+        },
+    );
+    let paced = Paced { inner: stateful.clone(), work: PoolWork(shared.clone()), pace: config.timing.pace() };
+    let automaton = Deferred::new(runtime.child("automaton"), paced, marshal.clone(), epocher);
+    marshal_actor.start(stateful.clone(), buffer, resolver);
+    probe.attach(marshal.clone());
+    if let Some(floor) = sync_floor {
+        tracing::info!(view = floor.proposal.round.view().get(), "fetching the state of a recent block from peers");
+        let _ = marshal.subscribe_by_commitment(floor.proposal.payload, CommitmentFallback::Wait).await;
+    }
+    stateful_actor.start();
+
+    let reader = Reader::default();
+    let opening = Opening { shared: shared.clone(), reader: reader.clone(), marshal: marshal.clone() };
+    runtime.child("open").spawn(move |runtime| async move {
+        opening.run(runtime, stateful.subscribe_databases().await).await;
+    });
+    let admission = wiring.admission(&shared, &reader, channels.transactions);
+    let simplex_config = wiring.simplex(scheme, automaton, first.digest(), epoch, cache);
+    let engine = simplex::Engine::new(runtime.child("simplex"), simplex_config).start(
+        channels.votes,
+        channels.certificates,
+        channels.requests,
+    );
+    Ok(Node { engine, marshal, shared, reader, admission })
+}
+
+fn scheme(voting: &Voting, validators: &Validators) -> Result<Scheme, StartError> {
+    match voting {
+        Voting::Observes => Ok(validators.observer()),
+        Voting::Signs(key) => validators
+            .signer(key.as_ref().clone())
+            .ok_or_else(|| StartError::NotValidator(key.public_key().to_string())),
+    }
+}
+
+/// Name of the vote journal of an epoch: whoever lost it must not vote.
+#[must_use]
+pub fn vote_journal(prefix: &str, epoch: u64) -> String {
+    format!("{prefix}-votes-{epoch}")
+}
+
+type SubChannel<S, R> = (mux::SubSender<S>, mux::SubReceiver<<R as Receiver>::PublicKey>);
+
+/// One epoch's share of a channel.
+async fn subchannel<E: Runtime, S, R>(
+    runtime: E,
+    (sender, receiver): (S, R),
+    epoch: Epoch,
+) -> Result<SubChannel<S, R>, StartError>
+where
+    S: Sender<PublicKey = PublicKey>,
+    R: Receiver<PublicKey = PublicKey>,
+{
+    let (muxer, mut handle) = mux::Muxer::new(runtime, sender, receiver);
+    muxer.start();
+    handle.register(epoch.get()).await.map_err(|error| StartError::Channel(error.to_string()))
+}
+
+/// An archive that keeps everything.
+async fn archive<E, V>(
+    runtime: &E,
+    prefix: &str,
+    name: &'static str,
+    cache: &CacheRef,
+    codec_config: V::Cfg,
+) -> immutable::Archive<E, Digest, V>
+where
+    E: Runtime,
+    V: commonware_codec::CodecShared,
+{
+    let config = archive_config(prefix, name, cache, codec_config);
+    match immutable::Archive::init(runtime.child(name), config).await {
+        Ok(archive) => archive,
+        Err(error) => stop(name, &error),
+    }
+}
+
+/// How an archive lies on disk.
+pub(crate) fn archive_config<C>(prefix: &str, name: &str, cache: &CacheRef, codec_config: C) -> immutable::Config<C> {
+    let partition = |part: &str| format!("{prefix}-{name}-{part}");
+    immutable::Config {
+        metadata_partition: partition("metadata"),
+        freezer_table_partition: partition("table"),
+        freezer_table_initial_size: 1 << 14,
+        freezer_table_resize_frequency: 4,
+        freezer_table_resize_chunk_size: 1 << 12,
+        freezer_key_partition: partition("keys"),
+        freezer_key_page_cache: cache.clone(),
+        freezer_value_partition: partition("values"),
+        freezer_value_target_size: 1 << 28,
+        freezer_value_compression: None,
+        ordinal_partition: partition("ordinal"),
+        items_per_section: NZU64!(1 << 14),
+        freezer_key_write_buffer: KEY_BUFFER,
+        freezer_value_write_buffer: VALUE_BUFFER,
+        ordinal_write_buffer: KEY_BUFFER,
+        replay_buffer: REPLAY_BUFFER,
+        codec_config,
+    }
+}
+
+#[expect(clippy::panic, reason = "a node that cannot open its storage must stop")]
+fn stop(name: &str, error: &impl std::fmt::Display) -> ! {
+    panic!(
+        "the archive of {name} cannot be opened: {error}: check the disk; if it is damaged beyond a crash, move the data directory away and start again, the node fetches everything from its peers"
+    )
+}
+
+/// How state sync fetches.
+const SYNC: SyncEngineConfig = SyncEngineConfig {
+    fetch_batch_size: SYNC_OPERATIONS,
+    apply_batch_size: NZU64!(4096),
+    max_outstanding_requests: NZUsize!(16),
+};
+
+/// Prunes state operations; blocks lie in archives that keep everything.
+const PRUNE: PruneConfig = PruneConfig {
+    maintenance_interval: NZUsize!(64),
+    retained_marshal_blocks: STATE_BLOCKS_KEPT,
+    retained_qmdb_blocks: STATE_BLOCKS_KEPT,
+};
+
+/// How long one peer is given to answer a request.
+const FETCH_TIMEOUT: Duration = Duration::from_secs(2);
+/// Wait before a request is put to another peer.
+const FETCH_RETRY: Duration = Duration::from_millis(100);
+
+type Plan<E> = SyncPlan<E, Scheme, Standard<Block>>;
+type SchemeProvider = ConstantProvider<Scheme, Epoch>;
+type MarshalConfig = marshal::Config<SchemeProvider, FixedEpocher, Sequential, Block, Digested<Block>, Digest>;
+
+/// What every actor of a node is wired to.
+struct Wiring<'a, E, P, B> {
+    runtime: &'a E,
+    config: &'a Config,
+    peers: P,
+    blocker: B,
+}
+
+impl<E: Runtime, P: Provider<PublicKey = PublicKey>, B: Blocker<PublicKey = PublicKey>> Wiring<'_, E, P, B> {
+    /// Whether to fetch the state from peers or to recover it from this disk; if the former, from which block on.
+    async fn plan(
+        &self,
+        scheme: &Scheme,
+        channel: (impl Sender<PublicKey = PublicKey>, impl Receiver<PublicKey = PublicKey>),
+    ) -> (Plan<E>, probe::Mailbox<Scheme, Standard<Block>>) {
+        let (prober, mailbox) = Probe::new(probe::Config {
+            context: self.runtime.child("probe"),
+            provider: SchemeProvider::new(scheme.clone()),
+            strategy: Sequential,
+            mailbox_size: NZUsize!(128),
+            blocker: self.blocker.clone(),
+            minimum_epoch: Epoch::zero(),
+            retry_timeout: NZDuration!(Duration::from_millis(500)),
+        });
+        prober.start(channel);
+        let mut plan = Plan::init(self.runtime.child("plan"), format!("{}-", self.config.prefix)).await;
+        if plan.should_sync(self.config.state_sync) {
+            tracing::info!("asking peers for a recent finalised block to fetch the state of");
+            if let Ok(finalization) = mailbox.subscribe().await {
+                plan = plan.set_floor(finalization).await;
+            }
+        }
+        (plan, mailbox)
+    }
+
+    fn backfill(&self) -> marshal_resolver::Config<PublicKey, P, B> {
+        marshal_resolver::Config {
+            public_key: self.config.me.clone(),
+            peer_provider: self.peers.clone(),
+            blocker: self.blocker.clone(),
+            mailbox_size: MAILBOX,
+            fetch_timeout: NZDuration!(FETCH_TIMEOUT),
+            fetch_retry_delay: FETCH_RETRY,
+            priority_requests: false,
+            priority_responses: false,
+        }
+    }
+
+    fn broadcast(&self) -> buffered::Config<PublicKey, (), P, Sequential> {
+        buffered::Config {
+            public_key: self.config.me.clone(),
+            mailbox_size: MAILBOX,
+            deque_size: BROADCAST_BLOCKS_KEPT,
+            priority: true,
+            codec_config: (),
+            peer_provider: self.peers.clone(),
+            strategy: Sequential,
+        }
+    }
+
+    fn marshal(
+        &self,
+        scheme: &Scheme,
+        plan: &Plan<E>,
+        first: &Block,
+        epocher: FixedEpocher,
+        cache: &CacheRef,
+    ) -> MarshalConfig {
+        marshal::Config {
+            provider: SchemeProvider::new(scheme.clone()),
+            epocher,
+            start: plan.marshal_start(Digested::precomputed(first.clone(), first.digest())),
+            partition_prefix: self.config.prefix.clone(),
+            mailbox_size: MAILBOX,
+            view_retention: VIEWS_KEPT,
+            prunable_items_per_section: NZU64!(16),
+            page_cache: cache.clone(),
+            replay_buffer: REPLAY_BUFFER,
+            key_write_buffer: KEY_BUFFER,
+            value_write_buffer: VALUE_BUFFER,
+            block_codec_config: (),
+            max_repair: NZUsize!(16),
+            max_pending_acks: PENDING_ACKS,
+            strategy: Sequential,
+        }
+    }
+
+    /// An actor that fetches operations of one database from peers and serves them.
+    fn sync<Db, Op>(
+        &self,
+        label: &'static str,
+        channel: (impl Sender<PublicKey = PublicKey>, impl Receiver<PublicKey = PublicKey>),
+    ) -> sync_p2p::Mailbox<Db, mmr::Family, Op, Digest>
+    where
+        Db: Source<Family = mmr::Family, Digest = Digest, Op = Op> + Send + Sync + 'static,
+        Op: commonware_codec::Codec<Cfg = ()> + Clone + Send + Sync + 'static,
+        ServeError<mmr::Family>: From<Db::Error>,
+    {
+        let (actor, mailbox) = sync_p2p::Actor::new(
+            self.runtime.child(label),
+            sync_p2p::Config {
+                peer_provider: self.peers.clone(),
+                blocker: self.blocker.clone(),
+                database: None,
+                mailbox_size: NZUsize!(256),
+                me: Some(self.config.me.clone()),
+                fetch_timeout: NZDuration!(FETCH_TIMEOUT),
+                fetch_retry_delay: FETCH_RETRY,
+                max_serve_ops: SYNC_OPERATIONS,
+                priority_requests: false,
+                priority_responses: false,
+            },
+        );
+        actor.start(channel);
+        mailbox
+    }
+
+    /// The way into the pool, for clients and for what peers tell.
+    fn admission(
+        &self,
+        shared: &Arc<Shared>,
+        reader: &Reader<E>,
+        (sender, receiver): (impl Sender<PublicKey = PublicKey>, impl Receiver<PublicKey = PublicKey>),
+    ) -> Admission<E> {
+        let (outbox, told) = mpsc::unbounded_channel();
+        let context = self.runtime.child("admission");
+        let admission = Admission::start(context, shared.clone(), reader.clone(), outbox);
+        let telling = shared.clone();
+        self.runtime.child("tell").spawn(move |runtime| gossip::tell(runtime, telling, told, sender));
+        let (hearing, blocker) = (admission.clone(), self.blocker.clone());
+        self.runtime.child("hear").spawn(move |runtime| gossip::hear(runtime, hearing, receiver, blocker));
+        admission
+    }
+
+    fn simplex<A>(
+        &self,
+        scheme: Scheme,
+        automaton: A,
+        genesis: Digest,
+        epoch: Epoch,
+        page_cache: CacheRef,
+    ) -> simplex::Config<Scheme, RoundRobin<Sha256>, B, Digest, A, A, A, Sequential>
+    where
+        A: commonware_consensus::CertifiableAutomaton<Context = tallystick_consensus::Context>
+            + commonware_consensus::Relay
+            + commonware_consensus::Reporter<Activity = simplex::types::Activity<Scheme, Digest>>
+            + Clone,
+    {
+        let timing = self.config.timing;
+        simplex::Config {
+            scheme,
+            elector: RoundRobin::default(),
+            blocker: self.blocker.clone(),
+            automaton: automaton.clone(),
+            relay: automaton.clone(),
+            reporter: automaton,
+            strategy: Sequential,
+            partition: vote_journal(&self.config.prefix, epoch.get()),
+            mailbox_size: MAILBOX,
+            epoch,
+            floor: simplex::Floor::Genesis(genesis),
+            replay_buffer: REPLAY_BUFFER,
+            write_buffer: NZUsize!(1 << 20),
+            page_cache,
+            leader_timeout: timing.leader,
+            certification_timeout: timing.certification,
+            timeout_retry: timing.certification,
+            view_retention: VIEWS_KEPT,
+            skip: SkipPolicy::Enabled { timeout: timing.skip, budget: SkipBudget::Participants },
+            fetch_timeout: NZDuration!(Duration::from_secs(1)),
+            fetch_retry_delay: Duration::from_millis(500),
+            forward: ForwardPolicy::SilentVoters,
+            track_historical_votes: false,
+        }
+    }
+}
+
+/// The pool as the pacing of proposals sees it.
+#[derive(Clone)]
+struct PoolWork(Arc<Shared>);
+
+impl tallystick_consensus::pace::Work for PoolWork {
+    fn ready(&self) -> usize {
+        self.0.pool().len()
+    }
+
+    fn changed(&self) -> impl Future<Output = ()> + Send {
+        self.0.pool_changed.notified()
+    }
+}

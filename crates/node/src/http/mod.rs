@@ -1,0 +1,174 @@
+//! Serve the node over HTTP: thin handlers over [`Service`], one file a noun.
+//!
+//! ```text
+//! connection ─ suffix off ─ guard (room, time, panics) ─ route ─ ready? ─ handler ─▶ service
+//! ```
+//!
+//! The paths and bodies are those of the api crate. An answer that reads the ledger says in the header `Tally-Height`
+//! up to which block it is complete; an error is a problem (RFC 9457).
+
+mod blocks;
+mod csv;
+mod download;
+mod guard;
+mod health;
+mod log;
+mod negotiate;
+mod openapi;
+mod openregister;
+mod page;
+mod problem;
+mod proofs;
+mod registers;
+mod render;
+mod sequence;
+mod server;
+mod snapshot;
+mod status;
+mod stream;
+mod transactions;
+
+use axum::{
+    Router,
+    extract::{DefaultBodyLimit, FromRequestParts, Path},
+    middleware::from_fn_with_state,
+    routing::{get, post},
+};
+use http::request::Parts;
+use problem::Failure;
+use serde::de::DeserializeOwned;
+use std::sync::Arc;
+use tallystick_api::{
+    limits::{BODY_BYTES_MAX, DOWNLOADS_MAX, STREAMS_MAX},
+    routes,
+};
+use tokio::{
+    net::TcpListener,
+    sync::{Semaphore, watch},
+};
+
+/// The node behind the interface.
+pub type Service = crate::service::Service<commonware_runtime::tokio::Context>;
+
+/// What every handler is given. Clones are the same server.
+#[derive(Clone)]
+struct App {
+    service: Service,
+    /// Turns true when the server stops, so that streams end.
+    stopping: watch::Receiver<bool>,
+    /// Room for streams of blocks.
+    streams: Arc<Semaphore>,
+    /// Room for downloads.
+    downloads: Arc<Semaphore>,
+}
+
+/// Serves until `shutdown` resolves; then ends the streams and gives the requests under way
+/// [`DRAIN_SECONDS_MAX`](tallystick_api::limits::DRAIN_SECONDS_MAX) seconds.
+///
+/// Runs on the tokio runtime that polls it.
+pub async fn serve(listener: TcpListener, service: Service, shutdown: impl Future<Output = ()> + Send + 'static) {
+    let (stop, stopping) = watch::channel(false);
+    let app = App {
+        service,
+        stopping,
+        streams: Arc::new(Semaphore::new(STREAMS_MAX)),
+        downloads: Arc::new(Semaphore::new(DOWNLOADS_MAX)),
+    };
+    let router = router().route_layer(from_fn_with_state(app.clone(), health::about_ledger)).with_state(app);
+    server::run(listener, guard::around(router), shutdown, stop).await;
+}
+
+/// Makes the router, and for the tests the list of its routes.
+macro_rules! routes {
+    ($($method:ident $path:expr => $handler:expr;)+) => {
+        fn router() -> Router<App> {
+            Router::new()
+                $(.route($path, $method($handler)))+
+                .layer(DefaultBodyLimit::max(BODY_BYTES_MAX))
+        }
+
+        /// Method and path of every route.
+        #[cfg(test)]
+        const ROUTES: &[(&str, &str)] = &[$((stringify!($method), $path)),+];
+    };
+}
+
+routes! {
+    get routes::INDEX => status::index;
+    post routes::TRANSACTIONS => transactions::submit;
+    get routes::TRANSACTION => transactions::transaction;
+    get routes::TRANSACTION_RECEIPT => transactions::receipt;
+    get routes::CHECKPOINT => log::checkpoint;
+    get routes::LOG_CONSISTENCY => log::consistency;
+    get routes::LOG_INCLUSION => log::inclusion;
+    get routes::BLOCKS => stream::blocks;
+    get routes::BLOCK => blocks::block;
+    get routes::NETWORK => status::network;
+    get routes::STATUS => status::status;
+    get routes::ORGANISATION => registers::organisation;
+    get routes::PRINCIPAL => registers::principal;
+    get routes::REGISTERS => registers::registers;
+    get routes::REGISTER => registers::register;
+    get routes::REGISTER_SUMMARY => openregister::summary;
+    get routes::RECORDS => openregister::records;
+    get routes::RECORD => openregister::record;
+    get routes::RECORD_ENTRIES => openregister::record_entries;
+    get routes::RECORD_RECEIPT => registers::record_receipt;
+    get routes::RECORDS_WITH => openregister::records_with;
+    get routes::ENTRIES => openregister::entries;
+    get routes::ENTRY => openregister::entry;
+    get routes::ITEM => openregister::item;
+    get routes::DOWNLOAD => download::download;
+    get routes::PROOF_REGISTER => proofs::register;
+    get routes::PROOF_CONSISTENCY => proofs::consistency;
+    get routes::PROOF_ENTRY => proofs::entry;
+    get routes::HEALTH => health::alive;
+    get routes::READY => health::ready;
+    get routes::METRICS => health::metrics;
+    get routes::OPENAPI => openapi::document;
+}
+
+/// The variable parts of a path; what cannot be read is a problem.
+struct PathOf<T>(T);
+
+impl<S: Send + Sync, T: DeserializeOwned + Send> FromRequestParts<S> for PathOf<T> {
+    type Rejection = Failure;
+
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Failure> {
+        let Path(value) = Path::<T>::from_request_parts(parts, state).await?;
+        Ok(Self(value))
+    }
+}
+
+/// The query as names and values.
+struct QueryOf(page::Query);
+
+impl<S: Send + Sync> FromRequestParts<S> for QueryOf {
+    type Rejection = Failure;
+
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Failure> {
+        let axum::extract::Query(query) = axum::extract::Query::<page::Query>::from_request_parts(parts, state).await?;
+        Ok(Self(query))
+    }
+}
+
+/// The form that the path's suffix or the `Accept` header asks for.
+struct Wanted {
+    suffix: Option<negotiate::Suffix>,
+    headers: http::HeaderMap,
+}
+
+impl Wanted {
+    /// The best of the forms `offered`, the preferred one first.
+    fn choose(&self, offered: &[negotiate::Form]) -> Result<negotiate::Form, Failure> {
+        negotiate::choose(self.suffix, &self.headers, offered)
+    }
+}
+
+impl<S: Send + Sync> FromRequestParts<S> for Wanted {
+    type Rejection = std::convert::Infallible;
+
+    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Self::Rejection> {
+        Ok(Self { suffix: parts.extensions.get().copied(), headers: parts.headers.clone() })
+    }
+}

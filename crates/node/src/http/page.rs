@@ -1,0 +1,210 @@
+//! Pages of long lists: which part is asked for, and the `Link` header (RFC 8288) that leads to the next.
+
+use super::problem::Failure;
+use axum::response::{IntoResponse, IntoResponseParts, Response, ResponseParts};
+use http::{HeaderValue, header};
+use std::{collections::BTreeMap, convert::Infallible, ops::RangeInclusive};
+use tallystick_api::limits::{PAGE_DEFAULT, PAGE_MAX};
+
+/// The query of a request.
+pub type Query = BTreeMap<String, String>;
+
+/// A whole number of the query.
+///
+/// # Errors
+/// `bad-request` when it is no number or out of `range`.
+pub fn number(query: &Query, name: &str, default: u64, range: RangeInclusive<u64>) -> Result<u64, Failure> {
+    let Some(text) = query.get(name) else { return Ok(default) };
+    text.parse().ok().filter(|number| range.contains(number)).ok_or_else(|| {
+        let shown: String = text.chars().take(40).collect();
+        let (min, max) = range.clone().into_inner();
+        let bounds = if max == u64::MAX { format!("from {min} on") } else { format!("from {min} to {max}") };
+        Failure::bad_request(format!("`{name}` is `{shown}`: write a whole number {bounds}"))
+    })
+}
+
+/// A page of entries: `?start=N&limit=N`, numbers from 1.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct EntryPage {
+    start: u64,
+    limit: u64,
+    total: u64,
+}
+
+impl EntryPage {
+    /// The page that `query` asks for, of `total` entries.
+    ///
+    /// # Errors
+    /// `bad-request` when a number is none or out of range.
+    pub fn of(query: &Query, total: u64) -> Result<Self, Failure> {
+        Ok(Self {
+            start: number(query, "start", 1, 1..=u64::MAX)?,
+            limit: number(query, "limit", PAGE_DEFAULT, 1..=PAGE_MAX)?,
+            total,
+        })
+    }
+
+    /// The numbers on it; none when it starts beyond the last.
+    pub fn numbers(&self) -> std::ops::Range<u64> {
+        let end = self.start.saturating_add(self.limit).min(self.total.saturating_add(1));
+        self.start.min(end)..end
+    }
+
+    /// Links to its neighbours.
+    pub fn links(&self) -> Links {
+        let limit = self.limit;
+        let mut links = Links::default();
+        let next = self.start.saturating_add(limit);
+        if next <= self.total {
+            links.add("next", &format!("?start={next}&limit={limit}"));
+        }
+        if self.start > 1 {
+            let previous = self.start.saturating_sub(limit).max(1);
+            links.add("previous", &format!("?start={previous}&limit={limit}"));
+        }
+        links
+    }
+}
+
+/// A page of records: `?page-index=N&page-size=N`, pages from 1.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct RecordPage {
+    index: u64,
+    size: u64,
+}
+
+impl RecordPage {
+    /// The page that `query` asks for, of `size` when it does not say.
+    ///
+    /// # Errors
+    /// `bad-request` when a number is none or out of range.
+    pub fn of(query: &Query, size: u64) -> Result<Self, Failure> {
+        Ok(Self {
+            index: number(query, "page-index", 1, 1..=u64::from(u32::MAX))?,
+            size: number(query, "page-size", size, 1..=PAGE_MAX)?,
+        })
+    }
+
+    /// How many records stand on the pages before it.
+    pub const fn skip(&self) -> usize {
+        // Below 2^32 × 5,000: fits where a pointer has 64 bits; saturates elsewhere.
+        (self.index - 1).saturating_mul(self.size) as usize
+    }
+
+    /// How many records it has at most.
+    pub const fn size(&self) -> usize {
+        self.size as usize
+    }
+
+    /// Links to its neighbours.
+    ///
+    /// # Errors
+    /// `not-found` for a page, other than the first, that has no record.
+    pub fn links(&self, records: usize, has_next: bool) -> Result<Links, Failure> {
+        let Self { index, size } = self;
+        if records == 0 && *index > 1 {
+            return Err(Failure::not_found(format!("page {index} has no record: start at page-index=1")));
+        }
+        let mut links = Links::default();
+        if has_next {
+            links.add("next", &format!("?page-index={}&page-size={size}", index + 1));
+        }
+        if *index > 1 {
+            links.add("previous", &format!("?page-index={}&page-size={size}", index - 1));
+        }
+        Ok(links)
+    }
+}
+
+/// The links of an answer.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Links(String);
+
+impl Links {
+    /// Adds one: `target` is a URI reference, already percent-encoded.
+    pub fn add(&mut self, relation: &str, target: &str) {
+        if !self.0.is_empty() {
+            self.0.push_str(", ");
+        }
+        self.0.push_str(&format!("<{target}>; rel=\"{relation}\""));
+    }
+
+    /// The header's value.
+    #[cfg(test)]
+    fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl IntoResponseParts for Links {
+    type Error = Infallible;
+
+    fn into_response_parts(self, mut response: ResponseParts) -> Result<ResponseParts, Infallible> {
+        if !self.0.is_empty()
+            && let Ok(value) = HeaderValue::try_from(self.0)
+        {
+            response.headers_mut().insert(header::LINK, value);
+        }
+        Ok(response)
+    }
+}
+
+impl IntoResponse for Links {
+    fn into_response(self) -> Response {
+        (self, ()).into_response()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+
+    fn query(pairs: &[(&str, &str)]) -> Query {
+        pairs.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect()
+    }
+
+    #[test]
+    fn entries_are_paged_from_one() {
+        for (pairs, total, numbers, links) in [
+            (&[][..], 208, 1..101, "<?start=101&limit=100>; rel=\"next\""),
+            (
+                &[("start", "101")],
+                208,
+                101..201,
+                "<?start=201&limit=100>; rel=\"next\", <?start=1&limit=100>; rel=\"previous\"",
+            ),
+            (&[("start", "201")], 208, 201..209, "<?start=101&limit=100>; rel=\"previous\""),
+            (&[("start", "109")], 208, 109..209, "<?start=9&limit=100>; rel=\"previous\""),
+            (&[("start", "50"), ("limit", "5000")], 208, 50..209, "<?start=1&limit=5000>; rel=\"previous\""),
+            (&[("start", "500")], 208, 209..209, "<?start=400&limit=100>; rel=\"previous\""),
+            (&[], 0, 1..1, ""),
+        ] {
+            let page = EntryPage::of(&query(pairs), total).unwrap();
+            assert_eq!((page.numbers(), page.links().as_str()), (numbers, links), "{pairs:?}");
+        }
+    }
+
+    #[test]
+    fn a_number_out_of_bounds_is_named() {
+        for (name, value) in [("start", "0"), ("start", "-1"), ("limit", "5001"), ("limit", "ten"), ("limit", "")] {
+            let failure = EntryPage::of(&query(&[(name, value)]), 10).unwrap_err();
+            assert_eq!(failure.problem().status, 400);
+            assert!(failure.problem().detail.contains(&format!("`{name}` is `{value}`")), "{failure:?}");
+        }
+        let failure = RecordPage::of(&query(&[("page-size", "5001")]), PAGE_DEFAULT).unwrap_err();
+        assert_eq!(failure.problem().detail, "`page-size` is `5001`: write a whole number from 1 to 5000");
+    }
+
+    #[test]
+    fn records_are_paged_by_index() {
+        let page = RecordPage::of(&query(&[("page-index", "3"), ("page-size", "50")]), PAGE_DEFAULT).unwrap();
+        assert_eq!((page.skip(), page.size()), (100, 50));
+        assert_eq!(
+            page.links(50, true).unwrap().as_str(),
+            "<?page-index=4&page-size=50>; rel=\"next\", <?page-index=2&page-size=50>; rel=\"previous\""
+        );
+        assert_eq!(page.links(0, false).unwrap_err().problem().status, 404);
+        assert_eq!(RecordPage::of(&query(&[]), PAGE_DEFAULT).unwrap().links(0, false).unwrap().as_str(), "");
+    }
+}

@@ -1,0 +1,113 @@
+//! Accept connections, bounded in number and in the time that a request's head may take, and stop gracefully.
+//!
+//! A hole that is known: a client that asks and then does not read its answer keeps its connection, one of
+//! [`CONNECTIONS_MAX`], for as long as it likes. A node that faces strangers stands behind a proxy that ends such.
+
+use axum::Router;
+use hyper::server::conn::http1;
+use hyper_util::{
+    rt::{TokioIo, TokioTimer},
+    server::graceful::GracefulShutdown,
+    service::TowerToHyperService,
+};
+use std::{io, pin::pin, sync::Arc, time::Duration};
+use tallystick_api::limits::{CONNECTIONS_MAX, DRAIN_SECONDS_MAX, HEAD_SECONDS_MAX};
+use tokio::{
+    net::{TcpListener, TcpStream},
+    sync::{OwnedSemaphorePermit, Semaphore, watch},
+};
+
+/// What to wait after the system refused a connection, as it does when it has no file descriptors left.
+const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
+
+/// Serves `router` until `shutdown` resolves, then says `stop` and waits for the requests under way.
+pub async fn run(listener: TcpListener, router: Router, shutdown: impl Future<Output = ()>, stop: watch::Sender<bool>) {
+    let service = TowerToHyperService::new(router);
+    let room = Arc::new(Semaphore::new(CONNECTIONS_MAX));
+    let graceful = GracefulShutdown::new();
+    let mut protocol = http1::Builder::new();
+    protocol.timer(TokioTimer::new()).header_read_timeout(Duration::from_secs(HEAD_SECONDS_MAX));
+    let mut shutdown = pin!(shutdown);
+    loop {
+        let (stream, permit) = tokio::select! {
+            biased;
+            () = &mut shutdown => break,
+            accepted = accept(&listener, &room) => match accepted {
+                Ok(accepted) => accepted,
+                Err(error) => {
+                    tracing::warn!(%error, "no connection could be accepted; trying again");
+                    tokio::time::sleep(ACCEPT_PAUSE).await;
+                    continue;
+                }
+            },
+        };
+        let connection = graceful.watch(protocol.serve_connection(TokioIo::new(stream), service.clone()));
+        tokio::spawn(async move {
+            let _permit = permit;
+            if let Err(error) = connection.await {
+                tracing::debug!(%error, "a connection ended early");
+            }
+        });
+    }
+    drop(listener);
+    stop.send_replace(true);
+    if tokio::time::timeout(Duration::from_secs(DRAIN_SECONDS_MAX), graceful.shutdown()).await.is_err() {
+        tracing::warn!(seconds = DRAIN_SECONDS_MAX, "requests were still under way when the server stopped");
+    }
+}
+
+async fn accept(listener: &TcpListener, room: &Arc<Semaphore>) -> io::Result<(TcpStream, OwnedSemaphorePermit)> {
+    // The semaphore is never closed.
+    let permit = room.clone().acquire_owned().await.map_err(io::Error::other)?;
+    let (stream, _) = listener.accept().await?;
+    // Answers are written whole; waiting for more of them would only delay.
+    stream.set_nodelay(true)?;
+    Ok((stream, permit))
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+    use axum::routing::get;
+    use tokio::{
+        io::{AsyncReadExt, AsyncWriteExt},
+        sync::oneshot,
+        time::timeout,
+    };
+
+    #[tokio::test]
+    async fn a_request_under_way_is_answered_before_the_server_stops() {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap();
+        let (asked, is_asked) = oneshot::channel();
+        let asked = Arc::new(std::sync::Mutex::new(Some(asked)));
+        let router = Router::new().route(
+            "/",
+            get(move || async move {
+                if let Some(asked) = asked.lock().unwrap().take() {
+                    let _ = asked.send(());
+                }
+                tokio::time::sleep(Duration::from_millis(100)).await;
+                "answered"
+            }),
+        );
+        let (shut, shutdown) = oneshot::channel::<()>();
+        let (stop, mut stopping) = watch::channel(false);
+        let shutdown = async move { shutdown.await.unwrap_or_default() };
+        let server = tokio::spawn(run(listener, router, shutdown, stop));
+
+        let mut idle = TcpStream::connect(address).await.unwrap();
+        let mut stream = TcpStream::connect(address).await.unwrap();
+        stream.write_all(b"GET / HTTP/1.1\r\nhost: x\r\n\r\n").await.unwrap();
+        is_asked.await.unwrap();
+        shut.send(()).unwrap();
+        let mut answer = String::new();
+        timeout(Duration::from_secs(5), stream.read_to_string(&mut answer)).await.unwrap().unwrap();
+        assert!(answer.starts_with("HTTP/1.1 200 OK") && answer.ends_with("answered"), "{answer}");
+        // An idle connection does not hold the server up.
+        assert_eq!(timeout(Duration::from_secs(5), idle.read(&mut [0; 1])).await.unwrap().unwrap(), 0);
+        timeout(Duration::from_secs(5), server).await.unwrap().unwrap();
+        assert!(*stopping.borrow_and_update());
+    }
+}

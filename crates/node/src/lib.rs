@@ -1,0 +1,25 @@
+//! Admit, order, apply, commit, certify and serve: the one process.
+
+pub mod admission;
+pub mod application;
+pub mod audit;
+pub mod certify;
+pub mod chain;
+pub mod config;
+pub mod engine;
+pub mod gossip;
+pub mod http;
+pub mod keys;
+mod metrics;
+mod opening;
+pub mod pool;
+pub mod rejection;
+pub mod run;
+pub mod service;
+pub mod state;
+pub mod timing;
+pub mod voting;
+
+pub use audit::audit;
+pub use config::Config;
+pub use run::{RunError, run};

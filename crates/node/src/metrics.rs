@@ -1,0 +1,60 @@
+//! Counters of our own, beside the engine's: what an operator watches.
+
+use commonware_runtime::{
+    Metrics as Registry,
+    telemetry::metrics::{Counter, Gauge, GaugeExt as _, MetricsExt as _},
+};
+
+/// Handles to the counters; clones count together.
+#[derive(Clone)]
+pub struct Metrics {
+    verified: Counter,
+    batches: Counter,
+    busy: Counter,
+    applied: Counter,
+    refused: Counter,
+    height: Gauge,
+    pool_transactions: Gauge,
+    pool_bytes: Gauge,
+    finality_ms: Gauge,
+}
+
+impl Metrics {
+    /// Registers the counters.
+    pub fn register(context: &impl Registry) -> Self {
+        Self {
+            verified: context.counter("signatures_verified", "transaction signatures checked"),
+            batches: context.counter("verify_batches", "batches they were checked in"),
+            busy: context.counter("rejected_busy", "transactions turned away for want of room"),
+            applied: context.counter("transactions_applied", "transactions in finalised blocks"),
+            refused: context.counter("transactions_refused", "of them, refused by the ledger"),
+            height: context.gauge("height", "height of the newest applied block"),
+            pool_transactions: context.gauge("pool_transactions", "transactions waiting"),
+            pool_bytes: context.gauge("pool_bytes", "bytes of the transactions waiting"),
+            finality_ms: context.gauge("finality_ms", "milliseconds from a block's time to its application here"),
+        }
+    }
+
+    pub(crate) fn verified(&self, count: usize) {
+        self.verified.inc_by(count as u64);
+        self.batches.inc();
+    }
+
+    pub(crate) fn busy(&self) {
+        self.busy.inc();
+    }
+
+    /// What waits in the pool.
+    pub fn pool(&self, transactions: usize, bytes: usize) {
+        let _ = self.pool_transactions.try_set(transactions);
+        let _ = self.pool_bytes.try_set(bytes);
+    }
+
+    /// A block was applied.
+    pub fn applied(&self, height: u64, transactions: u64, refused: u64, finality_ms: u64) {
+        self.applied.inc_by(transactions);
+        self.refused.inc_by(refused);
+        let _ = self.height.try_set(height);
+        let _ = self.finality_ms.try_set(finality_ms);
+    }
+}

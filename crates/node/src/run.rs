@@ -1,0 +1,274 @@
+//! Run one node as a process, from its configuration to its end.
+
+use crate::{
+    config::{Config, ConfigError, LogFormat},
+    engine::{self, StartError, Voting},
+    http,
+    service::Service,
+    timing::Timing,
+    voting::{self, Journal, MarkError},
+};
+use commonware_codec::DecodeExt as _;
+use commonware_cryptography::{
+    Signer as _,
+    ed25519::{PrivateKey, PublicKey},
+};
+use commonware_runtime::{Runner as _, Supervisor as _, tokio as real};
+use rand_core::Rng as _;
+use std::{net::SocketAddr, num::NonZeroUsize, path::PathBuf, sync::Arc};
+use tallystick_client::keyfile::{self, KeyFileError, Passphrase};
+use tallystick_consensus::{
+    peers::{self, AddressError, PeerAddress},
+    validators::decode_key,
+};
+use tallystick_protocol::{Genesis, GenesisError};
+use tokio::{net::TcpListener, signal::unix, sync::watch};
+
+/// Names of everything a node stores begin with this.
+pub const PREFIX: &str = "tally";
+/// Environment variable that holds the passphrase when no file does.
+pub const PASSPHRASE_VARIABLE: &str = "TALLY_PASSPHRASE";
+/// Threads that run tasks; disk and signatures have their own.
+const WORKER_THREADS: usize = 2;
+
+/// Why a node did not start, or stopped.
+#[derive(Debug, thiserror::Error)]
+pub enum RunError {
+    /// Its configuration.
+    #[error(transparent)]
+    Config(#[from] ConfigError),
+    /// The network file.
+    #[error("the network file {path}: {detail}", path = path.display())]
+    Network {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong with it.
+        detail: String,
+    },
+    /// The key file.
+    #[error(transparent)]
+    Key(#[from] KeyFileError),
+    /// No passphrase was given.
+    #[error(
+        "the key file is protected by a passphrase: name a file that holds it with `passphrase_file`, or set {PASSPHRASE_VARIABLE}"
+    )]
+    NoPassphrase,
+    /// The key is of another kind.
+    #[error("{path} does not hold an Ed25519 key: a validator's key is one; `tally network join` makes it", path = path.display())]
+    NotEd25519 {
+        /// The file.
+        path: PathBuf,
+    },
+    /// A peer in the configuration.
+    #[error("peer `{key}` in the configuration: {detail}")]
+    Peer {
+        /// The peer's key as written.
+        key: String,
+        /// What is wrong.
+        detail: String,
+    },
+    /// An address.
+    #[error(transparent)]
+    Address(#[from] AddressError),
+    /// The data directory.
+    #[error("the data directory {path} cannot be made or used: {source}", path = path.display())]
+    DataDir {
+        /// The folder.
+        path: PathBuf,
+        /// What the system says.
+        source: std::io::Error,
+    },
+    /// The marks of the vote journal.
+    #[error(transparent)]
+    Mark(#[from] MarkError),
+    /// A port.
+    #[error(
+        "cannot listen on {address} (`{field}` in the configuration): {source}: choose another port, or stop what uses this one"
+    )]
+    Listen {
+        /// Where.
+        address: SocketAddr,
+        /// The field that says so.
+        field: &'static str,
+        /// What the system says.
+        source: std::io::Error,
+    },
+    /// The wiring.
+    #[error(transparent)]
+    Start(#[from] StartError),
+    /// A part of the node ended that must not.
+    #[error("the node's {0} ended: see the lines above for the cause; the node can be started again")]
+    Ended(&'static str),
+}
+
+/// What a node needs, read and checked.
+struct Prepared {
+    config: Config,
+    genesis: Arc<Genesis>,
+    signer: PrivateKey,
+    peers: Vec<(PublicKey, PeerAddress)>,
+    voting: bool,
+    state_sync: bool,
+}
+
+/// Runs a node until it is told to stop (SIGTERM or SIGINT), or cannot go on.
+///
+/// # Panics
+///
+/// When its disk fails: whatever supervises it must start it again, and say so.
+pub fn run(config: Config) -> Result<(), RunError> {
+    log_to_stderr(&config);
+    let prepared = prepare(config)?;
+    free(prepared.config.listen, "listen")?;
+    let runner = real::Runner::new(
+        real::Config::new()
+            .with_worker_threads(WORKER_THREADS)
+            .with_storage_directory(prepared.config.data_dir.join("storage")),
+    );
+    runner.start(|context| serve(context, prepared))
+}
+
+fn prepare(config: Config) -> Result<Prepared, RunError> {
+    let genesis = read_genesis(&config.network_file)?;
+    let passphrase = match &config.passphrase_file {
+        Some(file) => Passphrase::read(file)?,
+        None => {
+            let text = std::env::var(PASSPHRASE_VARIABLE).map_err(|_| RunError::NoPassphrase)?;
+            Passphrase::new(text)?
+        }
+    };
+    let key = keyfile::read(&config.key_file, &passphrase)?;
+    let not_ed25519 = || RunError::NotEd25519 { path: config.key_file.clone() };
+    let seed = key.ed25519_seed().ok_or_else(not_ed25519)?;
+    let signer = PrivateKey::decode(bytes::Bytes::copy_from_slice(seed.as_slice())).map_err(|_| not_ed25519())?;
+    let peers = peers_of(&config)?;
+    std::fs::create_dir_all(&config.data_dir)
+        .map_err(|source| RunError::DataDir { path: config.data_dir.clone(), source })?;
+    let journal = voting::journal(&config.key_file, &config.data_dir)?;
+    if journal == Journal::New {
+        let mut name = [0; 16];
+        tallystick_client::randomness().fill_bytes(&mut name);
+        voting::begin(&config.key_file, &config.data_dir, name)?;
+    }
+    let voting = journal != Journal::Lost;
+    if !voting {
+        tracing::warn!(
+            key_file = %config.key_file.display(),
+            "this validator's key has voted with a journal that is not in the data directory: \
+             the node fetches the ledger from its peers and follows, and will not vote with this key again"
+        );
+    }
+    Ok(Prepared { config, genesis: Arc::new(genesis), signer, peers, voting, state_sync: !voting })
+}
+
+/// Reads a network file and checks it.
+pub fn read_genesis(path: &std::path::Path) -> Result<Genesis, RunError> {
+    let network = |detail: String| RunError::Network { path: path.to_owned(), detail };
+    let json = std::fs::read(path).map_err(|error| network(error.to_string()))?;
+    Genesis::from_json(&json).map_err(|error: GenesisError| network(error.to_string()))
+}
+
+fn peers_of(config: &Config) -> Result<Vec<(PublicKey, PeerAddress)>, RunError> {
+    config
+        .peers
+        .iter()
+        .map(|peer| {
+            let error = |detail: String| RunError::Peer { key: peer.key.clone(), detail };
+            let bytes = hex::decode(&peer.key)
+                .ok()
+                .and_then(|bytes| <[u8; 32]>::try_from(bytes).ok())
+                .ok_or_else(|| error("the key must be 64 hexadecimal digits".to_owned()))?;
+            let key = decode_key(&bytes).map_err(|why| error(why.to_string()))?;
+            Ok((key, peer.address.parse::<PeerAddress>().map_err(|why| error(why.to_string()))?))
+        })
+        .collect()
+}
+
+/// Fails early, and by name, when another process has the port: the engine would only panic.
+fn free(address: SocketAddr, field: &'static str) -> Result<(), RunError> {
+    std::net::TcpListener::bind(address).map(drop).map_err(|source| RunError::Listen { address, field, source })
+}
+
+async fn serve(context: real::Context, prepared: Prepared) -> Result<(), RunError> {
+    let Prepared { config, genesis, signer, peers, voting, state_sync } = prepared;
+    let listener = TcpListener::bind(config.http).await.map_err(|source| RunError::Listen {
+        address: config.http,
+        field: "http",
+        source,
+    })?;
+    let validators = u32::try_from(genesis.validators.len()).unwrap_or(u32::MAX);
+    let network = peers::start(
+        context.child("network"),
+        peers::Config {
+            network: genesis.id(),
+            signer: signer.clone(),
+            listen: config.listen,
+            peers,
+            message_bytes_max: engine::message_bytes_max(validators),
+        },
+    )?;
+    let me = signer.public_key();
+    tracing::info!(
+        network = %genesis.id(),
+        node = %me,
+        voting,
+        listen = %config.listen,
+        http = %config.http,
+        "starting"
+    );
+    const PAGES_PER_MIB: usize = 256;
+    let pages = (config.cache_mib * PAGES_PER_MIB).max(PAGES_PER_MIB);
+    let engine_config = engine::Config {
+        genesis,
+        me,
+        voting: if voting { Voting::Signs(Box::new(signer)) } else { Voting::Observes },
+        prefix: PREFIX.to_owned(),
+        cache_pages: NonZeroUsize::new(pages).unwrap_or(NonZeroUsize::MIN),
+        state_sync,
+        timing: Timing::default(),
+    };
+    let (provider, blocker) = (network.oracle.clone(), network.oracle.clone());
+    let node = engine::start(context.child("node"), engine_config, provider, blocker, network.channels).await?;
+    let service = Service::new(context.child("service"), &node, voting);
+
+    let (stop, stopping) = watch::channel(false);
+    let mut http = tokio::spawn(http::serve(listener, service, async move {
+        let mut stopping = stopping;
+        let _ = stopping.wait_for(|stop| *stop).await;
+    }));
+    let ended = tokio::select! {
+        () = told_to_stop() => None,
+        _ = node.engine => Some(RunError::Ended("consensus")),
+        _ = network.task => Some(RunError::Ended("peer network")),
+        _ = &mut http => Some(RunError::Ended("HTTP server")),
+    };
+    if let Some(error) = ended {
+        return Err(error);
+    }
+    tracing::info!("stopping");
+    stop.send_replace(true);
+    // Requests in flight have their own time limits; what is stored needs no farewell.
+    let _ = tokio::time::timeout(std::time::Duration::from_secs(5), http).await;
+    Ok(())
+}
+
+async fn told_to_stop() {
+    let signal = |kind| unix::signal(kind).ok();
+    let (mut terminate, mut interrupt) = (signal(unix::SignalKind::terminate()), signal(unix::SignalKind::interrupt()));
+    tokio::select! {
+        Some(()) = async { terminate.as_mut()?.recv().await } => {}
+        Some(()) = async { interrupt.as_mut()?.recv().await } => {}
+        else => std::future::pending().await,
+    }
+}
+
+fn log_to_stderr(config: &Config) {
+    use tracing_subscriber::EnvFilter;
+    let filter = EnvFilter::try_new(&config.log.level).unwrap_or_else(|_| EnvFilter::new("info"));
+    let lines = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
+    // A second subscriber in one process (a test) is refused; the first one serves.
+    let _ = match config.log.format {
+        LogFormat::Text => lines.with_target(false).with_ansi(false).try_init(),
+        LogFormat::Json => lines.json().try_init(),
+    };
+}

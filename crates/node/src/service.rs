@@ -1,0 +1,366 @@
+//! Everything a node does for those who ask it: submit, wait, look up, prove. HTTP answers from here, and so do the simulator's
+//! clients: there is no second way in.
+
+use crate::{
+    admission::{Admission, Origin},
+    application::Shared,
+    certify::{self, CertifyError},
+    chain::{Finalised, FinalisedBlock},
+    engine::{Marshal, Node, Runtime},
+    rejection::Rejection,
+};
+use bytes::Bytes;
+use commonware_consensus::types::Height;
+use futures::future::{Either, select};
+use std::{
+    ops::RangeInclusive,
+    sync::{Arc, RwLockReadGuard},
+    time::Duration,
+};
+use tallystick_consensus::certificate;
+use tallystick_ledger::{OrganisationRow, PrincipalRow, TreeRow};
+use tallystick_protocol::{
+    BlockHeader, EntryKind, Finality, FinalityCertificate, Genesis, Hash, LogEntry, PrincipalId, RecordReceipt,
+    RegisterRow, StateKey, TransactionReceipt,
+};
+use tallystick_storage::{
+    history::{Entry, History, Position, entry_at},
+    read::{ReadError, Reader},
+};
+use tokio::sync::broadcast;
+
+/// What is known of a transaction.
+#[derive(Clone, Debug)]
+pub enum TransactionState {
+    /// It waits in the pool.
+    Pending,
+    /// It is final.
+    Finalised(Finalised),
+}
+
+/// Why waiting for a transaction ended without an outcome.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum WaitError {
+    /// Its not-after time passed before a block took it; it will never be applied.
+    #[error(
+        "the transaction's not-after time passed before it was ordered: it is not on the ledger and never will be; sign it again"
+    )]
+    Expired,
+    /// The wait was bounded.
+    #[error(
+        "the transaction is not final yet: ask again for its outcome, or submit it again unchanged; it is applied once at most"
+    )]
+    TimedOut,
+    /// This node has never heard of it.
+    #[error("this node knows no such transaction")]
+    Unknown,
+}
+
+/// A stored block.
+#[derive(Clone, Debug)]
+pub struct StoredBlock {
+    /// Its header.
+    pub header: BlockHeader,
+    /// Its signed transactions.
+    pub transactions: Vec<Bytes>,
+    /// Their ids.
+    pub ids: Vec<Hash>,
+    /// Its own certificate; a block may be final by a descendant's alone.
+    pub certificate: Option<FinalityCertificate>,
+}
+
+/// How a node does.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Health {
+    /// Whether it can serve everything.
+    pub ready: bool,
+    /// If not, why; and what an operator should know even so.
+    pub reasons: Vec<String>,
+    /// Height of the newest applied block.
+    pub height: u64,
+    /// Its time, in milliseconds since 1970.
+    pub time_ms: u64,
+    /// Milliseconds since then, by this node's clock.
+    pub age_ms: u64,
+    /// Transactions waiting.
+    pub pool: usize,
+    /// Validators of the network.
+    pub validators: usize,
+    /// Whether this node votes.
+    pub voting: bool,
+}
+
+/// Age of the newest block that is no cause for worry: several beats of an idle network.
+const AGE_HEALTHY: Duration = Duration::from_secs(15);
+
+/// A node, to those who ask it. Clones are the same node.
+pub struct Service<E: Runtime>(Arc<Inner<E>>);
+
+struct Inner<E: Runtime> {
+    runtime: E,
+    shared: Arc<Shared>,
+    reader: Reader<E>,
+    admission: Admission<E>,
+    marshal: Marshal,
+    voting: bool,
+}
+
+impl<E: Runtime> Clone for Service<E> {
+    fn clone(&self) -> Self {
+        Self(self.0.clone())
+    }
+}
+
+impl<E: Runtime> Service<E> {
+    /// The service of a running node.
+    pub fn new(runtime: E, node: &Node<E>, voting: bool) -> Self {
+        Self(Arc::new(Inner {
+            runtime,
+            shared: node.shared.clone(),
+            reader: node.reader.clone(),
+            admission: node.admission.clone(),
+            marshal: node.marshal.clone(),
+            voting,
+        }))
+    }
+
+    /// The network's genesis.
+    pub fn genesis(&self) -> &Arc<Genesis> {
+        self.0.shared.chain.genesis()
+    }
+
+    /// Whether the node can serve everything.
+    pub fn is_ready(&self) -> bool {
+        self.0.shared.chain.is_ready()
+    }
+
+    /// Submits signed transactions: an id each, or why not. An id tells that the node took it in, not that it is final.
+    pub async fn submit(&self, transactions: Vec<Bytes>) -> Vec<Result<Hash, Rejection>> {
+        if !self.is_ready() {
+            let starting =
+                Rejection::unavailable("this node is starting or joining: try again shortly, or another node");
+            return vec![Err(starting); transactions.len()];
+        }
+        self.0.admission.submit(transactions, Origin::Client).await
+    }
+
+    /// Waits until a transaction is final, at most `patience`.
+    pub async fn finalised(&self, id: &Hash, patience: Duration) -> Result<Finalised, WaitError> {
+        // The waiter first: a block between the two questions must not be missed.
+        let waiter = self.0.shared.chain.wait(*id);
+        match self.transaction(id).await {
+            Some(TransactionState::Finalised(finalised)) => return Ok(finalised),
+            Some(TransactionState::Pending) => {}
+            None => return Err(WaitError::Unknown),
+        }
+        let sleep = std::pin::pin!(self.0.runtime.sleep(patience));
+        match select(waiter, sleep).await {
+            Either::Left((Ok(Some(finalised)), _)) => Ok(finalised),
+            Either::Left((Ok(None) | Err(_), _)) => Err(WaitError::Expired),
+            Either::Right(_) => Err(WaitError::TimedOut),
+        }
+    }
+
+    /// What is known of a transaction; `None` if this node has never heard of it.
+    pub async fn transaction(&self, id: &Hash) -> Option<TransactionState> {
+        let index = self.0.shared.chain.history().index_of(id);
+        if let Some(index) = index {
+            let entry = self.log_entry(index).await.ok()??;
+            return Some(TransactionState::Finalised(Finalised {
+                index,
+                height: entry.height,
+                time_ms: entry.time_ms,
+                outcome: entry.outcome,
+            }));
+        }
+        self.0.shared.pool().get(id).map(|_| TransactionState::Pending)
+    }
+
+    /// The receipt of a final transaction.
+    pub async fn receipt(&self, id: &Hash) -> Result<TransactionReceipt, CertifyError> {
+        let inner = &self.0;
+        certify::transaction_receipt(&inner.shared.chain, &inner.marshal, &inner.reader, id).await
+    }
+
+    /// The receipt of the current record of a key, or of there being none.
+    pub async fn record_receipt(&self, register: &str, key: &str) -> Result<RecordReceipt, CertifyError> {
+        let inner = &self.0;
+        certify::record_receipt(&inner.runtime, &inner.shared.chain, &inner.marshal, &inner.reader, register, key).await
+    }
+
+    /// The newest applied block.
+    pub fn tip(&self) -> Arc<FinalisedBlock> {
+        self.0.shared.chain.tip()
+    }
+
+    /// Finalised blocks from now on.
+    pub fn subscribe(&self) -> broadcast::Receiver<Arc<FinalisedBlock>> {
+        self.0.shared.chain.subscribe()
+    }
+
+    /// A stored block.
+    pub async fn block(&self, height: u64) -> Option<StoredBlock> {
+        if height > self.tip().header.height {
+            return None;
+        }
+        let block = self.0.marshal.get_block(Height::new(height)).await?;
+        let block = block.inner();
+        let certificate = match self.0.marshal.get_finalization(Height::new(height)).await {
+            Some(finalization) => certificate(&finalization),
+            None => None,
+        };
+        Some(StoredBlock {
+            header: block.header().clone(),
+            transactions: block.transactions().to_vec(),
+            ids: block.ids().to_vec(),
+            certificate,
+        })
+    }
+
+    /// The newest certified block: its header, those up to the certified one, and the certificate.
+    pub async fn checkpoint(&self) -> Option<Finality> {
+        certify::checkpoint(&self.0.shared.chain, &self.0.marshal).await
+    }
+
+    /// The path from a leaf of the log to the root at `size`.
+    pub fn log_inclusion(&self, index: u64, size: u64) -> Option<Vec<Hash>> {
+        self.history().log().inclusion(index, size)
+    }
+
+    /// The proof that the log at `new` leaves continues the log at `old`.
+    pub fn log_consistency(&self, old: u64, new: u64) -> Option<Vec<Hash>> {
+        self.history().log().consistency(old, new)
+    }
+
+    /// The index over the log. Hold it briefly, and never across an await.
+    pub fn history(&self) -> RwLockReadGuard<'_, History> {
+        self.0.shared.chain.history()
+    }
+
+    /// An entry of the log.
+    pub async fn log_entry(&self, index: u64) -> Result<Option<LogEntry>, ReadError> {
+        let location = self.history().location(index);
+        let Some(location) = location else { return Ok(None) };
+        Ok(self.0.reader.log_entries(&[location]).await?.pop())
+    }
+
+    /// Entries of a register by number, in rising order; numbers that do not exist are left out.
+    pub async fn entries(
+        &self,
+        register: &str,
+        kind: EntryKind,
+        numbers: RangeInclusive<u64>,
+    ) -> Result<Vec<Entry>, ReadError> {
+        self.entries_at(register, kind, &numbers.collect::<Vec<_>>()).await
+    }
+
+    /// As [`Service::entries`], for any strictly or not strictly ordered numbers.
+    pub async fn entries_at(&self, register: &str, kind: EntryKind, numbers: &[u64]) -> Result<Vec<Entry>, ReadError> {
+        let places: Vec<(u64, Position, u64)> = {
+            let history = self.history();
+            let Some(index) = history.register(register) else { return Ok(Vec::new()) };
+            numbers
+                .iter()
+                .filter_map(|number| {
+                    let position = index.position(kind, *number)?;
+                    let location = history.location(position.leaf)?;
+                    Some((*number, position, location))
+                })
+                .collect()
+        };
+        let mut locations: Vec<u64> = places.iter().map(|(_, _, location)| *location).collect();
+        locations.sort_unstable();
+        locations.dedup();
+        let logged = self.0.reader.log_entries(&locations).await?;
+        places
+            .iter()
+            .map(|(number, position, location)| {
+                let logged = locations.binary_search(location).ok().and_then(|at| logged.get(at));
+                let logged = logged.ok_or(ReadError::NotOpen)?;
+                entry_at(logged, position, *number)
+                    .map_err(|error| ReadError::Storage { database: "log", detail: error.to_string() })
+            })
+            .collect()
+    }
+
+    /// One entry of a register.
+    pub async fn entry(&self, register: &str, kind: EntryKind, number: u64) -> Result<Option<Entry>, ReadError> {
+        Ok(self.entries_at(register, kind, &[number]).await?.pop())
+    }
+
+    /// A register's definition and its tree's row, and the height they stand at.
+    pub async fn register(&self, name: &str) -> Result<Option<(u64, RegisterRow, TreeRow)>, ReadError> {
+        let Some((_, row)) = self.row(StateKey::register(name), RegisterRow::decode).await? else { return Ok(None) };
+        let Some((height, tree)) = self.row(StateKey::tree(row.number), TreeRow::decode).await? else {
+            return Ok(None);
+        };
+        Ok(Some((height, row, tree)))
+    }
+
+    /// An organisation, and the height it stands at.
+    pub async fn organisation(&self, id: &str) -> Result<Option<(u64, OrganisationRow)>, ReadError> {
+        self.row(StateKey::organisation(id), OrganisationRow::decode).await
+    }
+
+    /// A principal, and the height it stands at.
+    pub async fn principal(&self, id: &PrincipalId) -> Result<Option<(u64, PrincipalRow)>, ReadError> {
+        self.row(StateKey::principal(id), PrincipalRow::decode).await
+    }
+
+    async fn row<T, X: std::fmt::Display>(
+        &self,
+        key: StateKey,
+        decode: impl FnOnce(&[u8]) -> Result<T, X>,
+    ) -> Result<Option<(u64, T)>, ReadError> {
+        let mut rows = self.0.reader.rows(&[key]).await?;
+        let Some(bytes) = rows.rows.pop().flatten() else { return Ok(None) };
+        let row = decode(&bytes).map_err(|error| ReadError::Storage {
+            database: "state",
+            detail: format!("a row does not decode: {error}"),
+        })?;
+        Ok(Some((rows.height, row)))
+    }
+
+    /// How the node does.
+    pub fn health(&self) -> Health {
+        let tip = self.tip();
+        let now_ms = crate::application::now_ms(&self.0.runtime);
+        let age_ms = now_ms.saturating_sub(tip.header.time_ms);
+        let mut reasons = Vec::new();
+        let ready = self.is_ready();
+        if !ready {
+            reasons.push("opening its databases, or fetching them from peers".to_owned());
+        } else if tip.header.height > 0 && age_ms > AGE_HEALTHY.as_millis() as u64 {
+            reasons.push(format!(
+                "no block for {} s: too few validators can reach one another; check the peers and the network between them",
+                age_ms / 1000
+            ));
+        }
+        if !self.0.voting {
+            reasons.push(
+                "following without voting: the vote journal of this validator's key is lost, so the key must not vote again"
+                    .to_owned(),
+            );
+        }
+        Health {
+            ready: ready && (tip.header.height > 0),
+            reasons,
+            height: tip.header.height,
+            time_ms: tip.header.time_ms,
+            age_ms,
+            pool: self.0.shared.pool().len(),
+            validators: self.genesis().validators.len(),
+            voting: self.0.voting,
+        }
+    }
+
+    /// Counters in Prometheus' text format.
+    pub fn metrics(&self) -> String {
+        let (transactions, bytes) = {
+            let pool = self.0.shared.pool();
+            (pool.len(), pool.bytes())
+        };
+        self.0.shared.metrics.pool(transactions, bytes);
+        self.0.runtime.encode()
+    }
+}
