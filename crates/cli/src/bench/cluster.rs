@@ -1,0 +1,277 @@
+//! The benchmark's network: fresh, in processes of its own, with a register and its registrars.
+
+use crate::{
+    bench::{
+        process::{Used, disk_bytes},
+        work::{self, Keys},
+    },
+    output::{Done, Failure, progress},
+    sandbox::{
+        check_ports,
+        layout::{Layout, NodePlace, Plan},
+        process::{NodeProcess, stop_all, tail},
+        serves,
+    },
+};
+use std::{
+    path::Path,
+    thread,
+    time::{Duration, Instant},
+};
+use tallystick_client::{Client, Passphrase, Profile, Signer, keyfile};
+use tallystick_protocol::{Hash, NewEntry, Operation, SignedTransaction};
+
+/// How long nodes may take to serve.
+const READY_PATIENCE: Duration = Duration::from_secs(120);
+/// How long a transaction of the preparation may take.
+const SETTLE_PATIENCE: Duration = Duration::from_secs(120);
+/// Pause between two looks.
+const POLL: Duration = Duration::from_millis(100);
+/// Transactions of the preload handed in together, by each of its connections.
+const PRELOAD_WINDOW: usize = 16;
+/// Entries made at a time.
+const PRELOAD_CHUNK: u64 = 16_384;
+
+/// A running network.
+pub struct Cluster {
+    /// Its files.
+    pub layout: Layout,
+    /// Its nodes; `None` for one that is stopped.
+    pub nodes: Vec<Option<NodeProcess>>,
+    /// The registrars of the load.
+    pub keys: Keys,
+    administrator: Signer,
+}
+
+impl Cluster {
+    /// Starts a network in `dir` and prepares it.
+    ///
+    /// # Errors
+    /// When a port is taken, or a node does not serve.
+    pub fn start(dir: &Path, nodes: usize, base_port: u16, principals: usize) -> Result<Self, Failure> {
+        let plan = Plan { nodes, base_port, log_level: "info".to_owned() };
+        let layout = Layout::create(&dir.join("network"), &plan)?;
+        check_ports(&layout)?;
+        let profile = Profile::read(&layout.dir)?;
+        let (id, place) = profile.principals.iter().next().ok_or_else(|| Failure::error("the sandbox has no keys"))?;
+        let passphrase =
+            place.passphrase_file.as_deref().ok_or_else(|| Failure::error("the sandbox has no passphrase"))?;
+        let key = keyfile::read(&place.key, &Passphrase::read(passphrase)?)?;
+        let administrator = Signer::new(layout.genesis.id(), id.parse().map_err(Failure::error)?, key);
+        let keys = Keys {
+            organisation: administrator.principal().organisation().to_owned(),
+            count: principals,
+            seed: Hash::of(&[&layout.genesis.nonce]),
+            run: "k".to_owned(),
+        };
+        let start = |node: &NodePlace| NodeProcess::start(&node.config, &node.log).map(Some);
+        let nodes = layout.nodes.iter().map(start).collect::<Result<_, _>>()?;
+        let mut cluster = Self { layout, nodes, keys, administrator };
+        cluster.wait_ready()?;
+        cluster.prepare()?;
+        Ok(cluster)
+    }
+
+    /// A client of all nodes.
+    ///
+    /// # Errors
+    /// Never in practice: the addresses are ours.
+    pub fn client(&self) -> Result<Client, Failure> {
+        Ok(Client::new(self.layout.nodes.iter().map(NodePlace::url))?)
+    }
+
+    /// A client of one node.
+    ///
+    /// # Errors
+    /// When there is no such node.
+    pub fn client_of(&self, index: usize) -> Result<Client, Failure> {
+        Ok(Client::new([self.place(index)?.url()])?)
+    }
+
+    /// One node's files and addresses.
+    ///
+    /// # Errors
+    /// When there is no such node.
+    pub fn place(&self, index: usize) -> Result<&NodePlace, Failure> {
+        self.layout.nodes.get(index).ok_or_else(|| Failure::error(format!("there is no node {index}")))
+    }
+
+    /// Signs as a registrar of the load, whose number is taken round.
+    ///
+    /// # Errors
+    /// When there are none.
+    pub fn signer(&self, number: usize) -> Result<Signer, Failure> {
+        let keys = self.keys.signing_keys()?;
+        let (principal, key) = keys
+            .into_iter()
+            .nth(number % self.keys.count.max(1))
+            .ok_or_else(|| Failure::error("a benchmark needs at least one principal"))?;
+        Ok(Signer::new(self.layout.genesis.id(), principal, key))
+    }
+
+    /// What each node has used; zeros for one that is stopped.
+    pub fn used(&self) -> Vec<Used> {
+        self.nodes.iter().map(|node| node.as_ref().map_or_else(Used::default, |node| Used::by(node.id()))).collect()
+    }
+
+    /// Bytes on the disk of each node.
+    pub fn disk_bytes(&self) -> Vec<u64> {
+        self.layout.nodes.iter().map(|node| disk_bytes(&node.data)).collect()
+    }
+
+    /// Waits until every node that runs serves.
+    ///
+    /// # Errors
+    /// When one does not in time, or has ended.
+    pub fn wait_ready(&mut self) -> Done {
+        let begun = Instant::now();
+        for index in 0..self.nodes.len() {
+            while !serves(self.place(index)?) {
+                let place = self.place(index)?.clone();
+                let ended = match self.nodes.get_mut(index) {
+                    Some(Some(node)) => node.ended()?.is_some(),
+                    _ => break,
+                };
+                if ended || begun.elapsed() > READY_PATIENCE {
+                    let what = if ended { "has ended" } else { "does not serve" };
+                    let lines = tail(&place.log, 12).join("\n  ");
+                    return Err(Failure::error(format!(
+                        "the node of {} {what}; its log ends:\n  {lines}",
+                        place.organisation
+                    )));
+                }
+                thread::sleep(POLL);
+            }
+        }
+        Ok(())
+    }
+
+    fn prepare(&self) -> Done {
+        let client = self.client()?;
+        let mut transactions = vec![self.administrator.sign("create the register", work::create_register())?];
+        for operations in self.keys.enrolments()? {
+            transactions.push(self.administrator.sign("enrol registrars", operations)?);
+        }
+        settle(&client, &transactions)
+    }
+
+    /// Puts `count` records into the register before anything is measured.
+    ///
+    /// # Errors
+    /// When one is refused or no node takes it.
+    pub fn preload(&self, count: u64) -> Done {
+        let bar = progress(count, "preloading");
+        let mut first = 0;
+        while first < count {
+            let last = (first + PRELOAD_CHUNK * self.nodes.len() as u64).min(count);
+            thread::scope(|scope| {
+                let parts: Vec<_> = (0..self.nodes.len())
+                    .map(|index| {
+                        let share = (last - first).div_ceil(self.nodes.len() as u64);
+                        let begin = (first + share * index as u64).min(last);
+                        let end = (begin + share).min(last);
+                        scope.spawn(move || self.preload_part(index, begin, end))
+                    })
+                    .collect();
+                parts.into_iter().try_for_each(|part| {
+                    part.join().unwrap_or_else(|_| Err(Failure::error("preloading failed unexpectedly")))
+                })
+            })?;
+            first = last;
+            bar.set_position(first);
+        }
+        bar.finish_and_clear();
+        Ok(())
+    }
+
+    fn preload_part(&self, index: usize, begin: u64, end: u64) -> Done {
+        let client = self.client_of(index)?;
+        let signer = self.signer(index)?;
+        let entries: Vec<NewEntry> = (begin..end).map(|number| work::entry("p", number)).collect();
+        for window in crate::register::batches(entries).chunks(PRELOAD_WINDOW) {
+            let sign = |entries: &Vec<NewEntry>| {
+                let operation =
+                    Operation::EntryAppend { register: work::REGISTER.to_owned(), entries: entries.clone() };
+                signer.sign("preload", vec![operation])
+            };
+            let transactions = window.iter().map(sign).collect::<Result<Vec<_>, _>>()?;
+            settle(&client, &transactions)?;
+        }
+        Ok(())
+    }
+
+    /// Ends a node as a power cut would.
+    ///
+    /// # Errors
+    /// When the system does not tell of its end.
+    pub fn kill(&mut self, index: usize) -> Done {
+        if let Some(slot) = self.nodes.get_mut(index)
+            && let Some(mut node) = slot.take()
+        {
+            node.kill();
+            node.wait(Duration::from_secs(10))?;
+        }
+        Ok(())
+    }
+
+    /// Stops a node in good order.
+    ///
+    /// # Errors
+    /// When the system does not tell of its end.
+    pub fn stop(&mut self, index: usize) -> Done {
+        let mut node = self.nodes.get_mut(index).and_then(Option::take);
+        stop_all(node.as_mut())?;
+        Ok(())
+    }
+
+    /// Starts a node again.
+    ///
+    /// # Errors
+    /// When the program cannot be started.
+    pub fn start_again(&mut self, index: usize) -> Done {
+        let place = self.place(index)?.clone();
+        if let Some(slot) = self.nodes.get_mut(index) {
+            *slot = Some(NodeProcess::start(&place.config, &place.log)?);
+        }
+        Ok(())
+    }
+
+    /// Waits until the node serves and is at most `blocks` behind the first one; gives the seconds it took, or none when it
+    /// did not get there in time.
+    ///
+    /// # Errors
+    /// When the first node does not answer.
+    pub fn seconds_until_level(&self, index: usize, blocks: u64, patience: Duration) -> Result<Option<f64>, Failure> {
+        let (leader, follower) = (self.client_of(0)?, self.client_of(index)?);
+        let begun = Instant::now();
+        while begun.elapsed() < patience {
+            if let Ok(status) = follower.status()
+                && status.ready
+                && status.height + blocks >= leader.status()?.height
+            {
+                return Ok(Some(begun.elapsed().as_secs_f64()));
+            }
+            thread::sleep(POLL);
+        }
+        Ok(None)
+    }
+
+    /// Stops all nodes.
+    ///
+    /// # Errors
+    /// When the system does not tell of their end.
+    pub fn stop_all(&mut self) -> Done {
+        stop_all(self.nodes.iter_mut().flatten()).map(|_| ())
+    }
+}
+
+fn settle(client: &Client, transactions: &[SignedTransaction]) -> Done {
+    let settled = client.submit_all(transactions, SETTLE_PATIENCE)?;
+    match settled.iter().find(|settled| !settled.outcome.is_accepted()) {
+        None => Ok(()),
+        Some(refused) => {
+            let lines = crate::transaction::outcome_lines(&refused.outcome).join("\n");
+            Err(Failure::error(format!("the benchmark's own transaction {} was refused\n{lines}", refused.id)))
+        }
+    }
+}

@@ -1,0 +1,140 @@
+//! What the benchmark asks of the network: a register, many registrars, and entries that are all different.
+
+use crate::output::Failure;
+use serde::{Deserialize, Serialize};
+use tallystick_protocol::{
+    Cardinality, Datatype, Field, Hash, Intent, NetworkId, NewEntry, Operation, Phase, PrincipalId, Role,
+    SignedTransaction, SigningKey,
+    limits::{NOT_AFTER_WINDOW_SECONDS_MAX, OPERATIONS_MAX},
+};
+
+/// The register that is written to.
+pub const REGISTER: &str = "bench";
+/// How long signed transactions are good for: the network's window less what clocks may differ.
+pub const NOT_AFTER_SECONDS: u64 = NOT_AFTER_WINDOW_SECONDS_MAX - 15;
+/// Bytes of an item.
+const ITEM_BYTES: usize = 200;
+
+/// Which registrars sign, and with which keys.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct Keys {
+    /// Their organisation.
+    pub organisation: String,
+    /// How many there are.
+    pub count: usize,
+    /// What their keys are made from: good for a benchmark, and for nothing else.
+    pub seed: Hash,
+    /// What distinguishes the entries of this run from those of others.
+    pub run: String,
+}
+
+impl Keys {
+    /// All keys.
+    pub fn signing_keys(&self) -> Result<Vec<(PrincipalId, SigningKey)>, Failure> {
+        (0..self.count)
+            .map(|n| {
+                let seed = Hash::of(&[self.seed.as_bytes(), &(n as u64).to_be_bytes()]);
+                let principal = PrincipalId::new(&self.organisation, &format!("r{n}")).map_err(Failure::error)?;
+                Ok((principal, SigningKey::from_ed25519_seed(seed.as_bytes())))
+            })
+            .collect()
+    }
+
+    /// The operations that enrol them, as many to a transaction as it holds.
+    pub fn enrolments(&self) -> Result<Vec<Vec<Operation>>, Failure> {
+        let operations: Vec<Operation> = self
+            .signing_keys()?
+            .iter()
+            .map(|(principal, key)| Operation::PrincipalEnrol {
+                name: principal.name().to_owned(),
+                role: Role::Registrar,
+                key: key.public(),
+            })
+            .collect();
+        Ok(operations.chunks(OPERATIONS_MAX).map(<[Operation]>::to_vec).collect())
+    }
+}
+
+/// The operations that make the register.
+pub fn create_register() -> Vec<Operation> {
+    let field = |name: &str, datatype, cardinality| Field {
+        name: name.to_owned(),
+        datatype,
+        cardinality,
+        register: None,
+        text: String::new(),
+    };
+    let fields = vec![
+        field(REGISTER, Datatype::String, Cardinality::One),
+        field("name", Datatype::String, Cardinality::One),
+        field("start-date", Datatype::Datetime, Cardinality::One),
+        field("text", Datatype::Text, Cardinality::One),
+    ];
+    let register = REGISTER.to_owned();
+    vec![
+        Operation::RegisterCreate { register: register.clone(), text: "What the benchmark writes".to_owned(), fields },
+        Operation::RegisterPhase { register, phase: Phase::Live, successor: None },
+    ]
+}
+
+/// The entry with this number: key and item of its own.
+pub fn entry(run: &str, number: u64) -> NewEntry {
+    let key = format!("{run}-{number}");
+    let head = format!(r#"{{"{REGISTER}":"{key}","name":"Record {number}","start-date":"2026-11-23","text":""#);
+    let text = "The quick brown fox jumps over the lazy dog. ".repeat(4);
+    let room = ITEM_BYTES.saturating_sub(head.len() + 2);
+    let item = format!("{head}{}\"}}", text.get(..room).unwrap_or(&text));
+    NewEntry { key, items: vec![item] }
+}
+
+/// The transaction with this number, which appends one entry.
+pub fn append(
+    network: NetworkId,
+    work: &Keys,
+    keys: &[(PrincipalId, SigningKey)],
+    number: u64,
+    not_after: u64,
+) -> Result<SignedTransaction, Failure> {
+    let index = usize::try_from(number).unwrap_or(usize::MAX) % keys.len().max(1);
+    let (principal, key) = keys.get(index).ok_or_else(|| Failure::error("a benchmark needs at least one principal"))?;
+    let Hash(tag) = Hash::of(&[work.run.as_bytes(), &number.to_be_bytes()]);
+    let intent = Intent {
+        network,
+        principal: principal.clone(),
+        subject: "append".to_owned(),
+        not_after,
+        idempotency_key: tag.first_chunk::<16>().copied().unwrap_or_default().to_vec(),
+        operations: vec![Operation::EntryAppend {
+            register: REGISTER.to_owned(),
+            entries: vec![entry(&work.run, number)],
+        }],
+    };
+    intent.sign(key).map_err(Failure::error)
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+    use tallystick_ledger::item::Item;
+
+    #[test]
+    fn items_are_canonical_and_as_long_as_said() {
+        for number in [0, 7, 999_999] {
+            let entry = entry("run1", number);
+            let item = entry.items.first().unwrap();
+            assert_eq!(item.len(), ITEM_BYTES);
+            assert_eq!(Item::parse(item).unwrap().get_one(REGISTER), Some(entry.key.as_str()));
+        }
+    }
+
+    #[test]
+    fn every_transaction_is_another() {
+        let work = Keys { organisation: "a".into(), count: 3, seed: Hash([1; 32]), run: "x".into() };
+        let keys = work.signing_keys().unwrap();
+        let ids: std::collections::BTreeSet<_> =
+            (0..9).map(|n| append(NetworkId([0; 16]), &work, &keys, n, 1).unwrap().id()).collect();
+        assert_eq!(ids.len(), 9);
+        assert_eq!(work.enrolments().unwrap().len(), 1);
+    }
+}

@@ -1,0 +1,196 @@
+//! Which network a command speaks to, and as whom: flags first, then the profile.
+//!
+//! The profile is looked for in this order: `--dir` (or the environment variable `TALLY_CONTEXT`), `./tally.toml`,
+//! `./sandbox/tally.toml`.
+
+use crate::output::Failure;
+use clap::Args;
+use std::{
+    io::IsTerminal,
+    path::{Path, PathBuf},
+    time::Duration,
+};
+use tallystick_client::{
+    Client, Passphrase, Profile, Signer,
+    keyfile::{self, KeyFileError},
+    profile::SEARCHED,
+    read_network,
+};
+use tallystick_protocol::{Genesis, NetworkId, PrincipalId, SigningKey};
+
+/// Environment variable that holds a passphrase.
+pub const PASSPHRASE_VARIABLE: &str = "TALLY_PASSPHRASE";
+
+/// Which network.
+#[derive(Debug, Clone, Args)]
+#[command(next_help_heading = "Network (found in ./tally.toml or ./sandbox/tally.toml when not given)")]
+pub struct Connection {
+    /// Folder of a sandbox, or a profile file (tally.toml)
+    #[arg(long, value_name = "PATH", env = "TALLY_CONTEXT", hide_env_values = true)]
+    pub dir: Option<PathBuf>,
+    /// Address of a node, such as http://127.0.0.1:8080; may be repeated, tried in this order
+    #[arg(long = "node", value_name = "URL", env = "TALLY_NODE", hide_env_values = true, value_delimiter = ',')]
+    pub nodes: Vec<String>,
+    /// The network's trust anchor, network.json
+    #[arg(long, value_name = "FILE", env = "TALLY_NETWORK", hide_env_values = true)]
+    pub network: Option<PathBuf>,
+}
+
+/// As whom.
+#[derive(Debug, Clone, Args)]
+#[command(next_help_heading = "Signing (taken from the profile when not given)")]
+pub struct Signing {
+    /// Who signs: organisation/name
+    #[arg(id = "signing-principal", long = "as", value_name = "PRINCIPAL", env = "TALLY_AS", hide_env_values = true)]
+    pub principal: Option<PrincipalId>,
+    /// The key file that signs
+    #[arg(id = "signing-key", long = "key", value_name = "FILE", env = "TALLY_KEY", hide_env_values = true)]
+    pub key: Option<PathBuf>,
+    /// A file whose first line is the key's passphrase (or set TALLY_PASSPHRASE; otherwise it is asked for)
+    #[arg(long, value_name = "FILE", env = "TALLY_PASSPHRASE_FILE", hide_env_values = true)]
+    pub passphrase_file: Option<PathBuf>,
+    /// Seconds to wait until a transaction is final
+    #[arg(long, value_name = "SECONDS", default_value_t = 60, value_parser = clap::value_parser!(u64).range(1..=86_400))]
+    pub timeout: u64,
+}
+
+impl Connection {
+    /// The profile, if there is one.
+    ///
+    /// # Errors
+    /// When one is named and cannot be read, or one is found that is none.
+    pub fn profile(&self) -> Result<Option<Profile>, Failure> {
+        match &self.dir {
+            Some(dir) => Ok(Some(Profile::read(dir)?)),
+            None => Ok(Profile::find(Path::new("."))?),
+        }
+    }
+
+    /// A client of the nodes.
+    ///
+    /// # Errors
+    /// When no node is named anywhere.
+    pub fn client(&self) -> Result<Client, Failure> {
+        if !self.nodes.is_empty() {
+            return Ok(Client::new(&self.nodes)?);
+        }
+        match self.profile()? {
+            Some(profile) if !profile.nodes.is_empty() => Ok(Client::new(&profile.nodes)?),
+            _ => Err(nowhere("no node is named", "--node http://HOST:PORT")),
+        }
+    }
+
+    /// The network's trust anchor.
+    ///
+    /// # Errors
+    /// When none is named anywhere, or it is none.
+    pub fn genesis(&self) -> Result<Genesis, Failure> {
+        if let Some(path) = &self.network {
+            return Ok(read_network(path)?);
+        }
+        match self.profile()? {
+            Some(profile) => Ok(read_network(&profile.network)?),
+            None => Err(nowhere("no trust anchor is named", "--network network.json")),
+        }
+    }
+
+    /// The network's id: of the trust anchor, or else as the node says. A transaction signed for a network that the node
+    /// made up does no harm: it holds in no other.
+    fn network_id(&self, client: &Client) -> Result<NetworkId, Failure> {
+        if self.network.is_some() || self.profile()?.is_some() {
+            return Ok(self.genesis()?.id());
+        }
+        Ok(client.network()?.genesis.id())
+    }
+
+    /// Who signs, with the key unlocked.
+    ///
+    /// # Errors
+    /// When nobody is named, or the key cannot be found or unlocked.
+    pub fn signer(&self, signing: &Signing, client: &Client) -> Result<Signer, Failure> {
+        let profile = self.profile()?;
+        let named = match (&signing.principal, profile.as_ref().and_then(|profile| profile.principal.as_ref())) {
+            (Some(principal), _) => principal.clone(),
+            (None, Some(text)) => text.parse().map_err(Failure::error)?,
+            (None, None) => return Err(nowhere("nobody is named to sign", "--as ORGANISATION/NAME and --key FILE")),
+        };
+        let place = profile.as_ref().and_then(|profile| profile.principals.get(named.as_str()));
+        let path = match (&signing.key, place) {
+            (Some(path), _) => path.clone(),
+            (None, Some(place)) => place.key.clone(),
+            (None, None) => return Err(no_key(&named, profile.as_ref())),
+        };
+        let passphrase_file =
+            signing.passphrase_file.clone().or_else(|| place.and_then(|place| place.passphrase_file.clone()));
+        let key = unlock(&path, passphrase_file.as_deref())?;
+        Ok(Signer::new(self.network_id(client)?, named, key))
+    }
+}
+
+impl Signing {
+    /// How long to wait for a transaction.
+    pub const fn patience(&self) -> Duration {
+        Duration::from_secs(self.timeout)
+    }
+}
+
+fn nowhere(what: &str, flag: &str) -> Failure {
+    Failure::error(format!(
+        "{what}, and there is no profile at {}: give {flag}, or --dir with the folder of a sandbox, or start one with `tally sandbox`",
+        SEARCHED.map(|path| format!("./{path}")).join(" or ")
+    ))
+}
+
+fn no_key(principal: &PrincipalId, profile: Option<&Profile>) -> Failure {
+    let known: Vec<&str> = profile.iter().flat_map(|profile| profile.principals.keys()).map(String::as_str).collect();
+    let known =
+        if known.is_empty() { String::new() } else { format!("; the profile has keys of {}", known.join(", ")) };
+    Failure::error(format!("no key file of `{principal}` is known: give --key FILE{known}"))
+}
+
+/// Reads a key: with the passphrase of the file, of the environment, or asked for.
+///
+/// # Errors
+/// When there is no passphrase, or it is the wrong one.
+pub fn unlock(path: &Path, passphrase_file: Option<&Path>) -> Result<SigningKey, Failure> {
+    if !path.exists() {
+        let error = std::io::ErrorKind::NotFound.into();
+        return Err(KeyFileError::Read { path: path.to_owned(), error }.into());
+    }
+    let passphrase = passphrase(passphrase_file, &format!("Passphrase of {}: ", path.display()))?;
+    Ok(keyfile::read(path, &passphrase)?)
+}
+
+/// A passphrase: of the file, of the environment, or asked for with `prompt`.
+///
+/// # Errors
+/// When there is none.
+pub fn passphrase(file: Option<&Path>, prompt: &str) -> Result<Passphrase, Failure> {
+    if let Some(file) = file {
+        return Ok(Passphrase::read(file)?);
+    }
+    if let Ok(text) = std::env::var(PASSPHRASE_VARIABLE) {
+        return Ok(Passphrase::new(text)?);
+    }
+    if !std::io::stdin().is_terminal() {
+        return Err(Failure::error(format!(
+            "a passphrase is needed and there is no terminal to ask on: give --passphrase-file FILE or set {PASSPHRASE_VARIABLE}"
+        )));
+    }
+    let text = rpassword::prompt_password(prompt)
+        .map_err(|error| Failure::error(format!("cannot ask for the passphrase: {error}")))?;
+    Ok(Passphrase::new(text)?)
+}
+
+/// A passphrase for a new key, asked for twice when it is asked for.
+///
+/// # Errors
+/// When there is none, or the two differ.
+pub fn new_passphrase(file: Option<&Path>) -> Result<Passphrase, Failure> {
+    let asked = file.is_none() && std::env::var_os(PASSPHRASE_VARIABLE).is_none();
+    let first = passphrase(file, "Passphrase for the new key: ")?;
+    if asked && passphrase(None, "The same again: ")? != first {
+        return Err(Failure::error("the two passphrases differ: begin again"));
+    }
+    Ok(first)
+}

@@ -1,0 +1,274 @@
+//! `tally key`: make keys, show them, and tell the ledger about them.
+
+use crate::{
+    connection::{Connection, Signing, new_passphrase, unlock},
+    output::{Colour, Doing, Done, Failure, Table, json, line, paint, time},
+    register::settle,
+};
+use clap::{Args, Subcommand};
+use std::path::{Path, PathBuf};
+use tallystick_client::keyfile::{self, generate};
+use tallystick_protocol::{Algorithm, Operation, PrincipalId, PublicKey, Role};
+
+/// Make, show, enrol, rotate and retire keys
+#[derive(Debug, Args)]
+#[command(after_help = AFTER)]
+pub struct Key {
+    #[command(subcommand)]
+    command: KeyCommand,
+}
+
+const AFTER: &str = "A key file is encrypted PKCS#8; `openssl pkey -in FILE -text` shows it too. Expiry and loss are mended by one \
+    command: an administrator rotates the key of anyone in the organisation, its own included.\n\n\
+    Examples:\n  \
+    tally key new clerk.pem                                        a new key, and clerk.pem.pub to give away\n  \
+    tally key enrol clerk --role registrar --public clerk.pem.pub  an administrator makes it a principal's\n  \
+    tally key rotate --new next.pem                                the signer's key is replaced\n  \
+    tally key retire companies-house/clerk ed25519:6f1c…           a key that must not sign any more";
+
+#[derive(Debug, Subcommand)]
+enum KeyCommand {
+    New(New),
+    Show(Show),
+    Enrol(Enrol),
+    Rotate(Rotate),
+    Retire(Retire),
+}
+
+/// Make a key in a new file
+#[derive(Debug, Args)]
+struct New {
+    /// The file to write; FILE.pub gets the public key
+    #[arg(value_name = "FILE")]
+    file: PathBuf,
+    /// The kind of key: ed25519, or p256 where a standard demands it
+    #[arg(long, default_value = "ed25519", value_parser = algorithm)]
+    algorithm: Algorithm,
+    /// A file whose first line is the passphrase (or set TALLY_PASSPHRASE; otherwise it is asked for)
+    #[arg(long, value_name = "FILE")]
+    passphrase_file: Option<PathBuf>,
+}
+
+/// Show the public key of a key file, or the keys of a principal
+#[derive(Debug, Args)]
+struct Show {
+    /// A key file, or a principal (organisation/name) of the network
+    #[arg(value_name = "FILE|PRINCIPAL")]
+    what: String,
+    /// A file whose first line is the key file's passphrase
+    #[arg(long, value_name = "FILE")]
+    passphrase_file: Option<PathBuf>,
+    /// As JSON
+    #[arg(long)]
+    json: bool,
+    #[command(flatten)]
+    connection: Connection,
+}
+
+/// Add a principal to the signer's organisation, with its first key
+#[derive(Debug, Args)]
+struct Enrol {
+    /// The principal's name within the organisation
+    #[arg(value_name = "NAME")]
+    name: String,
+    /// What it may do: administrator or registrar
+    #[arg(long)]
+    role: Role,
+    /// Its public key, or the .pub file that holds it
+    #[arg(long, value_name = "KEY|FILE")]
+    public: String,
+    #[command(flatten)]
+    signing: Signing,
+    #[command(flatten)]
+    connection: Connection,
+}
+
+/// Replace a key by a new one
+#[derive(Debug, Args)]
+struct Rotate {
+    /// Whose key: the signer's own if not given
+    #[arg(value_name = "PRINCIPAL")]
+    principal: Option<PrincipalId>,
+    /// The key that ends: the signer's present one if not given
+    #[arg(long, value_name = "KEY|FILE")]
+    old: Option<String>,
+    /// The key that begins: a key file (made if it does not exist), a public key, or a .pub file
+    #[arg(long, value_name = "KEY|FILE")]
+    new: String,
+    /// A file whose first line is the passphrase for a new key file (or set TALLY_PASSPHRASE; otherwise it is asked for)
+    #[arg(long, value_name = "FILE")]
+    new_passphrase_file: Option<PathBuf>,
+    #[command(flatten)]
+    signing: Signing,
+    #[command(flatten)]
+    connection: Connection,
+}
+
+/// End a key without a replacement
+#[derive(Debug, Args)]
+struct Retire {
+    /// Whose key
+    #[arg(value_name = "PRINCIPAL")]
+    principal: PrincipalId,
+    /// The key, or the .pub file that holds it
+    #[arg(value_name = "KEY|FILE")]
+    public: String,
+    #[command(flatten)]
+    signing: Signing,
+    #[command(flatten)]
+    connection: Connection,
+}
+
+fn algorithm(text: &str) -> Result<Algorithm, String> {
+    text.parse().map_err(|_| "use ed25519 or p256".to_owned())
+}
+
+impl Key {
+    /// Runs the command.
+    pub fn run(self) -> Done {
+        match self.command {
+            KeyCommand::New(command) => command.run(),
+            KeyCommand::Show(command) => command.run(),
+            KeyCommand::Enrol(command) => command.run(),
+            KeyCommand::Rotate(command) => command.run(),
+            KeyCommand::Retire(command) => command.run(),
+        }
+    }
+}
+
+/// Makes a key file and its `.pub`.
+fn make(file: &Path, algorithm: Algorithm, passphrase_file: Option<&Path>) -> Result<PublicKey, Failure> {
+    if file.exists() {
+        return Err(keyfile::KeyFileError::Exists(file.to_owned()).into());
+    }
+    let passphrase = new_passphrase(passphrase_file)?;
+    let key = generate(algorithm)?;
+    keyfile::write(file, &key, &passphrase)?;
+    let public = public_file(file);
+    std::fs::write(&public, format!("{}\n", key.public())).doing(|| format!("cannot write `{}`", public.display()))?;
+    line(format_args!("wrote {}  (private)", file.display()))?;
+    line(format_args!("wrote {}  (public: {})", public.display(), key.public()))?;
+    Ok(key.public())
+}
+
+/// `registrar.pem.pub` beside `registrar.pem`.
+fn public_file(file: &Path) -> PathBuf {
+    let mut path = file.as_os_str().to_owned();
+    path.push(".pub");
+    path.into()
+}
+
+/// A public key as text, or in a file.
+fn public_key(text: &str) -> Result<PublicKey, Failure> {
+    let wrong = match text.parse::<PublicKey>() {
+        Ok(key) => return Ok(key),
+        Err(error) => error,
+    };
+    let path = Path::new(text);
+    if !path.is_file() {
+        return Err(Failure::error(wrong));
+    }
+    let path = if public_file(path).is_file() { public_file(path) } else { path.to_owned() };
+    let content = std::fs::read_to_string(&path).doing(|| format!("cannot read `{}`", path.display()))?;
+    content.trim().parse().map_err(|_| {
+        Failure::error(format!(
+            "`{}` holds no public key: `tally key show {}` writes one",
+            path.display(),
+            path.display()
+        ))
+    })
+}
+
+impl New {
+    fn run(self) -> Done {
+        make(&self.file, self.algorithm, self.passphrase_file.as_deref()).map(|_| ())
+    }
+}
+
+impl Show {
+    fn run(self) -> Done {
+        let path = Path::new(&self.what);
+        if !path.is_file() && self.what.parse::<PrincipalId>().is_ok() {
+            return self.show_principal();
+        }
+        let key = match public_key(&self.what) {
+            Ok(key) => key,
+            Err(_) => unlock(path, self.passphrase_file.as_deref())?.public(),
+        };
+        if self.json { json(&serde_json::json!({"key": key})) } else { line(key) }
+    }
+
+    fn show_principal(&self) -> Done {
+        let id: PrincipalId = self.what.parse().map_err(Failure::error)?;
+        let Some(found) = self.connection.client()?.principal(&id)? else {
+            return Err(Failure::no(format!(
+                "there is no principal `{id}`: an administrator of its organisation can enrol it"
+            )));
+        };
+        if self.json {
+            return json(&found.value);
+        }
+        line(format_args!("{} {} ({})", paint(Colour::Bold, "principal"), found.value.id, found.value.role))?;
+        let mut table = Table::new(&["key", "from", "until"]);
+        for key in &found.value.keys {
+            let until = key.retired_ms.map_or_else(|| "in use".to_owned(), time);
+            table.row([key.key.clone(), time(key.from_ms), until]);
+        }
+        table.print()
+    }
+}
+
+impl Enrol {
+    fn run(self) -> Done {
+        let key = public_key(&self.public)?;
+        let client = self.connection.client()?;
+        let signer = self.connection.signer(&self.signing, &client)?;
+        let id = PrincipalId::new(signer.principal().organisation(), &self.name).map_err(Failure::error)?;
+        let operation = Operation::PrincipalEnrol { name: self.name.clone(), role: self.role, key };
+        let transaction = signer.sign(format!("enrol {id}"), vec![operation])?;
+        settle(&client, &transaction, self.signing.patience())?;
+        line(format_args!("{id} is enrolled as {} with key {key}", self.role))
+    }
+}
+
+impl Rotate {
+    fn run(self) -> Done {
+        let client = self.connection.client()?;
+        let signer = self.connection.signer(&self.signing, &client)?;
+        let principal = self.principal.clone().unwrap_or_else(|| signer.principal().clone());
+        let old = match &self.old {
+            Some(text) => public_key(text)?,
+            None if principal == *signer.principal() => signer.key().public(),
+            None => return Err(Failure::error(format!("name the key of {principal} that ends with --old"))),
+        };
+        let file = Path::new(&self.new);
+        let new = if file.exists() || self.new.parse::<PublicKey>().is_ok() {
+            match public_key(&self.new) {
+                Ok(key) => key,
+                Err(_) => unlock(file, self.new_passphrase_file.as_deref())?.public(),
+            }
+        } else {
+            make(file, old.algorithm(), self.new_passphrase_file.as_deref())?
+        };
+        let operation = Operation::KeyRotate { principal: principal.clone(), old, new };
+        let transaction = signer.sign(format!("rotate key of {principal}"), vec![operation])?;
+        settle(&client, &transaction, self.signing.patience())?;
+        line(format_args!("{principal} signs with {new} from now on; {old} has ended"))?;
+        if file.is_file() {
+            line(format_args!("sign with it by --key {}, or put that into tally.toml", file.display()))?;
+        }
+        Ok(())
+    }
+}
+
+impl Retire {
+    fn run(self) -> Done {
+        let key = public_key(&self.public)?;
+        let client = self.connection.client()?;
+        let signer = self.connection.signer(&self.signing, &client)?;
+        let operation = Operation::KeyRetire { principal: self.principal.clone(), key };
+        let transaction = signer.sign(format!("retire key of {}", self.principal), vec![operation])?;
+        settle(&client, &transaction, self.signing.patience())?;
+        line(format_args!("{key} of {} has ended", self.principal))
+    }
+}

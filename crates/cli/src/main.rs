@@ -1,0 +1,129 @@
+//! Do all of that from a terminal: the `tally` binary.
+//!
+//! One file for each command; the nouns are those of the ledger. Answers go to standard output, what happens meanwhile to
+//! standard error. Exit codes: 0 it is so; 1 it is not so, or the network said no; 2 the command or its surroundings are
+//! not right.
+
+mod audit;
+mod bench;
+mod connection;
+mod key;
+mod network;
+mod node;
+mod output;
+mod record;
+mod register;
+mod sandbox;
+mod status;
+mod transaction;
+mod verify;
+
+use clap::{Parser, Subcommand};
+use std::process::ExitCode;
+
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
+/// Keep records that organisations rely on together, and prove them to anyone
+#[derive(Debug, Parser)]
+#[command(name = "tally", version, about, long_about = LONG, after_help = AFTER, max_term_width = 110)]
+struct Tally {
+    #[command(subcommand)]
+    command: Command,
+}
+
+const LONG: &str = "Keep records that organisations rely on together, and prove them to anyone.\n\n\
+    A network is a group of organisations that run one ledger. Each keeps a node; together they agree on the order of every \
+    transaction. A register is an authoritative list with one custodian. A receipt proves a record or a transaction to \
+    somebody who has only the network's trust anchor, network.json, and no connection.";
+
+const AFTER: &str = "The first hour:\n  \
+    tally sandbox                                   four organisations on this machine, in the folder ./sandbox\n  \
+    tally register import country.rsf               a register with its whole history\n  \
+    tally record country GB --receipt gb.receipt    a record, and the proof of it\n  \
+    tally verify gb.receipt                         checked without the network\n  \
+    tally status                                    how the nodes are\n\n\
+    Exit codes: 0 it is so; 1 it is not so, or the network said no; 2 the command or its surroundings are not right.";
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    Sandbox(sandbox::Sandbox),
+    Network(network::Network),
+    Node(node::Node),
+    Register(register::Register),
+    Record(record::Record),
+    Transaction(transaction::Transaction),
+    Verify(verify::Verify),
+    Audit(audit::Audit),
+    Status(status::Status),
+    Key(key::Key),
+    Bench(bench::Bench),
+}
+
+fn main() -> ExitCode {
+    let done = match Tally::parse().command {
+        Command::Sandbox(command) => command.run(),
+        Command::Network(command) => command.run(),
+        Command::Node(command) => command.run(),
+        Command::Register(command) => command.run(),
+        Command::Record(command) => command.run(),
+        Command::Transaction(command) => command.run(),
+        Command::Verify(command) => command.run(),
+        Command::Audit(command) => command.run(),
+        Command::Status(command) => command.run(),
+        Command::Key(command) => command.run(),
+        Command::Bench(command) => command.run(),
+    };
+    match done {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(failure) => failure.report(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, clippy::panic)]
+    use super::*;
+    use clap::CommandFactory;
+    use std::{fmt::Write, fs, path::Path};
+
+    /// What stands above it in the reference is written by hand.
+    const MARK: &str =
+        "<!-- From here on made from the program's own help: UPDATE_EXPECT=1 cargo test -p tallystick-cli -->\n";
+
+    #[test]
+    fn the_commands_are_consistent() {
+        Tally::command().debug_assert();
+    }
+
+    #[test]
+    fn the_reference_is_the_help() {
+        let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../docs/reference/cli.md");
+        let text = fs::read_to_string(&path).unwrap();
+        let (by_hand, _) = text.split_once(MARK).unwrap_or_else(|| panic!("{} has lost its mark", path.display()));
+        let mut made = format!("{by_hand}{MARK}");
+        let mut command = Tally::command().term_width(100);
+        command.build();
+        for command in command.get_subcommands_mut() {
+            describe(command, &mut made);
+        }
+        if std::env::var_os("UPDATE_EXPECT").is_some() {
+            fs::write(&path, &made).unwrap();
+        }
+        let now = fs::read_to_string(&path).unwrap();
+        assert!(now == made, "{} is not the help: UPDATE_EXPECT=1 cargo test -p tallystick-cli", path.display());
+    }
+
+    fn describe(command: &mut clap::Command, out: &mut String) {
+        if command.is_hide_set() || command.get_name() == "help" {
+            return;
+        }
+        let name = command.get_bin_name().unwrap_or_default().to_owned();
+        let help = command.render_long_help().to_string();
+        let lines: Vec<&str> = help.lines().map(str::trim_end).collect();
+        write!(out, "\n## {name}\n\n```text\n{}\n```\n", lines.join("\n").trim_end()).unwrap();
+        for command in command.get_subcommands_mut() {
+            describe(command, out);
+        }
+    }
+}

@@ -1,0 +1,368 @@
+//! `tally network`: make a network of organisations that trust each other only as far as the file they all hold.
+//!
+//! One organisation begins a draft, each makes its keys by itself and publishes its part, and each assembles the same
+//! network.json from the same draft and parts: nobody sends a private key anywhere, and nobody need be trusted to assemble.
+
+use crate::{
+    connection::{Connection, new_passphrase},
+    node::write_new,
+    output::{Colour, Doing, Done, Failure, Table, count, json, line, paint, time},
+    sandbox::layout::{now_ms, validator_key},
+};
+use clap::{Args, Subcommand};
+use rand::Rng;
+use serde::{Deserialize, Serialize};
+use std::{
+    fs,
+    path::{Path, PathBuf},
+};
+use tallystick_client::keyfile::{self, generate};
+use tallystick_protocol::{
+    Algorithm, Genesis, GenesisOrganisation, GenesisPrincipal, GenesisValidator, Hash, Role, limits::GENESIS_BYTES_MAX,
+    operation::validate_name,
+};
+
+/// Make a network of organisations, or show one
+#[derive(Debug, Args)]
+#[command(after_help = AFTER)]
+pub struct Network {
+    #[command(subcommand)]
+    command: NetworkCommand,
+}
+
+const AFTER: &str = "A network of real machines is made in four steps:\n  \
+    1. one organisation       tally network init --name \"Food data\" -o draft.json          and sends draft.json to all\n  \
+    2. each organisation      tally network join --organisation hm-treasury --name \"HM Treasury\"\n                            \
+                              and sends hm-treasury.part.json to all; its keys stay where they are\n  \
+    3. each organisation      tally network assemble draft.json *.part.json -o network.json\n                            \
+                              and compares the network's id with the others\n  \
+    4. each organisation      tally node init --network network.json --peer …; tally node --config node.toml";
+
+#[derive(Debug, Subcommand)]
+enum NetworkCommand {
+    Init(Init),
+    Join(Join),
+    Assemble(Assemble),
+    Show(Show),
+}
+
+/// Begin a draft: the network's name, date and a random number that makes it one of a kind
+#[derive(Debug, Args)]
+struct Init {
+    /// What people call the network
+    #[arg(long)]
+    name: String,
+    /// The draft to write
+    #[arg(short, long, value_name = "FILE", default_value = "draft.json")]
+    output: PathBuf,
+}
+
+/// Make an organisation's keys and its public part
+#[derive(Debug, Args)]
+struct Join {
+    /// The organisation's id: lower-case letters, digits and `-`
+    #[arg(long, value_name = "ID")]
+    organisation: String,
+    /// What people call it
+    #[arg(long)]
+    name: String,
+    /// A principal that enrols others and creates registers; may be repeated
+    #[arg(long, value_name = "NAME", default_value = "administrator")]
+    administrator: Vec<String>,
+    /// A principal that appends to the organisation's registers; may be repeated
+    #[arg(long, value_name = "NAME", default_value = "registrar")]
+    registrar: Vec<String>,
+    /// Take part without a node of one's own
+    #[arg(long)]
+    no_validator: bool,
+    /// The folder to write to
+    #[arg(long, value_name = "DIR", default_value = ".")]
+    dir: PathBuf,
+    /// A file whose first line is the passphrase for the new keys (or set TALLY_PASSPHRASE; otherwise it is asked for)
+    #[arg(long, value_name = "FILE")]
+    passphrase_file: Option<PathBuf>,
+}
+
+/// Check the organisations' parts and put them together
+#[derive(Debug, Args)]
+struct Assemble {
+    /// The draft and one part for each organisation, in any order
+    #[arg(required = true, value_name = "FILE")]
+    files: Vec<PathBuf>,
+    /// Without a draft: what people call the network
+    #[arg(long)]
+    name: Option<String>,
+    /// The file to write
+    #[arg(short, long, value_name = "FILE", default_value = "network.json")]
+    output: PathBuf,
+}
+
+/// Show a network: its members, their principals and validators
+#[derive(Debug, Args)]
+struct Show {
+    /// The network file; without it the one of the profile
+    #[arg(value_name = "FILE")]
+    file: Option<PathBuf>,
+    /// As JSON
+    #[arg(long)]
+    json: bool,
+    #[command(flatten)]
+    connection: Connection,
+}
+
+/// What makes a network one of a kind.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Draft {
+    name: String,
+    created_ms: u64,
+    /// 32 hexadecimal digits.
+    nonce: String,
+}
+
+/// What an organisation publishes of itself.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Part {
+    organisation: GenesisOrganisation,
+    validators: Vec<GenesisValidator>,
+}
+
+impl Network {
+    /// Runs the command.
+    pub fn run(self) -> Done {
+        match self.command {
+            NetworkCommand::Init(command) => command.run(),
+            NetworkCommand::Join(command) => command.run(),
+            NetworkCommand::Assemble(command) => command.run(),
+            NetworkCommand::Show(command) => command.run(),
+        }
+    }
+}
+
+impl Draft {
+    fn new(name: String) -> Self {
+        let mut nonce = [0; 16];
+        tallystick_client::randomness().fill_bytes(&mut nonce);
+        Self { name, created_ms: now_ms(), nonce: hex::encode(nonce) }
+    }
+}
+
+impl Init {
+    fn run(self) -> Done {
+        let text = serde_json::to_string_pretty(&Draft::new(self.name)).map_err(Failure::error)?;
+        write_new(&self.output, &(text + "\n"))?;
+        line(format_args!("wrote {}", self.output.display()))?;
+        line("send it to every organisation; each makes its part with `tally network join`")
+    }
+}
+
+impl Join {
+    fn run(self) -> Done {
+        validate_name(&self.organisation).map_err(|error| Failure::error(format!("--organisation: {error}")))?;
+        let roles = [(Role::Administrator, &self.administrator), (Role::Registrar, &self.registrar)];
+        let names: Vec<(Role, &String)> =
+            roles.iter().flat_map(|(role, names)| names.iter().map(move |name| (*role, name))).collect();
+        for (_, name) in &names {
+            validate_name(name).map_err(Failure::error)?;
+            if names.iter().filter(|(_, other)| other == name).count() > 1 {
+                return Err(Failure::error(format!("principal `{name}` is named twice: give each another name")));
+            }
+        }
+        let path = self.dir.join(format!("{}.part.json", self.organisation));
+        if path.exists() {
+            return Err(Failure::error(format!("`{}` exists already: this organisation has its part", path.display())));
+        }
+        let passphrase = new_passphrase(self.passphrase_file.as_deref())?;
+        let keys = self.dir.join("keys");
+        fs::create_dir_all(&keys).doing(|| format!("cannot make the folder `{}`", keys.display()))?;
+        let mut part = Part {
+            organisation: GenesisOrganisation {
+                id: self.organisation.clone(),
+                name: self.name.clone(),
+                principals: Vec::new(),
+            },
+            validators: Vec::new(),
+        };
+        for (role, name) in names {
+            let key = generate(Algorithm::EdDsa)?;
+            let file = keys.join(format!("{name}.pem"));
+            keyfile::write(&file, &key, &passphrase)?;
+            line(format_args!("wrote {}  (private: the {role}'s key)", file.display()))?;
+            part.organisation.principals.push(GenesisPrincipal { name: name.clone(), role, key: key.public() });
+        }
+        if !self.no_validator {
+            let key = generate(Algorithm::EdDsa)?;
+            let file = self.dir.join("validator.pem");
+            keyfile::write(&file, &key, &passphrase)?;
+            line(format_args!("wrote {}  (private: the node's key)", file.display()))?;
+            let organisation = self.organisation.clone();
+            part.validators.push(GenesisValidator { organisation, key: validator_key(&key)? });
+        }
+        let text = serde_json::to_string_pretty(&part).map_err(Failure::error)? + "\n";
+        write_new(&path, &text)?;
+        line(format_args!("wrote {}  (public: send it to every organisation)", path.display()))?;
+        line(format_args!("its fingerprint, to read out on the telephone: {}", fingerprint(&text)))
+    }
+}
+
+/// Enough of a hash to compare by voice.
+fn fingerprint(text: &str) -> String {
+    let hash = Hash::of(&[text.as_bytes()]).to_string();
+    let groups: Vec<&str> = (0..6).filter_map(|group| hash.get(group * 4..group * 4 + 4)).collect();
+    groups.join(" ")
+}
+
+fn read_bounded(path: &Path) -> Result<String, Failure> {
+    let length = fs::metadata(path).doing(|| format!("cannot read `{}`", path.display()))?.len();
+    if length > GENESIS_BYTES_MAX as u64 {
+        return Err(Failure::error(format!("`{}` is too long to be a draft or a part", path.display())));
+    }
+    fs::read_to_string(path).doing(|| format!("cannot read `{}`", path.display()))
+}
+
+impl Assemble {
+    fn run(self) -> Done {
+        let mut draft = self.name.clone().map(Draft::new);
+        let mut parts: Vec<Part> = Vec::new();
+        for path in &self.files {
+            let text = read_bounded(path)?;
+            if let Ok(found) = serde_json::from_str::<Draft>(&text) {
+                if draft.as_ref().is_some_and(|known| *known != found) {
+                    return Err(Failure::error(format!(
+                        "`{}` is a second draft: give one, and leave out --name",
+                        path.display()
+                    )));
+                }
+                draft = Some(found);
+                continue;
+            }
+            let part: Part = serde_json::from_str(&text).map_err(|error| {
+                Failure::error(format!(
+                    "`{}` is neither a draft nor a part ({error}): use what `tally network init` and `tally network join` wrote",
+                    path.display()
+                ))
+            })?;
+            line(format_args!("{}  {}  {}", fingerprint(&text), part.organisation.id, path.display()))?;
+            parts.push(part);
+        }
+        let draft = draft.ok_or_else(|| {
+            Failure::error("no draft is given: name the file of `tally network init`, or give --name")
+        })?;
+        let genesis = assemble(&draft, parts)?;
+        write_new(&self.output, &genesis.to_json())?;
+        line(format_args!("wrote {}", self.output.display()))?;
+        line(format_args!(
+            "{} {}: {}, {}; {} of them certify a block",
+            paint(Colour::Bold, "network"),
+            genesis.id(),
+            count(genesis.organisations.len() as u64, "organisation", "organisations"),
+            count(genesis.validators.len() as u64, "validator", "validators"),
+            genesis.quorum()
+        ))?;
+        if genesis.validators.len() < 4 {
+            line("fewer than 4 validators: the network stops when one of them does")?;
+        }
+        line("every organisation must get this same id from the same files")
+    }
+}
+
+fn assemble(draft: &Draft, parts: Vec<Part>) -> Result<Genesis, Failure> {
+    let mut nonce = [0; 16];
+    hex::decode_to_slice(&draft.nonce, &mut nonce).map_err(|_| {
+        Failure::error("the draft's nonce is not 32 hexadecimal digits: use the draft as it was written")
+    })?;
+    let mut genesis = Genesis {
+        name: draft.name.clone(),
+        created_ms: draft.created_ms,
+        nonce,
+        organisations: Vec::new(),
+        validators: Vec::new(),
+    };
+    for part in parts {
+        if let Some(validator) = part.validators.iter().find(|v| v.organisation != part.organisation.id) {
+            return Err(Failure::no(format!(
+                "the part of `{}` brings a validator of `{}`: an organisation speaks for itself only",
+                part.organisation.id, validator.organisation
+            )));
+        }
+        genesis.organisations.push(part.organisation);
+        genesis.validators.extend(part.validators);
+    }
+    genesis.sort();
+    genesis.validate().map_err(|problems| {
+        let problems: Vec<String> = problems.iter().map(|problem| format!("\n  {problem}")).collect();
+        Failure::no(format!("these parts make no network:{}", problems.concat()))
+    })?;
+    Ok(genesis)
+}
+
+impl Show {
+    fn run(mut self) -> Done {
+        self.connection.network = self.file.take().or(self.connection.network);
+        let genesis = self.connection.genesis()?;
+        if self.json {
+            return json(&serde_json::json!({"id": genesis.id(), "quorum": genesis.quorum(), "genesis": genesis}));
+        }
+        line(format_args!("{} \"{}\"", paint(Colour::Bold, "network"), genesis.name))?;
+        line(format_args!("id       {}", genesis.id()))?;
+        line(format_args!("made     {}", time(genesis.created_ms)))?;
+        line(format_args!("quorum   {} of {} validators", genesis.quorum(), genesis.validators.len()))?;
+        let mut table = Table::new(&["organisation", "principal", "role", "key"]);
+        for organisation in &genesis.organisations {
+            for principal in &organisation.principals {
+                table.row([
+                    organisation.id.clone(),
+                    principal.name.clone(),
+                    principal.role.to_string(),
+                    principal.key.to_string(),
+                ]);
+            }
+        }
+        line("")?;
+        table.print()?;
+        let mut table = Table::new(&["validator of", "key"]);
+        for validator in &genesis.validators {
+            table.row([validator.organisation.clone(), hex::encode(validator.key)]);
+        }
+        line("")?;
+        table.print()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, clippy::panic)]
+    use super::*;
+
+    fn part(id: &str) -> Part {
+        let key = || generate(Algorithm::EdDsa).unwrap();
+        let principal =
+            GenesisPrincipal { name: "administrator".into(), role: Role::Administrator, key: key().public() };
+        Part {
+            organisation: GenesisOrganisation { id: id.into(), name: id.into(), principals: vec![principal] },
+            validators: vec![GenesisValidator { organisation: id.into(), key: validator_key(&key()).unwrap() }],
+        }
+    }
+
+    #[test]
+    fn the_order_of_the_parts_does_not_matter() {
+        let draft = Draft::new("test".into());
+        let (a, b) = (part("a"), part("b"));
+        let one = assemble(&draft, vec![a.clone(), b.clone()]).unwrap();
+        let other = assemble(&draft, vec![b, a]).unwrap();
+        assert_eq!(one.id(), other.id());
+    }
+
+    #[test]
+    fn parts_that_make_no_network_are_refused_by_name() {
+        let draft = Draft::new("test".into());
+        let a = part("a");
+        let Err(Failure::No(message)) = assemble(&draft, vec![a.clone(), a.clone()]) else { panic!("taken twice") };
+        assert!(message.contains("organisations"), "{message}");
+        let mut liar = part("b");
+        liar.validators.push(GenesisValidator { organisation: "a".into(), ..liar.validators.first().unwrap().clone() });
+        let Err(Failure::No(message)) = assemble(&draft, vec![a, liar]) else { panic!("spoke for another") };
+        assert!(message.contains("validator of `a`"), "{message}");
+    }
+}

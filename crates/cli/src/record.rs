@@ -1,0 +1,118 @@
+//! `tally record`: a record as it is now, and the proof that it is.
+
+use crate::{
+    connection::Connection,
+    output::{Colour, Done, Failure, json, line, paint, time},
+    register::no_register,
+    transaction::write_receipt,
+};
+use clap::Args;
+use serde_json::Value;
+use std::path::PathBuf;
+use tallystick_protocol::{EntryKind, operation::validate_key};
+
+/// Show a record of a register, or prove that there is none
+#[derive(Debug, Args)]
+#[command(after_help = "Exit codes: 0 there is such a record; 1 there is none.\n\n\
+    Examples:\n  \
+    tally record country GB                         the record and the entry that made it\n  \
+    tally record country GB --entries               every entry it ever had\n  \
+    tally record country GB --receipt gb.receipt    and the proof, for `tally verify`\n  \
+    tally record country ZZ --receipt zz.receipt    proof that there is no such record")]
+pub struct Record {
+    /// The register
+    #[arg(value_name = "REGISTER")]
+    register: String,
+    /// The record's key
+    #[arg(value_name = "KEY")]
+    key: String,
+    /// Write the proof to this file
+    #[arg(long, value_name = "FILE")]
+    receipt: Option<PathBuf>,
+    /// Show every entry of the record, oldest first
+    #[arg(long)]
+    entries: bool,
+    /// As JSON
+    #[arg(long)]
+    json: bool,
+    #[command(flatten)]
+    connection: Connection,
+}
+
+impl Record {
+    /// Runs the command.
+    pub fn run(self) -> Done {
+        validate_key(EntryKind::User, &self.key).map_err(Failure::error)?;
+        let client = self.connection.client()?;
+        let found = if self.entries {
+            client.record_entries(&self.register, &self.key)?
+        } else {
+            client.record(&self.register, &self.key)?
+        };
+        match &found {
+            Some(found) if self.json => json(&found.value)?,
+            Some(found) => self.show(&found.value, found.height)?,
+            None => {}
+        }
+        if let Some(path) = &self.receipt {
+            write_receipt(path, &client.record_receipt(&self.register, &self.key)?)?;
+        }
+        if found.is_some() {
+            return Ok(());
+        }
+        Err(match client.register(&self.register)? {
+            Some(_) => Failure::no(format!("register `{}` has no record `{}`", self.register, self.key)),
+            None => no_register(&self.register),
+        })
+    }
+
+    fn show(&self, value: &Value, height: Option<u64>) -> Done {
+        line(format_args!("{} {}/{}", paint(Colour::Bold, "record"), self.register, self.key))?;
+        for entry in entries(value) {
+            let text = |name: &str| entry.get(name).and_then(Value::as_str).unwrap_or("?").to_owned();
+            line(format_args!("entry      {} of {}", text("entry-number"), text("entry-timestamp")))?;
+            for item in entry.get("item").and_then(Value::as_array).into_iter().flatten() {
+                show_item(item)?;
+            }
+            for hash in entry.get("item-hash").and_then(Value::as_array).into_iter().flatten() {
+                line(format_args!("item       {}", hash.as_str().unwrap_or("?")))?;
+            }
+        }
+        match height {
+            Some(height) => line(format_args!("as of      block {height}")),
+            None => Ok(()),
+        }
+    }
+}
+
+/// A record is `{"<key>": {entry}}`; a list of entries is `[{entry}, …]`.
+fn entries(value: &Value) -> Vec<&Value> {
+    match value {
+        Value::Array(entries) => entries.iter().collect(),
+        Value::Object(records) if records.values().all(Value::is_object) => records.values().collect(),
+        other => vec![other],
+    }
+}
+
+fn show_item(item: &Value) -> Done {
+    let Some(fields) = item.as_object() else { return line(format_args!("  {item}")) };
+    let width = fields.keys().map(|name| name.chars().count()).max().unwrap_or(0);
+    for (name, value) in fields {
+        line(format_args!("  {name:<width$}  {}", shown(value)))?;
+    }
+    Ok(())
+}
+
+/// A field's value for people.
+pub fn shown(value: &Value) -> String {
+    match value {
+        Value::String(text) => text.clone(),
+        Value::Array(values) => values.iter().map(shown).collect::<Vec<_>>().join("; "),
+        other => other.to_string(),
+    }
+}
+
+/// Unix seconds for people.
+pub fn moment(seconds: u64) -> String {
+    time(seconds.saturating_mul(1_000))
+}

@@ -1,0 +1,361 @@
+//! `tally register`: make registers, write to them, and take them in and out whole.
+
+mod append;
+mod csv;
+mod import;
+
+pub use append::batches;
+
+use crate::{
+    connection::{Connection, Signing},
+    output::{Colour, Doing, Done, Failure, Table, count, json, line, paint, say, thousands},
+    transaction::outcome_lines,
+};
+use clap::{Args, Subcommand};
+use std::{
+    fs::File,
+    io::{self, BufWriter, Write},
+    path::{Path, PathBuf},
+    time::Duration,
+};
+use tallystick_api::RegisterView;
+use tallystick_client::{Client, Settled};
+use tallystick_protocol::{
+    Cardinality, Datatype, Field, Operation, Phase, SignedTransaction, operation::validate_name,
+};
+
+/// Create registers, append to them, take them in and out whole
+#[derive(Debug, Args)]
+#[command(
+    after_help = "A register is an authoritative list with one custodian, the organisation that created it and alone writes \
+    to it. An entry is never changed or removed; a record is the latest entry for a key.\n\n\
+    Examples:\n  \
+    tally register create school --text \"Schools in England\" --field school:string --field name:string\n  \
+    tally register append school 100000 name=\"Sir John Cass\" school=100000\n  \
+    tally register import country.rsf territory.rsf\n  \
+    tally register export country -o country.rsf\n  \
+    tally register list"
+)]
+pub struct Register {
+    #[command(subcommand)]
+    command: RegisterCommand,
+}
+
+#[derive(Debug, Subcommand)]
+enum RegisterCommand {
+    Create(Create),
+    Append(append::Append),
+    Import(import::Import),
+    Export(Export),
+    Show(Show),
+    List(List),
+    Phase(Move),
+}
+
+/// Create a register whose custodian is the signer's organisation
+#[derive(Debug, Args)]
+#[command(
+    after_help = "A field is NAME:DATATYPE, then `:n` for a list of values, then `:REGISTER` for keys of that register.\n\
+    Datatypes: string, integer, text, name, url, curie, datetime, period, timestamp, hash, point, polygon.\n\
+    The field that has the register's own name repeats each record's key.\n\n\
+    Example:\n  \
+    tally register create school --text \"Schools in England\" --field school:string --field name:string \\\n      \
+    --field local-authority:curie:1:local-authority-eng --field start-date:datetime --field tags:string:n"
+)]
+struct Create {
+    /// The register's name: lower-case letters, digits and `-`
+    #[arg(value_name = "NAME")]
+    name: String,
+    /// What it lists
+    #[arg(long, default_value = "")]
+    text: String,
+    /// A field of its schema; may be repeated
+    #[arg(long = "field", value_name = "NAME:DATATYPE[:1|n][:REGISTER]", value_parser = field)]
+    fields: Vec<Field>,
+    /// Leave it in the phase `draft`; `tally register phase NAME live` ends that
+    #[arg(long)]
+    draft: bool,
+    #[command(flatten)]
+    signing: Signing,
+    #[command(flatten)]
+    connection: Connection,
+}
+
+/// Write a register's whole history as RSF
+#[derive(Debug, Args)]
+struct Export {
+    /// The register
+    #[arg(value_name = "NAME")]
+    name: String,
+    /// The file to write; standard output if not given
+    #[arg(short, long, value_name = "FILE")]
+    output: Option<PathBuf>,
+    #[command(flatten)]
+    connection: Connection,
+}
+
+/// Show a register: custodian, schema, how far it has come
+#[derive(Debug, Args)]
+struct Show {
+    /// The register
+    #[arg(value_name = "NAME")]
+    name: String,
+    /// As JSON
+    #[arg(long)]
+    json: bool,
+    #[command(flatten)]
+    connection: Connection,
+}
+
+/// List all registers
+#[derive(Debug, Args)]
+struct List {
+    /// As JSON
+    #[arg(long)]
+    json: bool,
+    #[command(flatten)]
+    connection: Connection,
+}
+
+/// Move a register to another phase of its life: draft, live, superseded, closed
+#[derive(Debug, Args)]
+struct Move {
+    /// The register
+    #[arg(value_name = "NAME")]
+    name: String,
+    /// Where it goes
+    #[arg(value_name = "PHASE")]
+    phase: Phase,
+    /// The register that replaces it, when it is superseded
+    #[arg(long, value_name = "NAME")]
+    successor: Option<String>,
+    #[command(flatten)]
+    signing: Signing,
+    #[command(flatten)]
+    connection: Connection,
+}
+
+impl Register {
+    /// Runs the command.
+    pub fn run(self) -> Done {
+        match self.command {
+            RegisterCommand::Create(command) => command.run(),
+            RegisterCommand::Append(command) => command.run(),
+            RegisterCommand::Import(command) => command.run(),
+            RegisterCommand::Export(command) => command.run(),
+            RegisterCommand::Show(command) => command.run(),
+            RegisterCommand::List(command) => command.run(),
+            RegisterCommand::Phase(command) => command.run(),
+        }
+    }
+}
+
+/// Hands a transaction in, waits until it is final, and fails unless it was accepted.
+pub fn settle(client: &Client, transaction: &SignedTransaction, patience: Duration) -> Result<Settled, Failure> {
+    let settled = client.submit(transaction, patience)?;
+    if settled.outcome.is_accepted() {
+        say(paint_transaction(&settled));
+        return Ok(settled);
+    }
+    let lines = outcome_lines(&settled.outcome).join("\n");
+    Err(Failure::no(format!("transaction {} was refused\n{lines}", settled.id)))
+}
+
+fn paint_transaction(settled: &Settled) -> String {
+    crate::output::paint_err(
+        Colour::Dim,
+        &format!("transaction {} is final, leaf {} of the log", settled.id, settled.index),
+    )
+}
+
+fn field(text: &str) -> Result<Field, String> {
+    let mut parts = text.split(':');
+    let name = parts.next().unwrap_or_default();
+    validate_name(name).map_err(|error| error.to_string())?;
+    let datatype: Datatype = parts.next().unwrap_or("string").parse()?;
+    let cardinality: Cardinality = parts.next().unwrap_or("1").parse()?;
+    let register = parts.next().map(str::to_owned);
+    if let Some(register) = &register {
+        validate_name(register).map_err(|error| error.to_string())?;
+    }
+    if parts.next().is_some() {
+        return Err("too many parts: write NAME:DATATYPE[:1|n][:REGISTER]".to_owned());
+    }
+    Ok(Field { name: name.to_owned(), datatype, cardinality, register, text: String::new() })
+}
+
+impl Create {
+    fn run(self) -> Done {
+        validate_name(&self.name).map_err(Failure::error)?;
+        if self.fields.iter().all(|field| field.name != self.name) {
+            return Err(Failure::error(format!(
+                "one field must have the register's name, and hold each record's key: add --field {}:string",
+                self.name
+            )));
+        }
+        let client = self.connection.client()?;
+        let signer = self.connection.signer(&self.signing, &client)?;
+        let register = self.name.clone();
+        let mut operations =
+            vec![Operation::RegisterCreate { register: register.clone(), text: self.text, fields: self.fields }];
+        if !self.draft {
+            operations.push(Operation::RegisterPhase { register, phase: Phase::Live, successor: None });
+        }
+        let transaction = signer.sign(format!("create register {}", self.name), operations)?;
+        settle(&client, &transaction, self.signing.patience())?;
+        line(format_args!("register {} is there; its custodian is {}", self.name, signer.principal().organisation()))
+    }
+}
+
+impl Move {
+    fn run(self) -> Done {
+        let client = self.connection.client()?;
+        let signer = self.connection.signer(&self.signing, &client)?;
+        let operation =
+            Operation::RegisterPhase { register: self.name.clone(), phase: self.phase, successor: self.successor };
+        let transaction = signer.sign(format!("register {} becomes {}", self.name, self.phase), vec![operation])?;
+        settle(&client, &transaction, self.signing.patience())?;
+        line(format_args!("register {} is {}", self.name, self.phase))
+    }
+}
+
+impl Export {
+    fn run(self) -> Done {
+        let client = self.connection.client()?;
+        if client.register(&self.name)?.is_none() {
+            return Err(no_register(&self.name));
+        }
+        let Some(path) = &self.output else {
+            let mut out = BufWriter::new(io::stdout().lock());
+            client.download(&self.name, &mut out)?;
+            return out.flush().map_err(|_| Failure::Unread);
+        };
+        let bytes = write_whole(path, |out| Ok(client.download(&self.name, out)?))?;
+        say(format_args!("wrote {} ({} bytes)", path.display(), thousands(bytes)));
+        Ok(())
+    }
+}
+
+/// Writes beside the file and then puts it in place: half an export is never taken for a whole one.
+fn write_whole(path: &Path, write: impl FnOnce(&mut dyn Write) -> Result<u64, Failure>) -> Result<u64, Failure> {
+    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    let cannot = || format!("cannot write `{}`", path.display());
+    let draft = tempfile::NamedTempFile::new_in(folder).doing(cannot)?;
+    let mut out = BufWriter::new(draft);
+    let bytes = write(&mut out)?;
+    let draft = out.into_inner().doing(cannot)?;
+    let file = draft.persist(path).doing(cannot)?;
+    readable(&file).doing(cannot)?;
+    Ok(bytes)
+}
+
+/// A temporary file is its owner's alone; an export is for everybody.
+fn readable(file: &File) -> io::Result<()> {
+    use std::os::unix::fs::PermissionsExt;
+    file.set_permissions(std::fs::Permissions::from_mode(0o644))
+}
+
+/// There is no register of this name.
+pub fn no_register(name: &str) -> Failure {
+    Failure::no(format!("there is no register `{name}`: `tally register list` shows those there are"))
+}
+
+impl Show {
+    fn run(self) -> Done {
+        let client = self.connection.client()?;
+        let Some(found) = client.register(&self.name)? else { return Err(no_register(&self.name)) };
+        if self.json { json(&found.value) } else { show(&found.value, found.height) }
+    }
+}
+
+fn show(register: &RegisterView, height: Option<u64>) -> Done {
+    line(format_args!("{} {}", paint(Colour::Bold, "register"), register.name))?;
+    if !register.text.is_empty() {
+        line(format_args!("text       {}", register.text))?;
+    }
+    line(format_args!("custodian  {}", register.custodian))?;
+    let successor = register.successor.as_ref().map_or_else(String::new, |name| format!(", replaced by {name}"));
+    line(format_args!("phase      {}{successor}", register.phase))?;
+    line(format_args!(
+        "holds      {}, {}, {}",
+        count(register.records, "record", "records"),
+        count(register.entries, "entry", "entries"),
+        count(register.system_entries, "system entry", "system entries")
+    ))?;
+    line(format_args!("root       {}", register.root))?;
+    if let Some(height) = height {
+        line(format_args!("as of      block {height}"))?;
+    }
+    let mut table = Table::new(&["field", "datatype", "cardinality", "register", "text"]);
+    for field in &register.fields {
+        table.row([
+            field.name.clone(),
+            field.datatype.to_string(),
+            field.cardinality.to_string(),
+            field.register.clone().unwrap_or_default(),
+            shorten(&field.text, 60),
+        ]);
+    }
+    line("")?;
+    table.print()
+}
+
+fn shorten(text: &str, chars_max: usize) -> String {
+    if text.chars().count() <= chars_max {
+        return text.to_owned();
+    }
+    let mut short: String = text.chars().take(chars_max.saturating_sub(1)).collect();
+    short.push('…');
+    short
+}
+
+impl List {
+    fn run(self) -> Done {
+        let found = self.connection.client()?.registers()?;
+        if self.json {
+            return json(&found.value.registers);
+        }
+        if found.value.registers.is_empty() {
+            return line("no registers yet: `tally register create` or `tally register import FILE.rsf` makes one");
+        }
+        let mut table = Table::new(&["register", "custodian", "phase", "records", "entries", "text"]);
+        for register in &found.value.registers {
+            table.row([
+                register.name.clone(),
+                register.custodian.clone(),
+                register.phase.to_string(),
+                thousands(register.records),
+                thousands(register.entries),
+                shorten(&register.text, 50),
+            ]);
+        }
+        table.print()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+
+    #[test]
+    fn fields_are_written_short() {
+        let plain = field("name:string").unwrap();
+        assert_eq!((plain.datatype, plain.cardinality, plain.register), (Datatype::String, Cardinality::One, None));
+        let link = field("local-authority:curie:n:local-authority-eng").unwrap();
+        assert_eq!((link.cardinality, link.register.as_deref()), (Cardinality::Many, Some("local-authority-eng")));
+        assert!(field("name:strin").unwrap_err().contains("string"));
+        assert!(field("Name:string").unwrap_err().contains("lower-case"));
+        assert!(field("a:string:1:b:c").is_err());
+    }
+
+    #[test]
+    fn half_an_export_is_never_there() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("country.rsf");
+        assert!(write_whole(&path, |_| Err(Failure::error("broke off"))).is_err());
+        assert!(!path.exists());
+        assert_eq!(write_whole(&path, |out| out.write_all(b"x").map(|()| 1).doing(String::new)).unwrap(), 1);
+        assert_eq!(std::fs::read(&path).unwrap(), b"x");
+    }
+}

@@ -1,0 +1,280 @@
+//! `tally register append`: one entry from the command line, or many from a file.
+
+use super::{csv, no_register, settle};
+use crate::{
+    connection::{Connection, Signing},
+    output::{Doing, Done, Failure, count, line, progress},
+};
+use clap::Args;
+use std::{
+    borrow::Cow,
+    collections::BTreeMap,
+    fs,
+    path::{Path, PathBuf},
+};
+use tallystick_api::{OutcomeView, RegisterView};
+use tallystick_client::Settled;
+use tallystick_ledger::item::{Item, Value, canonicalise, item_from};
+use tallystick_protocol::{
+    Cardinality, EntryKind, NewEntry, Operation,
+    limits::{ENTRIES_MAX, TRANSACTION_BYTES_MAX},
+    operation::validate_key,
+};
+
+/// Bytes of a transaction that are left to its envelope.
+const ENVELOPE_BYTES: usize = 2_048;
+/// Bytes around each entry and item.
+const FRAMING_BYTES: usize = 32;
+/// What parts the values of a list in a cell.
+const LIST_SEPARATOR: char = ';';
+
+/// Append entries to a register
+#[derive(Debug, Args)]
+#[command(after_help = "The register's schema is checked by every node; all that breaks it is listed.\n\
+    A CSV file has field names in its first line; values of a list are parted by `;`, empty cells are left out. A JSON lines file \
+    has an item on each line. In both the field that has the register's name is the key.\n\n\
+    Examples:\n  \
+    tally register append school 100000 name=\"Sir John Cass\" start-date=1710\n  \
+    tally register append school 100000 --item '{\"name\":\"Sir John Cass\",\"school\":\"100000\"}'\n  \
+    tally register append school --file schools.csv")]
+pub struct Append {
+    /// The register
+    #[arg(value_name = "REGISTER")]
+    register: String,
+    /// The record's key
+    #[arg(value_name = "KEY", required_unless_present = "file", conflicts_with = "file")]
+    record: Option<String>,
+    /// The item's fields; a list field may be repeated. The field of the register's own name is filled in
+    #[arg(value_name = "FIELD=VALUE", conflicts_with = "file")]
+    fields: Vec<String>,
+    /// The whole item as JSON instead
+    #[arg(long, value_name = "JSON", conflicts_with_all = ["fields", "file"])]
+    item: Option<String>,
+    /// A file of entries: .csv, or JSON lines
+    #[arg(long, value_name = "FILE")]
+    file: Option<PathBuf>,
+    #[command(flatten)]
+    signing: Signing,
+    #[command(flatten)]
+    connection: Connection,
+}
+
+impl Append {
+    /// Runs the command.
+    pub fn run(self) -> Done {
+        let client = self.connection.client()?;
+        let Some(register) = client.register(&self.register)? else { return Err(no_register(&self.register)) };
+        let entries = self.entries(&register.value)?;
+        let signer = self.connection.signer(&self.signing, &client)?;
+        let total = entries.len();
+        let batches = batches(entries);
+        let bar = progress(total as u64, &self.register);
+        let mut last = None;
+        for (index, batch) in batches.iter().enumerate() {
+            let subject = match (batch.as_slice(), batches.len()) {
+                ([entry], 1) => format!("append {} to {}", entry.key, self.register),
+                _ => format!("append to {}, part {} of {}", self.register, index + 1, batches.len()),
+            };
+            let operation = Operation::EntryAppend { register: self.register.clone(), entries: batch.clone() };
+            let transaction = signer.sign(subject, vec![operation])?;
+            last = Some(settle(&client, &transaction, self.signing.patience()).inspect_err(|_| bar.abandon())?);
+            bar.inc(batch.len() as u64);
+        }
+        bar.finish_and_clear();
+        match last {
+            Some(last) if total == 1 => line(format_args!("{}: {}", self.register, number(&last))),
+            Some(_) => line(format_args!("{}: {} appended", self.register, count(total as u64, "entry", "entries"))),
+            None => Err(Failure::error("there is nothing to append: the file holds no entries")),
+        }
+    }
+
+    fn entries(&self, register: &RegisterView) -> Result<Vec<NewEntry>, Failure> {
+        if let Some(path) = &self.file {
+            return from_file(path, register);
+        }
+        let key = self.record.clone().unwrap_or_default();
+        validate_key(EntryKind::User, &key).map_err(Failure::error)?;
+        let item = match &self.item {
+            Some(json) => canonicalise(json).map_err(|error| Failure::error(format!("--item: {error}")))?,
+            None => from_arguments(&self.fields, &key, register)?,
+        };
+        Ok(vec![NewEntry { key, items: vec![item] }])
+    }
+}
+
+/// The number that the one entry got.
+fn number(settled: &Settled) -> String {
+    match &settled.outcome {
+        OutcomeView::Accepted { appended } => {
+            appended.first().map_or_else(|| "appended".to_owned(), |range| format!("entry {}", range.first))
+        }
+        OutcomeView::Refused { code, .. } => code.clone(),
+    }
+}
+
+/// An item of values by field, in the cardinality that the schema has.
+fn to_item(values: BTreeMap<&str, Vec<String>>, register: &RegisterView) -> String {
+    let is_list =
+        |name: &str| register.fields.iter().any(|field| field.name == name && field.cardinality == Cardinality::Many);
+    item_from(values.into_iter().map(|(name, mut values)| {
+        let value = match values.pop() {
+            Some(value) if values.is_empty() && !is_list(name) => Value::One(Cow::Owned(value)),
+            last => Value::Many(values.into_iter().chain(last).map(Cow::Owned).collect()),
+        };
+        (name, value)
+    }))
+}
+
+fn from_arguments(arguments: &[String], key: &str, register: &RegisterView) -> Result<String, Failure> {
+    let mut values: BTreeMap<&str, Vec<String>> = BTreeMap::new();
+    for argument in arguments {
+        let (name, value) = argument
+            .split_once('=')
+            .ok_or_else(|| Failure::error(format!("`{argument}` is no field: write FIELD=VALUE")))?;
+        values.entry(name).or_default().push(value.to_owned());
+    }
+    if register.fields.iter().any(|field| field.name == register.name) {
+        values.entry(&register.name).or_insert_with(|| vec![key.to_owned()]);
+    }
+    Ok(to_item(values, register))
+}
+
+fn from_file(path: &Path, register: &RegisterView) -> Result<Vec<NewEntry>, Failure> {
+    let text = fs::read_to_string(path).doing(|| format!("cannot read `{}`", path.display()))?;
+    let is_csv = path.extension().is_some_and(|extension| extension.eq_ignore_ascii_case("csv"));
+    let entries = if is_csv { from_csv(&text, register) } else { from_json_lines(&text, register) };
+    entries.map_err(|error| Failure::error(format!("`{}`: {error}", path.display())))
+}
+
+fn from_csv(text: &str, register: &RegisterView) -> Result<Vec<NewEntry>, String> {
+    let csv = csv::parse(text)?;
+    if let Some(name) = csv.heading.iter().find(|name| register.fields.iter().all(|field| field.name != **name)) {
+        let known: Vec<&str> = register.fields.iter().map(|field| field.name.as_str()).collect();
+        return Err(format!(
+            "the heading names `{name}`, which is no field of the register: it has {}",
+            known.join(", ")
+        ));
+    }
+    let column = csv.heading.iter().position(|name| *name == register.name);
+    let column = column.ok_or_else(|| format!("the heading must name the key: a column `{}`", register.name))?;
+    let entry = |(at, row): &(usize, Vec<String>)| {
+        let key = row.get(column).cloned().unwrap_or_default();
+        validate_key(EntryKind::User, &key).map_err(|error| format!("line {at}: {error}"))?;
+        let filled = csv.heading.iter().zip(row).filter(|(_, cell)| !cell.is_empty());
+        let values = filled.map(|(name, cell)| {
+            let field = register.fields.iter().find(|field| field.name == *name);
+            let cells = match field.map(|field| field.cardinality) {
+                Some(Cardinality::Many) => cell.split(LIST_SEPARATOR).map(str::to_owned).collect(),
+                _ => vec![cell.clone()],
+            };
+            (name.as_str(), cells)
+        });
+        Ok(NewEntry { key, items: vec![to_item(values.collect(), register)] })
+    };
+    csv.rows.iter().map(entry).collect()
+}
+
+fn from_json_lines(text: &str, register: &RegisterView) -> Result<Vec<NewEntry>, String> {
+    let lines = text.lines().enumerate().filter(|(_, line)| !line.trim().is_empty());
+    lines
+        .map(|(index, line)| {
+            let at = index + 1;
+            let item = canonicalise(line).map_err(|error| format!("line {at}: {error}"))?;
+            let key = Item::parse(&item).ok().and_then(|item| item.get_one(&register.name).map(str::to_owned));
+            let key =
+                key.ok_or_else(|| format!("line {at}: the item must have the key: a field `{}`", register.name))?;
+            validate_key(EntryKind::User, &key).map_err(|error| format!("line {at}: {error}"))?;
+            Ok(NewEntry { key, items: vec![item] })
+        })
+        .collect()
+}
+
+/// As many entries to a transaction as it holds.
+pub fn batches(entries: Vec<NewEntry>) -> Vec<Vec<NewEntry>> {
+    let mut batches: Vec<Vec<NewEntry>> = Vec::new();
+    let mut bytes = 0;
+    for entry in entries {
+        let more =
+            FRAMING_BYTES + entry.key.len() + entry.items.iter().map(|item| item.len() + FRAMING_BYTES).sum::<usize>();
+        let room = bytes + more <= TRANSACTION_BYTES_MAX - ENVELOPE_BYTES;
+        match batches.last_mut().filter(|batch| room && batch.len() < ENTRIES_MAX) {
+            Some(batch) => {
+                batch.push(entry);
+                bytes += more;
+            }
+            None => {
+                batches.push(vec![entry]);
+                bytes = more;
+            }
+        }
+    }
+    batches
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+    use tallystick_api::FieldView;
+    use tallystick_protocol::{Datatype, Phase};
+
+    fn school() -> RegisterView {
+        let field = |name: &str, cardinality| FieldView {
+            name: name.into(),
+            datatype: Datatype::String,
+            cardinality,
+            register: None,
+            text: String::new(),
+        };
+        RegisterView {
+            name: "school".into(),
+            text: String::new(),
+            custodian: "department-for-education".into(),
+            phase: Phase::Live,
+            successor: None,
+            fields: vec![
+                field("school", Cardinality::One),
+                field("name", Cardinality::One),
+                field("tags", Cardinality::Many),
+            ],
+            records: 0,
+            entries: 0,
+            system_entries: 0,
+            root: String::new(),
+            created: 0,
+        }
+    }
+
+    #[test]
+    fn arguments_become_a_canonical_item_with_its_key() {
+        let fields = ["tags=old".to_owned(), "name=Sir John Cass".to_owned()];
+        let item = from_arguments(&fields, "100000", &school()).unwrap();
+        assert_eq!(item, r#"{"name":"Sir John Cass","school":"100000","tags":["old"]}"#);
+    }
+
+    #[test]
+    fn rows_and_lines_become_entries() {
+        let csv = from_csv("school,name,tags\n1,One,a;b\n2,,\n", &school()).unwrap();
+        let items: Vec<&str> = csv.iter().flat_map(|entry| &entry.items).map(String::as_str).collect();
+        assert_eq!(items, [r#"{"name":"One","school":"1","tags":["a","b"]}"#, r#"{"school":"2"}"#]);
+        let lines = from_json_lines("{ \"school\": \"1\", \"name\": \"One\" }\n\n", &school()).unwrap();
+        assert_eq!(lines.first().unwrap().items, [r#"{"name":"One","school":"1"}"#]);
+    }
+
+    #[test]
+    fn errors_name_the_line_or_the_column() {
+        assert!(from_csv("name\nOne\n", &school()).unwrap_err().contains("`school`"));
+        assert!(from_csv("school,town\n1,York\n", &school()).unwrap_err().contains("`town`"));
+        assert!(from_csv("school\na--b\n", &school()).unwrap_err().starts_with("line 2: `a--b`"));
+        assert!(from_json_lines("{}\n", &school()).unwrap_err().starts_with("line 1"));
+    }
+
+    #[test]
+    fn a_batch_fits_a_transaction() {
+        let entry = NewEntry { key: "k".into(), items: vec!["x".repeat(10_000)] };
+        assert_eq!(batches(vec![entry; 13]).iter().map(Vec::len).collect::<Vec<_>>(), [6, 6, 1]);
+        let small = NewEntry { key: "k".into(), items: vec!["{}".into()] };
+        assert!(batches(vec![small; 3_000]).iter().all(|batch| batch.len() <= ENTRIES_MAX));
+        assert!(batches(Vec::new()).is_empty());
+    }
+}

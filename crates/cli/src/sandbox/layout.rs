@@ -1,0 +1,383 @@
+//! The files of a sandbox: a network of organisations on one machine, each with its keys and its node.
+//!
+//! ```text
+//! D/network.json        the trust anchor
+//! D/passphrase          protects every key here (mode 0600)
+//! D/tally.toml          the profile: commands of tally find the network by it
+//! D/<organisation>/node.toml, validator.pem, node.log, data/
+//! D/<organisation>/keys/administrator.pem, registrar.pem
+//! ```
+//!
+//! INVARIANT: a sandbox is there whole or not at all: it is made beside its place and then renamed.
+
+use crate::output::{Doing, Failure};
+use rand::Rng;
+use std::{
+    collections::BTreeMap,
+    fs,
+    net::{IpAddr, Ipv4Addr, SocketAddr},
+    path::{Path, PathBuf},
+    time::{SystemTime, UNIX_EPOCH},
+};
+use tallystick_client::{
+    Passphrase, Profile,
+    keyfile::{self, generate},
+    profile::{self, KeyPlace},
+};
+use tallystick_node::config::{Config, Log, Peer};
+use tallystick_protocol::{
+    Algorithm, Genesis, GenesisOrganisation, GenesisPrincipal, GenesisValidator, PrincipalId, PublicKey, Role,
+    SigningKey,
+};
+
+/// The first organisations' ids and names; the profile signs as the administrator of the first.
+const ORGANISATIONS: [(&str, &str); 8] = [
+    ("food-standards-agency", "Food Standards Agency"),
+    ("companies-house", "Companies House"),
+    ("department-of-health", "Department of Health and Social Care"),
+    ("hm-revenue-and-customs", "HM Revenue & Customs"),
+    ("environment-agency", "Environment Agency"),
+    ("land-registry", "HM Land Registry"),
+    ("ordnance-survey", "Ordnance Survey"),
+    ("office-for-national-statistics", "Office for National Statistics"),
+];
+/// Peers listen this far above the HTTP ports.
+pub const PEER_PORT_OFFSET: u16 = 100;
+
+/// What a new sandbox is to be.
+#[derive(Debug, Clone)]
+pub struct Plan {
+    /// How many organisations, each with a node.
+    pub nodes: usize,
+    /// The first HTTP port.
+    pub base_port: u16,
+    /// How much each node says in its log.
+    pub log_level: String,
+}
+
+/// A sandbox on disk.
+#[derive(Debug, Clone)]
+pub struct Layout {
+    /// Its folder.
+    pub dir: PathBuf,
+    /// Its network.
+    pub genesis: Genesis,
+    /// Its nodes, in the order of their ports.
+    pub nodes: Vec<NodePlace>,
+}
+
+/// One node's files and addresses.
+#[derive(Debug, Clone)]
+pub struct NodePlace {
+    /// The organisation's id.
+    pub organisation: String,
+    /// The organisation's name.
+    pub name: String,
+    /// Its configuration file.
+    pub config: PathBuf,
+    /// Its log.
+    pub log: PathBuf,
+    /// What it stores.
+    pub data: PathBuf,
+    /// Where clients reach it.
+    pub http: SocketAddr,
+    /// Where peers reach it.
+    pub listen: SocketAddr,
+}
+
+impl NodePlace {
+    /// Where clients reach it, as a URL.
+    pub fn url(&self) -> String {
+        format!("http://{}", self.http)
+    }
+}
+
+/// The keys of a new organisation.
+struct Keys {
+    id: String,
+    name: String,
+    validator: SigningKey,
+    principals: Vec<(&'static str, Role, SigningKey)>,
+}
+
+impl Layout {
+    /// Whether there is a sandbox in `dir`.
+    pub fn exists(dir: &Path) -> bool {
+        dir.join(profile::FILE_NAME).is_file() && dir.join("network.json").is_file()
+    }
+
+    /// Makes a sandbox in `dir`, which must be empty or absent.
+    ///
+    /// # Errors
+    /// When something else is there, or a file cannot be written.
+    pub fn create(dir: &Path, plan: &Plan) -> Result<Self, Failure> {
+        let parent = match dir.parent() {
+            Some(parent) if !parent.as_os_str().is_empty() => parent,
+            _ => Path::new("."),
+        };
+        fs::create_dir_all(parent).doing(|| format!("cannot make the folder `{}`", parent.display()))?;
+        let is_empty = fs::read_dir(dir).map_or(true, |mut entries| entries.next().is_none());
+        if !is_empty {
+            return Err(Failure::error(format!(
+                "`{}` is not empty and is no sandbox: choose another folder with --dir",
+                dir.display()
+            )));
+        }
+        let draft = tempfile::Builder::new()
+            .prefix(".sandbox-")
+            .tempdir_in(parent)
+            .doing(|| format!("cannot write in `{}`", parent.display()))?;
+        write_files(draft.path(), plan)?;
+        fs::rename(draft.path(), dir).doing(|| format!("cannot make the folder `{}`", dir.display()))?;
+        Self::read(dir)
+    }
+
+    /// Reads the sandbox in `dir`.
+    ///
+    /// # Errors
+    /// When it is none, or one of its files cannot be read.
+    pub fn read(dir: &Path) -> Result<Self, Failure> {
+        let genesis = tallystick_client::read_network(&dir.join("network.json"))?;
+        let mut nodes = Vec::new();
+        for organisation in &genesis.organisations {
+            let folder = dir.join(&organisation.id);
+            let path = folder.join("node.toml");
+            if !path.is_file() {
+                continue;
+            }
+            let config = Config::read(&path).map_err(Failure::error)?;
+            nodes.push(NodePlace {
+                organisation: organisation.id.clone(),
+                name: organisation.name.clone(),
+                config: path,
+                log: folder.join("node.log"),
+                data: config.data_dir,
+                http: config.http,
+                listen: config.listen,
+            });
+        }
+        nodes.sort_by_key(|node| node.http.port());
+        Ok(Self { dir: dir.to_owned(), genesis, nodes })
+    }
+
+    /// The first HTTP port.
+    pub fn base_port(&self) -> u16 {
+        self.nodes.first().map_or(0, |node| node.http.port())
+    }
+
+    /// Moves the nodes to other ports.
+    ///
+    /// # Errors
+    /// When a file cannot be read or written.
+    pub fn move_ports(&self, base_port: u16) -> Result<Self, Failure> {
+        let mut moved = BTreeMap::new();
+        for (index, node) in (0..).zip(&self.nodes) {
+            let (http, listen) = ports(base_port, index)?;
+            moved.insert(node.listen.to_string(), (http, listen));
+        }
+        for node in &self.nodes {
+            let text = fs::read_to_string(&node.config).doing(|| format!("cannot read `{}`", node.config.display()))?;
+            let mut config: Config = toml::from_str(&text).doing(|| format!("`{}`", node.config.display()))?;
+            if let Some((http, listen)) = moved.get(&config.listen.to_string()) {
+                (config.http, config.listen) = (*http, *listen);
+            }
+            for peer in &mut config.peers {
+                if let Some((_, listen)) = moved.get(&peer.address) {
+                    peer.address = listen.to_string();
+                }
+            }
+            write_config(&node.config, &config)?;
+        }
+        let path = self.dir.join(profile::FILE_NAME);
+        let text = fs::read_to_string(&path).doing(|| format!("cannot read `{}`", path.display()))?;
+        let mut profile: Profile = toml::from_str(&text).doing(|| format!("`{}`", path.display()))?;
+        profile.nodes = moved_urls(&moved);
+        profile.write(&path)?;
+        Self::read(&self.dir)
+    }
+}
+
+fn moved_urls(moved: &BTreeMap<String, (SocketAddr, SocketAddr)>) -> Vec<String> {
+    let mut http: Vec<SocketAddr> = moved.values().map(|(http, _)| *http).collect();
+    http.sort();
+    http.iter().map(|address| format!("http://{address}")).collect()
+}
+
+/// The HTTP and the peer address of the node with this index.
+fn ports(base_port: u16, index: u16) -> Result<(SocketAddr, SocketAddr), Failure> {
+    let port = |offset: u16| {
+        base_port.checked_add(offset).ok_or_else(|| {
+            Failure::error(format!("there are no ports above 65535: choose a lower --base-port than {base_port}"))
+        })
+    };
+    let here = IpAddr::V4(Ipv4Addr::LOCALHOST);
+    let http = port(index)?;
+    let listen = port(index.saturating_add(PEER_PORT_OFFSET))?;
+    Ok((SocketAddr::new(here, http), SocketAddr::new(here, listen)))
+}
+
+fn write_files(dir: &Path, plan: &Plan) -> Result<(), Failure> {
+    let passphrase = Passphrase::generate();
+    passphrase.write(&dir.join("passphrase"))?;
+    let organisations = make_keys(plan.nodes)?;
+    let genesis = make_genesis(&organisations)?;
+    let path = dir.join("network.json");
+    fs::write(&path, genesis.to_json()).doing(|| format!("cannot write `{}`", path.display()))?;
+    for (index, organisation) in (0..).zip(&organisations) {
+        write_organisation(dir, organisation, &passphrase)?;
+        let config = make_config(index, &organisations, plan)?;
+        write_config(&dir.join(&organisation.id).join("node.toml"), &config)?;
+    }
+    make_profile(&organisations, plan)?.write(&dir.join(profile::FILE_NAME))?;
+    Ok(())
+}
+
+fn make_keys(nodes: usize) -> Result<Vec<Keys>, Failure> {
+    let names = ORGANISATIONS.iter().map(|(id, name)| ((*id).to_owned(), (*name).to_owned()));
+    let more = (ORGANISATIONS.len() + 1..).map(|n| (format!("agency-{n}"), format!("Agency {n}")));
+    let new = || generate(Algorithm::EdDsa);
+    names
+        .chain(more)
+        .take(nodes)
+        .map(|(id, name)| {
+            let principals =
+                vec![("administrator", Role::Administrator, new()?), ("registrar", Role::Registrar, new()?)];
+            Ok(Keys { id, name, validator: new()?, principals })
+        })
+        .collect()
+}
+
+fn make_genesis(organisations: &[Keys]) -> Result<Genesis, Failure> {
+    let mut nonce = [0; 16];
+    tallystick_client::randomness().fill_bytes(&mut nonce);
+    let mut genesis = Genesis {
+        name: "sandbox".to_owned(),
+        created_ms: now_ms(),
+        nonce,
+        organisations: Vec::new(),
+        validators: Vec::new(),
+    };
+    for keys in organisations {
+        let principals = keys
+            .principals
+            .iter()
+            .map(|(name, role, key)| GenesisPrincipal { name: (*name).to_owned(), role: *role, key: key.public() })
+            .collect();
+        genesis.organisations.push(GenesisOrganisation { id: keys.id.clone(), name: keys.name.clone(), principals });
+        genesis
+            .validators
+            .push(GenesisValidator { organisation: keys.id.clone(), key: validator_key(&keys.validator)? });
+    }
+    genesis.sort();
+    match genesis.validate() {
+        Ok(()) => Ok(genesis),
+        Err(problems) => Err(Failure::error(format!("the sandbox's network came out wrong: {problems:?}"))),
+    }
+}
+
+/// Unix milliseconds by this machine's clock.
+pub fn now_ms() -> u64 {
+    SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |d| u64::try_from(d.as_millis()).unwrap_or(u64::MAX))
+}
+
+/// The bytes of a validator's key.
+pub fn validator_key(key: &SigningKey) -> Result<[u8; 32], Failure> {
+    match key.public() {
+        PublicKey::Ed25519(key) => Ok(key),
+        PublicKey::P256(_) => Err(Failure::error("a validator's key must be an Ed25519 key")),
+    }
+}
+
+fn write_organisation(dir: &Path, keys: &Keys, passphrase: &Passphrase) -> Result<(), Failure> {
+    let folder = dir.join(&keys.id);
+    let names = folder.join("keys");
+    fs::create_dir_all(&names).doing(|| format!("cannot make the folder `{}`", names.display()))?;
+    keyfile::write(&folder.join("validator.pem"), &keys.validator, passphrase)?;
+    for (name, _, key) in &keys.principals {
+        keyfile::write(&names.join(format!("{name}.pem")), key, passphrase)?;
+    }
+    Ok(())
+}
+
+fn make_config(index: u16, organisations: &[Keys], plan: &Plan) -> Result<Config, Failure> {
+    let (http, listen) = ports(plan.base_port, index)?;
+    let mut peers = Vec::new();
+    for (other, keys) in (0..).zip(organisations).filter(|(other, _)| *other != index) {
+        let (_, address) = ports(plan.base_port, other)?;
+        peers.push(Peer { key: hex::encode(validator_key(&keys.validator)?), address: address.to_string() });
+    }
+    // The other settings stay at what the node thinks best.
+    let text = format!(
+        "network_file = \"../network.json\"\ndata_dir = \"data\"\nkey_file = \"validator.pem\"\n\
+         passphrase_file = \"../passphrase\"\nlisten = \"{listen}\"\nhttp = \"{http}\"\n"
+    );
+    let mut config: Config = toml::from_str(&text).doing(|| "the node's configuration came out wrong".to_owned())?;
+    config.peers = peers;
+    config.log = Log { level: plan.log_level.clone(), ..config.log };
+    Ok(config)
+}
+
+fn write_config(path: &Path, config: &Config) -> Result<(), Failure> {
+    let text = toml::to_string(config).doing(|| format!("cannot write `{}`", path.display()))?;
+    let text = format!("# A node of this sandbox. `tally node init` writes one with every setting explained.\n{text}");
+    fs::write(path, text).doing(|| format!("cannot write `{}`", path.display()))
+}
+
+fn make_profile(organisations: &[Keys], plan: &Plan) -> Result<Profile, Failure> {
+    let mut profile =
+        Profile { network: "network.json".into(), nodes: Vec::new(), principal: None, principals: BTreeMap::new() };
+    for (index, keys) in (0..).zip(organisations) {
+        profile.nodes.push(format!("http://{}", ports(plan.base_port, index)?.0));
+        for (name, _, _) in &keys.principals {
+            let id = PrincipalId::new(&keys.id, name).map_err(Failure::error)?.to_string();
+            profile.principal.get_or_insert_with(|| id.clone());
+            let key = PathBuf::from(&keys.id).join("keys").join(format!("{name}.pem"));
+            profile.principals.insert(id, KeyPlace { key, passphrase_file: Some("passphrase".into()) });
+        }
+    }
+    Ok(profile)
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing)]
+    use super::*;
+
+    fn plan(nodes: usize, base_port: u16) -> Plan {
+        Plan { nodes, base_port, log_level: "info".into() }
+    }
+
+    #[test]
+    fn a_sandbox_is_whole_and_moves_its_ports() {
+        let dir = tempfile::tempdir().unwrap();
+        let place = dir.path().join("sandbox");
+        let layout = Layout::create(&place, &plan(4, 18_080)).unwrap();
+        assert!(Layout::exists(&place));
+        assert_eq!(layout.nodes.len(), 4);
+        assert_eq!(layout.genesis.quorum(), 3);
+        assert_eq!(layout.nodes[3].listen.port(), 18_183);
+        let moved = layout.move_ports(19_000).unwrap();
+        assert_eq!((moved.base_port(), moved.nodes[1].listen.port()), (19_000, 19_101));
+        let config = Config::read(&moved.nodes[0].config).unwrap();
+        let peers: Vec<&str> = config.peers.iter().map(|peer| peer.address.as_str()).collect();
+        assert_eq!(peers, ["127.0.0.1:19101", "127.0.0.1:19102", "127.0.0.1:19103"]);
+        let profile = Profile::read(&place).unwrap();
+        assert_eq!(profile.nodes[3], "http://127.0.0.1:19003");
+        assert_eq!(profile.principals.len(), 8);
+        let key = &profile.principals["companies-house/registrar"];
+        let passphrase = Passphrase::read(key.passphrase_file.as_ref().unwrap()).unwrap();
+        assert!(keyfile::read(&key.key, &passphrase).is_ok());
+        assert_eq!(fs::read_dir(dir.path()).unwrap().count(), 1, "nothing is left beside it");
+    }
+
+    #[test]
+    fn other_folders_and_high_ports_are_refused() {
+        let dir = tempfile::tempdir().unwrap();
+        fs::write(dir.path().join("letter.txt"), "dear").unwrap();
+        let Err(Failure::Error(message)) = Layout::create(dir.path(), &plan(4, 8080)) else { panic!("was taken") };
+        assert!(message.contains("no sandbox") && message.contains("--dir"), "{message}");
+        let Err(Failure::Error(message)) = Layout::create(&dir.path().join("s"), &plan(4, 65_500)) else { panic!() };
+        assert!(message.contains("--base-port"), "{message}");
+        assert!(!dir.path().join("s").exists());
+    }
+}

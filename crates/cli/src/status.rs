@@ -1,0 +1,219 @@
+//! `tally status`: how the nodes of the network are, as a table.
+
+use crate::{
+    bench::process::disk_bytes,
+    connection::Connection,
+    output::{Colour, Done, Failure, Table, json, line, paint, thousands},
+    sandbox::layout::Layout,
+};
+use clap::Args;
+use serde::Serialize;
+use std::{path::PathBuf, thread, time::Duration};
+use tallystick_api::NodeStatus;
+use tallystick_client::Client;
+
+/// The engine's note of each connection: since when it stands, by peer.
+const CONNECTED_METRIC: &str = "tracker_directory_connected";
+
+/// Show how the nodes are
+#[derive(Debug, Args)]
+#[command(after_help = "Exit codes: 0 every node serves and votes; 1 one does not.\n\n\
+    Examples:\n  \
+    tally status                       once\n  \
+    tally status --watch 2             every two seconds\n  \
+    tally status --json                for a program")]
+pub struct Status {
+    /// Show it again every so many seconds
+    #[arg(long, value_name = "SECONDS", value_parser = clap::value_parser!(u64).range(1..))]
+    watch: Option<u64>,
+    /// As JSON
+    #[arg(long)]
+    json: bool,
+    #[command(flatten)]
+    connection: Connection,
+}
+
+/// What a node says of itself.
+#[derive(Debug, Serialize)]
+struct Row {
+    node: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    error: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    status: Option<NodeStatus>,
+    /// Blocks behind the highest node.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    lag: Option<u64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    finality_ms: Option<f64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    peers: Option<u64>,
+    /// Bytes of its folder, where that is on this machine.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    disk_bytes: Option<u64>,
+}
+
+impl Status {
+    /// Runs the command.
+    pub fn run(self) -> Done {
+        let client = self.connection.client()?;
+        loop {
+            let mut rows = ask(&client);
+            self.measure_disks(&mut rows);
+            if self.json {
+                json(&rows)?;
+            } else {
+                show(&rows)?;
+            }
+            let Some(seconds) = self.watch else {
+                let healthy = rows.iter().all(|row| row.status.as_ref().is_some_and(|s| s.ready && s.voting));
+                return if healthy { Ok(()) } else { Err(Failure::Said) };
+            };
+            thread::sleep(Duration::from_secs(seconds));
+            line("")?;
+        }
+    }
+}
+
+impl Status {
+    /// A sandbox's folders are here and can be measured.
+    fn measure_disks(&self, rows: &mut [Row]) {
+        let dir = self.connection.dir.clone().unwrap_or_else(|| PathBuf::from("sandbox"));
+        let Some(layout) = Layout::exists(&dir).then(|| Layout::read(&dir).ok()).flatten() else { return };
+        for row in rows {
+            let place = layout.nodes.iter().find(|place| place.url() == row.node);
+            row.disk_bytes = place.map(|place| disk_bytes(&place.data));
+        }
+    }
+}
+
+/// Asks all nodes at once: a dead one must not keep the others waiting.
+fn ask(client: &Client) -> Vec<Row> {
+    let mut rows: Vec<Row> = thread::scope(|scope| {
+        let asked: Vec<_> = client.nodes().iter().map(|node| (node, scope.spawn(|| ask_one(client, node)))).collect();
+        let gone = |node: &String| failed(node, "asking it failed".to_owned());
+        asked.into_iter().map(|(node, row)| row.join().unwrap_or_else(|_| gone(node))).collect()
+    });
+    let highest = rows.iter().filter_map(|row| row.status.as_ref()).map(|status| status.height).max().unwrap_or(0);
+    for row in &mut rows {
+        row.lag = row.status.as_ref().map(|status| highest.saturating_sub(status.height));
+    }
+    rows
+}
+
+fn ask_one(client: &Client, node: &str) -> Row {
+    let client = client.only(node);
+    match client.status() {
+        Err(error) => failed(node, error.to_string()),
+        Ok(status) => {
+            let metrics = client.metrics().unwrap_or_default();
+            Row {
+                node: node.to_owned(),
+                error: None,
+                status: Some(status),
+                lag: None,
+                disk_bytes: None,
+                finality_ms: samples(&metrics, "_finality_ms").next(),
+                peers: Some(samples(&metrics, CONNECTED_METRIC).filter(|since| *since > 0.0).count() as u64),
+            }
+        }
+    }
+}
+
+fn failed(node: &str, error: String) -> Row {
+    Row {
+        node: node.to_owned(),
+        error: Some(error),
+        status: None,
+        lag: None,
+        finality_ms: None,
+        peers: None,
+        disk_bytes: None,
+    }
+}
+
+/// The samples of the metrics whose names end so, in the text format of Prometheus.
+fn samples(text: &str, suffix: &str) -> impl Iterator<Item = f64> {
+    text.lines().filter(|line| !line.starts_with('#')).filter_map(move |line| {
+        let (name, rest) = line.split_at(line.find(['{', ' '])?);
+        let rest = if rest.starts_with('{') { rest.rsplit_once('}')?.1 } else { rest };
+        let value = rest.trim_start().split(' ').next()?.parse().ok()?;
+        name.ends_with(suffix).then_some(value)
+    })
+}
+
+fn show(rows: &[Row]) -> Done {
+    if let Some(status) = rows.iter().find_map(|row| row.status.as_ref()) {
+        line(format_args!(
+            "{} \"{}\" {}: {} transactions in the log, {} registers",
+            paint(Colour::Bold, "network"),
+            status.network_name,
+            status.network,
+            thousands(status.log_size),
+            thousands(status.registers)
+        ))?;
+    }
+    let mut table =
+        Table::new(&["node", "state", "height", "lag", "age", "votes", "peers", "waiting", "finality", "disk"]);
+    let mut reasons = Vec::new();
+    for row in rows {
+        let Some(status) = &row.status else {
+            table.row([row.node.clone(), "no answer".to_owned()]);
+            reasons.extend(row.error.clone());
+            continue;
+        };
+        reasons.extend(status.reasons.iter().map(|reason| format!("{}: {reason}", row.node)));
+        let peers = |peers| format!("{peers} of {}", status.validators.saturating_sub(1));
+        table.row([
+            row.node.clone(),
+            (if status.ready { "serves" } else { "not ready" }).to_owned(),
+            thousands(status.height),
+            row.lag.map_or_else(String::new, thousands),
+            format!("{:.1} s", status.age_ms as f64 / 1_000.0),
+            (if status.voting { "yes" } else { "no" }).to_owned(),
+            row.peers.map_or_else(|| "-".to_owned(), peers),
+            thousands(status.pool),
+            row.finality_ms.map_or_else(|| "-".to_owned(), |ms| format!("{ms:.0} ms")),
+            row.disk_bytes.map_or_else(|| "-".to_owned(), |disk| bytes(disk as f64)),
+        ]);
+    }
+    table.print()?;
+    reasons.iter().try_for_each(|reason| line(format_args!("  {}", paint(Colour::Yellow, reason))))
+}
+
+/// Bytes for people.
+pub fn bytes(bytes: f64) -> String {
+    const UNITS: [&str; 5] = ["B", "kB", "MB", "GB", "TB"];
+    let mut value = bytes;
+    let mut units = UNITS.iter();
+    let mut unit = units.next().copied().unwrap_or("B");
+    for next in units {
+        if value < 1_000.0 {
+            break;
+        }
+        value /= 1_000.0;
+        unit = next;
+    }
+    if unit == "B" { format!("{value:.0} B") } else { format!("{value:.1} {unit}") }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::float_cmp)]
+    use super::*;
+
+    #[test]
+    fn metrics_are_found_by_the_end_of_their_names() {
+        let text = "# TYPE a gauge\nnode_a{db=\"state\"} 3\nnode_a{db=\"log\"} 4.5\na_b 9\nb 1 1700000000\n";
+        let found = |suffix| samples(text, suffix).collect::<Vec<f64>>();
+        assert_eq!(found("_a"), [3.0, 4.5]);
+        assert_eq!(found("b"), [9.0, 1.0]);
+        assert!(found("c").is_empty());
+    }
+
+    #[test]
+    fn bytes_have_units() {
+        assert_eq!(bytes(999.0), "999 B");
+        assert_eq!(bytes(1_500_000.0), "1.5 MB");
+    }
+}

@@ -1,0 +1,219 @@
+//! `tally verify`: what a receipt proves, in plain words, without the network.
+
+use crate::{
+    connection::Connection,
+    output::{Colour, Doing, Done, Failure, count, json, line, paint, time},
+    record::{moment, shown},
+};
+use clap::Args;
+use serde_json::Value;
+use std::{
+    fs::File,
+    io::Read,
+    path::{Path, PathBuf},
+};
+use tallystick_api::OutcomeView;
+use tallystick_protocol::{
+    Genesis, Operation,
+    limits::RECEIPT_BYTES_MAX,
+    receipt::{CheckError, Claim, Proven, Receipt, Step},
+};
+
+/// Check a receipt without the network, and say what it proves
+#[derive(Debug, Args)]
+#[command(
+    after_help = "Nothing is asked of anybody: the receipt and the trust anchor are enough. Get network.json from somebody \
+    you trust, not from whoever gave you the receipt.\n\n\
+    Exit codes: 0 it holds; 1 it does not, and which step failed is said; 2 a file cannot be read.\n\n\
+    Examples:\n  \
+    tally verify gb.receipt --network network.json\n  \
+    tally verify gb.receipt                         with the trust anchor of the profile\n  \
+    tally verify gb.receipt --json                  for a program"
+)]
+pub struct Verify {
+    /// The receipt
+    #[arg(value_name = "FILE")]
+    file: PathBuf,
+    /// As JSON
+    #[arg(long)]
+    json: bool,
+    #[command(flatten)]
+    connection: Connection,
+}
+
+impl Verify {
+    /// Runs the command.
+    pub fn run(self) -> Done {
+        let genesis = self.connection.genesis()?;
+        let bytes = read(&self.file)?;
+        let name = self.file.display();
+        let receipt = match Receipt::decode(&bytes) {
+            Ok(receipt) => receipt,
+            Err(error) if self.json => {
+                json(&serde_json::json!({"holds": false, "failed": "format", "reason": error.to_string()}))?;
+                return Err(Failure::Said);
+            }
+            Err(error) => return Err(Failure::no(format!("`{name}` is no receipt, or was altered: {error}"))),
+        };
+        let signers = signers(&receipt, &genesis);
+        match receipt.check(&genesis) {
+            Ok(proven) if self.json => json(&proven_json(&proven, &signers)),
+            Ok(proven) => show(&proven, &genesis, &signers, receipt.steps()),
+            Err(error) if self.json => {
+                let (step, reason) = (error.step.as_str(), error.reason.to_string());
+                json(&serde_json::json!({"holds": false, "failed": step, "reason": reason}))?;
+                Err(Failure::Said)
+            }
+            Err(error) => refuse(&self.file, &error),
+        }
+    }
+}
+
+fn read(path: &Path) -> Result<Vec<u8>, Failure> {
+    let mut bytes = Vec::new();
+    File::open(path)
+        .and_then(|file| file.take(RECEIPT_BYTES_MAX as u64 + 1).read_to_end(&mut bytes))
+        .doing(|| format!("cannot read `{}`", path.display()))?;
+    Ok(bytes)
+}
+
+/// The organisations whose validators signed; to be believed once the check has passed.
+fn signers(receipt: &Receipt, genesis: &Genesis) -> Vec<String> {
+    let signatures = &receipt.finality().certificate.signatures;
+    let validator = |index: &u32| genesis.validators.get(usize::try_from(*index).ok()?);
+    let mut signers: Vec<String> =
+        signatures.iter().filter_map(|(index, _)| validator(index)).map(|v| v.organisation.clone()).collect();
+    signers.sort();
+    signers
+}
+
+fn refuse(path: &Path, error: &CheckError) -> Done {
+    line(format_args!("{} {}", paint(Colour::Red, "does not hold:"), path.display()))?;
+    for text in format!("{error:#}").lines() {
+        let colour = if text.contains("FAILED") { Colour::Red } else { Colour::Dim };
+        line(format_args!("  {}", paint(colour, text)))?;
+    }
+    Err(Failure::Said)
+}
+
+/// Each step, in words that say what was found.
+const fn found(step: Step) -> &'static str {
+    match step {
+        Step::Network => "it is of this network",
+        Step::Headers => "its blocks are linked, each to the one before",
+        Step::Certificate => "a quorum of validators signed the last of them",
+        Step::Transaction => "the transaction is signed by the key it names",
+        Step::Inclusion => "the transaction and its outcome are in the log of that block",
+        Step::Row => "the record is of the register and key that were asked",
+        Step::State => "the record, or its absence, is in the state of that block",
+        Step::Items => "the content is what the record names",
+    }
+}
+
+fn show(proven: &Proven, genesis: &Genesis, signers: &[String], steps: &[Step]) -> Done {
+    line(format_args!(
+        "{} this receipt proves, to whoever trusts network \"{}\":",
+        paint(Colour::Green, "holds:"),
+        genesis.name
+    ))?;
+    line("")?;
+    for text in claim_lines(proven) {
+        line(format_args!("  {text}"))?;
+    }
+    line("")?;
+    line(format_args!("  signed by {} of {} validators: {}", proven.signed, proven.validators, signers.join(", ")))?;
+    line(format_args!("  network {}", proven.network))?;
+    line("")?;
+    for step in steps {
+        line(format_args!("  {} {}", paint(Colour::Green, "✓"), paint(Colour::Dim, found(*step))))?;
+    }
+    Ok(())
+}
+
+fn claim_lines(proven: &Proven) -> Vec<String> {
+    let when = format!("block {} of {}", proven.height, time(proven.time_ms));
+    match &proven.claim {
+        Claim::Transaction { id, principal, key, subject, operations, outcome, index } => {
+            let mut lines = vec![
+                format!("who        {principal}"),
+                format!("           with key {key}"),
+                format!("what       {subject}"),
+            ];
+            lines.extend(operations.iter().map(|operation| format!("           {}", brief(operation))));
+            lines.push(format!("when       {when}, leaf {index} of the log"));
+            lines.extend(crate::transaction::outcome_lines(&OutcomeView::from(outcome)));
+            lines.push(format!("id         {id}"));
+            lines
+        }
+        Claim::Current { record, items } => {
+            let mut lines = vec![format!(
+                "what       register {} holds this record under the key {}:",
+                record.register, record.key
+            )];
+            lines.extend(items.iter().flat_map(|item| item_lines(item)));
+            lines.push(format!("           {} entry {} of {}", record.kind, record.number, moment(record.timestamp)));
+            lines.push(format!("when       it was the current one at {when}"));
+            lines.push(format!("since      block {}, leaf {} of the log", record.height, record.leaf));
+            lines
+        }
+        Claim::Absent { register, key } => vec![
+            format!(
+                "what       register {} of {} holds no record under the key {key}",
+                register.register, register.custodian
+            ),
+            format!("when       at {when}"),
+        ],
+        Claim::NoRegister { register } => {
+            vec![format!("what       there is no register {register}"), format!("when       at {when}")]
+        }
+    }
+}
+
+fn item_lines(item: &str) -> Vec<String> {
+    let Ok(Value::Object(fields)) = serde_json::from_str(item) else { return vec![format!("           {item}")] };
+    let width = fields.keys().map(|name| name.chars().count()).max().unwrap_or(0);
+    fields.iter().map(|(name, value)| format!("             {name:<width$}  {}", shown(value))).collect()
+}
+
+/// An operation in a line.
+fn brief(operation: &Operation) -> String {
+    match operation {
+        Operation::RegisterCreate { register, fields, .. } => {
+            format!("create register {register} with {}", count(fields.len() as u64, "field", "fields"))
+        }
+        Operation::RegisterPhase { register, phase, .. } => format!("move register {register} to phase {phase}"),
+        Operation::EntryAppend { register, entries } => match entries.as_slice() {
+            [entry] => format!("append to register {register} under the key {}: {}", entry.key, entry.items.join(" ")),
+            entries => format!("append {} to register {register}", count(entries.len() as u64, "entry", "entries")),
+        },
+        Operation::RegisterImport { register, entries, .. } => {
+            format!("import {} into register {register}", count(entries.len() as u64, "entry", "entries"))
+        }
+        Operation::PrincipalEnrol { name, role, key } => format!("enrol {role} {name} with key {key}"),
+        Operation::KeyRotate { principal, old, new } => format!("replace key {old} of {principal} by {new}"),
+        Operation::KeyRetire { principal, key } => format!("retire key {key} of {principal}"),
+    }
+}
+
+fn proven_json(proven: &Proven, signers: &[String]) -> Value {
+    let claim = match &proven.claim {
+        Claim::Transaction { id, principal, key, subject, operations, outcome, index } => serde_json::json!({
+            "kind": "transaction", "id": id, "principal": principal, "key": key, "subject": subject, "index": index,
+            "operations": operations.iter().map(brief).collect::<Vec<_>>(), "outcome": OutcomeView::from(outcome),
+        }),
+        Claim::Current { record, items } => serde_json::json!({
+            "kind": "record", "register": record.register, "key": record.key, "entry-kind": record.kind,
+            "entry-number": record.number, "entry-timestamp": record.timestamp,
+            "items": items.iter().map(|item| serde_json::from_str(item).unwrap_or(Value::Null)).collect::<Vec<_>>(),
+            "leaf": record.leaf, "since-height": record.height,
+        }),
+        Claim::Absent { register, key } => serde_json::json!({
+            "kind": "no-record", "register": register.register, "custodian": register.custodian, "key": key,
+        }),
+        Claim::NoRegister { register } => serde_json::json!({"kind": "no-register", "register": register}),
+    };
+    serde_json::json!({
+        "holds": true, "network": proven.network, "height": proven.height, "time_ms": proven.time_ms,
+        "signed": proven.signed, "validators": proven.validators, "signers": signers, "claim": claim,
+    })
+}
