@@ -1,0 +1,80 @@
+//! Crimes: what a lying node does, one file each; and the line by which honest and lying nodes alike reach the others.
+
+pub mod equivocator;
+pub mod forger;
+
+use commonware_actor::{Feedback, Unreliable};
+use commonware_cryptography::ed25519::PublicKey;
+use commonware_p2p::{CheckedSender, LimitedSender, Recipients, simulated};
+use commonware_runtime::{IoBufs, deterministic};
+use std::{sync::Arc, time::SystemTime};
+
+type Inner = simulated::Sender<PublicKey, deterministic::Context>;
+
+/// How a node uses its line.
+#[derive(Clone, Debug)]
+pub enum Manner {
+    /// It sends what the node says to whom the node says.
+    Honest,
+    /// Only these hear it, as a rule.
+    Facing(Arc<equivocator::Audience>),
+    /// What it sends is not always what the node said.
+    Forging(Arc<forger::Forger>),
+}
+
+/// A node's end of one channel.
+#[derive(Clone, Debug)]
+pub struct Line {
+    sender: Inner,
+    manner: Manner,
+}
+
+impl Line {
+    /// The same line, used in another manner.
+    #[must_use]
+    pub fn with(&self, manner: Manner) -> Self {
+        Self { sender: self.sender.clone(), manner }
+    }
+
+    /// A line on a channel.
+    pub fn new(sender: Inner, manner: Manner) -> Self {
+        Self { sender, manner }
+    }
+}
+
+impl LimitedSender for Line {
+    type PublicKey = PublicKey;
+    type Checked<'a> = CheckedLine<'a>;
+
+    fn check(&mut self, recipients: Recipients<PublicKey>) -> Result<CheckedLine<'_>, SystemTime> {
+        let recipients = match &self.manner {
+            Manner::Facing(audience) => audience.of(recipients),
+            Manner::Honest | Manner::Forging(_) => recipients,
+        };
+        Ok(CheckedLine { inner: self.sender.check(recipients)?, manner: self.manner.clone() })
+    }
+}
+
+/// A line that may send now.
+pub struct CheckedLine<'a> {
+    inner: <Inner as LimitedSender>::Checked<'a>,
+    manner: Manner,
+}
+
+impl CheckedSender for CheckedLine<'_> {
+    type PublicKey = PublicKey;
+
+    fn recipients(&self) -> Vec<PublicKey> {
+        self.inner.recipients()
+    }
+
+    fn send(self, message: impl Into<IoBufs> + Send, priority: bool) -> Unreliable<Feedback> {
+        match &self.manner {
+            Manner::Honest | Manner::Facing(_) => self.inner.send(message, priority),
+            Manner::Forging(forger) => {
+                let forged = forger.forge(message.into().coalesce().as_ref());
+                self.inner.send(forged, priority)
+            }
+        }
+    }
+}

@@ -1,0 +1,171 @@
+//! Faults at work: which are on, and what they make of links, machines and processes.
+
+use crate::{
+    machine::Hardware,
+    members::Members,
+    node::{Door, Life, Network, Start},
+    plan::{Event, Fault, Plan},
+    world::Record,
+};
+use commonware_p2p::simulated::Link;
+use commonware_runtime::{Handle, deterministic};
+use commonware_utils::Probability;
+use std::{sync::Arc, time::Duration};
+
+/// The nodes of one segment, and what is wrong with them.
+pub struct Hosts<'a> {
+    /// The world.
+    pub world: &'a deterministic::Context,
+    /// Its network.
+    pub network: &'a Network,
+    /// What is planned.
+    pub plan: &'a Plan,
+    /// Who is who.
+    pub members: &'a Members,
+    /// What is seen.
+    pub record: &'a Record,
+    /// Where each node can be asked.
+    pub doors: Vec<Door>,
+    /// What outlives each node's process.
+    pub lives: Vec<Life>,
+    hardware: Vec<Arc<Hardware>>,
+    processes: Vec<Vec<Handle<()>>>,
+    /// Faults that keep each node down.
+    down: Vec<usize>,
+    active: Vec<Fault>,
+}
+
+impl<'a> Hosts<'a> {
+    /// Machines for nodes with these lives, all off.
+    pub fn new(
+        world: &'a deterministic::Context,
+        network: &'a Network,
+        (plan, members, record): (&'a Plan, &'a Members, &'a Record),
+        lives: Vec<Life>,
+    ) -> Self {
+        Self {
+            world,
+            network,
+            plan,
+            members,
+            record,
+            doors: lives.iter().map(|_| Door::default()).collect(),
+            hardware: lives.iter().map(|_| Arc::default()).collect(),
+            processes: lives.iter().map(|_| Vec::new()).collect(),
+            down: lives.iter().map(|_| 0).collect(),
+            lives,
+            active: Vec::new(),
+        }
+    }
+
+    /// Starts every node.
+    pub async fn start_all(&mut self) {
+        self.relink().await;
+        for node in 0..self.lives.len() {
+            self.start(node).await;
+        }
+    }
+
+    /// A fault begins.
+    pub async fn begin(&mut self, event: &Event) {
+        self.record.note(format!("for {} ms: {:?}", event.lasts.as_millis(), event.fault));
+        self.active.push(event.fault.clone());
+        match &event.fault {
+            Fault::Crash { node } => self.stop(*node),
+            Fault::Wipe { node } => {
+                self.stop(*node);
+                self.lives[*node].disks_lost += 1;
+            }
+            Fault::SlowDisk { node, ms } => self.hardware[*node].set_disk_delay_ms(*ms),
+            Fault::ClockJump { node, ms } => self.hardware[*node].set_clock_ahead_ms(*ms),
+            Fault::Split { .. } | Fault::Lossy { .. } => self.relink().await,
+        }
+    }
+
+    /// A fault ends.
+    pub async fn end(&mut self, event: &Event) {
+        self.record.note(format!("ends: {:?}", event.fault));
+        if let Some(index) = self.active.iter().position(|fault| *fault == event.fault) {
+            self.active.remove(index);
+        }
+        match &event.fault {
+            Fault::Crash { node } | Fault::Wipe { node } => {
+                self.down[*node] -= 1;
+                if self.down[*node] == 0 {
+                    self.start(*node).await;
+                }
+            }
+            Fault::SlowDisk { node, .. } => self.hardware[*node].set_disk_delay_ms(0),
+            Fault::ClockJump { node, .. } => self.hardware[*node].set_clock_ahead_ms(0),
+            Fault::Split { .. } | Fault::Lossy { .. } => self.relink().await,
+        }
+    }
+
+    /// Nodes that are to keep every promise.
+    pub fn honest(&self) -> impl Iterator<Item = usize> {
+        let criminal = self.plan.criminal.map(|(node, _)| node);
+        (0..self.lives.len()).filter(move |node| Some(*node) != criminal)
+    }
+
+    fn stop(&mut self, node: usize) {
+        self.down[node] += 1;
+        self.doors[node].shut();
+        for process in self.processes[node].drain(..) {
+            process.abort();
+        }
+    }
+
+    async fn start(&mut self, node: usize) {
+        let life = self.lives[node].clone();
+        self.lives[node].starts += 1;
+        let crime = self.plan.criminal.filter(|(criminal, _)| *criminal == node).map(|(_, crime)| crime);
+        let start = Start {
+            world: self.world,
+            network: self.network,
+            members: self.members,
+            hardware: self.hardware[node].clone(),
+            record: self.record,
+            door: &self.doors[node],
+            life,
+            crime,
+            seed: self.plan.seed,
+        };
+        self.processes[node] = start.run().await;
+    }
+
+    /// Sets every link to what the active faults leave of it.
+    async fn relink(&self) {
+        let keys = self.members.keys();
+        for (from, sender) in keys.iter().enumerate() {
+            for (to, receiver) in keys.iter().enumerate().filter(|(to, _)| *to != from) {
+                // None where there was none.
+                let _ = self.network.remove_link(sender.clone(), receiver.clone()).await;
+                if !self.is_split(from, to) {
+                    let added = self.network.add_link(sender.clone(), receiver.clone(), self.link()).await;
+                    added.expect("the network runs, and the link was just removed");
+                }
+            }
+        }
+    }
+
+    fn is_split(&self, from: usize, to: usize) -> bool {
+        self.active.iter().any(|fault| match fault {
+            Fault::Split { side } => side.contains(&from) != side.contains(&to),
+            _ => false,
+        })
+    }
+
+    fn link(&self) -> Link {
+        let percents = self.active.iter().map(|fault| match fault {
+            Fault::Lossy { percent } => *percent,
+            _ => 0,
+        });
+        let lost = percents.max().unwrap_or(0).max(self.plan.loss_percent);
+        let (mean, deviation) = self.plan.delay_ms;
+        Link {
+            latency: Duration::from_millis(mean),
+            jitter: Duration::from_millis(deviation),
+            success_rate: Probability::new(100 - lost.min(100), 100).expect("at most all arrive"),
+        }
+    }
+}

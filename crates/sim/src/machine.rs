@@ -1,0 +1,277 @@
+//! A node's own machine: the world's runtime with a clock that can be set wrong and a disk that can be slow.
+//!
+//! Everything a node does passes through here, because a node knows nothing but its runtime. Waits are told by the world's time,
+//! as real timers are; only the date is the machine's own.
+
+use commonware_runtime::{
+    Blob, BlobVersion, Clock, Error, Handle, IoBufs, IoBufsMut, Metrics, Name, ReadOptions, Spawner, Storage,
+    Supervisor, WriteOptions, deterministic,
+    signal::Signal,
+    telemetry::metrics::{Metric, Registered},
+};
+use std::{
+    convert::Infallible,
+    ops::RangeInclusive,
+    sync::{
+        Arc,
+        atomic::{AtomicI64, AtomicU64, Ordering},
+    },
+    time::{Duration, SystemTime},
+};
+
+/// What can be wrong with a machine. Shared by all that runs on it.
+#[derive(Debug, Default)]
+pub struct Hardware {
+    clock_ahead_ms: AtomicI64,
+    disk_delay_ms: AtomicU64,
+}
+
+impl Hardware {
+    /// Sets the clock this far ahead of the world's (behind, if negative).
+    pub fn set_clock_ahead_ms(&self, ms: i64) {
+        self.clock_ahead_ms.store(ms, Ordering::Relaxed);
+    }
+
+    /// Makes every write and sync take this much longer.
+    pub fn set_disk_delay_ms(&self, ms: u64) {
+        self.disk_delay_ms.store(ms, Ordering::Relaxed);
+    }
+
+    fn date(&self, world: SystemTime) -> SystemTime {
+        shift(world, self.clock_ahead_ms.load(Ordering::Relaxed))
+    }
+
+    fn world_time(&self, date: SystemTime) -> SystemTime {
+        shift(date, -self.clock_ahead_ms.load(Ordering::Relaxed))
+    }
+}
+
+fn shift(time: SystemTime, by_ms: i64) -> SystemTime {
+    let by = Duration::from_millis(by_ms.unsigned_abs());
+    let shifted = if by_ms < 0 { time.checked_sub(by) } else { time.checked_add(by) };
+    // Before 1970 the runtime's own arithmetic ends.
+    shifted.unwrap_or(time).max(SystemTime::UNIX_EPOCH)
+}
+
+/// The runtime of one node.
+pub struct Machine {
+    world: deterministic::Context,
+    hardware: Arc<Hardware>,
+}
+
+impl Machine {
+    /// A machine in the world.
+    pub fn new(world: deterministic::Context, hardware: Arc<Hardware>) -> Self {
+        Self { world, hardware }
+    }
+}
+
+impl Supervisor for Machine {
+    fn name(&self) -> Name {
+        self.world.name()
+    }
+
+    fn child(&self, label: &'static str) -> Self {
+        Self { world: self.world.child(label), hardware: self.hardware.clone() }
+    }
+
+    fn with_attribute(self, key: &'static str, value: impl std::fmt::Display) -> Self {
+        Self { world: self.world.with_attribute(key, value), hardware: self.hardware }
+    }
+}
+
+impl Spawner for Machine {
+    fn shared(self, blocking: bool) -> Self {
+        Self { world: self.world.shared(blocking), hardware: self.hardware }
+    }
+
+    fn dedicated(self) -> Self {
+        Self { world: self.world.dedicated(), hardware: self.hardware }
+    }
+
+    fn spawn<F, Fut, T>(self, f: F) -> Handle<T>
+    where
+        F: FnOnce(Self) -> Fut + Send + 'static,
+        Fut: Future<Output = T> + Send + 'static,
+        T: Send + 'static,
+    {
+        let hardware = self.hardware;
+        self.world.spawn(move |world| f(Self { world, hardware }))
+    }
+
+    async fn stop(self, value: i32, timeout: Option<Duration>) -> Result<(), Error> {
+        self.world.stop(value, timeout).await
+    }
+
+    fn stopped(&self) -> Signal {
+        self.world.stopped()
+    }
+}
+
+impl Metrics for Machine {
+    fn register<N: Into<String>, H: Into<String>, M: Metric>(&self, name: N, help: H, metric: M) -> Registered<M> {
+        self.world.register(name, help, metric)
+    }
+
+    fn encode(&self) -> String {
+        self.world.encode()
+    }
+}
+
+impl governor::clock::Clock for Machine {
+    type Instant = SystemTime;
+
+    fn now(&self) -> SystemTime {
+        self.current()
+    }
+}
+
+impl governor::clock::ReasonablyRealtime for Machine {}
+
+impl Clock for Machine {
+    fn current(&self) -> SystemTime {
+        self.hardware.date(self.world.current())
+    }
+
+    fn sleep(&self, duration: Duration) -> impl Future<Output = ()> + Send + 'static + use<> {
+        self.world.sleep(duration)
+    }
+
+    fn sleep_until(&self, deadline: SystemTime) -> impl Future<Output = ()> + Send + 'static + use<> {
+        self.world.sleep_until(self.hardware.world_time(deadline))
+    }
+}
+
+impl rand_core::TryRng for Machine {
+    type Error = Infallible;
+
+    fn try_next_u32(&mut self) -> Result<u32, Infallible> {
+        self.world.try_next_u32()
+    }
+
+    fn try_next_u64(&mut self) -> Result<u64, Infallible> {
+        self.world.try_next_u64()
+    }
+
+    fn try_fill_bytes(&mut self, bytes: &mut [u8]) -> Result<(), Infallible> {
+        self.world.try_fill_bytes(bytes)
+    }
+}
+
+impl rand_core::TryCryptoRng for Machine {}
+
+impl Storage for Machine {
+    type Blob = Disk;
+
+    async fn open_versioned(
+        &self,
+        partition: &str,
+        name: &[u8],
+        versions: RangeInclusive<BlobVersion>,
+    ) -> Result<(Disk, u64, BlobVersion), Error> {
+        let (blob, size, version) = self.world.open_versioned(partition, name, versions).await?;
+        let disk = Disk { blob, world: self.world.child("disk"), hardware: self.hardware.clone() };
+        Ok((disk, size, version))
+    }
+
+    async fn remove(&self, partition: &str, name: Option<&[u8]>) -> Result<(), Error> {
+        self.world.remove(partition, name).await
+    }
+
+    async fn scan(&self, partition: &str) -> Result<Vec<Vec<u8>>, Error> {
+        self.world.scan(partition).await
+    }
+}
+
+/// A file on the machine's disk.
+pub struct Disk {
+    blob: deterministic::Blob,
+    world: deterministic::Context,
+    hardware: Arc<Hardware>,
+}
+
+impl Disk {
+    async fn delay(&self) {
+        let ms = self.hardware.disk_delay_ms.load(Ordering::Relaxed);
+        if ms > 0 {
+            self.world.sleep(Duration::from_millis(ms)).await;
+        }
+    }
+}
+
+impl Blob for Disk {
+    async fn read_at_buf(
+        &self,
+        offset: u64,
+        len: usize,
+        bufs: impl Into<IoBufsMut> + Send,
+        options: ReadOptions,
+    ) -> Result<IoBufsMut, Error> {
+        self.blob.read_at_buf(offset, len, bufs, options).await
+    }
+
+    async fn read_at(&self, offset: u64, len: usize, options: ReadOptions) -> Result<IoBufsMut, Error> {
+        self.blob.read_at(offset, len, options).await
+    }
+
+    async fn write_at(&self, offset: u64, bufs: impl Into<IoBufs> + Send, options: WriteOptions) -> Result<(), Error> {
+        let bufs = bufs.into();
+        self.delay().await;
+        self.blob.write_at(offset, bufs, options).await
+    }
+
+    async fn resize(&self, len: u64) -> Result<(), Error> {
+        self.delay().await;
+        self.blob.resize(len).await
+    }
+
+    async fn sync(&self) -> Result<(), Error> {
+        self.delay().await;
+        self.blob.sync().await
+    }
+
+    async fn start_sync(&self) -> Handle<()> {
+        self.delay().await;
+        self.blob.start_sync().await
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use commonware_runtime::Runner as _;
+
+    #[test]
+    fn the_date_is_the_machines_and_the_waits_are_the_worlds() {
+        deterministic::Runner::seeded(1).start(|world| async move {
+            let hardware = Arc::new(Hardware::default());
+            let machine = Machine::new(world.child("machine"), hardware.clone());
+            let hour = Duration::from_secs(3600);
+            hardware.set_clock_ahead_ms(3_600_000);
+            assert_eq!(machine.current(), world.current() + hour);
+            let before = world.current();
+            machine.sleep(Duration::from_secs(1)).await;
+            machine.sleep_until(machine.current() + Duration::from_secs(1)).await;
+            let passed = world.current().duration_since(before).unwrap();
+            assert!(passed >= Duration::from_secs(2) && passed < Duration::from_secs(3), "{passed:?}");
+            hardware.set_clock_ahead_ms(-3_600_000_000);
+            assert_eq!(machine.current(), SystemTime::UNIX_EPOCH);
+        });
+    }
+
+    #[test]
+    fn a_slow_disk_takes_its_time_and_loses_nothing() {
+        deterministic::Runner::seeded(1).start(|world| async move {
+            let hardware = Arc::new(Hardware::default());
+            let machine = Machine::new(world.child("machine"), hardware.clone());
+            let (disk, _) = machine.open("partition", b"file").await.unwrap();
+            hardware.set_disk_delay_ms(500);
+            let before = world.current();
+            disk.write_at(0, b"kept".to_vec(), WriteOptions::default()).await.unwrap();
+            disk.sync().await.unwrap();
+            assert!(world.current().duration_since(before).unwrap() >= Duration::from_secs(1));
+            let read = disk.read_at(0, 4, ReadOptions::default()).await.unwrap();
+            assert_eq!(read.coalesce().as_ref(), b"kept");
+        });
+    }
+}

@@ -1,0 +1,107 @@
+//! Who is in the network: organisations, their principals' keys, the validators' keys and the genesis of it all.
+
+use crate::chance::Chance;
+use commonware_cryptography::{
+    Signer as _,
+    ed25519::{PrivateKey, PublicKey},
+};
+use std::sync::Arc;
+use tallystick_protocol::{
+    Genesis, GenesisOrganisation, GenesisPrincipal, GenesisValidator, Intent, Operation, PrincipalId, Role,
+    SignedTransaction, SigningKey,
+};
+
+/// Principals of an organisation: one administrator, and registrars.
+pub const PRINCIPALS: usize = 2;
+
+/// A principal with its key.
+#[derive(Clone)]
+pub struct Member {
+    /// Who it is.
+    pub id: PrincipalId,
+    /// What it signs with.
+    pub key: Arc<SigningKey>,
+}
+
+/// Everybody.
+#[derive(Clone)]
+pub struct Members {
+    /// The genesis.
+    pub genesis: Arc<Genesis>,
+    /// Keys of the validators, by node.
+    pub validators: Vec<PrivateKey>,
+    /// Principals, by organisation; the first of each is its administrator.
+    pub principals: Vec<Vec<Member>>,
+}
+
+impl Members {
+    /// The members of a network of `validators`, one organisation each, begun at `created_ms` (Unix milliseconds).
+    pub fn new(seed: u64, validators: usize, created_ms: u64) -> Self {
+        let mut chance = Chance::new(seed, 1);
+        let keys: Vec<PrivateKey> = (0..validators).map(|_| PrivateKey::from_seed(chance.number())).collect();
+        let principals: Vec<Vec<Member>> = (0..validators)
+            .map(|organisation| (0..PRINCIPALS).map(|index| member(&mut chance, organisation, index)).collect())
+            .collect();
+        let mut genesis = Genesis {
+            name: format!("simulated network {seed}"),
+            created_ms,
+            nonce: *chance.bytes(16).first_chunk().unwrap_or(&[0; 16]),
+            organisations: principals.iter().enumerate().map(|(index, members)| organisation(index, members)).collect(),
+            validators: keys
+                .iter()
+                .enumerate()
+                .map(|(index, key)| GenesisValidator { organisation: slug(index), key: bytes_of(&key.public_key()) })
+                .collect(),
+        };
+        genesis.sort();
+        genesis.validate().expect("the simulated members make a genesis");
+        Self { genesis: Arc::new(genesis), validators: keys, principals }
+    }
+
+    /// The public keys of the nodes, by node.
+    pub fn keys(&self) -> Vec<PublicKey> {
+        self.validators.iter().map(|key| key.public_key()).collect()
+    }
+
+    /// A transaction of a principal.
+    pub fn sign(&self, member: &Member, not_after: u64, key: Vec<u8>, operations: Vec<Operation>) -> SignedTransaction {
+        let intent = Intent {
+            network: self.genesis.id(),
+            principal: member.id.clone(),
+            subject: "simulation".to_owned(),
+            not_after,
+            idempotency_key: key,
+            operations,
+        };
+        intent.sign(&member.key).expect("the simulated intent is valid")
+    }
+}
+
+fn slug(organisation: usize) -> String {
+    format!("organisation-{organisation}")
+}
+
+fn member(chance: &mut Chance, organisation: usize, index: usize) -> Member {
+    let name = if index == 0 { "administrator".to_owned() } else { format!("registrar-{index}") };
+    let seed: [u8; 32] = *chance.bytes(32).first_chunk().unwrap_or(&[0; 32]);
+    // Ed25519 throughout: a P-256 signature holds randomness of the machine's, so that no two runs would be the same.
+    let key = SigningKey::from_ed25519_seed(&seed);
+    Member { id: PrincipalId::new(&slug(organisation), &name).expect("slugs"), key: Arc::new(key) }
+}
+
+fn organisation(index: usize, members: &[Member]) -> GenesisOrganisation {
+    let principal = |(place, member): (usize, &Member)| GenesisPrincipal {
+        name: member.id.name().to_owned(),
+        role: if place == 0 { Role::Administrator } else { Role::Registrar },
+        key: member.key.public(),
+    };
+    GenesisOrganisation {
+        id: slug(index),
+        name: format!("Organisation {index}"),
+        principals: members.iter().enumerate().map(principal).collect(),
+    }
+}
+
+fn bytes_of(key: &PublicKey) -> [u8; 32] {
+    key.as_ref().try_into().expect("an Ed25519 key has 32 bytes")
+}

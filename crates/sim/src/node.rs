@@ -1,0 +1,253 @@
+//! One node in the world: started, watched, asked, and ended between two instructions.
+
+use crate::{
+    checkers::Broken,
+    crimes::{Line, Manner, equivocator, forger},
+    machine::{Hardware, Machine},
+    members::Members,
+    plan::Crime,
+    world::Record,
+};
+use commonware_cryptography::ed25519::PublicKey;
+use commonware_p2p::simulated::{Oracle, Receiver, SplitTarget};
+use commonware_runtime::{Clock as _, Handle, Spawner as _, Supervisor as _, deterministic};
+use commonware_utils::NZUsize;
+use std::{
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    time::Duration,
+};
+use tallystick_consensus::channel;
+use tallystick_node::{
+    engine::{self, Voting},
+    service::Service,
+    timing::Timing,
+};
+use tallystick_storage::read::Reader;
+
+/// The network's remote control.
+pub type Network = Oracle<PublicKey, deterministic::Context>;
+type Channels = Vec<(Line, Receiver<PublicKey>)>;
+
+/// What a node is found by, and whether it is there.
+#[derive(Clone, Default)]
+pub struct Door(Arc<Mutex<Option<Inside>>>);
+
+struct Inside {
+    machine: Machine,
+    service: Service<Machine>,
+    reader: Reader<Machine>,
+}
+
+impl Door {
+    /// Asks the node something. `None` when it is down, not open yet, or dies over it.
+    ///
+    /// The question lives on the node's own machine, so that it dies with the node and holds nothing of it after.
+    pub async fn ask<T, F, Fut>(&self, question: F) -> Option<T>
+    where
+        F: FnOnce(Service<Machine>) -> Fut + Send + 'static,
+        Fut: Future<Output = T> + Send + 'static,
+        T: Send + 'static,
+    {
+        let asked = {
+            let inside = self.lock();
+            let inside = inside.as_ref()?;
+            let service = inside.service.clone();
+            inside.machine.child("question").spawn(move |_| question(service))
+        };
+        asked.await.ok()
+    }
+
+    /// As [`Door::ask`], of the databases themselves.
+    pub async fn read<T, F, Fut>(&self, question: F) -> Option<T>
+    where
+        F: FnOnce(Service<Machine>, Reader<Machine>, Machine) -> Fut + Send + 'static,
+        Fut: Future<Output = T> + Send + 'static,
+        T: Send + 'static,
+    {
+        let asked = {
+            let inside = self.lock();
+            let inside = inside.as_ref()?;
+            let (service, reader) = (inside.service.clone(), inside.reader.clone());
+            inside.machine.child("question").spawn(move |machine| question(service, reader, machine))
+        };
+        asked.await.ok()
+    }
+
+    /// Whether the node can be asked.
+    pub fn is_open(&self) -> bool {
+        self.lock().is_some()
+    }
+
+    fn open(&self, inside: Inside) {
+        *self.lock() = Some(inside);
+    }
+
+    /// Nobody is there any more.
+    pub fn shut(&self) {
+        *self.lock() = None;
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Option<Inside>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// What outlives a node's process: its disk and what it knows of its votes.
+#[derive(Clone, Debug)]
+pub struct Life {
+    /// Which node.
+    pub node: usize,
+    /// Disks it had before this one.
+    pub disks_lost: u32,
+    /// Starts before this one.
+    pub starts: u32,
+}
+
+impl Life {
+    /// Whether its vote journal is lost: then it fetches the state and follows.
+    pub const fn has_lost_votes(&self) -> bool {
+        self.disks_lost > 0
+    }
+}
+
+/// How long the nodes of a simulation wait for what: shorter than in the world, as its links are.
+pub fn timing() -> Timing {
+    Timing {
+        spacing: Duration::from_millis(100),
+        full: 40,
+        idle: Duration::from_millis(700),
+        leader: Duration::from_millis(1_400),
+        certification: Duration::from_millis(2_000),
+        skip: Duration::from_millis(3_000),
+    }
+}
+
+/// What starting a node takes.
+pub struct Start<'a> {
+    /// The world.
+    pub world: &'a deterministic::Context,
+    /// Its network.
+    pub network: &'a Network,
+    /// Who is who.
+    pub members: &'a Members,
+    /// The machine's.
+    pub hardware: Arc<Hardware>,
+    /// What is seen.
+    pub record: &'a Record,
+    /// Where it can be asked.
+    pub door: &'a Door,
+    /// Which node, for the how manieth time.
+    pub life: Life,
+    /// Whether it lies, and how.
+    pub crime: Option<Crime>,
+    /// The run's seed.
+    pub seed: u64,
+}
+
+impl Start<'_> {
+    /// Starts the node. Its handle ends it, and everything it began.
+    pub async fn run(self) -> Vec<Handle<()>> {
+        let lines = self.register().await;
+        match self.crime {
+            None => vec![self.one(lines, "", true)],
+            Some(Crime::Forger) => vec![self.one(lines, "", false)],
+            Some(Crime::Equivocator) => {
+                let (one, other) = self.split(lines);
+                vec![self.one(one, "-one", false), self.one(other, "-other", false)]
+            }
+        }
+    }
+
+    fn me(&self) -> PublicKey {
+        self.members.keys()[self.life.node].clone()
+    }
+
+    async fn register(&self) -> Channels {
+        let control = self.network.control(self.me());
+        let (forged, percent) = forger::channels(self.seed);
+        let mut channels = Vec::new();
+        for id in channel::ALL {
+            let (sender, receiver) = control.register(id, channel::QUOTA).await.expect("the network runs");
+            let manner = match self.crime {
+                Some(Crime::Forger) if forged.contains(&id) => {
+                    Manner::Forging(Arc::new(forger::Forger::new(self.seed, id, percent)))
+                }
+                _ => Manner::Honest,
+            };
+            channels.push((Line::new(sender, manner), receiver));
+        }
+        channels
+    }
+
+    /// Both faces hear everything; each speaks to its own audience.
+    fn split(&self, channels: Channels) -> (Channels, Channels) {
+        let audiences = equivocator::faces(self.seed, &self.members.keys(), self.life.node).map(Arc::new);
+        let [one, other] = audiences.map(Manner::Facing);
+        let faces = channels.into_iter().map(|(line, receiver)| {
+            let (to_one, to_other) = receiver.split_with(self.world.child("faces"), |_: &_| SplitTarget::Both);
+            (((line.with(one.clone())), to_one), (line.with(other.clone()), to_other))
+        });
+        faces.unzip()
+    }
+
+    /// One process.
+    fn one(&self, channels: Channels, face: &'static str, is_watched: bool) -> Handle<()> {
+        let Life { node, disks_lost, starts } = self.life;
+        let signer = self.members.validators[node].clone();
+        let lost = self.life.has_lost_votes();
+        let config = engine::Config {
+            genesis: self.members.genesis.clone(),
+            me: self.me(),
+            voting: if lost { Voting::Observes } else { Voting::Signs(Box::new(signer)) },
+            prefix: format!("node-{node}{face}-disk-{disks_lost}"),
+            cache_pages: NZUsize!(256),
+            state_sync: lost,
+            timing: timing(),
+        };
+        let (manager, control) = (self.network.manager(), self.network.control(self.me()));
+        let (record, door) = (self.record.clone(), self.door.clone());
+        let world = self.world.child("node").with_attribute("index", format!("{node}{face}"));
+        let machine = Machine::new(world.with_attribute("start", starts), self.hardware.clone());
+        machine.spawn(move |machine| async move {
+            let started = engine::start(machine.child("engine"), config, manager, control, channels).await;
+            let running = started.unwrap_or_else(|error| panic!("node {node} does not start: {error}"));
+            if is_watched {
+                let service = Service::new(machine.child("service"), &running, !lost);
+                let reader = running.reader.clone();
+                door.open(Inside { machine: machine.child("door"), service: service.clone(), reader });
+                watch(machine, node, service, record).await;
+            } else if running.engine.await.is_ok() {
+                record.note(format!("node {node}{face}: consensus ended"));
+            }
+        })
+    }
+}
+
+/// Tells the checkers of every block that the node applies, for ever.
+async fn watch(machine: Machine, node: usize, service: Service<Machine>, record: Record) {
+    let mut blocks = service.subscribe();
+    while !service.is_ready() {
+        machine.sleep(Duration::from_millis(20)).await;
+    }
+    record.note(format!("node {node} is ready at height {}", service.tip().header.height));
+    if service.tip().header.height > 0 {
+        record.check(|seen| seen.agreement.applied(node, &service.tip().header));
+    }
+    loop {
+        match blocks.recv().await {
+            Ok(block) => record.check(|seen| {
+                if block.digest != block.header.hash() {
+                    return Err(Broken::new(
+                        "agreement",
+                        format!("node {node} names a digest that is not the header's"),
+                    ));
+                }
+                seen.agreement.applied(node, &block.header)
+            }),
+            Err(error) => {
+                record.note(format!("node {node}: blocks missed by the watcher: {error}"));
+                machine.sleep(Duration::from_millis(20)).await;
+            }
+        }
+    }
+}

@@ -1,0 +1,244 @@
+//! A plan: everything that goes wrong in a run, drawn from its seed before the run begins.
+//!
+//! INVARIANT: of `n` validators at most `(n - 1) / 3` are lost to the vote for good (liars, and those whose disk was wiped);
+//! all other faults end, so that finality must return.
+
+use crate::chance::Chance;
+use std::time::Duration;
+
+/// What one node does all the time that it should not.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Crime {
+    /// It shows two faces: two nodes vote with its key, each to a part of the others.
+    Equivocator,
+    /// It changes what it sends: blocks, gossip, sync data, votes.
+    Forger,
+}
+
+/// Something that goes wrong, and for how long.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Fault {
+    /// A node stops between two instructions and starts again.
+    Crash {
+        /// Which.
+        node: usize,
+    },
+    /// A node stops, loses its disk, and starts again without it.
+    Wipe {
+        /// Which.
+        node: usize,
+    },
+    /// The nodes of `side` and the others do not reach one another.
+    Split {
+        /// One side.
+        side: Vec<usize>,
+    },
+    /// More messages are lost on every link.
+    Lossy {
+        /// In a hundred.
+        percent: u64,
+    },
+    /// A disk is slow.
+    SlowDisk {
+        /// Whose.
+        node: usize,
+        /// Milliseconds that each write takes longer.
+        ms: u64,
+    },
+    /// A clock is wrong.
+    ClockJump {
+        /// Whose.
+        node: usize,
+        /// Milliseconds ahead, or behind if negative.
+        ms: i64,
+    },
+}
+
+/// A fault and its time.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Event {
+    /// When it begins, since the segment did.
+    pub at: Duration,
+    /// How long it lasts.
+    pub lasts: Duration,
+    /// What it is.
+    pub fault: Fault,
+}
+
+/// How the power is lost: what becomes of writes that were not synced.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct PowerLoss {
+    /// In a hundred bytes, those that survive.
+    pub kept_percent: u64,
+    /// Whether a write survives up to some byte, or here and there.
+    pub torn: bool,
+}
+
+/// The time from one start of the whole world to the next.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Segment {
+    /// Faults in it, by time.
+    pub events: Vec<Event>,
+    /// How long it lasts; in the last one, how long until all faults have ended.
+    pub lasts: Duration,
+    /// How it ends; the last one ends in peace.
+    pub power_loss: Option<PowerLoss>,
+}
+
+/// A whole run.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Plan {
+    /// What it was drawn from.
+    pub seed: u64,
+    /// Nodes, all of them validators.
+    pub validators: usize,
+    /// Who lies, and how.
+    pub criminal: Option<(usize, Crime)>,
+    /// Mean delay of a message in milliseconds, and the standard deviation of it.
+    pub delay_ms: (u64, u64),
+    /// Messages lost, in a hundred.
+    pub loss_percent: u64,
+    /// Whether a client floods, replays and sends garbage.
+    pub hostile_client: bool,
+    /// One after another.
+    pub segments: Vec<Segment>,
+}
+
+impl Plan {
+    /// The plan of a seed.
+    pub fn new(seed: u64) -> Self {
+        let mut chance = Chance::new(seed, 2);
+        let validators = if chance.percent(8) { 7 } else { 4 };
+        let mut budget = (validators - 1) / 3;
+        let criminal = (chance.percent(45) && budget > 0).then(|| {
+            budget -= 1;
+            let crime = *chance.pick(&[Crime::Equivocator, Crime::Forger]);
+            (usize::try_from(chance.below(validators as u64)).unwrap_or(0), crime)
+        });
+        let mut draw = Draw { validators, criminal: criminal.map(|(node, _)| node), wipes: budget, wiped: Vec::new() };
+        let count = if chance.percent(30) { 2 } else { 1 };
+        let segments = (0..count).map(|index| draw.segment(&mut chance, index + 1 < count)).collect();
+        Self {
+            seed,
+            validators,
+            criminal,
+            delay_ms: (chance.between(2, 40), chance.between(0, 15)),
+            loss_percent: *chance.pick(&[0, 0, 1, 3, 8]),
+            hostile_client: chance.percent(60),
+            segments,
+        }
+    }
+
+    /// A plan in which nothing goes wrong.
+    pub fn calm(seed: u64, validators: usize, lasts: Duration) -> Self {
+        Self {
+            seed,
+            validators,
+            criminal: None,
+            delay_ms: (10, 2),
+            loss_percent: 0,
+            hostile_client: false,
+            segments: vec![Segment { events: Vec::new(), lasts, power_loss: None }],
+        }
+    }
+
+    /// The same with these faults in its last segment.
+    #[must_use]
+    pub fn with(mut self, faults: &[(u64, u64, Fault)]) -> Self {
+        let segment = self.segments.last_mut().expect("a plan has segments");
+        for (at_s, lasts_s, fault) in faults {
+            let (at, lasts) = (Duration::from_secs(*at_s), Duration::from_secs(*lasts_s));
+            segment.events.push(Event { at, lasts, fault: fault.clone() });
+        }
+        self
+    }
+}
+
+struct Draw {
+    validators: usize,
+    criminal: Option<usize>,
+    wipes: usize,
+    wiped: Vec<usize>,
+}
+
+impl Draw {
+    fn segment(&mut self, chance: &mut Chance, power_loss: bool) -> Segment {
+        let lasts_ms = chance.between(8_000, 16_000);
+        let mut events: Vec<Event> = (0..chance.between(1, 4)).map(|_| self.event(chance, lasts_ms)).collect();
+        events.sort_by_key(|event| event.at);
+        let power_loss =
+            power_loss.then(|| PowerLoss { kept_percent: *chance.pick(&[0, 50, 90, 100]), torn: chance.percent(50) });
+        Segment { events, lasts: Duration::from_millis(lasts_ms), power_loss }
+    }
+
+    fn event(&mut self, chance: &mut Chance, lasts_ms: u64) -> Event {
+        let at = chance.between(200, lasts_ms - 2_000);
+        let lasts = chance.between(300, lasts_ms - at);
+        let fault = self.fault(chance);
+        Event { at: Duration::from_millis(at), lasts: Duration::from_millis(lasts), fault }
+    }
+
+    fn fault(&mut self, chance: &mut Chance) -> Fault {
+        let node = self.honest(chance);
+        match chance.below(10) {
+            0..=2 => Fault::Crash { node },
+            3..=4 if self.wipes > 0 && !self.wiped.contains(&node) => {
+                self.wipes -= 1;
+                self.wiped.push(node);
+                Fault::Wipe { node }
+            }
+            3..=5 => {
+                let size = usize::try_from(chance.between(1, self.validators as u64 / 2)).unwrap_or(1);
+                let first = usize::try_from(chance.below(self.validators as u64)).unwrap_or(0);
+                Fault::Split { side: (0..size).map(|step| (first + step) % self.validators).collect() }
+            }
+            6 => Fault::Lossy { percent: chance.between(10, 40) },
+            7..=8 => Fault::SlowDisk { node, ms: *chance.pick(&[2, 10, 40]) },
+            _ => {
+                // Seconds, hours, and past every not-after.
+                let ms = *chance.pick(&[900i64, 3_000, 30_000, 3_600_000, 400 * 86_400_000]);
+                Fault::ClockJump { node, ms: if chance.percent(50) { ms } else { -ms } }
+            }
+        }
+    }
+
+    fn honest(&self, chance: &mut Chance) -> usize {
+        loop {
+            let node = usize::try_from(chance.below(self.validators as u64)).unwrap_or(0);
+            if Some(node) != self.criminal {
+                return node;
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_seed_is_a_plan() {
+        assert_eq!(Plan::new(7), Plan::new(7));
+        assert_ne!(Plan::new(7), Plan::new(8));
+    }
+
+    #[test]
+    fn no_more_votes_are_lost_for_good_than_the_network_bears() {
+        let (mut crimes, mut wipes, mut losses) = (0, 0, 0);
+        for seed in 0..500 {
+            let plan = Plan::new(seed);
+            let events = || plan.segments.iter().flat_map(|segment| &segment.events);
+            let wiped = events().filter(|event| matches!(event.fault, Fault::Wipe { .. })).count();
+            let lost = wiped + usize::from(plan.criminal.is_some());
+            assert!(lost <= (plan.validators - 1) / 3, "seed {seed}");
+            assert!(plan.segments.last().is_some_and(|last| last.power_loss.is_none()), "seed {seed}");
+            for segment in &plan.segments {
+                assert!(segment.events.iter().all(|event| event.at + event.lasts <= segment.lasts), "seed {seed}");
+            }
+            crimes += usize::from(plan.criminal.is_some());
+            wipes += wiped;
+            losses += plan.segments.len() - 1;
+        }
+        assert!(crimes > 100 && wipes > 50 && losses > 80, "{crimes} crimes, {wipes} wipes, {losses} power losses");
+    }
+}

@@ -1,0 +1,501 @@
+//! A run: the world of one seed from its first start to the last check.
+//!
+//! ```text
+//! start ─▶ faults ─▶ power loss ─▶ start ─▶ faults ─▶ peace ─▶ progress? ─▶ stop clients ─▶ check everything
+//! ```
+
+use crate::{
+    chance::Chance,
+    checkers::{
+        Broken,
+        agreement::{Agreement, Databases},
+        durability::{Durability, Told},
+        exactly_once::{self, Entries},
+        innocence, progress,
+        receipts::Receipts,
+    },
+    client::{Client, Hostile},
+    faults::Hosts,
+    machine::Machine,
+    members::Members,
+    node::{Door, Life},
+    plan::{Event, Plan, PowerLoss, Segment},
+};
+use bytes::Bytes;
+use commonware_p2p::simulated::{Config, Network};
+use commonware_runtime::{
+    Clock as _, Handle, Spawner as _, Supervisor as _,
+    deterministic::{self, FaultConfig, PartialWriteMode, Runner, WriteConfig},
+};
+use commonware_utils::{NZUsize, Probability};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    panic::{AssertUnwindSafe, catch_unwind},
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    time::{Duration, SystemTime, UNIX_EPOCH},
+};
+use tallystick_node::{engine, service::Service};
+use tallystick_protocol::{EntryKind, Hash, LogEntry, SignedTransaction};
+use tallystick_storage::read::Reader;
+
+/// When every simulated world begins: Unix seconds.
+const START_S: u64 = 1_790_000_000;
+/// How often the world looks around.
+const GLANCE: Duration = Duration::from_millis(250);
+/// Longest wait for something that has no bound of its own.
+const WAIT: Duration = Duration::from_secs(60);
+/// Signed transactions kept for those who replay.
+const REPLAYS_MAX: usize = 500;
+
+/// What a run that kept every promise was like.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Report {
+    /// Its seed.
+    pub seed: u64,
+    /// Height at the end.
+    pub height: u64,
+    /// Transactions in the log.
+    pub transactions: usize,
+    /// Transactions that clients were told are final.
+    pub told: usize,
+    /// Receipts given and checked.
+    pub receipts: usize,
+    /// Seconds that passed in the world.
+    pub seconds: u64,
+    /// Digest of everything that happened, in its order.
+    pub auditor: String,
+    /// What went wrong, and when.
+    pub trace: Vec<String>,
+}
+
+/// A run that broke a promise.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("seed {seed}: {broken}")]
+pub struct Failure {
+    /// Its seed.
+    pub seed: u64,
+    /// What broke.
+    pub broken: Broken,
+    /// What happened before.
+    pub trace: Vec<String>,
+}
+
+/// What is seen in a run, by checkers and clients. Outlives every power loss.
+#[derive(Default)]
+pub struct Seen {
+    /// Blocks.
+    pub agreement: Agreement,
+    /// Answers.
+    pub durability: Durability,
+    /// Receipts.
+    pub receipts: Receipts,
+    signed: BTreeSet<Hash>,
+    replays: Vec<Bytes>,
+    unanswered: BTreeMap<usize, SignedTransaction>,
+    done: BTreeSet<String>,
+    broken: Option<Broken>,
+    trace: Vec<String>,
+    now: Option<SystemTime>,
+    stopping: bool,
+    probed: bool,
+}
+
+/// What is seen, shared by all who see.
+#[derive(Clone, Default)]
+pub struct Record(Arc<Mutex<Seen>>);
+
+impl Record {
+    fn lock(&self) -> MutexGuard<'_, Seen> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Shows something to the checkers.
+    pub fn check(&self, look: impl FnOnce(&mut Seen) -> Result<(), Broken>) {
+        let mut seen = self.lock();
+        if let Err(broken) = look(&mut seen) {
+            seen.broken.get_or_insert(broken);
+        }
+    }
+
+    /// A promise is broken. The first one counts.
+    pub fn broken(&self, broken: Broken) {
+        self.lock().broken.get_or_insert(broken);
+    }
+
+    /// Something worth telling when the run fails.
+    pub fn note(&self, what: String) {
+        let mut seen = self.lock();
+        let passed = seen.now.and_then(|now| now.duration_since(UNIX_EPOCH + Duration::from_secs(START_S)).ok());
+        let line = format!("{:>9.3} s  {what}", passed.unwrap_or_default().as_secs_f64());
+        tracing::info!("{line}");
+        seen.trace.push(line);
+    }
+
+    /// A client made this.
+    pub fn signed_by_client(&self, transaction: &SignedTransaction) {
+        let mut seen = self.lock();
+        seen.signed.insert(transaction.id());
+        if seen.replays.len() < REPLAYS_MAX {
+            seen.replays.push(transaction.bytes().clone());
+        }
+    }
+
+    /// Something a client made before, if anything.
+    pub fn any_signed(&self, number: u64) -> Option<Bytes> {
+        let seen = self.lock();
+        let count = seen.replays.len() as u64;
+        seen.replays.get(usize::try_from(number.checked_rem(count)?).ok()?).cloned()
+    }
+
+    /// What a client waits for; none when it was answered.
+    pub fn set_unanswered(&self, client: usize, transaction: Option<SignedTransaction>) {
+        let mut seen = self.lock();
+        match transaction {
+            Some(transaction) => seen.unanswered.insert(client, transaction),
+            None => seen.unanswered.remove(&client),
+        };
+    }
+
+    /// What a client waited for when the power was lost.
+    pub fn unanswered(&self, client: usize) -> Option<SignedTransaction> {
+        self.lock().unanswered.get(&client).cloned()
+    }
+
+    /// A client was told that a transaction expired.
+    pub fn told_expired(&self, id: Hash) {
+        self.lock().durability.told_expired(id);
+    }
+
+    /// Remembers that something need not be done again.
+    pub fn done(&self, what: &str) {
+        self.lock().done.insert(what.to_owned());
+    }
+
+    /// Whether that was remembered.
+    pub fn is_done(&self, what: &str) -> bool {
+        self.lock().done.contains(what)
+    }
+
+    /// Whether clients should end.
+    pub fn is_stopping(&self) -> bool {
+        let seen = self.lock();
+        seen.stopping || seen.broken.is_some()
+    }
+
+    fn is_broken(&self) -> bool {
+        self.lock().broken.is_some()
+    }
+
+    fn height(&self) -> u64 {
+        self.lock().agreement.height()
+    }
+}
+
+/// Runs a seed's plan.
+pub fn run(seed: u64) -> Result<Report, Failure> {
+    run_plan(&Plan::new(seed))
+}
+
+/// Runs a plan.
+pub fn run_plan(plan: &Plan) -> Result<Report, Failure> {
+    let members = Members::new(plan.seed, plan.validators, START_S * 1000);
+    let record = Record::default();
+    record.note(format!("{} nodes, criminal {:?}, links {:?} ms", plan.validators, plan.criminal, plan.delay_ms));
+    let stage = Stage { plan: plan.clone(), members, record: record.clone() };
+    // A node stops loudly when its disk or its code is broken: here that is a finding like any other.
+    let ran = catch_unwind(AssertUnwindSafe(|| stage.run()));
+    let mut seen = record.lock();
+    let trace = std::mem::take(&mut seen.trace);
+    let broken = match ran {
+        Ok(report) => match seen.broken.take() {
+            None => return Ok(Report { trace, ..report }),
+            Some(broken) => broken,
+        },
+        Err(panic) => {
+            let text = panic.downcast_ref::<String>().cloned();
+            let text = text.or_else(|| panic.downcast_ref::<&str>().map(|text| (*text).to_owned()));
+            Broken::new("no node stops by itself", text.unwrap_or_else(|| "a panic".to_owned()))
+        }
+    };
+    Err(Failure { seed: plan.seed, broken, trace })
+}
+
+#[derive(Clone)]
+struct Stage {
+    plan: Plan,
+    members: Members,
+    record: Record,
+}
+
+impl Stage {
+    fn run(&self) -> Report {
+        let start = UNIX_EPOCH + Duration::from_secs(START_S);
+        let config = deterministic::Config::default().with_seed(self.plan.seed).with_start_time(start);
+        let mut runner = Runner::new(config);
+        let mut lives: Vec<Life> =
+            (0..self.plan.validators).map(|node| Life { node, disks_lost: 0, starts: 0 }).collect();
+        let mut ended = None;
+        for (index, segment) in self.plan.segments.iter().enumerate() {
+            let (outcome, checkpoint) =
+                runner.start_and_recover(|world| self.live(world, index as u64, segment, lives.clone()));
+            lives = outcome.lives;
+            ended = Some((outcome.time, checkpoint.auditor().state()));
+            if self.record.is_broken() {
+                break;
+            }
+            runner = Runner::from(checkpoint);
+        }
+        let (time, auditor) = ended.expect("a plan has segments");
+        let seen = self.record.lock();
+        Report {
+            seed: self.plan.seed,
+            height: seen.agreement.height(),
+            transactions: seen.agreement.header(seen.agreement.height()).map_or(0, |header| header.log.size as usize),
+            told: seen.durability.count(),
+            receipts: seen.receipts.count(),
+            seconds: time.duration_since(start).unwrap_or_default().as_secs(),
+            auditor,
+            trace: Vec::new(),
+        }
+    }
+
+    /// One segment: from a start of the world until its power is lost, or peace.
+    async fn live(&self, world: deterministic::Context, index: u64, segment: &Segment, lives: Vec<Life>) -> Ended {
+        *world.storage_fault_config().write() = segment.power_loss.map_or_else(FaultConfig::default, fault_config);
+        let validators = self.plan.validators;
+        let (network, oracle) = Network::new_with_peers(
+            world.child("network"),
+            Config {
+                max_size: engine::message_bytes_max(validators as u32),
+                max_peers_per_set: NZUsize!(16),
+                disconnect_on_block: true,
+                tracked_peer_sets: NZUsize!(1),
+            },
+            self.members.keys(),
+        )
+        .await;
+        network.start();
+        let clock = world.child("clock");
+        let record = self.record.clone();
+        world.child("glance").spawn(move |_| async move {
+            loop {
+                record.lock().now = Some(clock.current());
+                clock.sleep(Duration::from_millis(10)).await;
+            }
+        });
+        let mut hosts = Hosts::new(&world, &oracle, (&self.plan, &self.members, &self.record), lives);
+        hosts.start_all().await;
+        let clients = self.clients(&world, index, &hosts);
+        self.play(&world, &mut hosts, segment).await;
+        if let Some(power_loss) = segment.power_loss {
+            self.record.note(format!("{power_loss:?}"));
+        } else {
+            self.settle(&world, &hosts, clients).await;
+            let blocked = oracle.blocked().await.expect("the network runs");
+            let place = |key| self.members.keys().iter().position(|other| *other == key).unwrap_or(usize::MAX);
+            let blocked: Vec<_> = blocked.into_iter().map(|(from, to)| (place(from), place(to))).collect();
+            self.record.check(|_| innocence::check(&blocked, self.plan.criminal.map(|(node, _)| node)));
+        }
+        Ended { lives: hosts.lives.clone(), time: world.current() }
+    }
+
+    fn client(&self, world: &deterministic::Context, hosts: &Hosts<'_>, organisation: usize, luck: u64) -> Client {
+        Client {
+            world: world.child("client"),
+            doors: hosts.honest().map(|node| (node, hosts.doors[node].clone())).collect(),
+            members: self.members.clone(),
+            record: self.record.clone(),
+            organisation,
+            chance: Chance::new(self.plan.seed, luck),
+        }
+    }
+
+    fn clients(&self, world: &deterministic::Context, index: u64, hosts: &Hosts<'_>) -> Vec<Handle<()>> {
+        let luck = 1_000 * (index + 1);
+        let mut handles: Vec<Handle<()>> = (0..2)
+            .map(|number| {
+                let client = self.client(world, hosts, number, luck + number as u64);
+                world.child("client").spawn(move |_| client.work())
+            })
+            .collect();
+        if self.plan.hostile_client {
+            let hostile = Hostile(self.client(world, hosts, 2, luck + 2));
+            handles.push(world.child("hostile").spawn(move |_| hostile.work()));
+        }
+        handles
+    }
+
+    /// Lets every fault of the segment begin and end in its time.
+    async fn play(&self, world: &deterministic::Context, hosts: &mut Hosts<'_>, segment: &Segment) {
+        let start = world.current();
+        let mut moments: Vec<(Duration, bool, &Event)> = segment
+            .events
+            .iter()
+            .flat_map(|event| [(event.at, true, event), (event.at + event.lasts, false, event)])
+            .collect();
+        moments.sort_by_key(|(at, begins, _)| (*at, *begins));
+        for (at, begins, event) in moments {
+            world.sleep_until(start + at).await;
+            if self.record.is_broken() {
+                return;
+            }
+            if begins { hosts.begin(event).await } else { hosts.end(event).await }
+        }
+        world.sleep_until(start + segment.lasts).await;
+    }
+
+    /// After the last fault: finality must return, and then everything must be as promised.
+    async fn settle(&self, world: &deterministic::Context, hosts: &Hosts<'_>, clients: Vec<Handle<()>>) {
+        let (from, since) = (self.record.height(), world.current());
+        self.record.note(format!("all faults have ended at height {from}"));
+        let (probe, record) = (self.client(world, hosts, 3, 9), self.record.clone());
+        let probe = world.child("probe").spawn(move |_| async move {
+            if probe.probe().await {
+                record.lock().probed = true;
+            }
+        });
+        loop {
+            if self.record.is_broken() {
+                return;
+            }
+            let heights = heights(hosts).await;
+            let probed = self.record.lock().probed;
+            let reached: Option<Vec<u64>> = heights.iter().map(|(_, height)| *height).collect();
+            if reached.is_some_and(|reached| progress::has_returned(from, &reached, probed)) {
+                break;
+            }
+            if world.current() > since + progress::BOUND {
+                return self.record.broken(progress::broken(from, &heights, probed));
+            }
+            world.sleep(GLANCE).await;
+        }
+        self.record.lock().stopping = true;
+        let took = world.current().duration_since(since).unwrap_or_default();
+        self.record.note(format!("finality returned in {} ms", took.as_millis()));
+        for client in clients.into_iter().chain([probe]) {
+            let _ = client.await;
+        }
+        self.check_all(world, hosts).await;
+    }
+
+    /// Looks into every honest node.
+    async fn check_all(&self, world: &deterministic::Context, hosts: &Hosts<'_>) {
+        let target = self.record.height();
+        let registers: Vec<String> = (0..self.plan.validators).map(|number| format!("register-{number}")).collect();
+        for node in hosts.honest() {
+            let inside = self.look(world, &hosts.doors[node], target, &registers).await;
+            let Some(inside) = inside else {
+                return self.record.broken(Broken::new("durability", format!("node {node} cannot be read")));
+            };
+            self.record.check(|seen| {
+                seen.agreement.stands(node, &inside.databases)?;
+                seen.durability.check(node, &inside.told())?;
+                let entries = exactly_once::check_log(node, &inside.log, &seen.signed)?;
+                exactly_once::check_registers(node, &entries, &inside.entries)
+            });
+            if self.record.is_broken() {
+                return;
+            }
+        }
+        self.record.check(|seen| {
+            seen.agreement.check_chain()?;
+            seen.receipts.check(&self.members.genesis)
+        });
+    }
+
+    /// Reads a node's databases once it stands at `target` or above.
+    async fn look(
+        &self,
+        world: &deterministic::Context,
+        door: &Door,
+        target: u64,
+        registers: &[String],
+    ) -> Option<Inside> {
+        let deadline = world.current() + WAIT;
+        while world.current() < deadline {
+            let height = door.ask(|service| async move { service.tip().header.height }).await;
+            if height.is_some_and(|height| height >= target) {
+                let (registers, record) = (registers.to_vec(), self.record.clone());
+                return door.read(move |s, r, m| read(s, r, m, registers, record)).await.flatten();
+            }
+            world.sleep(GLANCE).await;
+        }
+        None
+    }
+}
+
+struct Ended {
+    lives: Vec<Life>,
+    time: SystemTime,
+}
+
+/// What one node holds.
+struct Inside {
+    databases: Databases,
+    log: Vec<LogEntry>,
+    entries: Entries,
+}
+
+impl Inside {
+    fn told(&self) -> BTreeMap<Hash, Told> {
+        let told = |(index, entry): (usize, &LogEntry)| {
+            let told = Told { index: index as u64, height: entry.height, outcome: entry.outcome.clone() };
+            (Hash::of(&[&entry.transaction]), told)
+        };
+        self.log.iter().enumerate().map(told).collect()
+    }
+}
+
+async fn read(
+    service: Service<Machine>,
+    reader: Reader<Machine>,
+    machine: Machine,
+    registers: Vec<String>,
+    record: Record,
+) -> Option<Inside> {
+    let (height, state_root) = reader.state_root().await.ok()?;
+    // The watcher hears of a block a moment after the databases have it.
+    let mut size = None;
+    for _ in 0..100 {
+        size = record.lock().agreement.header(height).map(|header| header.log.size);
+        if size.is_some_and(|size| service.history().size() >= size) {
+            break;
+        }
+        machine.sleep(Duration::from_millis(20)).await;
+    }
+    let size = size?;
+    let log_root = service.history().log().root_at(size);
+    let mut log = Vec::new();
+    for index in 0..size {
+        log.push(service.log_entry(index).await.ok()??);
+    }
+    let mut entries = Entries::new();
+    for register in registers {
+        let count = service.history().register(&register).map_or(0, |register| register.count(EntryKind::User));
+        for entry in service.entries(&register, EntryKind::User, 1..=count).await.ok()? {
+            // Only what the log of that height holds: blocks go on while this reads.
+            if entry.leaf < size {
+                entries.entry((register.clone(), entry.key)).or_default().push(entry.number);
+            }
+        }
+    }
+    Some(Inside { databases: Databases { height, state_root, log_root }, log, entries })
+}
+
+async fn heights(hosts: &Hosts<'_>) -> Vec<(usize, Option<u64>)> {
+    let mut heights = Vec::new();
+    for node in hosts.honest() {
+        let height =
+            hosts.doors[node].ask(|service| async move { service.is_ready().then(|| service.tip().header.height) });
+        heights.push((node, height.await.flatten()));
+    }
+    heights
+}
+
+fn fault_config(power_loss: PowerLoss) -> FaultConfig {
+    FaultConfig::default().write(WriteConfig {
+        failure_rate: Probability::new(0, 100).expect("none"),
+        retention_rate: Probability::new(power_loss.kept_percent.min(100), 100).expect("at most all"),
+        mode: if power_loss.torn { PartialWriteMode::Subset } else { PartialWriteMode::Prefix },
+    })
+}

@@ -1,0 +1,128 @@
+//! Worlds kept: the same seed twice is the same run, one world for each kind of fault, and the seeds that once failed.
+
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+
+use std::time::Duration;
+use tallystick_sim::{
+    Plan, Report,
+    plan::{Crime, Fault, PowerLoss, Segment},
+    run, run_plan,
+};
+
+/// Seeds that failed once, each with what it found.
+const KEPT: &[(u64, &str)] =
+    &[(28, "a validator whose clock was an hour behind for two seconds judged no block for that hour")];
+
+fn keeps(plan: &Plan) -> Report {
+    run_plan(plan).unwrap_or_else(|failure| panic!("{failure}\n{}", failure.trace.join("\n")))
+}
+
+fn calm(seed: u64) -> Plan {
+    Plan::calm(seed, 4, Duration::from_secs(6))
+}
+
+#[test]
+fn the_same_seed_is_the_same_run_to_the_bit() {
+    for seed in [0, 1, 2] {
+        assert_eq!(run(seed), run(seed), "seed {seed}");
+    }
+    assert_ne!(keeps(&calm(1)).auditor, keeps(&calm(2)).auditor);
+}
+
+#[test]
+fn seeds_that_once_failed_hold() {
+    for (seed, found) in KEPT {
+        if let Err(failure) = run(*seed) {
+            panic!("{failure}, where once was found: {found}\n{}", failure.trace.join("\n"));
+        }
+    }
+}
+
+#[test]
+fn a_calm_network_answers_everybody() {
+    let report = keeps(&calm(3));
+    assert!(report.height > 10 && report.told > 10 && report.receipts > 10, "{report:?}");
+}
+
+#[test]
+fn a_crashed_node_comes_back_from_its_disk() {
+    keeps(&calm(4).with(&[(2, 2, Fault::Crash { node: 1 }), (4, 1, Fault::Crash { node: 2 })]));
+}
+
+#[test]
+fn all_nodes_crash_at_once_and_nothing_told_is_lost() {
+    let crashes: Vec<_> = (0..4).map(|node| (3, 1, Fault::Crash { node })).collect();
+    keeps(&calm(5).with(&crashes));
+}
+
+#[test]
+fn a_wiped_node_fetches_the_state_and_does_not_vote() {
+    let report = keeps(&calm(6).with(&[(3, 1, Fault::Wipe { node: 2 })]));
+    assert!(report.trace.iter().filter(|line| line.contains("node 2 is ready")).count() == 2, "{:?}", report.trace);
+}
+
+#[test]
+fn a_power_loss_everywhere_loses_nothing_that_was_told() {
+    for (seed, kept_percent, torn) in [(7, 0, false), (8, 50, true), (9, 90, false)] {
+        let mut plan = calm(seed);
+        let lasts = Duration::from_millis(4_321);
+        let power_loss = Some(PowerLoss { kept_percent, torn });
+        plan.segments.insert(0, Segment { events: Vec::new(), lasts, power_loss });
+        keeps(&plan);
+    }
+}
+
+#[test]
+fn a_split_network_heals() {
+    keeps(&calm(10).with(&[(1, 4, Fault::Split { side: vec![0, 1] })]));
+    keeps(&calm(11).with(&[(1, 4, Fault::Split { side: vec![3] })]));
+}
+
+#[test]
+fn a_clock_past_every_expiry_harms_nobody() {
+    let year = 400 * 86_400_000;
+    for (seed, ms) in [(12, year), (13, -year), (14, 5_000)] {
+        keeps(&calm(seed).with(&[(1, 4, Fault::ClockJump { node: 0, ms })]));
+    }
+}
+
+#[test]
+fn a_slow_disk_and_bad_links_only_take_longer() {
+    let faults = [(1, 4, Fault::SlowDisk { node: 0, ms: 40 }), (2, 3, Fault::Lossy { percent: 30 })];
+    keeps(&calm(15).with(&faults));
+}
+
+#[test]
+fn an_equivocator_divides_nobody() {
+    for seed in [16, 17, 18] {
+        let mut plan = calm(seed);
+        plan.criminal = Some((usize::try_from(seed).unwrap() % 4, Crime::Equivocator));
+        keeps(&plan);
+    }
+}
+
+#[test]
+fn a_forger_convinces_nobody() {
+    // Each of the seeds forges on other channels.
+    for seed in 20..26 {
+        let mut plan = calm(seed);
+        plan.criminal = Some((1, Crime::Forger));
+        keeps(&plan);
+    }
+}
+
+#[test]
+fn a_wiped_node_fetches_the_state_past_a_forger() {
+    for seed in 30..33 {
+        let mut plan = Plan::calm(seed, 7, Duration::from_secs(6)).with(&[(3, 1, Fault::Wipe { node: 2 })]);
+        plan.criminal = Some((5, Crime::Forger));
+        keeps(&plan);
+    }
+}
+
+#[test]
+fn a_hostile_client_is_borne() {
+    let mut plan = calm(40);
+    plan.hostile_client = true;
+    keeps(&plan);
+}
