@@ -1,0 +1,42 @@
+//! Try to break every decoder and every verifier: each function here takes bytes that an adversary chose.
+//!
+//! A function panics when a promise is broken: when a decoder accepts two spellings of one meaning, or a verifier a proof
+//! that an oracle refuses. The oracles share no code with what they judge: another SHA-256, another recursion, another
+//! JSON parser. `cargo fuzz` drives these functions by coverage; `tests/forging.rs` drives the same ones from a seed, on
+//! every run of the tests.
+
+mod choices;
+mod decode;
+mod json;
+mod merkle;
+mod oracle;
+mod receipt;
+mod rsf;
+mod sample;
+mod signature;
+
+pub use decode::{header_decode, log_entry_decode, operations_decode, transaction_decode};
+pub use json::item_parse;
+pub use merkle::{merkle_consistency, merkle_inclusion};
+pub use receipt::{receipt_decode, receipt_forge, record_receipt_forge};
+pub use rsf::rsf_parse;
+pub use signature::signature_forge;
+
+/// A target by name.
+type Target = (&'static str, fn(&[u8]));
+
+/// Every target, for whoever runs them all.
+pub const TARGETS: &[Target] = &[
+    ("transaction_decode", transaction_decode),
+    ("operations_decode", operations_decode),
+    ("log_entry_decode", log_entry_decode),
+    ("header_decode", header_decode),
+    ("receipt_decode", receipt_decode),
+    ("item_parse", item_parse),
+    ("rsf_parse", rsf_parse),
+    ("merkle_inclusion", merkle_inclusion),
+    ("merkle_consistency", merkle_consistency),
+    ("signature_forge", signature_forge),
+    ("receipt_forge", receipt_forge),
+    ("record_receipt_forge", record_receipt_forge),
+];

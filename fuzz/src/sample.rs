@@ -1,0 +1,202 @@
+//! Honest material for an adversary to damage: one of every operation, signed by known keys.
+
+use std::sync::OnceLock;
+
+use tallystick_protocol::{
+    Algorithm, Appended, BlockHeader, Cardinality, Code, Datatype, EntryKind, Field, Genesis, GenesisOrganisation,
+    GenesisPrincipal, GenesisValidator, Hash, ImportedEntry, Intent, LogCommitment, LogEntry, LogLeaf, NetworkId,
+    NewEntry, Operation, Outcome, Phase, PrincipalId, PublicKey, Refusal, Role, SignedTransaction, SigningKey,
+    StateCommitment, Tree, Violation, ViolationRule,
+    certificate::FinalityCertificate,
+    receipt::{Finality, TransactionReceipt},
+};
+
+/// The key that signs the samples of an algorithm; always the same.
+pub fn key(algorithm: Algorithm) -> SigningKey {
+    match algorithm {
+        Algorithm::EdDsa => SigningKey::from_ed25519_seed(&[7; 32]),
+        Algorithm::Es256 => SigningKey::from_p256_scalar(&[7; 32]).expect("a scalar below the order"),
+    }
+}
+
+/// One operation of each kind.
+pub fn operations() -> Vec<Operation> {
+    let register = || "lighthouse".to_owned();
+    let item = r#"{"lighthouse":"L-1","name":"Sgeir Mhòr"}"#.to_owned();
+    let field = Field {
+        name: register(),
+        datatype: Datatype::String,
+        cardinality: Cardinality::One,
+        register: Some(register()),
+        text: "The number of the light.".to_owned(),
+    };
+    let imported = ImportedEntry {
+        kind: EntryKind::User,
+        key: "L-1".to_owned(),
+        timestamp: 1_709_288_100,
+        items: vec![item.clone()],
+    };
+    let public = key(Algorithm::EdDsa).public();
+    let principal = principal();
+    vec![
+        Operation::RegisterCreate { register: register(), text: "Lights".to_owned(), fields: vec![field] },
+        Operation::RegisterPhase {
+            register: register(),
+            phase: Phase::Superseded,
+            successor: Some("beacon".to_owned()),
+        },
+        Operation::EntryAppend {
+            register: register(),
+            entries: vec![NewEntry { key: "L-1".to_owned(), items: vec![item] }],
+        },
+        Operation::RegisterImport {
+            register: register(),
+            user_first: 1,
+            system_first: 1,
+            entries: vec![imported],
+            root: Hash([5; 32]),
+        },
+        Operation::PrincipalEnrol {
+            name: "clerk".to_owned(),
+            role: Role::Registrar,
+            key: key(Algorithm::Es256).public(),
+        },
+        Operation::KeyRotate { principal: principal.clone(), old: public, new: key(Algorithm::Es256).public() },
+        Operation::KeyRetire { principal, key: public },
+    ]
+}
+
+fn principal() -> PrincipalId {
+    PrincipalId::new("northern-lights", "registrar").expect("two slugs")
+}
+
+/// A transaction of `operations`, signed.
+pub fn transaction(algorithm: Algorithm, operations: Vec<Operation>) -> SignedTransaction {
+    transaction_of(genesis().id(), algorithm, operations)
+}
+
+fn transaction_of(network: NetworkId, algorithm: Algorithm, operations: Vec<Operation>) -> SignedTransaction {
+    let intent = Intent {
+        network,
+        principal: principal(),
+        subject: "register lighthouse".to_owned(),
+        not_after: 1_800_000_000,
+        idempotency_key: vec![9; 16],
+        operations,
+    };
+    intent.sign(&key(algorithm)).expect("a valid intent")
+}
+
+/// Transactions of both algorithms; signed once, for signing costs more than damaging.
+pub fn transactions() -> &'static [SignedTransaction] {
+    static SIGNED: OnceLock<Vec<SignedTransaction>> = OnceLock::new();
+    SIGNED.get_or_init(|| {
+        let all = [Algorithm::EdDsa, Algorithm::Es256].map(|algorithm| transaction(algorithm, operations()));
+        let single = operations().into_iter().map(|operation| transaction(Algorithm::EdDsa, vec![operation]));
+        all.into_iter().chain(single).collect()
+    })
+}
+
+/// Log entries of both outcomes.
+pub fn log_entries() -> Vec<LogEntry> {
+    let appended =
+        Appended { operation: 2, register: "lighthouse".to_owned(), kind: EntryKind::User, first: 1, count: 1 };
+    let violation = Violation { entry: 0, field: "name".to_owned(), rule: ViolationRule::ALL[0] };
+    let refused =
+        |code: &Code| Outcome::Refused(Refusal { code: *code, operation: 0, violations: vec![violation.clone()] });
+    let outcomes = [Outcome::Accepted { appended: vec![appended] }].into_iter().chain(Code::ALL.iter().map(refused));
+    let bytes = transactions()[0].bytes();
+    outcomes
+        .map(|outcome| LogEntry { transaction: bytes.clone(), height: 4, time_ms: 1_709_288_100_000, outcome })
+        .collect()
+}
+
+/// A header.
+pub fn header() -> BlockHeader {
+    BlockHeader {
+        network: NetworkId([3; 16]),
+        height: 4,
+        epoch: 0,
+        view: 5,
+        leader: [4; 32],
+        parent_view: 3,
+        parent: Hash([6; 32]),
+        time_ms: 1_709_288_100_000,
+        transactions: Hash([7; 32]),
+        transaction_count: 1,
+        state: StateCommitment { root: Hash([8; 32]), operations_root: Hash([9; 32]), start: 0, end: 12 },
+        log: LogCommitment { size: 3, root: Hash([10; 32]), store_root: Hash([11; 32]), store_end: 7 },
+        validators: Hash([12; 32]),
+    }
+}
+
+/// The key of a validator of the sample network.
+pub fn validator(index: u8) -> SigningKey {
+    let mut seeds: Vec<_> = (100..104).map(|seed| [seed; 32]).collect();
+    seeds.sort_by_key(|seed| SigningKey::from_ed25519_seed(seed).public());
+    SigningKey::from_ed25519_seed(&seeds[usize::from(index)])
+}
+
+/// The sample network: an organisation with four validators.
+pub fn genesis() -> &'static Genesis {
+    static GENESIS: OnceLock<Genesis> = OnceLock::new();
+    GENESIS.get_or_init(|| {
+        let administrator = GenesisPrincipal {
+            name: "administrator".to_owned(),
+            role: Role::Administrator,
+            key: key(Algorithm::EdDsa).public(),
+        };
+        let validator = |index| {
+            let PublicKey::Ed25519(key) = validator(index).public() else { panic!("an Ed25519 key") };
+            GenesisValidator { organisation: "northern-lights".to_owned(), key }
+        };
+        let organisation = GenesisOrganisation {
+            id: "northern-lights".to_owned(),
+            name: "Northern Lights".to_owned(),
+            principals: vec![administrator],
+        };
+        let genesis = Genesis {
+            name: "sample".to_owned(),
+            created_ms: 1_709_288_000_000,
+            nonce: [1; 16],
+            organisations: vec![organisation],
+            validators: (0..4).map(validator).collect(),
+        };
+        genesis.validate().expect("a valid network");
+        genesis
+    })
+}
+
+/// An honest receipt of the first sample transaction: leaf 2 of a log of five, one header further certified by a quorum.
+pub fn receipt() -> &'static TransactionReceipt {
+    static RECEIPT: OnceLock<TransactionReceipt> = OnceLock::new();
+    RECEIPT.get_or_init(|| {
+        let network = genesis().id();
+        let transaction = transactions()[0].clone();
+        let outcome = Outcome::Accepted { appended: Vec::new() };
+        let (height, time_ms, index) = (4, 1_709_288_100_000, 2);
+        let leaf = LogLeaf { transaction: transaction.id(), height, time_ms, outcome: outcome.clone() };
+        let mut tree = Tree::new();
+        for place in 0..5 {
+            tree.push(if place == index { leaf.hash() } else { Hash([place as u8; 32]) });
+        }
+        let mut first = BlockHeader { network, validators: genesis().validator_set_hash(), ..header() };
+        (first.log.size, first.log.root) = (5, tree.root());
+        let second = BlockHeader { height: first.height + 1, parent: first.hash(), ..first.clone() };
+        let mut certificate =
+            FinalityCertificate { epoch: 0, view: 6, parent_view: 5, block: second.hash(), signatures: Vec::new() };
+        let message = certificate.signed_bytes(&network);
+        certificate.signatures =
+            (0..3).map(|index| (u32::from(index), validator(index).sign(&message).expect("Ed25519 signs"))).collect();
+        TransactionReceipt {
+            network,
+            transaction: transaction.bytes().clone(),
+            height,
+            time_ms,
+            outcome,
+            index,
+            path: tree.inclusion(index, 5).expect("a leaf of the tree"),
+            finality: Finality { headers: vec![first, second], certificate },
+        }
+    })
+}

@@ -1,0 +1,464 @@
+//! The first hour of somebody new, with the real `tally` binary: a network of four organisations, a register, a record, a
+//! receipt that outlives the network, and everything that goes wrong on the way.
+//!
+//! Cargo builds this as a test of `crates/cli`, which is where the binary is.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing, clippy::print_stdout)]
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use serde_json::Value;
+use tallystick_tests::markdown::{code_blocks, code_spans};
+use tallystick_tests::sandbox::{Answer, Desk, Sandbox, copy, free_base_port, runs, words};
+use tallystick_tests::workspace::{files, read, root};
+
+const LIGHTHOUSE: &str = "tests/data/lighthouse.rsf";
+/// The root that the sample asserts, computed when it was made by a program that shares nothing with this one.
+const LIGHTHOUSE_ROOT: &str = "a06c1a75ed72957c3a3c396c9810718e4b6b9f4ba1c76b7ed34edd155cdc4051";
+/// The organisation whose node dies on the way.
+const VICTIM: &str = "companies-house";
+/// How long the network may take to be whole again.
+const HEALED_WITHIN: Duration = Duration::from_secs(120);
+
+fn binary() -> &'static Path {
+    Path::new(env!("CARGO_BIN_EXE_tally"))
+}
+
+fn json(answer: &Answer) -> Value {
+    serde_json::from_str(&answer.stdout).unwrap_or_else(|error| panic!("{error} in:\n{}", answer.text()))
+}
+
+#[test]
+fn the_first_hour() {
+    let place = tempfile::tempdir().unwrap();
+    let desk = Desk::new(binary(), place.path());
+    let port = free_base_port();
+    let mut sandbox = Sandbox::start(&desk, &["--base-port", &port.to_string()]);
+    for node in 0..4 {
+        let address = format!("http://127.0.0.1:{}", port + node);
+        assert!(sandbox.heard().iter().any(|line| line.contains(&address)), "{address} is told");
+    }
+    assert_eq!(healthy_nodes(&desk), 4);
+
+    registers(&desk);
+    refusals(&desk);
+    keys(&desk);
+    surroundings(&desk, port);
+    let finished = receipts(&desk);
+    a_node_dies(&desk, &mut sandbox);
+    let size = log_size(&desk);
+
+    let node = sandbox.node(VICTIM).unwrap();
+    assert!(sandbox.stop().success());
+    assert!(!runs(node), "no node outlives its supervisor");
+    offline(&desk, &finished);
+    audit(&desk);
+    resume(&desk, port, size);
+}
+
+/// A register comes in whole, is read, and goes out as it came.
+fn registers(desk: &Desk) {
+    let imported = desk.line(&format!("register import {LIGHTHOUSE}")).expect(0, &["lighthouse", "7"]);
+    assert!(imported.text().contains(LIGHTHOUSE_ROOT), "the root is told:\n{}", imported.text());
+    desk.line("register list").expect(0, &["lighthouse"]);
+    desk.line("register show lighthouse").expect(0, &["lighthouse", "food-standards-agency", "focal-height"]);
+    desk.line("record lighthouse L-0002").expect(0, &["Harbour Mole", "entry      4", "Iso WR 6s"]);
+    desk.line("register export lighthouse -o out.rsf").expect(0, &[]);
+    let (came, went) = (read(&desk.path(LIGHTHOUSE)).unwrap(), read(&desk.path("out.rsf")).unwrap());
+    assert_eq!(went, came, "a register goes out as it came");
+    desk.line(&format!("register import {LIGHTHOUSE}")).expect(0, &["lighthouse"]);
+    assert_eq!(read(&desk.path("out.rsf")).unwrap(), came, "importing again changes nothing");
+
+    desk.line("register create buoy --text 'Buoys' --field buoy:string --field light:curie:1:lighthouse --field laid:datetime")
+        .expect(0, &["buoy"]);
+    desk.line("register append buoy B-1 light=lighthouse:L-0001 laid=2026-05").expect(0, &["entry 1"]);
+    desk.line("register append buoy B-1 light=lighthouse:L-0002 laid=2026-05").expect(0, &["entry 2"]);
+    desk.line("record buoy B-1 --entries").expect(0, &["entry      1 of", "entry      2 of"]);
+    desk.line("record buoy B-1").expect(0, &["lighthouse:L-0002"]);
+}
+
+/// Every "no" names the thing, has exit code 1, and says what to do.
+fn refusals(desk: &Desk) {
+    desk.line("register append lighthouse L-0009 name=Stray --as companies-house/registrar")
+        .expect(1, &["refused", "not-custodian", "ask the register's custodian"]);
+    desk.line("register append buoy B-2 light=lighthouse:L-9999 laid=yesterday colour=red")
+        .expect(1, &["refused", "schema", "`light`", "`laid`", "`colour`"]);
+    desk.line("register create buoy --field buoy:string").expect(1, &["register-exists"]);
+    desk.line("record lighthouse L-9999").expect(1, &["L-9999"]);
+    desk.line("record nowhere X").expect(1, &["nowhere", "tally register list"]);
+    desk.line(&format!("transaction {}", "0".repeat(64))).expect(1, &["no transaction"]);
+
+    let text = read(&desk.path(LIGHTHOUSE)).unwrap();
+    let lines = text.lines().count();
+    let wrong = text.replace(LIGHTHOUSE_ROOT, &"0".repeat(64));
+    for (name, bad, said) in [
+        ("wrong-root.rsf", wrong, format!("line {lines}")),
+        ("torn.rsf", text[..text.len() / 2].to_owned(), "line".to_owned()),
+        ("not-canonical.rsf", text.replacen("{\"name\":", "{ \"name\":", 1), "line 2, column".to_owned()),
+        ("other-fields.rsf", text.replacen("\tuser\t", "\tuser\t\t", 1), "line".to_owned()),
+    ] {
+        fs::write(desk.path(name), bad).unwrap();
+        let answer = desk.line(&format!("register import {name}"));
+        assert!(matches!(answer.code, Some(1 | 2)), "{name} is refused:\n{}", answer.text());
+        assert!(answer.text().contains(name) && answer.text().contains(&said), "{name}:\n{}", answer.text());
+    }
+    desk.line("register import absent.rsf").expect(2, &["absent.rsf"]);
+}
+
+/// A clerk is enrolled with a key of its own, writes, rotates the key, and the old one is refused.
+fn keys(desk: &Desk) {
+    fs::write(desk.path("secret"), "correct horse\n").unwrap();
+    desk.line("key new clerk.pem --passphrase-file secret").expect(0, &["clerk.pem", "ed25519:"]);
+    desk.line("key new clerk.pem --passphrase-file secret").expect(2, &["clerk.pem"]);
+    desk.line("key enrol clerk --role registrar --public clerk.pem.pub").expect(0, &[]);
+    let sign = |key: &str| format!("--as food-standards-agency/clerk --key {key} --passphrase-file secret");
+    let append = |number: u8, key: &str| desk.line(&format!("register append buoy B-{number} laid=2026 {}", sign(key)));
+    append(5, "clerk.pem").expect(0, &["entry 3"]);
+    desk.line("key new spare.pem --algorithm p256 --passphrase-file secret").expect(0, &["p256:"]);
+    append(6, "spare.pem").expect(1, &["key-unknown"]);
+    desk.line(&format!("key rotate --new spare.pem --new-passphrase-file secret {}", sign("clerk.pem")))
+        .expect(1, &["not-administrator"]);
+    desk.line("key rotate food-standards-agency/clerk --old clerk.pem.pub --new spare.pem.pub").expect(0, &[]);
+    append(6, "clerk.pem").expect(1, &["key-unknown", "sign with a key in use"]);
+    append(6, "spare.pem").expect(0, &["entry 4"]);
+    fs::write(desk.path("wrong"), "battery staple\n").unwrap();
+    desk.line(
+        "register append buoy B-7 laid=2026 --as food-standards-agency/clerk --key spare.pem --passphrase-file wrong",
+    )
+    .expect(2, &["spare.pem", "passphrase"]);
+}
+
+/// What is wrong around a command is named, with the remedy, and has exit code 2.
+fn surroundings(desk: &Desk, port: u16) {
+    desk.line(&format!("sandbox --dir other --base-port {port}")).expect(2, &[&port.to_string(), "--base-port"]);
+    desk.line("sandbox").expect(2, &["running already"]);
+    desk.line("node --config nowhere.toml").expect(2, &["nowhere.toml"]);
+    desk.line("status --dir nowhere").expect(2, &["nowhere"]);
+    desk.line("record lighthouse L-0002 --node http://127.0.0.1:1").expect(2, &["127.0.0.1:1"]);
+    let config = read(&desk.path(&format!("sandbox/{VICTIM}/node.toml"))).unwrap();
+    fs::write(desk.path("wrong.toml"), config.replace("network.json", "no-network.json")).unwrap();
+    desk.line("node --config wrong.toml").expect(2, &["no-network.json"]);
+}
+
+/// Receipts of every kind, each with a phrase that it proves.
+fn receipts(desk: &Desk) -> Vec<(PathBuf, &'static str)> {
+    desk.line("record lighthouse L-0002 --receipt record.receipt").expect(0, &[]);
+    desk.line("record lighthouse L-9999 --receipt absent.receipt").expect(1, &[]);
+    desk.line("record nowhere X --receipt nowhere.receipt").expect(1, &[]);
+    let appended = desk.line("register append buoy B-8 laid=2026-08-09").expect(0, &[]);
+    desk.line(&format!("transaction {} --receipt accepted.receipt", transaction_id(&appended)))
+        .expect(0, &["accepted"]);
+    let refused = desk.line("register append buoy B-9 laid=never").expect(1, &[]);
+    desk.line(&format!("transaction {} --receipt refused.receipt", transaction_id(&refused)))
+        .expect(1, &["refused: schema"]);
+
+    let proofs = [
+        ("record.receipt", "Harbour Mole"),
+        ("absent.receipt", "holds no record under the key L-9999"),
+        ("accepted.receipt", "accepted"),
+        ("refused.receipt", "refused: schema"),
+    ];
+    let proofs = proofs.map(|(name, phrase)| (desk.path(name), phrase));
+    for (path, phrase) in &proofs {
+        verify(desk, path).expect(0, &["holds:", phrase, "of 4 validators"]);
+        let bytes = fs::metadata(path).unwrap().len();
+        assert!(bytes <= 4_096, "{} has {bytes} bytes", path.display());
+    }
+    proofs.to_vec()
+}
+
+fn verify(desk: &Desk, path: &Path) -> Answer {
+    desk.tally(&["verify", &path.to_string_lossy(), "--network", "sandbox/network.json"])
+}
+
+/// The id in `transaction <id> is final` or `transaction <id> was refused`.
+fn transaction_id(answer: &Answer) -> String {
+    let text = answer.text();
+    let mut words = text.split_whitespace().skip_while(|word| *word != "transaction");
+    words.nth(1).unwrap_or_else(|| panic!("no transaction is named in:\n{text}")).to_owned()
+}
+
+/// A node is killed; the others go on, and it comes back by itself with all that it missed.
+fn a_node_dies(desk: &Desk, sandbox: &mut Sandbox) {
+    let begun = Instant::now();
+    let dead = sandbox.kill_node(VICTIM);
+    desk.line("register append buoy B-10 laid=2026-10").expect(0, &["entry"]);
+    let started = format!("started the node of {VICTIM} again");
+    sandbox.wait_for(HEALED_WITHIN, |line| line.starts_with(&started));
+    while healthy_nodes(desk) < 4 {
+        assert!(begun.elapsed() < HEALED_WITHIN, "{}", desk.line("status").text());
+        thread::sleep(Duration::from_millis(200));
+    }
+    assert_ne!(sandbox.node(VICTIM), Some(dead), "another process runs the node");
+    println!("a killed node was level again after {:.1} s", begun.elapsed().as_secs_f64());
+    let address = status(desk).into_iter().find(|row| row["lag"].as_u64() == Some(0)).unwrap();
+    assert!(address["error"].is_null(), "{address}");
+}
+
+fn status(desk: &Desk) -> Vec<Value> {
+    json(&desk.line("status --json")).as_array().unwrap().clone()
+}
+
+/// Nodes that serve and vote, within a block or two of the highest.
+fn healthy_nodes(desk: &Desk) -> usize {
+    let is = |row: &Value, name: &str| row["ready"] == true || row["status"][name] == true;
+    let near = |row: &Value| row["lag"].as_u64().is_some_and(|lag| lag <= 3);
+    status(desk).iter().filter(|row| is(row, "ready") && is(row, "voting") && near(row)).count()
+}
+
+fn log_size(desk: &Desk) -> u64 {
+    let rows = status(desk);
+    let sizes = rows.iter().filter_map(|row| row["log_size"].as_u64().or(row["status"]["log_size"].as_u64()));
+    sizes.max().expect("a node tells its log's size")
+}
+
+/// With the network off, receipts hold; with any byte changed they do not; and commands that need it say so.
+fn offline(desk: &Desk, receipts: &[(PathBuf, &'static str)]) {
+    desk.line("record lighthouse L-0002").expect(2, &["127.0.0.1"]);
+    let forged = desk.path("forged.receipt");
+    for (path, phrase) in receipts {
+        verify(desk, path).expect(0, &["holds:", phrase]);
+        let honest = fs::read(path).unwrap();
+        let step = (honest.len() / 24).max(1);
+        for at in (0..honest.len()).step_by(step).chain([honest.len() - 1]) {
+            let mut bytes = honest.clone();
+            bytes[at] ^= 1;
+            fs::write(&forged, &bytes).unwrap();
+            let answer = verify(desk, &forged);
+            assert_eq!(answer.code, Some(1), "byte {at} of {} changed:\n{}", path.display(), answer.text());
+            assert!(!answer.text().contains("holds: "), "{}", answer.text());
+        }
+        fs::write(&forged, &honest[..honest.len() / 2]).unwrap();
+        verify(desk, &forged).expect(1, &["forged.receipt"]);
+    }
+    let genesis = read(&desk.path("sandbox/network.json")).unwrap();
+    fs::write(desk.path("other.json"), genesis.replacen("sandbox", "another", 1)).unwrap();
+    let (path, _) = &receipts[0];
+    desk.tally(&["verify", &path.to_string_lossy(), "--network", "other.json"]).expect(1, &["network"]);
+}
+
+/// A node's folder is judged from genesis; with a byte changed it is not believed.
+fn audit(desk: &Desk) {
+    desk.line(&format!("audit sandbox/{VICTIM}/data")).expect(0, &["holds:", "every signature checked"]);
+    let data = desk.path("copied");
+    copy(&desk.path(&format!("sandbox/{VICTIM}/data")), &data);
+    let largest = |path: &PathBuf| fs::metadata(path).map_or(0, |meta| meta.len());
+    let mut blobs: Vec<_> = walk(&data).into_iter().filter(|path| holds(path, b"Harbour Mole")).collect();
+    blobs.sort_by_key(largest);
+    let blob = blobs.last().expect("a file of the node holds the record");
+    let mut bytes = fs::read(blob).unwrap();
+    let at = bytes.windows(12).position(|window| window == b"Harbour Mole").unwrap();
+    bytes[at] ^= 1;
+    fs::write(blob, bytes).unwrap();
+    let answer = desk.line("audit copied --network sandbox/network.json");
+    assert!(matches!(answer.code, Some(1 | 2)), "{} was changed:\n{}", blob.display(), answer.text());
+    assert!(!answer.text().contains("holds: the whole"), "{}", answer.text());
+}
+
+fn walk(directory: &Path) -> Vec<PathBuf> {
+    let entries = fs::read_dir(directory).unwrap().map(|entry| entry.unwrap().path());
+    entries.flat_map(|path| if path.is_dir() { walk(&path) } else { vec![path] }).collect()
+}
+
+fn holds(path: &Path, part: &[u8]) -> bool {
+    fs::read(path).unwrap().windows(part.len()).any(|window| window == part)
+}
+
+/// Started again on the same folder, the network goes on where it was.
+fn resume(desk: &Desk, port: u16, size: u64) {
+    let sandbox = Sandbox::start(desk, &[]);
+    assert!(sandbox.heard().iter().any(|line| line.contains(&format!(":{port}"))), "on the same ports");
+    assert!(log_size(desk) >= size, "nothing is lost");
+    desk.line("record lighthouse L-0002").expect(0, &["Harbour Mole"]);
+    desk.line("record buoy B-10").expect(0, &["2026-10"]);
+    desk.line("register append buoy B-11 laid=2026-11").expect(0, &["entry"]);
+    assert!(sandbox.stop().success());
+}
+
+/// Real registers, when they lie beside the checkout: each comes out with the root that GDS published.
+#[test]
+fn real_registers_reproduce_their_roots() {
+    let data = root().join("../shared/data/registers");
+    let Ok(roots) = read(&data.join("roots.json")) else {
+        println!("no real registers at ../shared/data/registers: this test has nothing to check");
+        return;
+    };
+    let place = tempfile::tempdir().unwrap();
+    let desk = Desk::new(binary(), place.path());
+    let sandbox = Sandbox::start(&desk, &["--base-port", &free_base_port().to_string()]);
+    let registers = files(&data, &["rsf"]).unwrap().into_iter().filter(|path| path.parent() == Some(&data));
+    let mut arguments = vec!["register".to_owned(), "import".to_owned()];
+    arguments.extend(registers.map(|path| path.to_string_lossy().into_owned()));
+    let begun = Instant::now();
+    let imported = desk.tally(&arguments).expect(0, &[]);
+    println!("imported {} registers in {:.1} s", arguments.len() - 2, begun.elapsed().as_secs_f64());
+    let roots: Value = serde_json::from_str(&roots).unwrap();
+    for (file, expected) in roots.as_object().unwrap() {
+        let root = expected["final_root"].as_str().unwrap().trim_start_matches("sha-256:");
+        assert!(imported.text().contains(root), "{file}: {root} is not in:\n{}", imported.text());
+    }
+    desk.line("record country GB").expect(0, &["United Kingdom"]);
+    assert!(sandbox.stop().success());
+}
+
+#[test]
+fn the_readme_is_true() {
+    walk_through("README.md");
+}
+
+#[test]
+fn the_first_hour_in_the_docs_is_true() {
+    walk_through("docs/start.md");
+}
+
+/// Runs the commands of a document as it prints them and in its order; what it shows as their output is what they say.
+fn walk_through(name: &str) {
+    let document = read(&root().join(name)).unwrap();
+    let place = tempfile::tempdir().unwrap();
+    let desk = Desk::new(binary(), place.path());
+    let mut sandbox = None;
+    let mut shown = code_blocks(&document, "text").into_iter().peekable();
+    let blocks = code_blocks(&document, "sh");
+    assert!(blocks.len() > 2, "{name} shows commands");
+    let mut line = 0;
+    for (index, block) in blocks.iter().enumerate() {
+        let prose: Vec<_> = document.lines().skip(line).take(block.line - line).collect();
+        if prose.join("\n").to_lowercase().contains("press ctrl-c in the first terminal") {
+            assert!(sandbox.take().map(Sandbox::stop).expect("a sandbox runs").success());
+        }
+        line = block.line;
+        let next = blocks.get(index + 1).map_or(usize::MAX, |next| next.line);
+        while shown.peek().is_some_and(|text| text.line < block.line) {
+            shown.next();
+        }
+        let text = shown.next_if(|text| text.line < next).map(|text| text.text).unwrap_or_default();
+        let code = i32::from(text.contains("refused:"));
+        let said: Vec<_> =
+            block.text.lines().map(|command| run_as_printed(command, code, &desk, &mut sandbox)).collect();
+        assert_shown(&text, &said.join("\n"));
+    }
+    assert!(sandbox.is_none(), "{name} stops what it started");
+}
+
+/// Runs a command, which must end with this code, and returns what it said.
+fn run_as_printed(command: &str, code: i32, desk: &Desk, sandbox: &mut Option<Sandbox>) -> String {
+    let words = words(command);
+    let words: Vec<&str> = words.iter().map(String::as_str).collect();
+    match words.as_slice() {
+        // The checkout is here, this is the test command, and the binary is the one that cargo has built for us.
+        ["git", "clone", ..] | ["cd", _] | ["cargo", "test"] | ["export", _] => String::new(),
+        ["cargo", "run", "--release", "--", "sandbox"] => {
+            let started = Sandbox::start(desk, &["--base-port", &free_base_port().to_string()]);
+            let said = started.heard().join("\n");
+            *sandbox = Some(started);
+            said
+        }
+        ["pkill", "-9", "-f", node] => {
+            let organisation = node.strip_suffix("/node.toml").expect("a node is killed");
+            sandbox.as_ref().expect("a sandbox runs").kill_node(organisation);
+            String::new()
+        }
+        ["tally", "status"] => {
+            let begun = Instant::now();
+            while desk.line("status").code != Some(0) {
+                assert!(begun.elapsed() < HEALED_WITHIN, "{}", desk.line("status").text());
+                thread::sleep(Duration::from_millis(200));
+            }
+            desk.line("status").stdout
+        }
+        ["tally", arguments @ ..] => desk.terminal(arguments).expect(code, &[]).stdout,
+        _ => panic!("there is a command that this test cannot run: {command}"),
+    }
+}
+
+/// Each line shown stands among those said, in order, when what differs from run to run is masked. `…` stands for any lines,
+/// and at the end of a line for the rest of it.
+fn assert_shown(shown: &str, said: &str) {
+    let mut said_lines = said.lines().map(masked);
+    for line in shown.lines().map(masked).filter(|line| !line.is_empty() && line != "…") {
+        let is_it = |said: String| match line.strip_suffix('…') {
+            Some(start) => said.starts_with(start),
+            None => said == line,
+        };
+        assert!(said_lines.any(is_it), "`{line}` is shown, and was not said in:\n{said}");
+    }
+}
+
+/// A line without what differs from run to run: numbers, hexadecimal strings and spacing.
+fn masked(line: &str) -> String {
+    let is_number = |c: char| c.is_ascii_digit() || c == '.' || c == ',';
+    let mut words = Vec::new();
+    for word in line.split_whitespace() {
+        let mut text = String::new();
+        for run in word.split_inclusive(|c: char| !c.is_alphanumeric() && !is_number(c)) {
+            let hex = run.trim_end_matches(|c: char| !c.is_alphanumeric());
+            if hex.len() >= 16 && hex.chars().all(|c| c.is_ascii_hexdigit()) {
+                text.push('#');
+                text.push_str(&run[hex.len()..]);
+                continue;
+            }
+            for c in run.chars() {
+                match (c, text.ends_with('0')) {
+                    ('0'..='9', true) => {}
+                    ('0'..='9', false) => text.push('0'),
+                    ('.' | ',', true) => {}
+                    _ => text.push(c),
+                }
+            }
+        }
+        words.push(text);
+    }
+    words.join(" ")
+}
+
+#[test]
+fn masks_hide_numbers_and_hashes_and_nothing_else() {
+    let mask = |line: &str, masked_line: &str| assert_eq!(masked(line), masked_line);
+    mask("network  \"sandbox\" 462fec93ebe27fa74fc2ddddafa2cd45: 1,234 in 0.8 s", "network \"sandbox\" #: 0 in 0 s");
+    mask("root sha-256:a06c1a75ed72957c3a3c396c9810718e", "root sha-0:#");
+    mask("2024-09-12T08:00:00Z at block 5", "0-0-0T0:0:0Z at block 0");
+    mask("deadbeef refused.", "deadbeef refused.");
+}
+
+#[test]
+fn a_readme_that_lies_is_found() {
+    assert_shown(
+        "entry 4 of 2024\n…\nroot a06c1a75ed72957c3a3c",
+        "wrote it\nentry  12 of 2031\nmore\nroot 0123456789abcdef0123\n",
+    );
+    let lie = std::panic::catch_unwind(|| assert_shown("holds: all of it", "does not hold: all of it"));
+    assert!(lie.is_err());
+    let order = std::panic::catch_unwind(|| assert_shown("b\na", "a\nb"));
+    assert!(order.is_err());
+}
+
+/// Every `tally …` that a document names in passing is a command, or one with such options.
+#[test]
+fn every_command_in_the_documents_exists() {
+    let place = tempfile::tempdir().unwrap();
+    let desk = Desk::new(binary(), place.path());
+    let mut seen = 0;
+    for path in files(&root(), &["md"]).unwrap() {
+        for span in code_spans(&read(&path).unwrap()).iter().filter(|span| span.text.starts_with("tally ")) {
+            let words = words(&span.text);
+            let is_name = |word: &&String| word.chars().all(|c| c.is_ascii_lowercase());
+            let mut arguments: Vec<&str> = words[1..].iter().take_while(is_name).map(String::as_str).collect();
+            // A noun may have verbs or be a verb itself: `record country` is a command with an argument.
+            arguments.truncate(if matches!(arguments.first(), Some(&("register" | "key" | "network"))) {
+                2
+            } else {
+                1
+            });
+            let options: Vec<_> = words.iter().filter(|word| word.starts_with("--")).collect();
+            let help = desk.tally(&[arguments.as_slice(), &["--help"]].concat());
+            assert_eq!(help.code, Some(0), "{}:{}: `{}`", path.display(), span.line, span.text);
+            for option in options {
+                assert!(help.text().contains(option.as_str()), "{}:{}: no option {option}", path.display(), span.line);
+            }
+            seen += 1;
+        }
+    }
+    assert!(seen > 5, "{seen} commands are named");
+}

@@ -1,0 +1,8 @@
+//! Test the whole of it: the journey, the map, the golden vectors.
+//!
+//! This library holds what those tests read with: Markdown as its author meant it, and the workspace as it stands on disk.
+
+pub mod markdown;
+pub mod sandbox;
+pub mod source;
+pub mod workspace;
