@@ -8,7 +8,8 @@ use std::io::{BufRead, BufReader, Read};
 use std::net::TcpListener;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Output, Stdio};
-use std::sync::{Arc, Mutex};
+use std::sync::atomic::{AtomicU16, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -16,6 +17,8 @@ use std::time::{Duration, Instant};
 const READY_WITHIN: Duration = Duration::from_secs(240);
 /// How long it may take to stop.
 const STOP_WITHIN: Duration = Duration::from_secs(60);
+/// Held by a running sandbox: a network is four processes, and tests that share two cores with another wait longer than they should.
+static ALONE: Mutex<()> = Mutex::new(());
 /// Pause between two looks.
 const POLL: Duration = Duration::from_millis(50);
 
@@ -107,17 +110,19 @@ impl Desk {
 pub struct Sandbox {
     child: Child,
     heard: Arc<Mutex<Vec<String>>>,
+    _alone: MutexGuard<'static, ()>,
 }
 
 impl Sandbox {
-    /// Starts `tally sandbox` on the desk and waits for its line `ready`.
+    /// Starts `tally sandbox` on the desk and waits for its line `ready`. Waits first until no other test of this process runs one.
     pub fn start(desk: &Desk, arguments: &[&str]) -> Self {
+        let alone = ALONE.lock().unwrap_or_else(PoisonError::into_inner);
         let mut command = desk.command(&[&["sandbox"], arguments].concat());
         let mut child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
         let heard = Arc::new(Mutex::new(Vec::new()));
         listen(child.stdout.take().unwrap(), &heard);
         listen(child.stderr.take().unwrap(), &heard);
-        let mut sandbox = Self { child, heard };
+        let mut sandbox = Self { child, heard, _alone: alone };
         sandbox.wait_for(READY_WITHIN, |line| line == "ready");
         sandbox
     }
@@ -208,13 +213,16 @@ fn signal(id: u32, name: &str) {
     assert!(sent.success(), "cannot send {name} to process {id}");
 }
 
-/// A base port such that it, the three above it, and those 100 above them are free now.
+/// A base port such that it, the three above it, and those 100 above them are free now, and no other test of this process was
+/// given them. It lies below the ports that Linux hands out to clients.
 pub fn free_base_port() -> u16 {
-    let first = 20_000 + u16::try_from(std::process::id() % 20_000).unwrap();
+    static GIVEN: AtomicU16 = AtomicU16::new(0);
+    const BLOCKS: u16 = 1_500;
+    let first = u16::try_from(std::process::id() % u32::from(BLOCKS)).unwrap();
     let is_free = |port: u16| TcpListener::bind(("127.0.0.1", port)).is_ok();
-    let free = (0..200).map(|step| 20_000 + (first - 20_000 + step * 211) % 40_000);
-    let mut free = free.filter(|base| (0..4).all(|index| is_free(base + index) && is_free(base + 100 + index)));
-    free.next().expect("eight free ports")
+    let mut bases = (0..BLOCKS).map(|_| 20_000 + (first + GIVEN.fetch_add(1, Ordering::Relaxed)) % BLOCKS * 8);
+    let free = bases.find(|base| (0..4).all(|index| is_free(base + index) && is_free(base + 100 + index)));
+    free.expect("eight free ports")
 }
 
 /// Copies a folder with all that is in it.
@@ -254,6 +262,8 @@ pub fn words(line: &str) -> Vec<String> {
 
 #[cfg(test)]
 mod tests {
+    use std::collections::BTreeSet;
+
     use super::*;
 
     #[test]
@@ -262,8 +272,9 @@ mod tests {
     }
 
     #[test]
-    fn eight_ports_are_found() {
-        let base = free_base_port();
-        assert!((20_000..60_000).contains(&base));
+    fn no_ports_are_given_twice() {
+        let given: BTreeSet<u16> = (0..8).map(|_| free_base_port()).collect();
+        assert_eq!(given.len(), 8);
+        assert!(given.iter().all(|base| (20_000..32_000).contains(base)));
     }
 }
