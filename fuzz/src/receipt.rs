@@ -52,7 +52,6 @@ const RECORDS: [&[u8]; 3] = [
 const RECORDS_NETWORK: &[u8] = include_bytes!("../../tests/data/receipts/network.json");
 
 /// A record's receipt holds, and with any of its bytes changed it does not: its state proof has one spelling too.
-/// A receipt of absence may come to name something else that is absent, never something that is there.
 pub fn record_receipt_forge(data: &[u8]) {
     static NETWORK: OnceLock<Genesis> = OnceLock::new();
     let network = NETWORK.get_or_init(|| Genesis::from_json(RECORDS_NETWORK).expect("a valid network"));
@@ -60,21 +59,12 @@ pub fn record_receipt_forge(data: &[u8]) {
     let honest = RECORDS[choices.below(RECORDS.len())];
     let mut forged = honest.to_vec();
     choices.damage(&mut forged);
-    let proven = |bytes: &[u8]| Some(Receipt::decode(bytes).ok()?.check(network).ok()?.claim);
-    let claim = proven(&forged);
-    assert!(forged != honest || claim.is_some(), "the honest receipt holds");
-    // Who changes the name that is absent may hit another one that is absent, and has then proven something true: the gap
-    // between two rows holds many names. What is there has no such freedom.
-    match claim.filter(|_| forged != honest) {
-        None | Some(Claim::NoRegister { .. }) => {}
-        Some(Claim::Absent { register, key }) => {
-            let Some(Claim::Absent { register: asked, key: absent }) = proven(honest) else {
-                panic!("it proves another thing")
-            };
-            assert!(register == asked && key != absent, "a forged receipt holds: {register:?} {key}");
-        }
-        Some(other) => panic!("a forged receipt holds: {other:?}"),
-    }
+    let accepted = Receipt::decode(&forged).ok().and_then(|receipt| receipt.check(network).ok());
+    assert_eq!(
+        accepted.is_some(),
+        forged == honest,
+        "a forged receipt holds, or the honest one does not: {accepted:?}"
+    );
 }
 
 /// Changes one part as somebody would who wants to be believed.

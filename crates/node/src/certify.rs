@@ -13,6 +13,7 @@ use tallystick_consensus::certificate;
 use tallystick_protocol::{
     EntryKind, Finality, Hash, RecordAnswer, RecordReceipt, RecordRow, RegisterRow, StateKey, TransactionReceipt,
     limits::{RECEIPT_ATTEMPTS_MAX, RECEIPT_HEADERS_MAX, RECEIPT_SEARCH_BLOCKS_MAX},
+    receipt::question,
 };
 use tallystick_storage::{
     history::entry_at,
@@ -76,7 +77,7 @@ pub async fn transaction_receipt<E: Runtime>(
     let path = chain.history().log().inclusion(index, size).ok_or(CertifyError::NotYet)?;
     let entry = reader.log_entries(&[location]).await?.pop().ok_or(CertifyError::NotYet)?;
     Ok(TransactionReceipt {
-        network: chain.genesis().id(),
+        network: chain.network(),
         height: entry.height,
         time_ms: entry.time_ms,
         transaction: entry.transaction,
@@ -104,7 +105,7 @@ pub async fn record_receipt<E: Runtime>(
         // The certificate of a block may be a moment behind its application.
         if let Some(finality) = certified(marshal, height).await {
             return Ok(RecordReceipt {
-                network: chain.genesis().id(),
+                network: chain.network(),
                 register: register.to_owned(),
                 key: key.to_owned(),
                 answer,
@@ -127,7 +128,10 @@ async fn answer<E: Runtime>(
     let mut definition = reader.prove(&[register_key]).await?;
     let definition = definition.pop().ok_or(CertifyError::NotYet)?;
     let Some(row) = definition.row else {
-        return Ok((definition.height, RecordAnswer::NoRegister { proof: definition.proof.into() }));
+        return Ok((
+            definition.height,
+            RecordAnswer::NoRegister { question: question(register, key), proof: definition.proof.into() },
+        ));
     };
     // A register keeps its number, so the two reads may see two blocks; what is proved, is proved at one.
     let number = RegisterRow::decode(&row).map_err(damaged)?.number;
@@ -141,9 +145,12 @@ async fn answer<E: Runtime>(
             let items = items(chain, reader, &RecordRow::decode(&row).map_err(damaged)?).await?;
             RecordAnswer::Current { number, row, items, proof: record.proof.into() }
         }
-        (None, Some(register_row)) => {
-            RecordAnswer::Absent { register_row, register_proof: definition.proof.into(), proof: record.proof.into() }
-        }
+        (None, Some(register_row)) => RecordAnswer::Absent {
+            question: question(register, key),
+            register_row,
+            register_proof: definition.proof.into(),
+            proof: record.proof.into(),
+        },
         (None, None) => return Err(damaged("a register is gone")),
     };
     Ok((record.height, answer))

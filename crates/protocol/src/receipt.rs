@@ -112,8 +112,10 @@ pub enum RecordAnswer {
         /// That the row is current ([`crate::proof`]).
         proof: Bytes,
     },
-    /// No record. In CBOR: `["absent", register row, its proof, proof]`.
+    /// No record. In CBOR: `["absent", question, register row, its proof, proof]`.
     Absent {
+        /// [`question`] of the register and key.
+        question: Hash,
         /// The register's definition ([`RegisterRow`]), which holds its number.
         register_row: Bytes,
         /// That the definition is current.
@@ -121,11 +123,21 @@ pub enum RecordAnswer {
         /// That there is no row for the key.
         proof: Bytes,
     },
-    /// No such register at all. In CBOR: `["no-register", proof]`.
+    /// No such register at all. In CBOR: `["no-register", question, proof]`.
     NoRegister {
+        /// [`question`] of the register and key.
+        question: Hash,
         /// That there is no definition.
         proof: Bytes,
     },
+}
+
+/// SHA-256 of the register's name, a zero byte and the key: binds a receipt of absence to what was asked.
+///
+/// A proof of absence holds for every name in the gap between two rows, so a slip in the name would go unseen. Whoever changes
+/// the name and this hash too has a receipt of another absence, which is as true.
+pub fn question(register: &str, key: &str) -> Hash {
+    Hash::of(&[register.as_bytes(), &[0], key.as_bytes()])
 }
 
 names! {
@@ -216,6 +228,9 @@ pub enum Reason {
     /// The row is about something else.
     #[error("the row is of `{0}`, which is not what was asked")]
     Other(String),
+    /// The register or key is not the one that was asked about.
+    #[error("the answer is to another question than the receipt states: the receipt was altered")]
+    Question,
     /// The state proof does not hold.
     #[error(transparent)]
     State(#[from] ProofError),
@@ -445,7 +460,8 @@ impl RecordReceipt {
                 check_items(&record, items).map_err(|reason| (Step::Items, reason))?;
                 Ok(Claim::Current { record, items: items.clone() })
             }
-            RecordAnswer::Absent { register_row, register_proof, proof } => {
+            RecordAnswer::Absent { question, register_row, register_proof, proof } => {
+                self.check_question(question).map_err(|reason| (Step::Row, reason))?;
                 let register = self.check_register(register_row).map_err(|reason| (Step::Row, reason))?;
                 let state = |error: ProofError| (Step::State, error.into());
                 let place = StateKey::register(&self.register);
@@ -454,7 +470,8 @@ impl RecordReceipt {
                 proof::verify_absent(&place, proof, root).map_err(state)?;
                 Ok(Claim::Absent { register, key: self.key.clone() })
             }
-            RecordAnswer::NoRegister { proof } => {
+            RecordAnswer::NoRegister { question, proof } => {
+                self.check_question(question).map_err(|reason| (Step::Row, reason))?;
                 let place = StateKey::register(&self.register);
                 proof::verify_absent(&place, proof, root).map_err(|error| (Step::State, error.into()))?;
                 Ok(Claim::NoRegister { register: self.register.clone() })
@@ -468,6 +485,10 @@ impl RecordReceipt {
             return Err(Reason::Other(format!("{} {}:{}", row.kind, row.register, row.key)));
         }
         Ok(row)
+    }
+
+    fn check_question(&self, answered: &Hash) -> Result<(), Reason> {
+        if question(&self.register, &self.key) == *answered { Ok(()) } else { Err(Reason::Question) }
     }
 
     fn check_register(&self, row: &[u8]) -> Result<RegisterRow, Reason> {
@@ -508,10 +529,13 @@ impl<C> Encode<C> for RecordAnswer {
                 cbor::write_values(e, items)?;
                 e.bytes(proof)?.ok()
             }
-            Self::Absent { register_row, register_proof, proof } => {
-                e.array(4)?.str("absent")?.bytes(register_row)?.bytes(register_proof)?.bytes(proof)?.ok()
+            Self::Absent { question, register_row, register_proof, proof } => {
+                e.array(5)?.str("absent")?.encode(question)?;
+                e.bytes(register_row)?.bytes(register_proof)?.bytes(proof)?.ok()
             }
-            Self::NoRegister { proof } => e.array(2)?.str("no-register")?.bytes(proof)?.ok(),
+            Self::NoRegister { question, proof } => {
+                e.array(3)?.str("no-register")?.encode(question)?.bytes(proof)?.ok()
+            }
         }
     }
 }
@@ -528,10 +552,13 @@ impl<'b, C> Decode<'b, C> for RecordAnswer {
                 }
                 Ok(Self::Current { number, row: row(d)?, items: items(d)?, proof: state_proof(d)? })
             }
-            (Some(4), "absent") => {
-                Ok(Self::Absent { register_row: row(d)?, register_proof: state_proof(d)?, proof: state_proof(d)? })
-            }
-            (Some(2), "no-register") => Ok(Self::NoRegister { proof: state_proof(d)? }),
+            (Some(5), "absent") => Ok(Self::Absent {
+                question: d.decode()?,
+                register_row: row(d)?,
+                register_proof: state_proof(d)?,
+                proof: state_proof(d)?,
+            }),
+            (Some(3), "no-register") => Ok(Self::NoRegister { question: d.decode()?, proof: state_proof(d)? }),
             _ => Err(decode::Error::message("an answer must be current, absent or no-register").at(at)),
         }
     }

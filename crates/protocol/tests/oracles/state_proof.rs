@@ -19,6 +19,7 @@ use tallystick_protocol::{
     CheckError, Claim, EntryKind, Field, Hash, LogCommitment, Phase, Receipt, RecordAnswer, RecordReceipt, RecordRow,
     RegisterRow, StateKey, Step,
     proof::{self, ProofError, StateValue},
+    receipt::question,
 };
 
 type Db = current::ordered::variable::Db<
@@ -170,12 +171,18 @@ fn receipts() -> [Receipt; 3] {
             "country",
             "XX",
             RecordAnswer::Absent {
+                question: question("country", "XX"),
                 register_row: register().to_bytes().into(),
                 register_proof: bytes(definition),
                 proof: bytes(absent),
             },
         ),
-        receipt(root, "planet", "GB", RecordAnswer::NoRegister { proof: bytes(no_register) }),
+        receipt(
+            root,
+            "planet",
+            "GB",
+            RecordAnswer::NoRegister { question: question("planet", "GB"), proof: bytes(no_register) },
+        ),
     ]
 }
 
@@ -252,6 +259,22 @@ fn every_altered_byte_of_a_proof_is_refused() {
         let mut forged = proofs[1].1.clone();
         forged[at] ^= 1;
         assert!(proof::verify_absent(&place("XX"), &forged, &root).is_err(), "byte {at}");
+    }
+}
+
+#[test]
+fn a_receipt_of_absence_answers_one_question() {
+    let [_, absent, no_register] = receipts();
+    let genesis = fixtures::genesis();
+    for honest in [absent, no_register] {
+        let bytes = honest.to_bytes();
+        assert!(honest.check(&genesis).is_ok());
+        for at in 0..bytes.len() {
+            let mut forged = bytes.clone();
+            forged[at] ^= 1;
+            let accepted = Receipt::decode(&forged).is_ok_and(|receipt| receipt.check(&genesis).is_ok());
+            assert!(!accepted, "byte {at} changed");
+        }
     }
 }
 
