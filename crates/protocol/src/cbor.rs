@@ -39,7 +39,12 @@ impl From<minicbor::decode::Error> for CborError {
 
 /// The deterministic encoding of `value`.
 pub fn encode<T: Encode<()> + ?Sized>(value: &T) -> Vec<u8> {
-    let mut bytes = Vec::with_capacity(128);
+    encode_about(value, 128)
+}
+
+/// As [`encode`], of a value of about `length` bytes.
+pub fn encode_about<T: Encode<()> + ?Sized>(value: &T, length: usize) -> Vec<u8> {
+    let mut bytes = Vec::with_capacity(length);
     match value.encode(&mut Encoder::new(&mut bytes), &mut ()) {
         Ok(()) => bytes,
         // A vector cannot refuse bytes and our encoders raise nothing of their own.

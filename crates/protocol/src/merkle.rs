@@ -151,14 +151,18 @@ impl<'b, C> Decode<'b, C> for Frontier {
 /// ```
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Tree {
-    nodes: Vec<Hash>,
+    /// All full but the last, so that growing moves no more than one of them.
+    chunks: Vec<Vec<Hash>>,
     size: u64,
 }
+
+/// Nodes of a full chunk: 128 KiB.
+const CHUNK_NODES: usize = 4096;
 
 impl Tree {
     /// The empty tree.
     pub const fn new() -> Self {
-        Self { nodes: Vec::new(), size: 0 }
+        Self { chunks: Vec::new(), size: 0 }
     }
 
     /// Leaves so far.
@@ -169,14 +173,21 @@ impl Tree {
     /// Appends a leaf by its hash.
     pub fn push(&mut self, leaf: Hash) {
         let index = self.size;
-        self.nodes.push(leaf);
+        self.store(leaf);
         self.size += 1;
         let mut node = leaf;
         for height in 0..index.trailing_ones() {
             // The left sibling covers the 2^height leaves that end where this subtree begins.
             let left = self.node((index >> height << height) - (1 << height), height);
             node = node_hash(&left, &node);
-            self.nodes.push(node);
+            self.store(node);
+        }
+    }
+
+    fn store(&mut self, node: Hash) {
+        match self.chunks.last_mut().filter(|chunk| chunk.len() < CHUNK_NODES) {
+            Some(chunk) => chunk.push(node),
+            None => self.chunks.push(vec![node]),
         }
     }
 
@@ -257,7 +268,8 @@ impl Tree {
     fn node(&self, start: u64, height: u32) -> Hash {
         let last = start + (1 << height) - 1;
         let place = 2 * last - u64::from(last.count_ones()) + u64::from(height);
-        match usize::try_from(place).ok().and_then(|place| self.nodes.get(place)) {
+        let found = |place: usize| self.chunks.get(place / CHUNK_NODES)?.get(place % CHUNK_NODES);
+        match usize::try_from(place).ok().and_then(found) {
             Some(node) => *node,
             None => unreachable!("node of height {height} at leaf {start} in a tree of {}", self.size),
         }

@@ -119,8 +119,8 @@ pub async fn execute<E: Context + Spawner>(
     }
 
     let mut log = log.with_metadata(height_metadata(block.height));
-    for entry in &entries {
-        frontier.append(entry.leaf().hash());
+    for (entry, transaction) in entries.iter().zip(transactions) {
+        frontier.append(entry.leaf_of(transaction.id()).hash());
         log = log.append(Value(Bytes::from(entry.to_bytes())));
     }
     let mut changes = view.changes();

@@ -20,7 +20,7 @@ use std::{collections::BTreeMap, hash::BuildHasher as _, hash::RandomState};
 use table::Table;
 use tallystick_ledger::{entry_leaf::entry_leaf_hash, item::item_hash};
 use tallystick_protocol::{
-    Appended, EntryKind, Hash, LogEntry, LogLeaf, Operation, Outcome, SignedTransaction, Tree, transaction::DecodeError,
+    Appended, EntryKind, Hash, LogEntry, Operation, Outcome, SignedTransaction, Tree, transaction::DecodeError,
 };
 
 /// Milliseconds in the seconds that entries are timed by.
@@ -151,7 +151,14 @@ impl History {
     /// # Errors
     /// When the entry cannot follow what is indexed: then neither the entry nor the history can be relied on.
     pub fn push(&mut self, entry: &LogEntry) -> Result<(), Error> {
-        let transaction = SignedTransaction::decode(entry.transaction.clone())?;
+        self.push_decoded(entry, &SignedTransaction::decode(entry.transaction.clone())?)
+    }
+
+    /// As [`History::push`], for one who has the entry's transaction decoded.
+    ///
+    /// # Errors
+    /// As there.
+    pub fn push_decoded(&mut self, entry: &LogEntry, transaction: &SignedTransaction) -> Result<(), Error> {
         let leaf = self.size();
         self.push_id(leaf, transaction.id())?;
         self.push_height(leaf, entry.height)?;
@@ -166,12 +173,10 @@ impl History {
                 }
             }
             for range in appended {
-                self.push_range(leaf, entry.time_ms, &transaction, range)?;
+                self.push_range(leaf, entry.time_ms, transaction, range)?;
             }
         }
-        // Not `entry.leaf()`, which would hash the transaction once more.
-        let (transaction, LogEntry { height, time_ms, outcome, .. }) = (transaction.id(), entry.clone());
-        self.tree.push(LogLeaf { transaction, height, time_ms, outcome }.hash());
+        self.tree.push(entry.leaf_of(transaction.id()).hash());
         Ok(())
     }
 
