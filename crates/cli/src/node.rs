@@ -139,7 +139,7 @@ impl Init {
              # Where clients reach this one. It speaks plain HTTP: put a TLS proxy before it when they are elsewhere.\n\
              http = \"{http}\"\n\n\
              # MiB that the databases may keep in memory.\n\
-             # cache_mib = 192\n\n\
+             # cache_mib = 64\n\n\
              [log]\n\
              # error, warn, info, debug or trace\n\
              level = \"info\"\n\

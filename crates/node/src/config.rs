@@ -61,7 +61,8 @@ pub struct Peer {
 #[derive(Clone, Debug, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct Log {
-    /// `error`, `warn`, `info`, `debug` or `trace`, or a filter such as `info,tallystick_node=debug`.
+    /// `error`, `warn`, `info`, `debug` or `trace`, or a filter such as `warn,tallystick_node=debug`. With `info` and `debug`
+    /// the engine under the node says less than the node.
     pub level: String,
     /// `text` for people, `json` for machines.
     pub format: LogFormat,
@@ -85,7 +86,7 @@ impl Default for Log {
 }
 
 fn cache_mib() -> usize {
-    192
+    64
 }
 
 /// Why a configuration is none.
