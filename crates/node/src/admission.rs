@@ -17,6 +17,7 @@ use crate::{
 };
 use bytes::Bytes;
 use commonware_runtime::{Clock, Spawner};
+use rand::{SeedableRng as _, rngs::StdRng};
 use rand_core::CryptoRng;
 use std::{
     sync::Arc,
@@ -149,8 +150,8 @@ impl<E: Runtime> Admission<E> {
         let transaction = SignedTransaction::decode(bytes)
             .map_err(|error| Rejection::new(RejectionCode::Malformed, error.to_string()))?;
         let chain = &self.shared.chain;
-        if transaction.network() != chain.genesis().id() {
-            return Err(Rejection::wrong_network(transaction.network(), chain.genesis().id()));
+        if transaction.network() != chain.network() {
+            return Err(Rejection::wrong_network(transaction.network(), chain.network()));
         }
         let id = transaction.id();
         let tag = transaction.replay_tag();
@@ -247,7 +248,8 @@ impl Verifier {
             let job = runtime
                 .child("verify")
                 .shared(true)
-                .spawn(move |mut runtime| async move { verify_batch(batch, &mut runtime) });
+                // A generator of its own: the system's costs a call into the kernel for each signature.
+                .spawn(move |mut runtime| async move { verify_batch(batch, &mut StdRng::from_rng(&mut runtime)) });
             let Ok(verdicts) = job.await else { return };
             self.deliver(jobs, verdicts);
             ended = runtime.current();

@@ -14,6 +14,7 @@ use crate::{
     keys::{KeyCache, changes_keys},
     metrics::Metrics,
     pool::Pool,
+    validity::{belongs, block_time, follows, in_time},
 };
 use bytes::Bytes;
 use commonware_consensus::marshal::ancestry::Ancestry;
@@ -22,19 +23,19 @@ use commonware_runtime::Clock;
 use futures::StreamExt as _;
 use rand_core::CryptoRng;
 use std::{
-    collections::{BTreeMap, HashSet},
+    collections::{BTreeMap, HashMap, HashSet},
     sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::{Duration, UNIX_EPOCH},
 };
 use tallystick_consensus::{self as consensus, Block, Scheme};
 use tallystick_protocol::{
-    BlockHeader, Genesis, Hash, LogEntry, VerifiedTransaction,
-    header::transactions_hash,
-    limits::{BLOCK_DRIFT_MS_MAX, BLOCK_STEP_MS_MAX, NOT_AFTER_WINDOW_SECONDS_MAX},
+    BlockHeader, Genesis, Hash, LogEntry, SignedTransaction, VerifiedTransaction, header::transactions_hash,
+    limits::BLOCK_DRIFT_MS_MAX,
 };
 use tallystick_storage::{
     database::{Databases, Merkleized, Readers, Unmerkleized},
     execute::{self, BlockTime, Executed, Stale},
+    history::History,
 };
 use tokio::sync::Notify;
 
@@ -54,10 +55,13 @@ pub struct Shared {
     executed: Mutex<BTreeMap<u64, Vec<Arc<ExecutedBlock>>>>,
 }
 
+/// Intents ordered in blocks that are not final here yet, each with the last second (Unix) in which it counts.
+type Taken = HashMap<[u8; 16], u64>;
+
 /// What is remembered of a block between its execution and its end.
 struct ExecutedBlock {
     digest: Hash,
-    tags: Vec<[u8; 16]>,
+    transactions: Vec<VerifiedTransaction>,
     changes_keys: bool,
     entries: Vec<LogEntry>,
 }
@@ -127,21 +131,25 @@ impl Application {
         execute::execute::<E>(batches, genesis, BlockTime { height, time_ms }, transactions).await
     }
 
-    /// Tags of the transactions in those ancestors that the index does not hold yet.
-    async fn tags_of_ancestors(&self, mut ancestry: impl Ancestry<Block>) -> HashSet<[u8; 16]> {
-        let mut tags = HashSet::new();
+    /// What those ancestors took that the index does not hold yet.
+    async fn taken_by_ancestors(&self, mut ancestry: impl Ancestry<Block>) -> Taken {
+        let mut taken = Taken::new();
         while let Some(block) = ancestry.next().await {
             let block = block.inner();
             let header = block.header();
             if header.height <= self.shared.chain.tip().header.height {
                 break;
             }
-            match self.shared.recall(header.height, header.hash()) {
-                Some(executed) => tags.extend(executed.tags.iter().copied()),
-                None => tags.extend(block.transactions().iter().filter_map(tag_of)),
+            let tags: Vec<_> = match self.shared.recall(header.height, header.hash()) {
+                Some(executed) => executed.transactions.iter().map(|transaction| tag(transaction)).collect(),
+                None => block.transactions().iter().filter_map(tag_of).collect(),
+            };
+            for (tag, not_after) in tags {
+                // The youngest block comes first: an older one took the intent only while it counted there.
+                taken.entry(tag).or_insert(not_after);
             }
         }
-        tags
+        taken
     }
 
     /// Builds a block on `parent` from what waits in the pool.
@@ -150,7 +158,7 @@ impl Application {
         now_ms: u64,
         context: consensus::Context,
         parent: &BlockHeader,
-        taken: &HashSet<[u8; 16]>,
+        taken: &Taken,
         batches: Unmerkleized<E>,
     ) -> Option<Proposed<Self, E>> {
         let time_ms = block_time(parent, now_ms);
@@ -159,9 +167,7 @@ impl Application {
             let history = self.shared.chain.history();
             let pool = self.shared.pool();
             pool.select(height, |transaction| {
-                in_time(transaction, time_ms)
-                    && !taken.contains(&transaction.replay_tag())
-                    && history.replayed(&transaction.replay_tag()).is_none()
+                in_time(transaction, time_ms) && ordered(&history, taken, &transaction.replay_tag(), time_ms).is_none()
             })
         };
         // Given up meanwhile: nobody waits for this block, and the pool still holds its transactions.
@@ -184,7 +190,7 @@ impl Application {
         };
         let transactions: Vec<Bytes> = selected.iter().map(|t| t.bytes().clone()).collect();
         let block = Block::with_ids(header, transactions, ids).ok()?;
-        self.note(&block, &selected, executed.entries);
+        self.note(&block, selected, executed.entries);
         Some(Proposed { block, merkleized: executed.merkleized })
     }
 
@@ -197,11 +203,15 @@ impl Application {
     ) -> Result<Option<Merkleized<E>>, Stale> {
         let header = block.header();
         let Some(transactions) = self.verified(runtime, block) else { return Ok(None) };
+        // A leader that repeats what has expired, when its replay tag is forgotten, is refused here.
+        if !transactions.iter().all(|transaction| belongs(transaction, header)) {
+            return Ok(None);
+        }
         let executed = self.execute::<E>(batches, header.height, header.time_ms, &transactions).await?;
         if executed.state != header.state || executed.log != header.log {
             return Ok(None);
         }
-        self.note(block, &transactions, executed.entries);
+        self.note(block, transactions, executed.entries);
         Ok(Some(executed.merkleized))
     }
 
@@ -222,53 +232,56 @@ impl Application {
         found.into_iter().collect()
     }
 
-    fn note(&self, block: &Block, transactions: &[VerifiedTransaction], entries: Vec<LogEntry>) {
-        let tags = transactions.iter().map(|transaction| transaction.replay_tag()).collect();
+    fn note(&self, block: &Block, transactions: Vec<VerifiedTransaction>, entries: Vec<LogEntry>) {
         let changes_keys = transactions.iter().flat_map(|transaction| transaction.operations()).any(changes_keys);
         let digest = block.header().hash();
-        self.shared.remember(block.header().height, ExecutedBlock { digest, tags, changes_keys, entries });
+        self.shared.remember(block.header().height, ExecutedBlock { digest, transactions, changes_keys, entries });
     }
 
     /// Whether no transaction of the block was ordered before, in it or in its ancestors.
     async fn is_fresh(&self, block: &Block, ancestors: impl Ancestry<Block>) -> bool {
-        let mut tags = self.tags_of_ancestors(ancestors).await;
+        let taken = self.taken_by_ancestors(ancestors).await;
+        let time_ms = block.header().time_ms;
         let history = self.shared.chain.history();
+        let mut here = HashSet::new();
         block.transactions().iter().zip(block.ids()).all(|(bytes, id)| {
             let known = self.shared.pool().get(id).map(|transaction| transaction.replay_tag());
-            known.or_else(|| tag_of(bytes)).is_some_and(|tag| {
-                // A block that is being finalised while it is judged stands in the index itself.
-                let ordered = history.replayed(&tag);
-                let by_itself = ordered.is_some() && history.index_of(id) == ordered;
-                (ordered.is_none() || by_itself) && tags.insert(tag)
+            known.or_else(|| tag_of(bytes).map(|(tag, _)| tag)).is_some_and(|tag| {
+                let is_new = match ordered(&history, &taken, &tag, time_ms) {
+                    None => true,
+                    Some(Ordered::InAncestor) => false,
+                    // A block that is being finalised while it is judged stands in the index itself.
+                    Some(Ordered::AtLeaf(leaf)) => history.index_of(id) == Some(leaf),
+                };
+                is_new && here.insert(tag)
             })
         })
     }
 }
 
-fn tag_of(bytes: &Bytes) -> Option<[u8; 16]> {
-    tallystick_protocol::SignedTransaction::decode(bytes.clone()).ok().map(|t| t.replay_tag())
+/// Where an intent was ordered before.
+enum Ordered {
+    /// In an ancestor that the index does not hold yet.
+    InAncestor,
+    /// At this leaf of the log.
+    AtLeaf(u64),
 }
 
-/// Whether a block of this time may hold the transaction.
-pub(crate) fn in_time(transaction: &VerifiedTransaction, time_ms: u64) -> bool {
-    let seconds = time_ms / 1000;
-    let not_after = transaction.not_after();
-    not_after >= seconds && not_after <= seconds + NOT_AFTER_WINDOW_SECONDS_MAX
+/// Where an intent was ordered that still counts in a block of this time. Asked of the block's time and never of this node's
+/// newest block, so that every node judges alike.
+fn ordered(history: &History, taken: &Taken, tag: &[u8; 16], time_ms: u64) -> Option<Ordered> {
+    match taken.get(tag) {
+        Some(not_after) if *not_after >= time_ms / 1000 => Some(Ordered::InAncestor),
+        _ => history.replayed_at(tag, time_ms).map(Ordered::AtLeaf),
+    }
 }
 
-/// The time a leader gives its block: its clock's, later than the parent's, and no great step after it.
-fn block_time(parent: &BlockHeader, now_ms: u64) -> u64 {
-    let latest = if parent.height == 0 { u64::MAX } else { parent.time_ms + BLOCK_STEP_MS_MAX };
-    now_ms.clamp(parent.time_ms + 1, latest)
+fn tag_of(bytes: &Bytes) -> Option<([u8; 16], u64)> {
+    SignedTransaction::decode(bytes.clone()).ok().as_ref().map(tag)
 }
 
-/// Whether the header follows from its parent, as far as that can be told without its transactions.
-pub(crate) fn follows(header: &BlockHeader, parent: &BlockHeader) -> bool {
-    header.network == parent.network
-        && header.height == parent.height + 1
-        && header.parent == parent.hash()
-        && header.validators == parent.validators
-        && header.time_ms == block_time(parent, header.time_ms)
+fn tag(transaction: &SignedTransaction) -> ([u8; 16], u64) {
+    (transaction.replay_tag(), transaction.not_after())
 }
 
 /// Milliseconds since 1970 by the runtime's clock.
@@ -320,7 +333,7 @@ impl<E: Runtime> stateful::Application<E> for Application {
             return None;
         }
         let parent = ancestry.peek()?.inner().header().clone();
-        let taken = self.tags_of_ancestors(ancestry).await;
+        let taken = self.taken_by_ancestors(ancestry).await;
         let application = self.clone();
         // Heavy on the processor: off the reactor's threads, and in the simulator deterministic all the same.
         let build = runtime.child("build").shared(true).spawn(move |runtime| async move {
@@ -372,7 +385,7 @@ impl<E: Runtime> stateful::Application<E> for Application {
         if executed.changes_keys {
             self.shared.keys.clear();
         }
-        self.shared.chain.applied(header, digest, block.ids(), &executed.entries);
+        self.shared.chain.applied(header, digest, &executed.transactions, &executed.entries);
         self.shared.forget(header.height);
         self.shared.chain.expired(&late);
         let refused = executed.entries.iter().filter(|entry| !entry.outcome.is_accepted()).count();

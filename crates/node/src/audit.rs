@@ -5,9 +5,9 @@
 
 use crate::{
     admission::verify_all,
-    application::{follows, in_time},
-    engine::{self, Runtime, archive_config},
+    engine::{self, PAGE_BYTES, Runtime, archive_config},
     run::{PREFIX, RunError, read_genesis},
+    validity::{follows, in_time},
 };
 use commonware_codec::EncodeSize as _;
 use commonware_consensus::simplex::types::Finalization;
@@ -15,7 +15,7 @@ use commonware_cryptography::sha256::Digest;
 use commonware_glue::stateful::db::DatabaseSet as _;
 use commonware_runtime::{Runner as _, buffer::paged::CacheRef, tokio as real};
 use commonware_storage::archive::{Archive as _, Identifier, immutable};
-use commonware_utils::{NZU16, NZUsize};
+use commonware_utils::NZUsize;
 use std::{
     collections::HashMap,
     fs, io,
@@ -167,7 +167,7 @@ async fn check<E: Runtime>(
     mut progress: impl FnMut(Progress),
 ) -> Result<Report, AuditError> {
     let broken = |height: u64, what: String| AuditError::Broken(Finding { height, bytes: None, what });
-    let cache = CacheRef::new(NZU16!(4096), NZUsize!(8192));
+    let cache = CacheRef::new(PAGE_BYTES, NZUsize!(8192));
     let validators = genesis.validators.len();
     let blocks = immutable::Archive::<E, Digest, Block>::init(
         context.child("blocks"),
@@ -231,7 +231,7 @@ struct Replay<E: Runtime> {
 
 impl<E: Runtime> Replay<E> {
     async fn new(context: E, genesis: Arc<Genesis>) -> Self {
-        let cache = CacheRef::new(NZU16!(4096), NZUsize!(65_536));
+        let cache = CacheRef::new(PAGE_BYTES, NZUsize!(65_536));
         let config = database::config::<E>("audit", &cache);
         let databases = Databases::<E>::init(context.child("databases"), config, None).await;
         let parent = engine::genesis_header::<E>(&genesis);
@@ -246,6 +246,8 @@ impl<E: Runtime> Replay<E> {
         if !follows(header, &self.parent) {
             return Err(fault("its header does not follow from the block before it".to_owned()));
         }
+        // What has expired by this block's time may not be in it, so its tag is free again.
+        self.tags.retain(|_, not_after| *not_after >= header.time_ms / 1000);
         let verified = verify_all(block.transactions().to_vec(), &mut self.context);
         let mut transactions = Vec::with_capacity(verified.len());
         for (index, verdict) in verified.into_iter().enumerate() {
@@ -263,8 +265,6 @@ impl<E: Runtime> Replay<E> {
             }
             transactions.push(transaction);
         }
-        let seconds = header.time_ms / 1000;
-        self.tags.retain(|_, not_after| *not_after >= seconds);
         let time = BlockTime { height, time_ms: header.time_ms };
         let batches = self.databases.new_batches().await;
         let executed = execute::execute::<E>(batches, &self.genesis, time, &transactions)

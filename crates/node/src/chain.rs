@@ -10,8 +10,10 @@ use std::{
     collections::HashMap,
     sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock, RwLockReadGuard},
 };
-use tallystick_protocol::{BlockHeader, Genesis, Hash, LogEntry, Outcome, limits::SUBSCRIBER_LAG_BLOCKS_MAX};
-use tallystick_storage::history::History;
+use tallystick_protocol::{
+    BlockHeader, Genesis, Hash, LogEntry, NetworkId, Outcome, VerifiedTransaction, limits::SUBSCRIBER_LAG_BLOCKS_MAX,
+};
+use tallystick_storage::history::{self, History};
 use tokio::sync::{broadcast, oneshot, watch};
 
 /// A block that is final and applied.
@@ -46,6 +48,7 @@ type Waiter = oneshot::Sender<Option<Finalised>>;
 /// The finalised chain as this node sees it.
 pub struct Chain {
     genesis: Arc<Genesis>,
+    network: NetworkId,
     history: RwLock<History>,
     tip: watch::Sender<Arc<FinalisedBlock>>,
     blocks: broadcast::Sender<Arc<FinalisedBlock>>,
@@ -59,6 +62,7 @@ impl Chain {
         let digest = first.hash();
         let first = FinalisedBlock { header: first, digest, ids: Vec::new(), refused: 0 };
         Self {
+            network: genesis.id(),
             genesis,
             history: RwLock::new(History::new()),
             tip: watch::Sender::new(Arc::new(first)),
@@ -71,6 +75,11 @@ impl Chain {
     /// The genesis.
     pub fn genesis(&self) -> &Arc<Genesis> {
         &self.genesis
+    }
+
+    /// The network's id. The genesis tells it too, each time by hashing itself.
+    pub const fn network(&self) -> NetworkId {
+        self.network
     }
 
     /// The newest applied block.
@@ -109,7 +118,8 @@ impl Chain {
     pub fn rebuild<'a>(&self, entries: impl IntoIterator<Item = &'a LogEntry>) {
         let mut history = self.history.write().unwrap_or_else(PoisonError::into_inner);
         for entry in entries {
-            push(&mut history, entry);
+            let pushed = history.push(entry);
+            sound(&history, pushed);
         }
     }
 
@@ -122,25 +132,32 @@ impl Chain {
     }
 
     /// A block was applied. Before the index stands this does nothing: the rebuild reads the block from the log.
-    pub fn applied(&self, header: &BlockHeader, digest: Hash, ids: &[Hash], entries: &[LogEntry]) {
+    pub fn applied(
+        &self,
+        header: &BlockHeader,
+        digest: Hash,
+        transactions: &[VerifiedTransaction],
+        entries: &[LogEntry],
+    ) {
         if !self.is_ready() {
             return;
         }
         let first = header.log.size - entries.len() as u64;
         {
             let mut history = self.history.write().unwrap_or_else(PoisonError::into_inner);
-            for (index, entry) in (first..).zip(entries) {
+            for (index, (entry, transaction)) in (first..).zip(entries.iter().zip(transactions)) {
                 // A block may be told of twice after a restart.
                 if index >= history.size() {
-                    push(&mut history, entry);
+                    let pushed = history.push_decoded(entry, transaction);
+                    sound(&history, pushed);
                 }
             }
             history.forget_before(header.time_ms);
         }
-        self.answer_waiters(first, ids, entries);
+        let ids: Vec<Hash> = transactions.iter().map(|transaction| transaction.id()).collect();
+        self.answer_waiters(first, &ids, entries);
         let refused = entries.iter().filter(|entry| !entry.outcome.is_accepted()).count();
-        let block =
-            Arc::new(FinalisedBlock { header: header.clone(), digest, ids: ids.to_vec(), refused: refused as u64 });
+        let block = Arc::new(FinalisedBlock { header: header.clone(), digest, ids, refused: refused as u64 });
         self.tip.send_replace(block.clone());
         // Nobody listening is no failure.
         let _ = self.blocks.send(block);
@@ -190,8 +207,8 @@ impl Chain {
     clippy::panic,
     reason = "a finalised log entry that does not decode means that the disk or this program is broken"
 )]
-fn push(history: &mut History, entry: &LogEntry) {
-    if let Err(error) = history.push(entry) {
+fn sound(history: &History, pushed: Result<(), history::Error>) {
+    if let Err(error) = pushed {
         panic!("log entry {} cannot be indexed: {error}: run `tally audit` on the data directory", history.size());
     }
 }

@@ -74,8 +74,9 @@ pub type Marshal = marshal::core::Mailbox<Scheme, Standard<Block>>;
 
 /// Entries waiting in an actor's mailbox.
 const MAILBOX: NonZeroUsize = NZUsize!(1024);
-/// Bytes of a page in every cache.
-const PAGE_BYTES: std::num::NonZeroU16 = NZU16!(4096);
+/// Bytes of a page in every cache. With the engine's check sum of 12 bytes it is one page of the system's on disk: a page of
+/// 4096 would straddle two, and every small write dirty both.
+pub(crate) const PAGE_BYTES: std::num::NonZeroU16 = NZU16!(4084);
 /// Pages of the cache for blocks, certificates and votes.
 const ENGINE_CACHE_PAGES: NonZeroUsize = NZUsize!(2048);
 /// Bytes read ahead when a journal is replayed at start.

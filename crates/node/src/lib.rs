@@ -18,6 +18,7 @@ pub mod run;
 pub mod service;
 pub mod state;
 pub mod timing;
+mod validity;
 pub mod voting;
 
 pub use audit::audit;

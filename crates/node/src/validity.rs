@@ -1,0 +1,105 @@
+//! Judge what can be told of a block without its state: does its header follow, do its transactions belong into it.
+//!
+//! INVARIANT: pure functions of the block and its parent. Leader, validators and auditor ask the same ones.
+
+use tallystick_protocol::{
+    BlockHeader, SignedTransaction,
+    limits::{BLOCK_STEP_MS_MAX, NOT_AFTER_WINDOW_SECONDS_MAX},
+};
+
+/// Whether a block of this network and time may hold the transaction.
+pub(crate) fn belongs(transaction: &SignedTransaction, header: &BlockHeader) -> bool {
+    transaction.network() == header.network && in_time(transaction, header.time_ms)
+}
+
+/// Whether a block of this time may hold the transaction: its not-after has not passed and is not too far ahead.
+///
+/// That makes forgetting safe: what is out of time cannot be ordered again after its replay tag was forgotten.
+pub(crate) fn in_time(transaction: &SignedTransaction, time_ms: u64) -> bool {
+    let seconds = time_ms / 1000;
+    let not_after = transaction.not_after();
+    not_after >= seconds && not_after <= seconds.saturating_add(NOT_AFTER_WINDOW_SECONDS_MAX)
+}
+
+/// The time a leader gives its block: its clock's, later than the parent's, and no great step after it.
+pub(crate) fn block_time(parent: &BlockHeader, now_ms: u64) -> u64 {
+    let latest = if parent.height == 0 { u64::MAX } else { parent.time_ms.saturating_add(BLOCK_STEP_MS_MAX) };
+    now_ms.clamp(parent.time_ms.saturating_add(1).min(latest), latest)
+}
+
+/// Whether the header follows from its parent, as far as that can be told without its transactions.
+pub(crate) fn follows(header: &BlockHeader, parent: &BlockHeader) -> bool {
+    header.network == parent.network
+        && header.height == parent.height + 1
+        && header.parent == parent.hash()
+        && header.validators == parent.validators
+        && header.time_ms > parent.time_ms
+        && header.time_ms == block_time(parent, header.time_ms)
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, reason = "tests")]
+    use super::*;
+    use tallystick_protocol::{
+        Hash, Intent, LogCommitment, NetworkId, Operation, Phase, PrincipalId, SigningKey, StateCommitment,
+    };
+
+    fn header(time_ms: u64) -> BlockHeader {
+        BlockHeader {
+            network: NetworkId([1; 16]),
+            height: 7,
+            epoch: 0,
+            view: 9,
+            leader: [2; 32],
+            parent_view: 8,
+            parent: Hash([3; 32]),
+            time_ms,
+            transactions: Hash([4; 32]),
+            transaction_count: 1,
+            state: StateCommitment::default(),
+            log: LogCommitment::default(),
+            validators: Hash([8; 32]),
+        }
+    }
+
+    fn transaction(network: NetworkId, not_after: u64) -> SignedTransaction {
+        let closing =
+            Operation::RegisterPhase { register: "vineyard".to_owned(), phase: Phase::Closed, successor: None };
+        let intent = Intent {
+            network,
+            principal: PrincipalId::new("hmrc", "registrar").unwrap(),
+            subject: "vineyard".to_owned(),
+            not_after,
+            idempotency_key: vec![1; 8],
+            operations: vec![closing],
+        };
+        intent.sign(&SigningKey::from_ed25519_seed(&[7; 32])).unwrap()
+    }
+
+    #[test]
+    fn a_block_holds_what_is_of_its_network_and_in_time() {
+        let block = header(1_000_999);
+        let network = block.network;
+        assert!(belongs(&transaction(network, 1_000), &block));
+        assert!(belongs(&transaction(network, 1_000 + NOT_AFTER_WINDOW_SECONDS_MAX), &block));
+        assert!(!belongs(&transaction(network, 999), &block), "expired");
+        assert!(!belongs(&transaction(network, 1_001 + NOT_AFTER_WINDOW_SECONDS_MAX), &block), "remembered too long");
+        assert!(!belongs(&transaction(NetworkId([9; 16]), 1_000), &block), "of another network");
+    }
+
+    #[test]
+    fn time_goes_forward_in_bounded_steps() {
+        let parent = header(5_000);
+        assert_eq!(block_time(&parent, 9_000), 9_000);
+        assert_eq!(block_time(&parent, 1_000), 5_001, "a clock that went back");
+        assert_eq!(block_time(&parent, u64::MAX), 5_000 + BLOCK_STEP_MS_MAX, "a clock far ahead");
+        let child = |time_ms| BlockHeader { height: 8, parent: parent.hash(), ..header(time_ms) };
+        assert!(follows(&child(5_001), &parent));
+        assert!(follows(&child(5_000 + BLOCK_STEP_MS_MAX), &parent));
+        assert!(!follows(&child(5_000), &parent));
+        assert!(!follows(&child(5_001 + BLOCK_STEP_MS_MAX), &parent));
+        assert!(!follows(&BlockHeader { height: 9, ..child(5_001) }, &parent));
+        assert!(!follows(&BlockHeader { parent: Hash([0; 32]), ..child(5_001) }, &parent));
+    }
+}
