@@ -9,7 +9,7 @@ use std::{
 use tallystick_sim::run;
 
 /// Worlds run by default; the variable `SEEDS` changes it.
-const SEEDS: u64 = 100;
+const SEEDS: u64 = 300;
 
 #[test]
 fn every_seed_keeps_every_promise() {

@@ -234,6 +234,11 @@ fn the_absence_of_one_key_is_not_that_of_another() {
     for key in ["GB", "0", "299"] {
         let Receipt::Record(mut receipt) = absent.clone() else { unreachable!() };
         receipt.key = key.into();
+        let error = Receipt::Record(receipt.clone()).check(&genesis).unwrap_err();
+        assert_eq!(error.step, Step::Row, "the answer was to XX, not to {key}");
+
+        let RecordAnswer::Absent { question: asked, .. } = &mut receipt.answer else { unreachable!() };
+        *asked = question(&receipt.register, key);
         let error = Receipt::Record(receipt).check(&genesis).unwrap_err();
         assert_eq!(error.step, Step::State, "{key} is there");
     }
