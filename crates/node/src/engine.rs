@@ -16,6 +16,7 @@ use crate::{
     timing::Timing,
 };
 use commonware_broadcast::buffered;
+use commonware_codec::Codec;
 use commonware_consensus::{
     marshal::{
         self,
@@ -51,17 +52,21 @@ use commonware_storage::{
 };
 use commonware_utils::{NZDuration, NZU16, NZU64, NZUsize};
 use rand_core::CryptoRng;
-use std::{num::NonZeroUsize, sync::Arc, time::Duration};
+use std::{
+    num::{NonZeroU64, NonZeroUsize},
+    sync::Arc,
+    time::Duration,
+};
 use tallystick_consensus::{Block, Paced, Scheme, Validators};
 use tallystick_protocol::{
     BlockHeader, Genesis, Hash,
-    limits::{GOSSIP_MESSAGE_BYTES_MAX, LOG_OPERATION_BYTES_MAX, STATE_OPERATION_BYTES_MAX},
+    limits::{GOSSIP_MESSAGE_BYTES_MAX, LOG_OPERATION_BYTES_MAX, SYNC_BYTES_MAX},
 };
 use tallystick_storage::{
-    database::{self, LogDb, LogOperation, SYNC_OPERATIONS},
+    database::{self, LogDb, LogOperation, SYNC_OPERATIONS, StateDb, StateOperation},
     execute,
     read::Reader,
-    wire,
+    wire::{self, WireOperation},
 };
 use tokio::sync::mpsc;
 
@@ -142,8 +147,7 @@ pub fn message_bytes_max(validators: u32) -> u32 {
         mux::prefixed(simplex::max_payload_size::<Scheme, Digest>(validators)),
         marshal::max_payload_size::<Standard<Block>, Scheme>(validators, &()),
         probe::max_payload_size::<Standard<Block>, Scheme>(validators),
-        sync_p2p::max_payload_size::<mmr::Family, Digest>(SYNC_OPERATIONS, STATE_OPERATION_BYTES_MAX),
-        sync_p2p::max_payload_size::<mmr::Family, Digest>(SYNC_OPERATIONS, LOG_OPERATION_BYTES_MAX),
+        sync_p2p::max_payload_size::<mmr::Family, Digest>(SYNC_LARGEST_OPERATIONS, LOG_OPERATION_BYTES_MAX),
         GOSSIP_MESSAGE_BYTES_MAX,
     ])
 }
@@ -263,7 +267,7 @@ where
     .await;
 
     let shared = Arc::new(Shared::new(config.genesis.clone(), first.header().clone(), Metrics::register(&runtime)));
-    let state_sync = wiring.sync::<wire::Served<E>, wire::WireOperation>("state_sync", channels.state);
+    let state_sync = wiring.sync::<StateDb<E>, StateOperation>("state_sync", channels.state);
     let log_sync = wiring.sync::<LogDb<E>, LogOperation>("log_sync", channels.log);
     let database_cache = CacheRef::new(PAGE_BYTES, config.cache_pages);
     let (stateful_actor, stateful) = Stateful::new(
@@ -275,7 +279,7 @@ where
             marshal: (marshal.clone(), floor),
             mailbox_size: MAILBOX,
             plan,
-            resolvers: (wire::Resolver::new(runtime.child("resolver"), state_sync), log_sync),
+            resolvers: (state_sync, log_sync),
             sync_config: SYNC,
             prune_config: Some(PRUNE),
             strategy: Sequential,
@@ -387,6 +391,9 @@ fn stop(name: &str, error: &impl std::fmt::Display) -> ! {
         "the archive of {name} cannot be opened: {error}: check the disk; if it is damaged beyond a crash, move the data directory away and start again, the node fetches everything from its peers"
     )
 }
+
+/// The largest operations that fill an answer of state sync: no message with smaller ones, under one proof, is larger.
+const SYNC_LARGEST_OPERATIONS: NonZeroU64 = NZU64!(SYNC_BYTES_MAX.div_ceil(LOG_OPERATION_BYTES_MAX) as u64);
 
 /// How state sync fetches.
 const SYNC: SyncEngineConfig = SyncEngineConfig {
@@ -503,11 +510,12 @@ impl<E: Runtime, P: Provider<PublicKey = PublicKey>, B: Blocker<PublicKey = Publ
         &self,
         label: &'static str,
         channel: (impl Sender<PublicKey = PublicKey>, impl Receiver<PublicKey = PublicKey>),
-    ) -> sync_p2p::Mailbox<Db, mmr::Family, Op, Digest>
+    ) -> wire::Resolver<E, Db, Op>
     where
-        Db: Source<Family = mmr::Family, Digest = Digest, Op = Op> + Send + Sync + 'static,
-        Op: commonware_codec::Codec<Cfg = ()> + Clone + Send + Sync + 'static,
-        ServeError<mmr::Family>: From<Db::Error>,
+        Db: Send + Sync + 'static,
+        Op: Codec<Cfg: Default> + Clone + Send + Sync + 'static,
+        wire::Served<Db>:
+            Source<Family = mmr::Family, Digest = Digest, Op = WireOperation<Op>, Error = ServeError<mmr::Family>>,
     {
         let (actor, mailbox) = sync_p2p::Actor::new(
             self.runtime.child(label),
@@ -525,7 +533,7 @@ impl<E: Runtime, P: Provider<PublicKey = PublicKey>, B: Blocker<PublicKey = Publ
             },
         );
         actor.start(channel);
-        mailbox
+        wire::Resolver::new(self.runtime.child("resolver"), mailbox)
     }
 
     /// The way into the pool, for clients and for what peers tell.

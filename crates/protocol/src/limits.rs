@@ -146,10 +146,10 @@ pub const SUBSCRIBER_LAG_BLOCKS_MAX: usize = 256;
 pub const DOWNLOAD_PIECES_MAX: usize = 2;
 /// How far two nodes' clocks may differ when they shake hands.
 pub const HANDSHAKE_CLOCK_SKEW_MAX: Duration = Duration::from_secs(60);
-/// Bytes of the largest operation of the state database: tag, key, length, row, next key, floor.
-pub const STATE_OPERATION_BYTES_MAX: usize = STATE_VALUE_BYTES_MAX + 128;
 /// Bytes of the largest operation of the log database: tag, length, entry, floor.
 pub const LOG_OPERATION_BYTES_MAX: usize = LOG_ENTRY_BYTES_MAX + 64;
+/// Bytes of the operations in one answer of state sync.
+pub const SYNC_BYTES_MAX: usize = 1_024 * 1_024;
 
 // The HTTP interface.
 

@@ -56,8 +56,8 @@ pub type Config<E> = <Databases<E> as DatabaseSet<E>>::Config;
 /// What a state sync of each must arrive at.
 pub type Targets = (Target<mmr::Family, Digest>, Target<mmr::Family, Digest>);
 
-/// Operations of either database in one sync message, asked for and served.
-pub const SYNC_OPERATIONS: NonZeroU64 = NZU64!(24);
+/// Operations of either database that a sync message asks for, and that are served as far as their bytes allow.
+pub const SYNC_OPERATIONS: NonZeroU64 = NZU64!(256);
 
 /// Nodes of a Merkle structure per file.
 const NODES_PER_BLOB: NonZeroU64 = NZU64!(1 << 20);
