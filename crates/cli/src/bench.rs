@@ -43,7 +43,7 @@ const LEVEL_PATIENCE: Duration = Duration::from_secs(300);
 #[derive(Debug, Args)]
 #[command(
     args_conflicts_with_subcommands = true,
-    after_help = "Starts a fresh network of processes in a temporary folder. First \
+    after_help = "Starts a fresh network of processes in a temporary folder. First, and after the load again, \
     it measures the machine's limit: Ed25519 signatures checked in batches of 1,000, per second and core, times cores, over \
     nodes, since every node checks every signature. Then a client in its own process hands in signed single-entry appends.\n\n\
     Give the machine nothing else to do meanwhile, and build with --release.\n\n\
@@ -111,7 +111,7 @@ impl Bench {
             return load::run();
         }
         let stop = Stop::on_signals()?;
-        let principals = usize::try_from(self.principals).unwrap_or(usize::MAX);
+        let principals = self.principals();
         say("measuring the machine");
         let machine = Machine::measure(principals)?;
         let temporary = tempfile::Builder::new()
@@ -143,13 +143,19 @@ impl Bench {
             report.lone = Some(lone(cluster, stop)?);
         }
         if !self.idle && !self.lone {
-            report.load = Some(self.load(cluster, &machine, stop)?);
+            let (load, machine) = self.load(cluster, machine, stop)?;
+            report.load = Some(load);
+            report.set_machine(machine);
         }
         report.nodes_memory(&cluster.used());
         if self.wipe {
             report.wipe = Some(wipe(cluster)?);
         }
         Ok(report)
+    }
+
+    fn principals(&self) -> usize {
+        usize::try_from(self.principals).unwrap_or(usize::MAX)
     }
 
     fn idle(&self, cluster: &Cluster, stop: &Stop) -> Result<Idle, Failure> {
@@ -167,13 +173,14 @@ impl Bench {
         })
     }
 
-    fn load(&self, cluster: &mut Cluster, machine: &Machine, stop: &Stop) -> Result<Load, Failure> {
-        let limit = machine.limit(usize::from(self.nodes));
+    /// Returns what the load found, and the machine's speed: the mean of before and after.
+    fn load(&self, cluster: &mut Cluster, before: Machine, stop: &Stop) -> Result<(Load, Machine), Failure> {
+        let nodes = usize::from(self.nodes);
         let order = Order {
             nodes: cluster.layout.nodes.iter().map(crate::sandbox::layout::NodePlace::url).collect(),
             network: cluster.layout.genesis.id(),
             keys: cluster.keys.clone(),
-            transactions: (limit * SIGNED_SHARE_OF_LIMIT * self.seconds as f64) as usize,
+            transactions: (before.limit(nodes) * SIGNED_SHARE_OF_LIMIT * self.seconds as f64) as usize,
             batch: usize::try_from(self.batch).unwrap_or(usize::MAX),
             in_flight: usize::try_from(self.in_flight.max(self.batch)).unwrap_or(usize::MAX),
             seconds: self.seconds,
@@ -192,15 +199,18 @@ impl Bench {
         let grown: Vec<u64> =
             cluster.disk_bytes().iter().zip(&disk).map(|(after, before)| after.saturating_sub(*before)).collect();
         let kill = kill.map(|kill| kill.with_rates(&findings));
-        Ok(Load {
-            committed_per_second: findings.committed as f64 / findings.seconds.max(1.0),
-            limit_per_second: limit,
-            ratio: findings.committed as f64 / findings.seconds.max(1.0) / limit,
+        say("measuring the machine again");
+        let machine = before.mean(Machine::measure(self.principals())?);
+        let committed_per_second = findings.committed as f64 / findings.seconds.max(1.0);
+        let load = Load {
+            committed_per_second,
+            ratio: committed_per_second / machine.limit(nodes),
             nodes: node_use(&since(&used_after, &used), &grown, &findings),
             disk_bytes_per_transaction: per_transaction(&grown, &findings),
             kill,
             findings,
-        })
+        };
+        Ok((load, machine))
     }
 
     /// Kills the last node a third into the run, starts it again at two thirds, and waits until it is level.

@@ -45,6 +45,15 @@ impl Machine {
         Ok(Self { cores, one_core_alone, per_core: together / cores as f64 })
     }
 
+    /// The mean of two measurements: a machine's speed drifts with its heat and its neighbours.
+    pub fn mean(self, other: Self) -> Self {
+        Self {
+            cores: self.cores,
+            one_core_alone: f64::midpoint(self.one_core_alone, other.one_core_alone),
+            per_core: f64::midpoint(self.per_core, other.per_core),
+        }
+    }
+
     /// Transactions per second that the network could do if checking signatures, once on each node, were all its work.
     pub fn limit(&self, nodes: usize) -> f64 {
         self.per_core * self.cores as f64 / nodes as f64

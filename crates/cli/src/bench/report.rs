@@ -26,7 +26,7 @@ pub struct Report {
     /// Seconds that putting them there took.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub preload_seconds: Option<f64>,
-    /// The machine.
+    /// The machine: the mean of before and after, if there was a load.
     pub machine: Machine,
     /// Transactions per second at most, if checking signatures were all the work.
     pub limit_per_second: f64,
@@ -51,9 +51,7 @@ pub struct Report {
 pub struct Load {
     /// Transactions that became final per second.
     pub committed_per_second: f64,
-    /// The machine's limit.
-    pub limit_per_second: f64,
-    /// The former over the latter.
+    /// The same over the machine's limit.
     pub ratio: f64,
     /// Bytes that a transaction adds to a node's disk.
     pub disk_bytes_per_transaction: f64,
@@ -160,6 +158,12 @@ impl Report {
             idle: None,
             wipe: None,
         }
+    }
+
+    /// Takes another measurement of the machine for the one the report was begun with.
+    pub fn set_machine(&mut self, machine: Machine) {
+        self.machine = machine;
+        self.limit_per_second = machine.limit(usize::from(self.nodes));
     }
 
     /// Notes the most memory that a node has had.
