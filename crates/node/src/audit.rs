@@ -254,7 +254,7 @@ impl<E: Runtime> Replay<E> {
             let place = || Some(place_of(block, index));
             let fault = |what: String| Finding { height, bytes: place(), what };
             let transaction = verdict.map_err(|error| fault(format!("transaction {index}: {error}")))?;
-            if transaction.network() != self.genesis.id() {
+            if transaction.network() != header.network {
                 return Err(fault(format!("transaction {index} is for another network")));
             }
             if !in_time(&transaction, header.time_ms) {

@@ -20,8 +20,8 @@ use std::{
 use tallystick_consensus::certificate;
 use tallystick_ledger::{OrganisationRow, PrincipalRow, TreeRow};
 use tallystick_protocol::{
-    BlockHeader, EntryKind, Finality, FinalityCertificate, Genesis, Hash, LogEntry, PrincipalId, RecordReceipt,
-    RegisterRow, StateKey, TransactionReceipt,
+    BlockHeader, EntryKind, Finality, FinalityCertificate, Genesis, Hash, LogEntry, NetworkId, PrincipalId,
+    RecordReceipt, RegisterRow, StateKey, TransactionReceipt,
 };
 use tallystick_storage::{
     history::{Entry, History, Position, entry_at},
@@ -127,6 +127,11 @@ impl<E: Runtime> Service<E> {
     /// The network's genesis.
     pub fn genesis(&self) -> &Arc<Genesis> {
         self.0.shared.chain.genesis()
+    }
+
+    /// The network's id.
+    pub fn network(&self) -> NetworkId {
+        self.0.shared.chain.network()
     }
 
     /// Whether the node can serve everything.

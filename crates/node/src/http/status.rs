@@ -25,7 +25,7 @@ pub async fn index(State(app): State<App>) -> Json<Index> {
     Json(Index {
         name: "Tallystick".to_owned(),
         version: VERSION.to_owned(),
-        network: app.service.genesis().id().to_string(),
+        network: app.service.network().to_string(),
         links: links.into_iter().map(|(name, path)| (name.to_owned(), path.to_owned())).collect::<BTreeMap<_, _>>(),
     })
 }
@@ -35,7 +35,7 @@ pub async fn index(State(app): State<App>) -> Json<Index> {
 pub async fn network(State(app): State<App>) -> Json<NetworkView> {
     let genesis = app.service.genesis();
     Json(NetworkView {
-        id: genesis.id().to_string(),
+        id: app.service.network().to_string(),
         quorum: genesis.quorum() as u64,
         genesis: genesis.as_ref().clone(),
     })
@@ -50,7 +50,7 @@ pub async fn status(State(app): State<App>) -> Response {
         tip.header.height,
         NodeStatus {
             version: VERSION.to_owned(),
-            network: genesis.id().to_string(),
+            network: app.service.network().to_string(),
             network_name: genesis.name.clone(),
             ready: health.ready,
             reasons: health.reasons,
