@@ -1,11 +1,12 @@
-//! What the hot path costs: one transaction of about 450 bytes decoded, and verified alone and in batches.
+//! What the hot path costs: one transaction of about 450 bytes decoded, and verified alone and in batches. And what a
+//! stranger waits for: one receipt checked.
 #![allow(clippy::unwrap_used, clippy::print_stdout, clippy::disallowed_types, clippy::disallowed_methods)]
 
 use rand::{SeedableRng as _, rngs::StdRng};
 use std::{hint::black_box, time::Instant};
 use tallystick_protocol::{
-    Algorithm, Intent, NetworkId, NewEntry, Operation, PrincipalId, SignedTransaction, SigningKey, Tree, merkle,
-    verify_batch,
+    Algorithm, Genesis, Intent, NetworkId, NewEntry, Operation, PrincipalId, SignedTransaction, SigningKey, Tree,
+    merkle, receipt::Receipt, verify_batch,
 };
 
 fn main() {
@@ -34,6 +35,13 @@ fn main() {
     time("verify one, P-256", 10, || _ = black_box(p256.clone().verify().unwrap()));
     let mut tree = Tree::new();
     time("append to the tree", 1_000, || tree.push(merkle::leaf_hash(one.bytes())));
+    let vector: serde_json::Value = serde_json::from_str(include_str!("../../../tests/vectors/receipt.json")).unwrap();
+    let genesis = Genesis::from_json(vector["genesis"].to_string().as_bytes()).unwrap();
+    let receipt = hex::decode(vector["cbor"].as_str().unwrap()).unwrap();
+    println!("receipt: {} bytes, of a transaction, three headers, three of four validators", receipt.len());
+    time("decode and check a receipt", 10, || {
+        black_box(Receipt::decode(black_box(&receipt)).unwrap().check(&genesis).unwrap());
+    });
 }
 
 fn signed(n: u64, key: &SigningKey) -> SignedTransaction {
