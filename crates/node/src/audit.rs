@@ -232,7 +232,7 @@ struct Replay<E: Runtime> {
 impl<E: Runtime> Replay<E> {
     async fn new(context: E, genesis: Arc<Genesis>) -> Self {
         let cache = CacheRef::new(PAGE_BYTES, NZUsize!(65_536));
-        let config = database::config::<E>("audit", &cache);
+        let config = database::config::<E>("audit", &cache, &cache);
         let databases = Databases::<E>::init(context.child("databases"), config, None).await;
         let parent = engine::genesis_header::<E>(&genesis);
         Self { context, genesis, databases, parent, tags: HashMap::new(), transactions: 0 }

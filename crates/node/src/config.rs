@@ -39,7 +39,7 @@ pub struct Config {
     /// The other nodes of the network.
     #[serde(default)]
     pub peers: Vec<Peer>,
-    /// MiB that the databases may keep in memory.
+    /// MiB of the state that are kept in memory.
     #[serde(default = "cache_mib")]
     pub cache_mib: usize,
     /// How much the node says of itself.

@@ -84,6 +84,8 @@ const MAILBOX: NonZeroUsize = NZUsize!(1024);
 pub(crate) const PAGE_BYTES: std::num::NonZeroU16 = NZU16!(4084);
 /// Pages of the cache for blocks, certificates and votes.
 const ENGINE_CACHE_PAGES: NonZeroUsize = NZUsize!(2048);
+/// Pages of the cache for the log, which is read near its end.
+const LOG_CACHE_PAGES: NonZeroUsize = NZUsize!(1024);
 /// Bytes read ahead when a journal is replayed at start.
 const REPLAY_BUFFER: NonZeroUsize = NZUsize!(1 << 20);
 /// Bytes gathered before keys are written.
@@ -118,7 +120,7 @@ pub struct Config {
     pub voting: Voting,
     /// Names of everything it stores begin with this.
     pub prefix: String,
-    /// Pages of 4 KiB that the databases may keep in memory.
+    /// Pages of 4 KiB of the state that are kept in memory.
     pub cache_pages: NonZeroUsize,
     /// Whether to fetch the state from peers, if this data directory was never complete.
     pub state_sync: bool,
@@ -269,12 +271,13 @@ where
     let shared = Arc::new(Shared::new(config.genesis.clone(), first.header().clone(), Metrics::register(&runtime)));
     let state_sync = wiring.sync::<StateDb<E>, StateOperation>("state_sync", channels.state);
     let log_sync = wiring.sync::<LogDb<E>, LogOperation>("log_sync", channels.log);
-    let database_cache = CacheRef::new(PAGE_BYTES, config.cache_pages);
+    let state_cache = CacheRef::new(PAGE_BYTES, config.cache_pages);
+    let log_cache = CacheRef::new(PAGE_BYTES, LOG_CACHE_PAGES);
     let (stateful_actor, stateful) = Stateful::new(
         runtime.child("stateful"),
         stateful::Config {
             application: Application::new(shared.clone(), first.clone()),
-            db_config: database::config::<E>(&config.prefix, &database_cache),
+            db_config: database::config::<E>(&config.prefix, &state_cache, &log_cache),
             provider: (),
             marshal: (marshal.clone(), floor),
             mailbox_size: MAILBOX,

@@ -68,18 +68,19 @@ const WRITE_BUFFER: NonZeroUsize = NZUsize!(1 << 20);
 /// Bytes read ahead when a journal is replayed at start.
 const REPLAY_BUFFER: NonZeroUsize = NZUsize!(1 << 20);
 
-/// Where the databases lie and what they may keep in memory.
-pub fn config<E: Context + Spawner>(prefix: &str, cache: &CacheRef) -> Config<E> {
+/// Where the databases lie and what they may keep in memory. Each has a cache of its own: rows are read at random, and
+/// what is appended to the log would push them out.
+pub fn config<E: Context + Spawner>(prefix: &str, state: &CacheRef, log: &CacheRef) -> Config<E> {
     let state = current::Config {
-        merkle_config: merkle(prefix, "state", cache),
-        journal_config: journal(prefix, "state", ((), ()), cache),
+        merkle_config: merkle(prefix, "state", state),
+        journal_config: journal(prefix, "state", ((), ()), state),
         grafted_metadata_partition: format!("{prefix}-state-grafted"),
         translator: EightCap,
         init_cache: Some(NZUsize!(1 << 16)),
         init_buffer: NZUsize!(1 << 21),
         init_concurrency: (),
     };
-    let log = keyless::Config { merkle: merkle(prefix, "log", cache), log: journal(prefix, "log", (), cache) };
+    let log = keyless::Config { merkle: merkle(prefix, "log", log), log: journal(prefix, "log", (), log) };
     (state, log)
 }
 
