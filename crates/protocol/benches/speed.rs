@@ -1,6 +1,12 @@
 //! What the hot path costs: one transaction of about 450 bytes decoded, and verified alone and in batches. And what a
 //! stranger waits for: one receipt checked.
-#![allow(clippy::unwrap_used, clippy::print_stdout, clippy::disallowed_types, clippy::disallowed_methods)]
+#![allow(
+    clippy::unwrap_used,
+    clippy::indexing_slicing,
+    clippy::print_stdout,
+    clippy::disallowed_types,
+    clippy::disallowed_methods
+)]
 
 use rand::{SeedableRng as _, rngs::StdRng};
 use std::{hint::black_box, time::Instant};
