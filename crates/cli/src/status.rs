@@ -3,7 +3,7 @@
 use crate::{
     bench::process::disk_bytes,
     connection::Connection,
-    output::{Colour, Done, Failure, Table, json, line, paint, thousands},
+    output::{Colour, Done, Failure, Table, count, json, line, paint, thousands},
     sandbox::layout::Layout,
 };
 use clap::Args;
@@ -145,12 +145,12 @@ fn samples(text: &str, suffix: &str) -> impl Iterator<Item = f64> {
 fn show(rows: &[Row]) -> Done {
     if let Some(status) = rows.iter().find_map(|row| row.status.as_ref()) {
         line(format_args!(
-            "{} \"{}\" {}: {} transactions in the log, {} registers",
+            "{} \"{}\" {}: {} in the log, {}",
             paint(Colour::Bold, "network"),
             status.network_name,
             status.network,
-            thousands(status.log_size),
-            thousands(status.registers)
+            count(status.log_size, "transaction", "transactions"),
+            count(status.registers, "register", "registers")
         ))?;
     }
     let mut table =
