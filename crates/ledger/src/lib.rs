@@ -20,6 +20,7 @@ pub mod register;
 pub mod rsf;
 pub mod schema;
 pub mod state;
+pub mod x509;
 
 pub use apply::{BlockContext, apply, wanted, wanted_next};
 pub use entry_leaf::{entry_leaf, entry_leaf_hash};

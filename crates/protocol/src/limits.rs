@@ -72,6 +72,17 @@ pub const CERTIFICATE_BYTES_MAX: usize = 128 + VALIDATORS_MAX * 72;
 /// Bytes of one encoded receipt.
 pub const RECEIPT_BYTES_MAX: usize = 512 * 1_024;
 
+/// Bytes of one X.509 certificate.
+pub const X509_BYTES_MAX: usize = 8_192;
+/// Bytes of its serial number (RFC 5280 section 4.1.2.2).
+pub const X509_SERIAL_BYTES_MAX: usize = 20;
+/// Bytes of one revocation list: it must fit into a transaction.
+pub const X509_LIST_BYTES_MAX: usize = 49_152;
+/// X.509 certificates of one chain, the authority's own included.
+pub const X509_PATH_MAX: usize = 6;
+/// Chains that are tried to find one that holds.
+pub const X509_TRIES_MAX: usize = 64;
+
 /// Milliseconds from a block's time to its child's, at most: what a leader with a false clock can move time by.
 pub const BLOCK_STEP_MS_MAX: u64 = 3_600_000;
 /// Transactions waiting in a node's pool.
