@@ -57,6 +57,7 @@ attacks! {
     signature_forge
     receipt_forge
     record_receipt_forge
+    x509_forge
 }
 
 #[test]

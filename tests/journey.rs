@@ -313,6 +313,11 @@ fn the_first_hour_in_the_docs_is_true() {
     walk_through("docs/start.md");
 }
 
+#[test]
+fn the_page_on_certificates_is_true() {
+    walk_through("docs/reference/certificates.md");
+}
+
 /// Runs the commands of a document as it prints them and in its order; what it shows as their output is what they say.
 fn walk_through(name: &str) {
     let document = read(&root().join(name)).unwrap();
@@ -334,7 +339,7 @@ fn walk_through(name: &str) {
             shown.next();
         }
         let text = shown.next_if(|text| text.line < next).map(|text| text.text).unwrap_or_default();
-        let code = i32::from(text.contains("refused:"));
+        let code = i32::from(text.contains("refused:") || text.starts_with("does not hold:"));
         let said: Vec<_> =
             block.text.lines().map(|command| run_as_printed(command, code, &desk, &mut sandbox)).collect();
         assert_shown(&text, &said.join("\n"));
@@ -446,7 +451,7 @@ fn every_command_in_the_documents_exists() {
             let is_name = |word: &&String| word.chars().all(|c| c.is_ascii_lowercase());
             let mut arguments: Vec<&str> = words[1..].iter().take_while(is_name).map(String::as_str).collect();
             // A noun may have verbs or be a verb itself: `record country` is a command with an argument.
-            arguments.truncate(if matches!(arguments.first(), Some(&("register" | "key" | "network"))) {
+            arguments.truncate(if matches!(arguments.first(), Some(&("register" | "key" | "network" | "ca"))) {
                 2
             } else {
                 1

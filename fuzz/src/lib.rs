@@ -14,6 +14,7 @@ mod receipt;
 mod rsf;
 mod sample;
 mod signature;
+mod x509;
 
 pub use decode::{header_decode, log_entry_decode, operations_decode, transaction_decode};
 pub use json::item_parse;
@@ -21,6 +22,7 @@ pub use merkle::{merkle_consistency, merkle_inclusion};
 pub use receipt::{receipt_decode, receipt_forge, record_receipt_forge};
 pub use rsf::rsf_parse;
 pub use signature::signature_forge;
+pub use x509::x509_forge;
 
 /// A target by name.
 type Target = (&'static str, fn(&[u8]));
@@ -39,4 +41,5 @@ pub const TARGETS: &[Target] = &[
     ("signature_forge", signature_forge),
     ("receipt_forge", receipt_forge),
     ("record_receipt_forge", record_receipt_forge),
+    ("x509_forge", x509_forge),
 ];

@@ -6,6 +6,7 @@
 
 mod audit;
 mod bench;
+mod ca;
 mod connection;
 mod key;
 mod network;
@@ -57,6 +58,7 @@ enum Command {
     Audit(audit::Audit),
     Status(status::Status),
     Key(key::Key),
+    Ca(ca::Ca),
     Bench(bench::Bench),
 }
 
@@ -72,6 +74,7 @@ fn main() -> ExitCode {
         Command::Audit(command) => command.run(),
         Command::Status(command) => command.run(),
         Command::Key(command) => command.run(),
+        Command::Ca(command) => command.run(),
         Command::Bench(command) => command.run(),
     };
     match done {

@@ -13,6 +13,7 @@
 mod certificate;
 mod constraints;
 mod fault;
+mod file;
 mod name;
 mod path;
 mod revocation;
@@ -20,5 +21,6 @@ mod signature;
 
 pub use certificate::Certificate;
 pub use fault::{Fault, PathFault};
-pub use path::{Path, Terms, check, find};
+pub use file::{Document, read};
+pub use path::{PRINCIPAL_PURPOSES, Path, Terms, check, find};
 pub use revocation::RevocationList;

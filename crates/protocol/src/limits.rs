@@ -78,6 +78,12 @@ pub const X509_BYTES_MAX: usize = 8_192;
 pub const X509_SERIAL_BYTES_MAX: usize = 20;
 /// Bytes of one revocation list: it must fit into a transaction.
 pub const X509_LIST_BYTES_MAX: usize = 49_152;
+/// Bytes of one file of certificates and revocation lists.
+pub const X509_FILE_BYTES_MAX: usize = 1_048_576;
+/// Bytes of a domain name in a certificate (RFC 1035 section 2.3.4).
+pub const DOMAIN_BYTES_MAX: usize = 253;
+/// Bytes of one of its labels.
+pub const DOMAIN_LABEL_BYTES_MAX: usize = 63;
 /// X.509 certificates of one chain, the authority's own included.
 pub const X509_PATH_MAX: usize = 6;
 /// Chains that are tried to find one that holds.

@@ -55,7 +55,7 @@ pub enum Fault {
     #[error("it has {0}, which only an authority may have")]
     AuthorityOnly(&'static str),
     /// It issued another, and is no authority.
-    #[error("it issued another certificate and is not an authority's")]
+    #[error("it is not an authority's: its basic constraints do not say that it may issue others")]
     NotAuthority,
     /// An authority whose key may not sign certificates.
     #[error("its key usage does not allow it to sign certificates")]

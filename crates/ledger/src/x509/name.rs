@@ -1,6 +1,7 @@
 //! Names in certificates: distinguished names as they are compared, and the grammar of the others.
 
 use super::fault::Fault;
+use tallystick_protocol::limits::{DOMAIN_BYTES_MAX, DOMAIN_LABEL_BYTES_MAX};
 use x509_cert::{
     attr::AttributeTypeAndValue,
     der::{
@@ -13,10 +14,6 @@ use x509_cert::{
 
 /// PKCS #9 emailAddress, which older authorities write into the subject.
 const EMAIL_ADDRESS: ObjectIdentifier = ObjectIdentifier::new_unwrap("1.2.840.113549.1.9.1");
-/// Bytes of a domain name, at most (RFC 1035 section 2.3.4).
-const DOMAIN_BYTES_MAX: usize = 253;
-/// Bytes of one of its labels.
-const LABEL_BYTES_MAX: usize = 63;
 
 /// A distinguished name in the form that is compared.
 pub(super) type Canonical = Vec<Vec<(ObjectIdentifier, Vec<u8>)>>;
@@ -100,7 +97,7 @@ fn address_shown(bytes: &[u8]) -> String {
 /// is not a number, so that it is no address.
 pub(super) fn is_domain(name: &str) -> bool {
     let is_label = |label: &str| {
-        (1..=LABEL_BYTES_MAX).contains(&label.len())
+        (1..=DOMAIN_LABEL_BYTES_MAX).contains(&label.len())
             && label.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-')
             && !label.starts_with('-')
             && !label.ends_with('-')

@@ -24,6 +24,10 @@ pub struct Path<'a> {
     pub not_after: u64,
 }
 
+/// The purpose that a principal's certificate must allow, if it names any: TLS client authentication (RFC 5280 section
+/// 4.2.1.12), which is how authorities say "this person or program may identify itself".
+pub const PRINCIPAL_PURPOSES: &[ObjectIdentifier] = &[ObjectIdentifier::new_unwrap("1.3.6.1.5.5.7.3.2")];
+
 /// What a chain is held to.
 #[derive(Debug, Clone, Copy)]
 pub struct Terms<'t> {

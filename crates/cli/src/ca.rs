@@ -1,0 +1,192 @@
+//! `tally ca`: certificate authorities and what they issue.
+
+use crate::output::{Colour, Doing, Done, Failure, Table, json, line, paint, say, time};
+use clap::{Args, Subcommand};
+use std::{
+    fs::File,
+    io::Read,
+    path::{Path, PathBuf},
+    time::{SystemTime, UNIX_EPOCH},
+};
+use tallystick_ledger::{
+    moment::{format_timestamp, parse_timestamp},
+    x509::{self, Certificate, Document, PRINCIPAL_PURPOSES, PathFault, RevocationList, Terms},
+};
+use tallystick_protocol::limits::X509_FILE_BYTES_MAX;
+
+/// Check certificates as the ledger judges them
+#[derive(Debug, Args)]
+pub struct Ca {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    Check(Check),
+}
+
+/// Say whether a certificate holds, and if not, which rule it breaks
+#[derive(Debug, Args)]
+#[command(
+    after_help = "The first certificate in the files is the one in question; others may stand between it and an \
+    authority, and revocation lists are heeded. PEM and DER are read. Without --authority the certificate must be an \
+    authority's itself, and is judged as one.\n\n\
+    Nothing is asked of anybody; the rules are those of RFC 5280, and every node judges so: see docs/reference/certificates.md.\n\n\
+    Exit codes: 0 it holds; 1 it does not, and why is said; 2 a file cannot be read.\n\n\
+    Examples:\n  \
+    tally ca check root.pem                                       fit to be an authority?\n  \
+    tally ca check clerk.pem issuing.pem --authority root.pem     issued under it?\n  \
+    tally ca check clerk.pem issuing.pem list.crl --authority root.pem --at 2027-04-01T00:00:00Z"
+)]
+struct Check {
+    /// Certificates and revocation lists
+    #[arg(value_name = "FILE", required = true)]
+    files: Vec<PathBuf>,
+    /// A trusted authority's certificate; may be given more than once
+    #[arg(long, value_name = "FILE")]
+    authority: Vec<PathBuf>,
+    /// The time to judge at, such as 2027-04-01T00:00:00Z [default: now]
+    #[arg(long, value_name = "TIME", value_parser = timestamp)]
+    at: Option<u64>,
+    /// As JSON
+    #[arg(long)]
+    json: bool,
+}
+
+fn timestamp(text: &str) -> Result<u64, String> {
+    parse_timestamp(text).ok_or_else(|| "write a time to the second in UTC, such as 2027-04-01T00:00:00Z".to_owned())
+}
+
+impl Ca {
+    /// Runs the command.
+    pub fn run(self) -> Done {
+        match self.command {
+            Command::Check(check) => check.run(),
+        }
+    }
+}
+
+/// What was found in files.
+#[derive(Default)]
+struct Heap {
+    certificates: Vec<Certificate>,
+    lists: Vec<RevocationList>,
+    /// Files that hold something that cannot be used, and why.
+    faults: Vec<(PathBuf, x509::Fault)>,
+}
+
+impl Heap {
+    fn read(paths: &[PathBuf]) -> Result<Self, Failure> {
+        let mut heap = Self::default();
+        for path in paths {
+            match x509::read(&read(path)?) {
+                Ok(documents) => heap.take(documents),
+                Err(fault) => heap.faults.push((path.clone(), fault)),
+            }
+        }
+        Ok(heap)
+    }
+
+    fn take(&mut self, documents: Vec<Document>) {
+        for document in documents {
+            match document {
+                Document::Certificate(certificate) => self.certificates.push(*certificate),
+                Document::List(list) => self.lists.push(*list),
+            }
+        }
+    }
+}
+
+fn read(path: &Path) -> Result<Vec<u8>, Failure> {
+    let mut bytes = Vec::new();
+    File::open(path)
+        .and_then(|file| file.take(X509_FILE_BYTES_MAX as u64).read_to_end(&mut bytes))
+        .doing(|| format!("cannot read `{}`", path.display()))?;
+    Ok(bytes)
+}
+
+impl Check {
+    fn run(self) -> Done {
+        let at = match self.at {
+            Some(at) => at,
+            None => SystemTime::now().duration_since(UNIX_EPOCH).map_err(Failure::error)?.as_secs(),
+        };
+        let (heap, authorities) = (Heap::read(&self.files)?, Heap::read(&self.authority)?);
+        let faults: Vec<_> = heap.faults.iter().chain(&authorities.faults).collect();
+        // What stands in the first file is in question: another must not take its place because that one is broken.
+        let first_is_read = self.files.first().is_some_and(|first| heap.faults.iter().all(|(path, _)| path != first));
+        let Some((certificate, others)) = heap.certificates.split_first().filter(|_| first_is_read) else {
+            return self.refuse(None, &faults);
+        };
+        if self.authority.is_empty() && !certificate.is_authority() {
+            let subject = certificate.subject();
+            return Err(Failure::error(format!(
+                "`{subject}` is no authority: name those it may have been issued under, with --authority FILE"
+            )));
+        }
+        let lists: Vec<RevocationList> = heap.lists.iter().chain(&authorities.lists).cloned().collect();
+        let terms = Terms { at, purposes: PRINCIPAL_PURPOSES, lists: &lists };
+        let found = if self.authority.is_empty() {
+            x509::check(&[certificate], terms)
+        } else {
+            x509::find(certificate, others, &authorities.certificates, terms)
+        };
+        match found {
+            Ok(path) => self.show(&path, at, &lists),
+            Err(fault) => self.refuse(Some(&fault), &faults),
+        }
+    }
+
+    fn show(&self, path: &x509::Path<'_>, at: u64, lists: &[RevocationList]) -> Done {
+        let until = format_timestamp(path.not_after);
+        let policies: Vec<String> = path.policies.iter().map(ToString::to_string).collect();
+        let chain = &path.certificates;
+        if self.json {
+            let subjects: Vec<String> = chain.iter().map(|certificate| certificate.subject().to_string()).collect();
+            return json(&serde_json::json!({"holds": true, "chain": subjects, "policies": policies, "until": until}));
+        }
+        let [first, .., last] = chain.as_slice() else {
+            let subject = chain.first().map(|certificate| certificate.subject().to_string()).unwrap_or_default();
+            return line(format_args!(
+                "{} `{subject}` may be an authority until {until}",
+                paint(Colour::Green, "holds:")
+            ));
+        };
+        let (subject, authority) = (first.subject(), last.subject());
+        line(format_args!("{} `{subject}` was issued under `{authority}`", paint(Colour::Green, "holds:")))?;
+        line("")?;
+        let mut table = Table::new(&["", "subject", "until"]);
+        for (index, certificate) in chain.iter().enumerate() {
+            let until = time(certificate.not_after() * 1_000);
+            table.row([format!("{}", index + 1), certificate.subject().to_string(), until]);
+        }
+        table.print()?;
+        if !policies.is_empty() {
+            line(format_args!("policies  {}", policies.join(" ")))?;
+        }
+        for list in lists.iter().filter(|list| list.next_update().is_none_or(|next| next < at)) {
+            let due = list.next_update().map_or_else(|| "at a time it does not say".to_owned(), format_timestamp);
+            say(format_args!(
+                "a revocation list of {} is old: a later one was due {due}",
+                format_timestamp(list.this_update())
+            ));
+        }
+        Ok(())
+    }
+
+    fn refuse(&self, fault: Option<&PathFault>, files: &[&(PathBuf, x509::Fault)]) -> Done {
+        let mut reasons: Vec<String> = fault.iter().map(ToString::to_string).collect();
+        reasons.extend(files.iter().map(|(path, fault)| format!("{}: {fault}", path.display())));
+        if reasons.is_empty() {
+            return Err(Failure::error("there is no certificate in these files: give one, and lists after it"));
+        }
+        if self.json {
+            json(&serde_json::json!({"holds": false, "reasons": reasons}))?;
+        } else {
+            line(paint(Colour::Red, "does not hold:"))?;
+            reasons.iter().try_for_each(|reason| line(format_args!("  {reason}")))?;
+        }
+        Err(Failure::Said)
+    }
+}
