@@ -60,6 +60,20 @@ attacks! {
     x509_forge
 }
 
+/// Inputs that once broke a promise.
+const BROKE: &[(&str, &[u8])] = &[
+    // A file of one empty line passed for an empty file.
+    ("rsf_parse", b"\xfc\n"),
+];
+
+#[test]
+fn what_once_broke_a_promise_does_not_again() {
+    for (name, input) in BROKE {
+        let (_, target) = fuzz::TARGETS.iter().find(|(target, _)| target == name).unwrap();
+        target(input);
+    }
+}
+
 #[test]
 fn every_target_has_a_program_and_a_line_in_the_readme() {
     let fuzz = tallystick_tests::workspace::root().join("fuzz");

@@ -24,7 +24,7 @@ pub(super) fn parse<'a>(bytes: &'a [u8], start: RsfStart) -> Result<Rsf<'a>, Rsf
         rsf: Rsf { frontier: start.user.clone(), start, items: Vec::new(), entries: Vec::new(), asserted: Vec::new() },
     };
     let body = bytes.strip_suffix(b"\n").unwrap_or(bytes);
-    if !body.is_empty() {
+    if !bytes.is_empty() {
         for (index, line) in body.split(|byte| *byte == b'\n').enumerate() {
             let number = index as u64 + 1;
             reader.line(number, line).map_err(|(at, kind)| RsfError {
@@ -203,7 +203,7 @@ mod tests {
             "add-item\t{\"a\":\"1\"}\nadd-item\t{\"a\":\"1\"}\nappend-entry\tsystem\tregister:a\t2017-07-17T10:59:46Z\tH\n",
             "ok, 1 entries",
         ),
-        ("\n", "ok, 0 entries"),
+        ("\n", "line 1, column 1: no command on this line: remove it"),
         ("\n\n", "line 1, column 1: no command on this line: remove it"),
         (
             "add-item\t{\"a\":\"1\"}\r\n",
