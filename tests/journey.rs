@@ -6,6 +6,7 @@
 
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::process::Command;
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -45,6 +46,7 @@ fn the_first_hour() {
     registers(&desk);
     refusals(&desk);
     keys(&desk);
+    certificates(&desk);
     surroundings(&desk, port);
     let finished = receipts(&desk);
     a_node_dies(&desk, &mut sandbox);
@@ -128,6 +130,45 @@ fn keys(desk: &Desk) {
         "register append buoy B-7 laid=2026 --as food-standards-agency/clerk --key spare.pem --passphrase-file wrong",
     )
     .expect(2, &["spare.pem", "passphrase"]);
+}
+
+/// The clerk's key gets a certificate under an authority of its organisation, made by OpenSSL as authorities make them.
+fn certificates(desk: &Desk) {
+    if Command::new("openssl").arg("version").output().is_err() {
+        println!("skipped: `openssl` is absent; this part makes certificates with it");
+        return;
+    }
+    let openssl = |line: &str| {
+        let output = Command::new("openssl").args(words(line)).current_dir(&desk.directory).output().unwrap();
+        assert!(output.status.success(), "openssl {line}:\n{}", String::from_utf8_lossy(&output.stderr));
+    };
+    let authority = "basicConstraints=critical,CA:true\nkeyUsage=critical,keyCertSign\nsubjectKeyIdentifier=hash\n";
+    let person = "keyUsage=critical,digitalSignature\nauthorityKeyIdentifier=keyid:always\n";
+    fs::write(desk.path("authority.ext"), authority).unwrap();
+    fs::write(desk.path("person.ext"), person).unwrap();
+    openssl("genpkey -algorithm ed25519 -out ca.key");
+    openssl("req -new -key ca.key -subj '/O=Food Standards Agency/CN=Root' -out ca.csr");
+    openssl("x509 -req -in ca.csr -signkey ca.key -set_serial 1 -days 3650 -extfile authority.ext -out ca.pem");
+    openssl("req -new -key spare.pem -passin file:secret -subj '/O=Food Standards Agency/CN=Clerk' -out clerk.csr");
+    openssl(
+        "x509 -req -in clerk.csr -CA ca.pem -CAkey ca.key -set_serial 2 -days 90 -extfile person.ext -out clerk.crt",
+    );
+
+    let certify =
+        "key certify food-standards-agency/clerk --public spare.pem.pub --certificate clerk.crt --authority ca.pem";
+    desk.line(certify).expect(1, &["authority-unknown", "admit"]);
+    desk.line("ca admit clerk.crt").expect(1, &["certificate-invalid"]);
+    desk.line("ca admit ca.pem").expect(0, &["CN=Root", "is admitted"]);
+    desk.line("ca admit ca.pem").expect(1, &["authority-exists"]);
+    desk.line(certify).expect(0, &["is certified"]);
+    desk.line("key show food-standards-agency/clerk").expect(0, &["by certificate"]);
+    let itself = "--as food-standards-agency/clerk --key spare.pem --passphrase-file secret";
+    desk.line(&format!("key certify --certificate clerk.crt --authority ca.pem {itself}")).expect(0, &["is certified"]);
+    desk.line("key certify --certificate clerk.crt --authority ca.pem").expect(1, &["another key"]);
+    desk.line(&format!("ca retire ca.pem {itself}")).expect(1, &["not-administrator"]);
+    desk.line("ca retire ca.pem").expect(0, &["is retired"]);
+    desk.line(certify).expect(1, &["authority-retired"]);
+    desk.line(&format!("register append buoy B-21 laid=2026 {itself}")).expect(0, &["entry"]);
 }
 
 /// What is wrong around a command is named, with the remedy, and has exit code 2.

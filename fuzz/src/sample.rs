@@ -62,7 +62,10 @@ pub fn operations() -> Vec<Operation> {
             key: key(Algorithm::Es256).public(),
         },
         Operation::KeyRotate { principal: principal.clone(), old: public, new: key(Algorithm::Es256).public() },
-        Operation::KeyRetire { principal, key: public },
+        Operation::KeyRetire { principal: principal.clone(), key: public },
+        Operation::AuthorityAdmit { certificate: vec![0x30; 40] },
+        Operation::AuthorityRetire { authority: Hash([6; 32]) },
+        Operation::KeyCertify { principal, key: public, authority: Hash([6; 32]), chain: vec![vec![0x30; 40]; 2] },
     ]
 }
 

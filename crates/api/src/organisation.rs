@@ -35,4 +35,7 @@ pub struct KeyView {
     /// Retired at: milliseconds since 1970; absent while it is in use.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub retired_ms: Option<u64>,
+    /// Its certificate ends at: milliseconds since 1970; absent for a key without a certificate.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub until_ms: Option<u64>,
 }

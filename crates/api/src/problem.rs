@@ -53,6 +53,8 @@ codes! {
     NotAfterTooLate = "not-after-too-late", 422, "Not-after time too late";
     /// The key is not one of the principal's.
     UnknownKey = "key-unknown", 403, "Key not enrolled";
+    /// The certificate of the key has ended.
+    ExpiredKey = "key-expired", 403, "Key expired";
     /// The signature does not fit.
     BadSignature = "bad-signature", 403, "Signature does not fit";
     /// No room just now: try again after the time given.

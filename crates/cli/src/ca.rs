@@ -1,6 +1,10 @@
 //! `tally ca`: certificate authorities and what they issue.
 
-use crate::output::{Colour, Doing, Done, Failure, Table, json, line, paint, say, time};
+use crate::{
+    connection::{Connection, Signing},
+    output::{Colour, Doing, Done, Failure, Table, json, line, paint, say, time},
+    register::settle,
+};
 use clap::{Args, Subcommand};
 use std::{
     fs::File,
@@ -12,9 +16,9 @@ use tallystick_ledger::{
     moment::{format_timestamp, parse_timestamp},
     x509::{self, Certificate, Document, PRINCIPAL_PURPOSES, PathFault, RevocationList, Terms},
 };
-use tallystick_protocol::limits::X509_FILE_BYTES_MAX;
+use tallystick_protocol::{Hash, Operation, PublicKey, limits::X509_FILE_BYTES_MAX};
 
-/// Check certificates as the ledger judges them
+/// Check certificates as the ledger judges them; admit and retire authorities
 #[derive(Debug, Args)]
 pub struct Ca {
     #[command(subcommand)]
@@ -24,6 +28,35 @@ pub struct Ca {
 #[derive(Debug, Subcommand)]
 enum Command {
     Check(Check),
+    Admit(Admit),
+    Retire(Retire),
+}
+
+/// Admit a certificate authority of the signer's organisation
+#[derive(Debug, Args)]
+struct Admit {
+    /// The authority's certificate
+    #[arg(value_name = "FILE")]
+    file: PathBuf,
+    #[command(flatten)]
+    signing: Signing,
+    #[command(flatten)]
+    connection: Connection,
+}
+
+/// Retire a certificate authority: no key is certified under it any more
+#[derive(Debug, Args)]
+#[command(
+    after_help = "Keys that were certified under it sign on until their certificates end: retire those that must not."
+)]
+struct Retire {
+    /// The authority's certificate, or its id
+    #[arg(value_name = "FILE|ID")]
+    authority: String,
+    #[command(flatten)]
+    signing: Signing,
+    #[command(flatten)]
+    connection: Connection,
 }
 
 /// Say whether a certificate holds, and if not, which rule it breaks
@@ -62,9 +95,78 @@ impl Ca {
     /// Runs the command.
     pub fn run(self) -> Done {
         match self.command {
-            Command::Check(check) => check.run(),
+            Command::Check(command) => command.run(),
+            Command::Admit(command) => command.run(),
+            Command::Retire(command) => command.run(),
         }
     }
+}
+
+impl Admit {
+    fn run(self) -> Done {
+        let certificate = authority(&self.file)?;
+        let id = Hash::of(&[certificate.der()]);
+        let operation = Operation::AuthorityAdmit { certificate: certificate.der().to_vec() };
+        submit(&self.connection, &self.signing, format!("admit authority {id}"), operation)?;
+        line(format_args!("`{}` is admitted as authority {id}", certificate.subject()))
+    }
+}
+
+impl Retire {
+    fn run(self) -> Done {
+        let authority = match self.authority.parse() {
+            Ok(id) => id,
+            Err(_) => Hash::of(&[authority(Path::new(&self.authority))?.der()]),
+        };
+        let operation = Operation::AuthorityRetire { authority };
+        submit(&self.connection, &self.signing, format!("retire authority {authority}"), operation)?;
+        line(format_args!("authority {authority} is retired"))
+    }
+}
+
+fn submit(connection: &Connection, signing: &Signing, subject: String, operation: Operation) -> Done {
+    let client = connection.client()?;
+    let signer = connection.signer(signing, &client)?;
+    let transaction = signer.sign(subject, vec![operation])?;
+    settle(&client, &transaction, signing.patience()).map(drop)
+}
+
+/// The one certificate of an authority in a file.
+fn authority(path: &Path) -> Result<Certificate, Failure> {
+    let heap = Heap::read(&[path.to_owned()])?;
+    if let Some((path, fault)) = heap.faults.first() {
+        return Err(Failure::no(format!("{}: {fault}", path.display())));
+    }
+    match <[Certificate; 1]>::try_from(heap.certificates) {
+        Ok([certificate]) => Ok(certificate),
+        Err(found) => Err(Failure::error(format!(
+            "`{}` holds {} certificates: name a file with one",
+            path.display(),
+            found.len()
+        ))),
+    }
+}
+
+/// The chain of a key's certificate to an authority, in its order and without the authority's own, and the authority's id.
+/// Judged here first, so that what is wrong is said in words.
+pub fn chain(files: &[PathBuf], of: &Path, key: &PublicKey) -> Result<(Hash, Vec<Vec<u8>>), Failure> {
+    let (heap, authority) = (Heap::read(files)?, authority(of)?);
+    let broken = |reason: &dyn std::fmt::Display| Failure::no(format!("the certificate does not hold: {reason}"));
+    if let Some((path, fault)) = heap.faults.first() {
+        return Err(broken(&format_args!("{}: {fault}", path.display())));
+    }
+    let Some((certificate, others)) = heap.certificates.split_first() else {
+        return Err(Failure::error("there is no certificate in these files: give the key's first"));
+    };
+    if certificate.public_key() != Some(*key) {
+        return Err(broken(&format_args!("it is of another key than {key}: have one issued for this one")));
+    }
+    let at = SystemTime::now().duration_since(UNIX_EPOCH).map_err(Failure::error)?.as_secs();
+    let terms = Terms { at, purposes: PRINCIPAL_PURPOSES, lists: &heap.lists };
+    let authorities = [authority];
+    let path = x509::find(certificate, others, &authorities, terms).map_err(|fault| broken(&fault))?;
+    let Some((last, chain)) = path.certificates.split_last() else { return Err(broken(&"it is empty")) };
+    Ok((Hash::of(&[last.der()]), chain.iter().map(|certificate| certificate.der().to_vec()).collect()))
 }
 
 /// What was found in files.

@@ -1,6 +1,7 @@
 //! `tally key`: make keys, show them, and tell the ledger about them.
 
 use crate::{
+    ca,
     connection::{Connection, Signing, new_passphrase, unlock},
     output::{Colour, Doing, Done, Failure, Table, json, line, paint, time},
     register::settle,
@@ -33,6 +34,7 @@ enum KeyCommand {
     Enrol(Enrol),
     Rotate(Rotate),
     Retire(Retire),
+    Certify(Certify),
 }
 
 /// Make a key in a new file
@@ -119,6 +121,34 @@ struct Retire {
     connection: Connection,
 }
 
+/// Give a key a certificate, or renew it
+#[derive(Debug, Args)]
+#[command(
+    after_help = "From then on the key ends with the certificate. A principal certifies its own key, also when it has \
+    expired; an administrator certifies anybody's of the organisation. The authority must have been admitted: tally ca admit.\n\n\
+    Examples:\n  \
+    tally key certify --certificate clerk.pem issuing.pem --authority root.pem\n  \
+    tally key certify companies-house/clerk --public clerk.pem.pub --certificate clerk-2027.pem --authority root.pem"
+)]
+struct Certify {
+    /// Whose key: the signer's own if not given
+    #[arg(value_name = "PRINCIPAL")]
+    principal: Option<PrincipalId>,
+    /// The key, or the .pub file that holds it: the signer's present one if not given
+    #[arg(long, value_name = "KEY|FILE")]
+    public: Option<String>,
+    /// The key's certificate, and those between it and the authority's
+    #[arg(long, value_name = "FILE", required = true, num_args = 1..)]
+    certificate: Vec<PathBuf>,
+    /// The authority's certificate
+    #[arg(long, value_name = "FILE")]
+    authority: PathBuf,
+    #[command(flatten)]
+    signing: Signing,
+    #[command(flatten)]
+    connection: Connection,
+}
+
 fn algorithm(text: &str) -> Result<Algorithm, String> {
     text.parse().map_err(|_| "use ed25519 or p256".to_owned())
 }
@@ -132,6 +162,7 @@ impl Key {
             KeyCommand::Enrol(command) => command.run(),
             KeyCommand::Rotate(command) => command.run(),
             KeyCommand::Retire(command) => command.run(),
+            KeyCommand::Certify(command) => command.run(),
         }
     }
 }
@@ -211,7 +242,11 @@ impl Show {
         line(format_args!("{} {} ({})", paint(Colour::Bold, "principal"), found.value.id, found.value.role))?;
         let mut table = Table::new(&["key", "from", "until"]);
         for key in &found.value.keys {
-            let until = key.retired_ms.map_or_else(|| "in use".to_owned(), time);
+            let until = match (key.retired_ms, key.until_ms) {
+                (Some(retired_ms), _) => time(retired_ms),
+                (None, Some(until_ms)) => format!("{}, by certificate", time(until_ms)),
+                (None, None) => "in use".to_owned(),
+            };
             table.row([key.key.clone(), time(key.from_ms), until]);
         }
         table.print()
@@ -270,5 +305,23 @@ impl Retire {
         let transaction = signer.sign(format!("retire key of {}", self.principal), vec![operation])?;
         settle(&client, &transaction, self.signing.patience())?;
         line(format_args!("{key} of {} has ended", self.principal))
+    }
+}
+
+impl Certify {
+    fn run(self) -> Done {
+        let client = self.connection.client()?;
+        let signer = self.connection.signer(&self.signing, &client)?;
+        let principal = self.principal.clone().unwrap_or_else(|| signer.principal().clone());
+        let key = match &self.public {
+            Some(text) => public_key(text)?,
+            None if principal == *signer.principal() => signer.key().public(),
+            None => return Err(Failure::error(format!("name the key of {principal} with --public"))),
+        };
+        let (authority, chain) = ca::chain(&self.certificate, &self.authority, &key)?;
+        let operation = Operation::KeyCertify { principal: principal.clone(), key, authority, chain };
+        let transaction = signer.sign(format!("certify key of {principal}"), vec![operation])?;
+        settle(&client, &transaction, self.signing.patience())?;
+        line(format_args!("{key} of {principal} is certified"))
     }
 }

@@ -14,7 +14,7 @@ use std::{
 };
 use tallystick_api::OutcomeView;
 use tallystick_protocol::{
-    Genesis, Operation,
+    Genesis, Hash, Operation,
     limits::RECEIPT_BYTES_MAX,
     receipt::{CheckError, Claim, Proven, Receipt, Step},
 };
@@ -192,6 +192,13 @@ fn brief(operation: &Operation) -> String {
         Operation::PrincipalEnrol { name, role, key } => format!("enrol {role} {name} with key {key}"),
         Operation::KeyRotate { principal, old, new } => format!("replace key {old} of {principal} by {new}"),
         Operation::KeyRetire { principal, key } => format!("retire key {key} of {principal}"),
+        Operation::AuthorityAdmit { certificate } => {
+            format!("admit the certificate authority {}", Hash::of(&[certificate]))
+        }
+        Operation::AuthorityRetire { authority } => format!("retire the certificate authority {authority}"),
+        Operation::KeyCertify { principal, key, authority, .. } => {
+            format!("certify key {key} of {principal} under the authority {authority}")
+        }
     }
 }
 

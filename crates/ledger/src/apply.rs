@@ -15,12 +15,12 @@
 use std::sync::Arc;
 
 use tallystick_protocol::{
-    Appended, Code, NetworkId, Outcome, Refusal, SignedTransaction, StateKey, VerifiedTransaction, Violation,
+    Appended, Code, Hash, NetworkId, Outcome, Refusal, SignedTransaction, StateKey, VerifiedTransaction, Violation,
     operation::{EntryKind, Operation, PrincipalId, Role},
 };
 
 use crate::{
-    entry, import,
+    authority, entry, import,
     item::Item,
     organisation, register,
     schema::Violations,
@@ -125,6 +125,11 @@ pub fn wanted(tx: &SignedTransaction) -> Vec<StateKey> {
                 keys.extend([StateKey::principal(principal), StateKey::key(new)]);
             }
             Operation::KeyRetire { principal, .. } => keys.extend([StateKey::principal(principal), organisation()]),
+            Operation::AuthorityAdmit { certificate } => keys.push(StateKey::authority(&Hash::of(&[certificate]))),
+            Operation::AuthorityRetire { authority } => keys.push(StateKey::authority(authority)),
+            Operation::KeyCertify { principal, authority, .. } => {
+                keys.extend([StateKey::principal(principal), StateKey::authority(authority)]);
+            }
         }
     }
     keys.sort_unstable();
@@ -172,7 +177,7 @@ fn run(
     tx: &SignedTransaction,
     leaf: u64,
 ) -> Result<Vec<Appended>, (u32, Stop)> {
-    let signer = authenticate(draft, tx).map_err(|stop| (0, stop))?;
+    let signer = authenticate(draft, block, tx).map_err(|stop| (0, stop))?;
     let mut appended = Vec::new();
     for (operation, index) in tx.operations().iter().zip(0..) {
         let act = Act { block, signer: &signer, operation: index, leaf };
@@ -181,11 +186,19 @@ fn run(
     Ok(appended)
 }
 
-/// The signing principal, if it exists and the key that signed is one of its active ones.
-fn authenticate(draft: &mut Draft<'_>, tx: &SignedTransaction) -> Result<Arc<PrincipalRow>, Stop> {
+/// The signing principal, if it exists and the key that signed is one of its active ones. A key whose certificate has ended
+/// signs only its own renewal, so that nobody is ever locked out by a date.
+fn authenticate(
+    draft: &mut Draft<'_>,
+    block: &BlockContext,
+    tx: &SignedTransaction,
+) -> Result<Arc<PrincipalRow>, Stop> {
     let signer = draft.principal(&StateKey::principal(tx.principal()))?.map(Arc::clone);
     let signer = signer.ok_or(Code::PrincipalUnknown)?;
     match signer.key(tx.key()) {
+        Some(held) if held.is_active() && held.is_expired(block.time_ms) && !renews_itself(tx) => {
+            Err(Code::KeyExpired.into())
+        }
         Some(held) if held.is_active() => Ok(signer),
         Some(_) => Err(Code::KeyRetired.into()),
         None => {
@@ -195,6 +208,13 @@ fn authenticate(draft: &mut Draft<'_>, tx: &SignedTransaction) -> Result<Arc<Pri
             Err(if held_once { Code::KeyRetired } else { Code::KeyUnknown }.into())
         }
     }
+}
+
+/// Whether all that the transaction asks for is a certificate for the very key that signed it.
+pub fn renews_itself(tx: &SignedTransaction) -> bool {
+    tx.operations().iter().all(|operation| {
+        matches!(operation, Operation::KeyCertify { principal, key, .. } if principal == tx.principal() && key == tx.key())
+    })
 }
 
 fn dispatch(
@@ -216,6 +236,11 @@ fn dispatch(
         Operation::PrincipalEnrol { name, role, key } => organisation::enrol(draft, act, name, *role, key),
         Operation::KeyRotate { principal, old, new } => organisation::rotate(draft, act, principal, old, new),
         Operation::KeyRetire { principal, key } => organisation::retire(draft, act, principal, key),
+        Operation::AuthorityAdmit { certificate } => authority::admit(draft, act, certificate),
+        Operation::AuthorityRetire { authority } => authority::retire(draft, act, authority),
+        Operation::KeyCertify { principal, key, authority, chain } => {
+            authority::certify(draft, act, principal, key, authority, chain)
+        }
     }
 }
 

@@ -32,7 +32,7 @@ fn write_organisation(view: &mut View, organisation: &GenesisOrganisation, creat
         principals += 1;
         administrator_keys += u32::from(principal.role == Role::Administrator);
         view.write(StateKey::key(&principal.key), Row::Key(KeyRow { holder: id.as_str().to_owned() }));
-        let keys = vec![HeldKey { key: principal.key, from_ms: created_ms, retired_ms: None }];
+        let keys = vec![HeldKey::new(principal.key, created_ms)];
         let row = PrincipalRow { id, role: principal.role, keys };
         view.write(StateKey::principal(&row.id), Row::Principal(Arc::new(row)));
     }

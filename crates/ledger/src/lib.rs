@@ -6,6 +6,7 @@
 //! [`apply()`] is the way in; [`rsf`] reads and writes registers as files; the rest are the nouns.
 
 pub mod apply;
+mod authority;
 pub mod curie;
 pub mod datatype;
 pub mod definition;
@@ -22,8 +23,8 @@ pub mod schema;
 pub mod state;
 pub mod x509;
 
-pub use apply::{BlockContext, apply, wanted, wanted_next};
+pub use apply::{BlockContext, apply, renews_itself, wanted, wanted_next};
 pub use entry_leaf::{entry_leaf, entry_leaf_hash};
 pub use genesis::genesis;
 pub use rsf::{Rsf, RsfError, RsfWriter};
-pub use state::{CountersRow, HeldKey, KeyRow, Missing, OrganisationRow, PrincipalRow, TreeRow, View};
+pub use state::{AuthorityRow, CountersRow, HeldKey, KeyRow, Missing, OrganisationRow, PrincipalRow, TreeRow, View};

@@ -29,7 +29,7 @@ pub(crate) fn enrol(draft: &mut Draft<'_>, act: &Act<'_>, name: &str, role: Role
     organisation.principals += 1;
     organisation.administrator_keys += u32::from(role == Role::Administrator);
     draft.write(StateKey::organisation(act.organisation()), Row::Organisation(organisation));
-    let keys = vec![HeldKey { key: *key, from_ms: act.block.time_ms, retired_ms: None }];
+    let keys = vec![HeldKey::new(*key, act.block.time_ms)];
     draft.write(principal_key, Row::Principal(Arc::new(PrincipalRow { id, role, keys })));
     Ok(())
 }
@@ -44,7 +44,7 @@ pub(crate) fn rotate(
     let mut principal = administered(draft, act, subject)?;
     end_key(&mut principal, old, act.block.time_ms)?;
     take_key(draft, subject, new)?;
-    principal.keys.push(HeldKey { key: *new, from_ms: act.block.time_ms, retired_ms: None });
+    principal.keys.push(HeldKey::new(*new, act.block.time_ms));
     // The row lists the latest keys; older ones keep their own rows, and the log has all.
     while principal.keys.len() > KEYS_PER_PRINCIPAL_MAX
         && let Some(oldest) = principal.keys.iter().position(|held| !held.is_active())
@@ -71,7 +71,7 @@ pub(crate) fn retire(draft: &mut Draft<'_>, act: &Act<'_>, subject: &PrincipalId
 }
 
 /// The principal whose keys the operation changes, if the signer may change them.
-fn administered(draft: &mut Draft<'_>, act: &Act<'_>, subject: &PrincipalId) -> Result<PrincipalRow, Stop> {
+pub(crate) fn administered(draft: &mut Draft<'_>, act: &Act<'_>, subject: &PrincipalId) -> Result<PrincipalRow, Stop> {
     if subject.organisation() != act.organisation() {
         return Err(Code::OtherOrganisation.into());
     }

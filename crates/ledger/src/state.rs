@@ -73,6 +73,27 @@ pub struct HeldKey {
     /// Since when it no longer signs, in Unix milliseconds of ledger time.
     #[n(2)]
     pub retired_ms: Option<u64>,
+    /// When its certificate ends, in Unix milliseconds of ledger time; none for a key without one.
+    #[n(3)]
+    pub until_ms: Option<u64>,
+}
+
+/// A certificate authority of an organisation.
+#[derive(Clone, Debug, PartialEq, Eq, Encode, Decode)]
+#[cbor(array)]
+pub struct AuthorityRow {
+    /// Whose it is.
+    #[n(0)]
+    pub organisation: String,
+    /// Its certificate in DER.
+    #[cbor(n(1), with = "minicbor::bytes")]
+    pub certificate: Vec<u8>,
+    /// Since when keys are certified under it, in Unix milliseconds of ledger time.
+    #[n(2)]
+    pub from_ms: u64,
+    /// Since when none are, in Unix milliseconds of ledger time.
+    #[n(3)]
+    pub retired_ms: Option<u64>,
 }
 
 /// Whose a key is, for ever: a key belongs to one holder on the whole network.
@@ -122,7 +143,7 @@ macro_rules! row_bytes {
     )+};
 }
 
-row_bytes!(CountersRow, OrganisationRow, PrincipalRow, KeyRow, TreeRow);
+row_bytes!(CountersRow, OrganisationRow, PrincipalRow, KeyRow, TreeRow, AuthorityRow);
 
 impl PrincipalRow {
     /// The key, if the principal holds or lately held it.
@@ -132,9 +153,19 @@ impl PrincipalRow {
 }
 
 impl HeldKey {
-    /// Whether it still signs.
+    /// A key without a certificate, from now on.
+    pub const fn new(key: PublicKey, from_ms: u64) -> Self {
+        Self { key, from_ms, retired_ms: None, until_ms: None }
+    }
+
+    /// Whether it was neither retired nor replaced.
     pub const fn is_active(&self) -> bool {
         self.retired_ms.is_none()
+    }
+
+    /// Whether its certificate, if it has one, has ended.
+    pub fn is_expired(&self, now_ms: u64) -> bool {
+        self.until_ms.is_some_and(|until_ms| now_ms >= until_ms)
     }
 }
 
@@ -168,6 +199,7 @@ pub(crate) enum Row {
     Register(Arc<Register>),
     Tree(TreeRow),
     Record(RecordRow),
+    Authority(AuthorityRow),
 }
 
 impl Row {
@@ -182,6 +214,7 @@ impl Row {
             n if n == Noun::Register as u8 => Self::Register(Arc::new(Register::new(RegisterRow::decode(bytes)?))),
             n if n == Noun::Tree as u8 => Self::Tree(TreeRow::decode(bytes)?),
             n if n == Noun::Record as u8 || n == Noun::SystemRecord as u8 => Self::Record(RecordRow::decode(bytes)?),
+            n if n == Noun::Authority as u8 => Self::Authority(AuthorityRow::decode(bytes)?),
             _ => return Ok(None),
         }))
     }
@@ -195,6 +228,7 @@ impl Row {
             Self::Register(register) => register.row.to_bytes(),
             Self::Tree(row) => row.to_bytes(),
             Self::Record(row) => row.to_bytes(),
+            Self::Authority(row) => row.to_bytes(),
         }
     }
 }
@@ -355,6 +389,7 @@ impl<'v> Draft<'v> {
     read!(key, Key, KeyRow);
     read!(tree, Tree, TreeRow);
     read!(record, Record, RecordRow);
+    read!(authority, Authority, AuthorityRow);
 
     /// A register by its name.
     pub fn register(&mut self, name: &str) -> Result<Option<Arc<Register>>, Unread> {

@@ -23,9 +23,8 @@ use std::{
     sync::Arc,
     time::{Duration, UNIX_EPOCH},
 };
-use tallystick_ledger::HeldKey;
 use tallystick_protocol::{
-    Hash, PrincipalId, PublicKey, SignedTransaction, VerifiedTransaction,
+    Hash, SignedTransaction, VerifiedTransaction,
     limits::{
         BLOCK_DRIFT_MS_MAX, NOT_AFTER_WINDOW_SECONDS_MAX, VERIFY_BATCH_TRANSACTIONS_MAX, VERIFY_QUEUE_TRANSACTIONS_MAX,
     },
@@ -172,16 +171,19 @@ impl<E: Runtime> Admission<E> {
             None => {}
         }
         self.in_time(transaction.not_after())?;
-        if !self.is_active(transaction.principal(), transaction.key()).await {
-            return Err(Rejection::unknown_key(transaction.principal(), transaction.key()));
-        }
+        self.may_sign(&transaction).await?;
         Ok(Screened::New(transaction))
     }
 
-    fn in_time(&self, not_after: u64) -> Result<(), Rejection> {
+    /// The later of this node's clock and the newest block's, in Unix milliseconds.
+    fn now_ms(&self) -> u64 {
         let since = self.runtime.current().duration_since(UNIX_EPOCH).unwrap_or_default();
         let chain_ms = self.shared.chain.tip().header.time_ms;
-        let now = u64::try_from(since.as_millis()).unwrap_or(u64::MAX).max(chain_ms);
+        u64::try_from(since.as_millis()).unwrap_or(u64::MAX).max(chain_ms)
+    }
+
+    fn in_time(&self, not_after: u64) -> Result<(), Rejection> {
+        let now = self.now_ms();
         if not_after < now / 1000 {
             return Err(Rejection::expired(not_after, now / 1000));
         }
@@ -192,18 +194,22 @@ impl<E: Runtime> Admission<E> {
         Ok(())
     }
 
-    /// Whether the key is the principal's and in use, at the tip.
-    async fn is_active(&self, principal: &PrincipalId, key: &PublicKey) -> bool {
-        if self.shared.keys.holds(principal, key) {
-            return true;
+    /// Checks that the key is the principal's and in use, at the tip.
+    async fn may_sign(&self, transaction: &SignedTransaction) -> Result<(), Rejection> {
+        let (principal, key) = (transaction.principal(), transaction.key());
+        let now_ms = self.now_ms();
+        if self.shared.keys.holds(principal, key, now_ms) {
+            return Ok(());
         }
         let changes = self.shared.keys.changes();
-        let Some(row) = state::principal(&self.reader, principal).await else { return false };
-        let active = row.key(key).is_some_and(HeldKey::is_active);
-        if active {
-            self.shared.keys.add(changes, principal, key);
+        let row = state::principal(&self.reader, principal).await;
+        let held = row.as_ref().and_then(|row| row.key(key)).filter(|held| held.is_active());
+        let held = held.ok_or_else(|| Rejection::unknown_key(principal, key))?;
+        if held.is_expired(now_ms) && !tallystick_ledger::renews_itself(transaction) {
+            return Err(Rejection::expired_key(principal, key));
         }
-        active
+        self.shared.keys.add(changes, principal, key, held.until_ms);
+        Ok(())
     }
 
     async fn verify(&self, transactions: Vec<SignedTransaction>, origin: Origin) -> Vec<Result<Hash, Rejection>> {

@@ -1,6 +1,7 @@
 //! The keys that were found in use: so that admission need not read the state for each transaction.
 //!
-//! INVARIANT: a key stands here only while it is in use at the tip. Every block that changes a key empties the whole.
+//! INVARIANT: a key stands here only while it is in use at the tip, with the time at which its certificate ends. Every block
+//! that changes a key empties the whole.
 
 use std::{
     collections::HashMap,
@@ -16,13 +17,21 @@ pub struct KeyCache(Mutex<Keys>);
 struct Keys {
     /// How often the cache was emptied: a finding from before does not count after.
     changes: u64,
-    holders: HashMap<PublicKey, PrincipalId>,
+    holders: HashMap<PublicKey, Holder>,
+}
+
+struct Holder {
+    principal: PrincipalId,
+    /// When the key's certificate ends, in Unix milliseconds.
+    until_ms: Option<u64>,
 }
 
 impl KeyCache {
-    /// Whether the key is known to be in use by the principal.
-    pub fn holds(&self, principal: &PrincipalId, key: &PublicKey) -> bool {
-        self.lock().holders.get(key) == Some(principal)
+    /// Whether the key is known to be in use by the principal, and not expired.
+    pub fn holds(&self, principal: &PrincipalId, key: &PublicKey, now_ms: u64) -> bool {
+        let keys = self.lock();
+        let holder = keys.holders.get(key).filter(|holder| holder.principal == *principal);
+        holder.is_some_and(|holder| holder.until_ms.is_none_or(|until_ms| now_ms < until_ms))
     }
 
     /// To be asked before the state is read, and given to [`KeyCache::add`].
@@ -31,7 +40,7 @@ impl KeyCache {
     }
 
     /// Remembers a key that was found in use, unless keys have changed since `changes` was asked.
-    pub fn add(&self, changes: u64, principal: &PrincipalId, key: &PublicKey) {
+    pub fn add(&self, changes: u64, principal: &PrincipalId, key: &PublicKey, until_ms: Option<u64>) {
         let mut keys = self.lock();
         if keys.changes != changes {
             return;
@@ -39,7 +48,7 @@ impl KeyCache {
         if keys.holders.len() >= KEYS_REMEMBERED_MAX {
             keys.holders.clear();
         }
-        keys.holders.insert(*key, principal.clone());
+        keys.holders.insert(*key, Holder { principal: principal.clone(), until_ms });
     }
 
     /// Forgets every key: a block changed one.
@@ -54,9 +63,9 @@ impl KeyCache {
     }
 }
 
-/// Whether an operation can change which keys are in use.
+/// Whether an operation can change which keys are in use, or for how long.
 pub fn changes_keys(operation: &Operation) -> bool {
-    matches!(operation, Operation::KeyRotate { .. } | Operation::KeyRetire { .. })
+    matches!(operation, Operation::KeyRotate { .. } | Operation::KeyRetire { .. } | Operation::KeyCertify { .. })
 }
 
 #[cfg(test)]
@@ -71,11 +80,12 @@ mod tests {
         let key = PublicKey::Ed25519([7; 32]);
         let before = cache.changes();
         cache.clear();
-        cache.add(before, &principal, &key);
-        assert!(!cache.holds(&principal, &key), "the state was read before the key changed");
-        cache.add(cache.changes(), &principal, &key);
-        assert!(cache.holds(&principal, &key));
+        cache.add(before, &principal, &key, None);
+        assert!(!cache.holds(&principal, &key, 0), "the state was read before the key changed");
+        cache.add(cache.changes(), &principal, &key, Some(1_000));
+        assert!(cache.holds(&principal, &key, 999));
+        assert!(!cache.holds(&principal, &key, 1_000), "its certificate has ended");
         cache.clear();
-        assert!(!cache.holds(&principal, &key));
+        assert!(!cache.holds(&principal, &key, 0));
     }
 }

@@ -18,6 +18,8 @@ pub enum RejectionCode {
     NotAfterTooLate,
     /// Its principal is unknown, or the key is not one of the principal's keys in use.
     UnknownKey,
+    /// The key's certificate has ended.
+    ExpiredKey,
     /// The signature does not fit.
     BadSignature,
     /// The node has no room just now.
@@ -28,13 +30,14 @@ pub enum RejectionCode {
 
 impl RejectionCode {
     /// Every code, in order of precedence.
-    pub const ALL: [Self; 9] = [
+    pub const ALL: [Self; 10] = [
         Self::Malformed,
         Self::WrongNetwork,
         Self::IdempotencyConflict,
         Self::Expired,
         Self::NotAfterTooLate,
         Self::UnknownKey,
+        Self::ExpiredKey,
         Self::BadSignature,
         Self::Busy,
         Self::Unavailable,
@@ -49,6 +52,7 @@ impl RejectionCode {
             Self::Expired => "expired",
             Self::NotAfterTooLate => "not-after-too-late",
             Self::UnknownKey => "key-unknown",
+            Self::ExpiredKey => "key-expired",
             Self::BadSignature => "bad-signature",
             Self::Busy => "busy",
             Self::Unavailable => "unavailable",
@@ -112,6 +116,13 @@ impl Rejection {
             "principal `{principal}` is not enrolled with key {key}, or the key is retired: sign with a key in use, or ask an administrator of the organisation to enrol this one"
         );
         Self::new(RejectionCode::UnknownKey, detail)
+    }
+
+    pub(crate) fn expired_key(principal: &PrincipalId, key: &PublicKey) -> Self {
+        let detail = format!(
+            "the certificate of key {key} of `{principal}` has expired: renew it with `tally key certify`, which this key may still sign"
+        );
+        Self::new(RejectionCode::ExpiredKey, detail)
     }
 
     pub(crate) fn busy(what: &str, retry_after: Duration) -> Self {

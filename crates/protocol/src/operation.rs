@@ -8,6 +8,7 @@ use crate::{
     key::PublicKey,
     limits::{
         ENTRIES_MAX, FIELDS_MAX, ITEM_BYTES_MAX, ITEMS_PER_ENTRY_MAX, KEY_BYTES_MAX, NAME_BYTES_MAX, TEXT_BYTES_MAX,
+        X509_BYTES_MAX, X509_PATH_MAX,
     },
     names::{names, serde_as_text},
 };
@@ -329,6 +330,27 @@ pub enum Operation {
         /// The key that ends.
         key: PublicKey,
     },
+    /// Admits a certificate authority of the signer's organisation.
+    AuthorityAdmit {
+        /// Its X.509 certificate in DER.
+        certificate: Vec<u8>,
+    },
+    /// Ends an authority: no key is certified under it any more.
+    AuthorityRetire {
+        /// SHA-256 of its certificate.
+        authority: Hash,
+    },
+    /// Gives a key a certificate, with which it ends; the principal itself may sign this, even when the key has expired.
+    KeyCertify {
+        /// Whose key.
+        principal: PrincipalId,
+        /// The key, which the certificate is about.
+        key: PublicKey,
+        /// SHA-256 of the certificate of the authority under which it was issued.
+        authority: Hash,
+        /// The key's certificate and those between it and the authority's, in DER, each issued by the next one.
+        chain: Vec<Vec<u8>>,
+    },
 }
 
 names! {
@@ -348,6 +370,12 @@ names! {
         KeyRotate = "key-rotate",
         /// [`Operation::KeyRetire`].
         KeyRetire = "key-retire",
+        /// [`Operation::AuthorityAdmit`].
+        AuthorityAdmit = "authority-admit",
+        /// [`Operation::AuthorityRetire`].
+        AuthorityRetire = "authority-retire",
+        /// [`Operation::KeyCertify`].
+        KeyCertify = "key-certify",
     }
 }
 
@@ -355,7 +383,9 @@ impl OperationName {
     /// Elements of the operation's array, the name included.
     const fn arity(self) -> u64 {
         match self {
+            Self::AuthorityAdmit | Self::AuthorityRetire => 2,
             Self::EntryAppend | Self::KeyRetire => 3,
+            Self::KeyCertify => 5,
             Self::RegisterCreate | Self::RegisterPhase | Self::PrincipalEnrol | Self::KeyRotate => 4,
             Self::RegisterImport => 6,
         }
@@ -373,6 +403,9 @@ impl Operation {
             Self::PrincipalEnrol { .. } => OperationName::PrincipalEnrol,
             Self::KeyRotate { .. } => OperationName::KeyRotate,
             Self::KeyRetire { .. } => OperationName::KeyRetire,
+            Self::AuthorityAdmit { .. } => OperationName::AuthorityAdmit,
+            Self::AuthorityRetire { .. } => OperationName::AuthorityRetire,
+            Self::KeyCertify { .. } => OperationName::KeyCertify,
         }
     }
 
@@ -383,7 +416,12 @@ impl Operation {
             | Self::RegisterPhase { register, .. }
             | Self::EntryAppend { register, .. }
             | Self::RegisterImport { register, .. } => Some(register),
-            Self::PrincipalEnrol { .. } | Self::KeyRotate { .. } | Self::KeyRetire { .. } => None,
+            Self::PrincipalEnrol { .. }
+            | Self::KeyRotate { .. }
+            | Self::KeyRetire { .. }
+            | Self::AuthorityAdmit { .. }
+            | Self::AuthorityRetire { .. }
+            | Self::KeyCertify { .. } => None,
         }
     }
 
@@ -413,6 +451,16 @@ fn keyed(d: &mut Decoder<'_>, kind: EntryKind) -> Result<String, decode::Error> 
 
 fn described(d: &mut Decoder<'_>) -> Result<String, decode::Error> {
     cbor::text(d, 0..=TEXT_BYTES_MAX, "a description").map(str::to_owned)
+}
+
+fn certificate(d: &mut Decoder<'_>) -> Result<Vec<u8>, decode::Error> {
+    cbor::bytes(d, 1..=X509_BYTES_MAX, "a certificate").map(<[u8]>::to_vec)
+}
+
+fn chain(d: &mut Decoder<'_>) -> Result<Vec<Vec<u8>>, decode::Error> {
+    // The authority's own certificate is on the ledger.
+    let n = cbor::list(d, 1..=X509_PATH_MAX - 1, "the certificates of a chain")?;
+    (0..n).map(|_| certificate(d)).collect()
 }
 
 fn items(d: &mut Decoder<'_>) -> Result<Vec<String>, decode::Error> {
@@ -496,6 +544,15 @@ impl<C> Encode<C> for Operation {
             Self::PrincipalEnrol { name, role, key } => e.str(name)?.encode(role)?.encode(key)?.ok(),
             Self::KeyRotate { principal, old, new } => e.encode(principal)?.encode(old)?.encode(new)?.ok(),
             Self::KeyRetire { principal, key } => e.encode(principal)?.encode(key)?.ok(),
+            Self::AuthorityAdmit { certificate } => e.bytes(certificate)?.ok(),
+            Self::AuthorityRetire { authority } => e.encode(authority)?.ok(),
+            Self::KeyCertify { principal, key, authority, chain } => {
+                e.encode(principal)?.encode(key)?.encode(authority)?.array(chain.len() as u64)?;
+                for certificate in chain {
+                    e.bytes(certificate)?;
+                }
+                Ok(())
+            }
         }
     }
 }
@@ -534,6 +591,11 @@ impl<'b, C> Decode<'b, C> for Operation {
             }
             OperationName::KeyRotate => Self::KeyRotate { principal: d.decode()?, old: d.decode()?, new: d.decode()? },
             OperationName::KeyRetire => Self::KeyRetire { principal: d.decode()?, key: d.decode()? },
+            OperationName::AuthorityAdmit => Self::AuthorityAdmit { certificate: certificate(d)? },
+            OperationName::AuthorityRetire => Self::AuthorityRetire { authority: d.decode()? },
+            OperationName::KeyCertify => {
+                Self::KeyCertify { principal: d.decode()?, key: d.decode()?, authority: d.decode()?, chain: chain(d)? }
+            }
         })
     }
 }

@@ -19,6 +19,8 @@ names! {
         KeyUnknown = "key-unknown",
         /// The key was retired or replaced before the block's time.
         KeyRetired = "key-retired",
+        /// The key's certificate had expired at the block's time.
+        KeyExpired = "key-expired",
         /// The operation is about another organisation's principal.
         OtherOrganisation = "other-organisation",
         /// The operation needs the role of administrator.
@@ -33,6 +35,14 @@ names! {
         KeyInvalid = "key-invalid",
         /// The key belongs to a principal or validator already, now or in the past: a key has one holder for ever.
         KeyInUse = "key-in-use",
+        /// The certificate authority was admitted before.
+        AuthorityExists = "authority-exists",
+        /// The organisation has no such certificate authority.
+        AuthorityUnknown = "authority-unknown",
+        /// The certificate authority was retired.
+        AuthorityRetired = "authority-retired",
+        /// A certificate does not hold; the violations say which of the chain and why.
+        CertificateInvalid = "certificate-invalid",
         /// Retiring it would leave the organisation without an administrator's key.
         LastAdministrator = "last-administrator",
         /// A register of that name exists.
@@ -75,6 +85,7 @@ impl Code {
             Self::PrincipalUnknown => "ask an administrator of your organisation to enrol the principal",
             Self::KeyUnknown => "sign with a key that the principal holds, or have this one added by rotation",
             Self::KeyRetired => "sign with the principal's current key",
+            Self::KeyExpired => "renew the key's certificate with `tally key certify`, which this key may still sign",
             Self::OtherOrganisation => "ask an administrator of that organisation",
             Self::NotAdministrator => "have an administrator of your organisation sign it",
             Self::PrincipalExists => "choose another name, or rotate the key of the existing principal",
@@ -82,6 +93,10 @@ impl Code {
             Self::SubjectKeyUnknown => "look the principal up and name a key that it holds now",
             Self::KeyInvalid => "make a new key and use that",
             Self::KeyInUse => "make a new key: a key is not used twice",
+            Self::AuthorityExists => "nothing need be done: it is admitted, or was retired for good",
+            Self::AuthorityUnknown => "have an administrator of your organisation admit its authority first",
+            Self::AuthorityRetired => "use a certificate of an authority that is not retired",
+            Self::CertificateInvalid => "check the files with `tally ca check`, and have the certificate issued again",
             Self::LastAdministrator => "enrol or rotate another administrator's key first",
             Self::RegisterExists => "choose another name, or append to the existing register",
             Self::RegistersFull => "use an existing register",
@@ -133,6 +148,22 @@ names! {
         Older = "older",
         /// Later than the block.
         Future = "future",
+        /// A certificate that does not keep to the profile.
+        CertificateMalformed = "certificate-malformed",
+        /// A certificate with an extension that is refused or not understood.
+        CertificateExtension = "certificate-extension",
+        /// A certificate that the next one of its chain did not issue.
+        CertificateIssuer = "certificate-issuer",
+        /// A certificate that is not valid yet, or has expired.
+        CertificateTime = "certificate-time",
+        /// A certificate with a name that an authority above it may not give.
+        CertificateName = "certificate-name",
+        /// A certificate that may not be used so.
+        CertificateUse = "certificate-use",
+        /// A certificate that its authority took back.
+        CertificateRevoked = "certificate-revoked",
+        /// A certificate of another key.
+        CertificateKey = "certificate-key",
     }
 }
 

@@ -36,6 +36,8 @@ pub enum Noun {
     Record = 8,
     /// Whose a public key is.
     Key = 9,
+    /// A certificate authority.
+    Authority = 10,
 }
 
 /// The key of a row.
@@ -80,6 +82,11 @@ impl StateKey {
     /// The row of a public key.
     pub fn key(key: &PublicKey) -> Self {
         Self::new(Noun::Key, 0, key.as_bytes())
+    }
+
+    /// The row of a certificate authority, by the SHA-256 of its certificate.
+    pub fn authority(id: &Hash) -> Self {
+        Self::new(Noun::Authority, 0, &id.0)
     }
 
     /// The row of a register's definition.

@@ -7,7 +7,10 @@ use super::{
     signature::{check_signature, malformed, signed_part},
 };
 use std::collections::BTreeSet;
-use tallystick_protocol::limits::{X509_BYTES_MAX, X509_SERIAL_BYTES_MAX};
+use tallystick_protocol::{
+    PublicKey,
+    limits::{X509_BYTES_MAX, X509_SERIAL_BYTES_MAX},
+};
 use x509_cert::{
     Version,
     der::{Decode, asn1::ObjectIdentifier, oid::AssociatedOid},
@@ -24,11 +27,15 @@ use x509_cert::{
     spki::SubjectPublicKeyInfoOwned,
 };
 
+const ED25519: ObjectIdentifier = ObjectIdentifier::new_unwrap("1.3.101.112");
+const EC_PUBLIC_KEY: ObjectIdentifier = ObjectIdentifier::new_unwrap("1.2.840.10045.2.1");
+const P256: ObjectIdentifier = ObjectIdentifier::new_unwrap("1.2.840.10045.3.1.7");
 const INHIBIT_ANY_POLICY: ObjectIdentifier = ObjectIdentifier::new_unwrap("2.5.29.54");
 
 /// A certificate that keeps to the profile. Whether to trust it is another question: [`super::check`].
 #[derive(Debug, Clone)]
 pub struct Certificate {
+    der: Vec<u8>,
     inner: x509_cert::Certificate,
     /// The bytes that are signed, as they stand.
     signed: Vec<u8>,
@@ -59,7 +66,7 @@ impl Certificate {
         }
         let inner = x509_cert::Certificate::from_der(der).map_err(malformed)?;
         let signed = signed_part(der)?;
-        let mut certificate = Self { inner, signed, extensions: Extensions::default() };
+        let mut certificate = Self { der: der.to_vec(), inner, signed, extensions: Extensions::default() };
         certificate.check_fields()?;
         let extensions = certificate.inner.tbs_certificate().extensions();
         certificate.extensions = Extensions::read(extensions.map_or(&[], Vec::as_slice))?;
@@ -139,6 +146,11 @@ impl Certificate {
         Ok(())
     }
 
+    /// Its bytes.
+    pub fn der(&self) -> &[u8] {
+        &self.der
+    }
+
     /// Whose it is.
     pub fn subject(&self) -> &Name {
         self.inner.tbs_certificate().subject()
@@ -210,6 +222,23 @@ impl Certificate {
 
     pub(super) fn public_key_info(&self) -> &SubjectPublicKeyInfoOwned {
         self.inner.tbs_certificate().subject_public_key_info()
+    }
+
+    /// Its key, if it is of a kind that signs transactions.
+    pub fn public_key(&self) -> Option<PublicKey> {
+        let info = self.public_key_info();
+        let bytes = info.subject_public_key.as_bytes()?;
+        let curve = info.algorithm.parameters.as_ref().and_then(|curve| curve.decode_as::<ObjectIdentifier>().ok());
+        match (info.algorithm.oid, bytes) {
+            (ED25519, _) => bytes.try_into().ok().map(PublicKey::Ed25519),
+            (EC_PUBLIC_KEY, [4, point @ ..]) if curve == Some(P256) => {
+                let (x, y) = point.split_at_checked(32).filter(|(_, y)| y.len() == 32)?;
+                let sign = 2 + (y.last()? & 1);
+                [&[sign], x].concat().try_into().ok().map(PublicKey::P256)
+            }
+            (EC_PUBLIC_KEY, [2 | 3, ..]) if curve == Some(P256) => bytes.try_into().ok().map(PublicKey::P256),
+            _ => None,
+        }
     }
 
     /// Its number among those of its issuer.

@@ -1,6 +1,9 @@
 //! Why a certificate, or a chain of them, is refused.
 
-use tallystick_protocol::limits::{X509_BYTES_MAX, X509_LIST_BYTES_MAX, X509_PATH_MAX, X509_TRIES_MAX};
+use tallystick_protocol::{
+    ViolationRule,
+    limits::{X509_BYTES_MAX, X509_LIST_BYTES_MAX, X509_PATH_MAX, X509_TRIES_MAX},
+};
 use x509_cert::der::asn1::ObjectIdentifier;
 
 /// What is wrong with a certificate.
@@ -96,6 +99,37 @@ pub enum Fault {
     /// The signature does not hold.
     #[error("its signature does not hold for the key of its issuer")]
     Signature,
+}
+
+impl Fault {
+    /// The rule that is broken, as an outcome names it.
+    pub const fn rule(&self) -> ViolationRule {
+        match self {
+            Self::ExtensionUnknown(_) | Self::PolicyRefused(_) => ViolationRule::CertificateExtension,
+            Self::Issuer | Self::Signature | Self::Algorithm(_) => ViolationRule::CertificateIssuer,
+            Self::NotYetValid(_) | Self::Expired(_) => ViolationRule::CertificateTime,
+            Self::NameForbidden(_) => ViolationRule::CertificateName,
+            Self::NotAuthority | Self::KeyUsage | Self::Purpose | Self::PathLength => ViolationRule::CertificateUse,
+            Self::Revoked => ViolationRule::CertificateRevoked,
+            Self::TooLong
+            | Self::Malformed(_)
+            | Self::Version
+            | Self::AlgorithmMismatch
+            | Self::Serial
+            | Self::IssuerEmpty
+            | Self::SubjectEmpty
+            | Self::Validity
+            | Self::ExtensionTwice(_)
+            | Self::ExtensionMalformed(_)
+            | Self::Criticality(..)
+            | Self::ExtensionMissing(_)
+            | Self::AuthorityOnly(_)
+            | Self::Name(_)
+            | Self::Constraint(_)
+            | Self::ListTooLong
+            | Self::ListIssuer => ViolationRule::CertificateMalformed,
+        }
+    }
 }
 
 /// Why no chain holds.

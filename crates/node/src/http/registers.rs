@@ -175,6 +175,7 @@ pub async fn principal(
         key: held.key.to_string(),
         from_ms: held.from_ms,
         retired_ms: held.retired_ms,
+        until_ms: held.until_ms,
     });
     Ok(json_at(height, PrincipalView { id: id.to_string(), role: row.role, keys: keys.collect() }))
 }

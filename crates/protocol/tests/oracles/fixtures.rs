@@ -143,7 +143,18 @@ pub fn operations() -> Vec<(&'static str, Operation)> {
         ),
         ("principal-enrol", Operation::PrincipalEnrol { name: "clerk".into(), role: Role::Registrar, key: p256 }),
         ("key-rotate", Operation::KeyRotate { principal: principal.clone(), old: p256, new: key(3) }),
-        ("key-retire", Operation::KeyRetire { principal, key: key(3) }),
+        ("key-retire", Operation::KeyRetire { principal: principal.clone(), key: key(3) }),
+        ("authority-admit", Operation::AuthorityAdmit { certificate: vec![0x30, 0x00] }),
+        ("authority-retire", Operation::AuthorityRetire { authority: Hash::of(&[&[0x30, 0x00]]) }),
+        (
+            "key-certify",
+            Operation::KeyCertify {
+                principal,
+                key: key(3),
+                authority: Hash::of(&[&[0x30, 0x00]]),
+                chain: vec![vec![0x30, 0x01, 0x00], vec![0x30, 0x00]],
+            },
+        ),
     ]
 }
 

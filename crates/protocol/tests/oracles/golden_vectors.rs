@@ -65,6 +65,14 @@ fn operation(operation: &Operation) -> Value {
         Operation::PrincipalEnrol { name, role, key } => json!({"name": name, "role": role, "key": key}),
         Operation::KeyRotate { principal, old, new } => json!({"principal": principal, "old": old, "new": new}),
         Operation::KeyRetire { principal, key } => json!({"principal": principal, "key": key}),
+        Operation::AuthorityAdmit { certificate } => json!({"certificate": hex::encode(certificate)}),
+        Operation::AuthorityRetire { authority } => json!({"authority": authority}),
+        Operation::KeyCertify { principal, key, authority, chain } => json!({
+            "principal": principal,
+            "key": key,
+            "authority": authority,
+            "chain": chain.iter().map(hex::encode).collect::<Vec<_>>(),
+        }),
     };
     json["operation"] = json!(operation.name());
     json
