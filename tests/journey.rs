@@ -142,7 +142,8 @@ fn certificates(desk: &Desk) {
         let output = Command::new("openssl").args(words(line)).current_dir(&desk.directory).output().unwrap();
         assert!(output.status.success(), "openssl {line}:\n{}", String::from_utf8_lossy(&output.stderr));
     };
-    let authority = "basicConstraints=critical,CA:true\nkeyUsage=critical,keyCertSign\nsubjectKeyIdentifier=hash\n";
+    let authority =
+        "basicConstraints=critical,CA:true\nkeyUsage=critical,keyCertSign,cRLSign\nsubjectKeyIdentifier=hash\n";
     let person = "keyUsage=critical,digitalSignature\nauthorityKeyIdentifier=keyid:always\n";
     fs::write(desk.path("authority.ext"), authority).unwrap();
     fs::write(desk.path("person.ext"), person).unwrap();
@@ -165,6 +166,14 @@ fn certificates(desk: &Desk) {
     let itself = "--as food-standards-agency/clerk --key spare.pem --passphrase-file secret";
     desk.line(&format!("key certify --certificate clerk.crt --authority ca.pem {itself}")).expect(0, &["is certified"]);
     desk.line("key certify --certificate clerk.crt --authority ca.pem").expect(1, &["another key"]);
+    fs::write(desk.path("ca.conf"), "[ca]\ndefault_ca=d\n[d]\ndatabase=index\ncrlnumber=number\ndefault_md=sha256\n")
+        .unwrap();
+    fs::write(desk.path("index"), "R\t491231235959Z\t260101000000Z\t02\tunknown\t/CN=Clerk\n").unwrap();
+    fs::write(desk.path("number"), "01\n").unwrap();
+    openssl("ca -config ca.conf -gencrl -crldays 30 -keyfile ca.key -cert ca.pem -out ca.crl");
+    desk.line("ca revoke ca.crl --authority ca.pem").expect(0, &["1 certificate", "revoked"]);
+    desk.line("ca revoke ca.crl --authority ca.pem").expect(1, &["revocation-old"]);
+    desk.line(certify).expect(1, &["certificate-invalid", "certificate-revoked"]);
     desk.line(&format!("ca retire ca.pem {itself}")).expect(1, &["not-administrator"]);
     desk.line("ca retire ca.pem").expect(0, &["is retired"]);
     desk.line(certify).expect(1, &["authority-retired"]);

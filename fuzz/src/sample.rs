@@ -66,6 +66,7 @@ pub fn operations() -> Vec<Operation> {
         Operation::AuthorityAdmit { certificate: vec![0x30; 40] },
         Operation::AuthorityRetire { authority: Hash([6; 32]) },
         Operation::KeyCertify { principal, key: public, authority: Hash([6; 32]), chain: vec![vec![0x30; 40]; 2] },
+        Operation::RevocationPost { list: vec![0x30; 60], authority: Hash([6; 32]), chain: Vec::new() },
     ]
 }
 

@@ -2,7 +2,7 @@
 
 use crate::{
     connection::{Connection, Signing},
-    output::{Colour, Doing, Done, Failure, Table, json, line, paint, say, time},
+    output::{Colour, Doing, Done, Failure, Table, count, json, line, paint, say, time},
     register::settle,
 };
 use clap::{Args, Subcommand};
@@ -30,6 +30,7 @@ enum Command {
     Check(Check),
     Admit(Admit),
     Retire(Retire),
+    Revoke(Revoke),
 }
 
 /// Admit a certificate authority of the signer's organisation
@@ -91,6 +92,28 @@ fn timestamp(text: &str) -> Result<u64, String> {
     parse_timestamp(text).ok_or_else(|| "write a time to the second in UTC, such as 2027-04-01T00:00:00Z".to_owned())
 }
 
+/// Post what an authority, or one that it issued, has revoked
+#[derive(Debug, Args)]
+#[command(
+    after_help = "A revoked certificate certifies no key any more. A key that it has certified already signs on until it \
+    ends: retire it with tally key retire.\n\n\
+    Examples:\n  \
+    tally ca revoke root.crl --authority root.pem\n  \
+    tally ca revoke issuing.crl issuing.pem --authority root.pem"
+)]
+struct Revoke {
+    /// The revocation list, and the certificates of its issuer and those between it and the authority
+    #[arg(value_name = "FILE", required = true)]
+    files: Vec<PathBuf>,
+    /// The admitted authority's certificate
+    #[arg(long, value_name = "FILE")]
+    authority: PathBuf,
+    #[command(flatten)]
+    signing: Signing,
+    #[command(flatten)]
+    connection: Connection,
+}
+
 impl Ca {
     /// Runs the command.
     pub fn run(self) -> Done {
@@ -98,6 +121,7 @@ impl Ca {
             Command::Check(command) => command.run(),
             Command::Admit(command) => command.run(),
             Command::Retire(command) => command.run(),
+            Command::Revoke(command) => command.run(),
         }
     }
 }
@@ -121,6 +145,39 @@ impl Retire {
         let operation = Operation::AuthorityRetire { authority };
         submit(&self.connection, &self.signing, format!("retire authority {authority}"), operation)?;
         line(format_args!("authority {authority} is retired"))
+    }
+}
+
+impl Revoke {
+    fn run(self) -> Done {
+        let (heap, authorities) = (Heap::read(&self.files)?, [authority(&self.authority)?]);
+        if let Some((path, fault)) = heap.faults.first() {
+            return Err(Failure::no(format!("{}: {fault}", path.display())));
+        }
+        let [list] = heap.lists.as_slice() else {
+            let found = heap.lists.len();
+            return Err(Failure::error(format!("there are {found} revocation lists in these files: give one")));
+        };
+        let at = SystemTime::now().duration_since(UNIX_EPOCH).map_err(Failure::error)?.as_secs();
+        let terms = Terms { at, purposes: &[], lists: &[] };
+        let issuer = authorities.iter().chain(&heap.certificates).find(|issuer| list.is_of(issuer));
+        let Some(issuer) = issuer else {
+            return Err(Failure::error("the certificate of the list's issuer is not in these files: give it too"));
+        };
+        list.check_issuer(issuer).map_err(|fault| Failure::no(format!("the list does not hold: {fault}")))?;
+        let [authority] = &authorities;
+        let chain = if issuer.der() == authority.der() {
+            Vec::new()
+        } else {
+            let path = x509::find(issuer, &heap.certificates, &authorities, terms).map_err(Failure::no)?;
+            let below = path.certificates.split_last().map_or(&[][..], |(_, below)| below);
+            below.iter().map(|certificate| certificate.der().to_vec()).collect()
+        };
+        let id = Hash::of(&[authority.der()]);
+        let operation = Operation::RevocationPost { list: list.der().to_vec(), authority: id, chain };
+        submit(&self.connection, &self.signing, format!("revocations of {}", issuer.subject()), operation)?;
+        let revoked = count(list.serials().count() as u64, "certificate", "certificates");
+        line(format_args!("{revoked} of `{}` revoked", issuer.subject()))
     }
 }
 

@@ -199,6 +199,9 @@ fn brief(operation: &Operation) -> String {
         Operation::KeyCertify { principal, key, authority, .. } => {
             format!("certify key {key} of {principal} under the authority {authority}")
         }
+        Operation::RevocationPost { list, authority, .. } => {
+            format!("post a revocation list of {} bytes under the authority {authority}", list.len())
+        }
     }
 }
 

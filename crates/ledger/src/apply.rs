@@ -130,6 +130,7 @@ pub fn wanted(tx: &SignedTransaction) -> Vec<StateKey> {
             Operation::KeyCertify { principal, authority, .. } => {
                 keys.extend([StateKey::principal(principal), StateKey::authority(authority)]);
             }
+            Operation::RevocationPost { authority, .. } => keys.push(StateKey::authority(authority)),
         }
     }
     keys.sort_unstable();
@@ -241,6 +242,7 @@ fn dispatch(
         Operation::KeyCertify { principal, key, authority, chain } => {
             authority::certify(draft, act, principal, key, authority, chain)
         }
+        Operation::RevocationPost { list, authority, chain } => authority::revoke(draft, act, list, authority, chain),
     }
 }
 

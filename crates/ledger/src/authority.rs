@@ -4,6 +4,9 @@
 //! that ends at one of them: the chain stands in the transaction, so that every node, and every auditor after, judges the
 //! same chain at the same time. From then on the key ends with the first of its certificates to end.
 //!
+//! An administrator posts what the authorities have revoked. A revoked certificate certifies no key, from then on and for
+//! ever; a key that it has certified before signs until it ends or is retired.
+//!
 //! A principal certifies its own key without an administrator: the authority has vouched for it. It may do so when the key
 //! has expired, which is how a renewal mends what an expiry stopped.
 
@@ -14,8 +17,8 @@ use tallystick_protocol::{Code, Hash, PublicKey, StateKey, Violation, ViolationR
 use crate::{
     apply::{Act, Stop},
     organisation::administered,
-    state::{AuthorityRow, Draft, PrincipalRow, Row},
-    x509::{self, Certificate, Fault, PRINCIPAL_PURPOSES, PathFault, Terms},
+    state::{AuthorityRow, Draft, PrincipalRow, RevocationRow, RevokedRow, Row},
+    x509::{self, Certificate, Fault, PRINCIPAL_PURPOSES, PathFault, RevocationList, Terms},
 };
 
 pub(crate) fn admit(draft: &mut Draft<'_>, act: &Act<'_>, certificate: &[u8]) -> Result<(), Stop> {
@@ -57,11 +60,9 @@ pub(crate) fn certify(
     let held = principal.keys.iter_mut().find(|held| held.key == *key && held.is_active());
     let held = held.ok_or(Code::SubjectKeyUnknown)?;
     let row = in_use(draft, act, authority)?;
-    let mut certificates = Vec::with_capacity(chain.len() + 1);
-    for (position, certificate) in chain.iter().chain([&row.certificate]).enumerate() {
-        certificates.push(parse(position, certificate)?);
-    }
+    let certificates = parse_chain(chain, &row)?;
     let path = x509::check(&certificates.iter().collect::<Vec<_>>(), terms(act)).map_err(invalid)?;
+    require_unrevoked(draft, &certificates)?;
     if certificates.first().and_then(Certificate::public_key) != Some(*key) {
         return Err(broken(0, ViolationRule::CertificateKey));
     }
@@ -69,6 +70,71 @@ pub(crate) fn certify(
     held.until_ms = Some(path.not_after.saturating_add(1).saturating_mul(1_000));
     draft.write(StateKey::principal(subject), Row::Principal(Arc::new(principal)));
     Ok(())
+}
+
+/// Notes what an issuer has revoked: the authority, or one to which the chain leads.
+pub(crate) fn revoke(
+    draft: &mut Draft<'_>,
+    act: &Act<'_>,
+    list: &[u8],
+    authority: &Hash,
+    chain: &[Vec<u8>],
+) -> Result<(), Stop> {
+    act.require_administrator()?;
+    let row = in_use(draft, act, authority)?;
+    let certificates = parse_chain(chain, &row)?;
+    // An issuer's purpose is to issue: what it may be used for besides is not asked.
+    let anything = Terms { purposes: &[], ..terms(act) };
+    x509::check_issuer(&certificates.iter().collect::<Vec<_>>(), anything).map_err(invalid)?;
+    let Some(issuer) = certificates.first() else { return Err(broken(0, ViolationRule::CertificateIssuer)) };
+    let not_a_list = |fault: Fault| {
+        Stop::Refused(Code::RevocationInvalid, vec![Violation { entry: 0, field: String::new(), rule: fault.rule() }])
+    };
+    let list = RevocationList::parse(list).map_err(not_a_list)?;
+    list.check_issuer(issuer).map_err(not_a_list)?;
+    if list.this_update() > act.block.time_seconds() {
+        return Err(not_a_list(Fault::NotYetValid(String::new())));
+    }
+    let id = issuer.issuer_id();
+    let key = StateKey::revocation(&id);
+    if draft.revocation(&key)?.is_some_and(|row| !list.is_later_than(&row.number)) {
+        return Err(Code::RevocationOld.into());
+    }
+    let revoked: Vec<StateKey> = list.serials().map(|serial| StateKey::revoked(&id, serial)).collect();
+    fetch(draft, &revoked)?;
+    for key in revoked {
+        if draft.revoked(&key)?.is_none() {
+            draft.write(key, Row::Revoked(RevokedRow { from_ms: act.block.time_ms }));
+        }
+    }
+    let row = RevocationRow { number: list.number().to_vec(), next_update: list.next_update() };
+    draft.write(key, Row::Revocation(row));
+    Ok(())
+}
+
+/// The certificates of a chain and, last, the authority's.
+fn parse_chain(chain: &[Vec<u8>], authority: &AuthorityRow) -> Result<Vec<Certificate>, Stop> {
+    let whole = chain.iter().chain([&authority.certificate]);
+    whole.enumerate().map(|(position, certificate)| parse(position, certificate)).collect()
+}
+
+fn require_unrevoked(draft: &mut Draft<'_>, certificates: &[Certificate]) -> Result<(), Stop> {
+    let links = certificates.iter().zip(certificates.iter().skip(1));
+    let keys: Vec<StateKey> =
+        links.map(|(certificate, issuer)| StateKey::revoked(&issuer.issuer_id(), certificate.serial())).collect();
+    fetch(draft, &keys)?;
+    for (position, key) in keys.iter().enumerate() {
+        if draft.revoked(key)?.is_some() {
+            return Err(broken(position, ViolationRule::CertificateRevoked));
+        }
+    }
+    Ok(())
+}
+
+/// Asks for all these rows at once, rather than for one after the other.
+fn fetch(draft: &mut Draft<'_>, keys: &[StateKey]) -> Result<(), Stop> {
+    keys.iter().for_each(|key| draft.touch(*key));
+    Ok(draft.complete()?)
 }
 
 /// The signer as the draft has it: an operation before this one may have changed its keys.

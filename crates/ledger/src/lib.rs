@@ -27,4 +27,7 @@ pub use apply::{BlockContext, apply, renews_itself, wanted, wanted_next};
 pub use entry_leaf::{entry_leaf, entry_leaf_hash};
 pub use genesis::genesis;
 pub use rsf::{Rsf, RsfError, RsfWriter};
-pub use state::{AuthorityRow, CountersRow, HeldKey, KeyRow, Missing, OrganisationRow, PrincipalRow, TreeRow, View};
+pub use state::{
+    AuthorityRow, CountersRow, HeldKey, KeyRow, Missing, OrganisationRow, PrincipalRow, RevocationRow, RevokedRow,
+    TreeRow, View,
+};

@@ -123,6 +123,27 @@ pub struct TreeRow {
     pub system_timestamp: u64,
 }
 
+/// How far an issuer's revocations have come.
+#[derive(Clone, Debug, PartialEq, Eq, Encode, Decode)]
+#[cbor(array)]
+pub struct RevocationRow {
+    /// The number of the latest list, big-endian without leading zeros.
+    #[cbor(n(0), with = "minicbor::bytes")]
+    pub number: Vec<u8>,
+    /// By when a later one is due, in Unix seconds.
+    #[n(1)]
+    pub next_update: Option<u64>,
+}
+
+/// A revoked certificate: revoked for ever.
+#[derive(Clone, Debug, PartialEq, Eq, Encode, Decode)]
+#[cbor(array)]
+pub struct RevokedRow {
+    /// Since when, in Unix milliseconds of ledger time.
+    #[n(0)]
+    pub from_ms: u64,
+}
+
 /// Gives a row its bytes, and reads them within the limit of a row.
 macro_rules! row_bytes {
     ($($type:ty),+) => {$(
@@ -143,7 +164,7 @@ macro_rules! row_bytes {
     )+};
 }
 
-row_bytes!(CountersRow, OrganisationRow, PrincipalRow, KeyRow, TreeRow, AuthorityRow);
+row_bytes!(CountersRow, OrganisationRow, PrincipalRow, KeyRow, TreeRow, AuthorityRow, RevocationRow, RevokedRow);
 
 impl PrincipalRow {
     /// The key, if the principal holds or lately held it.
@@ -200,6 +221,8 @@ pub(crate) enum Row {
     Tree(TreeRow),
     Record(RecordRow),
     Authority(AuthorityRow),
+    Revocation(RevocationRow),
+    Revoked(RevokedRow),
 }
 
 impl Row {
@@ -215,6 +238,8 @@ impl Row {
             n if n == Noun::Tree as u8 => Self::Tree(TreeRow::decode(bytes)?),
             n if n == Noun::Record as u8 || n == Noun::SystemRecord as u8 => Self::Record(RecordRow::decode(bytes)?),
             n if n == Noun::Authority as u8 => Self::Authority(AuthorityRow::decode(bytes)?),
+            n if n == Noun::Revocation as u8 => Self::Revocation(RevocationRow::decode(bytes)?),
+            n if n == Noun::Revoked as u8 => Self::Revoked(RevokedRow::decode(bytes)?),
             _ => return Ok(None),
         }))
     }
@@ -229,6 +254,8 @@ impl Row {
             Self::Tree(row) => row.to_bytes(),
             Self::Record(row) => row.to_bytes(),
             Self::Authority(row) => row.to_bytes(),
+            Self::Revocation(row) => row.to_bytes(),
+            Self::Revoked(row) => row.to_bytes(),
         }
     }
 }
@@ -390,6 +417,8 @@ impl<'v> Draft<'v> {
     read!(tree, Tree, TreeRow);
     read!(record, Record, RecordRow);
     read!(authority, Authority, AuthorityRow);
+    read!(revocation, Revocation, RevocationRow);
+    read!(revoked, Revoked, RevokedRow);
 
     /// A register by its name.
     pub fn register(&mut self, name: &str) -> Result<Option<Arc<Register>>, Unread> {

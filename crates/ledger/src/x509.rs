@@ -22,5 +22,5 @@ mod signature;
 pub use certificate::Certificate;
 pub use fault::{Fault, PathFault};
 pub use file::{Document, read};
-pub use path::{PRINCIPAL_PURPOSES, Path, Terms, check, find};
+pub use path::{PRINCIPAL_PURPOSES, Path, Terms, check, check_issuer, find};
 pub use revocation::RevocationList;

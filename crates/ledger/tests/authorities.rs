@@ -22,7 +22,7 @@ fn der(name: &str) -> Vec<u8> {
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../tests/data/certificates").join(name);
     match read(&fs::read(path).unwrap()).unwrap().remove(0) {
         Document::Certificate(certificate) => certificate.der().to_vec(),
-        Document::List(_) => panic!("{name} is a list"),
+        Document::List(list) => list.der().to_vec(),
     }
 }
 
@@ -144,6 +144,36 @@ fn a_chain_certifies_a_key_of_its_organisation() {
     assert_eq!(refused(&run(&mut ledger, "alpha/clerk", again())), Code::NotAdministrator);
     let theirs = vec![certify("beta/x", harness::key("x").public(), &good)];
     assert_eq!(refused(&run(&mut ledger, "beta/admin", theirs)), Code::AuthorityUnknown);
+}
+
+#[test]
+fn what_an_issuer_revoked_certifies_no_key() {
+    let mut ledger = ledger();
+    let post = |list: Vec<u8>, chain: &[&str]| {
+        let chain = chain.iter().map(|name| der(name)).collect();
+        vec![Operation::RevocationPost { list, authority: id("root.pem"), chain }]
+    };
+    let good = || post(der("revoked.crl"), &["issuing.pem"]);
+    assert_eq!(refused(&run(&mut ledger, "alpha/admin", good())), Code::AuthorityUnknown);
+    accepted(&run(&mut ledger, "alpha/admin", vec![admit("root.pem")]));
+    assert_eq!(refused(&run(&mut ledger, "alpha/clerk", good())), Code::NotAdministrator);
+    assert_eq!(refused(&run(&mut ledger, "beta/admin", good())), Code::AuthorityUnknown);
+    for (list, chain, code) in [
+        (der("revoked.crl"), vec![], Code::RevocationInvalid),
+        (der("revoked.crl"), vec!["clerk.pem", "issuing.pem"], Code::CertificateInvalid),
+        (der("root.pem"), vec!["issuing.pem"], Code::RevocationInvalid),
+    ] {
+        assert_eq!(refused(&run(&mut ledger, "alpha/admin", post(list, &chain))), code, "{chain:?}");
+    }
+    let enrolled = |name: &str| {
+        let enrol = Operation::PrincipalEnrol { name: name.into(), role: Role::Registrar, key: clerk_key() };
+        vec![enrol, certify(&format!("alpha/{name}"), clerk_key(), &["clerk.pem", "issuing.pem"])]
+    };
+    accepted(&run(&mut ledger, "alpha/admin", good()));
+    assert_eq!(refused(&run(&mut ledger, "alpha/admin", good())), Code::RevocationOld);
+    let Outcome::Refused(refusal) = run(&mut ledger, "alpha/admin", enrolled("late")) else { panic!("accepted") };
+    let found = refusal.violations.first().map(|violation| (violation.entry, violation.rule));
+    assert_eq!((refusal.code, found), (Code::CertificateInvalid, Some((0, ViolationRule::CertificateRevoked))));
 }
 
 /// A key that anybody can sign with here, and a certificate of an hour for it, would need a secret in the tests: so the row

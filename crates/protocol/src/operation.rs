@@ -8,7 +8,7 @@ use crate::{
     key::PublicKey,
     limits::{
         ENTRIES_MAX, FIELDS_MAX, ITEM_BYTES_MAX, ITEMS_PER_ENTRY_MAX, KEY_BYTES_MAX, NAME_BYTES_MAX, TEXT_BYTES_MAX,
-        X509_BYTES_MAX, X509_PATH_MAX,
+        X509_BYTES_MAX, X509_LIST_BYTES_MAX, X509_PATH_MAX,
     },
     names::{names, serde_as_text},
 };
@@ -351,6 +351,15 @@ pub enum Operation {
         /// The key's certificate and those between it and the authority's, in DER, each issued by the next one.
         chain: Vec<Vec<u8>>,
     },
+    /// Posts what an authority, or one that it issued, has revoked.
+    RevocationPost {
+        /// The revocation list in DER.
+        list: Vec<u8>,
+        /// SHA-256 of the certificate of the admitted authority.
+        authority: Hash,
+        /// The certificate of the list's issuer and those between it and the authority's; none when it is the authority.
+        chain: Vec<Vec<u8>>,
+    },
 }
 
 names! {
@@ -376,6 +385,8 @@ names! {
         AuthorityRetire = "authority-retire",
         /// [`Operation::KeyCertify`].
         KeyCertify = "key-certify",
+        /// [`Operation::RevocationPost`].
+        RevocationPost = "revocation-post",
     }
 }
 
@@ -386,7 +397,11 @@ impl OperationName {
             Self::AuthorityAdmit | Self::AuthorityRetire => 2,
             Self::EntryAppend | Self::KeyRetire => 3,
             Self::KeyCertify => 5,
-            Self::RegisterCreate | Self::RegisterPhase | Self::PrincipalEnrol | Self::KeyRotate => 4,
+            Self::RegisterCreate
+            | Self::RegisterPhase
+            | Self::PrincipalEnrol
+            | Self::KeyRotate
+            | Self::RevocationPost => 4,
             Self::RegisterImport => 6,
         }
     }
@@ -406,6 +421,7 @@ impl Operation {
             Self::AuthorityAdmit { .. } => OperationName::AuthorityAdmit,
             Self::AuthorityRetire { .. } => OperationName::AuthorityRetire,
             Self::KeyCertify { .. } => OperationName::KeyCertify,
+            Self::RevocationPost { .. } => OperationName::RevocationPost,
         }
     }
 
@@ -421,7 +437,8 @@ impl Operation {
             | Self::KeyRetire { .. }
             | Self::AuthorityAdmit { .. }
             | Self::AuthorityRetire { .. }
-            | Self::KeyCertify { .. } => None,
+            | Self::KeyCertify { .. }
+            | Self::RevocationPost { .. } => None,
         }
     }
 
@@ -457,10 +474,18 @@ fn certificate(d: &mut Decoder<'_>) -> Result<Vec<u8>, decode::Error> {
     cbor::bytes(d, 1..=X509_BYTES_MAX, "a certificate").map(<[u8]>::to_vec)
 }
 
-fn chain(d: &mut Decoder<'_>) -> Result<Vec<Vec<u8>>, decode::Error> {
+fn chain(d: &mut Decoder<'_>, least: usize) -> Result<Vec<Vec<u8>>, decode::Error> {
     // The authority's own certificate is on the ledger.
-    let n = cbor::list(d, 1..=X509_PATH_MAX - 1, "the certificates of a chain")?;
+    let n = cbor::list(d, least..=X509_PATH_MAX - 1, "the certificates of a chain")?;
     (0..n).map(|_| certificate(d)).collect()
+}
+
+fn write_chain<W: encode::Write>(e: &mut Encoder<W>, chain: &[Vec<u8>]) -> Result<(), encode::Error<W::Error>> {
+    e.array(chain.len() as u64)?;
+    for certificate in chain {
+        e.bytes(certificate)?;
+    }
+    Ok(())
 }
 
 fn items(d: &mut Decoder<'_>) -> Result<Vec<String>, decode::Error> {
@@ -547,11 +572,12 @@ impl<C> Encode<C> for Operation {
             Self::AuthorityAdmit { certificate } => e.bytes(certificate)?.ok(),
             Self::AuthorityRetire { authority } => e.encode(authority)?.ok(),
             Self::KeyCertify { principal, key, authority, chain } => {
-                e.encode(principal)?.encode(key)?.encode(authority)?.array(chain.len() as u64)?;
-                for certificate in chain {
-                    e.bytes(certificate)?;
-                }
-                Ok(())
+                e.encode(principal)?.encode(key)?.encode(authority)?;
+                write_chain(e, chain)
+            }
+            Self::RevocationPost { list, authority, chain } => {
+                e.bytes(list)?.encode(authority)?;
+                write_chain(e, chain)
             }
         }
     }
@@ -593,9 +619,17 @@ impl<'b, C> Decode<'b, C> for Operation {
             OperationName::KeyRetire => Self::KeyRetire { principal: d.decode()?, key: d.decode()? },
             OperationName::AuthorityAdmit => Self::AuthorityAdmit { certificate: certificate(d)? },
             OperationName::AuthorityRetire => Self::AuthorityRetire { authority: d.decode()? },
-            OperationName::KeyCertify => {
-                Self::KeyCertify { principal: d.decode()?, key: d.decode()?, authority: d.decode()?, chain: chain(d)? }
-            }
+            OperationName::KeyCertify => Self::KeyCertify {
+                principal: d.decode()?,
+                key: d.decode()?,
+                authority: d.decode()?,
+                chain: chain(d, 1)?,
+            },
+            OperationName::RevocationPost => Self::RevocationPost {
+                list: cbor::bytes(d, 1..=X509_LIST_BYTES_MAX, "a revocation list")?.to_vec(),
+                authority: d.decode()?,
+                chain: chain(d, 0)?,
+            },
         })
     }
 }

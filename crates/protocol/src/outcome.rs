@@ -43,6 +43,10 @@ names! {
         AuthorityRetired = "authority-retired",
         /// A certificate does not hold; the violations say which of the chain and why.
         CertificateInvalid = "certificate-invalid",
+        /// A revocation list does not hold: the violations say why.
+        RevocationInvalid = "revocation-invalid",
+        /// A revocation list is not later than the one before.
+        RevocationOld = "revocation-old",
         /// Retiring it would leave the organisation without an administrator's key.
         LastAdministrator = "last-administrator",
         /// A register of that name exists.
@@ -97,6 +101,8 @@ impl Code {
             Self::AuthorityUnknown => "have an administrator of your organisation admit its authority first",
             Self::AuthorityRetired => "use a certificate of an authority that is not retired",
             Self::CertificateInvalid => "check the files with `tally ca check`, and have the certificate issued again",
+            Self::RevocationInvalid => "post a whole list in DER, signed by the issuer whose chain is given",
+            Self::RevocationOld => "nothing need be done: this list or a later one was posted",
             Self::LastAdministrator => "enrol or rotate another administrator's key first",
             Self::RegisterExists => "choose another name, or append to the existing register",
             Self::RegistersFull => "use an existing register",

@@ -38,6 +38,10 @@ pub enum Noun {
     Key = 9,
     /// A certificate authority.
     Authority = 10,
+    /// How far a certificate issuer's revocations have come.
+    Revocation = 11,
+    /// A revoked certificate.
+    Revoked = 12,
 }
 
 /// The key of a row.
@@ -87,6 +91,16 @@ impl StateKey {
     /// The row of a certificate authority, by the SHA-256 of its certificate.
     pub fn authority(id: &Hash) -> Self {
         Self::new(Noun::Authority, 0, &id.0)
+    }
+
+    /// The row of an issuer's latest revocation list; an issuer is told by the SHA-256 of its name and key.
+    pub fn revocation(issuer: &Hash) -> Self {
+        Self::new(Noun::Revocation, 0, &issuer.0)
+    }
+
+    /// The row of a revoked certificate, by its issuer and serial number.
+    pub fn revoked(issuer: &Hash, serial: &[u8]) -> Self {
+        Self::new(Noun::Revoked, 0, &[issuer.0.as_slice(), serial].concat())
     }
 
     /// The row of a register's definition.

@@ -8,12 +8,12 @@ use super::{
 };
 use std::collections::BTreeSet;
 use tallystick_protocol::{
-    PublicKey,
+    Hash, PublicKey,
     limits::{X509_BYTES_MAX, X509_SERIAL_BYTES_MAX},
 };
 use x509_cert::{
     Version,
-    der::{Decode, asn1::ObjectIdentifier, oid::AssociatedOid},
+    der::{Decode, Encode as _, asn1::ObjectIdentifier, oid::AssociatedOid},
     ext::{
         Extension,
         pkix::{
@@ -201,9 +201,11 @@ impl Certificate {
         self.extensions.name_constraints.as_ref()
     }
 
-    /// Whether its key may be used for one of these purposes: those it names, or all when it names none.
+    /// Whether its key may be used for one of these purposes, if there are any: those it names, or all when it names none.
     pub(super) fn serves(&self, purposes: &[ObjectIdentifier]) -> bool {
-        let Some(usage) = &self.extensions.extended_key_usage else { return true };
+        let Some(usage) = self.extensions.extended_key_usage.as_ref().filter(|_| !purposes.is_empty()) else {
+            return true;
+        };
         usage.0.iter().any(|purpose| purposes.contains(purpose))
     }
 
@@ -241,8 +243,16 @@ impl Certificate {
         }
     }
 
+    /// What its name and key are told by, as an issuer: certificates of the same issuer agree in it.
+    pub fn issuer_id(&self) -> Hash {
+        let name = self.subject().to_der().unwrap_or_default();
+        let key = self.public_key_info().to_der().unwrap_or_default();
+        let length = u64::try_from(name.len()).unwrap_or(u64::MAX).to_be_bytes();
+        Hash::of(&[&length, &name, &key])
+    }
+
     /// Its number among those of its issuer.
-    pub(super) fn serial(&self) -> &[u8] {
+    pub fn serial(&self) -> &[u8] {
         self.inner.tbs_certificate().serial_number().as_bytes()
     }
 

@@ -33,7 +33,7 @@ pub const PRINCIPAL_PURPOSES: &[ObjectIdentifier] = &[ObjectIdentifier::new_unwr
 pub struct Terms<'t> {
     /// The time, in Unix seconds.
     pub at: u64,
-    /// Purposes of which one must be allowed (OIDs of extended key usages).
+    /// Purposes of which one must be allowed (OIDs of extended key usages); when there are none, none is asked for.
     pub purposes: &'t [ObjectIdentifier],
     /// What the authorities have revoked.
     pub lists: &'t [RevocationList],
@@ -59,6 +59,22 @@ pub fn check<'a>(chain: &[&'a Certificate], terms: Terms<'_>) -> Result<Path<'a>
         policies: policies(chain),
         not_after: chain.iter().map(|certificate| certificate.not_after()).min().unwrap_or_default(),
     })
+}
+
+/// Judges a chain whose first certificate is an issuer's: as [`check`], and it must be an authority's.
+///
+/// # Errors
+/// The first fault, from the authority down.
+pub fn check_issuer<'a>(chain: &[&'a Certificate], terms: Terms<'_>) -> Result<Path<'a>, PathFault> {
+    let path = check(chain, terms)?;
+    match path.certificates.first() {
+        Some(issuer) if !issuer.is_authority() => Err(PathFault::Certificate {
+            position: 1,
+            subject: issuer.subject().to_string(),
+            fault: Fault::NotAuthority,
+        }),
+        _ => Ok(path),
+    }
 }
 
 /// Checks one certificate of a chain against those above it.

@@ -19,6 +19,7 @@ use x509_cert::{
 /// An authority's list of the certificates that it has revoked.
 #[derive(Debug, Clone)]
 pub struct RevocationList {
+    der: Vec<u8>,
     inner: CertificateList,
     signed: Vec<u8>,
     number: Vec<u8>,
@@ -50,7 +51,12 @@ impl RevocationList {
             return Err(Fault::ExtensionUnknown(unknown.extn_id));
         }
         let serials = revoked.map(|entry| entry.serial_number.as_bytes().to_vec()).collect();
-        Ok(Self { inner, signed, number, serials })
+        Ok(Self { der: der.to_vec(), inner, signed, number, serials })
+    }
+
+    /// Its bytes.
+    pub fn der(&self) -> &[u8] {
+        &self.der
     }
 
     /// Its number: a later list of the same authority has a greater one. Big-endian, without leading zeros.
@@ -58,9 +64,9 @@ impl RevocationList {
         &self.number
     }
 
-    /// Whether it is later than `other`.
-    pub fn follows(&self, other: &Self) -> bool {
-        (self.number.len(), &self.number) > (other.number.len(), &other.number)
+    /// Whether its number is greater than this one.
+    pub fn is_later_than(&self, number: &[u8]) -> bool {
+        (self.number.len(), self.number.as_slice()) > (number.len(), number)
     }
 
     /// When it was issued, in Unix seconds.
@@ -73,14 +79,9 @@ impl RevocationList {
         self.inner.tbs_cert_list.next_update.map(|time| time.to_unix_duration().as_secs())
     }
 
-    /// Certificates that it names.
-    pub fn len(&self) -> usize {
-        self.serials.len()
-    }
-
-    /// Whether it names none.
-    pub fn is_empty(&self) -> bool {
-        self.serials.is_empty()
+    /// The serial numbers of the certificates that it names, sorted.
+    pub fn serials(&self) -> impl Iterator<Item = &[u8]> {
+        self.serials.iter().map(Vec::as_slice)
     }
 
     /// Whether `authority` is the one that it names as its issuer.

@@ -155,6 +155,14 @@ pub fn operations() -> Vec<(&'static str, Operation)> {
                 chain: vec![vec![0x30, 0x01, 0x00], vec![0x30, 0x00]],
             },
         ),
+        (
+            "revocation-post",
+            Operation::RevocationPost {
+                list: vec![0x30, 0x02, 0x05, 0x00],
+                authority: Hash::of(&[&[0x30, 0x00]]),
+                chain: Vec::new(),
+            },
+        ),
     ]
 }
 

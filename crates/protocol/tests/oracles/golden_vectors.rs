@@ -73,6 +73,11 @@ fn operation(operation: &Operation) -> Value {
             "authority": authority,
             "chain": chain.iter().map(hex::encode).collect::<Vec<_>>(),
         }),
+        Operation::RevocationPost { list, authority, chain } => json!({
+            "list": hex::encode(list),
+            "authority": authority,
+            "chain": chain.iter().map(hex::encode).collect::<Vec<_>>(),
+        }),
     };
     json["operation"] = json!(operation.name());
     json
