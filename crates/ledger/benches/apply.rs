@@ -9,7 +9,12 @@ mod harness;
 use std::{hint::black_box, time::Instant};
 
 use harness::Ledger;
-use tallystick_ledger::{TreeRow, View, apply, entry_leaf_hash, item::Item, wanted, wanted_next};
+use tallystick_ledger::{
+    TreeRow, View, apply, entry_leaf_hash,
+    item::Item,
+    wanted, wanted_next,
+    x509::{self, Certificate, Document, PRINCIPAL_PURPOSES, Terms},
+};
 use tallystick_protocol::{Frontier, Hash, NewEntry, Operation, StateKey, VerifiedTransaction};
 
 const BLOCK: usize = 2_000;
@@ -34,6 +39,7 @@ fn main() {
     let batch = vec![ledger.sign("alpha/clerk", (0..200).map(append).collect())];
     row("one transaction of 200 appends, each append", 200, || blocks(&ledger, &batch, true));
     parts();
+    certificates();
 }
 
 fn item(n: usize) -> String {
@@ -123,6 +129,27 @@ fn parts() {
     });
     let frontier = std::cell::RefCell::new(Frontier::new());
     row("append to the frontier", BLOCK, || each(&|_| frontier.borrow_mut().append(hash)));
+}
+
+/// What every validator does again for each key that is certified.
+fn certificates() {
+    let der = |pem: &str| match x509::read(pem.as_bytes()).unwrap().remove(0) {
+        Document::Certificate(certificate) => certificate.der().to_vec(),
+        Document::List(_) => panic!("a list"),
+    };
+    let chain = [
+        der(include_str!("../../../tests/data/certificates/clerk.pem")),
+        der(include_str!("../../../tests/data/certificates/issuing.pem")),
+        der(include_str!("../../../tests/data/certificates/root.pem")),
+    ];
+    let terms = Terms { at: 1_900_000_000, purposes: PRINCIPAL_PURPOSES, lists: &[] };
+    println!();
+    row("read and judge a chain of three certificates, P-256", 200, || {
+        timed_chunks(&[(); 200], |()| {
+            let parsed: Vec<_> = chain.iter().map(|der| Certificate::parse(der).unwrap()).collect();
+            black_box(x509::check(&parsed.iter().collect::<Vec<_>>(), terms).unwrap());
+        })
+    });
 }
 
 /// Prints the sum of each chunk's best time over the rounds, per thing: other work on the machine counts as little as can be.
