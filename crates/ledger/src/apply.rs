@@ -104,6 +104,7 @@ impl Act<'_> {
 pub fn wanted(tx: &SignedTransaction) -> Vec<StateKey> {
     let mut keys = vec![StateKey::principal(tx.principal())];
     let organisation = || StateKey::organisation(tx.principal().organisation());
+    let authority = |id: &Hash| StateKey::authority(tx.principal().organisation(), id);
     for operation in tx.operations() {
         match operation {
             Operation::RegisterCreate { register, .. } => {
@@ -125,12 +126,13 @@ pub fn wanted(tx: &SignedTransaction) -> Vec<StateKey> {
                 keys.extend([StateKey::principal(principal), StateKey::key(new)]);
             }
             Operation::KeyRetire { principal, .. } => keys.extend([StateKey::principal(principal), organisation()]),
-            Operation::AuthorityAdmit { certificate } => keys.push(StateKey::authority(&Hash::of(&[certificate]))),
-            Operation::AuthorityRetire { authority } => keys.push(StateKey::authority(authority)),
-            Operation::KeyCertify { principal, authority, .. } => {
-                keys.extend([StateKey::principal(principal), StateKey::authority(authority)]);
+            Operation::AuthorityAdmit { certificate } => keys.push(authority(&Hash::of(&[certificate]))),
+            Operation::AuthorityRetire { authority: id } | Operation::RevocationPost { authority: id, .. } => {
+                keys.push(authority(id));
             }
-            Operation::RevocationPost { authority, .. } => keys.push(StateKey::authority(authority)),
+            Operation::KeyCertify { principal, authority: id, .. } => {
+                keys.extend([StateKey::principal(principal), authority(id)]);
+            }
         }
     }
     keys.sort_unstable();

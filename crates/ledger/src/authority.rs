@@ -23,7 +23,7 @@ use crate::{
 
 pub(crate) fn admit(draft: &mut Draft<'_>, act: &Act<'_>, certificate: &[u8]) -> Result<(), Stop> {
     act.require_administrator()?;
-    let key = StateKey::authority(&Hash::of(&[certificate]));
+    let key = StateKey::authority(act.organisation(), &Hash::of(&[certificate]));
     if draft.authority(&key)?.is_some() {
         return Err(Code::AuthorityExists.into());
     }
@@ -43,7 +43,7 @@ pub(crate) fn retire(draft: &mut Draft<'_>, act: &Act<'_>, authority: &Hash) -> 
     act.require_administrator()?;
     let mut row = in_use(draft, act, authority)?;
     row.retired_ms = Some(act.block.time_ms);
-    draft.write(StateKey::authority(authority), Row::Authority(row));
+    draft.write(StateKey::authority(act.organisation(), authority), Row::Authority(row));
     Ok(())
 }
 
@@ -144,7 +144,7 @@ fn itself(draft: &mut Draft<'_>, id: &PrincipalId) -> Result<PrincipalRow, Stop>
 
 /// The authority, if it is one of the signer's organisation and not retired.
 fn in_use(draft: &mut Draft<'_>, act: &Act<'_>, authority: &Hash) -> Result<AuthorityRow, Stop> {
-    let row = draft.authority(&StateKey::authority(authority))?.filter(|row| row.organisation == act.organisation());
+    let row = draft.authority(&StateKey::authority(act.organisation(), authority))?;
     let row = row.ok_or(Code::AuthorityUnknown)?.clone();
     if row.retired_ms.is_some() { Err(Code::AuthorityRetired.into()) } else { Ok(row) }
 }

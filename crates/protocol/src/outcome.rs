@@ -35,7 +35,7 @@ names! {
         KeyInvalid = "key-invalid",
         /// The key belongs to a principal or validator already, now or in the past: a key has one holder for ever.
         KeyInUse = "key-in-use",
-        /// The certificate authority was admitted before.
+        /// The organisation admitted the certificate authority before.
         AuthorityExists = "authority-exists",
         /// The organisation has no such certificate authority.
         AuthorityUnknown = "authority-unknown",

@@ -88,9 +88,10 @@ impl StateKey {
         Self::new(Noun::Key, 0, key.as_bytes())
     }
 
-    /// The row of a certificate authority, by the SHA-256 of its certificate.
-    pub fn authority(id: &Hash) -> Self {
-        Self::new(Noun::Authority, 0, &id.0)
+    /// The row of an organisation's certificate authority, by the SHA-256 of its certificate. Organisations may share one,
+    /// and none can keep another from admitting its own.
+    pub fn authority(organisation: &str, id: &Hash) -> Self {
+        Self::new(Noun::Authority, 0, &[id.0.as_slice(), organisation.as_bytes()].concat())
     }
 
     /// The row of an issuer's latest revocation list; an issuer is told by the SHA-256 of its name and key.
