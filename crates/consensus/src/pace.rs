@@ -1,14 +1,19 @@
 //! When a leader proposes: at once when there is work and the last block is old enough, after a while when there is none.
+//! And when a validator judges: not before its clock has come near the block's time.
 //!
 //! A block costs every validator some milliseconds whatever it holds, so blocks are spaced under load; an idle network still
-//! needs a slow beat, so that time and health are seen to move. The wait stands in front of the application: a proposal that
-//! waits inside it would hold back finalisation.
+//! needs a slow beat, so that time and health are seen to move.
+//!
+//! INVARIANT: waits stand in front of the application. What waits inside it is a step of its execution, which holds back
+//! finalisation and, when the state is pruned, everything: a leader could stop the network with a block from the future.
 
 use crate::Block;
 use commonware_consensus::{Application, Handoff, marshal::ancestry::Ancestry};
 use commonware_cryptography::Digested;
 use commonware_runtime::Clock;
-use std::time::Duration;
+use futures::StreamExt as _;
+use std::time::{Duration, UNIX_EPOCH};
+use tallystick_protocol::limits::BLOCK_DRIFT_MS_MAX;
 
 /// Where a leader's transactions come from, as far as pacing needs to know.
 pub trait Work: Clone + Send + Sync + 'static {
@@ -71,14 +76,34 @@ where
         self.inner.propose((runtime, context), ancestry, input).await
     }
 
-    async fn verify(&mut self, context: (E, Self::Context), ancestry: impl Ancestry<Block>) -> bool {
-        self.inner.verify(context, ancestry).await
+    async fn verify(&mut self, (runtime, context): (E, Self::Context), ancestry: impl Ancestry<Block>) -> bool {
+        if let Some(block) = ancestry.clone().next().await {
+            until(&runtime, block.inner().header().time_ms).await;
+        }
+        self.inner.verify((runtime, context), ancestry).await
+    }
+}
+
+/// Longest sleep before the clock is looked at again.
+const CLOCK_GLANCE: Duration = Duration::from_millis(200);
+
+/// Waits until a block's time is not ahead of this node's clock by more than clocks may differ. Looks at the clock again and
+/// again: one that was wrong by an hour and is set right must not cost the hour.
+async fn until(clock: &impl Clock, time_ms: u64) {
+    loop {
+        let since = clock.current().duration_since(UNIX_EPOCH).unwrap_or_default();
+        let now_ms = u64::try_from(since.as_millis()).unwrap_or(u64::MAX);
+        let ahead = time_ms.saturating_sub(now_ms.saturating_add(BLOCK_DRIFT_MS_MAX));
+        if ahead == 0 {
+            return;
+        }
+        clock.sleep(Duration::from_millis(ahead).min(CLOCK_GLANCE)).await;
     }
 }
 
 async fn wait<E: Clock>(runtime: &E, work: &impl Work, pace: Pace, parent_ms: u64) {
     let start = runtime.current();
-    let parent = std::time::UNIX_EPOCH + Duration::from_millis(parent_ms);
+    let parent = UNIX_EPOCH + Duration::from_millis(parent_ms);
     // A parent from the future (another clock) counts as just made.
     let age = start.duration_since(parent).unwrap_or_default();
     let spacing = pace.spacing.saturating_sub(age);

@@ -25,12 +25,11 @@ use rand_core::CryptoRng;
 use std::{
     collections::{BTreeMap, HashMap, HashSet},
     sync::{Arc, Mutex, MutexGuard, PoisonError},
-    time::{Duration, UNIX_EPOCH},
+    time::UNIX_EPOCH,
 };
 use tallystick_consensus::{self as consensus, Block, Scheme};
 use tallystick_protocol::{
     BlockHeader, Genesis, Hash, LogEntry, SignedTransaction, VerifiedTransaction, header::transactions_hash,
-    limits::BLOCK_DRIFT_MS_MAX,
 };
 use tallystick_storage::{
     database::{Databases, Merkleized, Readers, Unmerkleized},
@@ -290,21 +289,6 @@ pub(crate) fn now_ms(clock: &impl Clock) -> u64 {
     u64::try_from(since.as_millis()).unwrap_or(u64::MAX)
 }
 
-/// Waits until a block's time is not ahead of this node's clock by more than clocks may differ. Looks at the clock again and
-/// again: one that was wrong by an hour and is set right must not cost the hour.
-async fn until(clock: &impl Clock, time_ms: u64) {
-    loop {
-        let ahead = time_ms.saturating_sub(now_ms(clock) + BLOCK_DRIFT_MS_MAX);
-        if ahead == 0 {
-            return;
-        }
-        clock.sleep(Duration::from_millis(ahead).min(CLOCK_GLANCE)).await;
-    }
-}
-
-/// Longest sleep before the clock is looked at again.
-const CLOCK_GLANCE: Duration = Duration::from_millis(200);
-
 impl<E: Runtime> stateful::Application<E> for Application {
     type SigningScheme = Scheme;
     type Context = consensus::Context;
@@ -360,7 +344,6 @@ impl<E: Runtime> stateful::Application<E> for Application {
             if !self.is_fresh(block.inner(), ancestry).await {
                 return None;
             }
-            until(&runtime, header.time_ms).await;
         }
         let application = self.clone();
         // The job outlives a request that was given up, and may then find its batch stale.
