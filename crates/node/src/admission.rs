@@ -31,7 +31,7 @@ use tallystick_protocol::{
     transaction::{DecodeError, VerifyError, verify_batch},
 };
 use tallystick_storage::read::Reader;
-use tokio::sync::{Semaphore, mpsc, oneshot};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, oneshot};
 
 /// How long a batch gathers when the one before it has only just ended.
 const GATHER: Duration = Duration::from_millis(3);
@@ -78,6 +78,8 @@ struct Job {
     transactions: Vec<SignedTransaction>,
     origin: Origin,
     answer: oneshot::Sender<Vec<Result<Hash, Rejection>>>,
+    /// Room for the transactions, for as long as they are here: also when the one who asked has gone.
+    _room: OwnedSemaphorePermit,
 }
 
 /// The way into the pool.
@@ -218,12 +220,12 @@ impl<E: Runtime> Admission<E> {
             return Vec::new();
         }
         let permits = u32::try_from(count).unwrap_or(u32::MAX);
-        let Ok(_permit) = self.room.try_acquire_many(permits) else {
+        let Ok(room) = self.room.clone().try_acquire_many_owned(permits) else {
             let busy = Rejection::busy("this node verifies as many transactions as it can", BUSY_RETRY);
             return vec![Err(busy); count];
         };
         let (answer, verdicts) = oneshot::channel();
-        if self.queue.send(Job { transactions, origin, answer }).is_err() {
+        if self.queue.send(Job { transactions, origin, answer, _room: room }).is_err() {
             return vec![Err(Rejection::stopping()); count];
         }
         verdicts.await.unwrap_or_else(|_| vec![Err(Rejection::stopping()); count])
@@ -249,6 +251,9 @@ impl Verifier {
                 runtime.sleep(GATHER).await;
             }
             let jobs = self.gather(first);
+            if jobs.is_empty() {
+                continue;
+            }
             let batch: Vec<SignedTransaction> = jobs.iter().flat_map(|job| job.transactions.iter().cloned()).collect();
             self.shared.metrics.verified(batch.len());
             let job = runtime
@@ -262,13 +267,15 @@ impl Verifier {
         }
     }
 
+    /// As much as one batch takes, without what nobody waits for any more.
     fn gather(&mut self, first: Job) -> Vec<Job> {
-        let mut count = first.transactions.len();
-        let mut jobs = vec![first];
-        while count < VERIFY_BATCH_TRANSACTIONS_MAX {
-            let Ok(job) = self.jobs.try_recv() else { break };
-            count += job.transactions.len();
-            jobs.push(job);
+        let (mut count, mut jobs, mut next) = (0, Vec::new(), Some(first));
+        while let Some(job) = next {
+            if !job.answer.is_closed() {
+                count += job.transactions.len();
+                jobs.push(job);
+            }
+            next = if count < VERIFY_BATCH_TRANSACTIONS_MAX { self.jobs.try_recv().ok() } else { None };
         }
         jobs
     }
