@@ -6,6 +6,9 @@
 //!
 //! A node vouches for what it passes on: it verified it. A peer that sends what does not decode, or a signature that does not
 //! fit, is forging and gets blocked. A message may be lost; what waits too long is told again.
+//!
+//! INVARIANT: what a peer sends never waits in the network's queue, which all peers share and which bounds messages, not
+//! bytes: each peer has room for some messages, and what is beyond them is dropped.
 
 use crate::{
     admission::{Admission, Origin},
@@ -18,11 +21,16 @@ use commonware_codec::{Decode as _, Encode as _, RangeCfg};
 use commonware_cryptography::ed25519::PublicKey;
 use commonware_p2p::{Blocker, Receiver, Recipients, Sender};
 use commonware_runtime::Clock;
-use std::{collections::HashSet, sync::Arc, time::Duration};
+use std::{
+    collections::{HashMap, HashSet},
+    sync::Arc,
+    time::Duration,
+};
 use tallystick_protocol::{
     Hash, VerifiedTransaction,
     limits::{
-        GOSSIP_BYTES_MAX, GOSSIP_MESSAGES_MAX, GOSSIP_TRANSACTIONS_MAX, RETELL_TRANSACTIONS_MAX, TRANSACTION_BYTES_MAX,
+        GOSSIP_BYTES_MAX, GOSSIP_MESSAGE_BYTES_MAX, GOSSIP_MESSAGES_MAX, GOSSIP_TRANSACTIONS_MAX,
+        RETELL_TRANSACTIONS_MAX, TRANSACTION_BYTES_MAX,
     },
 };
 use tokio::sync::{Semaphore, mpsc};
@@ -87,14 +95,22 @@ where
     R: Receiver<PublicKey = PublicKey>,
     B: Blocker<PublicKey = PublicKey> + Clone,
 {
-    let room = Arc::new(Semaphore::new(GOSSIP_MESSAGES_MAX));
+    // Only peers of the network get here: as many as there are.
+    let mut rooms: HashMap<PublicKey, Arc<Semaphore>> = HashMap::new();
     while let Ok((peer, message)) = receiver.recv().await {
+        let room = rooms.entry(peer.clone()).or_insert_with(|| Arc::new(Semaphore::new(GOSSIP_MESSAGES_MAX)));
+        let Ok(permit) = room.clone().try_acquire_owned() else { continue };
+        if message.len() > GOSSIP_MESSAGE_BYTES_MAX {
+            block(&blocker, peer, "a message that is too long");
+            continue;
+        }
         let limits = (RangeCfg::from(0..=GOSSIP_TRANSACTIONS_MAX), RangeCfg::from(0..=TRANSACTION_BYTES_MAX));
         let Ok(transactions) = Vec::<Bytes>::decode_cfg(message, &limits) else {
             block(&blocker, peer, "a message that does not decode");
             continue;
         };
-        let Ok(permit) = room.clone().acquire_owned().await else { return };
+        // Copied, so that one that is kept does not keep the whole message.
+        let transactions = transactions.iter().map(|transaction| Bytes::copy_from_slice(transaction)).collect();
         let (admission, blocker) = (admission.clone(), blocker.clone());
         runtime.child("heard").spawn(move |_| async move {
             let answers = admission.submit(transactions, Origin::Peer).await;

@@ -149,8 +149,8 @@ pub const VERIFY_BATCH_TRANSACTIONS_MAX: usize = 2048;
 pub const KEYS_REMEMBERED_MAX: usize = 100_000;
 /// Transactions told again at one time.
 pub const RETELL_TRANSACTIONS_MAX: usize = 512;
-/// Messages from peers in work at one time: more wait in the network's own queue.
-pub const GOSSIP_MESSAGES_MAX: usize = 64;
+/// Messages of one peer in work at one time: more are dropped.
+pub const GOSSIP_MESSAGES_MAX: usize = 32;
 /// Bytes of one message between validators: the transactions, and a length before each.
 pub const GOSSIP_MESSAGE_BYTES_MAX: usize = GOSSIP_BYTES_MAX + (GOSSIP_TRANSACTIONS_MAX + 1) * 5;
 /// Blocks searched for a receipt, backwards from the tip for one that is certified and holds the transaction.

@@ -1,4 +1,4 @@
-//! Split a CBOR sequence (RFC 8742) into its items, without copying and without reading what they say.
+//! Split a CBOR sequence (RFC 8742) into its items, without reading what they say.
 
 use bytes::Bytes;
 
@@ -30,7 +30,8 @@ pub fn split(body: &Bytes, items_max: usize) -> Result<Vec<Bytes>, SequenceError
             return Err(SequenceError::TooMany(items_max));
         }
         let len = item_len(rest).ok_or(SequenceError::Malformed(offset))?;
-        items.push(body.slice(offset..offset + len));
+        // Copied, so that one that is kept does not keep the whole body.
+        items.push(Bytes::copy_from_slice(rest.get(..len).unwrap_or(rest)));
         offset += len;
     }
     if items.is_empty() { Err(SequenceError::Empty) } else { Ok(items) }
