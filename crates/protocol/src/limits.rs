@@ -180,6 +180,8 @@ pub const REQUEST_SECONDS_MAX: u64 = 30;
 pub const WAIT_SECONDS_MAX: u64 = 20;
 /// Seconds for a client to send the head of a request, and for an idle connection to be used again.
 pub const HEAD_SECONDS_MAX: u64 = 30;
+/// Seconds for which a client may take nothing of its answer.
+pub const STALL_SECONDS_MAX: u64 = 30;
 /// Seconds that a stopping server gives the requests under way.
 pub const DRAIN_SECONDS_MAX: u64 = 4;
 /// Connections held at once; more wait to be accepted.

@@ -1,7 +1,8 @@
-//! Accept connections, bounded in number and in the time that a request's head may take, and stop gracefully.
+//! Accept connections, bounded in number, in the time that a request's head may take and in the time for which a client may
+//! read nothing of its answer; and stop gracefully.
 //!
-//! A hole that is known: a client that asks and then does not read its answer keeps its connection, one of
-//! [`CONNECTIONS_MAX`], for as long as it likes. A node that faces strangers stands behind a proxy that ends such.
+//! A hole that is known: a client that reads its answer a byte at a time keeps its connection, one of [`CONNECTIONS_MAX`],
+//! and the answer. A node that faces strangers stands behind a proxy that ends such.
 
 use axum::Router;
 use hyper::server::conn::http1;
@@ -11,17 +12,28 @@ use hyper_util::{
     service::TowerToHyperService,
 };
 use std::{io, pin::pin, sync::Arc, time::Duration};
-use tallystick_api::limits::{CONNECTIONS_MAX, DRAIN_SECONDS_MAX, HEAD_SECONDS_MAX};
+use tallystick_api::limits::{CONNECTIONS_MAX, DRAIN_SECONDS_MAX, HEAD_SECONDS_MAX, STALL_SECONDS_MAX};
 use tokio::{
     net::{TcpListener, TcpStream},
     sync::{OwnedSemaphorePermit, Semaphore, watch},
 };
+use tokio_io_timeout::TimeoutStream;
 
 /// What to wait after the system refused a connection, as it does when it has no file descriptors left.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 
 /// Serves `router` until `shutdown` resolves, then says `stop` and waits for the requests under way.
 pub async fn run(listener: TcpListener, router: Router, shutdown: impl Future<Output = ()>, stop: watch::Sender<bool>) {
+    serve(listener, router, shutdown, stop, Duration::from_secs(STALL_SECONDS_MAX)).await;
+}
+
+async fn serve(
+    listener: TcpListener,
+    router: Router,
+    shutdown: impl Future<Output = ()>,
+    stop: watch::Sender<bool>,
+    stall: Duration,
+) {
     let service = TowerToHyperService::new(router);
     let room = Arc::new(Semaphore::new(CONNECTIONS_MAX));
     let graceful = GracefulShutdown::new();
@@ -41,7 +53,10 @@ pub async fn run(listener: TcpListener, router: Router, shutdown: impl Future<Ou
                 }
             },
         };
-        let connection = graceful.watch(protocol.serve_connection(TokioIo::new(stream), service.clone()));
+        let mut stream = TimeoutStream::new(stream);
+        stream.set_write_timeout(Some(stall));
+        let stream = TokioIo::new(Box::pin(stream));
+        let connection = graceful.watch(protocol.serve_connection(stream, service.clone()));
         tokio::spawn(async move {
             let _permit = permit;
             if let Err(error) = connection.await {
@@ -75,6 +90,23 @@ mod tests {
         sync::oneshot,
         time::timeout,
     };
+
+    #[tokio::test]
+    async fn who_reads_nothing_is_cut_off() {
+        const ANSWER_BYTES: usize = 64 << 20;
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap();
+        let router = Router::new().route("/", get(|| async { vec![0_u8; ANSWER_BYTES] }));
+        let (stop, _stopping) = watch::channel(false);
+        tokio::spawn(serve(listener, router, std::future::pending(), stop, Duration::from_millis(100)));
+
+        let mut stream = TcpStream::connect(address).await.unwrap();
+        stream.write_all(b"GET / HTTP/1.1\r\nhost: x\r\n\r\n").await.unwrap();
+        tokio::time::sleep(Duration::from_millis(500)).await;
+        let mut answer = Vec::new();
+        let read = timeout(Duration::from_secs(5), stream.read_to_end(&mut answer)).await.unwrap();
+        assert!(read.is_err() || answer.len() < ANSWER_BYTES, "the whole answer came: {}", answer.len());
+    }
 
     #[tokio::test]
     async fn a_request_under_way_is_answered_before_the_server_stops() {
