@@ -9,6 +9,7 @@ pub mod cbor;
 pub mod certificate;
 pub mod hash;
 pub mod header;
+pub mod identifier;
 pub mod key;
 pub mod limits;
 pub mod log;

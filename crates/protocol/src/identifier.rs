@@ -1,0 +1,207 @@
+//! The grammar of names: slugs, the keys of entries, and who acts.
+
+use crate::{
+    limits::{KEY_BYTES_MAX, NAME_BYTES_MAX},
+    names::serde_as_text,
+    operation::EntryKind,
+};
+use minicbor::{Decode, Decoder, Encode, Encoder, decode, encode};
+use std::{fmt, str::FromStr};
+
+/// A name, key or identifier does not follow its grammar.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum NameError {
+    /// Not a slug.
+    #[error(
+        "`{0}` is not a name: use 1 to {NAME_BYTES_MAX} lower-case letters and digits, with single `-` between them"
+    )]
+    Slug(String),
+    /// Not the key of a user entry.
+    #[error(
+        "`{0}` is not a key: use 1 to {KEY_BYTES_MAX} letters and digits, with `-`, `_`, `.`, `/` after the first, \
+         never two of those in a row"
+    )]
+    Key(String),
+    /// Not the key of a system entry.
+    #[error("`{0}` is not the key of a system entry: write a key, or a name, `:` and a key such as `field:country`")]
+    SystemKey(String),
+    /// Not a principal.
+    #[error("`{0}` is not a principal: write organisation/name, both of lower-case letters, digits and `-`")]
+    Principal(String),
+}
+
+/// Input as an error may show it.
+fn shown(text: &str) -> String {
+    text.chars().take(80).collect()
+}
+
+/// Checks the name of an organisation, principal, register or field: `[a-z0-9]+(-[a-z0-9]+)*`, at most 64 bytes.
+///
+/// # Errors
+/// When it is anything else.
+pub fn validate_name(name: &str) -> Result<(), NameError> {
+    if is_separated(name, NAME_BYTES_MAX, |b| b.is_ascii_lowercase() || b.is_ascii_digit(), b"-")
+        && !name.ends_with('-')
+    {
+        return Ok(());
+    }
+    Err(NameError::Slug(shown(name)))
+}
+
+/// Checks the key of an entry. A user entry's begins with a letter or digit and goes on with those and `-_./`, never
+/// two of the latter in a row (openregister v1); a system entry's may be two such keys joined by `:`.
+///
+/// # Errors
+/// When it is anything else, or longer than 128 bytes.
+pub fn validate_key(kind: EntryKind, key: &str) -> Result<(), NameError> {
+    let is_key = |key: &str| is_separated(key, KEY_BYTES_MAX, |b| b.is_ascii_alphanumeric(), b"-_./");
+    match kind {
+        EntryKind::User if is_key(key) => Ok(()),
+        EntryKind::User => Err(NameError::Key(shown(key))),
+        EntryKind::System if key.len() <= KEY_BYTES_MAX && key.splitn(2, ':').all(is_key) => Ok(()),
+        EntryKind::System => Err(NameError::SystemKey(shown(key))),
+    }
+}
+
+/// Whether `text` is 1 to `max` bytes of `letter`s, with single `separators` after the first.
+fn is_separated(text: &str, max: usize, letter: impl Fn(u8) -> bool, separators: &[u8]) -> bool {
+    let mut after_letter = false;
+    for byte in text.bytes() {
+        let is_letter = letter(byte);
+        let allowed = is_letter || (after_letter && separators.contains(&byte));
+        if !allowed {
+            return false;
+        }
+        after_letter = is_letter;
+    }
+    !text.is_empty() && text.len() <= max
+}
+
+/// Who acts: `<organisation>/<name>`, both slugs.
+#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct PrincipalId(String);
+
+impl PrincipalId {
+    /// The principal `name` of `organisation`.
+    ///
+    /// # Errors
+    /// When one of them is not a slug.
+    pub fn new(organisation: &str, name: &str) -> Result<Self, NameError> {
+        validate_name(organisation)?;
+        validate_name(name)?;
+        Ok(Self(format!("{organisation}/{name}")))
+    }
+
+    /// The whole identifier.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+
+    /// The organisation's id.
+    pub fn organisation(&self) -> &str {
+        self.0.split_once('/').map_or("", |(organisation, _)| organisation)
+    }
+
+    /// The name within the organisation.
+    pub fn name(&self) -> &str {
+        self.0.split_once('/').map_or("", |(_, name)| name)
+    }
+}
+
+impl fmt::Display for PrincipalId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(&self.0)
+    }
+}
+
+impl fmt::Debug for PrincipalId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "PrincipalId({})", self.0)
+    }
+}
+
+impl FromStr for PrincipalId {
+    type Err = NameError;
+
+    fn from_str(text: &str) -> Result<Self, NameError> {
+        let refused = || NameError::Principal(shown(text));
+        let (organisation, name) = text.split_once('/').ok_or_else(refused)?;
+        validate_name(organisation).and_then(|()| validate_name(name)).map_err(|_| refused())?;
+        Ok(Self(text.to_owned()))
+    }
+}
+
+serde_as_text!(PrincipalId);
+
+impl<C> Encode<C> for PrincipalId {
+    fn encode<W: encode::Write>(&self, e: &mut Encoder<W>, _: &mut C) -> Result<(), encode::Error<W::Error>> {
+        e.str(&self.0)?.ok()
+    }
+}
+
+impl<'b, C> Decode<'b, C> for PrincipalId {
+    fn decode(d: &mut Decoder<'b>, _: &mut C) -> Result<Self, decode::Error> {
+        let at = d.position();
+        d.str()?.parse().map_err(|error: NameError| decode::Error::message(error).at(at))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, clippy::indexing_slicing)]
+
+    use super::*;
+
+    #[test]
+    fn names_and_keys_follow_their_grammar() {
+        let long = "a".repeat(64);
+        let too_long = "a".repeat(65);
+        for (name, good) in [
+            ("country", true),
+            ("local-authority-eng", true),
+            ("0001", true),
+            (long.as_str(), true),
+            ("", false),
+            ("Country", false),
+            ("a--b", false),
+            ("-a", false),
+            ("a-", false),
+            ("a b", false),
+            ("a/b", false),
+            ("ä", false),
+            (too_long.as_str(), false),
+        ] {
+            assert_eq!(validate_name(name).is_ok(), good, "{name}");
+        }
+        for (key, user, system) in [
+            ("GB", true, true),
+            ("7", true, true),
+            ("a-b_c.d/e", true, true),
+            ("a-", true, true),
+            ("field:country", false, true),
+            ("field:", false, false),
+            (":a", false, false),
+            ("a:b:c", false, false),
+            ("a--b", false, false),
+            ("a-_b", false, false),
+            ("-a", false, false),
+            ("a b", false, false),
+            ("é", false, false),
+            ("", false, false),
+            (&"k".repeat(129), false, false),
+        ] {
+            assert_eq!(validate_key(EntryKind::User, key).is_ok(), user, "user {key}");
+            assert_eq!(validate_key(EntryKind::System, key).is_ok(), system, "system {key}");
+        }
+    }
+
+    #[test]
+    fn a_principal_is_two_names() {
+        let principal: PrincipalId = "home-office/alice".parse().unwrap();
+        assert_eq!((principal.organisation(), principal.name()), ("home-office", "alice"));
+        assert_eq!(PrincipalId::new("home-office", "alice"), Ok(principal));
+        for text in ["", "a", "a/", "/a", "a/b/c", "A/b", "a /b"] {
+            assert!(text.parse::<PrincipalId>().is_err(), "{text}");
+        }
+    }
+}

@@ -1,0 +1,194 @@
+//! Operations as deterministic CBOR: an array of the name, then the fields in the order of the type.
+
+use super::{EntryKind, Field, ImportedEntry, NewEntry, Operation, OperationName};
+use crate::{
+    cbor,
+    identifier::{validate_key, validate_name},
+    limits::{
+        ENTRIES_MAX, FIELDS_MAX, ITEM_BYTES_MAX, ITEMS_PER_ENTRY_MAX, TEXT_BYTES_MAX, X509_BYTES_MAX,
+        X509_LIST_BYTES_MAX, X509_PATH_MAX,
+    },
+};
+use minicbor::{Decode, Decoder, Encode, Encoder, decode, encode};
+
+fn named(d: &mut Decoder<'_>) -> Result<String, decode::Error> {
+    let at = d.position();
+    let name = d.str()?;
+    validate_name(name).map_err(|error| decode::Error::message(error).at(at))?;
+    Ok(name.to_owned())
+}
+
+fn keyed(d: &mut Decoder<'_>, kind: EntryKind) -> Result<String, decode::Error> {
+    let at = d.position();
+    let key = d.str()?;
+    validate_key(kind, key).map_err(|error| decode::Error::message(error).at(at))?;
+    Ok(key.to_owned())
+}
+
+fn described(d: &mut Decoder<'_>) -> Result<String, decode::Error> {
+    cbor::text(d, 0..=TEXT_BYTES_MAX, "a description").map(str::to_owned)
+}
+
+fn certificate(d: &mut Decoder<'_>) -> Result<Vec<u8>, decode::Error> {
+    cbor::bytes(d, 1..=X509_BYTES_MAX, "a certificate").map(<[u8]>::to_vec)
+}
+
+fn chain(d: &mut Decoder<'_>, least: usize) -> Result<Vec<Vec<u8>>, decode::Error> {
+    // The authority's own certificate is on the ledger.
+    let n = cbor::list(d, least..=X509_PATH_MAX - 1, "the certificates of a chain")?;
+    (0..n).map(|_| certificate(d)).collect()
+}
+
+fn write_chain<W: encode::Write>(e: &mut Encoder<W>, chain: &[Vec<u8>]) -> Result<(), encode::Error<W::Error>> {
+    e.array(chain.len() as u64)?;
+    for certificate in chain {
+        e.bytes(certificate)?;
+    }
+    Ok(())
+}
+
+fn items(d: &mut Decoder<'_>) -> Result<Vec<String>, decode::Error> {
+    let n = cbor::list(d, 1..=ITEMS_PER_ENTRY_MAX, "the items of an entry")?;
+    let mut items = Vec::with_capacity(n);
+    for _ in 0..n {
+        items.push(cbor::text(d, 2..=ITEM_BYTES_MAX, "an item")?.to_owned());
+    }
+    Ok(items)
+}
+
+impl<C> Encode<C> for Field {
+    fn encode<W: encode::Write>(&self, e: &mut Encoder<W>, _: &mut C) -> Result<(), encode::Error<W::Error>> {
+        e.array(5)?.str(&self.name)?.encode(self.datatype)?.encode(self.cardinality)?;
+        e.encode(self.register.as_deref())?.str(&self.text)?.ok()
+    }
+}
+
+impl<'b, C> Decode<'b, C> for Field {
+    fn decode(d: &mut Decoder<'b>, _: &mut C) -> Result<Self, decode::Error> {
+        cbor::array(d, 5, "a field")?;
+        Ok(Self {
+            name: named(d)?,
+            datatype: d.decode()?,
+            cardinality: d.decode()?,
+            register: cbor::optional(d, named)?,
+            text: described(d)?,
+        })
+    }
+}
+
+impl<C> Encode<C> for NewEntry {
+    fn encode<W: encode::Write>(&self, e: &mut Encoder<W>, _: &mut C) -> Result<(), encode::Error<W::Error>> {
+        e.array(2)?.str(&self.key)?;
+        cbor::write_values(e, &self.items)
+    }
+}
+
+impl<'b, C> Decode<'b, C> for NewEntry {
+    fn decode(d: &mut Decoder<'b>, _: &mut C) -> Result<Self, decode::Error> {
+        cbor::array(d, 2, "an entry")?;
+        Ok(Self { key: keyed(d, EntryKind::User)?, items: items(d)? })
+    }
+}
+
+impl<C> Encode<C> for ImportedEntry {
+    fn encode<W: encode::Write>(&self, e: &mut Encoder<W>, _: &mut C) -> Result<(), encode::Error<W::Error>> {
+        e.array(4)?.encode(self.kind)?.str(&self.key)?.u64(self.timestamp)?;
+        cbor::write_values(e, &self.items)
+    }
+}
+
+impl<'b, C> Decode<'b, C> for ImportedEntry {
+    fn decode(d: &mut Decoder<'b>, _: &mut C) -> Result<Self, decode::Error> {
+        cbor::array(d, 4, "an imported entry")?;
+        let kind = d.decode()?;
+        Ok(Self { kind, key: keyed(d, kind)?, timestamp: d.u64()?, items: items(d)? })
+    }
+}
+
+impl<C> Encode<C> for Operation {
+    fn encode<W: encode::Write>(&self, e: &mut Encoder<W>, _: &mut C) -> Result<(), encode::Error<W::Error>> {
+        e.array(self.name().arity())?.encode(self.name())?;
+        match self {
+            Self::RegisterCreate { register, text, fields } => {
+                e.str(register)?.str(text)?;
+                cbor::write_values(e, fields)
+            }
+            Self::RegisterPhase { register, phase, successor } => {
+                e.str(register)?.encode(phase)?.encode(successor.as_deref())?.ok()
+            }
+            Self::EntryAppend { register, entries } => {
+                e.str(register)?;
+                cbor::write_values(e, entries)
+            }
+            Self::RegisterImport { register, user_first, system_first, entries, root } => {
+                e.str(register)?.u64(*user_first)?.u64(*system_first)?;
+                cbor::write_values(e, entries)?;
+                e.encode(root)?.ok()
+            }
+            Self::PrincipalEnrol { name, role, key } => e.str(name)?.encode(role)?.encode(key)?.ok(),
+            Self::KeyRotate { principal, old, new } => e.encode(principal)?.encode(old)?.encode(new)?.ok(),
+            Self::KeyRetire { principal, key } => e.encode(principal)?.encode(key)?.ok(),
+            Self::AuthorityAdmit { certificate } => e.bytes(certificate)?.ok(),
+            Self::AuthorityRetire { authority } => e.encode(authority)?.ok(),
+            Self::KeyCertify { principal, key, authority, chain } => {
+                e.encode(principal)?.encode(key)?.encode(authority)?;
+                write_chain(e, chain)
+            }
+            Self::RevocationPost { list, authority, chain } => {
+                e.bytes(list)?.encode(authority)?;
+                write_chain(e, chain)
+            }
+        }
+    }
+}
+
+impl<'b, C> Decode<'b, C> for Operation {
+    fn decode(d: &mut Decoder<'b>, _: &mut C) -> Result<Self, decode::Error> {
+        let at = d.position();
+        let arity = d.array()?;
+        let name: OperationName = d.decode()?;
+        if arity != Some(name.arity()) {
+            let message = format!("operation {name} must be an array of {} elements", name.arity());
+            return Err(decode::Error::message(message).at(at));
+        }
+        Ok(match name {
+            OperationName::RegisterCreate => Self::RegisterCreate {
+                register: named(d)?,
+                text: described(d)?,
+                fields: cbor::values(d, 0..=FIELDS_MAX, "the fields of a register")?,
+            },
+            OperationName::RegisterPhase => {
+                Self::RegisterPhase { register: named(d)?, phase: d.decode()?, successor: cbor::optional(d, named)? }
+            }
+            OperationName::EntryAppend => Self::EntryAppend {
+                register: named(d)?,
+                entries: cbor::values(d, 1..=ENTRIES_MAX, "the entries of a transaction")?,
+            },
+            OperationName::RegisterImport => Self::RegisterImport {
+                register: named(d)?,
+                user_first: d.u64()?,
+                system_first: d.u64()?,
+                entries: cbor::values(d, 1..=ENTRIES_MAX, "the entries of a transaction")?,
+                root: d.decode()?,
+            },
+            OperationName::PrincipalEnrol => {
+                Self::PrincipalEnrol { name: named(d)?, role: d.decode()?, key: d.decode()? }
+            }
+            OperationName::KeyRotate => Self::KeyRotate { principal: d.decode()?, old: d.decode()?, new: d.decode()? },
+            OperationName::KeyRetire => Self::KeyRetire { principal: d.decode()?, key: d.decode()? },
+            OperationName::AuthorityAdmit => Self::AuthorityAdmit { certificate: certificate(d)? },
+            OperationName::AuthorityRetire => Self::AuthorityRetire { authority: d.decode()? },
+            OperationName::KeyCertify => Self::KeyCertify {
+                principal: d.decode()?,
+                key: d.decode()?,
+                authority: d.decode()?,
+                chain: chain(d, 1)?,
+            },
+            OperationName::RevocationPost => Self::RevocationPost {
+                list: cbor::bytes(d, 1..=X509_LIST_BYTES_MAX, "a revocation list")?.to_vec(),
+                authority: d.decode()?,
+                chain: chain(d, 0)?,
+            },
+        })
+    }
+}
