@@ -84,7 +84,7 @@ fn registers(desk: &Desk) {
 /// Every "no" names the thing, has exit code 1, and says what to do.
 fn refusals(desk: &Desk) {
     desk.line("register append lighthouse L-0009 name=Stray --as companies-house/registrar")
-        .expect(1, &["refused", "not-custodian", "ask the register's custodian"]);
+        .expect(1, &["refused", "not-permitted", "have somebody sign it who may"]);
     desk.line("register append buoy B-2 light=lighthouse:L-9999 laid=yesterday colour=red")
         .expect(1, &["refused", "schema", "`light`", "`laid`", "`colour`"]);
     desk.line("register create buoy --field buoy:string").expect(1, &["register-exists"]);
@@ -121,7 +121,7 @@ fn keys(desk: &Desk) {
     desk.line("key new spare.pem --algorithm p256 --passphrase-file secret").expect(0, &["p256:"]);
     append(6, "spare.pem").expect(1, &["key-unknown"]);
     desk.line(&format!("key rotate --new spare.pem --new-passphrase-file secret {}", sign("clerk.pem")))
-        .expect(1, &["not-administrator"]);
+        .expect(1, &["not-permitted"]);
     desk.line("key rotate food-standards-agency/clerk --old clerk.pem.pub --new spare.pem.pub").expect(0, &[]);
     append(6, "clerk.pem").expect(1, &["key-unknown", "sign with a key in use"]);
     append(6, "spare.pem").expect(0, &["entry 4"]);
@@ -174,7 +174,7 @@ fn certificates(desk: &Desk) {
     desk.line("ca revoke ca.crl --authority ca.pem").expect(0, &["1 certificate", "revoked"]);
     desk.line("ca revoke ca.crl --authority ca.pem").expect(1, &["revocation-old"]);
     desk.line(certify).expect(1, &["certificate-invalid", "certificate-revoked"]);
-    desk.line(&format!("ca retire ca.pem {itself}")).expect(1, &["not-administrator"]);
+    desk.line(&format!("ca retire ca.pem {itself}")).expect(1, &["not-permitted"]);
     desk.line("ca retire ca.pem").expect(0, &["is retired"]);
     desk.line(certify).expect(1, &["authority-retired"]);
     desk.line(&format!("register append buoy B-21 laid=2026 {itself}")).expect(0, &["entry"]);

@@ -16,10 +16,11 @@ use std::sync::Arc;
 
 use tallystick_protocol::{
     Appended, Code, Hash, NetworkId, Outcome, Refusal, SignedTransaction, StateKey, VerifiedTransaction, Violation,
-    operation::{EntryKind, Operation, PrincipalId, Role},
+    operation::{EntryKind, Operation, OperationName, PrincipalId},
 };
 
 use crate::{
+    authorise::Resource,
     authority, entry, import,
     item::Item,
     organisation, register,
@@ -78,6 +79,8 @@ pub(crate) fn refuse_if_any(code: Code, violations: Violations) -> Result<(), St
 pub(crate) struct Act<'a> {
     pub block: &'a BlockContext,
     pub signer: &'a PrincipalRow,
+    /// What is asked for: the action that policies speak of.
+    pub action: OperationName,
     /// The operation within the transaction, from 0.
     pub operation: u32,
     /// The transaction's leaf in the log.
@@ -89,14 +92,11 @@ impl Act<'_> {
         self.signer.id.organisation()
     }
 
-    pub fn require_administrator(&self) -> Result<(), Stop> {
-        if self.signer.role == Role::Administrator { Ok(()) } else { Err(Code::NotAdministrator.into()) }
-    }
-
-    /// The register of this name, if the signer's organisation is its custodian.
-    pub fn own_register(&self, draft: &mut Draft<'_>, name: &str) -> Result<Arc<Register>, Stop> {
+    /// The register of this name, if the signer may do this to it.
+    pub fn permitted_register(&self, draft: &mut Draft<'_>, name: &str) -> Result<Arc<Register>, Stop> {
         let register = draft.register(name)?.ok_or(Code::RegisterUnknown)?;
-        if register.row.custodian == self.organisation() { Ok(register) } else { Err(Code::NotCustodian.into()) }
+        self.permit(draft, Resource::Register(&register.row))?;
+        Ok(register)
     }
 }
 
@@ -125,13 +125,15 @@ pub fn wanted(tx: &SignedTransaction) -> Vec<StateKey> {
             Operation::KeyRotate { principal, new, .. } => {
                 keys.extend([StateKey::principal(principal), StateKey::key(new)]);
             }
-            Operation::KeyRetire { principal, .. } => keys.extend([StateKey::principal(principal), organisation()]),
+            Operation::KeyRetire { principal, .. } => {
+                keys.extend([StateKey::principal(principal), StateKey::organisation(principal.organisation())]);
+            }
             Operation::AuthorityAdmit { certificate } => keys.push(authority(&Hash::of(&[certificate]))),
             Operation::AuthorityRetire { authority: id } | Operation::RevocationPost { authority: id, .. } => {
                 keys.push(authority(id));
             }
             Operation::KeyCertify { principal, authority: id, .. } => {
-                keys.extend([StateKey::principal(principal), authority(id)]);
+                keys.extend([StateKey::principal(principal), StateKey::authority(principal.organisation(), id)]);
             }
         }
     }
@@ -183,7 +185,7 @@ fn run(
     let signer = authenticate(draft, block, tx).map_err(|stop| (0, stop))?;
     let mut appended = Vec::new();
     for (operation, index) in tx.operations().iter().zip(0..) {
-        let act = Act { block, signer: &signer, operation: index, leaf };
+        let act = Act { block, signer: &signer, action: operation.name(), operation: index, leaf };
         dispatch(draft, &act, operation, &mut appended).map_err(|stop| (index, stop))?;
     }
     Ok(appended)

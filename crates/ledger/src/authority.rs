@@ -7,8 +7,7 @@
 //! An administrator posts what the authorities have revoked. A revoked certificate certifies no key, from then on and for
 //! ever; a key that it has certified before signs until it ends or is retired.
 //!
-//! A principal certifies its own key without an administrator: the authority has vouched for it. It may do so when the key
-//! has expired, which is how a renewal mends what an expiry stopped.
+//! A principal may certify its own key when it has expired, which is how a renewal mends what an expiry stopped.
 
 use std::sync::Arc;
 
@@ -16,13 +15,14 @@ use tallystick_protocol::{Code, Hash, PublicKey, StateKey, Violation, ViolationR
 
 use crate::{
     apply::{Act, Stop},
-    organisation::administered,
-    state::{AuthorityRow, Draft, PrincipalRow, RevocationRow, RevokedRow, Row},
+    authorise::Resource,
+    organisation::permitted_principal,
+    state::{AuthorityRow, Draft, RevocationRow, RevokedRow, Row},
     x509::{self, Certificate, Fault, PRINCIPAL_PURPOSES, PathFault, RevocationList, Terms},
 };
 
 pub(crate) fn admit(draft: &mut Draft<'_>, act: &Act<'_>, certificate: &[u8]) -> Result<(), Stop> {
-    act.require_administrator()?;
+    act.permit(draft, Resource::Organisation(act.organisation()))?;
     let key = StateKey::authority(act.organisation(), &Hash::of(&[certificate]));
     if draft.authority(&key)?.is_some() {
         return Err(Code::AuthorityExists.into());
@@ -40,8 +40,8 @@ pub(crate) fn admit(draft: &mut Draft<'_>, act: &Act<'_>, certificate: &[u8]) ->
 }
 
 pub(crate) fn retire(draft: &mut Draft<'_>, act: &Act<'_>, authority: &Hash) -> Result<(), Stop> {
-    act.require_administrator()?;
-    let mut row = in_use(draft, act, authority)?;
+    act.permit(draft, Resource::Organisation(act.organisation()))?;
+    let mut row = in_use(draft, act.organisation(), authority)?;
     row.retired_ms = Some(act.block.time_ms);
     draft.write(StateKey::authority(act.organisation(), authority), Row::Authority(row));
     Ok(())
@@ -55,11 +55,11 @@ pub(crate) fn certify(
     authority: &Hash,
     chain: &[Vec<u8>],
 ) -> Result<(), Stop> {
-    let mut principal =
-        if *subject == act.signer.id { itself(draft, subject)? } else { administered(draft, act, subject)? };
+    let mut principal = permitted_principal(draft, act, subject)?;
     let held = principal.keys.iter_mut().find(|held| held.key == *key && held.is_active());
     let held = held.ok_or(Code::SubjectKeyUnknown)?;
-    let row = in_use(draft, act, authority)?;
+    // The authority must be the subject's own, whoever may ask for this.
+    let row = in_use(draft, subject.organisation(), authority)?;
     let certificates = parse_chain(chain, &row)?;
     let path = x509::check(&certificates.iter().collect::<Vec<_>>(), terms(act)).map_err(invalid)?;
     require_unrevoked(draft, &certificates)?;
@@ -80,8 +80,8 @@ pub(crate) fn revoke(
     authority: &Hash,
     chain: &[Vec<u8>],
 ) -> Result<(), Stop> {
-    act.require_administrator()?;
-    let row = in_use(draft, act, authority)?;
+    act.permit(draft, Resource::Organisation(act.organisation()))?;
+    let row = in_use(draft, act.organisation(), authority)?;
     let certificates = parse_chain(chain, &row)?;
     // An issuer's purpose is to issue: what it may be used for besides is not asked.
     let anything = Terms { purposes: &[], ..terms(act) };
@@ -137,14 +137,9 @@ fn fetch(draft: &mut Draft<'_>, keys: &[StateKey]) -> Result<(), Stop> {
     Ok(draft.complete()?)
 }
 
-/// The signer as the draft has it: an operation before this one may have changed its keys.
-fn itself(draft: &mut Draft<'_>, id: &PrincipalId) -> Result<PrincipalRow, Stop> {
-    Ok(PrincipalRow::clone(draft.principal(&StateKey::principal(id))?.ok_or(Code::SubjectUnknown)?))
-}
-
-/// The authority, if it is one of the signer's organisation and not retired.
-fn in_use(draft: &mut Draft<'_>, act: &Act<'_>, authority: &Hash) -> Result<AuthorityRow, Stop> {
-    let row = draft.authority(&StateKey::authority(act.organisation(), authority))?;
+/// The authority, if it is one of this organisation and not retired.
+fn in_use(draft: &mut Draft<'_>, organisation: &str, authority: &Hash) -> Result<AuthorityRow, Stop> {
+    let row = draft.authority(&StateKey::authority(organisation, authority))?;
     let row = row.ok_or(Code::AuthorityUnknown)?.clone();
     if row.retired_ms.is_some() { Err(Code::AuthorityRetired.into()) } else { Ok(row) }
 }

@@ -27,7 +27,7 @@ pub(crate) fn append(
     entries: &[NewEntry],
     appended: &mut Vec<Appended>,
 ) -> Result<(), Stop> {
-    let register = act.own_register(draft, name)?;
+    let register = act.permitted_register(draft, name)?;
     if !is_writable(register.row.phase) {
         return Err(Code::RegisterPhase.into());
     }

@@ -38,8 +38,7 @@ pub(crate) fn import(
     entries: &[ImportedEntry],
     appended: &mut Vec<Appended>,
 ) -> Result<(), Stop> {
-    act.require_administrator()?;
-    let register = act.own_register(draft, name)?;
+    let register = act.permitted_register(draft, name)?;
     if !is_writable(register.row.phase) {
         return Err(Code::RegisterPhase.into());
     }

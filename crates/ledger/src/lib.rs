@@ -6,6 +6,7 @@
 //! [`apply()`] is the way in; [`rsf`] reads and writes registers as files; the rest are the nouns.
 
 pub mod apply;
+mod authorise;
 mod authority;
 pub mod curie;
 pub mod datatype;

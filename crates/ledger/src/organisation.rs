@@ -14,18 +14,19 @@ use tallystick_protocol::{
 
 use crate::{
     apply::{Act, Stop},
+    authorise::Resource,
     state::{Draft, HeldKey, KeyRow, OrganisationRow, PrincipalRow, Row},
 };
 
 pub(crate) fn enrol(draft: &mut Draft<'_>, act: &Act<'_>, name: &str, role: Role, key: &PublicKey) -> Result<(), Stop> {
-    act.require_administrator()?;
+    act.permit(draft, Resource::Organisation(act.organisation()))?;
     let id = PrincipalId::new(act.organisation(), name).map_err(|_| Code::SubjectUnknown)?;
     let principal_key = StateKey::principal(&id);
     if draft.principal(&principal_key)?.is_some() {
         return Err(Code::PrincipalExists.into());
     }
     take_key(draft, &id, key)?;
-    let mut organisation = own_organisation(draft, act)?;
+    let mut organisation = organisation_of(draft, &id)?;
     organisation.principals += 1;
     organisation.administrator_keys += u32::from(role == Role::Administrator);
     draft.write(StateKey::organisation(act.organisation()), Row::Organisation(organisation));
@@ -41,7 +42,7 @@ pub(crate) fn rotate(
     old: &PublicKey,
     new: &PublicKey,
 ) -> Result<(), Stop> {
-    let mut principal = administered(draft, act, subject)?;
+    let mut principal = permitted_principal(draft, act, subject)?;
     end_key(&mut principal, old, act.block.time_ms)?;
     take_key(draft, subject, new)?;
     principal.keys.push(HeldKey::new(*new, act.block.time_ms));
@@ -56,28 +57,31 @@ pub(crate) fn rotate(
 }
 
 pub(crate) fn retire(draft: &mut Draft<'_>, act: &Act<'_>, subject: &PrincipalId, key: &PublicKey) -> Result<(), Stop> {
-    let mut principal = administered(draft, act, subject)?;
+    let mut principal = permitted_principal(draft, act, subject)?;
     end_key(&mut principal, key, act.block.time_ms)?;
     if principal.role == Role::Administrator {
-        let mut organisation = own_organisation(draft, act)?;
+        let mut organisation = organisation_of(draft, subject)?;
         if organisation.administrator_keys <= 1 {
             return Err(Code::LastAdministrator.into());
         }
         organisation.administrator_keys -= 1;
-        draft.write(StateKey::organisation(act.organisation()), Row::Organisation(organisation));
+        draft.write(StateKey::organisation(subject.organisation()), Row::Organisation(organisation));
     }
     draft.write(StateKey::principal(subject), Row::Principal(Arc::new(principal)));
     Ok(())
 }
 
-/// The principal whose keys the operation changes, if the signer may change them.
-pub(crate) fn administered(draft: &mut Draft<'_>, act: &Act<'_>, subject: &PrincipalId) -> Result<PrincipalRow, Stop> {
-    if subject.organisation() != act.organisation() {
-        return Err(Code::OtherOrganisation.into());
-    }
-    act.require_administrator()?;
+/// The principal that the operation changes, if the signer may do this to it: as the draft has it, for an operation before
+/// this one may have changed its keys.
+pub(crate) fn permitted_principal(
+    draft: &mut Draft<'_>,
+    act: &Act<'_>,
+    subject: &PrincipalId,
+) -> Result<PrincipalRow, Stop> {
     let principal = draft.principal(&StateKey::principal(subject))?.ok_or(Code::SubjectUnknown)?;
-    Ok(PrincipalRow::clone(principal))
+    let principal = PrincipalRow::clone(principal);
+    act.permit(draft, Resource::Principal(&principal))?;
+    Ok(principal)
 }
 
 fn end_key(principal: &mut PrincipalRow, key: &PublicKey, now_ms: u64) -> Result<(), Stop> {
@@ -97,9 +101,9 @@ fn take_key(draft: &mut Draft<'_>, holder: &PrincipalId, key: &PublicKey) -> Res
     Ok(())
 }
 
-fn own_organisation(draft: &mut Draft<'_>, act: &Act<'_>) -> Result<OrganisationRow, Stop> {
-    match draft.organisation(&StateKey::organisation(act.organisation()))? {
+fn organisation_of(draft: &mut Draft<'_>, principal: &PrincipalId) -> Result<OrganisationRow, Stop> {
+    match draft.organisation(&StateKey::organisation(principal.organisation()))? {
         Some(organisation) => Ok(organisation.clone()),
-        None => unreachable!("principal {} belongs to no organisation of the state", act.signer.id),
+        None => unreachable!("principal {principal} belongs to no organisation of the state"),
     }
 }

@@ -10,6 +10,7 @@ use tallystick_protocol::{
 
 use crate::{
     apply::{Act, Stop, refuse_if_any},
+    authorise::Resource,
     schema::Violations,
     state::{Draft, Register, Row, TreeRow},
 };
@@ -34,7 +35,7 @@ pub(crate) fn create(
     text: &str,
     fields: &[Field],
 ) -> Result<(), Stop> {
-    act.require_administrator()?;
+    act.permit(draft, Resource::Organisation(act.organisation()))?;
     if draft.register(name)?.is_some() {
         return Err(Code::RegisterExists.into());
     }
@@ -66,8 +67,7 @@ pub(crate) fn move_phase(
     phase: Phase,
     successor: Option<&str>,
 ) -> Result<(), Stop> {
-    act.require_administrator()?;
-    let register = act.own_register(draft, name)?;
+    let register = act.permitted_register(draft, name)?;
     if !TRANSITIONS.contains(&(register.row.phase, phase)) {
         return Err(Code::RegisterPhase.into());
     }

@@ -15,20 +15,20 @@ fn who_may_write() {
     Ledger::new().run(
         r#"
         # Only administrators create registers; the custodian is the signer's organisation.
-        alpha/clerk   | create country country name                         | 0 not-administrator
+        alpha/clerk   | create country country name                         | 0 not-permitted
         alpha/admin   | create country country name                         | ok
         beta/admin    | create country country                              | 0 register-exists
         # Administrators and registrars of the custodian append; nobody else.
         alpha/admin   | append country GB {"country":"GB"}                  | ok country user 1+1
         alpha/clerk   | append country FR {"country":"FR"}                  | ok country user 2+1
-        beta/admin    | append country DE {"country":"DE"}                  | 0 not-custodian
-        beta/clerk    | append country DE {"country":"DE"}                  | 0 not-custodian
+        beta/admin    | append country DE {"country":"DE"}                  | 0 not-permitted
+        beta/clerk    | append country DE {"country":"DE"}                  | 0 not-permitted
         # Only the custodian's administrators move the phase and import.
-        alpha/clerk   | phase country live                                  | 0 not-administrator
-        beta/admin    | phase country live                                  | 0 not-custodian
-        beta/clerk    | phase country live                                  | 0 not-administrator
-        alpha/clerk   | import country 3 1 - system name 2019-01-01T00:00:00Z {"name":"x"} | 0 not-administrator
-        beta/admin    | import country 3 1 - system name 2019-01-01T00:00:00Z {"name":"x"} | 0 not-custodian
+        alpha/clerk   | phase country live                                  | 0 not-permitted
+        beta/admin    | phase country live                                  | 0 not-permitted
+        beta/clerk    | phase country live                                  | 0 not-permitted
+        alpha/clerk   | import country 3 1 - system name 2019-01-01T00:00:00Z {"name":"x"} | 0 not-permitted
+        beta/admin    | import country 3 1 - system name 2019-01-01T00:00:00Z {"name":"x"} | 0 not-permitted
         alpha/admin   | phase country live                                  | ok
         # What is not there.
         alpha/admin   | append town A {"town":"A"}                          | 0 register-unknown
@@ -47,7 +47,7 @@ fn keys_and_principals() {
     Ledger::new().run(
         r#"
         # Enrolment is an administrator's, into the own organisation, with a key that nobody ever had.
-        alpha/clerk       | enrol carol registrar k1                        | 0 not-administrator
+        alpha/clerk       | enrol carol registrar k1                        | 0 not-permitted
         alpha/admin       | enrol carol registrar k1                        | ok
         alpha/admin       | enrol carol registrar k2                        | 0 principal-exists
         alpha/admin       | enrol dave registrar k1                         | 0 key-in-use
@@ -57,9 +57,9 @@ fn keys_and_principals() {
         alpha/admin       | create list list                                | ok
         alpha/carol@k1    | append list a {"list":"a"}                      | ok list user 1+1
         # Rotation: the new key signs from the next transaction on, the old one no more.
-        alpha/clerk       | rotate alpha/carol k1 k4                        | 0 not-administrator
-        beta/admin        | rotate alpha/carol k1 k4                        | 0 other-organisation
-        beta/clerk        | rotate alpha/carol k1 k4                        | 0 other-organisation
+        alpha/clerk       | rotate alpha/carol k1 k4                        | 0 not-permitted
+        beta/admin        | rotate alpha/carol k1 k4                        | 0 not-permitted
+        beta/clerk        | rotate alpha/carol k1 k4                        | 0 not-permitted
         alpha/admin       | rotate alpha/nobody k1 k4                       | 0 subject-unknown
         alpha/admin       | rotate alpha/carol k2 k4                        | 0 subject-key-unknown
         alpha/admin       | rotate alpha/carol k1 k3                        | 0 key-in-use
@@ -72,8 +72,8 @@ fn keys_and_principals() {
         alpha/admin       | rotate alpha/carol k4 k1                        | 0 key-in-use
         beta/admin        | enrol frank registrar k1                        | 0 key-in-use
         # Retirement.
-        alpha/clerk       | retire alpha/carol k4                           | 0 not-administrator
-        beta/admin        | retire alpha/carol k4                           | 0 other-organisation
+        alpha/clerk       | retire alpha/carol k4                           | 0 not-permitted
+        beta/admin        | retire alpha/carol k4                           | 0 not-permitted
         alpha/admin       | retire alpha/carol k1                           | 0 subject-key-unknown
         alpha/admin       | retire alpha/carol k4                           | ok
         alpha/admin       | retire alpha/carol k4                           | 0 subject-key-unknown

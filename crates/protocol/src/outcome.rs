@@ -21,14 +21,14 @@ names! {
         KeyRetired = "key-retired",
         /// The key's certificate had expired at the block's time.
         KeyExpired = "key-expired",
-        /// The operation is about another organisation's principal.
-        OtherOrganisation = "other-organisation",
-        /// The operation needs the role of administrator.
-        NotAdministrator = "not-administrator",
-        /// A principal of that name exists.
-        PrincipalExists = "principal-exists",
         /// The principal that the operation names does not exist.
         SubjectUnknown = "subject-unknown",
+        /// No such register.
+        RegisterUnknown = "register-unknown",
+        /// No policy permits the signer this, or one forbids it.
+        NotPermitted = "not-permitted",
+        /// A principal of that name exists.
+        PrincipalExists = "principal-exists",
         /// The key that the operation ends is not the named principal's, or has ended.
         SubjectKeyUnknown = "subject-key-unknown",
         /// The key is no usable public key.
@@ -53,10 +53,6 @@ names! {
         RegisterExists = "register-exists",
         /// The network holds as many registers as it can.
         RegistersFull = "registers-full",
-        /// No such register.
-        RegisterUnknown = "register-unknown",
-        /// The signer's organisation is not the register's custodian.
-        NotCustodian = "not-custodian",
         /// The register's phase does not allow the operation.
         RegisterPhase = "register-phase",
         /// The successor is missing, superfluous, unknown, or the register itself.
@@ -90,10 +86,10 @@ impl Code {
             Self::KeyUnknown => "sign with a key that the principal holds, or have this one added by rotation",
             Self::KeyRetired => "sign with the principal's current key",
             Self::KeyExpired => "renew the key's certificate with `tally key certify`, which this key may still sign",
-            Self::OtherOrganisation => "ask an administrator of that organisation",
-            Self::NotAdministrator => "have an administrator of your organisation sign it",
-            Self::PrincipalExists => "choose another name, or rotate the key of the existing principal",
             Self::SubjectUnknown => "check the principal's name, or enrol it first",
+            Self::RegisterUnknown => "check the register's name, or create it first",
+            Self::NotPermitted => "have somebody sign it who may, or ask whoever keeps the policies",
+            Self::PrincipalExists => "choose another name, or rotate the key of the existing principal",
             Self::SubjectKeyUnknown => "look the principal up and name a key that it holds now",
             Self::KeyInvalid => "make a new key and use that",
             Self::KeyInUse => "make a new key: a key is not used twice",
@@ -106,8 +102,6 @@ impl Code {
             Self::LastAdministrator => "enrol or rotate another administrator's key first",
             Self::RegisterExists => "choose another name, or append to the existing register",
             Self::RegistersFull => "use an existing register",
-            Self::RegisterUnknown => "check the register's name, or create it first",
-            Self::NotCustodian => "ask the register's custodian",
             Self::RegisterPhase => "look the register up: move it to a phase that allows this, or use its successor",
             Self::SuccessorInvalid => "name another existing register as successor, and only when superseding",
             Self::FieldsInvalid => "give each field once, and a single-valued one with the register's name for the key",

@@ -4,7 +4,7 @@
 //! # who signs     what (operations separated by `;`)               outcome
 //! alpha/admin  |  create country country name:string               | ok
 //! alpha/clerk  |  append country GB {"country":"GB"}               | ok country user 1+1
-//! beta/admin   |  append country FR {"country":"FR"}               | 0 not-custodian
+//! beta/admin   |  append country FR {"country":"FR"}               | 0 not-permitted
 //! ```
 //!
 //! A signer may name a key: `alpha/admin@key7`. Keys are made from their names; a principal's first key has its id.

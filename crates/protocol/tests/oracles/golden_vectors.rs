@@ -207,7 +207,7 @@ fn leaf() {
     let outcomes = [
         ("accepted", Outcome::Accepted { appended: vec![appended] }),
         ("accepted, nothing appended", Outcome::Accepted { appended: Vec::new() }),
-        ("refused", Outcome::refused(Code::NotCustodian, 0)),
+        ("refused", Outcome::refused(Code::NotPermitted, 0)),
         ("refused with a violation", Outcome::Refused(refusal)),
     ];
     let vectors: Vec<Value> = outcomes

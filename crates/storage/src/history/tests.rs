@@ -175,7 +175,7 @@ impl Script {
         let key = PublicKey::Ed25519(*b"0123456789abcdef0123456789abcdef");
         let transaction = intent.with_signature(&key, &[0; 64]).unwrap();
         let outcome = match self.random(6) {
-            0 => Outcome::refused(Code::NotCustodian, 0),
+            0 => Outcome::refused(Code::NotPermitted, 0),
             _ => Outcome::Accepted { appended: self.appended(&intent.operations) },
         };
         let (height, time_ms) = (self.height, self.time_ms);
