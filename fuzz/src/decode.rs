@@ -2,7 +2,7 @@
 
 use tallystick_protocol::{
     BlockHeader, Hash, LogEntry, Operation, SignedTransaction, cbor,
-    limits::{HEADER_BYTES_MAX, LOG_ENTRY_BYTES_MAX, OPERATIONS_MAX, TRANSACTION_BYTES_MAX},
+    limits::{COSIGNERS_MAX, HEADER_BYTES_MAX, LOG_ENTRY_BYTES_MAX, OPERATIONS_MAX, TRANSACTION_BYTES_MAX},
 };
 
 use super::{choices::Choices, oracle::sha256, sample};
@@ -31,7 +31,11 @@ pub fn transaction_decode(data: &[u8]) {
     let tag = sha256(&[decoded.principal().as_str().as_bytes(), &[0], decoded.idempotency_key()].concat());
     assert_eq!(decoded.replay_tag(), tag[..16]);
     assert!((1..=OPERATIONS_MAX).contains(&decoded.operations().len()));
-    let again = decoded.intent().with_signature(decoded.key(), decoded.signature()).expect("what was decoded encodes");
+    let mut again = decoded.intent().begin_with(decoded.key(), decoded.signature()).expect("what was decoded encodes");
+    assert!(decoded.cosigners().len() <= COSIGNERS_MAX);
+    for (cosigner, signature) in decoded.cosigners().iter().zip(decoded.cosignatures()) {
+        again = again.with_cosignature(&cosigner.key, signature).expect("a co-signer");
+    }
     assert_eq!(again.bytes(), &bytes, "one meaning, one spelling");
     let _ = decoded.verify();
 }

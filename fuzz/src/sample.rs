@@ -3,10 +3,10 @@
 use std::sync::OnceLock;
 
 use tallystick_protocol::{
-    Algorithm, Appended, BlockHeader, Cardinality, Code, Datatype, EntryKind, Field, Genesis, GenesisOrganisation,
-    GenesisPrincipal, GenesisValidator, Hash, ImportedEntry, Intent, LogCommitment, LogEntry, LogLeaf, NetworkId,
-    NewEntry, Operation, Outcome, Phase, PrincipalId, PublicKey, Refusal, Role, SignedTransaction, SigningKey,
-    StateCommitment, Tree, Violation, ViolationRule,
+    Algorithm, Appended, BlockHeader, Cardinality, Code, Cosigner, Datatype, EntryKind, Field, Genesis,
+    GenesisOrganisation, GenesisPrincipal, GenesisValidator, Hash, ImportedEntry, Intent, LogCommitment, LogEntry,
+    LogLeaf, NetworkId, NewEntry, Operation, Outcome, Phase, PrincipalId, PublicKey, Refusal, Role, SignedTransaction,
+    SigningKey, StateCommitment, Tree, Violation, ViolationRule,
     certificate::FinalityCertificate,
     receipt::{Finality, TransactionReceipt},
 };
@@ -81,14 +81,27 @@ pub fn transaction(algorithm: Algorithm, operations: Vec<Operation>) -> SignedTr
 
 fn transaction_of(network: NetworkId, algorithm: Algorithm, operations: Vec<Operation>) -> SignedTransaction {
     let intent = Intent {
-        network,
-        principal: principal(),
-        subject: "register lighthouse".to_owned(),
         not_after: 1_800_000_000,
         idempotency_key: vec![9; 16],
-        operations,
+        ..Intent::new(network, principal(), "register lighthouse", operations)
     };
     intent.sign(&key(algorithm)).expect("a valid intent")
+}
+
+/// One under a mandate that two others have co-signed.
+fn cosigned() -> SignedTransaction {
+    let keys = [key(Algorithm::Es256), validator(0)];
+    let names = ["northern-lights/tablet", "harbour/pilot"];
+    let cosigner =
+        |(name, key): (&str, &SigningKey)| Cosigner { principal: name.parse().expect("two slugs"), key: key.public() };
+    let intent = Intent {
+        mandate: Some("harbour/master/lights".parse().expect("three slugs")),
+        cosigners: names.into_iter().zip(&keys).map(cosigner).collect(),
+        ..transaction(Algorithm::EdDsa, operations()).intent().clone()
+    };
+    let begun = intent.begin(&key(Algorithm::EdDsa)).expect("a valid intent");
+    let signed = keys.iter().fold(begun, |begun, key| begun.cosign(key).expect("a co-signer"));
+    signed.complete().expect("all have signed")
 }
 
 /// Transactions of both algorithms; signed once, for signing costs more than damaging.
@@ -97,7 +110,7 @@ pub fn transactions() -> &'static [SignedTransaction] {
     SIGNED.get_or_init(|| {
         let all = [Algorithm::EdDsa, Algorithm::Es256].map(|algorithm| transaction(algorithm, operations()));
         let single = operations().into_iter().map(|operation| transaction(Algorithm::EdDsa, vec![operation]));
-        all.into_iter().chain(single).collect()
+        all.into_iter().chain([cosigned()]).chain(single).collect()
     })
 }
 

@@ -21,6 +21,6 @@ pub use register::{FieldView, RegisterList, RegisterView};
 pub use status::{Index, NetworkView, NodeStatus, Readiness};
 pub use tallystick_protocol::limits;
 pub use transaction::{
-    AppendedView, OperationView, OutcomeView, SubmissionResult, SubmissionStatus, SubmissionsView, TransactionAccepted,
-    TransactionStatus, TransactionView, ViolationView,
+    AppendedView, CosignerView, OperationView, OutcomeView, SubmissionResult, SubmissionStatus, SubmissionsView,
+    TransactionAccepted, TransactionStatus, TransactionView, ViolationView,
 };

@@ -1,7 +1,7 @@
 //! Submitting transactions and what becomes of them.
 
 use serde::{Deserialize, Serialize};
-use tallystick_protocol::{Appended, Code, EntryKind, Hash, Operation, Outcome, Violation, ViolationRule};
+use tallystick_protocol::{Appended, Code, Cosigner, EntryKind, Hash, Operation, Outcome, Violation, ViolationRule};
 use utoipa::ToSchema;
 
 /// A transaction was taken into the pool; its outcome follows (202).
@@ -238,6 +238,12 @@ pub struct TransactionView {
     pub principal: String,
     /// The key it signed with.
     pub key: String,
+    /// The mandate under which it acted: `organisation/name/mandate`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub mandate: Option<String>,
+    /// Who signed it too.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub cosigners: Vec<CosignerView>,
     /// What the transaction is about (CWT claim `sub`).
     pub subject: String,
     /// The time after which it would not have been taken: seconds since 1970.
@@ -246,6 +252,21 @@ pub struct TransactionView {
     pub idempotency_key: String,
     /// The operations in brief.
     pub operations: Vec<OperationView>,
+}
+
+/// One who signed beside the signer.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct CosignerView {
+    /// Who: `organisation/name`.
+    pub principal: String,
+    /// The key it signed with.
+    pub key: String,
+}
+
+impl From<&Cosigner> for CosignerView {
+    fn from(cosigner: &Cosigner) -> Self {
+        Self { principal: cosigner.principal.to_string(), key: cosigner.key.to_string() }
+    }
 }
 
 /// One operation in brief; the receipt holds it whole.

@@ -74,6 +74,13 @@ fn show(status: &TransactionStatus) -> Done {
     if let Some(transaction) = &status.transaction {
         line(format_args!("signed by  {}", transaction.principal))?;
         line(format_args!("           with key {}", transaction.key))?;
+        if let Some(mandate) = &transaction.mandate {
+            line(format_args!("           under mandate {mandate}"))?;
+        }
+        for cosigner in &transaction.cosigners {
+            line(format_args!("co-signed  {}", cosigner.principal))?;
+            line(format_args!("           with key {}", cosigner.key))?;
+        }
         line(format_args!("about      {}", transaction.subject))?;
         for operation in &transaction.operations {
             let register = operation.register.as_ref().map_or_else(String::new, |name| format!(" {name}"));

@@ -12,9 +12,9 @@ use std::{
     io::Read,
     path::{Path, PathBuf},
 };
-use tallystick_api::OutcomeView;
+use tallystick_api::{CosignerView, OutcomeView};
 use tallystick_protocol::{
-    Genesis, Hash, Operation,
+    Cosigner, Genesis, Hash, Operation,
     limits::RECEIPT_BYTES_MAX,
     receipt::{CheckError, Claim, Proven, Receipt, Step},
 };
@@ -102,7 +102,7 @@ const fn found(step: Step) -> &'static str {
         Step::Network => "it is of this network",
         Step::Headers => "its blocks are linked, each to the one before",
         Step::Certificate => "a quorum of validators signed the last of them",
-        Step::Transaction => "the transaction is signed by the key it names",
+        Step::Transaction => "the transaction is signed by the keys it names",
         Step::Inclusion => "the transaction and its outcome are in the log of that block",
         Step::Row => "the record is of the register and key that were asked",
         Step::State => "the record, or its absence, is in the state of that block",
@@ -133,12 +133,14 @@ fn show(proven: &Proven, genesis: &Genesis, signers: &[String], steps: &[Step]) 
 fn claim_lines(proven: &Proven) -> Vec<String> {
     let when = format!("block {} of {}", proven.height, time(proven.time_ms));
     match &proven.claim {
-        Claim::Transaction { id, principal, key, subject, operations, outcome, index } => {
-            let mut lines = vec![
-                format!("who        {principal}"),
-                format!("           with key {key}"),
-                format!("what       {subject}"),
-            ];
+        Claim::Transaction { id, principal, key, mandate, cosigners, subject, operations, outcome, index } => {
+            let mut lines = vec![format!("who        {principal}"), format!("           with key {key}")];
+            lines.extend(mandate.iter().map(|mandate| format!("           under mandate {mandate}")));
+            for Cosigner { principal, key } in cosigners {
+                lines.push(format!("co-signed  {principal}"));
+                lines.push(format!("           with key {key}"));
+            }
+            lines.push(format!("what       {subject}"));
             lines.extend(operations.iter().map(|operation| format!("           {}", brief(operation))));
             lines.push(format!("when       {when}, leaf {index} of the log"));
             lines.extend(crate::transaction::outcome_lines(&OutcomeView::from(outcome)));
@@ -207,10 +209,14 @@ fn brief(operation: &Operation) -> String {
 
 fn proven_json(proven: &Proven, signers: &[String]) -> Value {
     let claim = match &proven.claim {
-        Claim::Transaction { id, principal, key, subject, operations, outcome, index } => serde_json::json!({
-            "kind": "transaction", "id": id, "principal": principal, "key": key, "subject": subject, "index": index,
-            "operations": operations.iter().map(brief).collect::<Vec<_>>(), "outcome": OutcomeView::from(outcome),
-        }),
+        Claim::Transaction { id, principal, key, mandate, cosigners, subject, operations, outcome, index } => {
+            serde_json::json!({
+                "kind": "transaction", "id": id, "principal": principal, "key": key, "mandate": mandate,
+                "cosigners": cosigners.iter().map(CosignerView::from).collect::<Vec<_>>(),
+                "subject": subject, "index": index,
+                "operations": operations.iter().map(brief).collect::<Vec<_>>(), "outcome": OutcomeView::from(outcome),
+            })
+        }
         Claim::Current { record, items } => serde_json::json!({
             "kind": "record", "register": record.register, "key": record.key, "entry-kind": record.kind,
             "entry-number": record.number, "entry-timestamp": record.timestamp,

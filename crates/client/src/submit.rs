@@ -11,7 +11,8 @@ use std::{
 };
 use tallystick_api::{OutcomeView, SubmissionResult, SubmissionStatus, SubmissionsView, media, routes};
 use tallystick_protocol::{
-    Genesis, Hash, Intent, NetworkId, Operation, PrincipalId, SignedTransaction, SigningKey,
+    Cosigner, Genesis, Hash, Intent, NetworkId, Operation, PartlySignedTransaction, PrincipalId, SignError,
+    SignedTransaction, SigningKey,
     limits::{BUSY_PAUSE_MAX, NOT_AFTER_WINDOW_SECONDS_MAX},
 };
 
@@ -61,18 +62,50 @@ impl Signer {
     /// # Errors
     /// When the operations break a limit or a grammar.
     pub fn sign(&self, subject: impl Into<String>, operations: Vec<Operation>) -> Result<SignedTransaction, Error> {
+        self.intent(subject, operations).sign(&self.key).map_err(cannot_sign)
+    }
+
+    /// What [`Signer::sign`] signs, to which a mandate or co-signers may be added before [`Signer::begin`].
+    pub fn intent(&self, subject: impl Into<String>, operations: Vec<Operation>) -> Intent {
         let mut idempotency_key = vec![0; 16];
         crate::randomness().fill_bytes(&mut idempotency_key);
-        let intent = Intent {
-            network: self.network,
-            principal: self.principal.clone(),
-            subject: subject.into(),
+        Intent {
             not_after: now_seconds().saturating_add(NOT_AFTER_SECONDS),
             idempotency_key,
-            operations,
-        };
-        intent.sign(&self.key).map_err(|error| Error::Sign(error.to_string()))
+            ..Intent::new(self.network, self.principal.clone(), subject, operations)
+        }
     }
+
+    /// Signs what others must co-sign. Pass the result's bytes on to them.
+    ///
+    /// # Errors
+    /// When the intent breaks a limit or a grammar.
+    pub fn begin(&self, intent: &Intent) -> Result<PartlySignedTransaction, Error> {
+        intent.begin(&self.key).map_err(cannot_sign)
+    }
+
+    /// Co-signs what another has begun. [`PartlySignedTransaction::complete`] gives the transaction once all have.
+    ///
+    /// # Errors
+    /// When a signature that is there does not hold, it is for another network, or the signer is not one of its co-signers.
+    pub fn cosign(&self, transaction: &PartlySignedTransaction) -> Result<PartlySignedTransaction, Error> {
+        transaction.verify().map_err(|error| Error::Sign(error.to_string()))?;
+        let network = transaction.intent().network;
+        if network != self.network {
+            return Err(Error::Sign(format!("the transaction is for network {network}, not {}", self.network)));
+        }
+        let named = |cosigner: &Cosigner| cosigner.principal == self.principal && cosigner.key == self.key.public();
+        if !transaction.cosigners().any(|(cosigner, _)| named(cosigner)) {
+            let Self { principal, key, .. } = self;
+            let message = format!("`{principal}` with key {} is none of its co-signers", key.public());
+            return Err(Error::Sign(message));
+        }
+        transaction.cosign(&self.key).map_err(cannot_sign)
+    }
+}
+
+fn cannot_sign(error: SignError) -> Error {
+    Error::Sign(error.to_string())
 }
 
 /// This machine's clock, in Unix seconds.

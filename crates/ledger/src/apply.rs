@@ -3,7 +3,7 @@
 //! A transaction's life here:
 //!
 //! 1. [`wanted`] names the rows that any of its operations surely reads; the caller fetches them into a [`View`].
-//! 2. [`apply`] authenticates: the principal exists and holds the signing key now.
+//! 2. [`apply`] authenticates: each who signed exists and holds the signing key now, the signer and every co-signer.
 //! 3. Each operation in turn, one arm per noun: authorisation, rules, changes to a draft.
 //! 4. All accepted: the draft becomes part of the view. One refused: the draft is dropped, and the outcome names the
 //!    operation, the first code in the order of precedence, and what in particular.
@@ -15,7 +15,8 @@
 use std::sync::Arc;
 
 use tallystick_protocol::{
-    Appended, Code, Hash, NetworkId, Outcome, Refusal, SignedTransaction, StateKey, VerifiedTransaction, Violation,
+    Appended, Code, Hash, NetworkId, Outcome, PublicKey, Refusal, SignedTransaction, StateKey, VerifiedTransaction,
+    Violation, ViolationRule,
     operation::{EntryKind, Operation, OperationName, PrincipalId},
 };
 
@@ -102,7 +103,7 @@ impl Act<'_> {
 
 /// The rows that the transaction surely reads: to be fetched before [`apply`]. What else it reads depends on these.
 pub fn wanted(tx: &SignedTransaction) -> Vec<StateKey> {
-    let mut keys = vec![StateKey::principal(tx.principal())];
+    let mut keys: Vec<StateKey> = tx.signers().map(|(principal, _)| StateKey::principal(principal)).collect();
     let organisation = || StateKey::organisation(tx.principal().organisation());
     let authority = |id: &Hash| StateKey::authority(tx.principal().organisation(), id);
     for operation in tx.operations() {
@@ -182,34 +183,56 @@ fn run(
     tx: &SignedTransaction,
     leaf: u64,
 ) -> Result<Vec<Appended>, (u32, Stop)> {
-    let signer = authenticate(draft, block, tx).map_err(|stop| (0, stop))?;
+    let signers = authenticate(draft, block, tx).map_err(|stop| (0, stop))?;
+    let Some(signer) = signers.first() else { unreachable!("a transaction has a signer") };
     let mut appended = Vec::new();
     for (operation, index) in tx.operations().iter().zip(0..) {
-        let act = Act { block, signer: &signer, action: operation.name(), operation: index, leaf };
+        let act = Act { block, signer, action: operation.name(), operation: index, leaf };
         dispatch(draft, &act, operation, &mut appended).map_err(|stop| (index, stop))?;
     }
     Ok(appended)
 }
 
-/// The signing principal, if it exists and the key that signed is one of its active ones. A key whose certificate has ended
+/// Who signed, the signer first, if all exist and each signed with one of its active keys. A key whose certificate has ended
 /// signs only its own renewal, so that nobody is ever locked out by a date.
 fn authenticate(
     draft: &mut Draft<'_>,
     block: &BlockContext,
     tx: &SignedTransaction,
-) -> Result<Arc<PrincipalRow>, Stop> {
-    let signer = draft.principal(&StateKey::principal(tx.principal()))?.map(Arc::clone);
-    let signer = signer.ok_or(Code::PrincipalUnknown)?;
-    match signer.key(tx.key()) {
-        Some(held) if held.is_active() && held.is_expired(block.time_ms) && !renews_itself(tx) => {
-            Err(Code::KeyExpired.into())
+) -> Result<Vec<Arc<PrincipalRow>>, Stop> {
+    let mut signers = Vec::with_capacity(1 + tx.cosigners().len());
+    for ((principal, key), place) in tx.signers().zip(0u32..) {
+        let renews = place == 0 && renews_itself(tx);
+        match authenticate_one(draft, block, principal, key, renews) {
+            Ok(row) => signers.push(row),
+            Err(Stop::Refused(code, _)) if place > 0 => {
+                let (entry, field) = (place - 1, principal.name().to_owned());
+                let rule = ViolationRule::Cosigner;
+                return Err(Stop::Refused(code, vec![Violation { entry, field, rule }]));
+            }
+            Err(stop) => return Err(stop),
         }
-        Some(held) if held.is_active() => Ok(signer),
+    }
+    Ok(signers)
+}
+
+fn authenticate_one(
+    draft: &mut Draft<'_>,
+    block: &BlockContext,
+    principal: &PrincipalId,
+    key: &PublicKey,
+    renews: bool,
+) -> Result<Arc<PrincipalRow>, Stop> {
+    let row = draft.principal(&StateKey::principal(principal))?.map(Arc::clone);
+    let row = row.ok_or(Code::PrincipalUnknown)?;
+    match row.key(key) {
+        Some(held) if held.is_active() && held.is_expired(block.time_ms) && !renews => Err(Code::KeyExpired.into()),
+        Some(held) if held.is_active() => Ok(row),
         Some(_) => Err(Code::KeyRetired.into()),
         None => {
             // A key retired so long ago that the principal's row no longer lists it still has its own row.
-            let row = draft.key(&StateKey::key(tx.key()))?;
-            let held_once = row.is_some_and(|row| row.holder == signer.id.as_str());
+            let key_row = draft.key(&StateKey::key(key))?;
+            let held_once = key_row.is_some_and(|key_row| key_row.holder == principal.as_str());
             Err(if held_once { Code::KeyRetired } else { Code::KeyUnknown }.into())
         }
     }

@@ -24,7 +24,7 @@ use std::{
     time::{Duration, UNIX_EPOCH},
 };
 use tallystick_protocol::{
-    Hash, SignedTransaction, VerifiedTransaction,
+    Hash, PrincipalId, PublicKey, SignedTransaction, VerifiedTransaction,
     limits::{
         BLOCK_DRIFT_MS_MAX, NOT_AFTER_WINDOW_SECONDS_MAX, VERIFY_BATCH_TRANSACTIONS_MAX, VERIFY_QUEUE_TRANSACTIONS_MAX,
     },
@@ -196,9 +196,17 @@ impl<E: Runtime> Admission<E> {
         Ok(())
     }
 
-    /// Checks that the key is the principal's and in use, at the tip.
+    /// Checks that every key is its principal's and in use, at the tip.
     async fn may_sign(&self, transaction: &SignedTransaction) -> Result<(), Rejection> {
-        let (principal, key) = (transaction.principal(), transaction.key());
+        let mut renews = tallystick_ledger::renews_itself(transaction);
+        for (principal, key) in transaction.signers() {
+            self.may_sign_with(principal, key, renews).await?;
+            renews = false;
+        }
+        Ok(())
+    }
+
+    async fn may_sign_with(&self, principal: &PrincipalId, key: &PublicKey, renews: bool) -> Result<(), Rejection> {
         let now_ms = self.now_ms();
         if self.shared.keys.holds(principal, key, now_ms) {
             return Ok(());
@@ -207,7 +215,7 @@ impl<E: Runtime> Admission<E> {
         let row = state::principal(&self.reader, principal).await;
         let held = row.as_ref().and_then(|row| row.key(key)).filter(|held| held.is_active());
         let held = held.ok_or_else(|| Rejection::unknown_key(principal, key))?;
-        if held.is_expired(now_ms) && !tallystick_ledger::renews_itself(transaction) {
+        if held.is_expired(now_ms) && !renews {
             return Err(Rejection::expired_key(principal, key));
         }
         self.shared.keys.add(changes, principal, key, held.until_ms);

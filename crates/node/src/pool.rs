@@ -238,16 +238,18 @@ mod tests {
     fn tagged(principal: &str, number: u64, not_after: u64, subject: &str) -> VerifiedTransaction {
         let (organisation, name) = principal.split_once('/').unwrap();
         Intent {
-            network: NetworkId([1; 16]),
-            principal: PrincipalId::new(organisation, name).unwrap(),
-            subject: subject.to_owned(),
             not_after,
             idempotency_key: number.to_be_bytes().to_vec(),
-            operations: vec![Operation::RegisterPhase {
-                register: "vineyard".to_owned(),
-                phase: Phase::Closed,
-                successor: None,
-            }],
+            ..Intent::new(
+                NetworkId([1; 16]),
+                PrincipalId::new(organisation, name).unwrap(),
+                subject,
+                vec![Operation::RegisterPhase {
+                    register: "vineyard".to_owned(),
+                    phase: Phase::Closed,
+                    successor: None,
+                }],
+            )
         }
         .sign(&SigningKey::from_ed25519_seed(&[7; 32]))
         .unwrap()

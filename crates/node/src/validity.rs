@@ -67,12 +67,9 @@ mod tests {
         let closing =
             Operation::RegisterPhase { register: "vineyard".to_owned(), phase: Phase::Closed, successor: None };
         let intent = Intent {
-            network,
-            principal: PrincipalId::new("hmrc", "registrar").unwrap(),
-            subject: "vineyard".to_owned(),
             not_after,
             idempotency_key: vec![1; 8],
-            operations: vec![closing],
+            ..Intent::new(network, PrincipalId::new("hmrc", "registrar").unwrap(), "vineyard", vec![closing])
         };
         intent.sign(&SigningKey::from_ed25519_seed(&[7; 32])).unwrap()
     }

@@ -55,15 +55,17 @@ fn signed(n: u64, key: &SigningKey) -> SignedTransaction {
         r#"{{"citizen-names":"Briton;British citizen","country":"GB","name":"United Kingdom","note":"{n:0>60}"}}"#
     );
     Intent {
-        network: NetworkId([7; 16]),
-        principal: PrincipalId::new("cabinet-office", "registrar").unwrap(),
-        subject: "country:GB".into(),
         not_after: 1_790_000_000,
         idempotency_key: n.to_be_bytes().repeat(2),
-        operations: vec![Operation::EntryAppend {
-            register: "country".into(),
-            entries: vec![NewEntry { key: format!("key-{n}"), items: vec![item] }],
-        }],
+        ..Intent::new(
+            NetworkId([7; 16]),
+            PrincipalId::new("cabinet-office", "registrar").unwrap(),
+            "country:GB",
+            vec![Operation::EntryAppend {
+                register: "country".into(),
+                entries: vec![NewEntry { key: format!("key-{n}"), items: vec![item] }],
+            }],
+        )
     }
     .sign(key)
     .unwrap()

@@ -28,6 +28,9 @@ pub enum NameError {
     /// Not a principal.
     #[error("`{0}` is not a principal: write organisation/name, both of lower-case letters, digits and `-`")]
     Principal(String),
+    /// Not a mandate.
+    #[error("`{0}` is not a mandate: write organisation/name/mandate, each of lower-case letters, digits and `-`")]
+    Mandate(String),
 }
 
 /// Input as an error may show it.
@@ -146,6 +149,74 @@ impl<'b, C> Decode<'b, C> for PrincipalId {
     }
 }
 
+/// A mandate: `<organisation>/<name>/<slug>`, the principal that grants it and what it calls it.
+#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct MandateId(String);
+
+impl MandateId {
+    /// The mandate that `grantor` calls `name`.
+    ///
+    /// # Errors
+    /// When the name is not a slug.
+    pub fn new(grantor: &PrincipalId, name: &str) -> Result<Self, NameError> {
+        validate_name(name)?;
+        Ok(Self(format!("{grantor}/{name}")))
+    }
+
+    /// The whole identifier.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+
+    /// Who granted it.
+    pub fn grantor(&self) -> PrincipalId {
+        PrincipalId(self.0.rsplit_once('/').map_or_else(String::new, |(grantor, _)| grantor.to_owned()))
+    }
+
+    /// The name that the grantor gave it.
+    pub fn name(&self) -> &str {
+        self.0.rsplit_once('/').map_or("", |(_, name)| name)
+    }
+}
+
+impl fmt::Display for MandateId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(&self.0)
+    }
+}
+
+impl fmt::Debug for MandateId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "MandateId({})", self.0)
+    }
+}
+
+impl FromStr for MandateId {
+    type Err = NameError;
+
+    fn from_str(text: &str) -> Result<Self, NameError> {
+        let refused = || NameError::Mandate(shown(text));
+        let (grantor, name) = text.rsplit_once('/').ok_or_else(refused)?;
+        let grantor: PrincipalId = grantor.parse().map_err(|_| refused())?;
+        Self::new(&grantor, name).map_err(|_| refused())
+    }
+}
+
+serde_as_text!(MandateId);
+
+impl<C> Encode<C> for MandateId {
+    fn encode<W: encode::Write>(&self, e: &mut Encoder<W>, _: &mut C) -> Result<(), encode::Error<W::Error>> {
+        e.str(&self.0)?.ok()
+    }
+}
+
+impl<'b, C> Decode<'b, C> for MandateId {
+    fn decode(d: &mut Decoder<'b>, _: &mut C) -> Result<Self, decode::Error> {
+        let at = d.position();
+        d.str()?.parse().map_err(|error: NameError| decode::Error::message(error).at(at))
+    }
+}
+
 #[cfg(test)]
 mod tests {
     #![allow(clippy::unwrap_used, clippy::indexing_slicing)]
@@ -202,6 +273,16 @@ mod tests {
         assert_eq!(PrincipalId::new("home-office", "alice"), Ok(principal));
         for text in ["", "a", "a/", "/a", "a/b/c", "A/b", "a /b"] {
             assert!(text.parse::<PrincipalId>().is_err(), "{text}");
+        }
+    }
+
+    #[test]
+    fn a_mandate_is_a_principal_and_a_name() {
+        let mandate: MandateId = "home-office/alice/renewals".parse().unwrap();
+        assert_eq!((mandate.grantor().as_str(), mandate.name()), ("home-office/alice", "renewals"));
+        assert_eq!(MandateId::new(&mandate.grantor(), "renewals"), Ok(mandate));
+        for text in ["", "a", "a/b", "a/b/", "/a/b", "a//b", "a/b/c/d", "A/b/c", "a/b/c "] {
+            assert!(text.parse::<MandateId>().is_err(), "{text}");
         }
     }
 }

@@ -27,6 +27,7 @@ pub use cbor::CborError;
 pub use certificate::{CertificateError, FinalityCertificate};
 pub use hash::Hash;
 pub use header::{BlockHeader, LogCommitment, StateCommitment};
+pub use identifier::MandateId;
 pub use key::{Algorithm, KeyError, PublicKey, SigningKey};
 pub use log::{LogEntry, LogLeaf};
 pub use merkle::{Frontier, MerkleError, Tree};
@@ -41,5 +42,6 @@ pub use receipt::{
 pub use row::{RecordRow, RegisterRow};
 pub use state_key::{Noun, StateKey};
 pub use transaction::{
-    DecodeError, Intent, SignError, SignedTransaction, VerifiedTransaction, VerifyError, verify_batch,
+    Cosigner, DecodeError, Intent, PartlySignedTransaction, SignError, SignedTransaction, VerifiedTransaction,
+    VerifyError, verify_batch,
 };

@@ -26,6 +26,8 @@ pub const SUBJECT_BYTES_MAX: usize = 256;
 pub const IDEMPOTENCY_KEY_BYTES_MIN: usize = 8;
 /// Most bytes of an idempotency key.
 pub const IDEMPOTENCY_KEY_BYTES_MAX: usize = 32;
+/// Principals that sign a transaction beside its signer.
+pub const COSIGNERS_MAX: usize = 8;
 /// Seconds between a block's time and the latest not-after it may hold: how long replay tags are remembered.
 pub const NOT_AFTER_WINDOW_SECONDS_MAX: u64 = 600;
 

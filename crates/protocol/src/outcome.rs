@@ -164,13 +164,15 @@ names! {
         CertificateRevoked = "certificate-revoked",
         /// A certificate of another key.
         CertificateKey = "certificate-key",
+        /// The refusal is about a co-signer: the entry is its place, the field its name.
+        Cosigner = "cosigner",
     }
 }
 
 /// One broken rule. In CBOR: `[entry, field, rule]`.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Violation {
-    /// The entry within the operation, from 0; for a register's fields, the field.
+    /// The entry within the operation, from 0; for a register's fields, the field; for co-signers, the co-signer.
     pub entry: u32,
     /// The field; at most 64 bytes of it. Empty when the rule is about the whole entry.
     pub field: String,

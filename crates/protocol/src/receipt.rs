@@ -18,6 +18,7 @@ use crate::{
     certificate::{CertificateError, FinalityCertificate},
     hash::Hash,
     header::BlockHeader,
+    identifier::MandateId,
     key::PublicKey,
     limits::{
         ITEM_BYTES_MAX, ITEMS_PER_ENTRY_MAX, KEY_BYTES_MAX, MERKLE_PATH_MAX, NAME_BYTES_MAX, RECEIPT_BYTES_MAX,
@@ -32,7 +33,7 @@ use crate::{
     proof::{self, ProofError},
     row::{RecordRow, RegisterRow},
     state_key::StateKey,
-    transaction::{DecodeError, SignedTransaction, VerifyError},
+    transaction::{Cosigner, DecodeError, SignedTransaction, VerifyError},
 };
 use bytes::Bytes;
 use minicbor::{Decode, Decoder, Encode, Encoder, decode, encode};
@@ -294,6 +295,10 @@ pub enum Claim {
         principal: PrincipalId,
         /// With which key.
         key: PublicKey,
+        /// Under which mandate of another.
+        mandate: Option<MandateId>,
+        /// Who signed it too.
+        cosigners: Vec<Cosigner>,
         /// About what, in the signer's words.
         subject: String,
         /// For what.
@@ -424,6 +429,8 @@ impl TransactionReceipt {
             id: transaction.id(),
             principal: transaction.principal().clone(),
             key: *transaction.key(),
+            mandate: transaction.mandate().cloned(),
+            cosigners: transaction.cosigners().to_vec(),
             subject: transaction.subject().to_owned(),
             operations: transaction.operations().to_vec(),
             outcome: self.outcome.clone(),

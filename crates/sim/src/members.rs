@@ -66,12 +66,9 @@ impl Members {
     /// A transaction of a principal.
     pub fn sign(&self, member: &Member, not_after: u64, key: Vec<u8>, operations: Vec<Operation>) -> SignedTransaction {
         let intent = Intent {
-            network: self.genesis.id(),
-            principal: member.id.clone(),
-            subject: "simulation".to_owned(),
             not_after,
             idempotency_key: key,
-            operations,
+            ..Intent::new(self.genesis.id(), member.id.clone(), "simulation", operations)
         };
         intent.sign(&member.key).expect("the simulated intent is valid")
     }

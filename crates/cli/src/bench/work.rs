@@ -99,15 +99,14 @@ pub fn append(
     let (principal, key) = keys.get(index).ok_or_else(|| Failure::error("a benchmark needs at least one principal"))?;
     let Hash(tag) = Hash::of(&[work.run.as_bytes(), &number.to_be_bytes()]);
     let intent = Intent {
-        network,
-        principal: principal.clone(),
-        subject: "append".to_owned(),
         not_after,
         idempotency_key: tag.first_chunk::<16>().copied().unwrap_or_default().to_vec(),
-        operations: vec![Operation::EntryAppend {
-            register: REGISTER.to_owned(),
-            entries: vec![entry(&work.run, number)],
-        }],
+        ..Intent::new(
+            network,
+            principal.clone(),
+            "append",
+            vec![Operation::EntryAppend { register: REGISTER.to_owned(), entries: vec![entry(&work.run, number)] }],
+        )
     };
     intent.sign(key).map_err(Failure::error)
 }

@@ -8,14 +8,15 @@
 //! ```
 //!
 //! A signer may name a key: `alpha/admin@key7`. Keys are made from their names; a principal's first key has its id.
+//! Co-signers follow after ` + `, a mandate after ` under `: `alpha/clerk + beta/admin@key7 under gamma/admin/errands`.
 #![allow(dead_code)]
 
 use std::collections::BTreeMap;
 
 use tallystick_ledger::{BlockContext, Missing, View, apply, moment::parse_timestamp, wanted};
 use tallystick_protocol::{
-    Appended, Field, Genesis, GenesisOrganisation, GenesisPrincipal, GenesisValidator, Hash, ImportedEntry, Intent,
-    NewEntry, Operation, Outcome, PrincipalId, PublicKey, Role, SigningKey, StateKey, VerifiedTransaction,
+    Appended, Cosigner, Field, Genesis, GenesisOrganisation, GenesisPrincipal, GenesisValidator, Hash, ImportedEntry,
+    Intent, NewEntry, Operation, Outcome, PrincipalId, PublicKey, Role, SigningKey, StateKey, VerifiedTransaction,
 };
 
 /// The state between blocks, and the clock.
@@ -78,18 +79,24 @@ impl Ledger {
         BlockContext { network: self.genesis.id(), height: self.leaf + 1, time_ms: self.time_ms, log_size: self.leaf }
     }
 
-    /// Signs operations; `who` is a principal, perhaps with `@key`.
+    /// Signs operations; `who` is a principal, perhaps with `@key`, and as the file's head says with co-signers and a mandate.
     pub fn sign(&self, who: &str, operations: Vec<Operation>) -> VerifiedTransaction {
-        let (principal, key_name) = who.split_once('@').unwrap_or((who, who));
+        let (who, mandate) = who.split_once(" under ").map_or((who, None), |(who, mandate)| (who, Some(mandate)));
+        let mut signers = who.split(" + ").map(|who| who.split_once('@').unwrap_or((who, who)));
+        let (principal, key_name) = signers.next().unwrap();
+        let cosigners: Vec<_> = signers.map(|(who, key_name)| (who.parse().unwrap(), key(key_name))).collect();
+        let named =
+            |(principal, key): &(PrincipalId, SigningKey)| Cosigner { principal: principal.clone(), key: key.public() };
         let intent = Intent {
-            network: self.genesis.id(),
-            principal: principal.parse().unwrap(),
-            subject: "test".into(),
             not_after: self.time_ms / 1_000 + 60,
             idempotency_key: Hash::of(&[&self.leaf.to_be_bytes()]).0.to_vec(),
-            operations,
+            mandate: mandate.map(|mandate| mandate.parse().unwrap()),
+            cosigners: cosigners.iter().map(named).collect(),
+            ..Intent::new(self.genesis.id(), principal.parse().unwrap(), "test", operations)
         };
-        intent.sign(&key(key_name)).unwrap().verify().unwrap()
+        let begun = intent.begin(&key(key_name)).unwrap();
+        let signed = cosigners.iter().fold(begun, |begun, (_, key)| begun.cosign(key).unwrap());
+        signed.complete().unwrap().verify().unwrap()
     }
 
     /// Fetches rows into a view.

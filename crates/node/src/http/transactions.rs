@@ -24,8 +24,8 @@ use futures::future::join_all;
 use http::{HeaderMap, StatusCode, header};
 use std::time::Duration;
 use tallystick_api::{
-    OperationView, OutcomeView, Problem, ProblemCode, SubmissionResult, SubmissionStatus, SubmissionsView,
-    TransactionAccepted, TransactionStatus, TransactionView,
+    CosignerView, OperationView, OutcomeView, Problem, ProblemCode, SubmissionResult, SubmissionStatus,
+    SubmissionsView, TransactionAccepted, TransactionStatus, TransactionView,
     limits::{SUBMISSIONS_MAX, WAIT_SECONDS_MAX},
     media, routes,
 };
@@ -216,6 +216,8 @@ fn status_of(id: Hash, finalised: Option<&Finalised>, signed: Option<&SignedTran
         transaction: signed.map(|signed| TransactionView {
             principal: signed.principal().to_string(),
             key: signed.key().to_string(),
+            mandate: signed.mandate().map(ToString::to_string),
+            cosigners: signed.cosigners().iter().map(CosignerView::from).collect(),
             subject: signed.subject().to_owned(),
             not_after: signed.not_after(),
             idempotency_key: hex::encode(signed.idempotency_key()),

@@ -1,7 +1,7 @@
 //! A network of four with fixed keys, and one of each thing it exchanges.
 
 use tallystick_protocol::{
-    BlockHeader, Cardinality, Datatype, EntryKind, Field, FinalityCertificate, Genesis, GenesisOrganisation,
+    BlockHeader, Cardinality, Cosigner, Datatype, EntryKind, Field, FinalityCertificate, Genesis, GenesisOrganisation,
     GenesisPrincipal, GenesisValidator, Hash, ImportedEntry, Intent, LogCommitment, LogLeaf, NewEntry, Operation,
     Outcome, Phase, PrincipalId, PublicKey, Role, SigningKey, StateCommitment, Tree,
     receipt::{Finality, TransactionReceipt},
@@ -65,12 +65,28 @@ pub fn append() -> Operation {
 
 pub fn intent(operations: Vec<Operation>) -> Intent {
     Intent {
-        network: genesis().id(),
-        principal: PrincipalId::new("cabinet-office", "administrator").unwrap(),
-        subject: "country:GB".into(),
         not_after: TIME_MS / 1000 + 300,
         idempotency_key: (0..16).collect(),
-        operations,
+        ..Intent::new(
+            genesis().id(),
+            PrincipalId::new("cabinet-office", "administrator").unwrap(),
+            "country:GB",
+            operations,
+        )
+    }
+}
+
+/// The same under a mandate, with a device (P-256) and an officer of another organisation beside the signer.
+pub fn cosigned_intent() -> Intent {
+    let cosigner =
+        |principal: &str, key: SigningKey| Cosigner { principal: principal.parse().unwrap(), key: key.public() };
+    Intent {
+        mandate: Some("hmrc/administrator/filing".parse().unwrap()),
+        cosigners: vec![
+            cosigner("cabinet-office/laptop", SigningKey::from_p256_scalar(&[9; 32]).unwrap()),
+            cosigner("hmrc/administrator", administrator(2)),
+        ],
+        ..intent(vec![append()])
     }
 }
 

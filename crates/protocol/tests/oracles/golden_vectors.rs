@@ -91,6 +91,12 @@ fn transaction(intent: &Intent, signed: &SignedTransaction) -> Value {
         "not_after": intent.not_after,
         "idempotency_key": hex::encode(&intent.idempotency_key),
         "operations": intent.operations.iter().map(operation).collect::<Vec<_>>(),
+        "mandate": intent.mandate,
+        "cosigners": intent
+            .cosigners
+            .iter()
+            .map(|cosigner| json!({"principal": cosigner.principal, "key": cosigner.key}))
+            .collect::<Vec<_>>(),
         "public_key": signed.key(),
         "to_be_signed": hex::encode(signed.to_be_signed()),
         "cbor": hex::encode(signed.bytes()),
@@ -150,6 +156,26 @@ fn transaction_p256() {
     let mut vector = transaction(&intent, &signed);
     vector["scalar"] = json!(hex::encode([9; 32]));
     check("transaction-p256.json", &vector);
+}
+
+/// Under a mandate and co-signed: what each co-signer signs stands beside what the signer signs. One of them signs ES256,
+/// so that the stored transaction is kept, as in the vector before.
+#[test]
+fn transaction_cosigned() {
+    let intent = fixtures::cosigned_intent();
+    let keys = [SigningKey::from_p256_scalar(&[9; 32]).unwrap(), fixtures::administrator(2)];
+    let begun = intent.begin(&fixtures::administrator(0)).unwrap();
+    let signed = if std::env::var_os("UPDATE_VECTORS").is_some() {
+        begun.cosign(&keys[0]).unwrap().cosign(&keys[1]).unwrap().complete().unwrap()
+    } else {
+        SignedTransaction::decode(unhex(&stored("transaction-cosigned.json")["cbor"])).unwrap()
+    };
+    assert_eq!(signed.intent(), &intent);
+    signed.clone().verify().unwrap();
+    let mut vector = transaction(&intent, &signed);
+    vector["begun"] = json!(hex::encode(begun.bytes()));
+    vector["to_be_cosigned"] = keys.iter().map(|key| json!(hex::encode(begun.to_be_cosigned(&key.public())))).collect();
+    check("transaction-cosigned.json", &vector);
 }
 
 #[test]

@@ -3,6 +3,7 @@
 #![allow(clippy::print_stdout, clippy::disallowed_methods, clippy::disallowed_types)]
 
 mod cose;
+mod cosignatures;
 mod data;
 mod finality;
 mod fixtures;

@@ -165,12 +165,9 @@ impl Script {
             idempotency_key = old.idempotency_key().to_vec();
         }
         let intent = Intent {
-            network: NetworkId([7; 16]),
-            principal: PrincipalId::new("org", "clerk").unwrap(),
-            subject: "test".to_owned(),
             not_after: seconds + self.random(90),
             idempotency_key,
-            operations,
+            ..Intent::new(NetworkId([7; 16]), PrincipalId::new("org", "clerk").unwrap(), "test", operations)
         };
         let key = PublicKey::Ed25519(*b"0123456789abcdef0123456789abcdef");
         let transaction = intent.with_signature(&key, &[0; 64]).unwrap();
@@ -372,12 +369,9 @@ fn append_one(index: u64) -> LogEntry {
     };
     let appended = Appended { operation: 0, register, kind: EntryKind::User, first: index, count: 1 };
     let intent = Intent {
-        network: NetworkId([7; 16]),
-        principal: PrincipalId::new("org", "clerk").unwrap(),
-        subject: "test".to_owned(),
         not_after: 1_700_000_000 + index / 5000 + 30,
         idempotency_key: index.to_be_bytes().to_vec(),
-        operations: vec![operation],
+        ..Intent::new(NetworkId([7; 16]), PrincipalId::new("org", "clerk").unwrap(), "test", vec![operation])
     };
     let key = PublicKey::Ed25519(*b"0123456789abcdef0123456789abcdef");
     LogEntry {
