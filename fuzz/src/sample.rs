@@ -3,10 +3,10 @@
 use std::sync::OnceLock;
 
 use tallystick_protocol::{
-    Algorithm, Appended, BlockHeader, Cardinality, Code, Cosigner, Datatype, EntryKind, Field, Genesis,
+    Algorithm, Appended, BlockHeader, Cardinality, Change, Choice, Code, Cosigner, Datatype, EntryKind, Field, Genesis,
     GenesisOrganisation, GenesisPrincipal, GenesisValidator, Hash, ImportedEntry, Intent, LogCommitment, LogEntry,
-    LogLeaf, NetworkId, NewEntry, Operation, Outcome, Phase, PrincipalId, PublicKey, Refusal, Role, SignedTransaction,
-    SigningKey, StateCommitment, Tree, Violation, ViolationRule,
+    LogLeaf, NetworkId, NewEntry, Operation, Outcome, Phase, PrincipalId, PublicKey, Refusal, Role, RuleText,
+    SignedTransaction, SigningKey, StateCommitment, Tree, Violation, ViolationRule,
     certificate::FinalityCertificate,
     receipt::{Finality, TransactionReceipt},
 };
@@ -67,6 +67,16 @@ pub fn operations() -> Vec<Operation> {
         Operation::AuthorityRetire { authority: Hash([6; 32]) },
         Operation::KeyCertify { principal, key: public, authority: Hash([6; 32]), chain: vec![vec![0x30; 40]; 2] },
         Operation::RevocationPost { list: vec![0x30; 60], authority: Hash([6; 32]), chain: Vec::new() },
+        Operation::ProposalSubmit {
+            proposal: "close-lights".to_owned(),
+            title: "Close the lights".to_owned(),
+            text: RuleText::Whole("The register is closed.".to_owned()),
+            changes: vec![Change::RegisterClose { register: register(), successor: None }],
+            effect_height: Some(100),
+        },
+        Operation::ProposalWithdraw { proposal: "close-lights".to_owned() },
+        Operation::BallotCast { proposal: "close-lights".to_owned(), choice: Choice::Abstain },
+        Operation::ProposalObject { proposal: "close-lights".to_owned(), reason: "Ships.".to_owned() },
     ]
 }
 

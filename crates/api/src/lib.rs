@@ -8,6 +8,7 @@ pub mod log;
 pub mod media;
 pub mod organisation;
 pub mod problem;
+pub mod proposal;
 pub mod register;
 pub mod routes;
 pub mod status;
@@ -17,6 +18,10 @@ pub use block::{BlockEvent, BlockView};
 pub use log::{Checkpoint, ConsistencyProof, InclusionProof};
 pub use organisation::{KeyView, OrganisationView, PrincipalView};
 pub use problem::{Problem, ProblemCode};
+pub use proposal::{
+    BallotView, ChangeView, DifferenceView, DryRun, DryRunView, FailureView, ObjectionView, PollView, ProposalBrief,
+    ProposalList, ProposalView, ReportView, RulebookView,
+};
 pub use register::{FieldView, RegisterList, RegisterView};
 pub use status::{Index, NetworkView, NodeStatus, Readiness};
 pub use tallystick_protocol::limits;

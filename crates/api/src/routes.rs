@@ -60,6 +60,14 @@ pub const PROOF_REGISTER: &str = "/v1/registers/{name}/proof/register/merkle:sha
 pub const PROOF_CONSISTENCY: &str = "/v1/registers/{name}/proof/consistency/{old}/{new}/merkle:sha-256";
 /// openregister: proof that an entry is in the register.
 pub const PROOF_ENTRY: &str = "/v1/registers/{name}/proof/entries/{number}/{size}/merkle:sha-256";
+/// All proposals.
+pub const PROPOSALS: &str = "/v1/proposals";
+/// One proposal, with its ballots.
+pub const PROPOSAL: &str = "/v1/proposals/{id}";
+/// What changes would do.
+pub const DRY_RUN: &str = "/v1/dry-run";
+/// The rulebook in force.
+pub const RULEBOOK: &str = "/v1/rulebook";
 /// Whether the process is alive.
 pub const HEALTH: &str = "/healthz";
 /// Whether the node serves.
@@ -105,6 +113,11 @@ pub fn organisation(id: &str) -> String {
 /// [`PRINCIPAL`] of `id`.
 pub fn principal(id: &PrincipalId) -> String {
     fill(PRINCIPAL, &[id.organisation(), id.name()])
+}
+
+/// [`PROPOSAL`] of `id`.
+pub fn proposal(id: &str) -> String {
+    fill(PROPOSAL, &[id])
 }
 
 /// [`REGISTER`] called `name`.

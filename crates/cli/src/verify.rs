@@ -204,6 +204,13 @@ fn brief(operation: &Operation) -> String {
         Operation::RevocationPost { list, authority, .. } => {
             format!("post a revocation list of {} bytes under the authority {authority}", list.len())
         }
+        Operation::ProposalSubmit { proposal, title, changes, .. } => {
+            let kinds: Vec<String> = changes.iter().map(|change| change.kind().to_string()).collect();
+            format!("put proposal {proposal} to the vote: {title} ({})", kinds.join(", "))
+        }
+        Operation::ProposalWithdraw { proposal } => format!("withdraw proposal {proposal}"),
+        Operation::BallotCast { proposal, choice } => format!("vote {choice} on proposal {proposal}"),
+        Operation::ProposalObject { proposal, reason } => format!("object to proposal {proposal}: {reason}"),
     }
 }
 

@@ -15,16 +15,16 @@
 use std::sync::Arc;
 
 use tallystick_protocol::{
-    Appended, Code, Hash, NetworkId, Outcome, PublicKey, Refusal, SignedTransaction, StateKey, VerifiedTransaction,
-    Violation, ViolationRule,
+    Appended, Code, Hash, NetworkId, OrganisationStatus, Outcome, PublicKey, Refusal, SignedTransaction, StateKey,
+    VerifiedTransaction, Violation, ViolationRule,
     operation::{EntryKind, Operation, OperationName, PrincipalId},
 };
 
 use crate::{
     authorise::Resource,
-    authority, entry, import,
+    authority, change, entry, import,
     item::Item,
-    organisation, register,
+    organisation, proposal, register,
     schema::Violations,
     state::{Draft, Missing, PrincipalRow, Register, Unread, View},
 };
@@ -103,23 +103,26 @@ impl Act<'_> {
 
 /// The rows that the transaction surely reads: to be fetched before [`apply`]. What else it reads depends on these.
 pub fn wanted(tx: &SignedTransaction) -> Vec<StateKey> {
-    let mut keys: Vec<StateKey> = tx.signers().map(|(principal, _)| StateKey::principal(principal)).collect();
-    let organisation = || StateKey::organisation(tx.principal().organisation());
+    let mut keys = Vec::new();
+    for (principal, _) in tx.signers() {
+        keys.extend([StateKey::principal(principal), StateKey::organisation(principal.organisation())]);
+    }
     let authority = |id: &Hash| StateKey::authority(tx.principal().organisation(), id);
     for operation in tx.operations() {
         match operation {
             Operation::RegisterCreate { register, .. } => {
-                keys.extend([StateKey::register(register), StateKey::counters()])
+                keys.extend([StateKey::register(register), StateKey::counters(), StateKey::rulebook()]);
+                keys.push(StateKey::limits());
             }
             Operation::RegisterPhase { register, successor, .. } => {
-                keys.push(StateKey::register(register));
+                keys.extend([StateKey::register(register), StateKey::rulebook()]);
                 keys.extend(successor.as_deref().map(StateKey::register));
             }
             Operation::EntryAppend { register, .. } | Operation::RegisterImport { register, .. } => {
                 keys.push(StateKey::register(register));
             }
             Operation::PrincipalEnrol { name, key, .. } => {
-                keys.extend([organisation(), StateKey::key(key)]);
+                keys.extend([StateKey::limits(), StateKey::key(key)]);
                 let id = PrincipalId::new(tx.principal().organisation(), name);
                 keys.extend(id.iter().map(StateKey::principal));
             }
@@ -129,12 +132,30 @@ pub fn wanted(tx: &SignedTransaction) -> Vec<StateKey> {
             Operation::KeyRetire { principal, .. } => {
                 keys.extend([StateKey::principal(principal), StateKey::organisation(principal.organisation())]);
             }
-            Operation::AuthorityAdmit { certificate } => keys.push(authority(&Hash::of(&[certificate]))),
+            Operation::AuthorityAdmit { certificate } => {
+                keys.extend([authority(&Hash::of(&[certificate])), StateKey::rulebook()]);
+            }
             Operation::AuthorityRetire { authority: id } | Operation::RevocationPost { authority: id, .. } => {
                 keys.push(authority(id));
             }
             Operation::KeyCertify { principal, authority: id, .. } => {
                 keys.extend([StateKey::principal(principal), StateKey::authority(principal.organisation(), id)]);
+            }
+            Operation::ProposalSubmit { proposal, changes, .. } => {
+                keys.extend([StateKey::proposal(proposal), StateKey::counters(), StateKey::limits()]);
+                keys.extend([StateKey::agenda(), StateKey::rulebook()]);
+                keys.extend(changes.iter().flat_map(change::wanted));
+            }
+            Operation::ProposalWithdraw { proposal } => {
+                keys.extend([StateKey::proposal(proposal), StateKey::agenda()]);
+            }
+            Operation::BallotCast { proposal, .. } => {
+                keys.extend([StateKey::proposal(proposal), StateKey::agenda()]);
+                keys.push(StateKey::ballot(proposal, tx.principal().organisation()));
+            }
+            Operation::ProposalObject { proposal, .. } => {
+                keys.extend([StateKey::proposal(proposal), StateKey::agenda()]);
+                keys.push(StateKey::objection(proposal, tx.principal().organisation()));
             }
         }
     }
@@ -227,7 +248,7 @@ fn authenticate_one(
     let row = row.ok_or(Code::PrincipalUnknown)?;
     match row.key(key) {
         Some(held) if held.is_active() && held.is_expired(block.time_ms) && !renews => Err(Code::KeyExpired.into()),
-        Some(held) if held.is_active() => Ok(row),
+        Some(held) if held.is_active() => require_active(draft, row),
         Some(_) => Err(Code::KeyRetired.into()),
         None => {
             // A key retired so long ago that the principal's row no longer lists it still has its own row.
@@ -235,6 +256,17 @@ fn authenticate_one(
             let held_once = key_row.is_some_and(|key_row| key_row.holder == principal.as_str());
             Err(if held_once { Code::KeyRetired } else { Code::KeyUnknown }.into())
         }
+    }
+}
+
+/// The signer, if its organisation may act.
+fn require_active(draft: &mut Draft<'_>, signer: Arc<PrincipalRow>) -> Result<Arc<PrincipalRow>, Stop> {
+    let organisation = draft.organisation(&StateKey::organisation(signer.id.organisation()))?;
+    match organisation.map(|row| row.status) {
+        Some(OrganisationStatus::Active) => Ok(signer),
+        Some(OrganisationStatus::Suspended) => Err(Code::OrganisationSuspended.into()),
+        Some(OrganisationStatus::Expelled) => Err(Code::OrganisationExpelled.into()),
+        None => unreachable!("principal {} belongs to no organisation of the state", signer.id),
     }
 }
 
@@ -270,6 +302,13 @@ fn dispatch(
             authority::certify(draft, act, principal, key, authority, chain)
         }
         Operation::RevocationPost { list, authority, chain } => authority::revoke(draft, act, list, authority, chain),
+        Operation::ProposalSubmit { proposal, title, text, changes, effect_height } => {
+            let new = proposal::Submission { id: proposal, title, text, changes, effect_height: *effect_height };
+            proposal::submit(draft, act, &new)
+        }
+        Operation::ProposalWithdraw { proposal } => proposal::withdraw(draft, act, proposal),
+        Operation::BallotCast { proposal, choice } => proposal::vote(draft, act, proposal, *choice),
+        Operation::ProposalObject { proposal, reason } => proposal::object(draft, act, proposal, reason),
     }
 }
 

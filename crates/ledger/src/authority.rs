@@ -1,6 +1,6 @@
 //! Certificate authorities: which an organisation has, and the keys that were certified under them.
 //!
-//! An organisation's administrator admits its authorities and retires them. A key is certified by a chain of certificates
+//! The members admit an organisation's authorities, by proposal; its administrator retires them. A key is certified by a chain of certificates
 //! that ends at one of them: the chain stands in the transaction, so that every node, and every auditor after, judges the
 //! same chain at the same time. From then on the key ends with the first of its certificates to end.
 //!
@@ -11,28 +11,42 @@
 
 use std::sync::Arc;
 
-use tallystick_protocol::{Code, Hash, PublicKey, StateKey, Violation, ViolationRule, operation::PrincipalId};
+use tallystick_protocol::{
+    ChangeKind, Code, Hash, PublicKey, StateKey, Violation, ViolationRule, operation::PrincipalId,
+};
 
 use crate::{
-    apply::{Act, Stop},
+    apply::{Act, BlockContext, Stop},
     authorise::Resource,
     organisation::permitted_principal,
+    rulebook,
     state::{AuthorityRow, Draft, RevocationRow, RevokedRow, Row},
     x509::{self, Certificate, Fault, PRINCIPAL_PURPOSES, PathFault, RevocationList, Terms},
 };
 
 pub(crate) fn admit(draft: &mut Draft<'_>, act: &Act<'_>, certificate: &[u8]) -> Result<(), Stop> {
     act.permit(draft, Resource::Organisation(act.organisation()))?;
-    let key = StateKey::authority(act.organisation(), &Hash::of(&[certificate]));
+    rulebook::require_direct(draft, ChangeKind::AuthorityAdmit)?;
+    admit_for(draft, act.block, act.organisation(), certificate)
+}
+
+/// Admits an authority of the organisation.
+pub(crate) fn admit_for(
+    draft: &mut Draft<'_>,
+    block: &BlockContext,
+    organisation: &str,
+    certificate: &[u8],
+) -> Result<(), Stop> {
+    let key = StateKey::authority(organisation, &Hash::of(&[certificate]));
     if draft.authority(&key)?.is_some() {
         return Err(Code::AuthorityExists.into());
     }
     let authority = parse(0, certificate)?;
-    x509::check(&[&authority], terms(act)).map_err(invalid)?;
+    x509::check(&[&authority], terms(block)).map_err(invalid)?;
     let row = AuthorityRow {
-        organisation: act.organisation().to_owned(),
+        organisation: organisation.to_owned(),
         certificate: certificate.to_vec(),
-        from_ms: act.block.time_ms,
+        from_ms: block.time_ms,
         retired_ms: None,
     };
     draft.write(key, Row::Authority(row));
@@ -41,10 +55,26 @@ pub(crate) fn admit(draft: &mut Draft<'_>, act: &Act<'_>, certificate: &[u8]) ->
 
 pub(crate) fn retire(draft: &mut Draft<'_>, act: &Act<'_>, authority: &Hash) -> Result<(), Stop> {
     act.permit(draft, Resource::Organisation(act.organisation()))?;
-    let mut row = in_use(draft, act.organisation(), authority)?;
-    row.retired_ms = Some(act.block.time_ms);
-    draft.write(StateKey::authority(act.organisation(), authority), Row::Authority(row));
+    rulebook::require_direct(draft, ChangeKind::AuthorityRetire)?;
+    retire_for(draft, act.block, act.organisation(), authority)
+}
+
+/// Retires an authority of the organisation.
+pub(crate) fn retire_for(
+    draft: &mut Draft<'_>,
+    block: &BlockContext,
+    organisation: &str,
+    authority: &Hash,
+) -> Result<(), Stop> {
+    let mut row = in_use(draft, organisation, authority)?;
+    row.retired_ms = Some(block.time_ms);
+    draft.write(StateKey::authority(organisation, authority), Row::Authority(row));
     Ok(())
+}
+
+/// Whether it is no certificate that could be admitted at any time.
+pub(crate) fn is_malformed(certificate: &[u8]) -> bool {
+    Certificate::parse(certificate).is_err()
 }
 
 pub(crate) fn certify(
@@ -61,7 +91,7 @@ pub(crate) fn certify(
     // The authority must be the subject's own, whoever may ask for this.
     let row = in_use(draft, subject.organisation(), authority)?;
     let certificates = parse_chain(chain, &row)?;
-    let path = x509::check(&certificates.iter().collect::<Vec<_>>(), terms(act)).map_err(invalid)?;
+    let path = x509::check(&certificates.iter().collect::<Vec<_>>(), terms(act.block)).map_err(invalid)?;
     require_unrevoked(draft, &certificates)?;
     if certificates.first().and_then(Certificate::public_key) != Some(*key) {
         return Err(broken(0, ViolationRule::CertificateKey));
@@ -84,7 +114,7 @@ pub(crate) fn revoke(
     let row = in_use(draft, act.organisation(), authority)?;
     let certificates = parse_chain(chain, &row)?;
     // An issuer's purpose is to issue: what it may be used for besides is not asked.
-    let anything = Terms { purposes: &[], ..terms(act) };
+    let anything = Terms { purposes: &[], ..terms(act.block) };
     x509::check_issuer(&certificates.iter().collect::<Vec<_>>(), anything).map_err(invalid)?;
     let Some(issuer) = certificates.first() else { return Err(broken(0, ViolationRule::CertificateIssuer)) };
     let not_a_list = |fault: Fault| {
@@ -144,8 +174,8 @@ fn in_use(draft: &mut Draft<'_>, organisation: &str, authority: &Hash) -> Result
     if row.retired_ms.is_some() { Err(Code::AuthorityRetired.into()) } else { Ok(row) }
 }
 
-fn terms<'t>(act: &Act<'_>) -> Terms<'t> {
-    Terms { at: act.block.time_seconds(), purposes: PRINCIPAL_PURPOSES, lists: &[] }
+fn terms<'t>(block: &BlockContext) -> Terms<'t> {
+    Terms { at: block.time_seconds(), purposes: PRINCIPAL_PURPOSES, lists: &[] }
 }
 
 fn parse(position: usize, certificate: &[u8]) -> Result<Certificate, Stop> {

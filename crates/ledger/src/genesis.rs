@@ -3,19 +3,33 @@
 use std::sync::Arc;
 
 use tallystick_protocol::{
-    Genesis, GenesisOrganisation, PublicKey, StateKey,
+    Genesis, GenesisOrganisation, PublicKey, Rulebook, StateKey,
+    limits::ORGANISATIONS_PER_PAGE,
     operation::{PrincipalId, Role},
 };
 
-use crate::state::{HeldKey, KeyRow, OrganisationRow, PrincipalRow, Row, View};
+use crate::{
+    agenda::AgendaRow,
+    proposal::row::PageRow,
+    state::{CountersRow, HeldKey, KeyRow, OrganisationRow, PrincipalRow, Row, View},
+};
 
-/// Writes the organisations, their principals, and whose every key is: the first changes of block 1.
+/// Writes the organisations, their principals, whose every key is, and the rulebook: the first changes of block 1.
 ///
 /// The genesis must be valid ([`Genesis::validate`]). Validators' keys get their rows too, so that no principal can take one.
 pub fn genesis(view: &mut View, genesis: &Genesis) {
     for organisation in &genesis.organisations {
         write_organisation(view, organisation, genesis.created_ms);
     }
+    let ids: Vec<String> = genesis.organisations.iter().map(|organisation| organisation.id.clone()).collect();
+    for (page, ids) in (0..).zip(ids.chunks(ORGANISATIONS_PER_PAGE as usize)) {
+        view.write(StateKey::organisations(page), Row::Page(PageRow { ids: ids.to_vec() }));
+    }
+    let organisations = u32::try_from(ids.len()).unwrap_or(u32::MAX);
+    let counters = CountersRow { registers: 0, organisations, active: organisations };
+    view.write(StateKey::counters(), Row::Counters(counters));
+    view.write(StateKey::rulebook(), Row::Rulebook(Arc::new(Rulebook::default())));
+    view.write(StateKey::agenda(), Row::Agenda(AgendaRow::default()));
     for validator in &genesis.validators {
         let key = PublicKey::Ed25519(validator.key);
         view.write(StateKey::key(&key), Row::Key(KeyRow { holder: validator.organisation.clone() }));
@@ -37,10 +51,9 @@ fn write_organisation(view: &mut View, organisation: &GenesisOrganisation, creat
         view.write(StateKey::principal(&row.id), Row::Principal(Arc::new(row)));
     }
     let row = OrganisationRow {
-        id: organisation.id.clone(),
-        name: organisation.name.clone(),
         administrator_keys,
         principals,
+        ..OrganisationRow::new(&organisation.id, &organisation.name, 0)
     };
     view.write(StateKey::organisation(&organisation.id), Row::Organisation(row));
 }

@@ -3,30 +3,41 @@
 //! Pure and synchronous: no clock, disk, socket, thread, float or hash order. What happens is a function of the rows in a
 //! [`View`], the block's height and time, and the transaction.
 //!
-//! [`apply()`] is the way in; [`rsf`] reads and writes registers as files; the rest are the nouns.
+//! [`begin_block`] and then [`apply()`] for each transaction are the way in; [`rsf`] reads and writes registers as files; the rest are the nouns.
 
+pub mod agenda;
 pub mod apply;
 mod authorise;
 mod authority;
+mod change;
 pub mod curie;
 pub mod datatype;
 pub mod definition;
+mod dry_run;
 mod entry;
 pub mod entry_leaf;
 pub mod genesis;
 mod import;
 pub mod item;
+pub mod limit;
+mod membership;
 pub mod moment;
 mod organisation;
+pub mod proposal;
 pub mod register;
 pub mod rsf;
+mod rulebook;
 pub mod schema;
 pub mod state;
 pub mod x509;
 
+pub use agenda::{AgendaRow, Turn, begin_block, wanted_first};
 pub use apply::{BlockContext, apply, renews_itself, wanted, wanted_next};
+pub use dry_run::{Difference, Report, dry_run};
 pub use entry_leaf::{entry_leaf, entry_leaf_hash};
 pub use genesis::genesis;
+pub use limit::LimitsRow;
+pub use proposal::row::{BallotRow, ObjectionRow, PageRow, Poll, ProposalRow, Verdict};
 pub use rsf::{Rsf, RsfError, RsfWriter};
 pub use state::{
     AuthorityRow, CountersRow, HeldKey, KeyRow, Missing, OrganisationRow, PrincipalRow, RevocationRow, RevokedRow,

@@ -7,7 +7,7 @@
 use std::sync::Arc;
 
 use tallystick_protocol::{
-    Code, PublicKey, StateKey,
+    Code, LimitName, PublicKey, StateKey,
     limits::KEYS_PER_PRINCIPAL_MAX,
     operation::{PrincipalId, Role},
 };
@@ -15,6 +15,7 @@ use tallystick_protocol::{
 use crate::{
     apply::{Act, Stop},
     authorise::Resource,
+    limit,
     state::{Draft, HeldKey, KeyRow, OrganisationRow, PrincipalRow, Row},
 };
 
@@ -27,6 +28,7 @@ pub(crate) fn enrol(draft: &mut Draft<'_>, act: &Act<'_>, name: &str, role: Role
     }
     take_key(draft, &id, key)?;
     let mut organisation = organisation_of(draft, &id)?;
+    limit::require_room(draft, LimitName::PrincipalsPerOrganisation, u64::from(organisation.principals))?;
     organisation.principals += 1;
     organisation.administrator_keys += u32::from(role == Role::Administrator);
     draft.write(StateKey::organisation(act.organisation()), Row::Organisation(organisation));
@@ -91,7 +93,7 @@ fn end_key(principal: &mut PrincipalRow, key: &PublicKey, now_ms: u64) -> Result
 }
 
 /// Gives a key its one holder.
-fn take_key(draft: &mut Draft<'_>, holder: &PrincipalId, key: &PublicKey) -> Result<(), Stop> {
+pub(crate) fn take_key(draft: &mut Draft<'_>, holder: &PrincipalId, key: &PublicKey) -> Result<(), Stop> {
     key.validate().map_err(|_| Code::KeyInvalid)?;
     let row = StateKey::key(key);
     if draft.key(&row)?.is_some() {

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use tallystick_protocol::{
-    Code, RegisterRow, StateKey, ViolationRule,
+    ChangeKind, Code, LimitName, RegisterRow, StateKey, ViolationRule,
     limits::{REGISTER_NUMBER_MAX, STATE_VALUE_BYTES_MAX},
     operation::{Cardinality, Field, Phase},
 };
@@ -11,6 +11,7 @@ use tallystick_protocol::{
 use crate::{
     apply::{Act, Stop, refuse_if_any},
     authorise::Resource,
+    limit, rulebook,
     schema::Violations,
     state::{Draft, Register, Row, TreeRow},
 };
@@ -36,10 +37,24 @@ pub(crate) fn create(
     fields: &[Field],
 ) -> Result<(), Stop> {
     act.permit(draft, Resource::Organisation(act.organisation()))?;
+    rulebook::require_direct(draft, ChangeKind::RegisterCreate)?;
+    create_for(draft, act.organisation(), act.leaf, name, text, fields)
+}
+
+/// Creates a register of which the organisation is the custodian; `leaf` is that of the transaction that asked for it.
+pub(crate) fn create_for(
+    draft: &mut Draft<'_>,
+    custodian: &str,
+    leaf: u64,
+    name: &str,
+    text: &str,
+    fields: &[Field],
+) -> Result<(), Stop> {
     if draft.register(name)?.is_some() {
         return Err(Code::RegisterExists.into());
     }
     let mut counters = draft.counters(&StateKey::counters())?.cloned().unwrap_or_default();
+    limit::require_room(draft, LimitName::Registers, u64::from(counters.registers))?;
     if counters.registers >= REGISTER_NUMBER_MAX {
         return Err(Code::RegistersFull.into());
     }
@@ -48,12 +63,12 @@ pub(crate) fn create(
     let row = RegisterRow {
         register: name.to_owned(),
         number: counters.registers,
-        custodian: act.organisation().to_owned(),
+        custodian: custodian.to_owned(),
         phase: Phase::Draft,
         successor: None,
         fields: fields.to_vec(),
         text: text.to_owned(),
-        created: act.leaf,
+        created: leaf,
     };
     draft.write(StateKey::counters(), Row::Counters(counters));
     draft.write(StateKey::tree(row.number), Row::Tree(TreeRow::default()));
@@ -68,6 +83,21 @@ pub(crate) fn move_phase(
     successor: Option<&str>,
 ) -> Result<(), Stop> {
     let register = act.permitted_register(draft, name)?;
+    if !is_writable(phase) {
+        rulebook::require_direct(draft, ChangeKind::RegisterClose)?;
+    }
+    move_to(draft, &register, phase, successor)
+}
+
+/// Ends a register, whoever is its custodian.
+pub(crate) fn close(draft: &mut Draft<'_>, name: &str, successor: Option<&str>) -> Result<(), Stop> {
+    let register = draft.register(name)?.ok_or(Code::RegisterUnknown)?;
+    let phase = if successor.is_some() { Phase::Superseded } else { Phase::Closed };
+    move_to(draft, &register, phase, successor)
+}
+
+fn move_to(draft: &mut Draft<'_>, register: &Register, phase: Phase, successor: Option<&str>) -> Result<(), Stop> {
+    let name = &register.row.register;
     if !TRANSITIONS.contains(&(register.row.phase, phase)) {
         return Err(Code::RegisterPhase.into());
     }

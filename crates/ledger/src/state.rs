@@ -11,12 +11,17 @@ use std::{collections::BTreeMap, sync::Arc};
 
 use minicbor::{Decode, Encode};
 use tallystick_protocol::{
-    CborError, Frontier, Noun, PublicKey, RecordRow, RegisterRow, StateKey, cbor,
+    CborError, Change, Frontier, Noun, OrganisationStatus, PublicKey, RecordRow, RegisterRow, Rulebook, StateKey, cbor,
     limits::STATE_VALUE_BYTES_MAX,
     operation::{EntryKind, PrincipalId, Role},
 };
 
-use crate::schema::Schema;
+use crate::{
+    agenda::AgendaRow,
+    limit::LimitsRow,
+    proposal::row::{BallotRow, ObjectionRow, PageRow, ProposalRow},
+    schema::Schema,
+};
 
 /// Counters of the whole ledger.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Encode, Decode)]
@@ -25,6 +30,12 @@ pub struct CountersRow {
     /// Registers so far: the number of the latest.
     #[n(0)]
     pub registers: u32,
+    /// Organisations so far, those that left included.
+    #[n(1)]
+    pub organisations: u32,
+    /// Organisations that act and vote now.
+    #[n(2)]
+    pub active: u32,
 }
 
 /// An organisation.
@@ -43,6 +54,15 @@ pub struct OrganisationRow {
     /// Principals enrolled so far.
     #[n(3)]
     pub principals: u32,
+    /// Where its membership stands.
+    #[n(4)]
+    pub status: OrganisationStatus,
+    /// Since which height it stands there.
+    #[n(5)]
+    pub since_height: u64,
+    /// Why, when it was suspended or expelled.
+    #[n(6)]
+    pub reason: Option<String>,
 }
 
 /// A principal and its keys.
@@ -150,21 +170,37 @@ macro_rules! row_bytes {
         impl $type {
             /// The row's bytes.
             pub fn to_bytes(&self) -> Vec<u8> {
-                cbor::encode(self)
+                tallystick_protocol::cbor::encode(self)
             }
 
             /// Decodes a row.
             ///
             /// # Errors
             /// When it is too long, malformed or not deterministic.
-            pub fn decode(bytes: &[u8]) -> Result<Self, CborError> {
-                cbor::decode(bytes, STATE_VALUE_BYTES_MAX)
+            pub fn decode(bytes: &[u8]) -> Result<Self, tallystick_protocol::CborError> {
+                tallystick_protocol::cbor::decode(bytes, tallystick_protocol::limits::STATE_VALUE_BYTES_MAX)
             }
         }
     )+};
 }
+pub(crate) use row_bytes;
 
 row_bytes!(CountersRow, OrganisationRow, PrincipalRow, KeyRow, TreeRow, AuthorityRow, RevocationRow, RevokedRow);
+
+impl OrganisationRow {
+    /// An active organisation without principals.
+    pub fn new(id: &str, name: &str, height: u64) -> Self {
+        Self {
+            id: id.to_owned(),
+            name: name.to_owned(),
+            administrator_keys: 0,
+            principals: 0,
+            status: OrganisationStatus::Active,
+            since_height: height,
+            reason: None,
+        }
+    }
+}
 
 impl PrincipalRow {
     /// The key, if the principal holds or lately held it.
@@ -223,6 +259,15 @@ pub(crate) enum Row {
     Authority(AuthorityRow),
     Revocation(RevocationRow),
     Revoked(RevokedRow),
+    Rulebook(Arc<Rulebook>),
+    Agenda(AgendaRow),
+    Limits(LimitsRow),
+    Proposal(Arc<ProposalRow>),
+    RuleText(String),
+    Change(Box<Change>),
+    Ballot(BallotRow),
+    Objection(ObjectionRow),
+    Page(PageRow),
 }
 
 impl Row {
@@ -240,6 +285,15 @@ impl Row {
             n if n == Noun::Authority as u8 => Self::Authority(AuthorityRow::decode(bytes)?),
             n if n == Noun::Revocation as u8 => Self::Revocation(RevocationRow::decode(bytes)?),
             n if n == Noun::Revoked as u8 => Self::Revoked(RevokedRow::decode(bytes)?),
+            n if n == Noun::Rulebook as u8 => Self::Rulebook(Arc::new(cbor::decode(bytes, STATE_VALUE_BYTES_MAX)?)),
+            n if n == Noun::Agenda as u8 => Self::Agenda(AgendaRow::decode(bytes)?),
+            n if n == Noun::Limits as u8 => Self::Limits(LimitsRow::decode(bytes)?),
+            n if n == Noun::Proposal as u8 => Self::Proposal(Arc::new(ProposalRow::decode(bytes)?)),
+            n if n == Noun::RuleText as u8 => Self::RuleText(cbor::decode(bytes, STATE_VALUE_BYTES_MAX)?),
+            n if n == Noun::Change as u8 => Self::Change(Box::new(cbor::decode(bytes, STATE_VALUE_BYTES_MAX)?)),
+            n if n == Noun::Ballot as u8 => Self::Ballot(BallotRow::decode(bytes)?),
+            n if n == Noun::Objection as u8 => Self::Objection(ObjectionRow::decode(bytes)?),
+            n if n == Noun::Page as u8 => Self::Page(PageRow::decode(bytes)?),
             _ => return Ok(None),
         }))
     }
@@ -256,6 +310,15 @@ impl Row {
             Self::Authority(row) => row.to_bytes(),
             Self::Revocation(row) => row.to_bytes(),
             Self::Revoked(row) => row.to_bytes(),
+            Self::Rulebook(rulebook) => cbor::encode(rulebook.as_ref()),
+            Self::Agenda(row) => row.to_bytes(),
+            Self::Limits(row) => row.to_bytes(),
+            Self::Proposal(row) => row.to_bytes(),
+            Self::RuleText(text) => cbor::encode(text.as_str()),
+            Self::Change(change) => cbor::encode(change.as_ref()),
+            Self::Ballot(row) => row.to_bytes(),
+            Self::Objection(row) => row.to_bytes(),
+            Self::Page(row) => row.to_bytes(),
         }
     }
 }
@@ -386,6 +449,21 @@ impl<'v> Draft<'v> {
         if self.missing.is_empty() { Ok(()) } else { Err(Unread) }
     }
 
+    /// The changes so far, to come back to.
+    pub fn save(&self) -> BTreeMap<StateKey, Row> {
+        self.written.clone()
+    }
+
+    /// Forgets the changes made since.
+    pub fn restore(&mut self, saved: BTreeMap<StateKey, Row>) {
+        self.written = saved;
+    }
+
+    /// A row as it was before the draft, if it was fetched.
+    pub fn stored(&mut self, key: &StateKey) -> Option<Row> {
+        self.view.read(key).flatten().cloned()
+    }
+
     /// Notes the row as missing if it is.
     pub fn touch(&mut self, key: StateKey) {
         if !self.written.contains_key(&key) && !self.view.contains(&key) {
@@ -419,6 +497,14 @@ impl<'v> Draft<'v> {
     read!(authority, Authority, AuthorityRow);
     read!(revocation, Revocation, RevocationRow);
     read!(revoked, Revoked, RevokedRow);
+    read!(rulebook, Rulebook, Arc<Rulebook>);
+    read!(agenda, Agenda, AgendaRow);
+    read!(limits, Limits, LimitsRow);
+    read!(proposal, Proposal, Arc<ProposalRow>);
+    read!(change, Change, Change);
+    read!(ballot, Ballot, BallotRow);
+    read!(objection, Objection, ObjectionRow);
+    read!(page, Page, PageRow);
 
     /// A register by its name.
     pub fn register(&mut self, name: &str) -> Result<Option<Arc<Register>>, Unread> {

@@ -1,6 +1,8 @@
 //! Everything a node does for those who ask it: submit, wait, look up, prove. HTTP answers from here, and so do the simulator's
 //! clients: there is no second way in.
 
+pub mod proposal;
+
 use crate::{
     admission::{Admission, Origin},
     application::Shared,

@@ -7,6 +7,7 @@ mod names;
 
 pub mod cbor;
 pub mod certificate;
+pub mod change;
 pub mod hash;
 pub mod header;
 pub mod identifier;
@@ -18,28 +19,35 @@ pub mod network;
 pub mod operation;
 pub mod outcome;
 pub mod proof;
+pub mod proposal;
 pub mod receipt;
 pub mod row;
+pub mod rulebook;
 pub mod state_key;
 pub mod transaction;
 
 pub use cbor::CborError;
 pub use certificate::{CertificateError, FinalityCertificate};
+pub use change::{Change, ChangeKind, LimitName, PolicyText};
 pub use hash::Hash;
 pub use header::{BlockHeader, LogCommitment, StateCommitment};
 pub use identifier::MandateId;
 pub use key::{Algorithm, KeyError, PublicKey, SigningKey};
 pub use log::{LogEntry, LogLeaf};
 pub use merkle::{Frontier, MerkleError, Tree};
-pub use network::{Genesis, GenesisError, GenesisOrganisation, GenesisPrincipal, GenesisValidator, NetworkId};
+pub use network::{
+    Genesis, GenesisError, GenesisOrganisation, GenesisPrincipal, GenesisValidator, NetworkId, OrganisationStatus,
+};
 pub use operation::{
     Cardinality, Datatype, EntryKind, Field, ImportedEntry, NameError, NewEntry, Operation, Phase, PrincipalId, Role,
 };
 pub use outcome::{Appended, Code, Outcome, Refusal, Violation, ViolationRule};
+pub use proposal::{Choice, ProposalStatus, RuleText};
 pub use receipt::{
     CheckError, Claim, Finality, Proven, Receipt, RecordAnswer, RecordReceipt, Step, TransactionReceipt,
 };
 pub use row::{RecordRow, RegisterRow};
+pub use rulebook::{Circle, Rule, Rulebook, RulebookChange, RulebookError, Share, VoteWeight, Weight};
 pub use state_key::{Noun, StateKey};
 pub use transaction::{
     Cosigner, DecodeError, Intent, PartlySignedTransaction, SignError, SignedTransaction, VerifiedTransaction,

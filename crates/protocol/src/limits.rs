@@ -74,6 +74,51 @@ pub const CERTIFICATE_BYTES_MAX: usize = 128 + VALIDATORS_MAX * 72;
 /// Bytes of one encoded receipt.
 pub const RECEIPT_BYTES_MAX: usize = 512 * 1_024;
 
+/// Changes of one proposal.
+pub const CHANGES_MAX: usize = 16;
+/// Bytes of one change, so that it fits into a row beside what is noted of it.
+pub const CHANGE_BYTES_MAX: usize = STATE_VALUE_BYTES_MAX - 512;
+/// Bytes of the text that a proposal carries; of a longer one it carries the hash.
+pub const PROPOSAL_TEXT_BYTES_MAX: usize = 8_192;
+/// Bytes of a reason: for a suspension, an objection.
+pub const REASON_BYTES_MAX: usize = 1_024;
+/// Policies that one change puts in force, and that it ends.
+pub const POLICIES_PER_CHANGE_MAX: usize = 32;
+/// Bytes of one policy's text.
+pub const POLICY_BYTES_MAX: usize = 8_192;
+/// Rules of a rulebook that are read: more than there are kinds of change.
+pub const RULES_MAX: usize = 32;
+/// Organisations to which a rulebook gives other than one vote.
+pub const VOTE_WEIGHTS_MAX: usize = 64;
+/// Votes of one organisation.
+pub const VOTES_MAX: u32 = 1_000;
+/// Largest denominator of a threshold.
+pub const SHARE_DENOMINATOR_MAX: u32 = 1_000;
+/// Fewest seconds for which ballots are taken.
+pub const OPEN_SECONDS_MIN: u64 = 60;
+/// Most seconds for which ballots are taken: a year.
+pub const OPEN_SECONDS_MAX: u64 = 366 * 86_400;
+/// Most blocks between a proposal's acceptance and its effect; some months on an idle network.
+pub const NOTICE_BLOCKS_MAX: u64 = 10_000_000;
+/// Most seconds for which an objection holds a proposal up: a month.
+pub const PAUSE_SECONDS_MAX: u64 = 31 * 86_400;
+/// Proposals that are not yet decided or carried out.
+pub const PROPOSALS_OPEN_MAX: usize = 100;
+/// Those of them that one organisation made, unless the network sets another limit.
+pub const PROPOSALS_PER_ORGANISATION_MAX: u64 = 8;
+/// Principals that one organisation may enrol, unless the network sets another limit.
+pub const PRINCIPALS_PER_ORGANISATION_MAX: u64 = 1_000_000;
+/// Ids on one page of the list of organisations.
+pub const ORGANISATIONS_PER_PAGE: u32 = 200;
+/// Ids on one page of the list of proposals.
+pub const PROPOSALS_PER_PAGE: u32 = 200;
+/// Proposals that take effect in one block.
+pub const EFFECTS_PER_BLOCK_MAX: usize = 4;
+/// Proposals whose time ran out that one block deals with; more wait for the next.
+pub const LAPSES_PER_BLOCK_MAX: usize = 16;
+/// Blocks ahead of which a proposal may state the height of its effect; years on an idle network.
+pub const EFFECT_BLOCKS_AHEAD_MAX: u64 = 100_000_000;
+
 /// Bytes of one X.509 certificate.
 pub const X509_BYTES_MAX: usize = 8_192;
 /// Bytes of its serial number (RFC 5280 section 4.1.2.2).

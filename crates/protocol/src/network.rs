@@ -5,7 +5,7 @@ use crate::{
     hash::{Hash, HexError, from_hex},
     key::{KeyError, PublicKey},
     limits::{GENESIS_PRINCIPALS_MAX, ORGANISATIONS_MAX, TEXT_BYTES_MAX, VALIDATORS_MAX},
-    names::serde_as_text,
+    names::{names, serde_as_text},
     operation::{NameError, Role, validate_name},
 };
 use minicbor::{Decode, Decoder, Encode, Encoder, decode, encode};
@@ -90,6 +90,18 @@ pub struct GenesisOrganisation {
     pub name: String,
     /// Its first principals; at least one administrator.
     pub principals: Vec<GenesisPrincipal>,
+}
+
+names! {
+    /// Where an organisation's membership stands.
+    pub enum OrganisationStatus, "status of an organisation" {
+        /// A member that acts and votes.
+        Active = "active",
+        /// A member whose principals' acts are refused.
+        Suspended = "suspended",
+        /// No member any more, for good.
+        Expelled = "expelled",
+    }
 }
 
 /// A principal of an organisation.
@@ -329,9 +341,27 @@ impl<C> Encode<C> for GenesisOrganisation {
     }
 }
 
+impl<'b, C> Decode<'b, C> for GenesisOrganisation {
+    fn decode(d: &mut Decoder<'b>, _: &mut C) -> Result<Self, decode::Error> {
+        cbor::array(d, 3, "an organisation")?;
+        Ok(Self {
+            id: slug(d)?,
+            name: cbor::text(d, 1..=TEXT_BYTES_MAX, "the name of an organisation")?.to_owned(),
+            principals: cbor::values(d, 1..=GENESIS_PRINCIPALS_MAX, "the principals of an organisation")?,
+        })
+    }
+}
+
 impl<C> Encode<C> for GenesisPrincipal {
     fn encode<W: encode::Write>(&self, e: &mut Encoder<W>, _: &mut C) -> Result<(), encode::Error<W::Error>> {
         e.array(3)?.str(&self.name)?.encode(self.role)?.encode(self.key)?.ok()
+    }
+}
+
+impl<'b, C> Decode<'b, C> for GenesisPrincipal {
+    fn decode(d: &mut Decoder<'b>, _: &mut C) -> Result<Self, decode::Error> {
+        cbor::array(d, 3, "a principal")?;
+        Ok(Self { name: slug(d)?, role: d.decode()?, key: d.decode()? })
     }
 }
 
@@ -339,6 +369,20 @@ impl<C> Encode<C> for GenesisValidator {
     fn encode<W: encode::Write>(&self, e: &mut Encoder<W>, _: &mut C) -> Result<(), encode::Error<W::Error>> {
         e.array(2)?.str(&self.organisation)?.bytes(&self.key)?.ok()
     }
+}
+
+impl<'b, C> Decode<'b, C> for GenesisValidator {
+    fn decode(d: &mut Decoder<'b>, _: &mut C) -> Result<Self, decode::Error> {
+        cbor::array(d, 2, "a validator")?;
+        Ok(Self { organisation: slug(d)?, key: cbor::fixed(d, "a validator's key")? })
+    }
+}
+
+fn slug(d: &mut Decoder<'_>) -> Result<String, decode::Error> {
+    let at = d.position();
+    let name = d.str()?;
+    validate_name(name).map_err(|error| decode::Error::message(error).at(at))?;
+    Ok(name.to_owned())
 }
 
 /// 16 bytes as 32 lower-case hexadecimal digits.

@@ -4,7 +4,14 @@
 
 mod codec;
 
-use crate::{hash::Hash, key::PublicKey, names::names};
+use crate::{
+    change::Change,
+    hash::Hash,
+    key::PublicKey,
+    names::names,
+    proposal::{Choice, RuleText},
+};
+use serde::{Deserialize, Serialize};
 
 pub use crate::identifier::{NameError, PrincipalId, validate_key, validate_name};
 
@@ -83,7 +90,8 @@ names! {
 }
 
 /// One field of a register's schema. In CBOR: `[name, datatype, cardinality, register or null, text]`.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct Field {
     /// Its name: the key in an item.
     pub name: String,
@@ -92,8 +100,10 @@ pub struct Field {
     /// How many values it holds.
     pub cardinality: Cardinality,
     /// The register that its values are keys of.
+    #[serde(default)]
     pub register: Option<String>,
     /// What it means.
+    #[serde(default)]
     pub text: String,
 }
 
@@ -215,6 +225,38 @@ pub enum Operation {
         /// The certificate of the list's issuer and those between it and the authority's; none when it is the authority.
         chain: Vec<Vec<u8>>,
     },
+    /// Puts changes of the network's order to the vote.
+    ProposalSubmit {
+        /// Its id: a slug, unlike that of any proposal before.
+        proposal: String,
+        /// What it is about, in a line.
+        title: String,
+        /// The text of the rule that it makes.
+        text: RuleText,
+        /// What it changes, all of it or nothing.
+        changes: Vec<Change>,
+        /// The height from which it takes effect, if that leaves the notice that the rulebook demands.
+        effect_height: Option<u64>,
+    },
+    /// Takes a proposal of the signer's organisation back, before it takes effect.
+    ProposalWithdraw {
+        /// Its id.
+        proposal: String,
+    },
+    /// Casts the ballot of the signer's organisation: once, and for good.
+    BallotCast {
+        /// The proposal's id.
+        proposal: String,
+        /// What it says.
+        choice: Choice,
+    },
+    /// Holds a proposal up for a while, once for each organisation.
+    ProposalObject {
+        /// Its id.
+        proposal: String,
+        /// Why.
+        reason: String,
+    },
 }
 
 names! {
@@ -242,6 +284,14 @@ names! {
         KeyCertify = "key-certify",
         /// [`Operation::RevocationPost`].
         RevocationPost = "revocation-post",
+        /// [`Operation::ProposalSubmit`].
+        ProposalSubmit = "proposal-submit",
+        /// [`Operation::ProposalWithdraw`].
+        ProposalWithdraw = "proposal-withdraw",
+        /// [`Operation::BallotCast`].
+        BallotCast = "ballot-cast",
+        /// [`Operation::ProposalObject`].
+        ProposalObject = "proposal-object",
     }
 }
 
@@ -249,15 +299,15 @@ impl OperationName {
     /// Elements of the operation's array, the name included.
     const fn arity(self) -> u64 {
         match self {
-            Self::AuthorityAdmit | Self::AuthorityRetire => 2,
-            Self::EntryAppend | Self::KeyRetire => 3,
+            Self::AuthorityAdmit | Self::AuthorityRetire | Self::ProposalWithdraw => 2,
+            Self::EntryAppend | Self::KeyRetire | Self::BallotCast | Self::ProposalObject => 3,
             Self::KeyCertify => 5,
             Self::RegisterCreate
             | Self::RegisterPhase
             | Self::PrincipalEnrol
             | Self::KeyRotate
             | Self::RevocationPost => 4,
-            Self::RegisterImport => 6,
+            Self::RegisterImport | Self::ProposalSubmit => 6,
         }
     }
 }
@@ -277,6 +327,10 @@ impl Operation {
             Self::AuthorityRetire { .. } => OperationName::AuthorityRetire,
             Self::KeyCertify { .. } => OperationName::KeyCertify,
             Self::RevocationPost { .. } => OperationName::RevocationPost,
+            Self::ProposalSubmit { .. } => OperationName::ProposalSubmit,
+            Self::ProposalWithdraw { .. } => OperationName::ProposalWithdraw,
+            Self::BallotCast { .. } => OperationName::BallotCast,
+            Self::ProposalObject { .. } => OperationName::ProposalObject,
         }
     }
 
@@ -293,7 +347,11 @@ impl Operation {
             | Self::AuthorityAdmit { .. }
             | Self::AuthorityRetire { .. }
             | Self::KeyCertify { .. }
-            | Self::RevocationPost { .. } => None,
+            | Self::RevocationPost { .. }
+            | Self::ProposalSubmit { .. }
+            | Self::ProposalWithdraw { .. }
+            | Self::BallotCast { .. }
+            | Self::ProposalObject { .. } => None,
         }
     }
 

@@ -21,12 +21,60 @@ names! {
         KeyRetired = "key-retired",
         /// The key's certificate had expired at the block's time.
         KeyExpired = "key-expired",
+        /// The signer's organisation is suspended.
+        OrganisationSuspended = "organisation-suspended",
+        /// The signer's organisation was expelled.
+        OrganisationExpelled = "organisation-expelled",
         /// The principal that the operation names does not exist.
         SubjectUnknown = "subject-unknown",
         /// No such register.
         RegisterUnknown = "register-unknown",
         /// No policy permits the signer this, or one forbids it.
         NotPermitted = "not-permitted",
+        /// The rulebook demands a vote for this.
+        BallotRequired = "ballot-required",
+        /// A proposal of that id exists, or existed.
+        ProposalExists = "proposal-exists",
+        /// The network, or the organisation, has as many undecided proposals as it may.
+        ProposalsFull = "proposals-full",
+        /// No such proposal.
+        ProposalUnknown = "proposal-unknown",
+        /// The rulebook lets other organisations propose, or take back, this.
+        NotProposer = "not-proposer",
+        /// The rulebook gives the organisation no vote on this.
+        NotElector = "not-elector",
+        /// The proposal's status does not allow this: it is decided, or its time is up.
+        ProposalStatus = "proposal-status",
+        /// An objection holds the proposal up.
+        ProposalPaused = "proposal-paused",
+        /// The organisation has voted on it.
+        BallotExists = "ballot-exists",
+        /// The organisation has objected to it.
+        ObjectionExists = "objection-exists",
+        /// The rulebook lets nobody hold this up.
+        ObjectionExcluded = "objection-excluded",
+        /// The stated height of effect has gone by, or is too far away.
+        EffectHeight = "effect-height",
+        /// A change cannot be made in any state; the violations say which.
+        ChangeInvalid = "change-invalid",
+        /// An organisation of that id is or was a member.
+        OrganisationExists = "organisation-exists",
+        /// The network has as many organisations as it can.
+        OrganisationsFull = "organisations-full",
+        /// No such organisation.
+        OrganisationUnknown = "organisation-unknown",
+        /// The organisation's status does not allow this.
+        OrganisationStatus = "organisation-status",
+        /// The organisation runs a validator.
+        OrganisationValidates = "organisation-validates",
+        /// It would be the last one that can act.
+        LastOrganisation = "last-organisation",
+        /// The rulebook would contradict itself.
+        RulebookInvalid = "rulebook-invalid",
+        /// The version is not the one after that in force.
+        VersionInvalid = "version-invalid",
+        /// A limit that the network has set is reached.
+        LimitReached = "limit-reached",
         /// A principal of that name exists.
         PrincipalExists = "principal-exists",
         /// The key that the operation ends is not the named principal's, or has ended.
@@ -86,9 +134,35 @@ impl Code {
             Self::KeyUnknown => "sign with a key that the principal holds, or have this one added by rotation",
             Self::KeyRetired => "sign with the principal's current key",
             Self::KeyExpired => "renew the key's certificate with `tally key certify`, which this key may still sign",
+            Self::OrganisationSuspended => "wait until the members end the suspension, or have one propose it",
+            Self::OrganisationExpelled => "be admitted under another id: an expulsion is for good",
             Self::SubjectUnknown => "check the principal's name, or enrol it first",
             Self::RegisterUnknown => "check the register's name, or create it first",
             Self::NotPermitted => "have somebody sign it who may, or ask whoever keeps the policies",
+            Self::BallotRequired => "put it to the vote: `tally proposal draft` writes a form for it",
+            Self::ProposalExists => "choose another id",
+            Self::ProposalsFull => "wait until some are decided, or take back one of your own",
+            Self::ProposalUnknown => "check the proposal's id: `tally proposal list`",
+            Self::NotProposer => "ask an organisation that may: `tally proposal rulebook` says which",
+            Self::NotElector => "nothing need be done: others decide this, or it was proposed before you were admitted",
+            Self::ProposalStatus => "look the proposal up: `tally proposal show`",
+            Self::ProposalPaused => "wait until the pause ends: `tally proposal show` says when",
+            Self::BallotExists => "nothing need be done: a ballot is cast once, and stands",
+            Self::ObjectionExists => "nothing need be done: an organisation objects once to a proposal",
+            Self::ObjectionExcluded => "vote against it",
+            Self::EffectHeight => "state a later height, or none",
+            Self::ChangeInvalid => {
+                "correct the changes that are listed, and try them with `tally proposal draft --dry-run`"
+            }
+            Self::OrganisationExists => "choose another id",
+            Self::OrganisationsFull => "use an existing organisation",
+            Self::OrganisationUnknown => "check the organisation's id",
+            Self::OrganisationStatus => "look the organisation up: it is so already, or was expelled for good",
+            Self::OrganisationValidates => "remove its validators in the same proposal, in a change before this one",
+            Self::LastOrganisation => "admit another organisation first",
+            Self::RulebookInvalid => "keep every threshold and time within its bounds: see docs/reference/rulebook.md",
+            Self::VersionInvalid => "propose the version after the one in force",
+            Self::LimitReached => "have the limit raised by proposal",
             Self::PrincipalExists => "choose another name, or rotate the key of the existing principal",
             Self::SubjectKeyUnknown => "look the principal up and name a key that it holds now",
             Self::KeyInvalid => "make a new key and use that",
@@ -166,6 +240,10 @@ names! {
         CertificateKey = "certificate-key",
         /// The refusal is about a co-signer: the entry is its place, the field its name.
         Cosigner = "cosigner",
+        /// A change that could not be made in any state of the ledger.
+        Unusable = "unusable",
+        /// A change of more bytes than fit into a row.
+        TooLong = "too-long",
     }
 }
 

@@ -42,6 +42,24 @@ pub enum Noun {
     Revocation = 11,
     /// A revoked certificate.
     Revoked = 12,
+    /// The rulebook.
+    Rulebook = 20,
+    /// What is due when, and the version of the protocol.
+    Agenda = 21,
+    /// A proposal.
+    Proposal = 22,
+    /// The text of a proposal.
+    RuleText = 23,
+    /// One change of a proposal.
+    Change = 24,
+    /// An organisation's ballot on a proposal.
+    Ballot = 25,
+    /// An organisation's objection to a proposal.
+    Objection = 26,
+    /// A page of the list of organisations or of proposals.
+    Page = 27,
+    /// The limits that the network has set.
+    Limits = 28,
 }
 
 /// The key of a row.
@@ -102,6 +120,56 @@ impl StateKey {
     /// The row of a revoked certificate, by its issuer and serial number.
     pub fn revoked(issuer: &Hash, serial: &[u8]) -> Self {
         Self::new(Noun::Revoked, 0, &[issuer.0.as_slice(), serial].concat())
+    }
+
+    /// The row of the rulebook.
+    pub fn rulebook() -> Self {
+        Self::new(Noun::Rulebook, 0, b"")
+    }
+
+    /// The row of the agenda.
+    pub fn agenda() -> Self {
+        Self::new(Noun::Agenda, 0, b"")
+    }
+
+    /// The row of the limits that the network has set.
+    pub fn limits() -> Self {
+        Self::new(Noun::Limits, 0, b"")
+    }
+
+    /// A proposal's row.
+    pub fn proposal(id: &str) -> Self {
+        Self::new(Noun::Proposal, 0, id.as_bytes())
+    }
+
+    /// The row of a proposal's text.
+    pub fn rule_text(proposal: &str) -> Self {
+        Self::new(Noun::RuleText, 0, proposal.as_bytes())
+    }
+
+    /// The row of one of a proposal's changes, by its number from 0.
+    pub fn change(proposal: &str, index: u32) -> Self {
+        Self::new(Noun::Change, 0, &[proposal.as_bytes(), b"/", &index.to_be_bytes()].concat())
+    }
+
+    /// The row of an organisation's ballot.
+    pub fn ballot(proposal: &str, organisation: &str) -> Self {
+        Self::new(Noun::Ballot, 0, &[proposal.as_bytes(), b"/", organisation.as_bytes()].concat())
+    }
+
+    /// The row of an organisation's objection.
+    pub fn objection(proposal: &str, organisation: &str) -> Self {
+        Self::new(Noun::Objection, 0, &[proposal.as_bytes(), b"/", organisation.as_bytes()].concat())
+    }
+
+    /// A page of the list of organisations, from 0.
+    pub fn organisations(page: u32) -> Self {
+        Self::new(Noun::Page, 0, &[b"organisations/".as_slice(), &page.to_be_bytes()].concat())
+    }
+
+    /// A page of the list of proposals, from 0.
+    pub fn proposals(page: u32) -> Self {
+        Self::new(Noun::Page, 0, &[b"proposals/".as_slice(), &page.to_be_bytes()].concat())
     }
 
     /// The row of a register's definition.

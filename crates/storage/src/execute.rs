@@ -65,6 +65,7 @@ pub async fn execute<E: Context + Spawner>(
     let mut rows = Rows::default();
     let frontier_key = StateKey::log();
     let mut first: BTreeSet<StateKey> = [frontier_key].into();
+    first.extend(ledger::wanted_first());
     for transaction in transactions {
         first.extend(ledger::wanted(transaction));
     }
@@ -82,41 +83,21 @@ pub async fn execute<E: Context + Spawner>(
     if block.height == 1 {
         ledger::genesis(&mut view, genesis);
     }
-    let mut entries = Vec::with_capacity(transactions.len());
-    let mut prefetched = false;
     let context = ledger::BlockContext {
         network: genesis.id(),
         height: block.height,
         time_ms: block.time_ms,
         log_size: frontier.size(),
     };
-    for (index, transaction) in transactions.iter().enumerate() {
-        let outcome = loop {
-            let missing = match ledger::apply(&mut view, &context, transaction, context.log_size + index as u64) {
-                Ok(outcome) => break outcome,
-                Err(missing) => missing,
-            };
-            let mut wanted: BTreeSet<StateKey> = missing.0.into_iter().collect();
-            if !prefetched {
-                // The first miss tells that the second round begins: ask for every transaction's rows at once.
-                prefetched = true;
-                for later in transactions.get(index..).unwrap_or_default() {
-                    wanted.extend(ledger::wanted_next(&mut view, later));
-                }
-            }
-            let keys = rows.wants(wanted);
-            let (_, values, expanded) = staged.expand(&keys.iter().collect::<Vec<_>>()).await.map_err(stale)?;
-            staged = expanded;
-            rows.arrived(values);
-            rows.give(&mut view);
-        };
-        entries.push(LogEntry {
-            transaction: transaction.bytes().clone(),
-            height: block.height,
-            time_ms: block.time_ms,
-            outcome,
-        });
+    let mut progress = Progress::new(transactions);
+    while let Err(missing) = progress.advance(&mut view, &context) {
+        let keys = rows.wants(progress.wanted(missing, &mut view));
+        let (_, values, expanded) = staged.expand(&keys.iter().collect::<Vec<_>>()).await.map_err(stale)?;
+        staged = expanded;
+        rows.arrived(values);
+        rows.give(&mut view);
     }
+    let entries = progress.entries;
 
     let mut log = log.with_metadata(height_metadata(block.height));
     for (entry, transaction) in entries.iter().zip(transactions) {
@@ -131,6 +112,53 @@ pub async fn execute<E: Context + Spawner>(
     let merkleized = (state, log);
     let (state, log) = commitments::<E>(&merkleized, &frontier);
     Ok(Executed { merkleized, state, log, entries })
+}
+
+/// How far a block has been applied.
+struct Progress<'t> {
+    transactions: &'t [VerifiedTransaction],
+    has_begun: bool,
+    has_prefetched: bool,
+    entries: Vec<LogEntry>,
+}
+
+impl<'t> Progress<'t> {
+    fn new(transactions: &'t [VerifiedTransaction]) -> Self {
+        let entries = Vec::with_capacity(transactions.len());
+        Self { transactions, has_begun: false, has_prefetched: false, entries }
+    }
+
+    fn left(&self) -> &'t [VerifiedTransaction] {
+        self.transactions.get(self.entries.len()..).unwrap_or_default()
+    }
+
+    /// Goes on to the block's end, or until rows are missing.
+    fn advance(&mut self, view: &mut View, context: &ledger::BlockContext) -> Result<(), ledger::Missing> {
+        if !self.has_begun {
+            ledger::begin_block(view, context)?;
+            self.has_begun = true;
+        }
+        for transaction in self.left() {
+            let leaf = context.log_size + self.entries.len() as u64;
+            let outcome = ledger::apply(view, context, transaction, leaf)?;
+            let (height, time_ms) = (context.height, context.time_ms);
+            self.entries.push(LogEntry { transaction: transaction.bytes().clone(), height, time_ms, outcome });
+        }
+        Ok(())
+    }
+
+    /// The rows to fetch next. The first miss of a transaction tells that the second round begins: every transaction's rows are
+    /// asked for at once.
+    fn wanted(&mut self, missing: ledger::Missing, view: &mut View) -> BTreeSet<StateKey> {
+        let mut wanted: BTreeSet<StateKey> = missing.0.into_iter().collect();
+        if self.has_begun && !self.has_prefetched {
+            self.has_prefetched = true;
+            for later in self.left() {
+                wanted.extend(ledger::wanted_next(view, later));
+            }
+        }
+        wanted
+    }
 }
 
 /// Changes to rows that were not read.

@@ -7,16 +7,20 @@
 //! beta/admin   |  append country FR {"country":"FR"}               | 0 not-permitted
 //! ```
 //!
+//! `time TIMESTAMP` sets the clock, `blocks N` makes blocks without transactions, `* PROPOSAL | STANDING` looks at a proposal.
 //! A signer may name a key: `alpha/admin@key7`. Keys are made from their names; a principal's first key has its id.
 //! Co-signers follow after ` + `, a mandate after ` under `: `alpha/clerk + beta/admin@key7 under gamma/admin/errands`.
 #![allow(dead_code)]
 
 use std::collections::BTreeMap;
 
-use tallystick_ledger::{BlockContext, Missing, View, apply, moment::parse_timestamp, wanted};
+use tallystick_ledger::{
+    BlockContext, Missing, ProposalRow, Turn, View, apply, begin_block, moment::parse_timestamp, wanted, wanted_first,
+};
 use tallystick_protocol::{
-    Appended, Cosigner, Field, Genesis, GenesisOrganisation, GenesisPrincipal, GenesisValidator, Hash, ImportedEntry,
-    Intent, NewEntry, Operation, Outcome, PrincipalId, PublicKey, Role, SigningKey, StateKey, VerifiedTransaction,
+    Appended, Change, Cosigner, Field, Genesis, GenesisOrganisation, GenesisPrincipal, GenesisValidator, Hash,
+    ImportedEntry, Intent, NewEntry, Operation, Outcome, PrincipalId, PublicKey, Role, Rule, RuleText, Rulebook,
+    RulebookChange, SigningKey, StateKey, VerifiedTransaction, VoteWeight,
 };
 
 /// The state between blocks, and the clock.
@@ -25,6 +29,8 @@ pub struct Ledger {
     pub rows: BTreeMap<StateKey, Vec<u8>>,
     pub time_ms: u64,
     pub leaf: u64,
+    /// Of the next block.
+    pub height: u64,
 }
 
 /// The key made from a name.
@@ -34,6 +40,11 @@ pub fn key(name: &str) -> SigningKey {
 
 /// Three organisations: alpha and beta with an administrator and a clerk each, gamma with an administrator.
 pub fn three_organisations() -> Genesis {
+    organisations(&["alpha", "beta", "gamma"])
+}
+
+/// Organisations with an administrator and a clerk each; the last one without a clerk.
+pub fn organisations(ids: &[&str]) -> Genesis {
     let principal = |organisation: &str, name: &str, role| GenesisPrincipal {
         name: name.into(),
         role,
@@ -53,12 +64,11 @@ pub fn three_organisations() -> Genesis {
         name: "Test".into(),
         created_ms: 1_577_836_800_000,
         nonce: [7; 16],
-        organisations: vec![
-            organisation("alpha", &both),
-            organisation("beta", &both),
-            organisation("gamma", &both[..1]),
-        ],
-        validators: ["alpha", "beta", "gamma"].map(validator).to_vec(),
+        organisations: ids
+            .iter()
+            .map(|id| organisation(id, if Some(id) == ids.last() { &both[..1] } else { &both }))
+            .collect(),
+        validators: ids.iter().map(|id| validator(id)).collect(),
     };
     genesis.sort();
     genesis.validate().unwrap();
@@ -66,17 +76,21 @@ pub fn three_organisations() -> Genesis {
 }
 
 impl Ledger {
-    /// After genesis; the clock stands at 2020-01-01.
+    /// Three organisations after genesis; the clock stands at 2020-01-01.
     pub fn new() -> Self {
-        let genesis = three_organisations();
+        Self::of(three_organisations())
+    }
+
+    /// After this genesis.
+    pub fn of(genesis: Genesis) -> Self {
         let mut view = View::new();
         tallystick_ledger::genesis(&mut view, &genesis);
         let rows = view.changes().into_iter().map(|(key, row)| (key, row.unwrap())).collect();
-        Self { time_ms: genesis.created_ms, genesis, rows, leaf: 0 }
+        Self { time_ms: genesis.created_ms, genesis, rows, leaf: 0, height: 1 }
     }
 
     pub fn context(&self) -> BlockContext {
-        BlockContext { network: self.genesis.id(), height: self.leaf + 1, time_ms: self.time_ms, log_size: self.leaf }
+        BlockContext { network: self.genesis.id(), height: self.height, time_ms: self.time_ms, log_size: self.leaf }
     }
 
     /// Signs operations; `who` is a principal, perhaps with `@key`, and as the file's head says with co-signers and a mandate.
@@ -120,8 +134,54 @@ impl Ledger {
         panic!("still missing rows after ten rounds");
     }
 
+    /// Does in a view what is due at the beginning of the block.
+    pub fn begin_in(&self, view: &mut View) -> Vec<Turn> {
+        self.fetch(view, wanted_first());
+        for _ in 0..200 {
+            match begin_block(view, &self.context()) {
+                Ok(turns) => return turns,
+                Err(Missing(keys)) => {
+                    assert!(!keys.is_empty() && keys.iter().all(|key| !view.contains(key)));
+                    self.fetch(view, keys);
+                }
+            }
+        }
+        panic!("still missing rows after two hundred rounds");
+    }
+
+    /// A proposal's row.
+    pub fn proposal(&self, id: &str) -> ProposalRow {
+        ProposalRow::decode(&self.rows[&StateKey::proposal(id)]).unwrap()
+    }
+
+    /// Where a proposal stands, as the tables write it: `STATUS YES-NO-ABSTAIN/VOTES … @EFFECT paused (CHANGE CODE)`.
+    pub fn standing(&self, id: &str) -> String {
+        let row = self.proposal(id);
+        let mut text = row.status.to_string();
+        for poll in &row.polls {
+            text += &format!(" {}-{}-{}/{}", poll.yes, poll.no, poll.abstain, poll.votes);
+        }
+        text += &row.effect_height.map(|height| format!(" @{height}")).unwrap_or_default();
+        text += if row.paused_until_ms.is_some() { " paused" } else { "" };
+        text += &row.failure.map(|failure| format!(" ({} {})", failure.change, failure.code)).unwrap_or_default();
+        text
+    }
+
+    /// Makes a block without transactions and keeps what was due.
+    pub fn empty_block(&mut self) -> Vec<Turn> {
+        let mut view = View::new();
+        let turns = self.begin_in(&mut view);
+        self.keep(view.changes());
+        self.height += 1;
+        turns
+    }
+
     /// Makes a block of one transaction and keeps its changes.
     pub fn block(&mut self, transaction: &VerifiedTransaction) -> Outcome {
+        let mut view = View::new();
+        self.begin_in(&mut view);
+        let begun = view.changes();
+        self.keep(begun);
         let mut view = View::new();
         self.fetch(&mut view, wanted(transaction));
         let outcome = self.apply_in(&mut view, transaction, self.leaf);
@@ -129,6 +189,7 @@ impl Ledger {
         assert!(outcome.is_accepted() || changes.is_empty(), "a refused transaction changed {changes:?}");
         self.keep(changes);
         self.leaf += 1;
+        self.height += 1;
         outcome
     }
 
@@ -151,6 +212,14 @@ impl Ledger {
         for line in table.lines().map(str::trim).filter(|line| !line.is_empty() && !line.starts_with('#')) {
             if let Some(time) = line.strip_prefix("time ") {
                 self.time_ms = parse_timestamp(time.trim()).unwrap() * 1_000;
+                continue;
+            }
+            if let Some(count) = line.strip_prefix("blocks ") {
+                (0..count.trim().parse().unwrap()).for_each(|_: u32| drop(self.empty_block()));
+                continue;
+            }
+            if let Some((id, expected)) = line.strip_prefix("* ").and_then(|line| line.split_once('|')) {
+                assert_eq!(self.standing(id.trim()), expected.trim(), "{line}");
                 continue;
             }
             let columns: Vec<&str> = line.split('|').map(str::trim).collect();
@@ -192,8 +261,83 @@ pub fn operation(text: &str) -> Operation {
             old: key(words[1]).public(),
             new: key(words[2]).public(),
         },
+        "propose" => propose(&words),
+        "withdraw" => Operation::ProposalWithdraw { proposal: words[0].into() },
+        "vote" => Operation::BallotCast { proposal: words[0].into(), choice: words[1].parse().unwrap() },
+        "object" => Operation::ProposalObject { proposal: words[0].into(), reason: words[1..].join(" ") },
         "retire" => Operation::KeyRetire { principal: words[0].parse().unwrap(), key: key(words[1]).public() },
         other => panic!("unknown operation {other}"),
+    }
+}
+
+/// `ID CHANGE… @HEIGHT`, the height optional.
+fn propose(words: &[&str]) -> Operation {
+    let (height, changes) = match words.last().and_then(|word| word.strip_prefix('@')) {
+        Some(height) => (Some(height.parse().unwrap()), &words[1..words.len() - 1]),
+        None => (None, &words[1..]),
+    };
+    Operation::ProposalSubmit {
+        proposal: words[0].into(),
+        title: format!("Proposal {}", words[0]),
+        text: RuleText::Whole("The rule.".into()),
+        changes: changes.iter().map(|word| change(word)).collect(),
+        effect_height: height,
+    }
+}
+
+/// A change as the tables write it: `admit:ID`, `suspend:ID`, `resume:ID`, `expel:ID`, `create:REGISTER:CUSTODIAN`,
+/// `close:REGISTER`, `limit:NAME:VALUE`, `version:N`, `rule:KIND:FIELD=VALUE,…`, `weights:ID=VOTES,…`.
+pub fn change(text: &str) -> Change {
+    let parts: Vec<&str> = text.split(':').collect();
+    let reason = || "A reason.".to_owned();
+    let organisation = || parts[1].to_owned();
+    match parts[0] {
+        "admit" => {
+            let mut organisation = organisations(&[parts[1]]).organisations.remove(0);
+            organisation.name = format!("New {}", parts[1]);
+            Change::OrganisationAdmit { organisation }
+        }
+        "suspend" => Change::OrganisationSuspend { organisation: organisation(), reason: reason() },
+        "resume" => Change::OrganisationResume { organisation: organisation() },
+        "expel" => Change::OrganisationExpel { organisation: organisation(), reason: reason() },
+        "create" => Change::RegisterCreate {
+            register: parts[1].into(),
+            custodian: parts[2].into(),
+            text: "A register".into(),
+            fields: vec![field(parts[1])],
+        },
+        "close" => Change::RegisterClose { register: parts[1].into(), successor: None },
+        "limit" => Change::Limit { limit: parts[1].parse().unwrap(), value: parts[2].parse().unwrap() },
+        "version" => Change::ProtocolVersion { version: parts[1].parse().unwrap() },
+        "rule" => {
+            let mut rule = *Rulebook::default().rule(parts[1].parse().unwrap()).unwrap();
+            parts[2].split(',').for_each(|setting| set_rule(&mut rule, setting));
+            Change::Rulebook { rulebook: RulebookChange { rules: vec![rule], ..RulebookChange::default() } }
+        }
+        "weights" => {
+            let weights = parts[1].split(',').map(|weight| {
+                let (organisation, votes) = weight.split_once('=').unwrap();
+                VoteWeight { organisation: organisation.into(), votes: votes.parse().unwrap() }
+            });
+            let weights = Some(weights.collect());
+            Change::Rulebook { rulebook: RulebookChange { weights, ..RulebookChange::default() } }
+        }
+        other => panic!("unknown change {other}"),
+    }
+}
+
+fn set_rule(rule: &mut Rule, setting: &str) {
+    let (field, value) = setting.split_once('=').unwrap();
+    match field {
+        "propose" => rule.propose = value.parse().unwrap(),
+        "vote" => rule.vote = value.parse().unwrap(),
+        "weight" => rule.weight = value.parse().unwrap(),
+        "share" => rule.threshold = value.parse().unwrap(),
+        "open" => rule.open_seconds = value.parse().unwrap(),
+        "notice" => rule.notice_blocks = value.parse().unwrap(),
+        "pause" => rule.pause_seconds = value.parse().unwrap(),
+        "direct" => rule.direct = value.parse().unwrap(),
+        other => panic!("unknown setting {other}"),
     }
 }
 

@@ -19,6 +19,7 @@ mod openregister;
 mod page;
 mod problem;
 mod proofs;
+mod proposals;
 mod registers;
 mod render;
 mod sequence;
@@ -122,6 +123,10 @@ routes! {
     get routes::PROOF_REGISTER => proofs::register;
     get routes::PROOF_CONSISTENCY => proofs::consistency;
     get routes::PROOF_ENTRY => proofs::entry;
+    get routes::PROPOSALS => proposals::proposals;
+    get routes::PROPOSAL => proposals::proposal;
+    get routes::RULEBOOK => proposals::rulebook;
+    post routes::DRY_RUN => proposals::dry_run;
     get routes::HEALTH => health::alive;
     get routes::READY => health::ready;
     get routes::METRICS => health::metrics;

@@ -1,6 +1,8 @@
 //! The interface as an OpenAPI document, made from the handlers themselves.
 
-use super::{blocks, download, health, log, openregister, proofs, registers, snapshot, status, stream, transactions};
+use super::{
+    blocks, download, health, log, openregister, proofs, proposals, registers, snapshot, status, stream, transactions,
+};
 use axum::response::Response;
 use bytes::Bytes;
 use std::sync::LazyLock;
@@ -46,6 +48,10 @@ use utoipa::OpenApi;
         proofs::register,
         proofs::consistency,
         proofs::entry,
+        proposals::proposals,
+        proposals::proposal,
+        proposals::rulebook,
+        proposals::dry_run,
         health::alive,
         health::ready,
         health::metrics,
@@ -58,6 +64,7 @@ use utoipa::OpenApi;
         (name = "registers", description = "Registers as this ledger defines them"),
         (name = "openregister", description = "The resources of openregister v1"),
         (name = "organisations", description = "Members and their principals"),
+        (name = "governance", description = "How the network's order changes"),
         (name = "node", description = "The node itself"),
     ),
 )]

@@ -5,8 +5,8 @@ use crate::{
     cbor,
     identifier::{validate_key, validate_name},
     limits::{
-        ENTRIES_MAX, FIELDS_MAX, ITEM_BYTES_MAX, ITEMS_PER_ENTRY_MAX, TEXT_BYTES_MAX, X509_BYTES_MAX,
-        X509_LIST_BYTES_MAX, X509_PATH_MAX,
+        CHANGES_MAX, ENTRIES_MAX, FIELDS_MAX, ITEM_BYTES_MAX, ITEMS_PER_ENTRY_MAX, REASON_BYTES_MAX, TEXT_BYTES_MAX,
+        X509_BYTES_MAX, X509_LIST_BYTES_MAX, X509_PATH_MAX,
     },
 };
 use minicbor::{Decode, Decoder, Encode, Encoder, decode, encode};
@@ -138,6 +138,14 @@ impl<C> Encode<C> for Operation {
                 e.bytes(list)?.encode(authority)?;
                 write_chain(e, chain)
             }
+            Self::ProposalSubmit { proposal, title, text, changes, effect_height } => {
+                e.str(proposal)?.str(title)?.encode(text)?;
+                cbor::write_values(e, changes)?;
+                e.encode(effect_height)?.ok()
+            }
+            Self::ProposalWithdraw { proposal } => e.str(proposal)?.ok(),
+            Self::BallotCast { proposal, choice } => e.str(proposal)?.encode(choice)?.ok(),
+            Self::ProposalObject { proposal, reason } => e.str(proposal)?.str(reason)?.ok(),
         }
     }
 }
@@ -188,6 +196,19 @@ impl<'b, C> Decode<'b, C> for Operation {
                 list: cbor::bytes(d, 1..=X509_LIST_BYTES_MAX, "a revocation list")?.to_vec(),
                 authority: d.decode()?,
                 chain: chain(d, 0)?,
+            },
+            OperationName::ProposalSubmit => Self::ProposalSubmit {
+                proposal: named(d)?,
+                title: cbor::text(d, 1..=TEXT_BYTES_MAX, "the title of a proposal")?.to_owned(),
+                text: d.decode()?,
+                changes: cbor::values(d, 1..=CHANGES_MAX, "the changes of a proposal")?,
+                effect_height: cbor::optional(d, |d| d.u64())?,
+            },
+            OperationName::ProposalWithdraw => Self::ProposalWithdraw { proposal: named(d)? },
+            OperationName::BallotCast => Self::BallotCast { proposal: named(d)?, choice: d.decode()? },
+            OperationName::ProposalObject => Self::ProposalObject {
+                proposal: named(d)?,
+                reason: cbor::text(d, 1..=REASON_BYTES_MAX, "a reason")?.to_owned(),
             },
         })
     }

@@ -1,9 +1,10 @@
 //! A network of four with fixed keys, and one of each thing it exchanges.
 
 use tallystick_protocol::{
-    BlockHeader, Cardinality, Cosigner, Datatype, EntryKind, Field, FinalityCertificate, Genesis, GenesisOrganisation,
-    GenesisPrincipal, GenesisValidator, Hash, ImportedEntry, Intent, LogCommitment, LogLeaf, NewEntry, Operation,
-    Outcome, Phase, PrincipalId, PublicKey, Role, SigningKey, StateCommitment, Tree,
+    BlockHeader, Cardinality, Change, Choice, Cosigner, Datatype, EntryKind, Field, FinalityCertificate, Genesis,
+    GenesisOrganisation, GenesisPrincipal, GenesisValidator, Hash, ImportedEntry, Intent, LimitName, LogCommitment,
+    LogLeaf, NewEntry, Operation, Outcome, Phase, PolicyText, PrincipalId, PublicKey, Role, RuleText, Rulebook,
+    RulebookChange, SigningKey, StateCommitment, Tree, VoteWeight,
     receipt::{Finality, TransactionReceipt},
 };
 
@@ -179,6 +180,80 @@ pub fn operations() -> Vec<(&'static str, Operation)> {
                 chain: Vec::new(),
             },
         ),
+        (
+            "proposal-submit",
+            Operation::ProposalSubmit {
+                proposal: "close-the-berths".into(),
+                title: "Close the register of berths".into(),
+                text: RuleText::Whole("The register of berths is closed.".into()),
+                changes: vec![Change::RegisterClose { register: "berth".into(), successor: None }],
+                effect_height: None,
+            },
+        ),
+        (
+            "proposal-submit of a long text, at a height",
+            Operation::ProposalSubmit {
+                proposal: "close-the-berths".into(),
+                title: "Close the register of berths".into(),
+                text: RuleText::Hash(Hash::of(&[b"long"])),
+                changes: vec![Change::RegisterClose { register: "berth".into(), successor: None }],
+                effect_height: Some(100_000),
+            },
+        ),
+        ("proposal-withdraw", Operation::ProposalWithdraw { proposal: "close-the-berths".into() }),
+        ("ballot-cast", Operation::BallotCast { proposal: "close-the-berths".into(), choice: Choice::Abstain }),
+        (
+            "proposal-object",
+            Operation::ProposalObject { proposal: "close-the-berths".into(), reason: "We were not asked.".into() },
+        ),
+    ]
+}
+
+/// A change of every kind.
+pub fn changes() -> Vec<Change> {
+    let organisation = || "harbour".to_owned();
+    let validator = |n: u8| GenesisValidator { organisation: "harbour".into(), key: ed25519(&validator(n)) };
+    let rulebook = Rulebook::default();
+    vec![
+        Change::OrganisationAdmit {
+            organisation: GenesisOrganisation {
+                id: "harbour".into(),
+                name: "Harbour Authority".into(),
+                ..genesis().organisations.remove(0)
+            },
+        },
+        Change::OrganisationSuspend { organisation: organisation(), reason: "It leaked a key.".into() },
+        Change::OrganisationResume { organisation: organisation() },
+        Change::OrganisationExpel { organisation: organisation(), reason: "It was wound up.".into() },
+        Change::AuthorityAdmit { organisation: organisation(), certificate: vec![0x30, 0x00] },
+        Change::AuthorityRetire { organisation: organisation(), authority: Hash::of(&[&[0x30, 0x00]]) },
+        Change::Validators { add: vec![validator(9)], remove: vec![validator(8)] },
+        Change::Policies {
+            put: vec![PolicyText { id: "readers".into(), text: "permit (principal, action, resource);".into() }],
+            remove: vec!["old".into()],
+        },
+        Change::RegisterCreate {
+            register: "berth".into(),
+            custodian: organisation(),
+            text: "Berths".into(),
+            fields: vec![Field {
+                name: "berth".into(),
+                datatype: Datatype::String,
+                cardinality: Cardinality::One,
+                register: None,
+                text: "Its number.".into(),
+            }],
+        },
+        Change::RegisterClose { register: "berth".into(), successor: Some("quay".into()) },
+        Change::Limit { limit: LimitName::Registers, value: 100 },
+        Change::ProtocolVersion { version: 2 },
+        Change::Rulebook {
+            rulebook: RulebookChange {
+                rules: vec![rulebook.rules[12]],
+                weights: Some(vec![VoteWeight { organisation: organisation(), votes: 2 }]),
+                register_policies_max: None,
+            },
+        },
     ]
 }
 

@@ -5,8 +5,8 @@ use crate::fixtures;
 use serde_json::{Value, json};
 use std::path::Path;
 use tallystick_protocol::{
-    Appended, BlockHeader, Code, EntryKind, Field, Hash, ImportedEntry, Intent, LogLeaf, NewEntry, Operation, Outcome,
-    Receipt, Refusal, SignedTransaction, SigningKey, Violation, ViolationRule, cbor,
+    Appended, BlockHeader, Change, Code, EntryKind, Field, Hash, ImportedEntry, Intent, LogLeaf, NewEntry, Operation,
+    Outcome, Receipt, Refusal, RuleText, Rulebook, SignedTransaction, SigningKey, Violation, ViolationRule, cbor,
 };
 
 /// Compares `actual` with the file, or writes it.
@@ -78,6 +78,19 @@ fn operation(operation: &Operation) -> Value {
             "authority": authority,
             "chain": chain.iter().map(hex::encode).collect::<Vec<_>>(),
         }),
+        Operation::ProposalSubmit { proposal, title, text, changes, effect_height } => json!({
+            "proposal": proposal,
+            "title": title,
+            "text": match text {
+                RuleText::Whole(text) => json!(text),
+                RuleText::Hash(hash) => json!({"sha-256": hash}),
+            },
+            "changes": changes,
+            "effect_height": effect_height,
+        }),
+        Operation::ProposalWithdraw { proposal } => json!({"proposal": proposal}),
+        Operation::BallotCast { proposal, choice } => json!({"proposal": proposal, "choice": choice}),
+        Operation::ProposalObject { proposal, reason } => json!({"proposal": proposal, "reason": reason}),
     };
     json["operation"] = json!(operation.name());
     json
@@ -189,6 +202,32 @@ fn operations() {
         })
         .collect();
     check("operations.json", &json!(vectors));
+}
+
+/// Each change as CBOR, and as the JSON that people write it in.
+#[test]
+fn changes() {
+    let vectors: Vec<Value> = fixtures::changes()
+        .iter()
+        .map(|value| {
+            let bytes = cbor::encode(value);
+            assert_eq!(cbor::decode::<Change>(&bytes, bytes.len()).as_ref(), Ok(value));
+            let json = serde_json::to_value(value).unwrap();
+            assert_eq!(&serde_json::from_value::<Change>(json.clone()).unwrap(), value);
+            assert_eq!(json["change"], json!(value.kind()));
+            json!({"value": json, "cbor": hex::encode(bytes)})
+        })
+        .collect();
+    check("changes.json", &json!(vectors));
+}
+
+/// The rulebook of a network that sets none.
+#[test]
+fn rulebook() {
+    let rulebook = Rulebook::default();
+    let bytes = cbor::encode(&rulebook);
+    assert_eq!(cbor::decode::<Rulebook>(&bytes, bytes.len()).as_ref(), Ok(&rulebook));
+    check("rulebook.json", &json!({"value": rulebook, "cbor": hex::encode(bytes)}));
 }
 
 #[test]

@@ -1,0 +1,149 @@
+//! Changes of the network's order: which organisations each concerns, whether it could be made at all, and making it.
+//!
+//! Making one is the work of its noun's file. Nothing here asks who may: a change is made by the decree of an accepted
+//! proposal, and the agenda alone issues one.
+
+use std::collections::BTreeSet;
+
+use tallystick_protocol::{
+    Change, Code, Role, StateKey, Violation, ViolationRule, cbor,
+    limits::{CHANGE_BYTES_MAX, VIOLATIONS_MAX},
+};
+
+use crate::{
+    agenda,
+    apply::{BlockContext, Stop},
+    authority, limit, membership, register, rulebook,
+    state::Draft,
+};
+
+/// The authority of an accepted proposal, in the block in which it takes effect.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Decree<'a> {
+    pub block: &'a BlockContext,
+    /// The log leaf of the transaction that submitted the proposal.
+    pub leaf: u64,
+}
+
+/// Makes one change.
+pub(crate) fn make(draft: &mut Draft<'_>, decree: &Decree<'_>, change: &Change) -> Result<(), Stop> {
+    let block = decree.block;
+    match change {
+        Change::OrganisationAdmit { organisation } => membership::admit(draft, block, organisation),
+        Change::OrganisationSuspend { organisation, reason } => membership::suspend(draft, block, organisation, reason),
+        Change::OrganisationResume { organisation } => membership::resume(draft, block, organisation),
+        Change::OrganisationExpel { organisation, reason } => membership::expel(draft, block, organisation, reason),
+        Change::AuthorityAdmit { organisation, certificate } => {
+            membership::require_member(draft, organisation)?;
+            authority::admit_for(draft, block, organisation, certificate)
+        }
+        Change::AuthorityRetire { organisation, authority } => {
+            authority::retire_for(draft, block, organisation, authority)
+        }
+        // Refused when they are submitted, until the validators and the policies are rows of the state.
+        Change::Validators { .. } | Change::Policies { .. } => Err(Code::ChangeInvalid.into()),
+        Change::RegisterCreate { register, custodian, text, fields } => {
+            membership::require_member(draft, custodian)?;
+            register::create_for(draft, custodian, decree.leaf, register, text, fields)
+        }
+        Change::RegisterClose { register, successor } => register::close(draft, register, successor.as_deref()),
+        Change::Limit { limit, value } => limit::set(draft, *limit, *value),
+        Change::ProtocolVersion { version } => agenda::set_version(draft, *version),
+        Change::Rulebook { rulebook } => rulebook::change(draft, rulebook),
+    }
+}
+
+/// The organisations that a change is about.
+pub(crate) fn concerned(draft: &mut Draft<'_>, change: &Change) -> Result<BTreeSet<String>, Stop> {
+    Ok(match change {
+        Change::OrganisationAdmit { organisation } => [organisation.id.clone()].into(),
+        Change::OrganisationSuspend { organisation, .. }
+        | Change::OrganisationResume { organisation }
+        | Change::OrganisationExpel { organisation, .. }
+        | Change::AuthorityAdmit { organisation, .. }
+        | Change::AuthorityRetire { organisation, .. } => [organisation.clone()].into(),
+        Change::Validators { add, remove } => {
+            add.iter().chain(remove).map(|validator| validator.organisation.clone()).collect()
+        }
+        Change::RegisterCreate { custodian, .. } => [custodian.clone()].into(),
+        Change::RegisterClose { register, .. } => {
+            let register = draft.register(register)?.ok_or(Code::RegisterUnknown)?;
+            [register.row.custodian.clone()].into()
+        }
+        Change::Policies { .. } | Change::Limit { .. } | Change::ProtocolVersion { .. } | Change::Rulebook { .. } => {
+            BTreeSet::new()
+        }
+    })
+}
+
+/// Refuses changes that could not be made in any state: there is nothing to vote on.
+pub(crate) fn require_possible(changes: &[Change]) -> Result<(), Stop> {
+    let mut violations = Vec::new();
+    for (change, entry) in changes.iter().zip(0..) {
+        if let Some((field, rule)) = fault(change) {
+            violations.push(Violation { entry, field: field.to_owned(), rule });
+        }
+    }
+    violations.truncate(VIOLATIONS_MAX);
+    if violations.is_empty() { Ok(()) } else { Err(Stop::Refused(Code::ChangeInvalid, violations)) }
+}
+
+/// What is wrong with a change, and where.
+fn fault(change: &Change) -> Option<(&'static str, ViolationRule)> {
+    if cbor::encode(change).len() > CHANGE_BYTES_MAX {
+        return Some(("change", ViolationRule::TooLong));
+    }
+    match change {
+        Change::OrganisationAdmit { organisation } => {
+            let keys: BTreeSet<_> = organisation.principals.iter().map(|principal| principal.key).collect();
+            let names: BTreeSet<_> = organisation.principals.iter().map(|principal| &principal.name).collect();
+            let count = organisation.principals.len();
+            if keys.len() < count || names.len() < count {
+                Some(("principals", ViolationRule::Duplicate))
+            } else if organisation.principals.iter().any(|principal| principal.key.validate().is_err()) {
+                Some(("key", ViolationRule::Unusable))
+            } else if organisation.principals.iter().all(|principal| principal.role != Role::Administrator) {
+                Some(("administrator", ViolationRule::Empty))
+            } else {
+                None
+            }
+        }
+        Change::AuthorityAdmit { certificate, .. } => {
+            authority::is_malformed(certificate).then_some(("certificate", ViolationRule::CertificateMalformed))
+        }
+        Change::Validators { .. } => Some(("validators", ViolationRule::Unusable)),
+        Change::Policies { .. } => Some(("policies", ViolationRule::Unusable)),
+        Change::Limit { limit, value } => {
+            (!limit::is_possible(*limit, *value)).then_some(("value", ViolationRule::Unusable))
+        }
+        Change::ProtocolVersion { version } => (*version < 2).then_some(("version", ViolationRule::Unusable)),
+        Change::Rulebook { rulebook } => {
+            let is_possible = tallystick_protocol::Rulebook::default().with(rulebook).validate().is_ok();
+            (!is_possible).then_some(("rulebook", ViolationRule::Unusable))
+        }
+        Change::OrganisationSuspend { .. }
+        | Change::OrganisationResume { .. }
+        | Change::OrganisationExpel { .. }
+        | Change::AuthorityRetire { .. }
+        | Change::RegisterCreate { .. }
+        | Change::RegisterClose { .. } => None,
+    }
+}
+
+/// The rows that making a change surely reads.
+pub(crate) fn wanted(change: &Change) -> Vec<StateKey> {
+    match change {
+        Change::OrganisationAdmit { organisation } => vec![StateKey::organisation(&organisation.id)],
+        Change::OrganisationSuspend { organisation, .. }
+        | Change::OrganisationResume { organisation }
+        | Change::OrganisationExpel { organisation, .. }
+        | Change::AuthorityAdmit { organisation, .. }
+        | Change::AuthorityRetire { organisation, .. } => vec![StateKey::organisation(organisation)],
+        Change::RegisterCreate { register, .. } | Change::RegisterClose { register, .. } => {
+            vec![StateKey::register(register)]
+        }
+        Change::Validators { .. } | Change::Policies { .. } | Change::ProtocolVersion { .. } => Vec::new(),
+        Change::Limit { .. } => vec![StateKey::limits()],
+        Change::Rulebook { .. } => vec![StateKey::rulebook()],
+    }
+}

@@ -1,0 +1,144 @@
+//! A dry run: what a proposal's changes would do to the state as it stands, before anybody votes on them.
+//!
+//! The changes are made on a draft by the very functions that make them in earnest, each on top of those before it, and the
+//! draft is thrown away. What differs is told in the words of those who will vote, row by row.
+
+use std::collections::BTreeMap;
+
+use tallystick_protocol::{Change, Code, Hash, Rulebook, StateKey, Violation};
+
+use crate::{
+    apply::{BlockContext, Stop},
+    change::{self, Decree},
+    state::{Draft, Missing, Row, View},
+};
+
+/// What one change would do.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Report {
+    /// Why it could not be made, and what in particular.
+    pub refusal: Option<(Code, Vec<Violation>)>,
+    /// What would be different.
+    pub differences: Vec<Difference>,
+}
+
+/// One thing that would be different.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Difference {
+    /// What it is about, such as `organisation harbour`.
+    pub subject: String,
+    /// Which of its properties.
+    pub field: String,
+    /// As it is; none when there is no such thing yet.
+    pub before: Option<String>,
+    /// As it would be.
+    pub after: String,
+}
+
+/// What the changes would do in this block, each after the ones before it. One that is refused is left out.
+///
+/// # Errors
+/// When rows are missing.
+pub fn dry_run(view: &mut View, block: &BlockContext, changes: &[Change]) -> Result<Vec<Report>, Missing> {
+    let mut draft = Draft::new(view);
+    let mut reports = Vec::with_capacity(changes.len());
+    for change in changes {
+        let before = draft.save();
+        let decree = Decree { block, leaf: block.log_size };
+        let made = change::require_possible(std::slice::from_ref(change))
+            .and_then(|()| change::make(&mut draft, &decree, change));
+        reports.push(match made {
+            Ok(()) => Report { refusal: None, differences: differences(&mut draft, &before) },
+            Err(Stop::Refused(code, violations)) => {
+                draft.restore(before);
+                Report { refusal: Some((code, violations)), differences: Vec::new() }
+            }
+            Err(Stop::Unread) => return Err(draft.into_missing()),
+        });
+    }
+    Ok(reports)
+}
+
+fn differences(draft: &mut Draft<'_>, before: &BTreeMap<StateKey, Row>) -> Vec<Difference> {
+    let mut found = Vec::new();
+    for (key, row) in draft.save() {
+        let old = before.get(&key).cloned().or_else(|| draft.stored(&key));
+        let Some((subject, facts)) = facts(&row) else { continue };
+        let known: BTreeMap<String, String> =
+            old.as_ref().and_then(self::facts).map(|(_, facts)| facts.into_iter().collect()).unwrap_or_default();
+        for (field, after) in facts {
+            let before = known.get(&field).cloned();
+            if before.as_ref() != Some(&after) && !(before.is_none() && after == NOTHING) {
+                found.push(Difference { subject: subject.clone(), field, before, after });
+            }
+        }
+    }
+    found
+}
+
+/// A property that is not there.
+const NOTHING: &str = "none";
+
+type Facts = Vec<(String, String)>;
+
+/// What a row says, to people: what it is about, and its properties. None for rows that only help to find others.
+fn facts(row: &Row) -> Option<(String, Facts)> {
+    let list = |facts: &[(&str, String)]| -> Facts {
+        facts.iter().map(|(field, value)| ((*field).to_owned(), value.clone())).collect()
+    };
+    let or_none = |text: &Option<String>| text.clone().unwrap_or_else(|| NOTHING.to_owned());
+    Some(match row {
+        Row::Counters(row) => (
+            "the ledger".to_owned(),
+            list(&[("registers", row.registers.to_string()), ("organisations that vote", row.active.to_string())]),
+        ),
+        Row::Organisation(row) => (
+            format!("organisation {}", row.id),
+            list(&[
+                ("name", row.name.clone()),
+                ("status", row.status.to_string()),
+                ("reason", or_none(&row.reason)),
+                ("principals", row.principals.to_string()),
+            ]),
+        ),
+        Row::Principal(row) => {
+            let keys: Vec<String> =
+                row.keys.iter().filter(|held| held.is_active()).map(|held| held.key.to_string()).collect();
+            (format!("principal {}", row.id), list(&[("role", row.role.to_string()), ("keys", keys.join(" "))]))
+        }
+        Row::Register(register) => (
+            format!("register {}", register.row.register),
+            list(&[
+                ("custodian", register.row.custodian.clone()),
+                ("phase", register.row.phase.to_string()),
+                ("successor", or_none(&register.row.successor)),
+                ("fields", names(register.row.fields.iter().map(|field| field.name.as_str()))),
+            ]),
+        ),
+        Row::Authority(row) => {
+            let trusted = if row.retired_ms.is_some() { "no longer" } else { "yes" };
+            let id = Hash::of(&[&row.certificate]);
+            (format!("certificate authority {id} of {}", row.organisation), list(&[("trusted", trusted.to_owned())]))
+        }
+        Row::Agenda(row) => ("the protocol".to_owned(), list(&[("version", row.version.to_string())])),
+        Row::Limits(row) => {
+            ("limits".to_owned(), row.set.iter().map(|set| (set.limit.to_string(), set.value.to_string())).collect())
+        }
+        Row::Rulebook(rulebook) => ("the rulebook".to_owned(), rules(rulebook)),
+        _ => return None,
+    })
+}
+
+fn names<'a>(names: impl Iterator<Item = &'a str>) -> String {
+    names.collect::<Vec<_>>().join(", ")
+}
+
+fn rules(rulebook: &Rulebook) -> Facts {
+    let mut facts: Facts = rulebook.rules.iter().map(|rule| (rule.kind.to_string(), rule.to_string())).collect();
+    let weights: Vec<String> =
+        rulebook.weights.iter().map(|weight| format!("{} {}", weight.organisation, weight.votes)).collect();
+    let weights = if weights.is_empty() { NOTHING.to_owned() } else { weights.join(", ") };
+    facts.push(("weights".to_owned(), weights));
+    facts.push(("policies a custodian may set alone".to_owned(), rulebook.register_policies_max.to_string()));
+    facts
+}

@@ -1,0 +1,123 @@
+//! Membership: how an organisation joins, is suspended and resumed, and leaves for good. All of it by proposal.
+//!
+//! What a suspended organisation's principals sign is refused; its registers can be read, its nodes and its validator go on,
+//! so that a suspension never weakens the quorum. An expelled one does not come back under its id, for its registers,
+//! entries and ballots keep its name.
+//!
+//! INVARIANT: `active` of the counters is the number of organisations whose status is active, and never 0.
+
+use std::sync::Arc;
+
+use tallystick_protocol::{
+    Code, GenesisOrganisation, OrganisationStatus, Role, StateKey,
+    limits::{ORGANISATIONS_MAX, ORGANISATIONS_PER_PAGE},
+    operation::PrincipalId,
+};
+
+use crate::{
+    apply::{BlockContext, Stop},
+    organisation::take_key,
+    proposal::row::PageRow,
+    state::{CountersRow, Draft, HeldKey, OrganisationRow, PrincipalRow, Row},
+};
+
+pub(crate) fn admit(draft: &mut Draft<'_>, block: &BlockContext, new: &GenesisOrganisation) -> Result<(), Stop> {
+    let key = StateKey::organisation(&new.id);
+    if draft.organisation(&key)?.is_some() {
+        return Err(Code::OrganisationExists.into());
+    }
+    let mut counters = counters(draft)?;
+    if counters.organisations as usize >= ORGANISATIONS_MAX {
+        return Err(Code::OrganisationsFull.into());
+    }
+    let page_key = StateKey::organisations(counters.organisations / ORGANISATIONS_PER_PAGE);
+    let mut page: PageRow = draft.page(&page_key)?.cloned().unwrap_or_default();
+    page.ids.push(new.id.clone());
+    counters.organisations += 1;
+    counters.active += 1;
+    let mut row = OrganisationRow::new(&new.id, &new.name, block.height);
+    for principal in &new.principals {
+        let id = PrincipalId::new(&new.id, &principal.name).map_err(|_| Code::SubjectUnknown)?;
+        take_key(draft, &id, &principal.key)?;
+        row.principals += 1;
+        row.administrator_keys += u32::from(principal.role == Role::Administrator);
+        let keys = vec![HeldKey::new(principal.key, block.time_ms)];
+        let principal_key = StateKey::principal(&id);
+        draft.write(principal_key, Row::Principal(Arc::new(PrincipalRow { id, role: principal.role, keys })));
+    }
+    draft.write(page_key, Row::Page(page));
+    draft.write(StateKey::counters(), Row::Counters(counters));
+    draft.write(key, Row::Organisation(row));
+    Ok(())
+}
+
+pub(crate) fn suspend(draft: &mut Draft<'_>, block: &BlockContext, id: &str, reason: &str) -> Result<(), Stop> {
+    end_activity(draft, block, id, OrganisationStatus::Suspended, reason)
+}
+
+pub(crate) fn resume(draft: &mut Draft<'_>, block: &BlockContext, id: &str) -> Result<(), Stop> {
+    let mut row = organisation(draft, id)?;
+    if row.status != OrganisationStatus::Suspended {
+        return Err(Code::OrganisationStatus.into());
+    }
+    let mut counters = counters(draft)?;
+    counters.active += 1;
+    row.status = OrganisationStatus::Active;
+    row.since_height = block.height;
+    row.reason = None;
+    draft.write(StateKey::counters(), Row::Counters(counters));
+    draft.write(StateKey::organisation(id), Row::Organisation(row));
+    Ok(())
+}
+
+/// Expels an organisation. Its validators must have left, in an earlier change of the same proposal or before.
+pub(crate) fn expel(draft: &mut Draft<'_>, block: &BlockContext, id: &str, reason: &str) -> Result<(), Stop> {
+    end_activity(draft, block, id, OrganisationStatus::Expelled, reason)
+}
+
+/// Refuses an organisation that is no member, or no longer.
+pub(crate) fn require_member(draft: &mut Draft<'_>, id: &str) -> Result<(), Stop> {
+    match organisation(draft, id)?.status {
+        OrganisationStatus::Active | OrganisationStatus::Suspended => Ok(()),
+        OrganisationStatus::Expelled => Err(Code::OrganisationStatus.into()),
+    }
+}
+
+fn end_activity(
+    draft: &mut Draft<'_>,
+    block: &BlockContext,
+    id: &str,
+    status: OrganisationStatus,
+    reason: &str,
+) -> Result<(), Stop> {
+    let mut row = organisation(draft, id)?;
+    let is_possible = match row.status {
+        OrganisationStatus::Active => true,
+        OrganisationStatus::Suspended => status == OrganisationStatus::Expelled,
+        OrganisationStatus::Expelled => false,
+    };
+    if !is_possible {
+        return Err(Code::OrganisationStatus.into());
+    }
+    if row.status == OrganisationStatus::Active {
+        let mut counters = counters(draft)?;
+        if counters.active <= 1 {
+            return Err(Code::LastOrganisation.into());
+        }
+        counters.active -= 1;
+        draft.write(StateKey::counters(), Row::Counters(counters));
+    }
+    row.status = status;
+    row.since_height = block.height;
+    row.reason = Some(reason.to_owned());
+    draft.write(StateKey::organisation(id), Row::Organisation(row));
+    Ok(())
+}
+
+fn organisation(draft: &mut Draft<'_>, id: &str) -> Result<OrganisationRow, Stop> {
+    Ok(draft.organisation(&StateKey::organisation(id))?.ok_or(Code::OrganisationUnknown)?.clone())
+}
+
+fn counters(draft: &mut Draft<'_>) -> Result<CountersRow, Stop> {
+    Ok(draft.counters(&StateKey::counters())?.cloned().unwrap_or_default())
+}

@@ -1,0 +1,193 @@
+//! Proposals, the rulebook, and dry runs.
+
+use super::{
+    App, PathOf, QueryOf,
+    page::RecordPage,
+    problem::{Answer, Failure},
+    snapshot::json_at,
+};
+use crate::service::proposal::{Proposal, Said};
+use axum::{
+    Json,
+    extract::{State, rejection::JsonRejection},
+    response::{IntoResponse, Response},
+};
+use tallystick_api::{
+    BallotView, ChangeView, DifferenceView, DryRun, DryRunView, FailureView, ObjectionView, PollView, Problem,
+    ProposalBrief, ProposalList, ProposalView, ReportView, RulebookView, ViolationView,
+    limits::{CHANGES_MAX, PAGE_DEFAULT},
+    routes,
+};
+use tallystick_ledger::{Poll, ProposalRow, Report, Verdict};
+use tallystick_protocol::Change;
+
+/// All proposals, the newest first, page by page.
+#[utoipa::path(get, path = routes::PROPOSALS, tag = "governance",
+    params(
+        ("page-index" = Option<u64>, Query, description = "The page, from 1"),
+        ("page-size" = Option<u64>, Query, description = "Proposals on a page: 100 at most and by default"),
+    ),
+    responses((status = 200, description = "The proposals; the Link header leads to the next page", body = ProposalList)))]
+pub async fn proposals(State(app): State<App>, QueryOf(query): QueryOf) -> Answer<Response> {
+    let page = RecordPage::of(&query, PAGE_DEFAULT)?;
+    let (height, total, rows) = app.service.proposals(page.skip(), page.size()).await?;
+    let links = page.links(rows.len(), total > page.skip() + rows.len())?;
+    let proposals = rows.iter().map(brief).collect();
+    Ok((links, json_at(height, ProposalList { proposals })).into_response())
+}
+
+/// One proposal: what it changes, who voted what, what is still needed, when it takes effect.
+#[utoipa::path(get, path = routes::PROPOSAL, tag = "governance",
+    params(("id" = String, Path, description = "The proposal's id")),
+    responses(
+        (status = 200, description = "The proposal", body = ProposalView),
+        (status = 404, description = "No such proposal", body = Problem, content_type = "application/problem+json"),
+    ))]
+pub async fn proposal(State(app): State<App>, PathOf(id): PathOf<String>) -> Answer<Response> {
+    let found = app.service.proposal(&id).await?.ok_or_else(|| {
+        let shown: String = id.chars().take(80).collect();
+        Failure::not_found(format!("there is no proposal `{shown}`: {} lists those there are", routes::PROPOSALS))
+    })?;
+    Ok(json_at(found.height, view(found)))
+}
+
+/// The rulebook in force.
+#[utoipa::path(get, path = routes::RULEBOOK, tag = "governance",
+    responses(
+        (status = 200, description = "The rulebook", body = RulebookView),
+        (status = 503, description = "No block has been made yet", body = Problem, content_type = "application/problem+json"),
+    ))]
+pub async fn rulebook(State(app): State<App>) -> Answer<Response> {
+    let found = app.service.rulebook().await?;
+    let (height, protocol_version, rulebook) =
+        found.ok_or_else(|| Failure::unavailable("no block has been made yet: try again shortly"))?;
+    Ok(json_at(height, RulebookView { protocol_version, rulebook }))
+}
+
+/// What changes would do to the state as it is. Nothing comes of asking.
+#[utoipa::path(post, path = routes::DRY_RUN, tag = "governance",
+    request_body = DryRun,
+    responses(
+        (status = 200, description = "What each change would do", body = DryRunView),
+        (status = 400, description = "Not a list of changes", body = Problem, content_type = "application/problem+json"),
+    ))]
+pub async fn dry_run(State(app): State<App>, body: Result<Json<DryRun>, JsonRejection>) -> Answer<Response> {
+    let Json(DryRun { changes }) = body.map_err(|error| Failure::bad_request(error.body_text()))?;
+    if !(1..=CHANGES_MAX).contains(&changes.len()) {
+        return Err(Failure::bad_request(format!("there are {} changes: send 1 to {CHANGES_MAX}", changes.len())));
+    }
+    let (height, reports) = app
+        .service
+        .dry_run(&changes)
+        .await?
+        .ok_or_else(|| Failure::unavailable("blocks come too fast to look at one state: try again shortly"))?;
+    let holds = reports.iter().all(|report| report.refusal.is_none());
+    let changes = changes.iter().zip(reports).map(|(change, report)| report_view(change, report)).collect();
+    Ok(json_at(height, DryRunView { holds, changes }))
+}
+
+fn brief(row: &ProposalRow) -> ProposalBrief {
+    ProposalBrief {
+        id: row.id.clone(),
+        title: row.title.clone(),
+        proposer: row.proposer.to_string(),
+        status: row.status,
+        closes_ms: row.closes_ms,
+        paused_until_ms: row.paused_until_ms,
+        effect_height: row.effect_height,
+    }
+}
+
+fn view(proposal: Proposal) -> ProposalView {
+    let Proposal { row, text, changes, said, .. } = proposal;
+    let has_vote = |organisation: &str| row.polls.iter().any(|poll| poll.has_elector(organisation));
+    let is_outstanding = |said: &&Said| said.ballot.is_none() && said.was_active && has_vote(&said.organisation);
+    let outstanding = if row.status == tallystick_protocol::ProposalStatus::Open {
+        said.iter().filter(is_outstanding).map(|said| said.organisation.clone()).collect()
+    } else {
+        Vec::new()
+    };
+    ProposalView {
+        brief: brief(&row),
+        text_hash: row.text,
+        text,
+        changes: changes.into_iter().map(|change| ChangeView { words: change.to_string(), change }).collect(),
+        index: row.leaf,
+        submitted_height: row.submitted_height,
+        submitted_ms: row.submitted_ms,
+        stated_height: row.stated_height,
+        decided_height: row.decided_height,
+        failure: row.failure.map(|failure| FailureView {
+            change: failure.change,
+            code: failure.code.to_string(),
+            advice: failure.code.advice().to_owned(),
+        }),
+        polls: row.polls.iter().map(poll_view).collect(),
+        ballots: said.iter().filter_map(ballot_view).collect(),
+        outstanding,
+        objections: said.iter().filter_map(objection_view).collect(),
+    }
+}
+
+fn poll_view(poll: &Poll) -> PollView {
+    let verdict = poll.verdict();
+    PollView {
+        kind: poll.rule.kind.to_string(),
+        rule: poll.rule.to_string(),
+        threshold: poll.rule.threshold.to_string(),
+        votes: poll.votes,
+        yes: poll.yes,
+        no: poll.no,
+        abstain: poll.abstain,
+        needed: if verdict == Verdict::Undecided { poll.still_needed() } else { 0 },
+        verdict: match verdict {
+            Verdict::Passed => "passed",
+            Verdict::Failed => "failed",
+            Verdict::Undecided => "undecided",
+        }
+        .to_owned(),
+    }
+}
+
+fn ballot_view(said: &Said) -> Option<BallotView> {
+    let ballot = said.ballot.as_ref()?;
+    Some(BallotView {
+        organisation: said.organisation.clone(),
+        principal: ballot.principal.to_string(),
+        choice: ballot.choice,
+        index: ballot.leaf,
+        time_ms: ballot.time_ms,
+    })
+}
+
+fn objection_view(said: &Said) -> Option<ObjectionView> {
+    let objection = said.objection.as_ref()?;
+    Some(ObjectionView {
+        organisation: said.organisation.clone(),
+        principal: objection.principal.to_string(),
+        reason: objection.reason.clone(),
+        index: objection.leaf,
+        time_ms: objection.time_ms,
+        until_ms: objection.until_ms,
+    })
+}
+
+fn report_view(change: &Change, report: Report) -> ReportView {
+    let (code, violations) = report.refusal.unzip();
+    ReportView {
+        words: change.to_string(),
+        code: code.map(|code| code.to_string()),
+        advice: code.map(|code| code.advice().to_owned()),
+        violations: violations.iter().flatten().map(ViolationView::from).collect(),
+        differences: report
+            .differences
+            .into_iter()
+            .map(|difference| DifferenceView {
+                subject: difference.subject,
+                field: difference.field,
+                before: difference.before,
+                after: difference.after,
+            })
+            .collect(),
+    }
+}

@@ -1,0 +1,398 @@
+//! What a proposal would change, once it is accepted and its time has come.
+//!
+//! In CBOR a change is an array: the name of its kind, then its fields in the order of the type. In JSON and TOML, where
+//! people write it, it is an object whose member `change` is that name.
+
+use crate::{
+    cbor,
+    hash::Hash,
+    limits::{
+        FIELDS_MAX, POLICIES_PER_CHANGE_MAX, POLICY_BYTES_MAX, REASON_BYTES_MAX, TEXT_BYTES_MAX, VALIDATORS_MAX,
+        X509_BYTES_MAX,
+    },
+    names::names,
+    network::{GenesisOrganisation, GenesisValidator},
+    operation::{Field, validate_name},
+    rulebook::RulebookChange,
+};
+use minicbor::{Decode, Decoder, Encode, Encoder, decode, encode};
+use serde::{Deserialize, Serialize};
+use std::fmt;
+
+names! {
+    /// What kind of thing a change changes: the rulebook has one rule for each.
+    pub enum ChangeKind, "kind of change" {
+        /// [`Change::OrganisationAdmit`].
+        OrganisationAdmit = "organisation-admit",
+        /// [`Change::OrganisationSuspend`].
+        OrganisationSuspend = "organisation-suspend",
+        /// [`Change::OrganisationResume`].
+        OrganisationResume = "organisation-resume",
+        /// [`Change::OrganisationExpel`].
+        OrganisationExpel = "organisation-expel",
+        /// [`Change::AuthorityAdmit`].
+        AuthorityAdmit = "authority-admit",
+        /// [`Change::AuthorityRetire`].
+        AuthorityRetire = "authority-retire",
+        /// [`Change::Validators`].
+        Validators = "validators",
+        /// [`Change::Policies`].
+        Policies = "policies",
+        /// [`Change::RegisterCreate`].
+        RegisterCreate = "register-create",
+        /// [`Change::RegisterClose`].
+        RegisterClose = "register-close",
+        /// [`Change::Limit`].
+        Limit = "limit",
+        /// [`Change::ProtocolVersion`].
+        ProtocolVersion = "protocol-version",
+        /// [`Change::Rulebook`].
+        Rulebook = "rulebook",
+    }
+}
+
+names! {
+    /// A limit that the network sets itself, below those of the program.
+    pub enum LimitName, "limit" {
+        /// Principals that one organisation may enrol.
+        PrincipalsPerOrganisation = "principals-per-organisation",
+        /// Registers on the ledger.
+        Registers = "registers",
+        /// Proposals of one organisation that are not yet decided or carried out.
+        ProposalsPerOrganisation = "proposals-per-organisation",
+    }
+}
+
+/// A policy to put in force. In CBOR: `[id, text]`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct PolicyText {
+    /// Its id: a slug. A policy of the same id is replaced.
+    pub id: String,
+    /// Its text in Cedar.
+    pub text: String,
+}
+
+/// One change of the network's order.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "change", rename_all = "kebab-case", deny_unknown_fields)]
+pub enum Change {
+    /// Admits an organisation with its first principals.
+    OrganisationAdmit {
+        /// The organisation.
+        organisation: GenesisOrganisation,
+    },
+    /// Suspends an organisation: what its principals sign is refused until it is resumed.
+    OrganisationSuspend {
+        /// Its id.
+        organisation: String,
+        /// Why.
+        reason: String,
+    },
+    /// Ends a suspension.
+    OrganisationResume {
+        /// The organisation's id.
+        organisation: String,
+    },
+    /// Ends a membership for good.
+    OrganisationExpel {
+        /// The organisation's id.
+        organisation: String,
+        /// Why.
+        reason: String,
+    },
+    /// Puts a certificate authority on the trust list, for one organisation.
+    AuthorityAdmit {
+        /// The organisation whose keys it certifies.
+        organisation: String,
+        /// Its X.509 certificate in DER.
+        #[serde(with = "hex_text")]
+        certificate: Vec<u8>,
+    },
+    /// Takes a certificate authority off the trust list.
+    AuthorityRetire {
+        /// The organisation whose keys it certified.
+        organisation: String,
+        /// SHA-256 of its certificate.
+        authority: Hash,
+    },
+    /// Changes who orders the blocks.
+    Validators {
+        /// Those that join.
+        #[serde(default)]
+        add: Vec<GenesisValidator>,
+        /// Those that leave.
+        #[serde(default)]
+        remove: Vec<GenesisValidator>,
+    },
+    /// Changes the policies of the public partition.
+    Policies {
+        /// Those that are put in force.
+        #[serde(default)]
+        put: Vec<PolicyText>,
+        /// The ids of those that end.
+        #[serde(default)]
+        remove: Vec<String>,
+    },
+    /// Creates a register.
+    RegisterCreate {
+        /// Its name.
+        register: String,
+        /// The organisation that becomes its custodian.
+        custodian: String,
+        /// What it lists.
+        text: String,
+        /// Its schema.
+        fields: Vec<Field>,
+    },
+    /// Ends a register: it becomes read only.
+    RegisterClose {
+        /// Its name.
+        register: String,
+        /// The register that replaces it.
+        #[serde(default)]
+        successor: Option<String>,
+    },
+    /// Sets a limit.
+    Limit {
+        /// Which.
+        limit: LimitName,
+        /// Its new value.
+        value: u64,
+    },
+    /// Sets the version of the protocol by which blocks are applied: programs that do not know it stop.
+    ProtocolVersion {
+        /// The version.
+        version: u32,
+    },
+    /// Changes the rulebook itself.
+    Rulebook {
+        /// What of it.
+        rulebook: RulebookChange,
+    },
+}
+
+impl ChangeKind {
+    /// Elements of the change's array, the name included.
+    const fn arity(self) -> u64 {
+        match self {
+            Self::OrganisationAdmit | Self::OrganisationResume | Self::ProtocolVersion | Self::Rulebook => 2,
+            Self::OrganisationSuspend
+            | Self::OrganisationExpel
+            | Self::AuthorityAdmit
+            | Self::AuthorityRetire
+            | Self::Validators
+            | Self::Policies
+            | Self::RegisterClose
+            | Self::Limit => 3,
+            Self::RegisterCreate => 5,
+        }
+    }
+
+    /// Whether changes of this kind are about organisations that could propose or decide them alone.
+    pub const fn concerns_organisations(self) -> bool {
+        !matches!(self, Self::Policies | Self::Limit | Self::ProtocolVersion | Self::Rulebook)
+    }
+
+    /// Whether an operation does the same for the signer's own organisation, if the rule allows that.
+    pub const fn has_direct_operation(self) -> bool {
+        matches!(self, Self::AuthorityAdmit | Self::AuthorityRetire | Self::RegisterCreate | Self::RegisterClose)
+    }
+}
+
+impl Change {
+    /// Its kind.
+    pub const fn kind(&self) -> ChangeKind {
+        match self {
+            Self::OrganisationAdmit { .. } => ChangeKind::OrganisationAdmit,
+            Self::OrganisationSuspend { .. } => ChangeKind::OrganisationSuspend,
+            Self::OrganisationResume { .. } => ChangeKind::OrganisationResume,
+            Self::OrganisationExpel { .. } => ChangeKind::OrganisationExpel,
+            Self::AuthorityAdmit { .. } => ChangeKind::AuthorityAdmit,
+            Self::AuthorityRetire { .. } => ChangeKind::AuthorityRetire,
+            Self::Validators { .. } => ChangeKind::Validators,
+            Self::Policies { .. } => ChangeKind::Policies,
+            Self::RegisterCreate { .. } => ChangeKind::RegisterCreate,
+            Self::RegisterClose { .. } => ChangeKind::RegisterClose,
+            Self::Limit { .. } => ChangeKind::Limit,
+            Self::ProtocolVersion { .. } => ChangeKind::ProtocolVersion,
+            Self::Rulebook { .. } => ChangeKind::Rulebook,
+        }
+    }
+}
+
+/// Bytes as lower-case hexadecimal digits.
+mod hex_text {
+    use serde::{Deserialize, Deserializer, Serializer, de::Error};
+
+    pub fn serialize<S: Serializer>(bytes: &[u8], serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str(&hex::encode(bytes))
+    }
+
+    pub fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<u8>, D::Error> {
+        hex::decode(String::deserialize(deserializer)?).map_err(D::Error::custom)
+    }
+}
+
+impl fmt::Display for Change {
+    /// The change in words, for people who vote on it.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::OrganisationAdmit { organisation } => {
+                let names: Vec<&str> = organisation.principals.iter().map(|each| each.name.as_str()).collect();
+                write!(f, "admit organisation {} ({}) with {}", organisation.id, organisation.name, names.join(", "))
+            }
+            Self::OrganisationSuspend { organisation, reason } => {
+                write!(f, "suspend organisation {organisation}: {reason}")
+            }
+            Self::OrganisationResume { organisation } => write!(f, "end the suspension of organisation {organisation}"),
+            Self::OrganisationExpel { organisation, reason } => {
+                write!(f, "expel organisation {organisation}: {reason}")
+            }
+            Self::AuthorityAdmit { organisation, certificate } => {
+                write!(f, "trust certificate authority {} for {organisation}", Hash::of(&[certificate]))
+            }
+            Self::AuthorityRetire { organisation, authority } => {
+                write!(f, "no longer trust certificate authority {authority} for {organisation}")
+            }
+            Self::Validators { add, remove } => {
+                let of = |validators: &[GenesisValidator]| {
+                    validators.iter().map(|each| each.organisation.as_str()).collect::<Vec<_>>().join(", ")
+                };
+                match (add.as_slice(), remove.as_slice()) {
+                    (add, []) => write!(f, "add a validator of {}", of(add)),
+                    ([], remove) => write!(f, "remove a validator of {}", of(remove)),
+                    (add, remove) => write!(f, "add a validator of {}, remove one of {}", of(add), of(remove)),
+                }
+            }
+            Self::Policies { put, remove } => {
+                let put: Vec<&str> = put.iter().map(|policy| policy.id.as_str()).collect();
+                match (put.is_empty(), remove.is_empty()) {
+                    (false, true) => write!(f, "put policies in force: {}", put.join(", ")),
+                    (true, _) => write!(f, "end policies: {}", remove.join(", ")),
+                    (false, false) => {
+                        write!(f, "put policies in force: {}; end: {}", put.join(", "), remove.join(", "))
+                    }
+                }
+            }
+            Self::RegisterCreate { register, custodian, .. } => {
+                write!(f, "create register {register}, kept by {custodian}")
+            }
+            Self::RegisterClose { register, successor: None } => write!(f, "close register {register}"),
+            Self::RegisterClose { register, successor: Some(successor) } => {
+                write!(f, "close register {register} in favour of {successor}")
+            }
+            Self::Limit { limit, value } => write!(f, "set the limit {limit} to {value}"),
+            Self::ProtocolVersion { version } => write!(f, "go on by version {version} of the protocol"),
+            Self::Rulebook { rulebook } => {
+                let mut parts: Vec<String> =
+                    rulebook.rules.iter().map(|rule| format!("the rule for {}", rule.kind)).collect();
+                parts.extend(rulebook.weights.is_some().then(|| "the weights of votes".to_owned()));
+                let policies = rulebook.register_policies_max;
+                parts.extend(policies.map(|most| format!("policies a custodian may set alone ({most})")));
+                write!(f, "change the rulebook: {}", parts.join(", "))
+            }
+        }
+    }
+}
+
+fn named(d: &mut Decoder<'_>) -> Result<String, decode::Error> {
+    let at = d.position();
+    let name = d.str()?;
+    validate_name(name).map_err(|error| decode::Error::message(error).at(at))?;
+    Ok(name.to_owned())
+}
+
+fn reasoned(d: &mut Decoder<'_>) -> Result<String, decode::Error> {
+    cbor::text(d, 1..=REASON_BYTES_MAX, "a reason").map(str::to_owned)
+}
+
+impl<C> Encode<C> for PolicyText {
+    fn encode<W: encode::Write>(&self, e: &mut Encoder<W>, _: &mut C) -> Result<(), encode::Error<W::Error>> {
+        e.array(2)?.str(&self.id)?.str(&self.text)?.ok()
+    }
+}
+
+impl<'b, C> Decode<'b, C> for PolicyText {
+    fn decode(d: &mut Decoder<'b>, _: &mut C) -> Result<Self, decode::Error> {
+        cbor::array(d, 2, "a policy")?;
+        Ok(Self { id: named(d)?, text: cbor::text(d, 1..=POLICY_BYTES_MAX, "a policy's text")?.to_owned() })
+    }
+}
+
+impl<C> Encode<C> for Change {
+    fn encode<W: encode::Write>(&self, e: &mut Encoder<W>, _: &mut C) -> Result<(), encode::Error<W::Error>> {
+        e.array(self.kind().arity())?.encode(self.kind())?;
+        match self {
+            Self::OrganisationAdmit { organisation } => e.encode(organisation)?.ok(),
+            Self::OrganisationSuspend { organisation, reason } | Self::OrganisationExpel { organisation, reason } => {
+                e.str(organisation)?.str(reason)?.ok()
+            }
+            Self::OrganisationResume { organisation } => e.str(organisation)?.ok(),
+            Self::AuthorityAdmit { organisation, certificate } => e.str(organisation)?.bytes(certificate)?.ok(),
+            Self::AuthorityRetire { organisation, authority } => e.str(organisation)?.encode(authority)?.ok(),
+            Self::Validators { add, remove } => {
+                cbor::write_values(e, add)?;
+                cbor::write_values(e, remove)
+            }
+            Self::Policies { put, remove } => {
+                cbor::write_values(e, put)?;
+                cbor::write_values(e, remove)
+            }
+            Self::RegisterCreate { register, custodian, text, fields } => {
+                e.str(register)?.str(custodian)?.str(text)?;
+                cbor::write_values(e, fields)
+            }
+            Self::RegisterClose { register, successor } => e.str(register)?.encode(successor.as_deref())?.ok(),
+            Self::Limit { limit, value } => e.encode(limit)?.u64(*value)?.ok(),
+            Self::ProtocolVersion { version } => e.u32(*version)?.ok(),
+            Self::Rulebook { rulebook } => e.encode(rulebook)?.ok(),
+        }
+    }
+}
+
+impl<'b, C> Decode<'b, C> for Change {
+    fn decode(d: &mut Decoder<'b>, _: &mut C) -> Result<Self, decode::Error> {
+        let at = d.position();
+        let arity = d.array()?;
+        let kind: ChangeKind = d.decode()?;
+        if arity != Some(kind.arity()) {
+            let message = format!("change {kind} must be an array of {} elements", kind.arity());
+            return Err(decode::Error::message(message).at(at));
+        }
+        Ok(match kind {
+            ChangeKind::OrganisationAdmit => Self::OrganisationAdmit { organisation: d.decode()? },
+            ChangeKind::OrganisationSuspend => {
+                Self::OrganisationSuspend { organisation: named(d)?, reason: reasoned(d)? }
+            }
+            ChangeKind::OrganisationResume => Self::OrganisationResume { organisation: named(d)? },
+            ChangeKind::OrganisationExpel => Self::OrganisationExpel { organisation: named(d)?, reason: reasoned(d)? },
+            ChangeKind::AuthorityAdmit => Self::AuthorityAdmit {
+                organisation: named(d)?,
+                certificate: cbor::bytes(d, 1..=X509_BYTES_MAX, "a certificate")?.to_vec(),
+            },
+            ChangeKind::AuthorityRetire => Self::AuthorityRetire { organisation: named(d)?, authority: d.decode()? },
+            ChangeKind::Validators => Self::Validators {
+                add: cbor::values(d, 0..=VALIDATORS_MAX, "the validators that join")?,
+                remove: cbor::values(d, 0..=VALIDATORS_MAX, "the validators that leave")?,
+            },
+            ChangeKind::Policies => {
+                let put = cbor::values(d, 0..=POLICIES_PER_CHANGE_MAX, "the policies of a change")?;
+                let n = cbor::list(d, 0..=POLICIES_PER_CHANGE_MAX, "the policies that end")?;
+                Self::Policies { put, remove: (0..n).map(|_| named(d)).collect::<Result<_, _>>()? }
+            }
+            ChangeKind::RegisterCreate => Self::RegisterCreate {
+                register: named(d)?,
+                custodian: named(d)?,
+                text: cbor::text(d, 0..=TEXT_BYTES_MAX, "a description")?.to_owned(),
+                fields: cbor::values(d, 0..=FIELDS_MAX, "the fields of a register")?,
+            },
+            ChangeKind::RegisterClose => {
+                Self::RegisterClose { register: named(d)?, successor: cbor::optional(d, named)? }
+            }
+            ChangeKind::Limit => Self::Limit { limit: d.decode()?, value: d.u64()? },
+            ChangeKind::ProtocolVersion => Self::ProtocolVersion { version: d.u32()? },
+            ChangeKind::Rulebook => Self::Rulebook { rulebook: d.decode()? },
+        })
+    }
+}
