@@ -39,7 +39,7 @@ pub fn receipt_forge(data: &[u8]) {
     if let Some(proven) = accepted {
         let Claim::Transaction { id, index, .. } = proven.claim else { panic!("it proves something else") };
         assert_eq!((id, index), (sample::transactions()[0].id(), sample::receipt().index));
-        assert_eq!((proven.signed, proven.validators), (3, 4));
+        assert_eq!((proven.signers.len(), proven.validators), (3, 4));
     }
 }
 

@@ -154,6 +154,7 @@ pub fn header() -> BlockHeader {
         state: StateCommitment { root: Hash([8; 32]), operations_root: Hash([9; 32]), start: 0, end: 12 },
         log: LogCommitment { size: 3, root: Hash([10; 32]), store_root: Hash([11; 32]), store_end: 7 },
         validators: Hash([12; 32]),
+        next_validators: Hash([12; 32]),
     }
 }
 
@@ -175,7 +176,7 @@ pub fn genesis() -> &'static Genesis {
         };
         let validator = |index| {
             let PublicKey::Ed25519(key) = validator(index).public() else { panic!("an Ed25519 key") };
-            GenesisValidator { organisation: "northern-lights".to_owned(), key }
+            GenesisValidator { organisation: "northern-lights".to_owned(), key, address: String::new() }
         };
         let organisation = GenesisOrganisation {
             id: "northern-lights".to_owned(),
@@ -188,6 +189,7 @@ pub fn genesis() -> &'static Genesis {
             nonce: [1; 16],
             organisations: vec![organisation],
             validators: (0..4).map(validator).collect(),
+            epoch_blocks: 600,
         };
         genesis.validate().expect("a valid network");
         genesis
@@ -207,7 +209,8 @@ pub fn receipt() -> &'static TransactionReceipt {
         for place in 0..5 {
             tree.push(if place == index { leaf.hash() } else { Hash([place as u8; 32]) });
         }
-        let mut first = BlockHeader { network, validators: genesis().validator_set_hash(), ..header() };
+        let validators = genesis().validator_set().expect("four validators").hash();
+        let mut first = BlockHeader { network, validators, ..header() };
         (first.log.size, first.log.root) = (5, tree.root());
         let second = BlockHeader { height: first.height + 1, parent: first.hash(), ..first.clone() };
         let mut certificate =
@@ -223,7 +226,7 @@ pub fn receipt() -> &'static TransactionReceipt {
             outcome,
             index,
             path: tree.inclusion(index, 5).expect("a leaf of the tree"),
-            finality: Finality { headers: vec![first, second], certificate },
+            finality: Finality { hand_overs: Vec::new(), headers: vec![first, second], certificate },
         }
     })
 }

@@ -18,8 +18,10 @@ use std::{
 };
 use tallystick_client::keyfile::{self, generate};
 use tallystick_protocol::{
-    Algorithm, Genesis, GenesisOrganisation, GenesisPrincipal, GenesisValidator, Hash, Role, limits::GENESIS_BYTES_MAX,
+    Algorithm, Genesis, GenesisOrganisation, GenesisPrincipal, GenesisValidator, Hash, Role,
+    limits::{EPOCH_BLOCKS_DEFAULT, GENESIS_BYTES_MAX},
     operation::validate_name,
+    validators::is_address,
 };
 
 /// Make a network of organisations, or show one
@@ -52,6 +54,9 @@ struct Init {
     /// What people call the network
     #[arg(long)]
     name: String,
+    /// Blocks of an epoch: validators join and leave at its end, one epoch after the next
+    #[arg(long, value_name = "N", default_value_t = EPOCH_BLOCKS_DEFAULT)]
+    epoch_blocks: u64,
     /// The draft to write
     #[arg(short, long, value_name = "FILE", default_value = "draft.json")]
     output: PathBuf,
@@ -72,6 +77,9 @@ struct Join {
     /// A principal that appends to the organisation's registers; may be repeated
     #[arg(long, value_name = "NAME", default_value = "registrar")]
     registrar: Vec<String>,
+    /// Where the other nodes reach this organisation's: `node.example.org:9000`; left out, each of them must be told
+    #[arg(long, value_name = "HOST:PORT")]
+    address: Option<String>,
     /// Take part without a node of one's own
     #[arg(long)]
     no_validator: bool,
@@ -118,6 +126,7 @@ struct Draft {
     created_ms: u64,
     /// 32 hexadecimal digits.
     nonce: String,
+    epoch_blocks: u64,
 }
 
 /// What an organisation publishes of itself.
@@ -141,16 +150,16 @@ impl Network {
 }
 
 impl Draft {
-    fn new(name: String) -> Self {
+    fn new(name: String, epoch_blocks: u64) -> Self {
         let mut nonce = [0; 16];
         tallystick_client::randomness().fill_bytes(&mut nonce);
-        Self { name, created_ms: now_ms(), nonce: hex::encode(nonce) }
+        Self { name, created_ms: now_ms(), nonce: hex::encode(nonce), epoch_blocks }
     }
 }
 
 impl Init {
     fn run(self) -> Done {
-        let text = serde_json::to_string_pretty(&Draft::new(self.name)).map_err(Failure::error)?;
+        let text = serde_json::to_string_pretty(&Draft::new(self.name, self.epoch_blocks)).map_err(Failure::error)?;
         write_new(&self.output, &(text + "\n"))?;
         line(format_args!("wrote {}", self.output.display()))?;
         line("send it to every organisation; each makes its part with `tally network join`")
@@ -160,6 +169,9 @@ impl Init {
 impl Join {
     fn run(self) -> Done {
         validate_name(&self.organisation).map_err(|error| Failure::error(format!("--organisation: {error}")))?;
+        if let Some(address) = self.address.as_deref().filter(|address| !is_address(address)) {
+            return Err(Failure::error(format!("`{address}` is no address: write `node.example.org:9000`")));
+        }
         let roles = [(Role::Administrator, &self.administrator), (Role::Registrar, &self.registrar)];
         let names: Vec<(Role, &String)> =
             roles.iter().flat_map(|(role, names)| names.iter().map(move |name| (*role, name))).collect();
@@ -197,7 +209,8 @@ impl Join {
             keyfile::write(&file, &key, &passphrase)?;
             line(format_args!("wrote {}  (private: the node's key)", file.display()))?;
             let organisation = self.organisation.clone();
-            part.validators.push(GenesisValidator { organisation, key: validator_key(&key)? });
+            let address = self.address.clone().unwrap_or_default();
+            part.validators.push(GenesisValidator { organisation, key: validator_key(&key)?, address });
         }
         let text = serde_json::to_string_pretty(&part).map_err(Failure::error)? + "\n";
         write_new(&path, &text)?;
@@ -223,7 +236,7 @@ fn read_bounded(path: &Path) -> Result<String, Failure> {
 
 impl Assemble {
     fn run(self) -> Done {
-        let mut draft = self.name.clone().map(Draft::new);
+        let mut draft = self.name.clone().map(|name| Draft::new(name, EPOCH_BLOCKS_DEFAULT));
         let mut parts: Vec<Part> = Vec::new();
         for path in &self.files {
             let text = read_bounded(path)?;
@@ -278,6 +291,7 @@ fn assemble(draft: &Draft, parts: Vec<Part>) -> Result<Genesis, Failure> {
         nonce,
         organisations: Vec::new(),
         validators: Vec::new(),
+        epoch_blocks: draft.epoch_blocks,
     };
     for part in parts {
         if let Some(validator) = part.validators.iter().find(|v| v.organisation != part.organisation.id) {
@@ -307,6 +321,7 @@ impl Show {
         line(format_args!("{} \"{}\"", paint(Colour::Bold, "network"), genesis.name))?;
         line(format_args!("id       {}", genesis.id()))?;
         line(format_args!("made     {}", time(genesis.created_ms)))?;
+        line(format_args!("epochs   of {} blocks", genesis.epoch_blocks))?;
         line(format_args!("quorum   {} of {} validators", genesis.quorum(), genesis.validators.len()))?;
         let mut table = Table::new(&["organisation", "principal", "role", "key"]);
         for organisation in &genesis.organisations {
@@ -321,9 +336,9 @@ impl Show {
         }
         line("")?;
         table.print()?;
-        let mut table = Table::new(&["validator of", "key"]);
+        let mut table = Table::new(&["validator of", "key", "address"]);
         for validator in &genesis.validators {
-            table.row([validator.organisation.clone(), hex::encode(validator.key)]);
+            table.row([validator.organisation.clone(), hex::encode(validator.key), validator.address.clone()]);
         }
         line("")?;
         table.print()
@@ -341,13 +356,17 @@ mod tests {
             GenesisPrincipal { name: "administrator".into(), role: Role::Administrator, key: key().public() };
         Part {
             organisation: GenesisOrganisation { id: id.into(), name: id.into(), principals: vec![principal] },
-            validators: vec![GenesisValidator { organisation: id.into(), key: validator_key(&key()).unwrap() }],
+            validators: vec![GenesisValidator {
+                organisation: id.into(),
+                key: validator_key(&key()).unwrap(),
+                address: String::new(),
+            }],
         }
     }
 
     #[test]
     fn the_order_of_the_parts_does_not_matter() {
-        let draft = Draft::new("test".into());
+        let draft = Draft::new("test".into(), EPOCH_BLOCKS_DEFAULT);
         let (a, b) = (part("a"), part("b"));
         let one = assemble(&draft, vec![a.clone(), b.clone()]).unwrap();
         let other = assemble(&draft, vec![b, a]).unwrap();
@@ -356,7 +375,7 @@ mod tests {
 
     #[test]
     fn parts_that_make_no_network_are_refused_by_name() {
-        let draft = Draft::new("test".into());
+        let draft = Draft::new("test".into(), EPOCH_BLOCKS_DEFAULT);
         let a = part("a");
         let Err(Failure::No(message)) = assemble(&draft, vec![a.clone(), a.clone()]) else { panic!("taken twice") };
         assert!(message.contains("organisations"), "{message}");

@@ -55,10 +55,9 @@ impl Verify {
             }
             Err(error) => return Err(Failure::no(format!("`{name}` is no receipt, or was altered: {error}"))),
         };
-        let signers = signers(&receipt, &genesis);
         match receipt.check(&genesis) {
-            Ok(proven) if self.json => json(&proven_json(&proven, &signers)),
-            Ok(proven) => show(&proven, &genesis, &signers, receipt.steps()),
+            Ok(proven) if self.json => json(&proven_json(&proven, &signers(&proven, &genesis))),
+            Ok(proven) => show(&proven, &genesis, &signers(&proven, &genesis), receipt.steps()),
             Err(error) if self.json => {
                 let (step, reason) = (error.step.as_str(), error.reason.to_string());
                 json(&serde_json::json!({"holds": false, "failed": step, "reason": reason}))?;
@@ -77,12 +76,14 @@ fn read(path: &Path) -> Result<Vec<u8>, Failure> {
     Ok(bytes)
 }
 
-/// The organisations whose validators signed; to be believed once the check has passed.
-fn signers(receipt: &Receipt, genesis: &Genesis) -> Vec<String> {
-    let signatures = &receipt.finality().certificate.signatures;
-    let validator = |index: &u32| genesis.validators.get(usize::try_from(*index).ok()?);
-    let mut signers: Vec<String> =
-        signatures.iter().filter_map(|(index, _)| validator(index)).map(|v| v.organisation.clone()).collect();
+/// The organisations whose validators signed, and the keys of those that `network.json` does not know.
+fn signers(proven: &Proven, genesis: &Genesis) -> Vec<String> {
+    let name = |key: &[u8; 32]| {
+        let known = genesis.validators.iter().find(|validator| validator.key == *key);
+        // One that joined later: `network.json` names its key's forerunners only.
+        known.map_or_else(|| hex::encode(key), |validator| validator.organisation.clone())
+    };
+    let mut signers: Vec<String> = proven.signers.iter().map(name).collect();
     signers.sort();
     signers
 }
@@ -101,6 +102,7 @@ const fn found(step: Step) -> &'static str {
     match step {
         Step::Network => "it is of this network",
         Step::Headers => "its blocks are linked, each to the one before",
+        Step::HandOvers => "each change of the validators was certified by those before",
         Step::Certificate => "a quorum of validators signed the last of them",
         Step::Transaction => "the transaction is signed by the keys it names",
         Step::Inclusion => "the transaction and its outcome are in the log of that block",
@@ -121,7 +123,11 @@ fn show(proven: &Proven, genesis: &Genesis, signers: &[String], steps: &[Step]) 
         line(format_args!("  {text}"))?;
     }
     line("")?;
-    line(format_args!("  signed by {} of {} validators: {}", proven.signed, proven.validators, signers.join(", ")))?;
+    line(format_args!("  signed by {} of {} validators: {}", signers.len(), proven.validators, signers.join(", ")))?;
+    if !proven.hand_overs.is_empty() {
+        let epochs: Vec<String> = proven.hand_overs.iter().map(ToString::to_string).collect();
+        line(format_args!("  the validators changed with epoch {}", epochs.join(", ")))?;
+    }
     line(format_args!("  network {}", proven.network))?;
     line("")?;
     for step in steps {
@@ -237,6 +243,7 @@ fn proven_json(proven: &Proven, signers: &[String]) -> Value {
     };
     serde_json::json!({
         "holds": true, "network": proven.network, "height": proven.height, "time_ms": proven.time_ms,
-        "signed": proven.signed, "validators": proven.validators, "signers": signers, "claim": claim,
+        "signed": signers.len(), "validators": proven.validators, "signers": signers,
+        "hand_overs": proven.hand_overs, "claim": claim,
     })
 }

@@ -25,8 +25,12 @@ pub const PROBE: u64 = 7;
 /// Admitted transactions, from the node that admitted them to everybody.
 pub const TRANSACTIONS: u64 = 8;
 
+/// The chain of hand-overs between validator sets, from a node that has it to one that joins.
+pub const HAND_OVERS: u64 = 9;
+
 /// Every channel, in order: a node registers all of them.
-pub const ALL: [u64; 9] = [VOTES, CERTIFICATES, RESOLVER, BACKFILL, BLOCKS, STATE_SYNC, LOG_SYNC, PROBE, TRANSACTIONS];
+pub const ALL: [u64; 10] =
+    [VOTES, CERTIFICATES, RESOLVER, BACKFILL, BLOCKS, STATE_SYNC, LOG_SYNC, PROBE, TRANSACTIONS, HAND_OVERS];
 
 /// Messages per second that one peer may send on one channel.
 pub const QUOTA: Quota = Quota::per_second(NZU32!(1024));

@@ -6,11 +6,13 @@
 pub mod block;
 pub mod certificate;
 pub mod channel;
+pub mod epochs;
 pub mod pace;
 pub mod peers;
 pub mod validators;
 
 pub use block::{Block, Context};
 pub use certificate::certificate;
+pub use epochs::Epochs;
 pub use pace::Paced;
 pub use validators::{Scheme, Validators};

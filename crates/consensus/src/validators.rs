@@ -4,46 +4,40 @@ use commonware_codec::DecodeExt as _;
 use commonware_consensus::simplex::scheme::ed25519;
 use commonware_cryptography::ed25519::{PrivateKey, PublicKey};
 use commonware_utils::{TryCollect as _, ordered::Set};
-use tallystick_protocol::{Genesis, NetworkId};
+use tallystick_protocol::{NetworkId, ValidatorSet};
 
 /// The signature scheme of votes and certificates: Ed25519, one signature a validator.
 pub type Scheme = ed25519::Scheme;
 
-/// The voting members of a network.
+/// The voting members of a network in one epoch.
 #[derive(Clone, Debug)]
 pub struct Validators {
     network: NetworkId,
     keys: Set<PublicKey>,
 }
 
-/// Why a genesis gives no validators.
+/// Why a set of keys gives no validators.
 #[derive(Debug, thiserror::Error)]
 pub enum ValidatorsError {
     /// A listed key is not a point on the curve.
-    #[error("validator key {0} in the network file is not an Ed25519 key: ask its organisation for a new one")]
+    #[error("validator key {0} is not an Ed25519 key: ask its organisation for a new one")]
     Key(String),
     /// One key stands twice.
-    #[error("the network file lists one validator key twice: each validator needs a key of its own")]
+    #[error("one validator key is listed twice: each validator needs a key of its own")]
     Duplicate,
 }
 
 impl Validators {
-    /// The validators a genesis names.
-    pub fn from_genesis(genesis: &Genesis) -> Result<Self, ValidatorsError> {
-        let keys =
-            genesis.validators.iter().map(|validator| decode_key(&validator.key)).collect::<Result<Vec<_>, _>>()?;
+    /// The validators of a set.
+    pub fn new(network: NetworkId, set: &ValidatorSet) -> Result<Self, ValidatorsError> {
+        let keys = set.keys().iter().map(decode_key).collect::<Result<Vec<_>, _>>()?;
         let keys: Set<PublicKey> = keys.into_iter().try_collect().map_err(|_| ValidatorsError::Duplicate)?;
-        Ok(Self { network: genesis.id(), keys })
+        Ok(Self { network, keys })
     }
 
     /// The keys, in the order that certificates number them.
     pub fn keys(&self) -> &Set<PublicKey> {
         &self.keys
-    }
-
-    /// How many validators there are.
-    pub fn count(&self) -> u32 {
-        u32::try_from(self.keys.len()).unwrap_or(u32::MAX)
     }
 
     /// A scheme that votes with `key`; `None` when `key` is not a validator's.

@@ -15,6 +15,7 @@ use crate::{
     apply::{BlockContext, Stop},
     authority, limit, membership, register, rulebook,
     state::Draft,
+    validators,
 };
 
 /// The authority of an accepted proposal, in the block in which it takes effect.
@@ -40,8 +41,9 @@ pub(crate) fn make(draft: &mut Draft<'_>, decree: &Decree<'_>, change: &Change) 
         Change::AuthorityRetire { organisation, authority } => {
             authority::retire_for(draft, block, organisation, authority)
         }
-        // Refused when they are submitted, until the validators and the policies are rows of the state.
-        Change::Validators { .. } | Change::Policies { .. } => Err(Code::ChangeInvalid.into()),
+        Change::Validators { add, remove } => validators::change(draft, add, remove),
+        // Refused when they are submitted, until the policies are rows of the state.
+        Change::Policies { .. } => Err(Code::ChangeInvalid.into()),
         Change::RegisterCreate { register, custodian, text, fields } => {
             membership::require_member(draft, custodian)?;
             register::create_for(draft, custodian, decree.leaf, register, text, fields)
@@ -111,7 +113,9 @@ fn fault(change: &Change) -> Option<(&'static str, ViolationRule)> {
         Change::AuthorityAdmit { certificate, .. } => {
             authority::is_malformed(certificate).then_some(("certificate", ViolationRule::CertificateMalformed))
         }
-        Change::Validators { .. } => Some(("validators", ViolationRule::Unusable)),
+        Change::Validators { add, remove } => {
+            (add.is_empty() && remove.is_empty()).then_some(("validators", ViolationRule::Empty))
+        }
         Change::Policies { .. } => Some(("policies", ViolationRule::Unusable)),
         Change::Limit { limit, value } => {
             (!limit::is_possible(*limit, *value)).then_some(("value", ViolationRule::Unusable))
@@ -142,7 +146,8 @@ pub(crate) fn wanted(change: &Change) -> Vec<StateKey> {
         Change::RegisterCreate { register, .. } | Change::RegisterClose { register, .. } => {
             vec![StateKey::register(register)]
         }
-        Change::Validators { .. } | Change::Policies { .. } | Change::ProtocolVersion { .. } => Vec::new(),
+        Change::Validators { add, .. } => validators::wanted(add),
+        Change::Policies { .. } | Change::ProtocolVersion { .. } => Vec::new(),
         Change::Limit { .. } => vec![StateKey::limits()],
         Change::Rulebook { .. } => vec![StateKey::rulebook()],
     }

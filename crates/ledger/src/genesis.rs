@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use tallystick_protocol::{
-    Genesis, GenesisOrganisation, PublicKey, Rulebook, StateKey,
+    Genesis, GenesisOrganisation, Rulebook, StateKey,
     limits::ORGANISATIONS_PER_PAGE,
     operation::{PrincipalId, Role},
 };
@@ -12,11 +12,12 @@ use crate::{
     agenda::AgendaRow,
     proposal::row::PageRow,
     state::{CountersRow, HeldKey, KeyRow, OrganisationRow, PrincipalRow, Row, View},
+    validators,
 };
 
-/// Writes the organisations, their principals, whose every key is, and the rulebook: the first changes of block 1.
+/// Writes the organisations, their principals, the validators, whose every key is, and the rulebook: the first changes of block 1.
 ///
-/// The genesis must be valid ([`Genesis::validate`]). Validators' keys get their rows too, so that no principal can take one.
+/// The genesis must be valid ([`Genesis::validate`]).
 pub fn genesis(view: &mut View, genesis: &Genesis) {
     for organisation in &genesis.organisations {
         write_organisation(view, organisation, genesis.created_ms);
@@ -30,10 +31,7 @@ pub fn genesis(view: &mut View, genesis: &Genesis) {
     view.write(StateKey::counters(), Row::Counters(counters));
     view.write(StateKey::rulebook(), Row::Rulebook(Arc::new(Rulebook::default())));
     view.write(StateKey::agenda(), Row::Agenda(AgendaRow::default()));
-    for validator in &genesis.validators {
-        let key = PublicKey::Ed25519(validator.key);
-        view.write(StateKey::key(&key), Row::Key(KeyRow { holder: validator.organisation.clone() }));
-    }
+    validators::genesis(view, genesis);
 }
 
 fn write_organisation(view: &mut View, organisation: &GenesisOrganisation, created_ms: u64) {

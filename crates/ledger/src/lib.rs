@@ -29,6 +29,7 @@ pub mod rsf;
 mod rulebook;
 pub mod schema;
 pub mod state;
+pub mod validators;
 pub mod x509;
 
 pub use agenda::{AgendaRow, Turn, begin_block, wanted_first};
@@ -41,5 +42,5 @@ pub use proposal::row::{BallotRow, ObjectionRow, PageRow, Poll, ProposalRow, Ver
 pub use rsf::{Rsf, RsfError, RsfWriter};
 pub use state::{
     AuthorityRow, CountersRow, HeldKey, KeyRow, Missing, OrganisationRow, PrincipalRow, RevocationRow, RevokedRow,
-    TreeRow, View,
+    ScheduleRow, TreeRow, ValidatorRow, View,
 };

@@ -11,7 +11,8 @@ use std::{collections::BTreeMap, sync::Arc};
 
 use minicbor::{Decode, Encode};
 use tallystick_protocol::{
-    CborError, Change, Frontier, Noun, OrganisationStatus, PublicKey, RecordRow, RegisterRow, Rulebook, StateKey, cbor,
+    CborError, Change, Frontier, Noun, OrganisationStatus, PublicKey, RecordRow, RegisterRow, Rulebook, StateKey,
+    ValidatorSet, cbor,
     limits::STATE_VALUE_BYTES_MAX,
     operation::{EntryKind, PrincipalId, Role},
 };
@@ -125,6 +126,63 @@ pub struct KeyRow {
     pub holder: String,
 }
 
+/// Which validators certify which epochs. A change is written to the later ones, so that the next set is known, and its nodes
+/// are spoken with, for a whole epoch before it certifies.
+#[derive(Clone, Debug, PartialEq, Eq, Encode, Decode)]
+#[cbor(array)]
+pub struct ScheduleRow {
+    /// The epoch of the latest block.
+    #[n(0)]
+    pub epoch: u64,
+    /// Who certifies it.
+    #[n(1)]
+    pub running: ValidatorSet,
+    /// Who certifies the one after.
+    #[n(2)]
+    pub next: ValidatorSet,
+    /// Who certifies all that follow, as far as was decided.
+    #[n(3)]
+    pub later: ValidatorSet,
+    /// Those who left, the latest last: their nodes follow.
+    #[cbor(n(4), with = "keys")]
+    pub former: Vec<[u8; 32]>,
+}
+
+/// A validator, in a set or before or after.
+#[derive(Clone, Debug, PartialEq, Eq, Encode, Decode)]
+#[cbor(array)]
+pub struct ValidatorRow {
+    /// The organisation that runs it.
+    #[n(0)]
+    pub organisation: String,
+    /// Where others dial it; empty when their configuration says so.
+    #[n(1)]
+    pub address: String,
+}
+
+/// A list of keys as byte strings.
+mod keys {
+    use minicbor::{Decoder, Encoder};
+    use tallystick_protocol::{cbor, limits::FORMER_VALIDATORS_MAX};
+
+    pub fn encode<C, W: minicbor::encode::Write>(
+        keys: &[[u8; 32]],
+        e: &mut Encoder<W>,
+        _: &mut C,
+    ) -> Result<(), minicbor::encode::Error<W::Error>> {
+        e.array(keys.len() as u64)?;
+        for key in keys {
+            e.bytes(key)?;
+        }
+        Ok(())
+    }
+
+    pub fn decode<C>(d: &mut Decoder<'_>, _: &mut C) -> Result<Vec<[u8; 32]>, minicbor::decode::Error> {
+        let n = cbor::list(d, 0..=FORMER_VALIDATORS_MAX, "former validators")?;
+        (0..n).map(|_| cbor::fixed(d, "a validator's key")).collect()
+    }
+}
+
 /// How far a register has come.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Encode, Decode)]
 #[cbor(array)]
@@ -185,7 +243,18 @@ macro_rules! row_bytes {
 }
 pub(crate) use row_bytes;
 
-row_bytes!(CountersRow, OrganisationRow, PrincipalRow, KeyRow, TreeRow, AuthorityRow, RevocationRow, RevokedRow);
+row_bytes!(
+    CountersRow,
+    OrganisationRow,
+    PrincipalRow,
+    KeyRow,
+    TreeRow,
+    AuthorityRow,
+    RevocationRow,
+    RevokedRow,
+    ScheduleRow,
+    ValidatorRow
+);
 
 impl OrganisationRow {
     /// An active organisation without principals.
@@ -268,6 +337,8 @@ pub(crate) enum Row {
     Ballot(BallotRow),
     Objection(ObjectionRow),
     Page(PageRow),
+    Schedule(ScheduleRow),
+    Validator(ValidatorRow),
 }
 
 impl Row {
@@ -294,6 +365,8 @@ impl Row {
             n if n == Noun::Ballot as u8 => Self::Ballot(BallotRow::decode(bytes)?),
             n if n == Noun::Objection as u8 => Self::Objection(ObjectionRow::decode(bytes)?),
             n if n == Noun::Page as u8 => Self::Page(PageRow::decode(bytes)?),
+            n if n == Noun::Schedule as u8 => Self::Schedule(ScheduleRow::decode(bytes)?),
+            n if n == Noun::Validator as u8 => Self::Validator(ValidatorRow::decode(bytes)?),
             _ => return Ok(None),
         }))
     }
@@ -319,6 +392,8 @@ impl Row {
             Self::Ballot(row) => row.to_bytes(),
             Self::Objection(row) => row.to_bytes(),
             Self::Page(row) => row.to_bytes(),
+            Self::Schedule(row) => row.to_bytes(),
+            Self::Validator(row) => row.to_bytes(),
         }
     }
 }
@@ -505,6 +580,8 @@ impl<'v> Draft<'v> {
     read!(ballot, Ballot, BallotRow);
     read!(objection, Objection, ObjectionRow);
     read!(page, Page, PageRow);
+    read!(schedule, Schedule, ScheduleRow);
+    read!(validator, Validator, ValidatorRow);
 
     /// A register by its name.
     pub fn register(&mut self, name: &str) -> Result<Option<Arc<Register>>, Unread> {

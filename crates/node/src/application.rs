@@ -171,6 +171,7 @@ impl Application {
         };
         // Given up meanwhile: nobody waits for this block, and the pool still holds its transactions.
         let Ok(executed) = self.execute::<E>(batches, height, time_ms, &selected).await else { return None };
+        let (validators, next_validators) = executed.validators(parent);
         let ids: Vec<Hash> = selected.iter().map(|transaction| transaction.id()).collect();
         let header = BlockHeader {
             network: parent.network,
@@ -185,7 +186,8 @@ impl Application {
             transaction_count: ids.len() as u64,
             state: executed.state,
             log: executed.log,
-            validators: parent.validators,
+            validators,
+            next_validators,
         };
         let transactions: Vec<Bytes> = selected.iter().map(|t| t.bytes().clone()).collect();
         let block = Block::with_ids(header, transactions, ids).ok()?;
@@ -207,7 +209,7 @@ impl Application {
             return Ok(None);
         }
         let executed = self.execute::<E>(batches, header.height, header.time_ms, &transactions).await?;
-        if executed.state != header.state || executed.log != header.log {
+        if !executed.is_as_stated(header) {
             return Ok(None);
         }
         self.note(block, transactions, executed.entries);
@@ -337,7 +339,8 @@ impl<E: Runtime> stateful::Application<E> for Application {
         if finality == Finality::Candidate {
             let header = block.inner().header();
             let parent = ancestry.clone().next().await?;
-            if !follows(header, parent.inner().header()) {
+            let epoch_blocks = self.shared.chain.genesis().epoch_blocks;
+            if !follows(header, parent.inner().header(), epoch_blocks) {
                 return None;
             }
             self.shared.chain.ready().await;

@@ -24,7 +24,7 @@ use std::{
     sync::Arc,
 };
 use tallystick_consensus::{Block, Scheme, certificate};
-use tallystick_protocol::{BlockHeader, Genesis, Hash};
+use tallystick_protocol::{BlockHeader, Genesis, Hash, ValidatorSet, limits::VALIDATORS_MAX};
 use tallystick_storage::{
     database::{self, Databases},
     execute::{self, BlockTime, Stale},
@@ -168,7 +168,6 @@ async fn check<E: Runtime>(
 ) -> Result<Report, AuditError> {
     let broken = |height: u64, what: String| AuditError::Broken(Finding { height, bytes: None, what });
     let cache = CacheRef::new(PAGE_BYTES, NZUsize!(8192));
-    let validators = genesis.validators.len();
     let blocks = immutable::Archive::<E, Digest, Block>::init(
         context.child("blocks"),
         archive_config(PREFIX, "blocks", &cache, ()),
@@ -177,7 +176,7 @@ async fn check<E: Runtime>(
     .map_err(|error| broken(0, format!("the archive of blocks does not open: {error}")))?;
     let certificates = immutable::Archive::<E, Digest, Finalization<Scheme, Digest>>::init(
         context.child("finalizations"),
-        archive_config(PREFIX, "finalizations", &cache, validators),
+        archive_config(PREFIX, "finalizations", &cache, VALIDATORS_MAX),
     )
     .await
     .map_err(|error| broken(0, format!("the archive of certificates does not open: {error}")))?;
@@ -187,7 +186,9 @@ async fn check<E: Runtime>(
         Some(first) => return Err(AuditError::NotFromGenesis(first)),
     }
     let last = blocks.last_index().unwrap_or(0);
-    let mut replay = Replay::new(context.child("replay"), genesis.clone()).await;
+    let validators = genesis.validator_set();
+    let validators = validators.ok_or_else(|| broken(0, "the network file names no set of validators".to_owned()))?;
+    let mut replay = Replay::new(context.child("replay"), genesis.clone(), validators).await;
     let mut certified = 0;
     let mut checked = 0;
     for height in 1..=last {
@@ -207,7 +208,7 @@ async fn check<E: Runtime>(
                 return Err(broken(height, "its certificate is another block's".to_owned()));
             }
             certificate
-                .verify(&genesis)
+                .verify(&replay.validators, genesis.id())
                 .map_err(|error| broken(height, format!("its certificate does not hold: {error}")))?;
             (certified, checked) = (height, checked + 1);
         }
@@ -225,17 +226,19 @@ struct Replay<E: Runtime> {
     genesis: Arc<Genesis>,
     databases: Databases<E>,
     parent: BlockHeader,
+    /// Those who certify the latest block.
+    validators: ValidatorSet,
     tags: HashMap<[u8; 16], u64>,
     transactions: u64,
 }
 
 impl<E: Runtime> Replay<E> {
-    async fn new(context: E, genesis: Arc<Genesis>) -> Self {
+    async fn new(context: E, genesis: Arc<Genesis>, validators: ValidatorSet) -> Self {
         let cache = CacheRef::new(PAGE_BYTES, NZUsize!(65_536));
         let config = database::config::<E>("audit", &cache, &cache);
         let databases = Databases::<E>::init(context.child("databases"), config, None).await;
         let parent = engine::genesis_header::<E>(&genesis);
-        Self { context, genesis, databases, parent, tags: HashMap::new(), transactions: 0 }
+        Self { context, genesis, databases, parent, validators, tags: HashMap::new(), transactions: 0 }
     }
 
     async fn block(&mut self, block: &Block) -> Result<(), Finding> {
@@ -243,7 +246,7 @@ impl<E: Runtime> Replay<E> {
         let height = self.parent.height + 1;
         let header_bytes = Some(0..header.to_bytes().len());
         let fault = |what: String| Finding { height, bytes: header_bytes.clone(), what };
-        if !follows(header, &self.parent) {
+        if !follows(header, &self.parent, self.genesis.epoch_blocks) {
             return Err(fault("its header does not follow from the block before it".to_owned()));
         }
         // What has expired by this block's time may not be in it, so its tag is free again.
@@ -281,6 +284,12 @@ impl<E: Runtime> Replay<E> {
                 "its state is not what its transactions give: the root is {}, not {}",
                 executed.state.root, header.state.root
             )));
+        }
+        if !executed.is_as_stated(header) {
+            return Err(fault("it names other validators than the ledger has scheduled".to_owned()));
+        }
+        if let Some(schedule) = executed.schedule {
+            self.validators = schedule.running;
         }
         self.databases.apply(executed.merkleized).await;
         self.transactions += transactions.len() as u64;

@@ -41,7 +41,7 @@ pub async fn certified(marshal: &Marshal, height: u64) -> Option<Finality> {
         let height = Height::new(height);
         headers.push(marshal.get_block(height).await?.inner().header().clone());
         if let Some(finalization) = marshal.get_finalization(height).await {
-            return Some(Finality { headers, certificate: certificate(&finalization)? });
+            return Some(Finality { hand_overs: Vec::new(), headers, certificate: certificate(&finalization)? });
         }
     }
     None

@@ -158,6 +158,7 @@ pub fn message_bytes_max(validators: u32) -> u32 {
 #[must_use]
 pub fn genesis_header<E: Runtime>(genesis: &Genesis) -> BlockHeader {
     let (state, log) = execute::empty::<E>();
+    let validators = genesis.validator_set().map_or(Hash([0; 32]), |set| set.hash());
     BlockHeader {
         network: genesis.id(),
         height: 0,
@@ -171,7 +172,8 @@ pub fn genesis_header<E: Runtime>(genesis: &Genesis) -> BlockHeader {
         transaction_count: 0,
         state,
         log,
-        validators: genesis.validator_set_hash(),
+        validators,
+        next_validators: validators,
     }
 }
 
@@ -243,7 +245,8 @@ where
     P: Provider<PublicKey = PublicKey>,
     B: Blocker<PublicKey = PublicKey>,
 {
-    let validators = Validators::from_genesis(&config.genesis)?;
+    let set = config.genesis.validator_set().ok_or(tallystick_consensus::validators::ValidatorsError::Duplicate)?;
+    let validators = Validators::new(config.genesis.id(), &set)?;
     let first = Block::new(genesis_header::<E>(&config.genesis), Vec::new())?;
     let scheme = scheme(&config.voting, &validators)?;
     let epoch = Epoch::zero();

@@ -27,12 +27,21 @@ pub(crate) fn block_time(parent: &BlockHeader, now_ms: u64) -> u64 {
     now_ms.clamp(parent.time_ms.saturating_add(1).min(latest), latest)
 }
 
-/// Whether the header follows from its parent, as far as that can be told without its transactions.
-pub(crate) fn follows(header: &BlockHeader, parent: &BlockHeader) -> bool {
+/// Whether the header follows from its parent, as far as that can be told without its transactions and the state. Epochs have
+/// `epoch_blocks`; what the first header of an epoch says of the validators after the next is told by the state.
+pub(crate) fn follows(header: &BlockHeader, parent: &BlockHeader, epoch_blocks: u64) -> bool {
+    let same_epoch = header.epoch == parent.epoch;
+    let (validators, next) = if same_epoch {
+        (parent.validators, parent.next_validators)
+    } else {
+        (parent.next_validators, header.next_validators)
+    };
     header.network == parent.network
         && header.height == parent.height + 1
         && header.parent == parent.hash()
-        && header.validators == parent.validators
+        && Some(header.epoch) == header.height.checked_div(epoch_blocks)
+        && header.validators == validators
+        && header.next_validators == next
         && header.time_ms > parent.time_ms
         && header.time_ms == block_time(parent, header.time_ms)
 }
@@ -48,8 +57,8 @@ mod tests {
     fn header(time_ms: u64) -> BlockHeader {
         BlockHeader {
             network: NetworkId([1; 16]),
-            height: 7,
-            epoch: 0,
+            height: 17,
+            epoch: 1,
             view: 9,
             leader: [2; 32],
             parent_view: 8,
@@ -60,6 +69,7 @@ mod tests {
             state: StateCommitment::default(),
             log: LogCommitment::default(),
             validators: Hash([8; 32]),
+            next_validators: Hash([9; 32]),
         }
     }
 
@@ -91,12 +101,33 @@ mod tests {
         assert_eq!(block_time(&parent, 9_000), 9_000);
         assert_eq!(block_time(&parent, 1_000), 5_001, "a clock that went back");
         assert_eq!(block_time(&parent, u64::MAX), 5_000 + BLOCK_STEP_MS_MAX, "a clock far ahead");
-        let child = |time_ms| BlockHeader { height: 8, parent: parent.hash(), ..header(time_ms) };
-        assert!(follows(&child(5_001), &parent));
-        assert!(follows(&child(5_000 + BLOCK_STEP_MS_MAX), &parent));
-        assert!(!follows(&child(5_000), &parent));
-        assert!(!follows(&child(5_001 + BLOCK_STEP_MS_MAX), &parent));
-        assert!(!follows(&BlockHeader { height: 9, ..child(5_001) }, &parent));
-        assert!(!follows(&BlockHeader { parent: Hash([0; 32]), ..child(5_001) }, &parent));
+        let child = |time_ms| BlockHeader { height: 18, parent: parent.hash(), ..header(time_ms) };
+        let follows = |header: &BlockHeader| follows(header, &parent, 10);
+        assert!(follows(&child(5_001)));
+        assert!(follows(&child(5_000 + BLOCK_STEP_MS_MAX)));
+        assert!(!follows(&child(5_000)));
+        assert!(!follows(&child(5_001 + BLOCK_STEP_MS_MAX)));
+        assert!(!follows(&BlockHeader { height: 19, ..child(5_001) }));
+        assert!(!follows(&BlockHeader { parent: Hash([0; 32]), ..child(5_001) }));
+    }
+
+    #[test]
+    fn validators_change_between_epochs_and_never_within_one() {
+        let before = header(5_000);
+        let within = BlockHeader { height: 18, parent: before.hash(), ..header(6_000) };
+        assert!(follows(&within, &before, 10));
+        assert!(!follows(&within, &before, 9), "of the next epoch");
+        assert!(!follows(&BlockHeader { validators: Hash([1; 32]), ..within.clone() }, &before, 10));
+        assert!(!follows(&BlockHeader { next_validators: Hash([1; 32]), ..within.clone() }, &before, 10));
+
+        let last = BlockHeader { height: 19, ..before };
+        let first = BlockHeader { height: 20, epoch: 2, parent: last.hash(), validators: Hash([9; 32]), ..within };
+        assert!(follows(&first, &last, 10));
+        assert!(
+            follows(&BlockHeader { next_validators: Hash([1; 32]), ..first.clone() }, &last, 10),
+            "the state tells"
+        );
+        assert!(!follows(&BlockHeader { epoch: 1, ..first.clone() }, &last, 10));
+        assert!(!follows(&BlockHeader { validators: last.validators, ..first }, &last, 10));
     }
 }

@@ -14,7 +14,8 @@ use crate::{
     hash::Hash,
     key::{PublicKey, Signature},
     limits::{CERTIFICATE_BYTES_MAX, VALIDATORS_MAX},
-    network::{Genesis, NetworkId},
+    network::NetworkId,
+    validators::ValidatorSet,
 };
 use minicbor::{Decode, Decoder, Encode, Encoder, decode, encode};
 
@@ -54,7 +55,7 @@ pub enum CertificateError {
     #[error("signer {0} stands out of order or twice: ask another node")]
     Order(u32),
     /// No such validator.
-    #[error("signer {0} is not a validator of this network: check that `network.json` is this network's")]
+    #[error("signer {0} is not a validator of this block: check that `network.json` is this network's")]
     Unknown(u32),
     /// A signature does not hold.
     #[error("the signature of validator {0} does not hold: the certificate was altered or is another network's")]
@@ -62,35 +63,28 @@ pub enum CertificateError {
 }
 
 impl FinalityCertificate {
-    /// Checks that a quorum of the network's validators signed, and that every signature holds.
+    /// Checks that a quorum of these validators signed on this network, and that every signature holds.
     ///
     /// Returns how many signed. Which block they signed is [`FinalityCertificate::block`]: compare it.
     ///
     /// # Errors
     /// When there are too few signatures, or any one is not a validator's over this block.
-    pub fn verify(&self, genesis: &Genesis) -> Result<usize, CertificateError> {
-        self.verify_as(genesis, genesis.id())
-    }
-
-    /// As [`FinalityCertificate::verify`], for a caller that has the network's id at hand.
-    pub(crate) fn verify_as(&self, genesis: &Genesis, network: NetworkId) -> Result<usize, CertificateError> {
+    pub fn verify(&self, validators: &ValidatorSet, network: NetworkId) -> Result<usize, CertificateError> {
         let signers = self.signatures.iter().map(|(signer, _)| *signer);
         for (signer, next) in signers.clone().zip(signers.skip(1)) {
             if signer >= next {
                 return Err(CertificateError::Order(next));
             }
         }
-        let (signed, quorum, validators) = (self.signatures.len(), genesis.quorum(), genesis.validators.len());
-        if signed < quorum || signed == 0 {
-            return Err(CertificateError::Quorum { signed, quorum, validators });
+        let (signed, quorum) = (self.signatures.len(), validators.quorum());
+        if signed < quorum {
+            return Err(CertificateError::Quorum { signed, quorum, validators: validators.len() });
         }
         let message = self.signed_bytes(&network);
         for (signer, signature) in &self.signatures {
-            let validator = usize::try_from(*signer).ok().and_then(|index| genesis.validators.get(index));
-            let validator = validator.ok_or(CertificateError::Unknown(*signer))?;
-            PublicKey::Ed25519(validator.key)
-                .verify(&message, signature)
-                .map_err(|_| CertificateError::Signature(*signer))?;
+            let key = usize::try_from(*signer).ok().and_then(|index| validators.keys().get(index));
+            let key = key.ok_or(CertificateError::Unknown(*signer))?;
+            PublicKey::Ed25519(*key).verify(&message, signature).map_err(|_| CertificateError::Signature(*signer))?;
         }
         Ok(signed)
     }

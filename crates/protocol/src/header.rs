@@ -64,8 +64,11 @@ pub struct BlockHeader {
     pub state: StateCommitment,
     /// The log after it.
     pub log: LogCommitment,
-    /// [`crate::Genesis::validator_set_hash`] of those who may certify it.
+    /// [`crate::ValidatorSet::hash`] of those who may certify it.
     pub validators: Hash,
+    /// [`crate::ValidatorSet::hash`] of those who may certify the blocks of the next epoch: by this a certificate over any
+    /// header of an epoch hands over.
+    pub next_validators: Hash,
 }
 
 impl BlockHeader {
@@ -122,16 +125,16 @@ impl<'b, C> Decode<'b, C> for LogCommitment {
 
 impl<C> Encode<C> for BlockHeader {
     fn encode<W: encode::Write>(&self, e: &mut Encoder<W>, _: &mut C) -> Result<(), encode::Error<W::Error>> {
-        e.array(13)?.encode(self.network)?.u64(self.height)?.u64(self.epoch)?.u64(self.view)?;
+        e.array(14)?.encode(self.network)?.u64(self.height)?.u64(self.epoch)?.u64(self.view)?;
         e.bytes(&self.leader)?.u64(self.parent_view)?.encode(self.parent)?.u64(self.time_ms)?;
         e.encode(self.transactions)?.u64(self.transaction_count)?.encode(self.state)?.encode(self.log)?;
-        e.encode(self.validators)?.ok()
+        e.encode(self.validators)?.encode(self.next_validators)?.ok()
     }
 }
 
 impl<'b, C> Decode<'b, C> for BlockHeader {
     fn decode(d: &mut Decoder<'b>, _: &mut C) -> Result<Self, decode::Error> {
-        cbor::array(d, 13, "a block header")?;
+        cbor::array(d, 14, "a block header")?;
         Ok(Self {
             network: d.decode()?,
             height: d.u64()?,
@@ -146,6 +149,7 @@ impl<'b, C> Decode<'b, C> for BlockHeader {
             state: d.decode()?,
             log: d.decode()?,
             validators: d.decode()?,
+            next_validators: d.decode()?,
         })
     }
 }

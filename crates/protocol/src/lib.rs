@@ -25,6 +25,7 @@ pub mod row;
 pub mod rulebook;
 pub mod state_key;
 pub mod transaction;
+pub mod validators;
 
 pub use cbor::CborError;
 pub use certificate::{CertificateError, FinalityCertificate};
@@ -53,3 +54,4 @@ pub use transaction::{
     Cosigner, DecodeError, Intent, PartlySignedTransaction, SignError, SignedTransaction, VerifiedTransaction,
     VerifyError, verify_batch,
 };
+pub use validators::{HandOver, Trust, TrustError, ValidatorSet};

@@ -60,6 +60,18 @@ pub const ORGANISATIONS_MAX: usize = 1_000;
 pub const GENESIS_PRINCIPALS_MAX: usize = 100;
 /// Validators of a network.
 pub const VALIDATORS_MAX: usize = 100;
+/// Bytes of the address at which a validator is dialled: a host name of 253 characters would fit, and few have as many.
+pub const ADDRESS_BYTES_MAX: usize = 260;
+/// Fewest validators of which one can be missing: with fewer, any change brings in some that are needed at once.
+pub const TOLERANT_VALIDATORS_MIN: usize = 4;
+/// Former validators whose nodes the others still speak with: the oldest are forgotten.
+pub const FORMER_VALIDATORS_MAX: usize = 32;
+/// Fewest blocks of an epoch: a validator that is new must have time to catch up in one.
+pub const EPOCH_BLOCKS_MIN: u64 = 20;
+/// Blocks of an epoch of a new network that does not say.
+pub const EPOCH_BLOCKS_DEFAULT: u64 = 1_000_000;
+/// Most blocks of an epoch.
+pub const EPOCH_BLOCKS_MAX: u64 = 1_000_000;
 /// Bytes of a genesis file as JSON.
 pub const GENESIS_BYTES_MAX: usize = 4 * 1_024 * 1_024;
 
@@ -71,8 +83,15 @@ pub const RECEIPT_HEADERS_MAX: usize = 8;
 pub const STATE_PROOF_BYTES_MAX: usize = STATE_VALUE_BYTES_MAX + 8_192;
 /// Bytes of one encoded certificate.
 pub const CERTIFICATE_BYTES_MAX: usize = 128 + VALIDATORS_MAX * 72;
-/// Bytes of one encoded receipt.
-pub const RECEIPT_BYTES_MAX: usize = 512 * 1_024;
+/// Bytes of one encoded hand-over from one validator set to the next.
+pub const HAND_OVER_BYTES_MAX: usize = 16 + HEADER_BYTES_MAX + CERTIFICATE_BYTES_MAX + VALIDATORS_MAX * 34;
+/// Hand-overs in one message between nodes.
+pub const HAND_OVERS_ANSWERED_MAX: usize = 32;
+/// Hand-overs of a receipt: one for each epoch whose validators changed.
+pub const RECEIPT_HAND_OVERS_MAX: usize = 1_024;
+/// Bytes of one encoded receipt. Without hand-overs half a MiB is plenty; the rest holds [`RECEIPT_HAND_OVERS_MAX`] of them
+/// in a network of twelve validators.
+pub const RECEIPT_BYTES_MAX: usize = 2 * 1_024 * 1_024;
 
 /// Changes of one proposal.
 pub const CHANGES_MAX: usize = 16;

@@ -4,9 +4,13 @@ use crate::{
     cbor,
     hash::{Hash, HexError, from_hex},
     key::{KeyError, PublicKey},
-    limits::{GENESIS_PRINCIPALS_MAX, ORGANISATIONS_MAX, TEXT_BYTES_MAX, VALIDATORS_MAX},
+    limits::{
+        ADDRESS_BYTES_MAX, EPOCH_BLOCKS_MAX, EPOCH_BLOCKS_MIN, GENESIS_PRINCIPALS_MAX, ORGANISATIONS_MAX,
+        TEXT_BYTES_MAX, VALIDATORS_MAX,
+    },
     names::{names, serde_as_text},
     operation::{NameError, Role, validate_name},
+    validators::{ValidatorSet, is_address},
 };
 use minicbor::{Decode, Decoder, Encode, Encoder, decode, encode};
 use serde::{Deserialize, Serialize};
@@ -76,8 +80,10 @@ pub struct Genesis {
     pub nonce: [u8; 16],
     /// The member organisations.
     pub organisations: Vec<GenesisOrganisation>,
-    /// The validators.
+    /// The validators of the first epochs.
     pub validators: Vec<GenesisValidator>,
+    /// Blocks of an epoch: the validators change at its end and not before.
+    pub epoch_blocks: u64,
 }
 
 /// A member organisation.
@@ -125,6 +131,9 @@ pub struct GenesisValidator {
     /// Its Ed25519 key.
     #[serde(with = "ed25519_key")]
     pub key: [u8; 32],
+    /// Where others dial it (`node.example.org:9000`); empty when each of them is told by its own configuration.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub address: String,
 }
 
 /// Why a genesis cannot start a network.
@@ -166,6 +175,14 @@ pub enum GenesisError {
         key: String,
         /// The organisation it names.
         organisation: String,
+    },
+    /// An address that nobody can dial.
+    #[error("`{address}` is no address of validator {key}: write `192.0.2.1:9000` or `node.example.org:9000`")]
+    Address {
+        /// The validator's key.
+        key: String,
+        /// The address.
+        address: String,
     },
     /// A key that cannot be used.
     #[error("key of {who}: {error}")]
@@ -215,16 +232,15 @@ impl Genesis {
         NetworkId(hash.first_chunk().copied().unwrap_or_default())
     }
 
-    /// What a header commits its validators by: SHA-256 over their keys in order.
-    pub fn validator_set_hash(&self) -> Hash {
-        let keys: Vec<u8> = self.validators.iter().flat_map(|validator| validator.key).collect();
-        Hash::of(&[&keys])
+    /// The validators of the first epochs; none when there are none, too many, or one twice, which
+    /// [`Genesis::validate`] rules out.
+    pub fn validator_set(&self) -> Option<ValidatorSet> {
+        ValidatorSet::new(self.validators.iter().map(|validator| validator.key).collect())
     }
 
-    /// Signatures that certify a block: n − f with f = ⌊(n − 1) / 3⌋.
+    /// Signatures that certify a block of the first epochs.
     pub fn quorum(&self) -> usize {
-        let n = self.validators.len();
-        n.saturating_sub(n.saturating_sub(1) / 3)
+        self.validator_set().map_or(0, |validators| validators.quorum())
     }
 
     /// Sorts what must be sorted.
@@ -245,6 +261,12 @@ impl Genesis {
         check_title(&mut problems, "the network", &self.name);
         check_count(&mut problems, "organisations", self.organisations.len(), ORGANISATIONS_MAX);
         check_count(&mut problems, "validators", self.validators.len(), VALIDATORS_MAX);
+        let epoch_blocks = usize::try_from(self.epoch_blocks).unwrap_or(usize::MAX);
+        let (fewest, most) = (EPOCH_BLOCKS_MIN as usize, EPOCH_BLOCKS_MAX as usize);
+        if !(fewest..=most).contains(&epoch_blocks) {
+            let what = "blocks of an epoch".to_owned();
+            problems.push(GenesisError::Count { what, count: epoch_blocks, min: fewest, max: most });
+        }
         check_order(&mut problems, "organisations", self.organisations.iter().map(|o| &o.id));
         check_order(&mut problems, "validators", self.validators.iter().map(|v| v.key));
         for organisation in &self.organisations {
@@ -262,6 +284,10 @@ impl Genesis {
         if !self.organisations.iter().any(|o| o.id == validator.organisation) {
             let organisation = validator.organisation.clone();
             problems.push(GenesisError::NoOrganisation { key: key.to_string(), organisation });
+        }
+        if !validator.address.is_empty() && !is_address(&validator.address) {
+            let address = validator.address.clone();
+            problems.push(GenesisError::Address { key: key.to_string(), address });
         }
         if let Err(error) = key.validate() {
             problems.push(GenesisError::Key { who: format!("a validator of {}", validator.organisation), error });
@@ -328,9 +354,10 @@ fn check_order<T: Ord>(problems: &mut Vec<GenesisError>, what: &str, items: impl
 
 impl<C> Encode<C> for Genesis {
     fn encode<W: encode::Write>(&self, e: &mut Encoder<W>, _: &mut C) -> Result<(), encode::Error<W::Error>> {
-        e.array(5)?.str(&self.name)?.u64(self.created_ms)?.bytes(&self.nonce)?;
+        e.array(6)?.str(&self.name)?.u64(self.created_ms)?.bytes(&self.nonce)?;
         cbor::write_values(e, &self.organisations)?;
-        cbor::write_values(e, &self.validators)
+        cbor::write_values(e, &self.validators)?;
+        e.u64(self.epoch_blocks)?.ok()
     }
 }
 
@@ -367,14 +394,20 @@ impl<'b, C> Decode<'b, C> for GenesisPrincipal {
 
 impl<C> Encode<C> for GenesisValidator {
     fn encode<W: encode::Write>(&self, e: &mut Encoder<W>, _: &mut C) -> Result<(), encode::Error<W::Error>> {
-        e.array(2)?.str(&self.organisation)?.bytes(&self.key)?.ok()
+        e.array(3)?.str(&self.organisation)?.bytes(&self.key)?.str(&self.address)?.ok()
     }
 }
 
 impl<'b, C> Decode<'b, C> for GenesisValidator {
     fn decode(d: &mut Decoder<'b>, _: &mut C) -> Result<Self, decode::Error> {
-        cbor::array(d, 2, "a validator")?;
-        Ok(Self { organisation: slug(d)?, key: cbor::fixed(d, "a validator's key")? })
+        cbor::array(d, 3, "a validator")?;
+        let (organisation, key) = (slug(d)?, cbor::fixed(d, "a validator's key")?);
+        let at = d.position();
+        let address = cbor::text(d, 0..=ADDRESS_BYTES_MAX, "an address")?;
+        if !address.is_empty() && !is_address(address) {
+            return Err(decode::Error::message("an address must be `host:port`").at(at));
+        }
+        Ok(Self { organisation, key, address: address.to_owned() })
     }
 }
 
@@ -446,9 +479,10 @@ mod tests {
                 .zip(201..)
                 .map(|(id, n)| {
                     let PublicKey::Ed25519(key) = key(n) else { unreachable!() };
-                    GenesisValidator { organisation: (*id).into(), key }
+                    GenesisValidator { organisation: (*id).into(), key, address: String::new() }
                 })
                 .collect(),
+            epoch_blocks: 100,
         };
         genesis.sort();
         genesis
@@ -470,16 +504,6 @@ mod tests {
         }
     }
 
-    #[test]
-    fn a_quorum_outvotes_a_third() {
-        let mut genesis = genesis();
-        let validator = genesis.validators[0].clone();
-        for (n, quorum) in [(1, 1), (2, 2), (3, 3), (4, 3), (5, 4), (6, 5), (7, 5), (10, 7), (100, 67)] {
-            genesis.validators = vec![validator.clone(); n];
-            assert_eq!(genesis.quorum(), quorum, "{n}");
-        }
-    }
-
     /// One row an error, with what it must name.
     #[test]
     fn every_problem_is_named_with_its_remedy() {
@@ -496,6 +520,8 @@ mod tests {
             (|g| g.organisations[3].principals[0].role = Role::Registrar, "organisation d has no administrator"),
             (|g| g.validators[0].organisation = "x".into(), "organisation `x`, which is not listed"),
             (|g| g.validators[0].key = [0; 32], "small order"),
+            (|g| g.validators[0].address = "nowhere".into(), "`nowhere` is no address"),
+            (|g| g.epoch_blocks = 1, "blocks of an epoch: 1, must be 20 to 1000000"),
             (|g| g.organisations[0].principals[0].key = PublicKey::P256([9; 33]), "not a point"),
             (|g| g.organisations[0].principals[0].key = g.organisations[1].principals[0].key, "is used elsewhere too"),
         ];

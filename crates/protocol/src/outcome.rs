@@ -97,6 +97,14 @@ names! {
         RevocationOld = "revocation-old",
         /// Retiring it would leave the organisation without an administrator's key.
         LastAdministrator = "last-administrator",
+        /// No such validator among those of the epoch that is changed.
+        ValidatorUnknown = "validator-unknown",
+        /// The validator's organisation is not a member.
+        ValidatorOrganisation = "validator-organisation",
+        /// The set would have no validator, or more than it may.
+        ValidatorsCount = "validators-count",
+        /// If none of the new validators came up, the set could not certify.
+        ValidatorsStep = "validators-step",
         /// A register of that name exists.
         RegisterExists = "register-exists",
         /// The network holds as many registers as it can.
@@ -174,6 +182,10 @@ impl Code {
             Self::RevocationInvalid => "post a whole list in DER, signed by the issuer whose chain is given",
             Self::RevocationOld => "nothing need be done: this list or a later one was posted",
             Self::LastAdministrator => "enrol or rotate another administrator's key first",
+            Self::ValidatorUnknown => "look the validators up: name one that is in the set or scheduled for it",
+            Self::ValidatorOrganisation => "admit the organisation first",
+            Self::ValidatorsCount => "keep at least one validator, and no more than the network may have",
+            Self::ValidatorsStep => "change fewer at once: the others follow in a later epoch",
             Self::RegisterExists => "choose another name, or append to the existing register",
             Self::RegistersFull => "use an existing register",
             Self::RegisterPhase => "look the register up: move it to a phase that allows this, or use its successor",

@@ -7,7 +7,9 @@
 //!      │ inclusion path                                 │
 //!   log root ─────────────── first header ────────── state root
 //!                                 │ parent digests
-//!                            last header ─signed by─ a quorum of the validators of network.json
+//!                            last header ─signed by─ a quorum of the validators of its epoch
+//!                                                           │ hand-overs, one for each change of the set
+//!                                                      network.json
 //! ```
 //!
 //! Checking goes from the anchor down, one [`Step`] after another, and stops at the first that fails. INVARIANT: every
@@ -15,14 +17,15 @@
 
 use crate::{
     cbor::{self, CborError},
-    certificate::{CertificateError, FinalityCertificate},
+    certificate::FinalityCertificate,
     hash::Hash,
     header::BlockHeader,
     identifier::MandateId,
-    key::PublicKey,
+    key::{PublicKey, Signature},
     limits::{
         ITEM_BYTES_MAX, ITEMS_PER_ENTRY_MAX, KEY_BYTES_MAX, MERKLE_PATH_MAX, NAME_BYTES_MAX, RECEIPT_BYTES_MAX,
-        RECEIPT_HEADERS_MAX, REGISTER_NUMBER_MAX, STATE_PROOF_BYTES_MAX, STATE_VALUE_BYTES_MAX, TRANSACTION_BYTES_MAX,
+        RECEIPT_HAND_OVERS_MAX, RECEIPT_HEADERS_MAX, REGISTER_NUMBER_MAX, STATE_PROOF_BYTES_MAX, STATE_VALUE_BYTES_MAX,
+        TRANSACTION_BYTES_MAX,
     },
     log::LogLeaf,
     merkle::{self, MerkleError},
@@ -34,6 +37,7 @@ use crate::{
     row::{RecordRow, RegisterRow},
     state_key::StateKey,
     transaction::{Cosigner, DecodeError, SignedTransaction, VerifyError},
+    validators::{HandOver, Trust, TrustError},
 };
 use bytes::Bytes;
 use minicbor::{Decode, Decoder, Encode, Encoder, decode, encode};
@@ -53,9 +57,11 @@ pub enum Receipt {
     Record(RecordReceipt),
 }
 
-/// How a receipt's root is final. In CBOR: its two fields, in place.
+/// How a receipt's root is final. In CBOR: its three fields, in place.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Finality {
+    /// From the validators of `network.json` to those who signed; none when these are the same.
+    pub hand_overs: Vec<HandOver>,
     /// The first holds the root; each next one names the one before as its parent; the last is certified.
     pub headers: Vec<BlockHeader>,
     /// Over the last header.
@@ -63,7 +69,7 @@ pub struct Finality {
 }
 
 /// Proves an act. In CBOR: `["tallystick-transaction-receipt-1", network, transaction, height, time, outcome, index,
-/// [hash…], [header…], certificate]`.
+/// [hash…], [hand-over…], [header…], certificate]`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct TransactionReceipt {
     /// The network.
@@ -84,7 +90,8 @@ pub struct TransactionReceipt {
     pub finality: Finality,
 }
 
-/// Proves a record. In CBOR: `["tallystick-record-receipt-1", network, register, key, answer, [header…], certificate]`.
+/// Proves a record. In CBOR: `["tallystick-record-receipt-1", network, register, key, answer, [hand-over…], [header…],
+/// certificate]`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct RecordReceipt {
     /// The network.
@@ -148,7 +155,9 @@ names! {
         Network = "network",
         /// Each header names the one before as its parent.
         Headers = "headers",
-        /// A quorum of the network's validators signed the last header.
+        /// Each validator set names and certifies the one that followed it.
+        HandOvers = "hand-overs",
+        /// A quorum of the validators that this leads to signed the last header.
         Certificate = "certificate",
         /// The transaction is well formed, of this network, and signed by its key.
         Transaction = "transaction",
@@ -166,10 +175,10 @@ names! {
 impl Step {
     /// The steps of a transaction's receipt.
     pub const TRANSACTION: &'static [Self] =
-        &[Self::Network, Self::Headers, Self::Certificate, Self::Transaction, Self::Inclusion];
+        &[Self::Network, Self::Headers, Self::HandOvers, Self::Certificate, Self::Transaction, Self::Inclusion];
     /// The steps of a record's receipt.
     pub const RECORD: &'static [Self] =
-        &[Self::Network, Self::Headers, Self::Certificate, Self::Row, Self::State, Self::Items];
+        &[Self::Network, Self::Headers, Self::HandOvers, Self::Certificate, Self::Row, Self::State, Self::Items];
 }
 
 /// Which step of the check failed, and why. `{}` says it in a line; `{:#}` lists the steps, one a line.
@@ -197,15 +206,17 @@ pub enum Reason {
     /// Headers that are not a chain.
     #[error("header {0} does not follow the one before: the receipt was altered")]
     Chain(usize),
-    /// Validators that the anchor does not know.
-    #[error("the block is certified by another validator set than that of `network.json`: use the current file")]
-    Validators,
-    /// A certificate of another block.
-    #[error("the certificate is of block {0}, which is not the last header: the receipt was altered")]
-    Block(Hash),
-    /// The certificate does not hold.
+    /// Not certified by those that the anchor leads to.
     #[error(transparent)]
-    Certificate(#[from] CertificateError),
+    Trust(#[from] TrustError),
+    /// A link of the chain from the anchor does not hold.
+    #[error("hand-over {place}: {error}")]
+    HandOver {
+        /// Which, from 0.
+        place: usize,
+        /// What is wrong.
+        error: TrustError,
+    },
     /// The transaction is malformed.
     #[error(transparent)]
     Decode(#[from] DecodeError),
@@ -278,10 +289,12 @@ pub struct Proven {
     pub height: u64,
     /// The time of that block, in Unix milliseconds.
     pub time_ms: u64,
-    /// How many validators signed.
-    pub signed: usize,
+    /// The validators that signed: their Ed25519 keys.
+    pub signers: Vec<[u8; 32]>,
     /// Of how many.
     pub validators: usize,
+    /// The epochs that began with other validators than the one before, from the anchor's to the receipt's.
+    pub hand_overs: Vec<u64>,
 }
 
 /// What is so.
@@ -379,7 +392,10 @@ impl Receipt {
         }
         let finality = self.finality();
         let header = finality.check_headers(anchor).map_err(|reason| fail(Step::Headers, reason))?;
-        let signed = finality.check_certificate(genesis, anchor).map_err(|reason| fail(Step::Certificate, reason))?;
+        let trust = finality.check_hand_overs(genesis).map_err(|reason| fail(Step::HandOvers, reason))?;
+        let last = finality.headers.last().ok_or_else(|| fail(Step::Headers, Reason::Chain(0)))?;
+        let certified = trust.certified(last, &finality.certificate);
+        certified.map_err(|error| fail(Step::Certificate, error.into()))?;
         let (claim, height, time_ms) = match self {
             Self::Transaction(receipt) => {
                 let claim = receipt.check_claim(header, anchor).map_err(|(step, reason)| fail(step, reason))?;
@@ -390,7 +406,11 @@ impl Receipt {
                 (claim, header.height, header.time_ms)
             }
         };
-        Ok(Proven { network: anchor, claim, height, time_ms, signed, validators: genesis.validators.len() })
+        let hand_overs = finality.hand_overs.iter().map(|link| link.header.epoch.saturating_add(1)).collect();
+        let set = trust.validators();
+        let signer = |(index, _): &(u32, Signature)| set.keys().get(usize::try_from(*index).ok()?).copied();
+        let signers = finality.certificate.signatures.iter().filter_map(signer).collect();
+        Ok(Proven { network: anchor, claim, height, time_ms, signers, validators: set.len(), hand_overs })
     }
 }
 
@@ -409,15 +429,13 @@ impl Finality {
         self.headers.first().ok_or(Reason::Chain(0))
     }
 
-    fn check_certificate(&self, genesis: &Genesis, anchor: NetworkId) -> Result<usize, Reason> {
-        let last = self.headers.last().ok_or(Reason::Chain(0))?;
-        if last.validators != genesis.validator_set_hash() {
-            return Err(Reason::Validators);
+    /// Who certifies, at the end of the chain of hand-overs from the genesis.
+    fn check_hand_overs(&self, genesis: &Genesis) -> Result<Trust, Reason> {
+        let mut trust = Trust::anchored(genesis)?;
+        for (place, link) in self.hand_overs.iter().enumerate() {
+            trust.walk(link).map_err(|error| Reason::HandOver { place, error })?;
         }
-        if self.certificate.block != last.hash() {
-            return Err(Reason::Block(self.certificate.block));
-        }
-        Ok(self.certificate.verify_as(genesis, anchor)?)
+        Ok(trust)
     }
 }
 
@@ -516,12 +534,14 @@ fn check_items(record: &RecordRow, items: &[String]) -> Result<(), Reason> {
 
 impl Finality {
     fn encode<W: encode::Write>(&self, e: &mut Encoder<W>) -> Result<(), encode::Error<W::Error>> {
+        cbor::write_values(e, &self.hand_overs)?;
         cbor::write_values(e, &self.headers)?;
         e.encode(&self.certificate)?.ok()
     }
 
     fn decode(d: &mut Decoder<'_>) -> Result<Self, decode::Error> {
         Ok(Self {
+            hand_overs: cbor::values(d, 0..=RECEIPT_HAND_OVERS_MAX, "the hand-overs of a receipt")?,
             headers: cbor::values(d, 1..=RECEIPT_HEADERS_MAX, "the headers of a receipt")?,
             certificate: d.decode()?,
         })
@@ -588,13 +608,13 @@ impl<C> Encode<C> for Receipt {
     fn encode<W: encode::Write>(&self, e: &mut Encoder<W>, _: &mut C) -> Result<(), encode::Error<W::Error>> {
         match self {
             Self::Transaction(receipt) => {
-                e.array(10)?.str(TRANSACTION_RECEIPT)?.encode(receipt.network)?.bytes(&receipt.transaction)?;
+                e.array(11)?.str(TRANSACTION_RECEIPT)?.encode(receipt.network)?.bytes(&receipt.transaction)?;
                 e.u64(receipt.height)?.u64(receipt.time_ms)?.encode(&receipt.outcome)?.u64(receipt.index)?;
                 cbor::write_values(e, &receipt.path)?;
                 receipt.finality.encode(e)
             }
             Self::Record(receipt) => {
-                e.array(7)?.str(RECORD_RECEIPT)?.encode(receipt.network)?;
+                e.array(8)?.str(RECORD_RECEIPT)?.encode(receipt.network)?;
                 e.str(&receipt.register)?.str(&receipt.key)?.encode(&receipt.answer)?;
                 receipt.finality.encode(e)
             }
@@ -606,7 +626,7 @@ impl<'b, C> Decode<'b, C> for Receipt {
     fn decode(d: &mut Decoder<'b>, _: &mut C) -> Result<Self, decode::Error> {
         let at = d.position();
         match (d.array()?, d.str()?) {
-            (Some(10), TRANSACTION_RECEIPT) => Ok(Self::Transaction(TransactionReceipt {
+            (Some(11), TRANSACTION_RECEIPT) => Ok(Self::Transaction(TransactionReceipt {
                 network: d.decode()?,
                 transaction: Bytes::copy_from_slice(cbor::bytes(d, 1..=TRANSACTION_BYTES_MAX, "a transaction")?),
                 height: d.u64()?,
@@ -616,7 +636,7 @@ impl<'b, C> Decode<'b, C> for Receipt {
                 path: cbor::values(d, 0..=MERKLE_PATH_MAX, "an inclusion path")?,
                 finality: Finality::decode(d)?,
             })),
-            (Some(7), RECORD_RECEIPT) => Ok(Self::Record(RecordReceipt {
+            (Some(8), RECORD_RECEIPT) => Ok(Self::Record(RecordReceipt {
                 network: d.decode()?,
                 register: cbor::text(d, 1..=NAME_BYTES_MAX, "a register's name")?.to_owned(),
                 key: cbor::text(d, 1..=KEY_BYTES_MAX, "a key")?.to_owned(),

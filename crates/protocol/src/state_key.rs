@@ -60,6 +60,10 @@ pub enum Noun {
     Page = 27,
     /// The limits that the network has set.
     Limits = 28,
+    /// Which validators certify which epochs.
+    Schedule = 30,
+    /// A validator: whose it is and where it is dialled.
+    Validator = 31,
 }
 
 /// The key of a row.
@@ -170,6 +174,16 @@ impl StateKey {
     /// A page of the list of proposals, from 0.
     pub fn proposals(page: u32) -> Self {
         Self::new(Noun::Page, 0, &[b"proposals/".as_slice(), &page.to_be_bytes()].concat())
+    }
+
+    /// The row that says which validators certify which epochs.
+    pub fn schedule() -> Self {
+        Self::new(Noun::Schedule, 0, b"")
+    }
+
+    /// A validator's row, by its Ed25519 key.
+    pub fn validator(key: &[u8; 32]) -> Self {
+        Self::new(Noun::Validator, 0, key)
     }
 
     /// The row of a register's definition.

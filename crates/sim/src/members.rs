@@ -8,7 +8,7 @@ use commonware_cryptography::{
 use std::sync::Arc;
 use tallystick_protocol::{
     Genesis, GenesisOrganisation, GenesisPrincipal, GenesisValidator, Intent, Operation, PrincipalId, Role,
-    SignedTransaction, SigningKey,
+    SignedTransaction, SigningKey, limits::EPOCH_BLOCKS_MAX,
 };
 
 /// Principals of an organisation: one administrator, and registrars.
@@ -50,8 +50,13 @@ impl Members {
             validators: keys
                 .iter()
                 .enumerate()
-                .map(|(index, key)| GenesisValidator { organisation: slug(index), key: bytes_of(&key.public_key()) })
+                .map(|(index, key)| GenesisValidator {
+                    organisation: slug(index),
+                    key: bytes_of(&key.public_key()),
+                    address: String::new(),
+                })
                 .collect(),
+            epoch_blocks: EPOCH_BLOCKS_MAX,
         };
         genesis.sort();
         genesis.validate().expect("the simulated members make a genesis");

@@ -18,7 +18,7 @@ use commonware_storage::{
 };
 use commonware_utils::non_empty_range;
 use std::collections::{BTreeMap, BTreeSet};
-use tallystick_ledger::{self as ledger, View};
+use tallystick_ledger::{self as ledger, ScheduleRow, View};
 use tallystick_protocol::{
     BlockHeader, Genesis, Hash, LogCommitment, LogEntry, StateCommitment, StateKey, VerifiedTransaction,
     merkle::Frontier,
@@ -43,6 +43,20 @@ pub struct Executed<E: Context + Spawner> {
     pub log: LogCommitment,
     /// What the log stores of each transaction, in order.
     pub entries: Vec<LogEntry>,
+    /// Of an epoch's first block: its validators, and those after them.
+    pub schedule: Option<ScheduleRow>,
+}
+
+/// The epoch of the block at this height: epochs are all of one length, and the genesis block is in the first.
+#[must_use]
+pub fn epoch_of(genesis: &Genesis, height: u64) -> u64 {
+    height.checked_div(genesis.epoch_blocks).unwrap_or(0)
+}
+
+/// Whether the block at this height moves the schedule of the validators: the first one of an epoch, and of the network.
+#[must_use]
+pub fn begins_epoch(genesis: &Genesis, height: u64) -> bool {
+    height == 1 || height.checked_rem(genesis.epoch_blocks) == Some(0)
 }
 
 /// The batch no longer fits the database, which moved to another branch: only a request that was given up sees this.
@@ -66,6 +80,7 @@ pub async fn execute<E: Context + Spawner>(
     let frontier_key = StateKey::log();
     let mut first: BTreeSet<StateKey> = [frontier_key].into();
     first.extend(ledger::wanted_first());
+    first.extend(begins_epoch(genesis, block.height).then(ledger::validators::epoch_rows).into_iter().flatten());
     for transaction in transactions {
         first.extend(ledger::wanted(transaction));
     }
@@ -80,9 +95,7 @@ pub async fn execute<E: Context + Spawner>(
     let mut frontier = rows.frontier(&frontier_key);
     let mut view = View::new();
     rows.give(&mut view);
-    if block.height == 1 {
-        ledger::genesis(&mut view, genesis);
-    }
+    let schedule = begin(&mut view, genesis, block.height);
     let context = ledger::BlockContext {
         network: genesis.id(),
         height: block.height,
@@ -111,7 +124,15 @@ pub async fn execute<E: Context + Spawner>(
     let log = log.merkleize().await.map_err(stale)?;
     let merkleized = (state, log);
     let (state, log) = commitments::<E>(&merkleized, &frontier);
-    Ok(Executed { merkleized, state, log, entries })
+    Ok(Executed { merkleized, state, log, entries, schedule })
+}
+
+/// What a block does before its first transaction. Of an epoch's first block: its validators, and those after them.
+fn begin(view: &mut View, genesis: &Genesis, height: u64) -> Option<ScheduleRow> {
+    if height == 1 {
+        ledger::genesis(view, genesis);
+    }
+    begins_epoch(genesis, height).then(|| ledger::validators::begin_epoch(view, epoch_of(genesis, height)))
 }
 
 /// How far a block has been applied.
@@ -170,6 +191,24 @@ struct Rows {
     slots: Vec<StateKey>,
     known: BTreeMap<StateKey, usize>,
     fresh: Vec<(StateKey, Option<Bytes>)>,
+}
+
+impl<E: Context + Spawner> Executed<E> {
+    /// What the header says of its validators and of those of the next epoch, given its parent.
+    #[must_use]
+    pub fn validators(&self, parent: &BlockHeader) -> (Hash, Hash) {
+        let schedule = self.schedule.as_ref();
+        schedule.map_or((parent.validators, parent.next_validators), |s| (s.running.hash(), s.next.hash()))
+    }
+
+    /// Whether the header says of the state, the log and, at an epoch's beginning, of the validators what came out here.
+    #[must_use]
+    pub fn is_as_stated(&self, header: &BlockHeader) -> bool {
+        let validators = self.schedule.as_ref().map(|s| (s.running.hash(), s.next.hash()));
+        self.state == header.state
+            && self.log == header.log
+            && validators.is_none_or(|named| named == (header.validators, header.next_validators))
+    }
 }
 
 impl Rows {

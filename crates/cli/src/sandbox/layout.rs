@@ -27,7 +27,7 @@ use tallystick_client::{
 use tallystick_node::config::{Config, Log, Peer};
 use tallystick_protocol::{
     Algorithm, Genesis, GenesisOrganisation, GenesisPrincipal, GenesisValidator, PrincipalId, PublicKey, Role,
-    SigningKey,
+    SigningKey, limits::EPOCH_BLOCKS_DEFAULT,
 };
 
 /// The first organisations' ids and names; the profile signs as the administrator of the first.
@@ -256,6 +256,7 @@ fn make_genesis(organisations: &[Keys]) -> Result<Genesis, Failure> {
         nonce,
         organisations: Vec::new(),
         validators: Vec::new(),
+        epoch_blocks: EPOCH_BLOCKS_DEFAULT,
     };
     for keys in organisations {
         let principals = keys
@@ -264,9 +265,11 @@ fn make_genesis(organisations: &[Keys]) -> Result<Genesis, Failure> {
             .map(|(name, role, key)| GenesisPrincipal { name: (*name).to_owned(), role: *role, key: key.public() })
             .collect();
         genesis.organisations.push(GenesisOrganisation { id: keys.id.clone(), name: keys.name.clone(), principals });
-        genesis
-            .validators
-            .push(GenesisValidator { organisation: keys.id.clone(), key: validator_key(&keys.validator)? });
+        genesis.validators.push(GenesisValidator {
+            organisation: keys.id.clone(),
+            key: validator_key(&keys.validator)?,
+            address: String::new(),
+        });
     }
     genesis.sort();
     match genesis.validate() {

@@ -57,7 +57,7 @@ pub fn organisations(ids: &[&str]) -> Genesis {
     };
     let validator = |id: &str| {
         let PublicKey::Ed25519(key) = key(&format!("validator-{id}")).public() else { panic!("not Ed25519") };
-        GenesisValidator { organisation: id.into(), key }
+        GenesisValidator { organisation: id.into(), key, address: String::new() }
     };
     let both = [("admin", Role::Administrator), ("clerk", Role::Registrar)];
     let mut genesis = Genesis {
@@ -69,6 +69,7 @@ pub fn organisations(ids: &[&str]) -> Genesis {
             .map(|id| organisation(id, if Some(id) == ids.last() { &both[..1] } else { &both }))
             .collect(),
         validators: ids.iter().map(|id| validator(id)).collect(),
+        epoch_blocks: 600,
     };
     genesis.sort();
     genesis.validate().unwrap();

@@ -45,8 +45,13 @@ pub fn genesis() -> Genesis {
         validators: ORGANISATIONS
             .iter()
             .zip(0..)
-            .map(|(id, n)| GenesisValidator { organisation: (*id).into(), key: ed25519(&validator(n)) })
+            .map(|(id, n)| GenesisValidator {
+                organisation: (*id).into(),
+                key: ed25519(&validator(n)),
+                address: format!("{id}.example.org:9000"),
+            })
             .collect(),
+        epoch_blocks: 600,
     };
     genesis.sort();
     genesis.validate().unwrap();
@@ -212,7 +217,11 @@ pub fn operations() -> Vec<(&'static str, Operation)> {
 /// A change of every kind.
 pub fn changes() -> Vec<Change> {
     let organisation = || "harbour".to_owned();
-    let validator = |n: u8| GenesisValidator { organisation: "harbour".into(), key: ed25519(&validator(n)) };
+    let validator = |n: u8| GenesisValidator {
+        organisation: "harbour".into(),
+        key: ed25519(&validator(n)),
+        address: "node.harbour.example:9000".into(),
+    };
     let rulebook = Rulebook::default();
     vec![
         Change::OrganisationAdmit {
@@ -259,6 +268,7 @@ pub fn changes() -> Vec<Change> {
 
 pub fn header(height: u64, parent: Hash, log: LogCommitment, root: Hash) -> BlockHeader {
     let genesis = genesis();
+    let validators = genesis.validator_set().unwrap().hash();
     BlockHeader {
         network: genesis.id(),
         height,
@@ -272,7 +282,8 @@ pub fn header(height: u64, parent: Hash, log: LogCommitment, root: Hash) -> Bloc
         transaction_count: 3,
         state: StateCommitment { root, operations_root: Hash::of(&[b"operations"]), start: 256, end: 1_000 + height },
         log,
-        validators: genesis.validator_set_hash(),
+        validators,
+        next_validators: validators,
     }
 }
 
@@ -299,7 +310,7 @@ pub fn finality(first: BlockHeader) -> Finality {
     let child = header(first.height + 1, first.hash(), first.log, Hash::of(&[b"child"]));
     let grandchild = header(first.height + 2, child.hash(), first.log, Hash::of(&[b"grandchild"]));
     let certificate = certificate(&grandchild, 3);
-    Finality { headers: vec![first, child, grandchild], certificate }
+    Finality { hand_overs: Vec::new(), headers: vec![first, child, grandchild], certificate }
 }
 
 /// A receipt of one append, leaf 20 of a log of 37.

@@ -19,7 +19,7 @@ fn a_receipt_proves_who_what_when_and_how_many_signed() {
     let proven = Receipt::decode(&bytes).unwrap().check(&genesis).unwrap();
     assert_eq!(proven.network, genesis.id());
     assert_eq!((proven.height, proven.time_ms), (7, fixtures::TIME_MS + 7_000));
-    assert_eq!((proven.signed, proven.validators), (3, 4));
+    assert_eq!((proven.signers.len(), proven.validators, proven.hand_overs), (3, 4, Vec::new()));
     let Claim::Transaction { principal, key, subject, operations, outcome, index, .. } = proven.claim else {
         panic!("of a transaction")
     };
@@ -111,7 +111,7 @@ fn the_steps_are_listed_when_asked() {
     let mut receipt = fixtures::receipt();
     receipt.finality.certificate.signatures.pop();
     let error = Receipt::Transaction(receipt).check(&fixtures::genesis()).unwrap_err();
-    let expected = "network: holds\nheaders: holds\n\
+    let expected = "network: holds\nheaders: holds\nhand-overs: holds\n\
         certificate: FAILED: 2 of 4 validators signed, 3 must: ask another node\n\
         transaction: not reached\ninclusion: not reached";
     assert_eq!(format!("{error:#}"), expected);

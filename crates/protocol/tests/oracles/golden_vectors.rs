@@ -311,7 +311,7 @@ fn receipt() {
         "genesis": serde_json::from_str::<Value>(&genesis.to_json()).unwrap(),
         "genesis_cbor": hex::encode(cbor::encode(&genesis)),
         "network": genesis.id(),
-        "validators": genesis.validator_set_hash(),
+        "validators": genesis.validator_set().unwrap().hash(),
         "certificate_signs": hex::encode(receipt.finality().certificate.signed_bytes(&genesis.id())),
         "cbor": hex::encode(receipt.to_bytes()),
     });

@@ -9,6 +9,7 @@ mod finality;
 mod fixtures;
 mod forged_receipt;
 mod golden_vectors;
+mod hand_over;
 mod merkle_vectors;
 mod second_encoding;
 mod signature_vectors;

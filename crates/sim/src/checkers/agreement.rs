@@ -92,6 +92,7 @@ mod tests {
             state: StateCommitment { root: hash, operations_root: hash, start: 0, end: 1 },
             log: LogCommitment { size: 0, root: hash, store_root: hash, store_end: 1 },
             validators: hash,
+            next_validators: hash,
         }
     }
 

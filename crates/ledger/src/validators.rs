@@ -1,0 +1,248 @@
+//! Validators: who certifies which epochs, and how that changes.
+//!
+//! ```text
+//! epoch        e                 e+1                  e+2
+//!           running             next                later ◀── a change in epoch e
+//!              └─ known since e-2  └─ known since e-1
+//! ```
+//!
+//! At the first block of an epoch each set moves up one place. A change touches only the later set, so that the next one is
+//! fixed for a whole epoch: every node knows it and speaks with it before its first vote.
+
+use tallystick_protocol::{
+    Code, Genesis, GenesisValidator, PublicKey, StateKey, ValidatorSet,
+    limits::{FORMER_VALIDATORS_MAX, TOLERANT_VALIDATORS_MIN, VALIDATORS_MAX},
+};
+
+use crate::{
+    apply::Stop,
+    state::{Draft, KeyRow, Row, ScheduleRow, ValidatorRow, View},
+};
+
+/// The rows of the genesis' validators, and their keys', so that no principal can take one.
+pub(crate) fn genesis(view: &mut View, genesis: &Genesis) {
+    let Some(set) = genesis.validator_set() else { unreachable!("a valid genesis has validators, each once") };
+    for validator in &genesis.validators {
+        let key = PublicKey::Ed25519(validator.key);
+        view.write(StateKey::key(&key), Row::Key(KeyRow { holder: validator.organisation.clone() }));
+        view.write(StateKey::validator(&validator.key), Row::Validator(row(validator)));
+    }
+    let schedule = ScheduleRow { epoch: 0, running: set.clone(), next: set.clone(), later: set, former: Vec::new() };
+    view.write(StateKey::schedule(), Row::Schedule(schedule));
+}
+
+/// The rows that [`begin_epoch`] reads.
+pub fn epoch_rows() -> [StateKey; 1] {
+    [StateKey::schedule()]
+}
+
+/// Moves every set up one place: the first thing that the first block of an epoch does. Returns the epoch's sets.
+///
+/// # Panics
+/// When the row was not fetched or is broken: the store has lost or changed what the ledger wrote.
+pub fn begin_epoch(view: &mut View, epoch: u64) -> ScheduleRow {
+    let mut schedule = match view.read(&StateKey::schedule()) {
+        Some(Some(Row::Schedule(schedule))) => schedule.clone(),
+        _ => unreachable!("a ledger has a schedule of validators from its first block on"),
+    };
+    if schedule.epoch == epoch {
+        // Block 1, which wrote it.
+        return schedule;
+    }
+    schedule.epoch = epoch;
+    schedule.running = schedule.next;
+    schedule.next = schedule.later.clone();
+    view.write(StateKey::schedule(), Row::Schedule(schedule.clone()));
+    schedule
+}
+
+/// Lets validators join and leave from the epoch after the next on. One that is added again, with its own organisation, gets a
+/// new address or comes back; a key is replaced by adding one and removing the other.
+pub(crate) fn change(draft: &mut Draft<'_>, add: &[GenesisValidator], remove: &[GenesisValidator]) -> Result<(), Stop> {
+    let mut schedule = match draft.schedule(&StateKey::schedule())? {
+        Some(schedule) => schedule.clone(),
+        None => unreachable!("a ledger has a schedule of validators from its first block on"),
+    };
+    let mut keys = schedule.later.keys().to_vec();
+    for validator in remove {
+        let place = keys.binary_search(&validator.key).map_err(|_| Code::ValidatorUnknown)?;
+        keys.remove(place);
+        schedule.former.push(validator.key);
+    }
+    for validator in add {
+        admit(draft, validator)?;
+        if let Err(place) = keys.binary_search(&validator.key) {
+            keys.insert(place, validator.key);
+        }
+    }
+    schedule.former.retain(|key| keys.binary_search(key).is_err());
+    let surplus = schedule.former.len().saturating_sub(FORMER_VALIDATORS_MAX);
+    schedule.former.drain(..surplus);
+    let later = ValidatorSet::new(keys).ok_or(Code::ValidatorsCount)?;
+    check_step(&schedule.next, &later)?;
+    schedule.later = later;
+    draft.write(StateKey::schedule(), Row::Schedule(schedule));
+    Ok(())
+}
+
+/// Whether the set can certify even if none of its new validators comes up.
+fn check_step(before: &ValidatorSet, after: &ValidatorSet) -> Result<(), Stop> {
+    let kept = after.keys().iter().filter(|key| before.contains(key)).count();
+    if before.len() >= TOLERANT_VALIDATORS_MIN && kept < after.quorum() {
+        return Err(Code::ValidatorsStep.into());
+    }
+    debug_assert!(after.len() <= VALIDATORS_MAX, "a set is bounded");
+    Ok(())
+}
+
+/// Gives the validator its rows.
+fn admit(draft: &mut Draft<'_>, validator: &GenesisValidator) -> Result<(), Stop> {
+    if draft.organisation(&StateKey::organisation(&validator.organisation))?.is_none() {
+        return Err(Code::ValidatorOrganisation.into());
+    }
+    let key = PublicKey::Ed25519(validator.key);
+    key.validate().map_err(|_| Code::KeyInvalid)?;
+    let (key_row, validator_row) = (StateKey::key(&key), StateKey::validator(&validator.key));
+    let known = draft.validator(&validator_row)?.map(|known| known.organisation == validator.organisation);
+    let taken = draft.key(&key_row)?.is_some();
+    match known {
+        None if taken => return Err(Code::KeyInUse.into()),
+        None => draft.write(key_row, Row::Key(KeyRow { holder: validator.organisation.clone() })),
+        Some(false) => return Err(Code::KeyInUse.into()),
+        Some(true) => {}
+    }
+    draft.write(validator_row, Row::Validator(row(validator)));
+    Ok(())
+}
+
+/// The rows that [`change`] reads.
+pub(crate) fn wanted(add: &[GenesisValidator]) -> Vec<StateKey> {
+    let mut keys = vec![StateKey::schedule()];
+    for validator in add {
+        let key = StateKey::key(&PublicKey::Ed25519(validator.key));
+        keys.extend([StateKey::organisation(&validator.organisation), key, StateKey::validator(&validator.key)]);
+    }
+    keys
+}
+
+fn row(validator: &GenesisValidator) -> ValidatorRow {
+    ValidatorRow { organisation: validator.organisation.clone(), address: validator.address.clone() }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing)]
+
+    use super::*;
+    use tallystick_protocol::{GenesisOrganisation, GenesisPrincipal, Role, SigningKey};
+
+    fn validator(n: u8, address: &str) -> GenesisValidator {
+        let PublicKey::Ed25519(key) = SigningKey::from_ed25519_seed(&[n; 32]).public() else { unreachable!() };
+        GenesisValidator { organisation: "home-office".into(), key, address: address.into() }
+    }
+
+    /// A ledger of one organisation with so many validators.
+    fn ledger(count: u8) -> View {
+        let administrator = SigningKey::from_ed25519_seed(&[200; 32]).public();
+        let principal = GenesisPrincipal { name: "admin".into(), role: Role::Administrator, key: administrator };
+        let mut genesis = Genesis {
+            name: "Test".into(),
+            created_ms: 1,
+            nonce: [1; 16],
+            organisations: vec![GenesisOrganisation {
+                id: "home-office".into(),
+                name: "Home Office".into(),
+                principals: vec![principal],
+            }],
+            validators: (1..=count).map(|n| validator(n, "")).collect(),
+            epoch_blocks: 10,
+        };
+        genesis.sort();
+        let mut view = View::new();
+        crate::genesis(&mut view, &genesis);
+        view
+    }
+
+    /// Makes the change with every row at hand.
+    fn changed(view: &mut View, add: &[GenesisValidator], remove: &[GenesisValidator]) -> Result<(), Code> {
+        for key in wanted(add) {
+            view.insert(key, None);
+        }
+        let mut draft = Draft::new(view);
+        match change(&mut draft, add, remove) {
+            Ok(()) => {
+                draft.commit();
+                Ok(())
+            }
+            Err(Stop::Refused(code, _)) => Err(code),
+            Err(Stop::Unread) => panic!("a row was not wanted"),
+        }
+    }
+
+    fn places(schedule: &ScheduleRow, key: &[u8; 32]) -> [bool; 3] {
+        [&schedule.running, &schedule.next, &schedule.later].map(|set| set.contains(key))
+    }
+
+    #[test]
+    fn a_change_takes_effect_in_the_epoch_after_the_next() {
+        let mut view = ledger(4);
+        assert_eq!(begin_epoch(&mut view, 0).epoch, 0, "block 1");
+        let (new, old) = (validator(9, "node.example.org:9000"), validator(1, ""));
+        // A rotation: both in one step.
+        assert_eq!(changed(&mut view, &[new.clone()], &[old.clone()]), Ok(()));
+        let schedule = begin_epoch(&mut view, 1);
+        assert_eq!(
+            (places(&schedule, &new.key), places(&schedule, &old.key)),
+            ([false, true, true], [true, false, false])
+        );
+        let schedule = begin_epoch(&mut view, 2);
+        assert_eq!((places(&schedule, &new.key), places(&schedule, &old.key)), ([true; 3], [false; 3]));
+        assert_eq!(schedule.former, [old.key], "its node follows");
+        assert_eq!(ScheduleRow::decode(&schedule.to_bytes()), Ok(schedule));
+
+        // It may come back, under its own organisation.
+        assert_eq!(changed(&mut view, &[old.clone()], &[]), Ok(()));
+        let schedule = begin_epoch(&mut view, 3);
+        assert_eq!((places(&schedule, &old.key), schedule.former), ([false, true, true], vec![]));
+    }
+
+    /// One row a change: who joins, who leaves, what comes of it. The network has validators 1 to 4.
+    #[test]
+    fn unsound_changes_are_refused() {
+        let foreign = GenesisValidator { organisation: "nobody".into(), ..validator(9, "") };
+        let weak = GenesisValidator { key: [0; 32], ..validator(9, "") };
+        let PublicKey::Ed25519(principals) = SigningKey::from_ed25519_seed(&[200; 32]).public() else { unreachable!() };
+        let taken = GenesisValidator { key: principals, ..validator(9, "") };
+        let n = |n| validator(n, "");
+        let rows = [
+            (vec![n(5)], vec![], Ok(())),
+            (vec![], vec![n(1)], Ok(())),
+            (vec![n(1)], vec![], Ok(())),
+            (vec![], vec![n(9)], Err(Code::ValidatorUnknown)),
+            (vec![], vec![n(1), n(1)], Err(Code::ValidatorUnknown)),
+            (vec![foreign], vec![], Err(Code::ValidatorOrganisation)),
+            (vec![weak], vec![], Err(Code::KeyInvalid)),
+            (vec![taken], vec![], Err(Code::KeyInUse)),
+            (vec![], vec![n(1), n(2), n(3), n(4)], Err(Code::ValidatorsCount)),
+            ((5..=101).map(n).collect(), vec![], Err(Code::ValidatorsCount)),
+            // Of six, five must sign, and only four are known to be there.
+            (vec![n(5), n(6)], vec![], Err(Code::ValidatorsStep)),
+            (vec![n(5), n(6)], vec![n(1), n(2)], Err(Code::ValidatorsStep)),
+        ];
+        for (place, (add, remove, expected)) in rows.into_iter().enumerate() {
+            assert_eq!(changed(&mut ledger(4), &add, &remove), expected, "row {place}");
+        }
+        // With fewer than four there is nobody to spare, whatever is changed.
+        assert_eq!(changed(&mut ledger(1), &[n(2)], &[n(1)]), Ok(()));
+        assert_eq!(changed(&mut ledger(1), &[n(2), n(3), n(4)], &[]), Ok(()));
+    }
+
+    #[test]
+    fn small_steps_reach_what_one_great_step_may_not() {
+        let mut view = ledger(4);
+        assert_eq!(changed(&mut view, &[validator(5, "")], &[]), Ok(()));
+        assert_eq!(changed(&mut view, &[validator(6, "")], &[]), Err(Code::ValidatorsStep), "in the same epoch");
+        begin_epoch(&mut view, 1);
+        assert_eq!(changed(&mut view, &[validator(6, "")], &[]), Ok(()));
+    }
+}
