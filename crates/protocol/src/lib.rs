@@ -21,6 +21,7 @@ pub mod outcome;
 pub mod proof;
 pub mod proposal;
 pub mod receipt;
+pub mod resource;
 pub mod row;
 pub mod rulebook;
 pub mod state_key;
@@ -47,6 +48,7 @@ pub use proposal::{Choice, ProposalStatus, RuleText};
 pub use receipt::{
     CheckError, Claim, Finality, Proven, Receipt, RecordAnswer, RecordReceipt, Step, TransactionReceipt,
 };
+pub use resource::{Resource, ResourceError, ResourceKind};
 pub use row::{RecordRow, RegisterRow};
 pub use rulebook::{Circle, Rule, Rulebook, RulebookChange, RulebookError, Share, VoteWeight, Weight};
 pub use state_key::{Noun, StateKey};

@@ -265,6 +265,10 @@ pub const PAGE_DEFAULT: u64 = 100;
 pub const PAGE_MAX: u64 = 5_000;
 /// Bytes of the items on a page: the default page fits whatever its entries hold.
 pub const PAGE_BYTES_MAX: usize = 16 * 1_024 * 1_024;
+/// Acts on a page of an audit.
+pub const AUDIT_PAGE_MAX: u64 = 1_000;
+/// Resources named in one row of an audit.
+pub const AUDIT_RESOURCES_MAX: usize = 32;
 /// Seconds between two comments that keep a stream of blocks alive.
 pub const KEEP_ALIVE_SECONDS: u64 = 15;
 /// Records searched for a field's value in one request, at most.

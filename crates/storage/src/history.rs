@@ -1,26 +1,30 @@
 //! The index over the log: which leaf a transaction is, which intents were ordered already, where each register's entries
-//! lie, and the trees over all of them.
+//! lie, who did what, and the trees over all of them.
 //!
 //! Pure and in memory. It is rebuilt from the log's entries alone, in their order, and fed with each finalised block; about
-//! 200 bytes for each transaction that appends one entry. The contents stay in the log: a [`Position`] says where to read,
+//! 200 bytes for each transaction that appends one entry, of which the index of acts takes some fifteen. The contents stay in the log: a [`Position`] says where to read,
 //! and [`entry_at`] picks an entry out of what was read.
 //!
 //! INVARIANT: two histories that were given the same entries give the same answers.
 
+mod acts;
 mod register;
 mod replays;
 mod table;
 #[cfg(test)]
 mod tests;
 
+pub use acts::{ActQuery, Outcomes};
 pub use register::{ItemPosition, RegisterHistory};
 
+use acts::Acts;
 use replays::Replays;
-use std::{collections::BTreeMap, hash::BuildHasher as _, hash::RandomState};
+use std::{collections::BTreeMap, hash::BuildHasher as _, hash::RandomState, ops::Range};
 use table::Table;
 use tallystick_ledger::{entry_leaf::entry_leaf_hash, item::item_hash};
 use tallystick_protocol::{
-    Appended, EntryKind, Hash, LogEntry, Operation, Outcome, SignedTransaction, Tree, transaction::DecodeError,
+    Appended, EntryKind, Hash, LogEntry, Operation, Outcome, Resource, SignedTransaction, Tree,
+    transaction::DecodeError,
 };
 
 /// Milliseconds in the seconds that entries are timed by.
@@ -115,10 +119,19 @@ pub struct History {
     tree: Tree,
     ids: Vec<[u8; ID_BYTES]>,
     id_places: Table,
-    /// The first leaf of each block that holds any, and its height.
-    blocks: Vec<(u64, u64)>,
+    /// The blocks that hold any leaf.
+    blocks: Vec<BlockPlace>,
     replays: Replays,
+    acts: Acts,
     registers: BTreeMap<String, RegisterHistory>,
+}
+
+/// Where a block's leaves begin.
+#[derive(Debug, Clone, Copy)]
+struct BlockPlace {
+    first: u64,
+    height: u64,
+    time_ms: u64,
 }
 
 impl Default for History {
@@ -137,6 +150,7 @@ impl History {
             id_places: Table::default(),
             blocks: Vec::new(),
             replays: Replays::default(),
+            acts: Acts::default(),
             registers: BTreeMap::new(),
         }
     }
@@ -160,8 +174,11 @@ impl History {
     /// As there.
     pub fn push_decoded(&mut self, entry: &LogEntry, transaction: &SignedTransaction) -> Result<(), Error> {
         let leaf = self.size();
-        self.push_id(leaf, transaction.id())?;
-        self.push_height(leaf, entry.height)?;
+        let place = self.push_id(leaf, transaction.id())?;
+        self.push_block(leaf, entry)?;
+        if !self.acts.push(&self.hasher, place, entry, transaction) {
+            return Err(Error::Full("what acts are found by"));
+        }
         self.replays.forget_before(&self.hasher, entry.time_ms);
         self.replays.push(&self.hasher, leaf, transaction.replay_tag(), transaction.not_after());
         if let Outcome::Accepted { appended } = &entry.outcome {
@@ -192,13 +209,30 @@ impl History {
         if index >= self.size() {
             return None;
         }
-        let after = self.blocks.partition_point(|(first, _)| *first <= index);
-        self.blocks.get(after.checked_sub(1)?).map(|(_, height)| *height)
+        let after = self.blocks.partition_point(|block| block.first <= index);
+        self.blocks.get(after.checked_sub(1)?).map(|block| block.height)
     }
 
     /// The place of a leaf in the log database: every block before it and its own left one commit there.
     pub fn location(&self, index: u64) -> Option<u64> {
         Some(index + self.height(index)?)
+    }
+
+    /// Leaves that may be acts asked for, newest first: at most `limit` of those below `before`. Every act that is asked for
+    /// is among them, in its place; [`ActQuery::matches`] tells which of them are.
+    pub fn acts(&self, query: &ActQuery, before: u64, limit: usize) -> Vec<u64> {
+        let range = self.leaves_between(query.from_ms, query.to_ms);
+        let range = range.start..range.end.min(before);
+        let terms = query.terms(&self.hasher);
+        match query.resource.as_ref().and_then(|resource| Some((resource, resource.record()?))) {
+            Some((record, (register, key))) => {
+                let mut leaves = self.acts_on_record(record, register, key, range);
+                leaves.retain(|leaf| self.acts.bears(&terms, *leaf));
+                leaves.truncate(limit);
+                leaves
+            }
+            None => self.acts.newest(&terms, range, limit),
+        }
     }
 
     /// The RFC 9162 tree over all leaves.
@@ -236,13 +270,41 @@ impl History {
     pub fn memory_bytes(&self) -> usize {
         self.ids.capacity() * ID_BYTES
             + self.id_places.memory_bytes()
-            + self.blocks.capacity() * size_of::<(u64, u64)>()
+            + self.blocks.capacity() * size_of::<BlockPlace>()
             + self.replays.memory_bytes()
+            + self.acts_memory_bytes()
             + tree_bytes(&self.tree)
             + self.registers.values().map(RegisterHistory::memory_bytes).sum::<usize>()
     }
 
-    fn push_id(&mut self, leaf: u64, id: Hash) -> Result<(), Error> {
+    /// Of these, the bytes of the index of acts.
+    pub fn acts_memory_bytes(&self) -> usize {
+        self.acts.memory_bytes()
+    }
+
+    /// The leaves of blocks whose time is in the range.
+    fn leaves_between(&self, from_ms: Option<u64>, to_ms: Option<u64>) -> Range<u64> {
+        let from = |time_ms: u64| {
+            let at = self.blocks.partition_point(|block| block.time_ms < time_ms);
+            self.blocks.get(at).map_or(self.size(), |block| block.first)
+        };
+        from_ms.map_or(0, from)..to_ms.map_or(self.size(), from)
+    }
+
+    /// The leaves of acts on a record, newest first: accepted ones from the register's index, refused ones from that of acts.
+    fn acts_on_record(&self, record: &Resource, register: &str, key: &str, range: Range<u64>) -> Vec<u64> {
+        let numbers = self.registers.get(register).into_iter().flat_map(|register| {
+            let numbers = register.entries_of(EntryKind::User, key).into_iter();
+            numbers.filter_map(|number| register.position(EntryKind::User, number))
+        });
+        let mut leaves: Vec<u64> = numbers.map(|position| position.leaf).filter(|leaf| range.contains(leaf)).collect();
+        leaves.extend(self.acts.refused(&self.hasher, record, range));
+        leaves.sort_unstable_by(|one, other| other.cmp(one));
+        leaves.dedup();
+        leaves
+    }
+
+    fn push_id(&mut self, leaf: u64, id: Hash) -> Result<u32, Error> {
         if let Some(leaf) = self.index_of(&id) {
             return Err(Error::Duplicate { id, leaf });
         }
@@ -251,14 +313,15 @@ impl History {
         let id = id_prefix(&id);
         self.id_places.insert(self.hasher.hash_one(id), place);
         self.ids.push(id);
-        Ok(())
+        Ok(place)
     }
 
-    fn push_height(&mut self, leaf: u64, height: u64) -> Result<(), Error> {
+    fn push_block(&mut self, leaf: u64, entry: &LogEntry) -> Result<(), Error> {
+        let LogEntry { height, time_ms, .. } = *entry;
         match self.blocks.last() {
-            Some((_, before)) if *before > height => return Err(Error::Height { height, before: *before }),
-            Some((_, before)) if *before == height => {}
-            _ => self.blocks.push((leaf, height)),
+            Some(last) if last.height > height => return Err(Error::Height { height, before: last.height }),
+            Some(last) if last.height == height => {}
+            _ => self.blocks.push(BlockPlace { first: leaf, height, time_ms }),
         }
         Ok(())
     }

@@ -1,6 +1,8 @@
 #![allow(clippy::unwrap_used, clippy::indexing_slicing, clippy::panic, clippy::print_stdout)]
 //! The index against an oracle that keeps everything and searches it.
 
+mod acts;
+
 use super::*;
 use std::collections::BTreeSet;
 use tallystick_ledger::entry_leaf::entry_leaf;
@@ -158,21 +160,24 @@ impl Script {
         }
         let seconds = self.time_ms / 1000;
         let mut idempotency_key = self.random(u64::MAX).to_be_bytes().to_vec();
+        let organisation = format!("org-{}", self.random(3));
+        let mut principal = PrincipalId::new(&organisation, &format!("clerk-{}", self.random(2))).unwrap();
         // Now and then an intent is repeated after its end.
         let void = self.oracle.tags.iter().position(|(tag, _)| self.oracle.replayed(tag, seconds).is_none());
         if let (Some(void), 0) = (void, self.random(4)) {
             let old = SignedTransaction::decode(self.oracle.log[void].transaction.clone()).unwrap();
-            idempotency_key = old.idempotency_key().to_vec();
+            (idempotency_key, principal) = (old.idempotency_key().to_vec(), old.principal().clone());
         }
         let intent = Intent {
             not_after: seconds + self.random(90),
             idempotency_key,
-            ..Intent::new(NetworkId([7; 16]), PrincipalId::new("org", "clerk").unwrap(), "test", operations)
+            ..Intent::new(NetworkId([7; 16]), principal, "test", operations)
         };
         let key = PublicKey::Ed25519(*b"0123456789abcdef0123456789abcdef");
         let transaction = intent.with_signature(&key, &[0; 64]).unwrap();
-        let outcome = match self.random(6) {
+        let outcome = match self.random(12) {
             0 => Outcome::refused(Code::NotPermitted, 0),
+            1 => Outcome::refused(Code::Schema, 0),
             _ => Outcome::Accepted { appended: self.appended(&intent.operations) },
         };
         let (height, time_ms) = (self.height, self.time_ms);
