@@ -3,6 +3,7 @@
 //! Paths, media types, limits, and the shape of every JSON body. The server routes by these paths and answers with
 //! these types; a client builds its requests from the same ones. Nothing here does anything: it is a description.
 
+pub mod audit;
 pub mod block;
 pub mod log;
 pub mod media;
@@ -14,6 +15,7 @@ pub mod routes;
 pub mod status;
 pub mod transaction;
 
+pub use audit::{ActOutcome, ActView, AuditPage};
 pub use block::{BlockEvent, BlockView};
 pub use log::{Checkpoint, ConsistencyProof, InclusionProof};
 pub use organisation::{KeyView, OrganisationView, PrincipalView};

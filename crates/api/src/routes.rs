@@ -12,6 +12,8 @@ pub const TRANSACTIONS: &str = "/v1/transactions";
 pub const TRANSACTION: &str = "/v1/transactions/{id}";
 /// The receipt of a finalised transaction.
 pub const TRANSACTION_RECEIPT: &str = "/v1/transactions/{id}/receipt";
+/// Acts: who did what, when, and what became of it.
+pub const AUDIT: &str = "/v1/audit";
 /// The log's size and root, certified.
 pub const CHECKPOINT: &str = "/v1/checkpoint";
 /// Proof that one state of the log continues another.
@@ -88,6 +90,18 @@ pub fn transaction(id: &Hash) -> String {
 /// [`TRANSACTION_RECEIPT`] of `id`.
 pub fn transaction_receipt(id: &Hash) -> String {
     fill(TRANSACTION_RECEIPT, &[&id.to_string()])
+}
+
+/// [`AUDIT`] with these names and values as its query.
+pub fn audit(query: &[(&str, &str)]) -> String {
+    let mut path = AUDIT.to_owned();
+    for (index, (name, value)) in query.iter().enumerate() {
+        path.push(if index == 0 { '?' } else { '&' });
+        path.push_str(name);
+        path.push('=');
+        encode_into(&mut path, value);
+    }
+    path
 }
 
 /// [`LOG_CONSISTENCY`] from `old` to `new` leaves.
@@ -234,6 +248,13 @@ mod tests {
         assert_eq!(entries("country", 101, 100), "/v1/registers/country/entries?start=101&limit=100");
         let hash = Hash([0xab; 32]);
         assert_eq!(item("country", &hash), format!("/v1/registers/country/items/sha-256:{hash}"));
+    }
+
+    #[test]
+    fn a_query_is_encoded() {
+        assert_eq!(audit(&[]), "/v1/audit");
+        let query = [("resource", "record:country/a&b"), ("limit", "7")];
+        assert_eq!(audit(&query), "/v1/audit?resource=record:country%2Fa%26b&limit=7");
     }
 
     #[test]

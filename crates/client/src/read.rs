@@ -4,8 +4,8 @@ use crate::{error::Error, http::Client};
 use serde::de::DeserializeOwned;
 use std::io::{self, BufRead, BufReader, Read, Write};
 use tallystick_api::{
-    BlockEvent, BlockView, NetworkView, NodeStatus, OrganisationView, PrincipalView, RegisterList, RegisterView,
-    TransactionStatus, media, routes,
+    AuditPage, BlockEvent, BlockView, NetworkView, NodeStatus, OrganisationView, PrincipalView, RegisterList,
+    RegisterView, TransactionStatus, media, routes,
 };
 use tallystick_protocol::{
     Hash, PrincipalId,
@@ -76,6 +76,14 @@ impl Client {
     /// When no node answers.
     pub fn transaction(&self, id: &Hash) -> Result<Option<At<TransactionStatus>>, Error> {
         absent_as_none(self.read(&routes::transaction(id)))
+    }
+
+    /// A page of acts, newest first, asked for by these names and values: those of [`routes::AUDIT`].
+    ///
+    /// # Errors
+    /// When no node answers, or a name or value is none.
+    pub fn audit(&self, query: &[(&str, &str)]) -> Result<AuditPage, Error> {
+        Ok(self.read(&routes::audit(query))?.value)
     }
 
     /// A principal with its keys; `None` when there is none.

@@ -209,6 +209,6 @@ impl Chain {
 )]
 fn sound(history: &History, pushed: Result<(), history::Error>) {
     if let Err(error) = pushed {
-        panic!("log entry {} cannot be indexed: {error}: run `tally audit` on the data directory", history.size());
+        panic!("log entry {} cannot be indexed: {error}: run `tally audit disk` on the data directory", history.size());
     }
 }

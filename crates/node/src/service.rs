@@ -23,10 +23,10 @@ use tallystick_consensus::certificate;
 use tallystick_ledger::{OrganisationRow, PrincipalRow, TreeRow};
 use tallystick_protocol::{
     BlockHeader, EntryKind, Finality, FinalityCertificate, Genesis, Hash, LogEntry, NetworkId, PrincipalId,
-    RecordReceipt, RegisterRow, StateKey, TransactionReceipt,
+    RecordReceipt, RegisterRow, SignedTransaction, StateKey, TransactionReceipt, limits::PAGE_BYTES_MAX,
 };
 use tallystick_storage::{
-    history::{Entry, History, Position, entry_at},
+    history::{ActQuery, Entry, History, Position, entry_at},
     read::{ReadError, Reader},
 };
 use tokio::sync::broadcast;
@@ -70,6 +70,20 @@ pub struct StoredBlock {
     /// Its own certificate; a block may be final by a descendant's alone.
     pub certificate: Option<FinalityCertificate>,
 }
+
+/// An act as the log has it.
+#[derive(Clone)]
+pub struct Act {
+    /// Its leaf.
+    pub leaf: u64,
+    /// What the log stores.
+    pub entry: LogEntry,
+    /// The entry's transaction, decoded.
+    pub transaction: SignedTransaction,
+}
+
+/// Log entries read together while acts are looked through.
+const ACTS_READ: usize = 64;
 
 /// How a node does.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -249,6 +263,32 @@ impl<E: Runtime> Service<E> {
         let location = self.history().location(index);
         let Some(location) = location else { return Ok(None) };
         Ok(self.0.reader.log_entries(&[location]).await?.pop())
+    }
+
+    /// Reads leaves that [`History::acts`] gave, newest first, and gives those that are asked for, and how many leaves it
+    /// read: not all of them when their bytes are many.
+    pub async fn acts(&self, query: &ActQuery, leaves: &[u64]) -> Result<(Vec<Act>, usize), ReadError> {
+        let (mut acts, mut read, mut bytes) = (Vec::new(), 0, 0);
+        for leaves in leaves.chunks(ACTS_READ) {
+            let locations: Vec<u64> = {
+                let history = self.history();
+                leaves.iter().rev().filter_map(|leaf| history.location(*leaf)).collect()
+            };
+            let entries = self.0.reader.log_entries(&locations).await?;
+            for (leaf, entry) in leaves.iter().zip(entries.into_iter().rev()) {
+                bytes += entry.transaction.len();
+                let transaction = SignedTransaction::decode(entry.transaction.clone())
+                    .map_err(|error| ReadError::Storage { database: "log", detail: error.to_string() })?;
+                if query.matches(&entry, &transaction) {
+                    acts.push(Act { leaf: *leaf, entry, transaction });
+                }
+            }
+            read += leaves.len();
+            if bytes >= PAGE_BYTES_MAX {
+                break;
+            }
+        }
+        Ok((acts, read))
     }
 
     /// Entries of a register by number, in rising order; numbers that do not exist are left out.

@@ -7,6 +7,7 @@
 //! The paths and bodies are those of the api crate. An answer that reads the ledger says in the header `Tally-Height`
 //! up to which block it is complete; an error is a problem (RFC 9457).
 
+mod audit;
 mod blocks;
 mod csv;
 mod download;
@@ -99,6 +100,7 @@ routes! {
     post routes::TRANSACTIONS => transactions::submit;
     get routes::TRANSACTION => transactions::transaction;
     get routes::TRANSACTION_RECEIPT => transactions::receipt;
+    get routes::AUDIT => audit::audit;
     get routes::CHECKPOINT => log::checkpoint;
     get routes::LOG_CONSISTENCY => log::consistency;
     get routes::LOG_INCLUSION => log::inclusion;

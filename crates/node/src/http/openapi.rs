@@ -1,7 +1,8 @@
 //! The interface as an OpenAPI document, made from the handlers themselves.
 
 use super::{
-    blocks, download, health, log, openregister, proofs, proposals, registers, snapshot, status, stream, transactions,
+    audit, blocks, download, health, log, openregister, proofs, proposals, registers, snapshot, status, stream,
+    transactions,
 };
 use axum::response::Response;
 use bytes::Bytes;
@@ -24,6 +25,7 @@ use utoipa::OpenApi;
         transactions::submit,
         transactions::transaction,
         transactions::receipt,
+        audit::audit,
         log::checkpoint,
         log::consistency,
         log::inclusion,
@@ -61,6 +63,7 @@ use utoipa::OpenApi;
     tags(
         (name = "transactions", description = "Submit transactions and learn what became of them"),
         (name = "log", description = "The log and its blocks, with proofs"),
+        (name = "audit", description = "Who did what, when, and what became of it"),
         (name = "registers", description = "Registers as this ledger defines them"),
         (name = "openregister", description = "The resources of openregister v1"),
         (name = "organisations", description = "Members and their principals"),

@@ -1,0 +1,193 @@
+//! Acts: who did what, when, to what, and what became of it, refused ones too.
+
+use super::{
+    App, QueryOf,
+    page::{Links, Query, number},
+    problem::{Answer, Failure},
+    snapshot::{json_at, snapshot},
+};
+use crate::service::Act;
+use axum::{
+    extract::State,
+    response::{IntoResponse, Response},
+};
+use std::str::FromStr;
+use tallystick_api::{
+    ActView, AuditPage, Problem,
+    limits::{AUDIT_PAGE_MAX, PAGE_DEFAULT},
+    routes,
+};
+use tallystick_ledger::moment::datetime_start;
+use tallystick_protocol::{Code, operation::validate_name};
+use tallystick_storage::history::{ActQuery, Outcomes};
+
+/// Every name that the query may have: a misspelt one would ask for more than was meant.
+const NAMES: [&str; 9] =
+    ["principal", "organisation", "resource", "action", "from", "to", "outcome", "cursor", "limit"];
+
+/// Acts, newest first: what is not asked for by name is not asked for.
+#[utoipa::path(get, path = routes::AUDIT, tag = "audit",
+    params(
+        ("principal" = Option<String>, Query, description = "Who signed: organisation/name"),
+        ("organisation" = Option<String>, Query, description = "The organisation of who signed"),
+        ("resource" = Option<String>, Query, description = "What was acted on: `register:NAME`, `record:REGISTER/KEY`, `organisation:NAME`, `principal:ORGANISATION/NAME`, `authority:SHA-256`, `policy:ID`, `proposal:ID`"),
+        ("action" = Option<String>, Query, description = "The name of an operation, such as `entry-append`; with a resource, an operation on that"),
+        ("from" = Option<String>, Query, description = "From this time on: milliseconds since 1970, or such as 2026-11-25 or 2026-11-25T09:00:00Z"),
+        ("to" = Option<String>, Query, description = "Before this time, in the same forms"),
+        ("outcome" = Option<String>, Query, description = "`accepted`, `refused`, or the code of a refusal"),
+        ("cursor" = Option<u64>, Query, description = "`next` of the page before"),
+        ("limit" = Option<u64>, Query, description = "Acts on a page: 100 by default, 1,000 at most"),
+    ),
+    responses(
+        (status = 200, description = "The acts; the Link header leads to older ones", body = AuditPage),
+        (status = 400, description = "A part of the query is not what it should be", body = Problem, content_type = "application/problem+json"),
+    ))]
+pub async fn audit(State(app): State<App>, QueryOf(query): QueryOf) -> Answer<Response> {
+    let asked = asked(&query)?;
+    let before = number(&query, "cursor", u64::MAX, 0..=u64::MAX)?;
+    let limit = usize::try_from(number(&query, "limit", PAGE_DEFAULT, 1..=AUDIT_PAGE_MAX)?).unwrap_or(usize::MAX);
+    let (header, mut leaves) = snapshot(&app.service, |history, tip| {
+        // One more tells whether there is a next page.
+        (tip.header.clone(), history.acts(&asked, before, limit + 1))
+    })
+    .await?;
+    let is_more = leaves.len() > limit;
+    leaves.truncate(limit);
+    let (acts, read) = app.service.acts(&asked, &leaves).await?;
+    let last = read.checked_sub(1).and_then(|last| leaves.get(last));
+    let next = last.filter(|_| is_more || read < leaves.len()).map(u64::to_string);
+    let mut links = Links::default();
+    if let Some(next) = &next {
+        let kept =
+            query.iter().filter(|(name, _)| *name != "cursor").map(|(name, value)| (name.as_str(), value.as_str()));
+        links.add("next", &routes::audit(&kept.chain([("cursor", next.as_str())]).collect::<Vec<_>>()));
+    }
+    let page = AuditPage {
+        height: header.height,
+        time_ms: header.time_ms,
+        log_size: header.log.size,
+        acts: acts.iter().map(view).collect(),
+        next,
+    };
+    Ok((links, json_at(header.height, page)).into_response())
+}
+
+fn asked(query: &Query) -> Result<ActQuery, Failure> {
+    if let Some(name) = query.keys().find(|name| !NAMES.contains(&name.as_str())) {
+        let detail = format!("an audit knows no `{}`: ask by {}", shown(name), NAMES.join(", "));
+        return Err(Failure::bad_request(detail));
+    }
+    let organisation = query.get("organisation").cloned();
+    if let Some(name) = &organisation {
+        validate_name(name).map_err(|error| Failure::bad_request(format!("`organisation`: {error}")))?;
+    }
+    Ok(ActQuery {
+        principal: parsed(query, "principal")?,
+        organisation,
+        action: parsed(query, "action")?,
+        resource: parsed(query, "resource")?,
+        outcome: query.get("outcome").map(|text| outcomes(text)).transpose()?,
+        from_ms: moment(query, "from")?,
+        to_ms: moment(query, "to")?,
+    })
+}
+
+fn parsed<T: FromStr<Err: std::fmt::Display>>(query: &Query, name: &str) -> Result<Option<T>, Failure> {
+    let parsed = query.get(name).map(|text| text.parse());
+    parsed.transpose().map_err(|error| Failure::bad_request(format!("`{name}`: {error}")))
+}
+
+fn outcomes(text: &str) -> Result<Outcomes, Failure> {
+    match text {
+        "accepted" => Ok(Outcomes::Accepted),
+        "refused" => Ok(Outcomes::Refused),
+        code => code.parse::<Code>().map(Outcomes::RefusedFor).map_err(|_| {
+            let detail = "write accepted, refused, or a code of docs/reference/errors.md";
+            Failure::bad_request(format!("`outcome` is `{}`: {detail}", shown(code)))
+        }),
+    }
+}
+
+/// A time in Unix milliseconds.
+fn moment(query: &Query, name: &str) -> Result<Option<u64>, Failure> {
+    let Some(text) = query.get(name) else { return Ok(None) };
+    // Four digits are a year.
+    let number = text.parse::<u64>().ok().filter(|_| text.len() != 4);
+    let seconds = || u64::try_from(datetime_start(text)?).ok();
+    let moment = number.or_else(|| seconds().map(|seconds| seconds.saturating_mul(1_000)));
+    moment.map(Some).ok_or_else(|| {
+        let forms = "milliseconds since 1970, or such as 2026-11-25 or 2026-11-25T09:00:00Z";
+        Failure::bad_request(format!("`{name}` is `{}`: write {forms}", shown(text)))
+    })
+}
+
+fn shown(text: &str) -> String {
+    text.chars().take(40).collect()
+}
+
+fn view(act: &Act) -> ActView {
+    ActView::new(act.leaf, &act.entry, &act.transaction)
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+    use tallystick_protocol::operation::OperationName;
+
+    fn query(pairs: &[(&str, &str)]) -> Query {
+        pairs.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect()
+    }
+
+    #[test]
+    fn a_question_is_read_whole() {
+        let pairs = [
+            ("principal", "hmrc/alice"),
+            ("organisation", "hmrc"),
+            ("resource", "record:country/GB"),
+            ("action", "entry-append"),
+            ("from", "2026-11-25"),
+            ("to", "1795600000000"),
+            ("outcome", "schema"),
+        ];
+        let asked = asked(&query(&pairs)).unwrap();
+        assert_eq!(asked.principal.unwrap().as_str(), "hmrc/alice");
+        assert_eq!(asked.organisation.unwrap(), "hmrc");
+        assert_eq!(asked.resource.unwrap().to_string(), "record:country/GB");
+        assert_eq!(asked.action, Some(OperationName::EntryAppend));
+        assert_eq!(asked.outcome, Some(Outcomes::RefusedFor(Code::Schema)));
+        assert_eq!((asked.from_ms, asked.to_ms), (Some(1_795_564_800_000), Some(1_795_600_000_000)));
+    }
+
+    #[test]
+    fn times_are_read_in_their_forms() {
+        for (text, expected) in [
+            ("0", Some(0)),
+            ("1795600000000", Some(1_795_600_000_000)),
+            ("2026", Some(1_767_225_600_000)),
+            ("2026-11-25T09:00:00Z", Some(1_795_597_200_000)),
+            ("yesterday", None),
+            ("1969-12-31", None),
+            ("", None),
+        ] {
+            assert_eq!(moment(&query(&[("from", text)]), "from").ok().flatten(), expected, "{text}");
+        }
+    }
+
+    #[test]
+    fn what_is_not_understood_is_named_and_never_passed_over() {
+        for (name, value, told) in [
+            ("principle", "hmrc/alice", "an audit knows no `principle`: ask by principal, organisation"),
+            ("principal", "hmrc", "`principal`: `hmrc` is not a principal"),
+            ("organisation", "HMRC", "`organisation`: `HMRC` is not a name"),
+            ("resource", "country", "`resource`: `country` is not a resource"),
+            ("action", "append", "`action`: unknown operation: use one of register-create"),
+            ("outcome", "no", "`outcome` is `no`: write accepted, refused, or a code"),
+            ("to", "now", "`to` is `now`: write milliseconds since 1970"),
+        ] {
+            let failure = asked(&query(&[(name, value)])).unwrap_err();
+            assert_eq!(failure.problem().status, 400);
+            assert!(failure.problem().detail.starts_with(told), "{}", failure.problem().detail);
+        }
+    }
+}
