@@ -291,7 +291,7 @@ fn offline(desk: &Desk, receipts: &[(PathBuf, &'static str)]) {
 
 /// A node's folder is judged from genesis; with a byte changed it is not believed.
 fn audit(desk: &Desk) {
-    desk.line(&format!("audit sandbox/{VICTIM}/data")).expect(0, &["holds:", "every signature checked"]);
+    desk.line(&format!("audit disk sandbox/{VICTIM}/data")).expect(0, &["holds:", "every signature checked"]);
     let data = desk.path("copied");
     copy(&desk.path(&format!("sandbox/{VICTIM}/data")), &data);
     let largest = |path: &PathBuf| fs::metadata(path).map_or(0, |meta| meta.len());
@@ -302,7 +302,7 @@ fn audit(desk: &Desk) {
     let at = bytes.windows(12).position(|window| window == b"Harbour Mole").unwrap();
     bytes[at] ^= 1;
     fs::write(blob, bytes).unwrap();
-    let answer = desk.line("audit copied --network sandbox/network.json");
+    let answer = desk.line("audit disk copied --network sandbox/network.json");
     assert!(matches!(answer.code, Some(1 | 2)), "{} was changed:\n{}", blob.display(), answer.text());
     assert!(!answer.text().contains("holds: the whole"), "{}", answer.text());
 }

@@ -119,13 +119,11 @@ mod tests {
     fn a_row_names_each_thing_once_and_says_how_many_more() {
         let entry = |key: u32| NewEntry { key: format!("key-{key}"), items: vec!["{}".to_owned()] };
         let append = Operation::EntryAppend { register: "country".to_owned(), entries: (0..40).map(entry).collect() };
+        let principal = "hmrc/alice".parse().unwrap();
         let intent = Intent {
-            network: NetworkId([7; 16]),
-            principal: "hmrc/alice".parse().unwrap(),
-            subject: "test".to_owned(),
             not_after: 1_700_000_000,
             idempotency_key: vec![1; 8],
-            operations: vec![append.clone(), append],
+            ..Intent::new(NetworkId([7; 16]), principal, "test", vec![append.clone(), append])
         };
         let transaction = intent.with_signature(&PublicKey::Ed25519([1; 32]), &[0; 64]).unwrap();
         let outcome = Outcome::refused(Code::EntryUnchanged, 1);

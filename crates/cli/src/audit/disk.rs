@@ -1,4 +1,4 @@
-//! `tally audit`: judge a node's stored ledger, offline, from genesis, trusting the network file and nothing else.
+//! `tally audit disk`: judge a node's stored ledger, offline, from genesis, trusting the network file and nothing else.
 
 use crate::{
     connection::Connection,
@@ -16,10 +16,10 @@ use tallystick_node::audit::{AuditError, Report, audit};
     only read; the node may run meanwhile.\n\n\
     Exit codes: 0 it holds; 1 it does not, and the first block (and bytes) that does not hold is named; 2 it cannot be read.\n\n\
     Examples:\n  \
-    tally audit sandbox/companies-house/data\n  \
-    tally audit /var/lib/tally/data --network network.json"
+    tally audit disk sandbox/companies-house/data\n  \
+    tally audit disk /var/lib/tally/data --network network.json"
 )]
-pub struct Audit {
+pub struct Disk {
     /// A node's data folder (`data_dir` in its configuration)
     #[arg(value_name = "DIR")]
     data: PathBuf,
@@ -30,7 +30,7 @@ pub struct Audit {
     connection: Connection,
 }
 
-impl Audit {
+impl Disk {
     /// Runs the command.
     pub fn run(self) -> Done {
         let network = self.network()?;
