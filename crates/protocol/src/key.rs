@@ -100,6 +100,9 @@ pub enum KeyError {
     /// The cryptographic library refused to make or use the key.
     #[error("the {0} key could not be used: make it again")]
     Library(Algorithm),
+    /// What holds the key did not sign, in its own words.
+    #[error("{0}")]
+    Elsewhere(String),
 }
 
 /// A public key. Text form `ed25519:<hex>` or `p256:<hex>`; in CBOR a byte string, told apart by its length.
@@ -231,6 +234,31 @@ pub enum SigningKey {
     Ed25519(Ed25519Key),
     /// ECDSA P-256; the library holds and wipes the secret.
     P256(P256Key),
+    /// Of either kind, held where its secret cannot be read, such as in an HSM.
+    Elsewhere(KeyElsewhere),
+}
+
+/// Signs a message with a key that is held elsewhere, or says why not.
+type SignElsewhere = dyn Fn(&[u8]) -> Result<Signature, String> + Send + Sync;
+
+/// A key whose secret is not in this process.
+#[derive(Clone)]
+pub struct KeyElsewhere {
+    public: PublicKey,
+    sign: Arc<SignElsewhere>,
+}
+
+impl KeyElsewhere {
+    /// A device may give the high `s`, or, when it is broken, anything: neither leaves here.
+    fn sign(&self, message: &[u8]) -> Result<Signature, KeyError> {
+        let signature = (self.sign)(message).map_err(KeyError::Elsewhere)?;
+        let signature = match self.public {
+            PublicKey::Ed25519(_) => signature,
+            PublicKey::P256(_) => with_low_s(signature),
+        };
+        self.public.verify(message, &signature)?;
+        Ok(signature)
+    }
 }
 
 /// The secret half of an Ed25519 key; boxed, so that moving the key leaves no copy behind.
@@ -285,11 +313,19 @@ impl SigningKey {
         Self::Ed25519(Ed25519Key(Box::new(ed25519_zebra::SigningKey::from(*seed))))
     }
 
-    /// The Ed25519 seed, for the engine's own key type; `None` for a P-256 key.
+    /// The private half of `public`, held elsewhere: `sign` gives Ed25519's R ‖ s, or ECDSA's r ‖ s over SHA-256.
+    pub fn elsewhere(
+        public: PublicKey,
+        sign: impl Fn(&[u8]) -> Result<Signature, String> + Send + Sync + 'static,
+    ) -> Self {
+        Self::Elsewhere(KeyElsewhere { public, sign: Arc::new(sign) })
+    }
+
+    /// The Ed25519 seed; `None` for a P-256 key and for one that is held elsewhere.
     pub fn ed25519_seed(&self) -> Option<Zeroizing<[u8; 32]>> {
         match self {
             Self::Ed25519(key) => (*key.0).as_ref().try_into().ok().map(Zeroizing::new),
-            Self::P256(_) => None,
+            Self::P256(_) | Self::Elsewhere(_) => None,
         }
     }
 
@@ -335,7 +371,7 @@ impl SigningKey {
     /// The PKCS#8 document (RFC 5958 version 1), unencrypted DER; wiped when dropped.
     ///
     /// # Errors
-    /// When the library refuses, which happens only out of memory.
+    /// When the library refuses, which happens only out of memory, or the key is held elsewhere.
     pub fn to_pkcs8_der(&self) -> Result<Zeroizing<Vec<u8>>, KeyError> {
         match self {
             Self::Ed25519(key) => Ok(Zeroizing::new([ED25519_PKCS8_V1, (*key.0).as_ref()].concat())),
@@ -343,6 +379,7 @@ impl SigningKey {
                 let der = key.0.to_pkcs8v1().map_err(|_| KeyError::Library(Algorithm::Es256))?;
                 Ok(Zeroizing::new(der.as_ref().to_vec()))
             }
+            Self::Elsewhere(_) => Err(KeyError::Elsewhere("the key is held elsewhere and cannot be taken out".into())),
         }
     }
 
@@ -351,6 +388,7 @@ impl SigningKey {
         match self {
             Self::Ed25519(key) => PublicKey::Ed25519(ed25519_zebra::VerificationKeyBytes::from(&*key.0).into()),
             Self::P256(key) => PublicKey::P256(key.1),
+            Self::Elsewhere(key) => key.public,
         }
     }
 
@@ -359,13 +397,14 @@ impl SigningKey {
         match self {
             Self::Ed25519(_) => Algorithm::EdDsa,
             Self::P256(_) => Algorithm::Es256,
+            Self::Elsewhere(key) => key.public.algorithm(),
         }
     }
 
     /// Signs `message`. Ed25519 signatures are reproducible; ES256 signatures differ each time, always with low `s`.
     ///
     /// # Errors
-    /// When the library refuses, which happens only out of memory.
+    /// When the library refuses, which happens only out of memory, or what holds the key does not sign.
     pub fn sign(&self, message: &[u8]) -> Result<Signature, KeyError> {
         match self {
             Self::Ed25519(key) => Ok(key.0.sign(message).to_bytes()),
@@ -374,6 +413,7 @@ impl SigningKey {
                 let signature = key.0.sign(&SystemRandom::new(), message).map_err(|_| refused.clone())?;
                 signature.as_ref().try_into().map(with_low_s).map_err(|_| refused)
             }
+            Self::Elsewhere(key) => key.sign(message),
         }
     }
 }
@@ -504,6 +544,28 @@ mod tests {
         let (low, borrow) = half(a, 1).overflowing_sub(half(b, 1));
         let high = half(a, 0) - half(b, 0) - u128::from(borrow);
         [high.to_be_bytes(), low.to_be_bytes()].concat().try_into().unwrap()
+    }
+
+    #[test]
+    fn a_key_held_elsewhere_gives_its_own_signatures_with_a_low_s_and_no_others() {
+        for key in keys() {
+            let (public, held) = (key.public(), key.clone());
+            let elsewhere = SigningKey::elsewhere(public, move |message| {
+                let mut signature = held.sign(message).unwrap();
+                if public.algorithm() == Algorithm::Es256 {
+                    let s: [u8; 32] = *signature.last_chunk().unwrap();
+                    signature[32..].copy_from_slice(&subtract(&P256_ORDER, &s));
+                }
+                Ok(signature)
+            });
+            assert_eq!((elsewhere.public(), elsewhere.algorithm()), (public, key.algorithm()));
+            assert_eq!(public.verify(b"act", &elsewhere.sign(b"act").unwrap()), Ok(()));
+            assert!(elsewhere.to_pkcs8_der().is_err() && elsewhere.ed25519_seed().is_none());
+            let broken = SigningKey::elsewhere(public, |_| Ok([7; 64]));
+            assert_eq!(broken.sign(b"act"), Err(KeyError::Signature));
+            let absent = SigningKey::elsewhere(public, |_| Err("the token is gone".into()));
+            assert_eq!(absent.sign(b"act").unwrap_err().to_string(), "the token is gone");
+        }
     }
 
     #[test]
