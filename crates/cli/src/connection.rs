@@ -10,15 +10,10 @@ use std::{
     path::{Path, PathBuf},
     time::Duration,
 };
-use tallystick_client::{
-    Client, Passphrase, Profile, Signer,
-    keyfile::{self, KeyFileError},
-    profile::SEARCHED,
-    read_network,
-};
-use tallystick_protocol::{Genesis, NetworkId, PrincipalId, SigningKey};
+use tallystick_client::{Client, KeyName, Passphrase, Profile, Signer, profile::SEARCHED, read_network};
+use tallystick_protocol::{Genesis, NetworkId, PrincipalId, SigningKey, limits::TOKEN_ANSWER_MAX};
 
-/// Environment variable that holds a passphrase.
+/// Environment variable that holds a passphrase, or a token's PIN.
 pub const PASSPHRASE_VARIABLE: &str = "TALLY_PASSPHRASE";
 
 /// Which network.
@@ -43,10 +38,10 @@ pub struct Signing {
     /// Who signs: organisation/name
     #[arg(id = "signing-principal", long = "as", value_name = "PRINCIPAL", env = "TALLY_AS", hide_env_values = true)]
     pub principal: Option<PrincipalId>,
-    /// The key file that signs
-    #[arg(id = "signing-key", long = "key", value_name = "FILE", env = "TALLY_KEY", hide_env_values = true)]
-    pub key: Option<PathBuf>,
-    /// A file whose first line is the key's passphrase (or set TALLY_PASSPHRASE; otherwise it is asked for)
+    /// The key that signs: a file, or a PKCS#11 URI of a key in a token
+    #[arg(id = "signing-key", long = "key", value_name = "FILE|URI", env = "TALLY_KEY", hide_env_values = true)]
+    pub key: Option<KeyName>,
+    /// A file whose first line is the key's passphrase, or the token's PIN (or set TALLY_PASSPHRASE; otherwise it is asked for)
     #[arg(long, value_name = "FILE", env = "TALLY_PASSPHRASE_FILE", hide_env_values = true)]
     pub passphrase_file: Option<PathBuf>,
     /// Seconds to wait until a transaction is final
@@ -145,20 +140,15 @@ fn no_key(principal: &PrincipalId, profile: Option<&Profile>) -> Failure {
     let known: Vec<&str> = profile.iter().flat_map(|profile| profile.principals.keys()).map(String::as_str).collect();
     let known =
         if known.is_empty() { String::new() } else { format!("; the profile has keys of {}", known.join(", ")) };
-    Failure::error(format!("no key file of `{principal}` is known: give --key FILE{known}"))
+    Failure::error(format!("no key of `{principal}` is known: give --key with a file or a PKCS#11 URI{known}"))
 }
 
-/// Reads a key: with the passphrase of the file, of the environment, or asked for.
+/// Opens a key: with the passphrase or PIN of the file, of the environment, or asked for.
 ///
 /// # Errors
-/// When there is no passphrase, or it is the wrong one.
-pub fn unlock(path: &Path, passphrase_file: Option<&Path>) -> Result<SigningKey, Failure> {
-    if !path.exists() {
-        let error = std::io::ErrorKind::NotFound.into();
-        return Err(KeyFileError::Read { path: path.to_owned(), error }.into());
-    }
-    let passphrase = passphrase(passphrase_file, &format!("Passphrase of {}: ", path.display()))?;
-    Ok(keyfile::read(path, &passphrase)?)
+/// When there is none, or it is the wrong one.
+pub fn unlock(name: &KeyName, passphrase_file: Option<&Path>) -> Result<SigningKey, Failure> {
+    name.open(TOKEN_ANSWER_MAX, |prompt| passphrase(passphrase_file, prompt))
 }
 
 /// A passphrase: of the file, of the environment, or asked for with `prompt`.

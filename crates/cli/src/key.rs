@@ -2,14 +2,19 @@
 
 use crate::{
     ca,
-    connection::{Connection, Signing, new_passphrase, unlock},
+    connection::{Connection, Signing, new_passphrase, passphrase, unlock},
     output::{Colour, Doing, Done, Failure, Table, json, line, paint, time},
     register::settle,
 };
 use clap::{Args, Subcommand};
 use std::path::{Path, PathBuf};
-use tallystick_client::keyfile::{self, generate};
-use tallystick_protocol::{Algorithm, Operation, PrincipalId, PublicKey, Role};
+use tallystick_client::{
+    KeyName,
+    key::{open_token, pin_prompt},
+    keyfile::{self, generate},
+    pkcs11::{self, KeyUri, TokenError},
+};
+use tallystick_protocol::{Algorithm, Operation, PrincipalId, PublicKey, Role, limits::TOKEN_ANSWER_MAX};
 
 /// Make, show, enrol, rotate and retire keys
 #[derive(Debug, Args)]
@@ -19,10 +24,12 @@ pub struct Key {
     command: KeyCommand,
 }
 
-const AFTER: &str = "A key file is encrypted PKCS#8; `openssl pkey -in FILE -text` shows it too. Expiry and loss are mended by one \
-    command: an administrator rotates the key of anyone in the organisation, its own included.\n\n\
+const AFTER: &str = "A key file is encrypted PKCS#8; `openssl pkey -in FILE -text` shows it too. A key in an HSM or a smart card is \
+    named by its PKCS#11 URI wherever a key file is. Expiry and loss are mended by one command: an administrator rotates the \
+    key of anyone in the organisation, its own included.\n\n\
     Examples:\n  \
     tally key new clerk.pem                                        a new key, and clerk.pem.pub to give away\n  \
+    tally key new --pkcs11 'pkcs11:token=hsm;object=clerk?module-path=/usr/lib/softhsm/libsofthsm2.so'\n  \
     tally key enrol clerk --role registrar --public clerk.pem.pub  an administrator makes it a principal's\n  \
     tally key rotate --new next.pem                                the signer's key is replaced\n  \
     tally key retire companies-house/clerk ed25519:6f1c…           a key that must not sign any more";
@@ -37,27 +44,30 @@ enum KeyCommand {
     Certify(Certify),
 }
 
-/// Make a key in a new file
+/// Make a key in a new file, or in a token
 #[derive(Debug, Args)]
 struct New {
     /// The file to write; FILE.pub gets the public key
-    #[arg(value_name = "FILE")]
-    file: PathBuf,
+    #[arg(value_name = "FILE", required_unless_present = "pkcs11")]
+    file: Option<PathBuf>,
+    /// Make it in the token that this PKCS#11 URI names: it can never be taken out
+    #[arg(long, value_name = "URI", conflicts_with = "file")]
+    pkcs11: Option<KeyUri>,
     /// The kind of key: ed25519, or p256 where a standard demands it
     #[arg(long, default_value = "ed25519", value_parser = algorithm)]
     algorithm: Algorithm,
-    /// A file whose first line is the passphrase (or set TALLY_PASSPHRASE; otherwise it is asked for)
+    /// A file whose first line is the passphrase, or the PIN (or set TALLY_PASSPHRASE; otherwise it is asked for)
     #[arg(long, value_name = "FILE")]
     passphrase_file: Option<PathBuf>,
 }
 
-/// Show the public key of a key file, or the keys of a principal
+/// Show the public key of a private one, or the keys of a principal
 #[derive(Debug, Args)]
 struct Show {
-    /// A key file, or a principal (organisation/name) of the network
-    #[arg(value_name = "FILE|PRINCIPAL")]
+    /// A key file, a PKCS#11 URI, or a principal (organisation/name) of the network
+    #[arg(value_name = "FILE|URI|PRINCIPAL")]
     what: String,
-    /// A file whose first line is the key file's passphrase
+    /// A file whose first line is the key file's passphrase, or the token's PIN
     #[arg(long, value_name = "FILE")]
     passphrase_file: Option<PathBuf>,
     /// As JSON
@@ -94,10 +104,10 @@ struct Rotate {
     /// The key that ends: the signer's present one if not given
     #[arg(long, value_name = "KEY|FILE")]
     old: Option<String>,
-    /// The key that begins: a key file (made if it does not exist), a public key, or a .pub file
-    #[arg(long, value_name = "KEY|FILE")]
+    /// The key that begins: a key file or a PKCS#11 URI (made if it does not exist), a public key, or a .pub file
+    #[arg(long, value_name = "KEY|FILE|URI")]
     new: String,
-    /// A file whose first line is the passphrase for a new key file (or set TALLY_PASSPHRASE; otherwise it is asked for)
+    /// A file whose first line is the passphrase for a new key file, or the token's PIN (or set TALLY_PASSPHRASE; otherwise it is asked for)
     #[arg(long, value_name = "FILE")]
     new_passphrase_file: Option<PathBuf>,
     #[command(flatten)]
@@ -182,6 +192,42 @@ fn make(file: &Path, algorithm: Algorithm, passphrase_file: Option<&Path>) -> Re
     Ok(key.public())
 }
 
+/// Makes a key in a token.
+fn make_in_token(uri: &KeyUri, algorithm: Algorithm, pin_file: Option<&Path>) -> Result<PublicKey, Failure> {
+    let public = pkcs11::generate(uri, algorithm, |token| passphrase(pin_file, &pin_prompt(token)))?;
+    line(format_args!("made in the token: {uri}"))?;
+    line(format_args!("public: {public}"))?;
+    Ok(public)
+}
+
+/// Why a key in a token could not be opened: an absent one can be made.
+enum Opening {
+    Token(TokenError),
+    Secret(Failure),
+}
+
+impl From<TokenError> for Opening {
+    fn from(error: TokenError) -> Self {
+        Self::Token(error)
+    }
+}
+
+/// The public key of a private one, which is made if it does not exist.
+fn find_or_make(name: &KeyName, algorithm: Algorithm, secret: Option<&Path>) -> Result<PublicKey, Failure> {
+    match name {
+        KeyName::File(file) if file.exists() => unlock(name, secret).map(|key| key.public()),
+        KeyName::File(file) => make(file, algorithm, secret),
+        KeyName::Token(uri) => {
+            match open_token(uri, TOKEN_ANSWER_MAX, |prompt| passphrase(secret, prompt).map_err(Opening::Secret)) {
+                Ok(key) => Ok(key.public()),
+                Err(Opening::Token(TokenError::NoKey { .. })) => make_in_token(uri, algorithm, secret),
+                Err(Opening::Token(error)) => Err(error.into()),
+                Err(Opening::Secret(failure)) => Err(failure),
+            }
+        }
+    }
+}
+
 /// `registrar.pem.pub` beside `registrar.pem`.
 fn public_file(file: &Path) -> PathBuf {
     let mut path = file.as_os_str().to_owned();
@@ -212,7 +258,12 @@ fn public_key(text: &str) -> Result<PublicKey, Failure> {
 
 impl New {
     fn run(self) -> Done {
-        make(&self.file, self.algorithm, self.passphrase_file.as_deref()).map(|_| ())
+        let secret = self.passphrase_file.as_deref();
+        match (&self.pkcs11, &self.file) {
+            (Some(uri), _) => make_in_token(uri, self.algorithm, secret).map(|_| ()),
+            (None, Some(file)) => make(file, self.algorithm, secret).map(|_| ()),
+            (None, None) => Err(Failure::error("name the file to write, or a token with --pkcs11")),
+        }
     }
 }
 
@@ -224,7 +275,10 @@ impl Show {
         }
         let key = match public_key(&self.what) {
             Ok(key) => key,
-            Err(_) => unlock(path, self.passphrase_file.as_deref())?.public(),
+            Err(_) => {
+                let name: KeyName = self.what.parse().map_err(Failure::error)?;
+                unlock(&name, self.passphrase_file.as_deref())?.public()
+            }
         };
         if self.json { json(&serde_json::json!({"key": key})) } else { line(key) }
     }
@@ -276,21 +330,17 @@ impl Rotate {
             None if principal == *signer.principal() => signer.key().public(),
             None => return Err(Failure::error(format!("name the key of {principal} that ends with --old"))),
         };
-        let file = Path::new(&self.new);
-        let new = if file.exists() || self.new.parse::<PublicKey>().is_ok() {
-            match public_key(&self.new) {
-                Ok(key) => key,
-                Err(_) => unlock(file, self.new_passphrase_file.as_deref())?.public(),
-            }
-        } else {
-            make(file, old.algorithm(), self.new_passphrase_file.as_deref())?
+        let name: KeyName = self.new.parse().map_err(Failure::error)?;
+        let (new, held) = match public_key(&self.new) {
+            Ok(key) => (key, false),
+            Err(_) => (find_or_make(&name, old.algorithm(), self.new_passphrase_file.as_deref())?, true),
         };
         let operation = Operation::KeyRotate { principal: principal.clone(), old, new };
         let transaction = signer.sign(format!("rotate key of {principal}"), vec![operation])?;
         settle(&client, &transaction, self.signing.patience())?;
         line(format_args!("{principal} signs with {new} from now on; {old} has ended"))?;
-        if file.is_file() {
-            line(format_args!("sign with it by --key {}, or put that into tally.toml", file.display()))?;
+        if held || Path::new(&self.new).is_file() {
+            line(format_args!("sign with it by --key '{name}', or put that into tally.toml"))?;
         }
         Ok(())
     }

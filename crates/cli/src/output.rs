@@ -72,6 +72,12 @@ impl From<tallystick_client::keyfile::KeyFileError> for Failure {
     }
 }
 
+impl From<tallystick_client::pkcs11::TokenError> for Failure {
+    fn from(error: tallystick_client::pkcs11::TokenError) -> Self {
+        Self::error(error)
+    }
+}
+
 impl From<tallystick_client::profile::ProfileError> for Failure {
     fn from(error: tallystick_client::profile::ProfileError) -> Self {
         Self::error(error)

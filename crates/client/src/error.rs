@@ -1,6 +1,6 @@
 //! What can go wrong between here and a node, naming the node and what to do.
 
-use crate::{keyfile::KeyFileError, profile::ProfileError};
+use crate::{keyfile::KeyFileError, pkcs11::TokenError, profile::ProfileError};
 use tallystick_api::Problem;
 
 /// Why a node did not give what was asked.
@@ -63,6 +63,9 @@ pub enum Error {
     /// A key file.
     #[error(transparent)]
     KeyFile(#[from] KeyFileError),
+    /// A key in a token.
+    #[error(transparent)]
+    Token(#[from] TokenError),
     /// A profile.
     #[error(transparent)]
     Profile(#[from] ProfileError),

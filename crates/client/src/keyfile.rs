@@ -137,6 +137,17 @@ pub fn write(path: &Path, key: &SigningKey, passphrase: &Passphrase) -> Result<(
     write_private(path, pem.as_bytes())
 }
 
+/// Whether there is such a file, to be known before anybody is asked for its passphrase.
+///
+/// # Errors
+/// When there is none.
+pub fn exists(path: &Path) -> Result<(), KeyFileError> {
+    if path.exists() {
+        return Ok(());
+    }
+    Err(KeyFileError::Read { path: path.to_owned(), error: io::ErrorKind::NotFound.into() })
+}
+
 /// Reads a key.
 ///
 /// # Errors

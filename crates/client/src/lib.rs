@@ -5,11 +5,14 @@ mod http;
 mod read;
 mod submit;
 
+pub mod key;
 pub mod keyfile;
+pub mod pkcs11;
 pub mod profile;
 
 pub use error::{Attempt, Error};
 pub use http::{Answer, Client};
+pub use key::KeyName;
 pub use keyfile::Passphrase;
 pub use profile::Profile;
 pub use read::{At, Blocks};

@@ -6,10 +6,11 @@
 //! principal = "companies-house/registrar"                # who signs, unless a command names another
 //!
 //! [principals."companies-house/registrar"]
-//! key = "companies-house/keys/registrar.pem"
+//! key = "companies-house/keys/registrar.pem"             # or a key in an HSM: "pkcs11:token=…;object=…"
 //! passphrase_file = "passphrase"                         # without it the passphrase is asked for
 //! ```
 
+use crate::key::KeyName;
 use serde::{Deserialize, Serialize};
 use std::{
     collections::BTreeMap,
@@ -43,9 +44,9 @@ pub struct Profile {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct KeyPlace {
-    /// The key file.
-    pub key: PathBuf,
-    /// The file whose first line is the passphrase; without it the passphrase is asked for.
+    /// The key: a file, or a PKCS#11 URI.
+    pub key: KeyName,
+    /// The file whose first line is the passphrase, or the PIN; without it it is asked for.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub passphrase_file: Option<PathBuf>,
 }
@@ -122,7 +123,7 @@ impl Profile {
     fn relative_to(mut self, folder: &Path) -> Self {
         self.network = folder.join(self.network);
         for place in self.principals.values_mut() {
-            place.key = folder.join(&place.key);
+            place.key = place.key.clone().relative_to(folder);
             place.passphrase_file = place.passphrase_file.take().map(|file| folder.join(file));
         }
         self
@@ -131,11 +132,12 @@ impl Profile {
 
 #[cfg(test)]
 mod tests {
-    #![allow(clippy::unwrap_used)]
+    #![allow(clippy::unwrap_used, clippy::panic)]
     use super::*;
 
     fn profile() -> Profile {
-        let place = KeyPlace { key: "ch/keys/registrar.pem".into(), passphrase_file: Some("passphrase".into()) };
+        let place =
+            KeyPlace { key: KeyName::File("ch/keys/registrar.pem".into()), passphrase_file: Some("passphrase".into()) };
         Profile {
             network: "network.json".into(),
             nodes: vec!["http://127.0.0.1:8080".into()],
@@ -155,6 +157,16 @@ mod tests {
         let place = found.principals.values().next().unwrap();
         assert_eq!(place.passphrase_file, Some(dir.path().join("sandbox/passphrase")));
         assert_eq!(Profile::read(&dir.path().join("sandbox")).unwrap(), found);
+        let mut token = profile();
+        for place in token.principals.values_mut() {
+            place.key = "pkcs11:object=registrar?pin-source=file:pin".parse().unwrap();
+        }
+        token.write(&dir.path().join("sandbox/tally.toml")).unwrap();
+        let found = Profile::read(&dir.path().join("sandbox")).unwrap();
+        let Some(KeyName::Token(uri)) = found.principals.values().next().map(|place| place.key.clone()) else {
+            panic!()
+        };
+        assert_eq!(uri.pin_source, Some(dir.path().join("sandbox/pin")));
     }
 
     #[test]

@@ -34,7 +34,7 @@ pub use change::{Change, ChangeKind, LimitName, PolicyText};
 pub use hash::Hash;
 pub use header::{BlockHeader, LogCommitment, StateCommitment};
 pub use identifier::MandateId;
-pub use key::{Algorithm, KeyError, PublicKey, SigningKey};
+pub use key::{Algorithm, KeyError, PublicKey, Signature, SigningKey};
 pub use log::{LogEntry, LogLeaf};
 pub use merkle::{Frontier, MerkleError, Tree};
 pub use network::{

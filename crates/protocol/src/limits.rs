@@ -195,6 +195,12 @@ pub const BUSY_PAUSE_MAX: Duration = Duration::from_secs(10);
 pub const KEY_FILE_BYTES_MAX: u64 = 16 * 1024;
 /// Bytes of a passphrase file.
 pub const PASSPHRASE_FILE_BYTES_MAX: u64 = 4 * 1024;
+/// Time for a token to sign for a person: it may want a touch, or its PIN on its own keys.
+pub const TOKEN_ANSWER_MAX: Duration = Duration::from_secs(60);
+/// Time for a token to sign for a node: longer would cost a vote anyway.
+pub const TOKEN_VOTE_MAX: Duration = Duration::from_secs(2);
+/// Signatures that may wait for one token.
+pub const TOKEN_REQUESTS_MAX: usize = 64;
 
 // Registers and RSF.
 

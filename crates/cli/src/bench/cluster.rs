@@ -5,6 +5,7 @@ use crate::{
         process::{Used, disk_bytes},
         work::{self, Keys},
     },
+    connection::unlock,
     output::{Done, Failure, progress},
     sandbox::{
         check_ports,
@@ -18,7 +19,7 @@ use std::{
     thread,
     time::{Duration, Instant},
 };
-use tallystick_client::{Client, Passphrase, Profile, Signer, keyfile};
+use tallystick_client::{Client, Profile, Signer};
 use tallystick_protocol::{Hash, NewEntry, Operation, SignedTransaction};
 
 /// How long nodes may take to serve.
@@ -54,9 +55,7 @@ impl Cluster {
         check_ports(&layout)?;
         let profile = Profile::read(&layout.dir)?;
         let (id, place) = profile.principals.iter().next().ok_or_else(|| Failure::error("the sandbox has no keys"))?;
-        let passphrase =
-            place.passphrase_file.as_deref().ok_or_else(|| Failure::error("the sandbox has no passphrase"))?;
-        let key = keyfile::read(&place.key, &Passphrase::read(passphrase)?)?;
+        let key = unlock(&place.key, place.passphrase_file.as_deref())?;
         let administrator = Signer::new(layout.genesis.id(), id.parse().map_err(Failure::error)?, key);
         let keys = Keys {
             organisation: administrator.principal().organisation().to_owned(),

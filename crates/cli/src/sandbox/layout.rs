@@ -20,7 +20,7 @@ use std::{
     time::{SystemTime, UNIX_EPOCH},
 };
 use tallystick_client::{
-    Passphrase, Profile,
+    KeyName, Passphrase, Profile,
     keyfile::{self, generate},
     profile::{self, KeyPlace},
 };
@@ -334,7 +334,7 @@ fn make_profile(organisations: &[Keys], plan: &Plan) -> Result<Profile, Failure>
         for (name, _, _) in &keys.principals {
             let id = PrincipalId::new(&keys.id, name).map_err(Failure::error)?.to_string();
             profile.principal.get_or_insert_with(|| id.clone());
-            let key = PathBuf::from(&keys.id).join("keys").join(format!("{name}.pem"));
+            let key = KeyName::File(PathBuf::from(&keys.id).join("keys").join(format!("{name}.pem")));
             profile.principals.insert(id, KeyPlace { key, passphrase_file: Some("passphrase".into()) });
         }
     }
@@ -345,6 +345,7 @@ fn make_profile(organisations: &[Keys], plan: &Plan) -> Result<Profile, Failure>
 mod tests {
     #![allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing)]
     use super::*;
+    use std::time::Duration;
 
     fn plan(nodes: usize, base_port: u16) -> Plan {
         Plan { nodes, base_port, log_level: "info".into() }
@@ -368,8 +369,8 @@ mod tests {
         assert_eq!(profile.nodes[3], "http://127.0.0.1:19003");
         assert_eq!(profile.principals.len(), 8);
         let key = &profile.principals["companies-house/registrar"];
-        let passphrase = Passphrase::read(key.passphrase_file.as_ref().unwrap()).unwrap();
-        assert!(keyfile::read(&key.key, &passphrase).is_ok());
+        let secret = |_: &str| Ok::<_, Failure>(Passphrase::read(key.passphrase_file.as_ref().unwrap())?);
+        assert!(key.key.open(Duration::ZERO, secret).is_ok());
         assert_eq!(fs::read_dir(dir.path()).unwrap().count(), 1, "nothing is left beside it");
     }
 

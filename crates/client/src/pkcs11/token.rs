@@ -1,0 +1,215 @@
+//! A key in a token that signs for this process: opened once, asked from any thread, found again after it was away.
+//!
+//! The session lives in a thread of its own, because a session serves one caller at a time and a device may not answer: the
+//! caller waits a bounded time, and never holds more than the device's own work up.
+
+use super::{
+    KeyUri, TokenError,
+    session::{self, Held},
+};
+use crate::Passphrase;
+use cryptoki::error::Error as Cryptoki;
+use std::{
+    sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, sync_channel},
+    thread,
+    time::{Duration, Instant},
+};
+use tallystick_protocol::{Algorithm, PublicKey, SigningKey, limits::TOKEN_REQUESTS_MAX};
+
+/// Something to do in the session's thread.
+type Job = Box<dyn FnOnce(&mut Worker) + Send>;
+
+/// A key in a token. Cheap to clone; the session ends with the last clone.
+#[derive(Clone)]
+pub struct TokenKey {
+    uri: KeyUri,
+    token: String,
+    public: PublicKey,
+    patience: Duration,
+    jobs: SyncSender<(Instant, Job)>,
+}
+
+/// The thread's own: the session, and what is needed to open it again.
+struct Worker {
+    uri: KeyUri,
+    token: String,
+    public: PublicKey,
+    pin: Option<Passphrase>,
+    held: Option<Held>,
+    /// The PIN was refused: it is not tried again.
+    refused: Option<TokenError>,
+}
+
+impl TokenKey {
+    /// Finds the token, logs in and finds the key. `pin` is asked, with the token's label, unless the name has a `pin-source` or the
+    /// token asks for it itself. A signature may take as long as `patience`.
+    ///
+    /// # Errors
+    /// When `pin` gives none, or the module, the token or the key is not there or says no.
+    pub fn open<E: From<TokenError>>(
+        uri: &KeyUri,
+        patience: Duration,
+        pin: impl FnOnce(&str) -> Result<Passphrase, E>,
+    ) -> Result<Self, E> {
+        let place = session::find(uri)?;
+        let pin = pin_of(uri, &place, pin)?;
+        let held = place.key(place.log_in(pin.as_ref(), false)?)?;
+        let (token, public) = (place.token, held.public);
+        let worker = Worker { uri: uri.clone(), token: token.clone(), public, pin, held: Some(held), refused: None };
+        let (jobs, inbox) = sync_channel(TOKEN_REQUESTS_MAX);
+        let thread = thread::Builder::new().name("pkcs11".to_owned());
+        thread.spawn(move || worker.run(&inbox)).map_err(|error| TokenError::Refused {
+            token: token.clone(),
+            what: "start a thread",
+            error: error.to_string(),
+        })?;
+        Ok(Self { uri: uri.clone(), token, public, patience, jobs })
+    }
+
+    /// Its public half.
+    pub const fn public(&self) -> PublicKey {
+        self.public
+    }
+
+    /// The key as everything that signs takes it.
+    pub fn signing_key(&self) -> SigningKey {
+        let key = self.clone();
+        SigningKey::elsewhere(self.public, move |message| {
+            let message = message.to_vec();
+            key.ask("sign", move |held| held.sign(&message)).map_err(|error| error.to_string())
+        })
+    }
+
+    /// What was written beside the key in the token under `label`, by [`TokenKey::set_note`].
+    ///
+    /// # Errors
+    /// When the token is away or says no.
+    pub fn note(&self, label: &'static str) -> Result<Option<Vec<u8>>, TokenError> {
+        self.ask("show a data object", move |held| held.note(label))
+    }
+
+    /// Writes `text` beside the key in the token, for whoever uses the key next, on this machine or another.
+    ///
+    /// # Errors
+    /// When the token is away or says no; one that cannot be written to holds no such note.
+    pub fn set_note(&self, label: &'static str, text: &[u8]) -> Result<(), TokenError> {
+        let text = text.to_vec();
+        self.ask_worker(move |worker| worker.write(label, &text))
+    }
+
+    fn ask<T: Send + 'static>(
+        &self,
+        what: &'static str,
+        act: impl Fn(&Held) -> Result<T, Cryptoki> + Send + 'static,
+    ) -> Result<T, TokenError> {
+        self.ask_worker(move |worker| worker.act(what, act))
+    }
+
+    fn ask_worker<T: Send + 'static>(
+        &self,
+        job: impl FnOnce(&mut Worker) -> Result<T, TokenError> + Send + 'static,
+    ) -> Result<T, TokenError> {
+        let silent = || TokenError::Silent {
+            token: self.token.clone(),
+            uri: self.uri.to_string(),
+            ms: self.patience.as_millis(),
+        };
+        let (answer, answered) = sync_channel(1);
+        // Whoever asked may have gone: then nobody reads the answer.
+        let job: Job = Box::new(move |worker| drop(answer.send(job(worker))));
+        // A full queue means that the device has been busy for longer than anybody waits.
+        self.jobs.try_send((Instant::now() + self.patience, job)).map_err(|_| silent())?;
+        match answered.recv_timeout(self.patience) {
+            Ok(result) => result,
+            Err(RecvTimeoutError::Timeout | RecvTimeoutError::Disconnected) => Err(silent()),
+        }
+    }
+}
+
+fn pin_of<E: From<TokenError>>(
+    uri: &KeyUri,
+    place: &session::Place,
+    ask: impl FnOnce(&str) -> Result<Passphrase, E>,
+) -> Result<Option<Passphrase>, E> {
+    if place.asks_itself {
+        return Ok(None);
+    }
+    match &uri.pin_source {
+        Some(file) => Ok(Some(Passphrase::read(file).map_err(|error| TokenError::pin(&place.token, &error))?)),
+        None => ask(&place.token).map(Some),
+    }
+}
+
+/// Makes a key in the token that a name tells; gives its public half. `pin` as for [`TokenKey::open`].
+///
+/// # Errors
+/// When there is such a key already, or the module or the token is not there or says no.
+pub fn generate<E: From<TokenError>>(
+    uri: &KeyUri,
+    algorithm: Algorithm,
+    pin: impl FnOnce(&str) -> Result<Passphrase, E>,
+) -> Result<PublicKey, E> {
+    let place = session::find(uri)?;
+    let pin = pin_of(uri, &place, pin)?;
+    let session = place.log_in(pin.as_ref(), true)?;
+    Ok(place.make(session, algorithm)?.public)
+}
+
+impl Worker {
+    fn run(mut self, inbox: &Receiver<(Instant, Job)>) {
+        while let Ok((until, job)) = inbox.recv() {
+            // Nobody waits any more: a signature would be of use to nobody.
+            if Instant::now() < until {
+                job(&mut self);
+            }
+        }
+    }
+
+    /// Acts in the session; a session that fails is opened again once.
+    fn act<T>(&mut self, what: &'static str, act: impl Fn(&Held) -> Result<T, Cryptoki>) -> Result<T, TokenError> {
+        if let Ok(done) = act(self.held()?) {
+            return Ok(done);
+        }
+        self.held = None;
+        let done = act(self.held()?);
+        done.map_err(|error| {
+            self.held = None;
+            TokenError::of(&error, &self.token, &self.uri, what)
+        })
+    }
+
+    fn held(&mut self) -> Result<&Held, TokenError> {
+        if let Some(error) = &self.refused {
+            return Err(error.clone());
+        }
+        let held = match self.held.take() {
+            Some(held) => held,
+            None => self.open(false).inspect_err(|error| {
+                if error.is_of_the_pin() {
+                    self.refused = Some(error.clone());
+                }
+            })?,
+        };
+        Ok(self.held.insert(held))
+    }
+
+    fn open(&self, writes: bool) -> Result<Held, TokenError> {
+        let place = session::find(&self.uri).map_err(|error| match error {
+            TokenError::NoToken { uri, .. } => TokenError::Removed { token: self.token.clone(), uri },
+            other => other,
+        })?;
+        let held = place.key(place.log_in(self.pin.as_ref(), writes)?)?;
+        if held.public != self.public {
+            let why = format!("it is {} now and was {} before", held.public, self.public);
+            return Err(TokenError::Kind { token: self.token.clone(), uri: self.uri.to_string(), why });
+        }
+        Ok(held)
+    }
+
+    /// Most sessions only read: one that writes is opened for the purpose.
+    fn write(&mut self, label: &str, text: &[u8]) -> Result<(), TokenError> {
+        self.held()?;
+        let held = self.open(true)?;
+        held.set_note(label, text).map_err(|error| TokenError::of(&error, &self.token, &self.uri, "hold a data object"))
+    }
+}
