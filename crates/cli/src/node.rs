@@ -8,7 +8,7 @@ use std::{
     path::{Path, PathBuf},
     thread,
 };
-use tallystick_client::read_network;
+use tallystick_client::{KeyName, read_network};
 use tallystick_node::config::Config;
 use tallystick_protocol::PublicKey;
 
@@ -43,10 +43,10 @@ struct Init {
     /// The network's trust anchor
     #[arg(long, value_name = "FILE", default_value = "network.json")]
     network: PathBuf,
-    /// The validator's key file, made by `tally network join`
-    #[arg(long, value_name = "FILE", default_value = "validator.pem")]
-    key: PathBuf,
-    /// A file whose first line is the key's passphrase
+    /// The validator's key: the file that `tally network join` made, or a PKCS#11 URI
+    #[arg(long, value_name = "FILE|URI", default_value = "validator.pem")]
+    key: KeyName,
+    /// A file whose first line is the key's passphrase, or the token's PIN
     #[arg(long, value_name = "FILE")]
     passphrase_file: Option<PathBuf>,
     /// The folder for everything the node stores [default: `data` beside the configuration file]
@@ -130,9 +130,10 @@ impl Init {
              network_file = {network}\n\
              # Everything the node stores; nothing else may lie there. If it is lost the node fetches it from its peers.\n\
              data_dir = {data}\n\
-             # The validator's key, protected by a passphrase. Keep a copy apart from data_dir.\n\
-             key_file = {key}\n\
-             # A file whose first line is that passphrase. Without it the node takes the environment variable TALLY_PASSPHRASE.\n\
+             # The validator's key: a file protected by a passphrase (keep a copy apart from data_dir), or a key in a token:\n\
+             # key = \"pkcs11:token=…;object=…?module-path=…&pin-source=file:pin\"\n\
+             key = {key}\n\
+             # A file whose first line is that passphrase, or the PIN. Without it the node takes the environment variable TALLY_PASSPHRASE.\n\
              {passphrase}\n\n\
              # Where the other nodes reach this one.\n\
              listen = \"{listen}\"\n\
@@ -148,7 +149,10 @@ impl Init {
              # The other validators: the key as in the network file (64 hexadecimal digits) and where each listens.\n",
             network = quoted(&self.network),
             data = self.data.as_deref().map_or_else(|| "\"data\"".to_owned(), quoted),
-            key = quoted(&self.key),
+            key = match &self.key {
+                KeyName::File(path) => quoted(path),
+                KeyName::Token(uri) => toml::Value::String(uri.to_string()).to_string(),
+            },
             listen = self.listen,
             http = self.http,
         );

@@ -2,12 +2,9 @@
 //!
 //! INVARIANT: an epoch's set is known here only when the chain, or a chain of hand-overs from the genesis, has said so.
 
-use crate::{Scheme, Validators, validators::ValidatorsError};
+use crate::{NodeKey, Scheme, Validators, validators::ValidatorsError};
 use commonware_consensus::types::Epoch;
-use commonware_cryptography::{
-    certificate::{Provider, Scoped},
-    ed25519::PrivateKey,
-};
+use commonware_cryptography::certificate::{Provider, Scoped};
 use std::{
     collections::BTreeMap,
     sync::{Arc, PoisonError, RwLock},
@@ -21,13 +18,13 @@ const EPOCHS_KEPT: u64 = 64;
 #[derive(Clone)]
 pub struct Epochs {
     network: NetworkId,
-    signer: Option<PrivateKey>,
+    signer: Option<NodeKey>,
     schemes: Arc<RwLock<BTreeMap<u64, Arc<Scheme>>>>,
 }
 
 impl Epochs {
     /// None yet. `signer` votes in every epoch whose set holds its key; without one this node only checks.
-    pub fn new(network: NetworkId, signer: Option<PrivateKey>) -> Self {
+    pub fn new(network: NetworkId, signer: Option<NodeKey>) -> Self {
         Self { network, signer, schemes: Arc::default() }
     }
 

@@ -9,10 +9,12 @@ pub mod channel;
 pub mod epochs;
 pub mod pace;
 pub mod peers;
+mod scheme;
 pub mod validators;
 
 pub use block::{Block, Context};
 pub use certificate::certificate;
 pub use epochs::Epochs;
 pub use pace::Paced;
-pub use validators::{Scheme, Validators};
+pub use scheme::{NodeKey, Scheme};
+pub use validators::Validators;

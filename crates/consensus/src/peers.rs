@@ -1,10 +1,7 @@
 //! The real network: authenticated, encrypted connections to the peers a node is told of, and to nobody else.
 
-use crate::channel;
-use commonware_cryptography::{
-    ChaCha20Poly1305, Signer as _,
-    ed25519::{PrivateKey, PublicKey},
-};
+use crate::{NodeKey, channel};
+use commonware_cryptography::{ChaCha20Poly1305, Signer as _, ed25519::PublicKey};
 use commonware_p2p::{
     Address, AddressableManager as _, Ingress,
     authenticated::lookup::{self, Network, Oracle, Receiver, Sender},
@@ -74,7 +71,7 @@ pub struct Config {
     /// The network: peers of another one cannot even shake hands.
     pub network: NetworkId,
     /// The key this node is known by.
-    pub signer: PrivateKey,
+    pub signer: NodeKey,
     /// Where it listens.
     pub listen: SocketAddr,
     /// Every other node it may speak with.
@@ -111,7 +108,7 @@ pub fn start(context: Context, config: Config) -> Result<Peers, AddressError> {
     Ok(Peers { task: network.start(), oracle, channels })
 }
 
-fn network_config(config: &Config) -> lookup::Config<Cups<Sake<PrivateKey>, ChaCha20Poly1305>> {
+fn network_config(config: &Config) -> lookup::Config<Cups<Sake<NodeKey>, ChaCha20Poly1305>> {
     let sake = Sake {
         signer: config.signer.clone(),
         synchrony_bound: HANDSHAKE_CLOCK_SKEW_MAX,

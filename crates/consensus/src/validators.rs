@@ -1,13 +1,10 @@
 //! The validators of a network as the engine knows them: an ordered set of Ed25519 keys and the scheme they vote with.
 
+use crate::scheme::{NodeKey, Scheme};
 use commonware_codec::DecodeExt as _;
-use commonware_consensus::simplex::scheme::ed25519;
-use commonware_cryptography::ed25519::{PrivateKey, PublicKey};
+use commonware_cryptography::ed25519::PublicKey;
 use commonware_utils::{TryCollect as _, ordered::Set};
 use tallystick_protocol::{NetworkId, ValidatorSet};
-
-/// The signature scheme of votes and certificates: Ed25519, one signature a validator.
-pub type Scheme = ed25519::Scheme;
 
 /// The voting members of a network in one epoch.
 #[derive(Clone, Debug)]
@@ -41,7 +38,7 @@ impl Validators {
     }
 
     /// A scheme that votes with `key`; `None` when `key` is not a validator's.
-    pub fn signer(&self, key: PrivateKey) -> Option<Scheme> {
+    pub fn signer(&self, key: NodeKey) -> Option<Scheme> {
         Scheme::signer(&self.network.consensus_namespace(), self.keys.clone(), key)
     }
 

@@ -5,13 +5,14 @@ use std::{
     net::SocketAddr,
     path::{Path, PathBuf},
 };
+use tallystick_client::KeyName;
 
 /// The configuration of one node.
 ///
 /// ```toml
 /// network_file = "network.json"
 /// data_dir = "data"
-/// key_file = "validator.key"
+/// key = "validator.pem"
 /// passphrase_file = "passphrase"
 /// listen = "0.0.0.0:9000"
 /// http = "127.0.0.1:8080"
@@ -27,9 +28,9 @@ pub struct Config {
     pub network_file: PathBuf,
     /// Where the node keeps everything it stores. Nothing else may lie there.
     pub data_dir: PathBuf,
-    /// The validator's Ed25519 key, in a passphrase-protected file.
-    pub key_file: PathBuf,
-    /// A file whose first line is the passphrase; without it the environment variable `TALLY_PASSPHRASE` is taken.
+    /// The validator's Ed25519 key: a passphrase-protected file, or the PKCS#11 URI of a key in a token.
+    pub key: KeyName,
+    /// A file whose first line is the passphrase, or the PIN; without it the environment variable `TALLY_PASSPHRASE` is taken.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub passphrase_file: Option<PathBuf>,
     /// Where peers reach the node.
@@ -130,18 +131,23 @@ impl Config {
         let mut config: Self = toml::from_str(&text)
             .map_err(|error| ConfigError::Parse { path: path.to_owned(), detail: error.to_string() })?;
         let folder = path.parent().unwrap_or(Path::new(""));
-        for field in [&mut config.network_file, &mut config.data_dir, &mut config.key_file] {
+        for field in [&mut config.network_file, &mut config.data_dir] {
             *field = folder.join(&*field);
         }
+        config.key = config.key.relative_to(folder);
         config.passphrase_file = config.passphrase_file.map(|file| folder.join(file));
         config.check(path)?;
         Ok(config)
     }
 
     fn check(&self, path: &Path) -> Result<(), ConfigError> {
+        let key = match &self.key {
+            KeyName::File(path) => Some(path),
+            KeyName::Token(_) => None,
+        };
         let must_exist = [
             ("network_file", Some(&self.network_file), "`tally network assemble`"),
-            ("key_file", Some(&self.key_file), "`tally network join`"),
+            ("key", key, "`tally network join`"),
             ("passphrase_file", self.passphrase_file.as_ref(), "your passphrase on its first line"),
         ];
         for (field, target, remedy) in must_exist {

@@ -32,10 +32,7 @@ use commonware_consensus::{
     types::{Epoch, FixedEpocher, ViewDelta},
 };
 use commonware_cryptography::{
-    Digested, Digestible as _, Sha256, Signer as _,
-    certificate::ConstantProvider,
-    ed25519::{PrivateKey, PublicKey},
-    sha256::Digest,
+    Digested, Digestible as _, Sha256, Signer as _, certificate::ConstantProvider, ed25519::PublicKey, sha256::Digest,
 };
 use commonware_glue::stateful::{
     self, PruneConfig, Stateful, SyncPlan,
@@ -57,7 +54,7 @@ use std::{
     sync::Arc,
     time::Duration,
 };
-use tallystick_consensus::{Block, Paced, Scheme, Validators};
+use tallystick_consensus::{Block, NodeKey, Paced, Scheme, Validators};
 use tallystick_protocol::{
     BlockHeader, Genesis, Hash,
     limits::{GOSSIP_MESSAGE_BYTES_MAX, LOG_OPERATION_BYTES_MAX, SYNC_BYTES_MAX},
@@ -105,7 +102,7 @@ const BROADCAST_BLOCKS_KEPT: usize = 6;
 #[derive(Clone)]
 pub enum Voting {
     /// It votes with its key; its vote journal stands, or it never voted before.
-    Signs(Box<PrivateKey>),
+    Signs(NodeKey),
     /// It follows and checks everything, and votes for nothing.
     Observes,
 }
@@ -319,9 +316,9 @@ where
 fn scheme(voting: &Voting, validators: &Validators) -> Result<Scheme, StartError> {
     match voting {
         Voting::Observes => Ok(validators.observer()),
-        Voting::Signs(key) => validators
-            .signer(key.as_ref().clone())
-            .ok_or_else(|| StartError::NotValidator(key.public_key().to_string())),
+        Voting::Signs(key) => {
+            validators.signer(key.clone()).ok_or_else(|| StartError::NotValidator(key.public_key().to_string()))
+        }
     }
 }
 

@@ -6,22 +6,19 @@ use crate::{
     http,
     service::Service,
     timing::Timing,
-    voting::{self, Journal, MarkError},
+    voting::{self, Journal, Mark, MarkError},
 };
-use commonware_codec::DecodeExt as _;
-use commonware_cryptography::{
-    Signer as _,
-    ed25519::{PrivateKey, PublicKey},
-};
+use commonware_cryptography::{Signer as _, ed25519::PublicKey};
 use commonware_runtime::{Runner as _, Supervisor as _, tokio as real};
 use rand_core::Rng as _;
 use std::{net::SocketAddr, num::NonZeroUsize, path::PathBuf, sync::Arc};
-use tallystick_client::keyfile::{self, KeyFileError, Passphrase};
+use tallystick_client::{KeyName, Passphrase, key::open_token, keyfile::KeyFileError, pkcs11::TokenError};
 use tallystick_consensus::{
+    NodeKey,
     peers::{self, AddressError, PeerAddress},
     validators::decode_key,
 };
-use tallystick_protocol::{Genesis, GenesisError};
+use tallystick_protocol::{Genesis, GenesisError, SigningKey, limits::TOKEN_VOTE_MAX};
 use tokio::{net::TcpListener, signal::unix, sync::watch};
 
 /// Names of everything a node stores begin with this.
@@ -48,17 +45,17 @@ pub enum RunError {
     /// The key file.
     #[error(transparent)]
     Key(#[from] KeyFileError),
+    /// The key in a token.
+    #[error(transparent)]
+    Token(#[from] TokenError),
     /// No passphrase was given.
     #[error(
-        "the key file is protected by a passphrase: name a file that holds it with `passphrase_file`, or set {PASSPHRASE_VARIABLE}"
+        "the node's key is protected by a passphrase or a PIN: name a file that holds it with `passphrase_file`, or set {PASSPHRASE_VARIABLE}"
     )]
     NoPassphrase,
     /// The key is of another kind.
-    #[error("{path} does not hold an Ed25519 key: a validator's key is one; `tally network join` makes it", path = path.display())]
-    NotEd25519 {
-        /// The file.
-        path: PathBuf,
-    },
+    #[error("`{0}` is not an Ed25519 key: a validator's key is one; `tally network join` or `tally key new` makes it")]
+    NotEd25519(KeyName),
     /// A peer in the configuration.
     #[error("peer `{key}` in the configuration: {detail}")]
     Peer {
@@ -105,7 +102,7 @@ pub enum RunError {
 struct Prepared {
     config: Config,
     genesis: Arc<Genesis>,
-    signer: PrivateKey,
+    signer: NodeKey,
     peers: Vec<(PublicKey, PeerAddress)>,
     voting: bool,
     state_sync: bool,
@@ -130,35 +127,54 @@ pub fn run(config: Config) -> Result<(), RunError> {
 
 fn prepare(config: Config) -> Result<Prepared, RunError> {
     let genesis = read_genesis(&config.network_file)?;
-    let passphrase = match &config.passphrase_file {
-        Some(file) => Passphrase::read(file)?,
-        None => {
-            let text = std::env::var(PASSPHRASE_VARIABLE).map_err(|_| RunError::NoPassphrase)?;
-            Passphrase::new(text)?
-        }
-    };
-    let key = keyfile::read(&config.key_file, &passphrase)?;
-    let not_ed25519 = || RunError::NotEd25519 { path: config.key_file.clone() };
-    let seed = key.ed25519_seed().ok_or_else(not_ed25519)?;
-    let signer = PrivateKey::decode(bytes::Bytes::copy_from_slice(seed.as_slice())).map_err(|_| not_ed25519())?;
+    let (key, mark) = open_key(&config)?;
+    let signer = NodeKey::new(key).ok_or_else(|| RunError::NotEd25519(config.key.clone()))?;
     let peers = peers_of(&config)?;
     std::fs::create_dir_all(&config.data_dir)
         .map_err(|source| RunError::DataDir { path: config.data_dir.clone(), source })?;
-    let journal = voting::journal(&config.key_file, &config.data_dir)?;
+    let journal = voting::journal(&mark, &config.data_dir)?;
     if journal == Journal::New {
         let mut name = [0; 16];
         tallystick_client::randomness().fill_bytes(&mut name);
-        voting::begin(&config.key_file, &config.data_dir, name)?;
+        voting::begin(&mark, &config.data_dir, name)?;
     }
     let voting = journal != Journal::Lost;
     if !voting {
         tracing::warn!(
-            key_file = %config.key_file.display(),
+            key = %config.key,
             "this validator's key has voted with a journal that is not in the data directory: \
              the node fetches the ledger from its peers and follows, and will not vote with this key again"
         );
     }
     Ok(Prepared { config, genesis: Arc::new(genesis), signer, peers, voting, state_sync: !voting })
+}
+
+/// The node's key, and where it remembers the journal it votes with.
+fn open_key(config: &Config) -> Result<(SigningKey, Mark), RunError> {
+    let secret = |_: &str| match &config.passphrase_file {
+        Some(file) => Ok(Passphrase::read(file)?),
+        None => {
+            let text = std::env::var(PASSPHRASE_VARIABLE).map_err(|_| RunError::NoPassphrase)?;
+            Ok(Passphrase::new(text)?)
+        }
+    };
+    match &config.key {
+        KeyName::File(path) => Ok((config.key.open(TOKEN_VOTE_MAX, secret)?, Mark::beside(path))),
+        KeyName::Token(uri) => {
+            let key = open_token::<RunError>(uri, TOKEN_VOTE_MAX, secret)?;
+            Ok((telling(key.signing_key()), Mark::Token(Box::new(key))))
+        }
+    }
+}
+
+/// The key, saying in the log when its token does not sign: to the network the node is then only silent.
+fn telling(key: SigningKey) -> SigningKey {
+    SigningKey::elsewhere(key.public(), move |message| {
+        key.sign(message).map_err(|error| {
+            tracing::error!(%error, "the node's key did not sign: it casts no vote and meets no peer until it does");
+            error.to_string()
+        })
+    })
 }
 
 /// Reads a network file and checks it.
@@ -221,7 +237,7 @@ async fn serve(context: real::Context, prepared: Prepared) -> Result<(), RunErro
     let engine_config = engine::Config {
         genesis,
         me,
-        voting: if voting { Voting::Signs(Box::new(signer)) } else { Voting::Observes },
+        voting: if voting { Voting::Signs(signer) } else { Voting::Observes },
         prefix: PREFIX.to_owned(),
         cache_pages: NonZeroUsize::new(pages).unwrap_or(NonZeroUsize::MIN),
         state_sync,

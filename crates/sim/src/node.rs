@@ -198,7 +198,7 @@ impl Start<'_> {
         let config = engine::Config {
             genesis: self.members.genesis.clone(),
             me: self.me(),
-            voting: if lost { Voting::Observes } else { Voting::Signs(Box::new(signer)) },
+            voting: if lost { Voting::Observes } else { Voting::Signs(signer.into()) },
             prefix: format!("node-{node}{face}-disk-{disks_lost}"),
             cache_pages: NZUsize!(256),
             state_sync: lost,

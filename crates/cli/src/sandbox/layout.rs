@@ -311,7 +311,7 @@ fn make_config(index: u16, organisations: &[Keys], plan: &Plan) -> Result<Config
     }
     // The other settings stay at what the node thinks best.
     let text = format!(
-        "network_file = \"../network.json\"\ndata_dir = \"data\"\nkey_file = \"validator.pem\"\n\
+        "network_file = \"../network.json\"\ndata_dir = \"data\"\nkey = \"validator.pem\"\n\
          passphrase_file = \"../passphrase\"\nlisten = \"{listen}\"\nhttp = \"{http}\"\n"
     );
     let mut config: Config = toml::from_str(&text).doing(|| "the node's configuration came out wrong".to_owned())?;
