@@ -364,6 +364,16 @@ fn the_first_hour_in_the_docs_is_true() {
 }
 
 #[test]
+fn the_guide_to_a_vote_is_true() {
+    walk_through("docs/guides/run-a-vote.md");
+}
+
+#[test]
+fn the_guide_to_adding_an_organisation_is_true() {
+    walk_through("docs/guides/add-an-organisation.md");
+}
+
+#[test]
 fn the_page_on_certificates_is_true() {
     walk_through("docs/reference/certificates.md");
 }
@@ -501,11 +511,13 @@ fn every_command_in_the_documents_exists() {
             let is_name = |word: &&String| word.chars().all(|c| c.is_ascii_lowercase());
             let mut arguments: Vec<&str> = words[1..].iter().take_while(is_name).map(String::as_str).collect();
             // A noun may have verbs or be a verb itself: `record country` is a command with an argument.
-            arguments.truncate(if matches!(arguments.first(), Some(&("register" | "key" | "network" | "ca"))) {
-                2
-            } else {
-                1
-            });
+            arguments.truncate(
+                if matches!(arguments.first(), Some(&("register" | "key" | "network" | "ca" | "proposal"))) {
+                    2
+                } else {
+                    1
+                },
+            );
             let options: Vec<_> = words.iter().filter(|word| word.starts_with("--")).collect();
             let help = desk.tally(&[arguments.as_slice(), &["--help"]].concat());
             assert_eq!(help.code, Some(0), "{}:{}: `{}`", path.display(), span.line, span.text);

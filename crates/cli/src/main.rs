@@ -12,6 +12,7 @@ mod key;
 mod network;
 mod node;
 mod output;
+mod proposal;
 mod record;
 mod register;
 mod sandbox;
@@ -59,6 +60,7 @@ enum Command {
     Status(status::Status),
     Key(key::Key),
     Ca(ca::Ca),
+    Proposal(proposal::Proposal),
     Bench(bench::Bench),
 }
 
@@ -75,6 +77,7 @@ fn main() -> ExitCode {
         Command::Status(command) => command.run(),
         Command::Key(command) => command.run(),
         Command::Ca(command) => command.run(),
+        Command::Proposal(command) => command.run(),
         Command::Bench(command) => command.run(),
     };
     match done {

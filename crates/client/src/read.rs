@@ -4,11 +4,11 @@ use crate::{error::Error, http::Client};
 use serde::de::DeserializeOwned;
 use std::io::{self, BufRead, BufReader, Read, Write};
 use tallystick_api::{
-    AuditPage, BlockEvent, BlockView, NetworkView, NodeStatus, OrganisationView, PrincipalView, RegisterList,
-    RegisterView, TransactionStatus, media, routes,
+    AuditPage, BlockEvent, BlockView, DryRun, DryRunView, NetworkView, NodeStatus, OrganisationView, PrincipalView,
+    ProposalList, ProposalView, RegisterList, RegisterView, RulebookView, TransactionStatus, media, routes,
 };
 use tallystick_protocol::{
-    Hash, PrincipalId,
+    Change, Hash, PrincipalId,
     limits::{RECEIPT_BYTES_MAX, STREAM_LINE_BYTES_MAX},
 };
 
@@ -100,6 +100,41 @@ impl Client {
     /// When no node answers.
     pub fn organisation(&self, id: &str) -> Result<Option<At<OrganisationView>>, Error> {
         absent_as_none(self.read(&routes::organisation(id)))
+    }
+
+    /// Proposals, the newest hundred.
+    ///
+    /// # Errors
+    /// When no node answers.
+    pub fn proposals(&self) -> Result<At<ProposalList>, Error> {
+        self.read(routes::PROPOSALS)
+    }
+
+    /// A proposal with all that was said on it; `None` when there is none.
+    ///
+    /// # Errors
+    /// When no node answers.
+    pub fn proposal(&self, id: &str) -> Result<Option<At<ProposalView>>, Error> {
+        absent_as_none(self.read(&routes::proposal(id)))
+    }
+
+    /// The rulebook in force.
+    ///
+    /// # Errors
+    /// When no node answers.
+    pub fn rulebook(&self) -> Result<At<RulebookView>, Error> {
+        self.read(routes::RULEBOOK)
+    }
+
+    /// What changes would do to the state as it is. Nothing comes of asking.
+    ///
+    /// # Errors
+    /// When no node answers.
+    pub fn dry_run(&self, changes: &[Change]) -> Result<At<DryRunView>, Error> {
+        let body = serde_json::to_vec(&DryRun { changes: changes.to_vec() })
+            .map_err(|error| Error::Answer { node: String::new(), what: error.to_string() })?;
+        let answer = self.post(routes::DRY_RUN, media::JSON, &body)?;
+        Ok(At { height: answer.height, value: answer.json()? })
     }
 
     /// One final block; `None` when it is not there yet.

@@ -6,9 +6,10 @@
 mod harness;
 
 use harness::{Ledger, change, organisations};
-use tallystick_ledger::{AgendaRow, BallotRow, LimitsRow, ObjectionRow, OrganisationRow};
+use proptest::prelude::*;
+use tallystick_ledger::{AgendaRow, BallotRow, LimitsRow, Missing, ObjectionRow, OrganisationRow, View, dry_run};
 use tallystick_protocol::{
-    Change, LimitName, Operation, OrganisationStatus, RuleText, StateKey, cbor,
+    Change, ChangeKind, Choice, LimitName, Operation, OrganisationStatus, ProposalStatus, RuleText, StateKey, cbor,
     limits::{CHANGES_MAX, EFFECTS_PER_BLOCK_MAX, PROPOSALS_OPEN_MAX},
 };
 
@@ -637,4 +638,146 @@ fn a_program_stops_at_a_protocol_that_it_does_not_know() {
         "#,
     );
     ledger.empty_block();
+}
+
+/// What a dry run says, as lines: `NUMBER ok|CODE`, then `subject: field: before -> after`.
+fn tried(ledger: &Ledger, changes: &[&str]) -> Vec<String> {
+    let changes: Vec<Change> = changes.iter().map(|text| change(text)).collect();
+    let mut view = View::new();
+    let reports = loop {
+        match dry_run(&mut view, &ledger.context(), &changes) {
+            Ok(reports) => break reports,
+            Err(Missing(keys)) => ledger.fetch(&mut view, keys),
+        }
+    };
+    assert!(view.changes().is_empty(), "a dry run changes nothing");
+    let mut lines = Vec::new();
+    for (report, number) in reports.iter().zip(1..) {
+        let verdict = report.refusal.as_ref().map_or("ok", |(code, _)| code.as_str());
+        lines.push(format!("{number} {verdict}"));
+        for difference in &report.differences {
+            let before = difference.before.as_deref().unwrap_or("(new)");
+            lines.push(format!("{}: {}: {before} -> {}", difference.subject, difference.field, difference.after));
+        }
+    }
+    lines
+}
+
+#[test]
+fn a_dry_run_tells_what_would_differ() {
+    let mut ledger = four();
+    ledger.run("a/admin | create list list | ok");
+    assert_eq!(
+        tried(&ledger, &["suspend:d", "suspend:d", "limit:registers:5", "close:list", "version:2", "version:9"]),
+        [
+            "1 ok",
+            "the ledger: organisations that vote: 4 -> 3",
+            "organisation d: status: active -> suspended",
+            "organisation d: reason: none -> A reason.",
+            "2 organisation-status",
+            "3 ok",
+            "limits: registers: (new) -> 5",
+            "4 ok",
+            "register list: phase: draft -> closed",
+            "5 ok",
+            "the protocol: version: 1 -> 2",
+            "6 version-invalid",
+        ]
+    );
+    assert_eq!(
+        tried(&ledger, &["rule:policies:share=2/3", "rule:policies:share=3/2", "close:nothing", "expel:z"]),
+        [
+            "1 ok",
+            "the rulebook: policies: members propose, members vote, >1/2, open 7 d, notice 10 blocks, pause 1 d -> \
+             members propose, members vote, 2/3, open 7 d, notice 10 blocks, pause 1 d",
+            "2 change-invalid",
+            "3 register-unknown",
+            "4 organisation-unknown",
+        ]
+    );
+    let admitted = tried(&ledger, &["admit:g"]);
+    assert!(admitted.contains(&"organisation g: status: (new) -> active".to_owned()), "{admitted:?}");
+    assert!(admitted.contains(&"principal g/admin: role: (new) -> administrator".to_owned()), "{admitted:?}");
+}
+
+#[test]
+fn what_a_dry_run_says_is_what_happens() {
+    let changes = ["suspend:d", "admit:g", "limit:registers:7", "create:berth:a", "rule:limit:share=1/4"];
+    let mut ledger = four();
+    let before = tried(&ledger, &changes);
+    assert!(before.iter().filter(|line| line.ends_with(" ok")).count() == changes.len(), "{before:?}");
+    ledger.run(&format!(
+        "a/admin | propose p {} | ok\na/admin | vote p yes | ok\nb/admin | vote p yes | ok\nc/admin | vote p yes | ok",
+        changes.join(" ")
+    ));
+    (0..10).for_each(|_| drop(ledger.empty_block()));
+    assert_eq!(ledger.proposal("p").status, ProposalStatus::Effective);
+    // Made once, they cannot be made again, or would change nothing.
+    let after = tried(&ledger, &changes);
+    assert_eq!(after, ["1 organisation-status", "2 organisation-exists", "3 ok", "4 register-exists", "5 ok"]);
+}
+
+/// What an oracle that shares no code with the ledger makes of the ballots in the state.
+fn is_carried(ledger: &Ledger, id: &str) -> bool {
+    let row = ledger.proposal(id);
+    let ballots: Vec<(String, BallotRow)> = ["a", "b", "c", "d", "e"]
+        .iter()
+        .filter_map(|organisation| {
+            let ballot = ledger.rows.get(&StateKey::ballot(id, organisation))?;
+            Some(((*organisation).to_owned(), BallotRow::decode(ballot).unwrap()))
+        })
+        .collect();
+    assert!(ballots.iter().all(|(organisation, ballot)| ballot.principal.organisation() == organisation));
+    row.polls.iter().all(|poll| {
+        let count = |choice| ballots.iter().filter(|(_, ballot)| ballot.choice == choice).count() as u64;
+        let (yes, abstain) = (count(Choice::Yes), count(Choice::Abstain));
+        let base = poll.votes - abstain;
+        // The rules of these networks: two thirds, or more than half.
+        match poll.rule.kind {
+            ChangeKind::OrganisationSuspend | ChangeKind::OrganisationResume => yes > 0 && yes * 3 >= base * 2,
+            _ => yes * 2 > base,
+        }
+    })
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(300))]
+
+    /// No change without the recorded ballots that the rulebook in force demands, whoever does what and when.
+    #[test]
+    fn nothing_changes_without_the_ballots(
+        acts in prop::collection::vec((0..5usize, 0..6usize, 0..4usize, 0..8u64), 1..60)
+    ) {
+        let organisations_ = ["a", "b", "c", "d", "e"];
+        let mut ledger = Ledger::of(organisations(&organisations_));
+        let changes = ["suspend:e", "resume:e", "limit:registers:5", "limit:registers:6"];
+        let mut proposed = Vec::new();
+        for (who, what, which, step) in acts {
+            let who = format!("{}/admin", organisations_[who]);
+            let id = format!("p{which}");
+            let text = match what {
+                0 => format!("propose {id} {}", changes[which]),
+                1 => format!("vote {id} no"),
+                2 => format!("vote {id} abstain"),
+                3 => format!("object {id} why"),
+                _ => format!("vote {id} yes"),
+            };
+            let outcome = ledger.act(&who, vec![harness::operation(&text)]);
+            if what == 0 && outcome.is_accepted() {
+                proposed.push(id);
+            }
+            ledger.time_ms += step * 20_000_000;
+            (0..step).for_each(|_| drop(ledger.empty_block()));
+        }
+        (0..30).for_each(|_| drop(ledger.empty_block()));
+        let effective = |id: &&String| ledger.proposal(id).status == ProposalStatus::Effective;
+        for id in proposed.iter().filter(effective) {
+            prop_assert!(is_carried(&ledger, id), "{}", ledger.standing(id));
+        }
+        // What differs from the beginning was changed by a proposal that took effect.
+        let by = |number: usize| proposed.iter().filter(effective).any(|id| *id == format!("p{number}"));
+        let suspended = OrganisationRow::decode(&ledger.rows[&StateKey::organisation("e")]).unwrap();
+        prop_assert!(suspended.status == OrganisationStatus::Active || by(0));
+        prop_assert!(!ledger.rows.contains_key(&StateKey::limits()) || by(2) || by(3));
+    }
 }

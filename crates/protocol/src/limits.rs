@@ -227,6 +227,8 @@ pub const GOSSIP_MESSAGES_MAX: usize = 32;
 pub const GOSSIP_MESSAGE_BYTES_MAX: usize = GOSSIP_BYTES_MAX + (GOSSIP_TRANSACTIONS_MAX + 1) * 5;
 /// Blocks searched for a receipt, backwards from the tip for one that is certified and holds the transaction.
 pub const RECEIPT_SEARCH_BLOCKS_MAX: u64 = 16;
+/// Times that a dry run asks for rows that it lacks: every change could ask several times.
+pub const DRY_RUN_ROUNDS_MAX: usize = 1_000;
 /// Attempts at a receipt of a record while blocks go by.
 pub const RECEIPT_ATTEMPTS_MAX: usize = 50;
 /// Blocks that a subscriber may fall behind before it loses some.

@@ -7,12 +7,9 @@ use tallystick_ledger::{
 };
 use tallystick_protocol::{
     Change, OrganisationStatus, Rulebook, StateKey, cbor,
-    limits::{ORGANISATIONS_PER_PAGE, PROPOSALS_PER_PAGE, STATE_VALUE_BYTES_MAX},
+    limits::{DRY_RUN_ROUNDS_MAX, ORGANISATIONS_PER_PAGE, PROPOSALS_PER_PAGE, STATE_VALUE_BYTES_MAX},
 };
 use tallystick_storage::read::ReadError;
-
-/// Times that a dry run asks for rows that it lacks: every change could ask several times.
-const ROUNDS_MAX: usize = 1_000;
 
 /// A proposal with all that was said on it.
 #[derive(Debug)]
@@ -107,7 +104,7 @@ impl<E: Runtime> Service<E> {
     /// What changes would do in the next block; nothing comes of it. `None` when blocks came too fast to look at one state.
     pub async fn dry_run(&self, changes: &[Change]) -> Result<Option<(u64, Vec<Report>)>, ReadError> {
         let (mut height, mut view) = (None, View::new());
-        for _ in 0..ROUNDS_MAX {
+        for _ in 0..DRY_RUN_ROUNDS_MAX {
             let tip = self.tip();
             let context = BlockContext {
                 network: self.network(),

@@ -1,0 +1,427 @@
+//! `tally proposal`: how the organisations of a network change its order.
+
+mod draft;
+
+use crate::{
+    connection::{Connection, Signing},
+    output::{Colour, Doing, Done, Failure, Table, count, json, line, paint, say, time},
+    register::settle,
+};
+use clap::{Args, Subcommand};
+use draft::Draft;
+use std::{
+    path::{Path, PathBuf},
+    time::Duration,
+};
+use tallystick_api::{DryRunView, PollView, ProposalView};
+use tallystick_client::Client;
+use tallystick_protocol::{ChangeKind, Choice, Operation, ProposalStatus};
+
+/// How often to look whether a proposal has taken effect: an idle network makes a block in about this time.
+const LOOK_AGAIN: Duration = Duration::from_secs(1);
+
+/// Propose changes of the network's order, and vote on them
+#[derive(Debug, Args)]
+#[command(after_help = "A vote, step by step:\n  \
+    tally proposal draft harbour.toml --kind organisation-admit    a form to fill in\n  \
+    tally proposal draft harbour.toml --dry-run                    what it would do\n  \
+    tally proposal submit harbour.toml                             put it to the vote\n  \
+    tally proposal vote admit-harbour yes                          each organisation, once\n  \
+    tally proposal show admit-harbour                              who voted what, what is needed, when it takes effect")]
+pub struct Proposal {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    Draft(DraftFile),
+    Submit(Submit),
+    Show(Show),
+    Vote(Vote),
+    Withdraw(Withdraw),
+    Object(Object),
+    List(List),
+    Rulebook(Rulebook),
+}
+
+/// Write a form for a proposal, or try a filled one
+#[derive(Debug, Args)]
+struct DraftFile {
+    /// The file
+    #[arg(value_name = "FILE")]
+    file: PathBuf,
+    /// The kind of change that the form is for, such as organisation-admit, policies, rulebook
+    #[arg(long, value_name = "KIND", default_value = "organisation-admit", conflicts_with = "dry_run")]
+    kind: ChangeKind,
+    /// Say what the changes of the filled form would do to the ledger as it is; exit code 1 if one could not be made
+    #[arg(long)]
+    dry_run: bool,
+    /// As JSON
+    #[arg(long, requires = "dry_run")]
+    json: bool,
+    #[command(flatten)]
+    connection: Connection,
+}
+
+/// Put a proposal to the vote
+#[derive(Debug, Args)]
+struct Submit {
+    /// The filled form
+    #[arg(value_name = "FILE")]
+    file: PathBuf,
+    #[command(flatten)]
+    signing: Signing,
+    #[command(flatten)]
+    connection: Connection,
+}
+
+/// Show a proposal: its changes, who voted what, what it still needs, when it takes effect
+#[derive(Debug, Args)]
+struct Show {
+    /// The proposal's id
+    #[arg(value_name = "ID")]
+    id: String,
+    /// Say what its changes would do to the ledger as it is; exit code 1 if one could not be made
+    #[arg(long)]
+    dry_run: bool,
+    /// Wait until it is in effect; exit code 1 if it never will be
+    #[arg(long, conflicts_with = "dry_run")]
+    wait: bool,
+    /// As JSON
+    #[arg(long)]
+    json: bool,
+    #[command(flatten)]
+    connection: Connection,
+}
+
+/// Cast the ballot of the signer's organisation, once and for good
+#[derive(Debug, Args)]
+struct Vote {
+    /// The proposal's id
+    #[arg(value_name = "ID")]
+    id: String,
+    /// yes, no or abstain
+    #[arg(value_name = "CHOICE")]
+    choice: Choice,
+    #[command(flatten)]
+    signing: Signing,
+    #[command(flatten)]
+    connection: Connection,
+}
+
+/// Take a proposal of the signer's organisation back, before it takes effect
+#[derive(Debug, Args)]
+struct Withdraw {
+    /// The proposal's id
+    #[arg(value_name = "ID")]
+    id: String,
+    #[command(flatten)]
+    signing: Signing,
+    #[command(flatten)]
+    connection: Connection,
+}
+
+/// Hold a proposal up for a while; each organisation can do so once
+#[derive(Debug, Args)]
+struct Object {
+    /// The proposal's id
+    #[arg(value_name = "ID")]
+    id: String,
+    /// Why, for the record
+    #[arg(value_name = "REASON")]
+    reason: String,
+    #[command(flatten)]
+    signing: Signing,
+    #[command(flatten)]
+    connection: Connection,
+}
+
+/// List proposals, the newest first
+#[derive(Debug, Args)]
+struct List {
+    /// As JSON
+    #[arg(long)]
+    json: bool,
+    #[command(flatten)]
+    connection: Connection,
+}
+
+/// Show the rulebook: who proposes and who decides what
+#[derive(Debug, Args)]
+struct Rulebook {
+    /// As JSON
+    #[arg(long)]
+    json: bool,
+    #[command(flatten)]
+    connection: Connection,
+}
+
+impl Proposal {
+    /// Runs the command.
+    pub fn run(self) -> Done {
+        match self.command {
+            Command::Draft(command) => command.run(),
+            Command::Submit(command) => command.run(),
+            Command::Show(command) => command.run(),
+            Command::Vote(command) => command.run(),
+            Command::Withdraw(command) => command.run(),
+            Command::Object(command) => command.run(),
+            Command::List(command) => command.run(),
+            Command::Rulebook(command) => command.run(),
+        }
+    }
+}
+
+impl DraftFile {
+    fn run(self) -> Done {
+        if self.dry_run {
+            let draft = Draft::read(&self.file)?;
+            let report = self.connection.client()?.dry_run(&draft.changes)?.value;
+            return tell_dry_run(&report, self.json);
+        }
+        let shown = self.file.display();
+        let form = draft::template(self.kind);
+        write_new(&self.file, &form).doing(|| format!("cannot write `{shown}`"))?;
+        line(format_args!(
+            "{shown} is a form for {}: fill it in, then tally proposal draft {shown} --dry-run",
+            self.kind
+        ))
+    }
+}
+
+/// Writes a file that must not exist: a filled form is work.
+fn write_new(path: &Path, text: &str) -> std::io::Result<()> {
+    use std::io::Write as _;
+    std::fs::File::create_new(path)?.write_all(text.as_bytes())
+}
+
+impl Submit {
+    fn run(self) -> Done {
+        let draft = Draft::read(&self.file)?;
+        let client = self.connection.client()?;
+        let report = client.dry_run(&draft.changes)?.value;
+        for change in report.changes.iter().filter(|change| change.code.is_some()) {
+            say(format_args!(
+                "as things stand this could not be done: {}: {}",
+                change.words,
+                change.advice.as_deref().unwrap_or_default()
+            ));
+        }
+        if draft.keeps_only_hash() {
+            say("the text is long: the ledger keeps its hash, so give the file to those who vote");
+        }
+        act(&client, &self.connection, &self.signing, &draft.id, draft.operation())
+    }
+}
+
+impl Show {
+    fn run(self) -> Done {
+        let client = self.connection.client()?;
+        let mut view = find(&client, &self.id)?;
+        while self.wait && matches!(view.brief.status, ProposalStatus::Open | ProposalStatus::Accepted) {
+            std::thread::sleep(LOOK_AGAIN);
+            view = find(&client, &self.id)?;
+        }
+        if self.dry_run {
+            let changes: Vec<_> = view.changes.into_iter().map(|change| change.change).collect();
+            return tell_dry_run(&client.dry_run(&changes)?.value, self.json);
+        }
+        let is_in_effect = view.brief.status == ProposalStatus::Effective;
+        if self.json {
+            json(&view)?
+        } else {
+            tell(&view)?
+        }
+        if self.wait && !is_in_effect { Err(Failure::Said) } else { Ok(()) }
+    }
+}
+
+impl Vote {
+    fn run(self) -> Done {
+        let client = self.connection.client()?;
+        let operation = Operation::BallotCast { proposal: self.id.clone(), choice: self.choice };
+        act(&client, &self.connection, &self.signing, &self.id, operation)
+    }
+}
+
+impl Withdraw {
+    fn run(self) -> Done {
+        let client = self.connection.client()?;
+        let operation = Operation::ProposalWithdraw { proposal: self.id.clone() };
+        act(&client, &self.connection, &self.signing, &self.id, operation)
+    }
+}
+
+impl Object {
+    fn run(self) -> Done {
+        let client = self.connection.client()?;
+        let operation = Operation::ProposalObject { proposal: self.id.clone(), reason: self.reason };
+        act(&client, &self.connection, &self.signing, &self.id, operation)
+    }
+}
+
+impl List {
+    fn run(self) -> Done {
+        let list = self.connection.client()?.proposals()?.value;
+        if self.json {
+            return json(&list);
+        }
+        if list.proposals.is_empty() {
+            return line("nothing has been proposed yet");
+        }
+        let mut table = Table::new(&["proposal", "status", "by", "title"]);
+        for each in list.proposals {
+            let status = if each.paused_until_ms.is_some() { "paused".to_owned() } else { each.status.to_string() };
+            table.row([each.id, status, each.proposer, each.title]);
+        }
+        table.print()
+    }
+}
+
+impl Rulebook {
+    fn run(self) -> Done {
+        let view = self.connection.client()?.rulebook()?.value;
+        if self.json {
+            return json(&view);
+        }
+        let mut table = Table::new(&["change", "rule"]);
+        for rule in &view.rulebook.rules {
+            table.row([rule.kind.to_string(), rule.to_string()]);
+        }
+        table.print()?;
+        for weight in &view.rulebook.weights {
+            line(format_args!("{} has {} by listed weights", weight.organisation, votes(u64::from(weight.votes))))?;
+        }
+        line(format_args!(
+            "a custodian may set {} alone for each of its registers; blocks are of version {} of the protocol",
+            count(u64::from(view.rulebook.register_policies_max), "policy", "policies"),
+            view.protocol_version
+        ))
+    }
+}
+
+fn find(client: &Client, id: &str) -> Result<ProposalView, Failure> {
+    let found = client.proposal(id)?;
+    found
+        .map(|found| found.value)
+        .ok_or_else(|| Failure::no(format!("there is no proposal `{id}`: `tally proposal list` shows those there are")))
+}
+
+/// Signs and submits one operation on a proposal, and says where the proposal then stands.
+fn act(client: &Client, connection: &Connection, signing: &Signing, id: &str, operation: Operation) -> Done {
+    let signer = connection.signer(signing, client)?;
+    let transaction = signer.sign(format!("proposal {id}"), vec![operation])?;
+    settle(client, &transaction, signing.patience())?;
+    standing(&find(client, id)?)
+}
+
+/// Where a proposal stands, and what it needs.
+fn standing(view: &ProposalView) -> Done {
+    let brief = &view.brief;
+    let colour = match brief.status {
+        ProposalStatus::Accepted | ProposalStatus::Effective => Colour::Green,
+        ProposalStatus::Rejected | ProposalStatus::Failed => Colour::Red,
+        _ => Colour::Yellow,
+    };
+    let mut text = format!("proposal {} is {}", brief.id, paint(colour, brief.status.as_str()));
+    if let Some(until_ms) = brief.paused_until_ms {
+        text += &format!(", paused by an objection until {}", time(until_ms));
+    }
+    match (brief.status, brief.effect_height) {
+        (ProposalStatus::Open, _) => text += &format!(": ballots are taken until {}", time(brief.closes_ms)),
+        (ProposalStatus::Accepted, Some(height)) => text += &format!(": it takes effect at height {height}"),
+        (ProposalStatus::Effective, Some(height)) => text += &format!(" since height {height}"),
+        (ProposalStatus::Failed, _) => {
+            if let Some(failure) = &view.failure {
+                let number = failure.change + 1;
+                text += &format!(": change {number} could not be made ({}): {}", failure.code, failure.advice);
+            }
+        }
+        _ => {}
+    }
+    line(text)?;
+    view.polls.iter().try_for_each(|poll| line(format_args!("  {}", poll_line(poll))))
+}
+
+fn poll_line(poll: &PollView) -> String {
+    let PollView { kind, threshold, votes: all, yes, no, abstain, .. } = poll;
+    let outcome = match poll.verdict.as_str() {
+        "undecided" => format!("{} more for it needed", poll.needed),
+        verdict => verdict.to_owned(),
+    };
+    format!("{kind} needs {threshold} of {}: {yes} yes, {no} no, {abstain} abstained; {outcome}", votes(*all))
+}
+
+fn votes(number: u64) -> String {
+    count(number, "vote", "votes")
+}
+
+fn tell(view: &ProposalView) -> Done {
+    standing(view)?;
+    line("")?;
+    line(format_args!("{}  {}", paint(Colour::Bold, "title   "), view.brief.title))?;
+    line(format_args!(
+        "{}  {} at {}, block {}",
+        paint(Colour::Bold, "proposer"),
+        view.brief.proposer,
+        time(view.submitted_ms),
+        view.submitted_height
+    ))?;
+    for (change, number) in view.changes.iter().zip(1..) {
+        line(format_args!("{}  {}", paint(Colour::Bold, &format!("change {number}")), change.words))?;
+    }
+    match &view.text {
+        Some(text) => {
+            line(paint(Colour::Bold, "text"))?;
+            text.trim_end().lines().try_for_each(|text| line(format_args!("  {text}")))?;
+        }
+        None => line(format_args!("{}      SHA-256 {}", paint(Colour::Bold, "text"), view.text_hash))?,
+    }
+    line("")?;
+    let mut table = Table::new(&["organisation", "ballot", "cast by", "at"]);
+    for ballot in &view.ballots {
+        let cells = [ballot.organisation.clone(), ballot.choice.to_string(), ballot.principal.clone()];
+        table.row(cells.into_iter().chain([time(ballot.time_ms)]));
+    }
+    for organisation in &view.outstanding {
+        table.row([organisation.clone(), "-".to_owned(), "not cast yet".to_owned(), String::new()]);
+    }
+    table.print()?;
+    for objection in &view.objections {
+        line(format_args!(
+            "{} objected at {}, until {}: {}",
+            objection.principal,
+            time(objection.time_ms),
+            time(objection.until_ms),
+            objection.reason
+        ))?;
+    }
+    Ok(())
+}
+
+fn tell_dry_run(report: &DryRunView, as_json: bool) -> Done {
+    if as_json {
+        json(report)?;
+    } else {
+        for (change, number) in report.changes.iter().zip(1..) {
+            let verdict = match &change.code {
+                None => paint(Colour::Green, "ok"),
+                Some(code) => paint(Colour::Red, code),
+            };
+            line(format_args!("{number}  {verdict}  {}", change.words))?;
+            if let Some(advice) = &change.advice {
+                line(format_args!("     {advice}"))?;
+            }
+            for violation in &change.violations {
+                line(format_args!("     {}: {}", violation.field, violation.rule))?;
+            }
+            for difference in &change.differences {
+                let before = difference.before.as_deref().unwrap_or("(new)");
+                let (subject, field, after) = (&difference.subject, &difference.field, &difference.after);
+                line(format_args!("     {subject}: {field}: {before} -> {after}"))?;
+            }
+        }
+    }
+    if report.holds { Ok(()) } else { Err(Failure::Said) }
+}
