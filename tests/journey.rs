@@ -114,7 +114,7 @@ fn keys(desk: &Desk) {
     fs::write(desk.path("secret"), "correct horse\n").unwrap();
     desk.line("key new clerk.pem --passphrase-file secret").expect(0, &["clerk.pem", "ed25519:"]);
     desk.line("key new clerk.pem --passphrase-file secret").expect(2, &["clerk.pem"]);
-    desk.line("key enrol clerk --role registrar --public clerk.pem.pub").expect(0, &[]);
+    desk.line("principal enrol clerk --role registrar --public clerk.pem.pub").expect(0, &[]);
     let sign = |key: &str| format!("--as food-standards-agency/clerk --key {key} --passphrase-file secret");
     let append = |number: u8, key: &str| desk.line(&format!("register append buoy B-{number} laid=2026 {}", sign(key)));
     append(5, "clerk.pem").expect(0, &["entry 3"]);

@@ -3,10 +3,11 @@
 use std::sync::OnceLock;
 
 use tallystick_protocol::{
-    Algorithm, Appended, BlockHeader, Cardinality, Change, Choice, Code, Cosigner, Datatype, EntryKind, Field, Genesis,
-    GenesisOrganisation, GenesisPrincipal, GenesisValidator, Hash, ImportedEntry, Intent, LogCommitment, LogEntry,
-    LogLeaf, NetworkId, NewEntry, Operation, Outcome, Phase, PrincipalId, PublicKey, Refusal, Role, RuleText,
-    SignedTransaction, SigningKey, StateCommitment, Tree, Violation, ViolationRule,
+    Algorithm, Appended, Assurance, BlockHeader, Cardinality, Change, Choice, Code, Cosigner, Datatype, EntryKind,
+    Field, Genesis, GenesisOrganisation, GenesisPrincipal, GenesisValidator, Hash, ImportedEntry, Intent,
+    LogCommitment, LogEntry, LogLeaf, MandateTerms, NetworkId, NewEntry, Operation, Outcome, Phase, PrincipalId,
+    PrincipalStatus, PublicKey, Refusal, Roles, RuleText, SignedTransaction, SigningKey, StateCommitment, Tree,
+    Violation, ViolationRule,
     certificate::FinalityCertificate,
     receipt::{Finality, TransactionReceipt},
 };
@@ -56,12 +57,36 @@ pub fn operations() -> Vec<Operation> {
             entries: vec![imported],
             root: Hash([5; 32]),
         },
-        Operation::PrincipalEnrol {
-            name: "clerk".to_owned(),
-            role: Role::Registrar,
-            key: key(Algorithm::Es256).public(),
+        Operation::enrol("clerk", Roles::registrar(), key(Algorithm::Es256).public()),
+        Operation::PrincipalStatus {
+            principal: principal.clone(),
+            status: PrincipalStatus::Suspended,
+            reason: "Under review".to_owned(),
         },
-        Operation::KeyRotate { principal: principal.clone(), old: public, new: key(Algorithm::Es256).public() },
+        Operation::PrincipalRecover { principal: principal.clone(), key: public, assurance: Assurance::Low },
+        Operation::RecoverySet { administrators: 2 },
+        Operation::KeyAdd { principal: principal.clone(), key: public, assurance: Assurance::Substantial },
+        Operation::MandateGrant {
+            name: "lights".to_owned(),
+            terms: MandateTerms {
+                agents: vec![principal.clone()],
+                actions: vec!["entry-append".to_owned()],
+                resources: vec!["register:lighthouse".to_owned()],
+                purpose: "Upkeep".to_owned(),
+                from: 1_700_000_000,
+                until: 1_800_000_000,
+                depth: 1,
+                concur: 1,
+                parent: Some("harbour/master/all".parse().expect("three slugs")),
+            },
+        },
+        Operation::MandateRevoke { mandate: "harbour/master/all".parse().expect("three slugs") },
+        Operation::KeyRotate {
+            principal: principal.clone(),
+            old: public,
+            new: key(Algorithm::Es256).public(),
+            overlap: 3_600,
+        },
         Operation::KeyRetire { principal: principal.clone(), key: public },
         Operation::AuthorityAdmit { certificate: vec![0x30; 40] },
         Operation::AuthorityRetire { authority: Hash([6; 32]) },
@@ -169,11 +194,8 @@ pub fn validator(index: u8) -> SigningKey {
 pub fn genesis() -> &'static Genesis {
     static GENESIS: OnceLock<Genesis> = OnceLock::new();
     GENESIS.get_or_init(|| {
-        let administrator = GenesisPrincipal {
-            name: "administrator".to_owned(),
-            role: Role::Administrator,
-            key: key(Algorithm::EdDsa).public(),
-        };
+        let administrator =
+            GenesisPrincipal::person("administrator", Roles::administrator(), key(Algorithm::EdDsa).public());
         let validator = |index| {
             let PublicKey::Ed25519(key) = validator(index).public() else { panic!("an Ed25519 key") };
             GenesisValidator { organisation: "northern-lights".to_owned(), key, address: String::new() }

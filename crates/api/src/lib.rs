@@ -18,7 +18,7 @@ pub mod transaction;
 pub use audit::{ActOutcome, ActView, AuditPage};
 pub use block::{BlockEvent, BlockView};
 pub use log::{Checkpoint, ConsistencyProof, InclusionProof};
-pub use organisation::{KeyView, OrganisationView, PrincipalView};
+pub use organisation::{KeyView, MandateView, OrganisationView, PrincipalView};
 pub use problem::{Problem, ProblemCode};
 pub use proposal::{
     BallotView, ChangeView, DifferenceView, DryRun, DryRunView, FailureView, ObjectionView, PollView, ProposalBrief,

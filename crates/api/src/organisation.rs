@@ -1,7 +1,7 @@
 //! Organisations and their principals.
 
 use serde::{Deserialize, Serialize};
-use tallystick_protocol::Role;
+use tallystick_protocol::{Assurance, MandateId, PrincipalId, PrincipalKind, PrincipalStatus, Roles};
 use utoipa::ToSchema;
 
 /// A member of the network.
@@ -11,6 +11,13 @@ pub struct OrganisationView {
     pub id: String,
     /// Its name.
     pub name: String,
+    /// Principals enrolled so far.
+    pub principals: u32,
+    /// Its administrators who are active.
+    pub administrators: u32,
+    /// Administrators who must sign to recover a principal; absent until it says so: then two, or one where there is one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub recovery: Option<u32>,
 }
 
 /// A principal of an organisation.
@@ -18,9 +25,18 @@ pub struct OrganisationView {
 pub struct PrincipalView {
     /// `organisation/name`.
     pub id: String,
-    /// What it may do.
+    /// `person`, `organisation`, `role`, `device` or `program`.
     #[schema(value_type = String)]
-    pub role: Role,
+    pub kind: PrincipalKind,
+    /// What it is to its organisation.
+    #[schema(value_type = Vec<String>)]
+    pub roles: Roles,
+    /// `active`, `suspended` or `retired`.
+    #[schema(value_type = String)]
+    pub status: PrincipalStatus,
+    /// Why, once it was changed.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub reason: String,
     /// Its keys, past ones included, oldest first.
     pub keys: Vec<KeyView>,
 }
@@ -32,10 +48,47 @@ pub struct KeyView {
     pub key: String,
     /// Valid from: milliseconds since 1970, by the blocks' time.
     pub from_ms: u64,
-    /// Retired at: milliseconds since 1970; absent while it is in use.
+    /// How sure the organisation is of it: `low`, `substantial` or `high`.
+    #[schema(value_type = String)]
+    pub assurance: Assurance,
+    /// Retired at: milliseconds since 1970, in the future while a rotation's overlap lasts; absent while it is in use.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub retired_ms: Option<u64>,
     /// Its certificate ends at: milliseconds since 1970; absent for a key without a certificate.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub until_ms: Option<u64>,
+}
+
+/// A mandate: who lets whom act for it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct MandateView {
+    /// `organisation/name/mandate`: the grantor, and what it calls it.
+    #[schema(value_type = String)]
+    pub id: MandateId,
+    /// Who may act.
+    #[schema(value_type = Vec<String>)]
+    pub agents: Vec<PrincipalId>,
+    /// What they may do: names of operations, or `*`.
+    pub actions: Vec<String>,
+    /// To what: such as `register:country`; a `*` at the end stands for anything.
+    pub resources: Vec<String>,
+    /// What for.
+    pub purpose: String,
+    /// From when: seconds since 1970, by the blocks' time.
+    pub from: u64,
+    /// Until when: seconds since 1970, by the blocks' time.
+    pub until: u64,
+    /// How many times it may be passed on.
+    pub depth: u32,
+    /// How many of the agents must sign each act.
+    pub concur: u32,
+    /// The mandate that it passes on.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<String>)]
+    pub parent: Option<MandateId>,
+    /// The log's leaf that granted it.
+    pub granted: u64,
+    /// Revoked at: milliseconds since 1970; absent while it is not.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub revoked_ms: Option<u64>,
 }

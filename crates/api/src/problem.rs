@@ -53,7 +53,9 @@ codes! {
     NotAfterTooLate = "not-after-too-late", 422, "Not-after time too late";
     /// The key is not one of the principal's.
     UnknownKey = "key-unknown", 403, "Key not enrolled";
-    /// The certificate of the key has ended.
+    /// The principal, or a co-signer, is suspended or retired.
+    Inactive = "principal-inactive", 403, "Principal not active";
+    /// The key's certificate has ended.
     ExpiredKey = "key-expired", 403, "Key expired";
     /// The signature does not fit.
     BadSignature = "bad-signature", 403, "Signature does not fit";

@@ -2,7 +2,7 @@
 //!
 //! A part is percent-encoded by the function, so that a key with `/` in it (`a/b`) is one segment (`a%2Fb`).
 
-use tallystick_protocol::{Hash, PrincipalId};
+use tallystick_protocol::{Hash, MandateId, PrincipalId};
 
 /// What is served here, in brief.
 pub const INDEX: &str = "/";
@@ -32,6 +32,8 @@ pub const STATUS: &str = "/v1/status";
 pub const ORGANISATION: &str = "/v1/organisations/{id}";
 /// One principal with its keys.
 pub const PRINCIPAL: &str = "/v1/principals/{organisation}/{name}";
+/// One mandate.
+pub const MANDATE: &str = "/v1/mandates/{organisation}/{grantor}/{name}";
 /// All registers.
 pub const REGISTERS: &str = "/v1/registers";
 /// One register's definition.
@@ -132,6 +134,12 @@ pub fn principal(id: &PrincipalId) -> String {
 /// [`PROPOSAL`] of `id`.
 pub fn proposal(id: &str) -> String {
     fill(PROPOSAL, &[id])
+}
+
+/// [`MANDATE`] of `id`.
+pub fn mandate(id: &MandateId) -> String {
+    let grantor = id.grantor();
+    fill(MANDATE, &[grantor.organisation(), grantor.name(), id.name()])
 }
 
 /// [`REGISTER`] called `name`.

@@ -3,7 +3,7 @@
 use crate::{
     connection::{Connection, Signing},
     output::{Colour, Doing, Done, Failure, Table, count, json, line, paint, say, time},
-    register::settle,
+    register::act,
 };
 use clap::{Args, Subcommand};
 use std::{
@@ -184,8 +184,7 @@ impl Revoke {
 fn submit(connection: &Connection, signing: &Signing, subject: String, operation: Operation) -> Done {
     let client = connection.client()?;
     let signer = connection.signer(signing, &client)?;
-    let transaction = signer.sign(subject, vec![operation])?;
-    settle(&client, &transaction, signing.patience()).map(drop)
+    act(&client, &signer, signing, subject, vec![operation]).map(drop)
 }
 
 /// The one certificate of an authority in a file.

@@ -11,7 +11,9 @@ use std::{
     time::Duration,
 };
 use tallystick_client::{Client, KeyName, Passphrase, Profile, Signer, profile::SEARCHED, read_network};
-use tallystick_protocol::{Genesis, NetworkId, PrincipalId, SigningKey, limits::TOKEN_ANSWER_MAX};
+use tallystick_protocol::{
+    Cosigner, Genesis, MandateId, NetworkId, PrincipalId, PublicKey, SigningKey, limits::TOKEN_ANSWER_MAX,
+};
 
 /// Environment variable that holds a passphrase, or a token's PIN.
 pub const PASSPHRASE_VARIABLE: &str = "TALLY_PASSPHRASE";
@@ -41,6 +43,16 @@ pub struct Signing {
     /// The key that signs: a file, or a PKCS#11 URI of a key in a token
     #[arg(id = "signing-key", long = "key", value_name = "FILE|URI", env = "TALLY_KEY", hide_env_values = true)]
     pub key: Option<KeyName>,
+    /// Act for another: the mandate that it granted, organisation/name/mandate
+    #[arg(long, value_name = "MANDATE")]
+    pub mandate: Option<MandateId>,
+    /// Who must sign too, organisation/name; `=FILE` names its key file or PKCS#11 URI, `=KEY` its public key when it signs elsewhere; may be
+    /// repeated
+    #[arg(long = "cosigner", value_name = "PRINCIPAL[=FILE|KEY]")]
+    pub cosigners: Vec<String>,
+    /// Do not hand it in, but write it to this file for co-signers who sign elsewhere: `tally transaction sign FILE`
+    #[arg(long, value_name = "FILE")]
+    pub pass_on: Option<PathBuf>,
     /// A file whose first line is the key's passphrase, or the token's PIN (or set TALLY_PASSPHRASE; otherwise it is asked for)
     #[arg(long, value_name = "FILE", env = "TALLY_PASSPHRASE_FILE", hide_env_values = true)]
     pub passphrase_file: Option<PathBuf>,
@@ -118,7 +130,9 @@ impl Connection {
         let passphrase_file =
             signing.passphrase_file.clone().or_else(|| place.and_then(|place| place.passphrase_file.clone()));
         let key = unlock(&path, passphrase_file.as_deref())?;
-        Ok(Signer::new(self.network_id(client)?, named, key))
+        let signer = Signer::new(self.network_id(client)?, named, key).under(signing.mandate.clone());
+        let add = |signer, text: &String| cosigner(signer, text, profile.as_ref(), signing.passphrase_file.as_deref());
+        signing.cosigners.iter().try_fold(signer, add)
     }
 }
 
@@ -127,6 +141,28 @@ impl Signing {
     pub const fn patience(&self) -> Duration {
         Duration::from_secs(self.timeout)
     }
+}
+
+/// Adds a co-signer: with its key file, that of the profile, or its public key alone.
+fn cosigner(
+    signer: Signer,
+    text: &str,
+    profile: Option<&Profile>,
+    passphrase_file: Option<&Path>,
+) -> Result<Signer, Failure> {
+    let (principal, key) = text.split_once('=').map_or((text, None), |(principal, key)| (principal, Some(key)));
+    let principal: PrincipalId = principal.parse().map_err(Failure::error)?;
+    if let Some(key) = key.and_then(|key| key.parse::<PublicKey>().ok()) {
+        return Ok(signer.beside(Cosigner { principal, key }));
+    }
+    let place = profile.and_then(|profile| profile.principals.get(principal.as_str()));
+    let (path, passphrase_file) = match (key, place) {
+        (Some(name), _) => (name.parse::<KeyName>().map_err(Failure::error)?, passphrase_file.map(Path::to_owned)),
+        (None, Some(place)) => (place.key.clone(), place.passphrase_file.clone()),
+        (None, None) => return Err(no_key(&principal, profile)),
+    };
+    let key = unlock(&path, passphrase_file.as_deref())?;
+    Ok(signer.together_with(principal, key))
 }
 
 fn nowhere(what: &str, flag: &str) -> Failure {

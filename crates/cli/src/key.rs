@@ -3,8 +3,9 @@
 use crate::{
     ca,
     connection::{Connection, Signing, new_passphrase, passphrase, unlock},
-    output::{Colour, Doing, Done, Failure, Table, json, line, paint, time},
-    register::settle,
+    output::{Doing, Done, Failure, json, line},
+    principal,
+    register::act,
 };
 use clap::{Args, Subcommand};
 use std::path::{Path, PathBuf};
@@ -14,9 +15,9 @@ use tallystick_client::{
     keyfile::{self, generate},
     pkcs11::{self, KeyUri, TokenError},
 };
-use tallystick_protocol::{Algorithm, Operation, PrincipalId, PublicKey, Role, limits::TOKEN_ANSWER_MAX};
+use tallystick_protocol::{Algorithm, Assurance, Operation, PrincipalId, PublicKey, limits::TOKEN_ANSWER_MAX};
 
-/// Make, show, enrol, rotate and retire keys
+/// Make, show, add, rotate, certify and retire keys
 #[derive(Debug, Args)]
 #[command(after_help = AFTER)]
 pub struct Key {
@@ -30,15 +31,16 @@ const AFTER: &str = "A key file is encrypted PKCS#8; `openssl pkey -in FILE -tex
     Examples:\n  \
     tally key new clerk.pem                                        a new key, and clerk.pem.pub to give away\n  \
     tally key new --pkcs11 'pkcs11:token=hsm;object=clerk?module-path=/usr/lib/softhsm/libsofthsm2.so'\n  \
-    tally key enrol clerk --role registrar --public clerk.pem.pub  an administrator makes it a principal's\n  \
+    tally principal enrol clerk --role registrar --public clerk.pem.pub  an administrator makes it a principal's\n  \
     tally key rotate --new next.pem                                the signer's key is replaced\n  \
+    tally key rotate --new next.pem --overlap 48                   the old one still signs for two days\n  \
     tally key retire companies-house/clerk ed25519:6f1c…           a key that must not sign any more";
 
 #[derive(Debug, Subcommand)]
 enum KeyCommand {
     New(New),
     Show(Show),
-    Enrol(Enrol),
+    Add(Add),
     Rotate(Rotate),
     Retire(Retire),
     Certify(Certify),
@@ -77,18 +79,18 @@ struct Show {
     connection: Connection,
 }
 
-/// Add a principal to the signer's organisation, with its first key
+/// Give a principal one more key
 #[derive(Debug, Args)]
-struct Enrol {
-    /// The principal's name within the organisation
-    #[arg(value_name = "NAME")]
-    name: String,
-    /// What it may do: administrator or registrar
-    #[arg(long)]
-    role: Role,
-    /// Its public key, or the .pub file that holds it
+struct Add {
+    /// Whose key
+    #[arg(value_name = "PRINCIPAL")]
+    principal: PrincipalId,
+    /// The public key, or the .pub file that holds it
     #[arg(long, value_name = "KEY|FILE")]
     public: String,
+    /// How sure the organisation is that the key is in its hands: low or substantial
+    #[arg(long, default_value = "substantial")]
+    assurance: Assurance,
     #[command(flatten)]
     signing: Signing,
     #[command(flatten)]
@@ -107,6 +109,9 @@ struct Rotate {
     /// The key that begins: a key file or a PKCS#11 URI (made if it does not exist), a public key, or a .pub file
     #[arg(long, value_name = "KEY|FILE|URI")]
     new: String,
+    /// Hours for which the old key still signs
+    #[arg(long, value_name = "HOURS", default_value_t = 0, value_parser = clap::value_parser!(u64).range(0..=2_160))]
+    overlap: u64,
     /// A file whose first line is the passphrase for a new key file, or the token's PIN (or set TALLY_PASSPHRASE; otherwise it is asked for)
     #[arg(long, value_name = "FILE")]
     new_passphrase_file: Option<PathBuf>,
@@ -169,7 +174,7 @@ impl Key {
         match self.command {
             KeyCommand::New(command) => command.run(),
             KeyCommand::Show(command) => command.run(),
-            KeyCommand::Enrol(command) => command.run(),
+            KeyCommand::Add(command) => command.run(),
             KeyCommand::Rotate(command) => command.run(),
             KeyCommand::Retire(command) => command.run(),
             KeyCommand::Certify(command) => command.run(),
@@ -236,7 +241,7 @@ fn public_file(file: &Path) -> PathBuf {
 }
 
 /// A public key as text, or in a file.
-fn public_key(text: &str) -> Result<PublicKey, Failure> {
+pub fn public_key(text: &str) -> Result<PublicKey, Failure> {
     let wrong = match text.parse::<PublicKey>() {
         Ok(key) => return Ok(key),
         Err(error) => error,
@@ -271,7 +276,7 @@ impl Show {
     fn run(self) -> Done {
         let path = Path::new(&self.what);
         if !path.is_file() && self.what.parse::<PrincipalId>().is_ok() {
-            return self.show_principal();
+            return principal::show(&self.connection, &self.what.parse().map_err(Failure::error)?, self.json);
         }
         let key = match public_key(&self.what) {
             Ok(key) => key,
@@ -282,41 +287,19 @@ impl Show {
         };
         if self.json { json(&serde_json::json!({"key": key})) } else { line(key) }
     }
-
-    fn show_principal(&self) -> Done {
-        let id: PrincipalId = self.what.parse().map_err(Failure::error)?;
-        let Some(found) = self.connection.client()?.principal(&id)? else {
-            return Err(Failure::no(format!(
-                "there is no principal `{id}`: an administrator of its organisation can enrol it"
-            )));
-        };
-        if self.json {
-            return json(&found.value);
-        }
-        line(format_args!("{} {} ({})", paint(Colour::Bold, "principal"), found.value.id, found.value.role))?;
-        let mut table = Table::new(&["key", "from", "until"]);
-        for key in &found.value.keys {
-            let until = match (key.retired_ms, key.until_ms) {
-                (Some(retired_ms), _) => time(retired_ms),
-                (None, Some(until_ms)) => format!("{}, by certificate", time(until_ms)),
-                (None, None) => "in use".to_owned(),
-            };
-            table.row([key.key.clone(), time(key.from_ms), until]);
-        }
-        table.print()
-    }
 }
 
-impl Enrol {
+impl Add {
     fn run(self) -> Done {
         let key = public_key(&self.public)?;
         let client = self.connection.client()?;
         let signer = self.connection.signer(&self.signing, &client)?;
-        let id = PrincipalId::new(signer.principal().organisation(), &self.name).map_err(Failure::error)?;
-        let operation = Operation::PrincipalEnrol { name: self.name.clone(), role: self.role, key };
-        let transaction = signer.sign(format!("enrol {id}"), vec![operation])?;
-        settle(&client, &transaction, self.signing.patience())?;
-        line(format_args!("{id} is enrolled as {} with key {key}", self.role))
+        let Self { principal, assurance, .. } = self;
+        let operation = Operation::KeyAdd { principal: principal.clone(), key, assurance };
+        if act(&client, &signer, &self.signing, format!("add a key of {principal}"), vec![operation])?.is_some() {
+            line(format_args!("{principal} signs with {key} too"))?;
+        }
+        Ok(())
     }
 }
 
@@ -335,10 +318,18 @@ impl Rotate {
             Ok(key) => (key, false),
             Err(_) => (find_or_make(&name, old.algorithm(), self.new_passphrase_file.as_deref())?, true),
         };
-        let operation = Operation::KeyRotate { principal: principal.clone(), old, new };
-        let transaction = signer.sign(format!("rotate key of {principal}"), vec![operation])?;
-        settle(&client, &transaction, self.signing.patience())?;
-        line(format_args!("{principal} signs with {new} from now on; {old} has ended"))?;
+        let overlap = self.overlap.saturating_mul(3_600);
+        let operation = Operation::KeyRotate { principal: principal.clone(), old, new, overlap };
+        if act(&client, &signer, &self.signing, format!("rotate key of {principal}"), vec![operation])?.is_none() {
+            return Ok(());
+        }
+        match self.overlap {
+            0 => line(format_args!("{principal} signs with {new} from now on; {old} has ended"))?,
+            1 => line(format_args!("{principal} signs with {new} from now on, and for an hour with {old} too"))?,
+            hours => {
+                line(format_args!("{principal} signs with {new} from now on, and for {hours} hours with {old} too"))?
+            }
+        }
         if held || Path::new(&self.new).is_file() {
             line(format_args!("sign with it by --key '{name}', or put that into tally.toml"))?;
         }
@@ -352,9 +343,11 @@ impl Retire {
         let client = self.connection.client()?;
         let signer = self.connection.signer(&self.signing, &client)?;
         let operation = Operation::KeyRetire { principal: self.principal.clone(), key };
-        let transaction = signer.sign(format!("retire key of {}", self.principal), vec![operation])?;
-        settle(&client, &transaction, self.signing.patience())?;
-        line(format_args!("{key} of {} has ended", self.principal))
+        if act(&client, &signer, &self.signing, format!("retire key of {}", self.principal), vec![operation])?.is_some()
+        {
+            line(format_args!("{key} of {} has ended", self.principal))?;
+        }
+        Ok(())
     }
 }
 
@@ -370,8 +363,9 @@ impl Certify {
         };
         let (authority, chain) = ca::chain(&self.certificate, &self.authority, &key)?;
         let operation = Operation::KeyCertify { principal: principal.clone(), key, authority, chain };
-        let transaction = signer.sign(format!("certify key of {principal}"), vec![operation])?;
-        settle(&client, &transaction, self.signing.patience())?;
-        line(format_args!("{key} of {principal} is certified"))
+        if act(&client, &signer, &self.signing, format!("certify key of {principal}"), vec![operation])?.is_some() {
+            line(format_args!("{key} of {principal} is certified"))?;
+        }
+        Ok(())
     }
 }

@@ -9,9 +9,11 @@ mod bench;
 mod ca;
 mod connection;
 mod key;
+mod mandate;
 mod network;
 mod node;
 mod output;
+mod principal;
 mod proposal;
 mod record;
 mod register;
@@ -58,6 +60,8 @@ enum Command {
     Verify(verify::Verify),
     Audit(audit::Audit),
     Status(status::Status),
+    Principal(principal::Principal),
+    Mandate(mandate::Mandate),
     Key(key::Key),
     Ca(ca::Ca),
     Proposal(proposal::Proposal),
@@ -75,6 +79,8 @@ fn main() -> ExitCode {
         Command::Verify(command) => command.run(),
         Command::Audit(command) => command.run(),
         Command::Status(command) => command.run(),
+        Command::Principal(command) => command.run(),
+        Command::Mandate(command) => command.run(),
         Command::Key(command) => command.run(),
         Command::Ca(command) => command.run(),
         Command::Proposal(command) => command.run(),

@@ -18,7 +18,7 @@ use std::{
 };
 use tallystick_client::keyfile::{self, generate};
 use tallystick_protocol::{
-    Algorithm, Genesis, GenesisOrganisation, GenesisPrincipal, GenesisValidator, Hash, Role,
+    Algorithm, Genesis, GenesisOrganisation, GenesisPrincipal, GenesisValidator, Hash, Roles,
     limits::{EPOCH_BLOCKS_DEFAULT, GENESIS_BYTES_MAX},
     operation::validate_name,
     validators::is_address,
@@ -172,9 +172,9 @@ impl Join {
         if let Some(address) = self.address.as_deref().filter(|address| !is_address(address)) {
             return Err(Failure::error(format!("`{address}` is no address: write `node.example.org:9000`")));
         }
-        let roles = [(Role::Administrator, &self.administrator), (Role::Registrar, &self.registrar)];
-        let names: Vec<(Role, &String)> =
-            roles.iter().flat_map(|(role, names)| names.iter().map(move |name| (*role, name))).collect();
+        let roles = [(Roles::administrator(), &self.administrator), (Roles::registrar(), &self.registrar)];
+        let names: Vec<(&Roles, &String)> =
+            roles.iter().flat_map(|(roles, names)| names.iter().map(move |name| (roles, name))).collect();
         for (_, name) in &names {
             validate_name(name).map_err(Failure::error)?;
             if names.iter().filter(|(_, other)| other == name).count() > 1 {
@@ -196,12 +196,12 @@ impl Join {
             },
             validators: Vec::new(),
         };
-        for (role, name) in names {
+        for (roles, name) in names {
             let key = generate(Algorithm::EdDsa)?;
             let file = keys.join(format!("{name}.pem"));
             keyfile::write(&file, &key, &passphrase)?;
-            line(format_args!("wrote {}  (private: the {role}'s key)", file.display()))?;
-            part.organisation.principals.push(GenesisPrincipal { name: name.clone(), role, key: key.public() });
+            line(format_args!("wrote {}  (private: the {roles}'s key)", file.display()))?;
+            part.organisation.principals.push(GenesisPrincipal::person(name, roles.clone(), key.public()));
         }
         if !self.no_validator {
             let key = generate(Algorithm::EdDsa)?;
@@ -323,13 +323,13 @@ impl Show {
         line(format_args!("made     {}", time(genesis.created_ms)))?;
         line(format_args!("epochs   of {} blocks", genesis.epoch_blocks))?;
         line(format_args!("quorum   {} of {} validators", genesis.quorum(), genesis.validators.len()))?;
-        let mut table = Table::new(&["organisation", "principal", "role", "key"]);
+        let mut table = Table::new(&["organisation", "principal", "roles", "key"]);
         for organisation in &genesis.organisations {
             for principal in &organisation.principals {
                 table.row([
                     organisation.id.clone(),
                     principal.name.clone(),
-                    principal.role.to_string(),
+                    principal.roles.to_string(),
                     principal.key.to_string(),
                 ]);
             }
@@ -352,8 +352,7 @@ mod tests {
 
     fn part(id: &str) -> Part {
         let key = || generate(Algorithm::EdDsa).unwrap();
-        let principal =
-            GenesisPrincipal { name: "administrator".into(), role: Role::Administrator, key: key().public() };
+        let principal = GenesisPrincipal::person("administrator", Roles::administrator(), key().public());
         Part {
             organisation: GenesisOrganisation { id: id.into(), name: id.into(), principals: vec![principal] },
             validators: vec![GenesisValidator {

@@ -9,7 +9,7 @@ pub use append::batches;
 use crate::{
     connection::{Connection, Signing},
     output::{Colour, Doing, Done, Failure, Table, count, json, line, paint, say, thousands},
-    transaction::outcome_lines,
+    transaction::{self, outcome_lines},
 };
 use clap::{Args, Subcommand};
 use std::{
@@ -19,9 +19,9 @@ use std::{
     time::Duration,
 };
 use tallystick_api::RegisterView;
-use tallystick_client::{Client, Settled};
+use tallystick_client::{Client, Settled, Signer};
 use tallystick_protocol::{
-    Cardinality, Datatype, Field, Operation, Phase, SignedTransaction, operation::validate_name,
+    Cardinality, Datatype, Field, MandateId, Operation, Phase, SignedTransaction, operation::validate_name,
 };
 
 /// Create registers, append to them, take them in and out whole
@@ -150,6 +150,23 @@ impl Register {
     }
 }
 
+/// Signs and hands in, waits until it is final, and fails unless it was accepted; none when it is passed on instead.
+pub fn act(
+    client: &Client,
+    signer: &Signer,
+    signing: &Signing,
+    subject: impl Into<String>,
+    operations: Vec<Operation>,
+) -> Result<Option<Settled>, Failure> {
+    match &signing.pass_on {
+        Some(file) => {
+            transaction::pass_on(file, &signer.begin(&signer.intent(subject, operations))?)?;
+            Ok(None)
+        }
+        None => settle(client, &signer.sign(subject, operations)?, signing.patience()).map(Some),
+    }
+}
+
 /// Hands a transaction in, waits until it is final, and fails unless it was accepted.
 pub fn settle(client: &Client, transaction: &SignedTransaction, patience: Duration) -> Result<Settled, Failure> {
     let settled = client.submit(transaction, patience)?;
@@ -201,9 +218,13 @@ impl Create {
         if !self.draft {
             operations.push(Operation::RegisterPhase { register, phase: Phase::Live, successor: None });
         }
-        let transaction = signer.sign(format!("create register {}", self.name), operations)?;
-        settle(&client, &transaction, self.signing.patience())?;
-        line(format_args!("register {} is there; its custodian is {}", self.name, signer.principal().organisation()))
+        let subject = format!("create register {}", self.name);
+        if act(&client, &signer, &self.signing, subject, operations)?.is_some() {
+            let grantor = self.signing.mandate.as_ref().map(MandateId::grantor);
+            let custodian = grantor.as_ref().unwrap_or(signer.principal()).organisation().to_owned();
+            line(format_args!("register {} is there; its custodian is {custodian}", self.name))?;
+        }
+        Ok(())
     }
 }
 
@@ -213,9 +234,11 @@ impl Move {
         let signer = self.connection.signer(&self.signing, &client)?;
         let operation =
             Operation::RegisterPhase { register: self.name.clone(), phase: self.phase, successor: self.successor };
-        let transaction = signer.sign(format!("register {} becomes {}", self.name, self.phase), vec![operation])?;
-        settle(&client, &transaction, self.signing.patience())?;
-        line(format_args!("register {} is {}", self.name, self.phase))
+        let subject = format!("register {} becomes {}", self.name, self.phase);
+        if act(&client, &signer, &self.signing, subject, vec![operation])?.is_some() {
+            line(format_args!("register {} is {}", self.name, self.phase))?;
+        }
+        Ok(())
     }
 }
 

@@ -1,24 +1,35 @@
 //! `tally transaction`: what became of a transaction, and the receipt of it.
 
 use crate::{
-    connection::Connection,
+    connection::{Connection, Signing},
     output::{Colour, Doing, Done, Failure, count, json, line, paint, say, time},
+    register::settle,
+    verify::brief,
 };
-use clap::Args;
-use std::path::{Path, PathBuf};
+use clap::{Args, Subcommand};
+use std::{
+    io::Read as _,
+    path::{Path, PathBuf},
+    time::Duration,
+};
 use tallystick_api::{OutcomeView, SubmissionStatus, TransactionStatus};
-use tallystick_protocol::Hash;
+use tallystick_protocol::{Hash, PartlySignedTransaction, limits::TRANSACTION_BYTES_MAX};
 
 /// Show a transaction and its outcome
 #[derive(Debug, Args)]
 #[command(after_help = "Exit codes: 0 accepted; 1 refused, not final yet, or unknown.\n\n\
     Examples:\n  \
     tally transaction 5f3a…                         who asked for what, and what became of it\n  \
-    tally transaction 5f3a… --receipt t.receipt     the proof, for `tally verify`")]
+    tally transaction 5f3a… --receipt t.receipt     the proof, for `tally verify`\n  \
+    tally transaction sign leave.tx --as hmrc/bob   co-sign what was passed on with --pass-on leave.tx\n  \
+    tally transaction submit leave.tx               hand it in, once all have signed")]
+#[command(args_conflicts_with_subcommands = true, subcommand_negates_reqs = true)]
 pub struct Transaction {
+    #[command(subcommand)]
+    command: Option<TransactionCommand>,
     /// The transaction's id: 64 hexadecimal digits
-    #[arg(value_name = "ID")]
-    id: Hash,
+    #[arg(value_name = "ID", required = true)]
+    id: Option<Hash>,
     /// Write its receipt to this file
     #[arg(long, value_name = "FILE")]
     receipt: Option<PathBuf>,
@@ -29,14 +40,124 @@ pub struct Transaction {
     connection: Connection,
 }
 
+#[derive(Debug, Subcommand)]
+enum TransactionCommand {
+    Read(Read),
+    Sign(Sign),
+    Submit(Submit),
+}
+
+/// Show a transaction that is passed on in a file: what it asks, and who has still to sign
+#[derive(Debug, Args)]
+struct Read {
+    /// The file
+    #[arg(value_name = "FILE")]
+    file: PathBuf,
+}
+
+/// Co-sign a transaction in a file
+#[derive(Debug, Args)]
+struct Sign {
+    /// The file; the signature is added to it
+    #[arg(value_name = "FILE")]
+    file: PathBuf,
+    #[command(flatten)]
+    signing: Signing,
+    #[command(flatten)]
+    connection: Connection,
+}
+
+/// Hand in a transaction that all have signed
+#[derive(Debug, Args)]
+struct Submit {
+    /// The file
+    #[arg(value_name = "FILE")]
+    file: PathBuf,
+    /// Seconds to wait until it is final
+    #[arg(long, value_name = "SECONDS", default_value_t = 60, value_parser = clap::value_parser!(u64).range(1..=86_400))]
+    timeout: u64,
+    #[command(flatten)]
+    connection: Connection,
+}
+
+/// Writes a transaction for those who have still to sign it.
+pub fn pass_on(file: &Path, transaction: &PartlySignedTransaction) -> Done {
+    std::fs::write(file, transaction.bytes()).doing(|| format!("cannot write `{}`", file.display()))?;
+    line(format_args!("wrote {}", file.display()))?;
+    let by = time(transaction.intent().not_after.saturating_mul(1_000));
+    let missing: Vec<String> = transaction.missing().map(ToString::to_string).collect();
+    if missing.is_empty() {
+        return line(format_args!(
+            "all have signed: hand it in by {by} with: tally transaction submit {}",
+            file.display()
+        ));
+    }
+    line(format_args!("still to sign, and to be handed in by {by}: {}", missing.join(", ")))?;
+    line(format_args!("each signs with: tally transaction sign {}", file.display()))
+}
+
+fn passed_on(file: &Path) -> Result<PartlySignedTransaction, Failure> {
+    let mut bytes = Vec::new();
+    std::fs::File::open(file)
+        .and_then(|file| file.take(TRANSACTION_BYTES_MAX as u64 + 1).read_to_end(&mut bytes))
+        .doing(|| format!("cannot read `{}`", file.display()))?;
+    let transaction = PartlySignedTransaction::decode(bytes)
+        .map_err(|error| Failure::no(format!("`{}` is no transaction: {error}", file.display())))?;
+    transaction.verify().map_err(Failure::no)?;
+    Ok(transaction)
+}
+
+fn describe(transaction: &PartlySignedTransaction) -> Done {
+    let intent = transaction.intent();
+    line(format_args!("signed by  {}", intent.principal))?;
+    line(format_args!("           with key {}", transaction.key()))?;
+    if let Some(mandate) = &intent.mandate {
+        line(format_args!("           under mandate {mandate}"))?;
+    }
+    for (cosigner, signed) in transaction.cosigners() {
+        let what = if signed { "co-signed " } else { "to co-sign" };
+        line(format_args!("{what} {}", cosigner.principal))?;
+        line(format_args!("           with key {}", cosigner.key))?;
+    }
+    line(format_args!("about      {}", intent.subject))?;
+    intent.operations.iter().try_for_each(|operation| line(format_args!("asks       {}", brief(operation))))?;
+    line(format_args!("network    {}", intent.network))?;
+    line(format_args!("void after {}", time(intent.not_after.saturating_mul(1_000))))
+}
+
+impl Sign {
+    fn run(self) -> Done {
+        let client = self.connection.client()?;
+        let signer = self.connection.signer(&self.signing, &client)?;
+        let transaction = passed_on(&self.file)?;
+        describe(&transaction)?;
+        pass_on(&self.file, &signer.cosign(&transaction)?)
+    }
+}
+
+impl Submit {
+    fn run(self) -> Done {
+        let transaction = passed_on(&self.file)?.complete().map_err(Failure::no)?;
+        let client = self.connection.client()?;
+        let settled = settle(&client, &transaction, Duration::from_secs(self.timeout))?;
+        outcome_lines(&settled.outcome).into_iter().try_for_each(line)
+    }
+}
+
 impl Transaction {
     /// Runs the command.
     pub fn run(self) -> Done {
+        match self.command {
+            Some(TransactionCommand::Read(command)) => return describe(&passed_on(&command.file)?),
+            Some(TransactionCommand::Sign(command)) => return command.run(),
+            Some(TransactionCommand::Submit(command)) => return command.run(),
+            None => {}
+        }
+        let Some(id) = self.id else { return Err(Failure::error("name a transaction by its id")) };
         let client = self.connection.client()?;
-        let Some(found) = client.transaction(&self.id)? else {
+        let Some(found) = client.transaction(&id)? else {
             return Err(Failure::no(format!(
-                "no transaction {} is known: check the id; one that was never taken, or expired, leaves no trace",
-                self.id
+                "no transaction {id} is known: check the id; one that was never taken, or expired, leaves no trace"
             )));
         };
         if self.json {
@@ -48,7 +169,7 @@ impl Transaction {
             return Err(Failure::no("it is not final yet: ask again in a moment"));
         }
         if let Some(path) = &self.receipt {
-            write_receipt(path, &client.transaction_receipt(&self.id)?)?;
+            write_receipt(path, &client.transaction_receipt(&id)?)?;
         }
         match found.value.outcome {
             Some(OutcomeView::Refused { .. }) => Err(Failure::Said),

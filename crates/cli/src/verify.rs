@@ -184,7 +184,7 @@ fn item_lines(item: &str) -> Vec<String> {
 }
 
 /// An operation in a line.
-fn brief(operation: &Operation) -> String {
+pub fn brief(operation: &Operation) -> String {
     match operation {
         Operation::RegisterCreate { register, fields, .. } => {
             format!("create register {register} with {}", count(fields.len() as u64, "field", "fields"))
@@ -197,8 +197,24 @@ fn brief(operation: &Operation) -> String {
         Operation::RegisterImport { register, entries, .. } => {
             format!("import {} into register {register}", count(entries.len() as u64, "entry", "entries"))
         }
-        Operation::PrincipalEnrol { name, role, key } => format!("enrol {role} {name} with key {key}"),
-        Operation::KeyRotate { principal, old, new } => format!("replace key {old} of {principal} by {new}"),
+        Operation::PrincipalEnrol { name, kind, roles, key, assurance } => {
+            format!("enrol {kind} {name} as {roles} with key {key}, assurance {assurance}")
+        }
+        Operation::PrincipalStatus { principal, status, reason } => format!("{principal} becomes {status}: {reason}"),
+        Operation::PrincipalRecover { principal, key, .. } => format!("recover {principal} with key {key}"),
+        Operation::RecoverySet { administrators } => format!("recoveries take {administrators} administrators"),
+        Operation::KeyAdd { principal, key, assurance } => {
+            format!("add key {key} of {principal}, assurance {assurance}")
+        }
+        Operation::KeyRotate { principal, old, new, overlap } => {
+            format!("replace key {old} of {principal} by {new}, with an overlap of {overlap} seconds")
+        }
+        Operation::MandateGrant { name, terms } => {
+            let agents = terms.agents.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ");
+            let (actions, things) = (terms.actions.join(", "), terms.resources.join(", "));
+            format!("grant mandate {name} to {agents}: {actions} to {things}, for {}", terms.purpose)
+        }
+        Operation::MandateRevoke { mandate } => format!("revoke mandate {mandate}"),
         Operation::KeyRetire { principal, key } => format!("retire key {key} of {principal}"),
         Operation::AuthorityAdmit { certificate } => {
             format!("admit the certificate authority {}", Hash::of(&[certificate]))

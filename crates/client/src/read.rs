@@ -4,11 +4,12 @@ use crate::{error::Error, http::Client};
 use serde::de::DeserializeOwned;
 use std::io::{self, BufRead, BufReader, Read, Write};
 use tallystick_api::{
-    AuditPage, BlockEvent, BlockView, DryRun, DryRunView, NetworkView, NodeStatus, OrganisationView, PrincipalView,
-    ProposalList, ProposalView, RegisterList, RegisterView, RulebookView, TransactionStatus, media, routes,
+    AuditPage, BlockEvent, BlockView, DryRun, DryRunView, MandateView, NetworkView, NodeStatus, OrganisationView,
+    PrincipalView, ProposalList, ProposalView, RegisterList, RegisterView, RulebookView, TransactionStatus, media,
+    routes,
 };
 use tallystick_protocol::{
-    Change, Hash, PrincipalId,
+    Change, Hash, MandateId, PrincipalId,
     limits::{RECEIPT_BYTES_MAX, STREAM_LINE_BYTES_MAX},
 };
 
@@ -92,6 +93,14 @@ impl Client {
     /// When no node answers.
     pub fn principal(&self, id: &PrincipalId) -> Result<Option<At<PrincipalView>>, Error> {
         absent_as_none(self.read(&routes::principal(id)))
+    }
+
+    /// A mandate; `None` when there is none.
+    ///
+    /// # Errors
+    /// When no node answers.
+    pub fn mandate(&self, id: &MandateId) -> Result<Option<At<MandateView>>, Error> {
+        absent_as_none(self.read(&routes::mandate(id)))
     }
 
     /// An organisation; `None` when there is none.

@@ -11,7 +11,7 @@ use std::{
 };
 use tallystick_api::{OutcomeView, SubmissionResult, SubmissionStatus, SubmissionsView, media, routes};
 use tallystick_protocol::{
-    Cosigner, Genesis, Hash, Intent, NetworkId, Operation, PartlySignedTransaction, PrincipalId, SignError,
+    Cosigner, Genesis, Hash, Intent, MandateId, NetworkId, Operation, PartlySignedTransaction, PrincipalId, SignError,
     SignedTransaction, SigningKey,
     limits::{BUSY_PAUSE_MAX, NOT_AFTER_WINDOW_SECONDS_MAX},
 };
@@ -28,6 +28,10 @@ pub struct Signer {
     network: NetworkId,
     principal: PrincipalId,
     key: SigningKey,
+    mandate: Option<MandateId>,
+    cosigners: Vec<Cosigner>,
+    /// Keys of co-signers that are at hand.
+    cosigning: Vec<SigningKey>,
 }
 
 /// A transaction that is in a final block.
@@ -44,7 +48,28 @@ pub struct Settled {
 impl Signer {
     /// The principal with its key.
     pub const fn new(network: NetworkId, principal: PrincipalId, key: SigningKey) -> Self {
-        Self { network, principal, key }
+        Self { network, principal, key, mandate: None, cosigners: Vec::new(), cosigning: Vec::new() }
+    }
+
+    /// The same, acting under a mandate of another.
+    #[must_use]
+    pub fn under(self, mandate: Option<MandateId>) -> Self {
+        Self { mandate, ..self }
+    }
+
+    /// The same, with one more who must sign everything too.
+    #[must_use]
+    pub fn beside(mut self, cosigner: Cosigner) -> Self {
+        self.cosigners.push(cosigner);
+        self
+    }
+
+    /// The same, with one more whose key is at hand, so that it co-signs at once.
+    #[must_use]
+    pub fn together_with(mut self, principal: PrincipalId, key: SigningKey) -> Self {
+        self.cosigners.push(Cosigner { principal, key: key.public() });
+        self.cosigning.push(key);
+        self
     }
 
     /// Who signs.
@@ -60,28 +85,31 @@ impl Signer {
     /// Makes a transaction that may be taken for the next [`NOT_AFTER_SECONDS`].
     ///
     /// # Errors
-    /// When the operations break a limit or a grammar.
+    /// When the operations break a limit or a grammar, or a co-signer's key is not at hand.
     pub fn sign(&self, subject: impl Into<String>, operations: Vec<Operation>) -> Result<SignedTransaction, Error> {
-        self.intent(subject, operations).sign(&self.key).map_err(cannot_sign)
+        self.begin(&self.intent(subject, operations))?.complete().map_err(|error| Error::Sign(error.to_string()))
     }
 
-    /// What [`Signer::sign`] signs, to which a mandate or co-signers may be added before [`Signer::begin`].
+    /// What [`Signer::sign`] signs.
     pub fn intent(&self, subject: impl Into<String>, operations: Vec<Operation>) -> Intent {
         let mut idempotency_key = vec![0; 16];
         crate::randomness().fill_bytes(&mut idempotency_key);
         Intent {
             not_after: now_seconds().saturating_add(NOT_AFTER_SECONDS),
             idempotency_key,
+            mandate: self.mandate.clone(),
+            cosigners: self.cosigners.clone(),
             ..Intent::new(self.network, self.principal.clone(), subject, operations)
         }
     }
 
-    /// Signs what others must co-sign. Pass the result's bytes on to them.
+    /// Signs what others must co-sign, with the keys at hand. Pass the result's bytes on to the others.
     ///
     /// # Errors
     /// When the intent breaks a limit or a grammar.
     pub fn begin(&self, intent: &Intent) -> Result<PartlySignedTransaction, Error> {
-        intent.begin(&self.key).map_err(cannot_sign)
+        let begun = intent.begin(&self.key).map_err(cannot_sign)?;
+        self.cosigning.iter().try_fold(begun, |begun, key| begun.cosign(key).map_err(cannot_sign))
     }
 
     /// Co-signs what another has begun. [`PartlySignedTransaction::complete`] gives the transaction once all have.

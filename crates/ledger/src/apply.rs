@@ -4,6 +4,7 @@
 //!
 //! 1. [`wanted`] names the rows that any of its operations surely reads; the caller fetches them into a [`View`].
 //! 2. [`apply`] authenticates: each who signed exists and holds the signing key now, the signer and every co-signer.
+//!    Under a mandate, its chain is walked; who acts is then the principal at its root.
 //! 3. Each operation in turn, one arm per noun: authorisation, rules, changes to a draft.
 //! 4. All accepted: the draft becomes part of the view. One refused: the draft is dropped, and the outcome names the
 //!    operation, the first code in the order of precedence, and what in particular.
@@ -15,8 +16,8 @@
 use std::sync::Arc;
 
 use tallystick_protocol::{
-    Appended, Code, Hash, NetworkId, OrganisationStatus, Outcome, PublicKey, Refusal, SignedTransaction, StateKey,
-    VerifiedTransaction, Violation, ViolationRule,
+    Appended, Code, Hash, MandateId, NetworkId, OrganisationStatus, Outcome, PrincipalStatus, PublicKey, Refusal,
+    SignedTransaction, StateKey, VerifiedTransaction, Violation, ViolationRule,
     operation::{EntryKind, Operation, OperationName, PrincipalId},
 };
 
@@ -24,7 +25,9 @@ use crate::{
     authorise::Resource,
     authority, change, entry, import,
     item::Item,
-    organisation, proposal, register,
+    mandate, organisation,
+    principal::{self, Enrolment},
+    proposal, register,
     schema::Violations,
     state::{Draft, Missing, PrincipalRow, Register, Unread, View},
 };
@@ -79,7 +82,10 @@ pub(crate) fn refuse_if_any(code: Code, violations: Violations) -> Result<(), St
 #[derive(Clone, Copy)]
 pub(crate) struct Act<'a> {
     pub block: &'a BlockContext,
+    /// Who acts: the signer, or under a mandate the principal that it acts for.
     pub signer: &'a PrincipalRow,
+    /// Everybody who signed: the signer first, then the co-signers. Under a mandate the first is the agent.
+    pub signers: &'a [Arc<PrincipalRow>],
     /// What is asked for: the action that policies speak of.
     pub action: OperationName,
     /// The operation within the transaction, from 0.
@@ -107,6 +113,11 @@ pub fn wanted(tx: &SignedTransaction) -> Vec<StateKey> {
     for (principal, _) in tx.signers() {
         keys.extend([StateKey::principal(principal), StateKey::organisation(principal.organisation())]);
     }
+    keys.extend(tx.mandate().iter().flat_map(|id| {
+        let grantor = id.grantor();
+        [StateKey::mandate(id), StateKey::principal(&grantor), StateKey::organisation(grantor.organisation())]
+    }));
+    let organisation = || StateKey::organisation(tx.principal().organisation());
     let authority = |id: &Hash| StateKey::authority(tx.principal().organisation(), id);
     for operation in tx.operations() {
         match operation {
@@ -126,12 +137,21 @@ pub fn wanted(tx: &SignedTransaction) -> Vec<StateKey> {
                 let id = PrincipalId::new(tx.principal().organisation(), name);
                 keys.extend(id.iter().map(StateKey::principal));
             }
-            Operation::KeyRotate { principal, new, .. } => {
-                keys.extend([StateKey::principal(principal), StateKey::key(new)]);
+            Operation::PrincipalRecover { principal, key: new, .. }
+            | Operation::KeyAdd { principal, key: new, .. }
+            | Operation::KeyRotate { principal, new, .. } => {
+                let organisation = StateKey::organisation(principal.organisation());
+                keys.extend([StateKey::principal(principal), StateKey::key(new), organisation]);
             }
-            Operation::KeyRetire { principal, .. } => {
+            Operation::KeyRetire { principal, .. } | Operation::PrincipalStatus { principal, .. } => {
                 keys.extend([StateKey::principal(principal), StateKey::organisation(principal.organisation())]);
             }
+            Operation::RecoverySet { .. } => keys.push(organisation()),
+            Operation::MandateGrant { name, terms } => {
+                keys.extend(MandateId::new(tx.principal(), name).iter().map(StateKey::mandate));
+                keys.extend(terms.parent.as_ref().map(StateKey::mandate));
+            }
+            Operation::MandateRevoke { mandate } => keys.push(StateKey::mandate(mandate)),
             Operation::AuthorityAdmit { certificate } => {
                 keys.extend([authority(&Hash::of(&[certificate])), StateKey::rulebook()]);
             }
@@ -205,10 +225,12 @@ fn run(
     leaf: u64,
 ) -> Result<Vec<Appended>, (u32, Stop)> {
     let signers = authenticate(draft, block, tx).map_err(|stop| (0, stop))?;
-    let Some(signer) = signers.first() else { unreachable!("a transaction has a signer") };
+    let (signer, chain) = mandate::resolve(draft, block, tx.mandate(), &signers).map_err(|stop| (0, stop))?;
     let mut appended = Vec::new();
     for (operation, index) in tx.operations().iter().zip(0..) {
-        let act = Act { block, signer, action: operation.name(), operation: index, leaf };
+        let (signer, signers) = (&*signer, signers.as_slice());
+        let act = Act { block, signer, signers, action: operation.name(), operation: index, leaf };
+        chain.require_words(act.organisation(), operation).map_err(|stop| (index, stop))?;
         dispatch(draft, &act, operation, &mut appended).map_err(|stop| (index, stop))?;
     }
     Ok(appended)
@@ -223,7 +245,7 @@ fn authenticate(
 ) -> Result<Vec<Arc<PrincipalRow>>, Stop> {
     let mut signers = Vec::with_capacity(1 + tx.cosigners().len());
     for ((principal, key), place) in tx.signers().zip(0u32..) {
-        let renews = place == 0 && renews_itself(tx);
+        let renews = place == 0 && tx.mandate().is_none() && renews_itself(tx);
         match authenticate_one(draft, block, principal, key, renews) {
             Ok(row) => signers.push(row),
             Err(Stop::Refused(code, _)) if place > 0 => {
@@ -246,10 +268,15 @@ fn authenticate_one(
 ) -> Result<Arc<PrincipalRow>, Stop> {
     let row = draft.principal(&StateKey::principal(principal))?.map(Arc::clone);
     let row = row.ok_or(Code::PrincipalUnknown)?;
+    match row.status {
+        PrincipalStatus::Active => {}
+        PrincipalStatus::Suspended => return Err(Code::PrincipalSuspended.into()),
+        PrincipalStatus::Retired => return Err(Code::PrincipalRetired.into()),
+    }
     match row.key(key) {
-        Some(held) if held.is_active() && held.is_expired(block.time_ms) && !renews => Err(Code::KeyExpired.into()),
-        Some(held) if held.is_active() => require_active(draft, row),
-        Some(_) => Err(Code::KeyRetired.into()),
+        Some(held) if held.has_ended(block.time_ms) => Err(Code::KeyRetired.into()),
+        Some(held) if held.is_expired(block.time_ms) && !renews => Err(Code::KeyExpired.into()),
+        Some(_) => require_active(draft, row),
         None => {
             // A key retired so long ago that the principal's row no longer lists it still has its own row.
             let key_row = draft.key(&StateKey::key(key))?;
@@ -293,9 +320,24 @@ fn dispatch(
             let claim = import::Claim { user_first: *user_first, system_first: *system_first, root };
             import::import(draft, act, register, &claim, entries, appended)
         }
-        Operation::PrincipalEnrol { name, role, key } => organisation::enrol(draft, act, name, *role, key),
-        Operation::KeyRotate { principal, old, new } => organisation::rotate(draft, act, principal, old, new),
-        Operation::KeyRetire { principal, key } => organisation::retire(draft, act, principal, key),
+        Operation::PrincipalEnrol { name, kind, roles, key, assurance } => {
+            let enrolment = Enrolment { name, kind: *kind, roles, key, assurance: *assurance };
+            principal::enrol(draft, act, &enrolment)
+        }
+        Operation::PrincipalStatus { principal, status, reason } => {
+            principal::set_status(draft, act, principal, *status, reason)
+        }
+        Operation::PrincipalRecover { principal, key, assurance } => {
+            principal::recover(draft, act, principal, key, *assurance)
+        }
+        Operation::RecoverySet { administrators } => organisation::set_recovery(draft, act, *administrators),
+        Operation::KeyAdd { principal, key, assurance } => principal::add_key(draft, act, principal, key, *assurance),
+        Operation::KeyRotate { principal, old, new, overlap } => {
+            principal::rotate_key(draft, act, principal, (old, new), *overlap)
+        }
+        Operation::KeyRetire { principal, key } => principal::retire_key(draft, act, principal, key),
+        Operation::MandateGrant { name, terms } => mandate::grant(draft, act, name, terms),
+        Operation::MandateRevoke { mandate } => mandate::revoke(draft, act, mandate),
         Operation::AuthorityAdmit { certificate } => authority::admit(draft, act, certificate),
         Operation::AuthorityRetire { authority } => authority::retire(draft, act, authority),
         Operation::KeyCertify { principal, key, authority, chain } => {

@@ -3,10 +3,7 @@
 //! Every arm asks once, as soon as it knows the thing, and before it judges anything else: what a stranger may not do, it is
 //! told nothing more about.
 
-use tallystick_protocol::{
-    Code, RegisterRow,
-    operation::{OperationName, Role},
-};
+use tallystick_protocol::{Code, RegisterRow, operation::OperationName};
 
 use crate::{
     apply::{Act, Stop},
@@ -38,9 +35,12 @@ impl Resource<'_> {
 impl Act<'_> {
     /// Goes on only if the signer may do this operation to this resource.
     pub fn permit(&self, _draft: &mut Draft<'_>, resource: Resource<'_>) -> Result<(), Stop> {
-        let administers = self.signer.role == Role::Administrator;
+        let administers = self.signer.roles.is_administrator();
         let allowed = match (self.action, resource) {
-            (OperationName::KeyCertify, Resource::Principal(subject)) if subject.id == self.signer.id => true,
+            (
+                OperationName::KeyCertify | OperationName::MandateGrant | OperationName::MandateRevoke,
+                Resource::Principal(subject),
+            ) if subject.id == self.signer.id => true,
             (OperationName::EntryAppend, _) => self.organisation() == resource.organisation(),
             _ => administers && self.organisation() == resource.organisation(),
         };

@@ -18,7 +18,7 @@ use tallystick_protocol::{
 use crate::{
     apply::{Act, BlockContext, Stop},
     authorise::Resource,
-    organisation::permitted_principal,
+    principal::permitted,
     rulebook,
     state::{AuthorityRow, Draft, RevocationRow, RevokedRow, Row},
     x509::{self, Certificate, Fault, PRINCIPAL_PURPOSES, PathFault, RevocationList, Terms},
@@ -85,8 +85,8 @@ pub(crate) fn certify(
     authority: &Hash,
     chain: &[Vec<u8>],
 ) -> Result<(), Stop> {
-    let mut principal = permitted_principal(draft, act, subject)?;
-    let held = principal.keys.iter_mut().find(|held| held.key == *key && held.is_active());
+    let mut principal = permitted(draft, act, subject)?;
+    let held = principal.keys.iter_mut().find(|held| held.key == *key && !held.has_ended(act.block.time_ms));
     let held = held.ok_or(Code::SubjectKeyUnknown)?;
     // The authority must be the subject's own, whoever may ask for this.
     let row = in_use(draft, subject.organisation(), authority)?;

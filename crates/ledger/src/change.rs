@@ -6,7 +6,7 @@
 use std::collections::BTreeSet;
 
 use tallystick_protocol::{
-    Change, Code, Role, StateKey, Violation, ViolationRule, cbor,
+    Change, Code, StateKey, Violation, ViolationRule, cbor,
     limits::{CHANGE_BYTES_MAX, VIOLATIONS_MAX},
 };
 
@@ -104,7 +104,7 @@ fn fault(change: &Change) -> Option<(&'static str, ViolationRule)> {
                 Some(("principals", ViolationRule::Duplicate))
             } else if organisation.principals.iter().any(|principal| principal.key.validate().is_err()) {
                 Some(("key", ViolationRule::Unusable))
-            } else if organisation.principals.iter().all(|principal| principal.role != Role::Administrator) {
+            } else if !organisation.principals.iter().any(|principal| principal.roles.is_administrator()) {
                 Some(("administrator", ViolationRule::Empty))
             } else {
                 None

@@ -103,8 +103,11 @@ fn facts(row: &Row) -> Option<(String, Facts)> {
         ),
         Row::Principal(row) => {
             let keys: Vec<String> =
-                row.keys.iter().filter(|held| held.is_active()).map(|held| held.key.to_string()).collect();
-            (format!("principal {}", row.id), list(&[("role", row.role.to_string()), ("keys", keys.join(" "))]))
+                row.keys.iter().filter(|held| held.is_kept()).map(|held| held.key.to_string()).collect();
+            (
+                format!("principal {}", row.id),
+                list(&[("roles", row.roles.to_string()), ("status", row.status.to_string()), ("keys", keys.join(" "))]),
+            )
         }
         Row::Register(register) => (
             format!("register {}", register.row.register),

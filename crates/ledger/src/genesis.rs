@@ -3,15 +3,13 @@
 use std::sync::Arc;
 
 use tallystick_protocol::{
-    Genesis, GenesisOrganisation, Rulebook, StateKey,
-    limits::ORGANISATIONS_PER_PAGE,
-    operation::{PrincipalId, Role},
+    Genesis, GenesisOrganisation, Rulebook, StateKey, limits::ORGANISATIONS_PER_PAGE, operation::PrincipalId,
 };
 
 use crate::{
     agenda::AgendaRow,
     proposal::row::PageRow,
-    state::{CountersRow, HeldKey, KeyRow, OrganisationRow, PrincipalRow, Row, View},
+    state::{CountersRow, KeyRow, OrganisationRow, PrincipalRow, Row, View},
     validators,
 };
 
@@ -42,15 +40,15 @@ fn write_organisation(view: &mut View, organisation: &GenesisOrganisation, creat
             unreachable!("a valid genesis names principals by slugs, not `{}/{}`", organisation.id, principal.name)
         };
         principals += 1;
-        administrator_keys += u32::from(principal.role == Role::Administrator);
+        administrator_keys += u32::from(principal.roles.is_administrator());
         view.write(StateKey::key(&principal.key), Row::Key(KeyRow { holder: id.as_str().to_owned() }));
-        let keys = vec![HeldKey::new(principal.key, created_ms)];
-        let row = PrincipalRow { id, role: principal.role, keys };
+        let row = PrincipalRow::first(id, principal, created_ms);
         view.write(StateKey::principal(&row.id), Row::Principal(Arc::new(row)));
     }
     let row = OrganisationRow {
         administrator_keys,
         principals,
+        administrators: administrator_keys,
         ..OrganisationRow::new(&organisation.id, &organisation.name, 0)
     };
     view.write(StateKey::organisation(&organisation.id), Row::Organisation(row));

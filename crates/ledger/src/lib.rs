@@ -20,9 +20,11 @@ pub mod genesis;
 mod import;
 pub mod item;
 pub mod limit;
+mod mandate;
 mod membership;
 pub mod moment;
 mod organisation;
+mod principal;
 pub mod proposal;
 pub mod register;
 pub mod rsf;
@@ -41,6 +43,6 @@ pub use limit::LimitsRow;
 pub use proposal::row::{BallotRow, ObjectionRow, PageRow, Poll, ProposalRow, Verdict};
 pub use rsf::{Rsf, RsfError, RsfWriter};
 pub use state::{
-    AuthorityRow, CountersRow, HeldKey, KeyRow, Missing, OrganisationRow, PrincipalRow, RevocationRow, RevokedRow,
-    ScheduleRow, TreeRow, ValidatorRow, View,
+    AuthorityRow, CountersRow, HeldKey, KeyRow, MandateRow, Missing, OrganisationRow, PrincipalRow, RevocationRow,
+    RevokedRow, ScheduleRow, TreeRow, ValidatorRow, View,
 };

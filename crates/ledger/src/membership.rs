@@ -9,16 +9,16 @@
 use std::sync::Arc;
 
 use tallystick_protocol::{
-    Code, GenesisOrganisation, OrganisationStatus, Role, StateKey,
+    Code, GenesisOrganisation, OrganisationStatus, StateKey,
     limits::{ORGANISATIONS_MAX, ORGANISATIONS_PER_PAGE},
     operation::PrincipalId,
 };
 
 use crate::{
     apply::{BlockContext, Stop},
-    organisation::take_key,
+    principal::take_key,
     proposal::row::PageRow,
-    state::{CountersRow, Draft, HeldKey, OrganisationRow, PrincipalRow, Row},
+    state::{CountersRow, Draft, OrganisationRow, PrincipalRow, Row},
 };
 
 pub(crate) fn admit(draft: &mut Draft<'_>, block: &BlockContext, new: &GenesisOrganisation) -> Result<(), Stop> {
@@ -40,10 +40,11 @@ pub(crate) fn admit(draft: &mut Draft<'_>, block: &BlockContext, new: &GenesisOr
         let id = PrincipalId::new(&new.id, &principal.name).map_err(|_| Code::SubjectUnknown)?;
         take_key(draft, &id, &principal.key)?;
         row.principals += 1;
-        row.administrator_keys += u32::from(principal.role == Role::Administrator);
-        let keys = vec![HeldKey::new(principal.key, block.time_ms)];
+        row.administrator_keys += u32::from(principal.roles.is_administrator());
+        row.administrators += u32::from(principal.roles.is_administrator());
         let principal_key = StateKey::principal(&id);
-        draft.write(principal_key, Row::Principal(Arc::new(PrincipalRow { id, role: principal.role, keys })));
+        let principal = PrincipalRow::first(id, principal, block.time_ms);
+        draft.write(principal_key, Row::Principal(Arc::new(principal)));
     }
     draft.write(page_key, Row::Page(page));
     draft.write(StateKey::counters(), Row::Counters(counters));

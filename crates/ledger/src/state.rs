@@ -11,10 +11,10 @@ use std::{collections::BTreeMap, sync::Arc};
 
 use minicbor::{Decode, Encode};
 use tallystick_protocol::{
-    CborError, Change, Frontier, Noun, OrganisationStatus, PublicKey, RecordRow, RegisterRow, Rulebook, StateKey,
-    ValidatorSet, cbor,
+    Assurance, CborError, Change, Frontier, MandateId, MandateTerms, Noun, OrganisationStatus, PrincipalKind,
+    PrincipalStatus, PublicKey, RecordRow, RegisterRow, Roles, Rulebook, StateKey, ValidatorSet, cbor,
     limits::STATE_VALUE_BYTES_MAX,
-    operation::{EntryKind, PrincipalId, Role},
+    operation::{EntryKind, PrincipalId},
 };
 
 use crate::{
@@ -49,7 +49,7 @@ pub struct OrganisationRow {
     /// What people call it.
     #[n(1)]
     pub name: String,
-    /// Keys with which its administrators can sign now; never none.
+    /// Keys with which its active administrators can sign until something ends them; never none.
     #[n(2)]
     pub administrator_keys: u32,
     /// Principals enrolled so far.
@@ -64,6 +64,12 @@ pub struct OrganisationRow {
     /// Why, when it was suspended or expelled.
     #[n(6)]
     pub reason: Option<String>,
+    /// Administrators who are active.
+    #[n(7)]
+    pub administrators: u32,
+    /// Administrators who must sign to recover a principal; none until it says so.
+    #[n(8)]
+    pub recovery: Option<u32>,
 }
 
 /// A principal and its keys.
@@ -73,11 +79,20 @@ pub struct PrincipalRow {
     /// Who it is.
     #[n(0)]
     pub id: PrincipalId,
-    /// What it may do for its organisation.
+    /// What it is.
     #[n(1)]
-    pub role: Role,
-    /// Its keys, the latest last; of the retired ones only the latest few.
+    pub kind: PrincipalKind,
+    /// What it is to its organisation.
     #[n(2)]
+    pub roles: Roles,
+    /// Whether it may act.
+    #[n(3)]
+    pub status: PrincipalStatus,
+    /// Why it has that status; empty since its enrolment.
+    #[n(4)]
+    pub reason: String,
+    /// Its keys, the latest last; of those that have ended only the latest few.
+    #[n(5)]
     pub keys: Vec<HeldKey>,
 }
 
@@ -91,12 +106,15 @@ pub struct HeldKey {
     /// Since when it signs, in Unix milliseconds of ledger time.
     #[n(1)]
     pub from_ms: u64,
-    /// Since when it no longer signs, in Unix milliseconds of ledger time.
+    /// Since when it no longer signs, in Unix milliseconds of ledger time; in the future while a rotation's overlap lasts.
     #[n(2)]
     pub retired_ms: Option<u64>,
     /// When its certificate ends, in Unix milliseconds of ledger time; none for a key without one.
     #[n(3)]
     pub until_ms: Option<u64>,
+    /// How sure its organisation is that it is in the hands of the principal.
+    #[n(4)]
+    pub assurance: Assurance,
 }
 
 /// A certificate authority of an organisation.
@@ -222,6 +240,24 @@ pub struct RevokedRow {
     pub from_ms: u64,
 }
 
+/// A mandate, for ever: its name is not used again.
+#[derive(Clone, Debug, PartialEq, Eq, Encode, Decode)]
+#[cbor(array)]
+pub struct MandateRow {
+    /// Its id, which names its grantor.
+    #[n(0)]
+    pub id: MandateId,
+    /// Its words.
+    #[n(1)]
+    pub terms: MandateTerms,
+    /// The log leaf of the transaction that granted it.
+    #[n(2)]
+    pub granted: u64,
+    /// Since when it no longer holds, in Unix milliseconds of ledger time.
+    #[n(3)]
+    pub revoked_ms: Option<u64>,
+}
+
 /// Gives a row its bytes, and reads them within the limit of a row.
 macro_rules! row_bytes {
     ($($type:ty),+) => {$(
@@ -253,7 +289,8 @@ row_bytes!(
     RevocationRow,
     RevokedRow,
     ScheduleRow,
-    ValidatorRow
+    ValidatorRow,
+    MandateRow
 );
 
 impl OrganisationRow {
@@ -267,6 +304,8 @@ impl OrganisationRow {
             status: OrganisationStatus::Active,
             since_height: height,
             reason: None,
+            administrators: 0,
+            recovery: None,
         }
     }
 }
@@ -276,17 +315,32 @@ impl PrincipalRow {
     pub fn key(&self, key: &PublicKey) -> Option<&HeldKey> {
         self.keys.iter().find(|held| held.key == *key)
     }
+
+    /// Whether it is an administrator and may act.
+    pub fn is_active_administrator(&self) -> bool {
+        self.status == PrincipalStatus::Active && self.roles.is_administrator()
+    }
 }
 
 impl HeldKey {
     /// A key without a certificate, from now on.
-    pub const fn new(key: PublicKey, from_ms: u64) -> Self {
-        Self { key, from_ms, retired_ms: None, until_ms: None }
+    pub const fn new(key: PublicKey, from_ms: u64, assurance: Assurance) -> Self {
+        Self { key, from_ms, retired_ms: None, until_ms: None, assurance }
     }
 
-    /// Whether it was neither retired nor replaced.
-    pub const fn is_active(&self) -> bool {
+    /// Whether it was retired or replaced before now.
+    pub fn has_ended(&self, now_ms: u64) -> bool {
+        self.retired_ms.is_some_and(|retired_ms| now_ms >= retired_ms)
+    }
+
+    /// Whether it was neither retired nor replaced, not even with an overlap that still lasts.
+    pub const fn is_kept(&self) -> bool {
         self.retired_ms.is_none()
+    }
+
+    /// When it stops to sign, as far as is known: by its certificate, or its replacement.
+    pub fn end_ms(&self) -> Option<u64> {
+        [self.until_ms, self.retired_ms].into_iter().flatten().min()
     }
 
     /// Whether its certificate, if it has one, has ended.
@@ -339,6 +393,7 @@ pub(crate) enum Row {
     Page(PageRow),
     Schedule(ScheduleRow),
     Validator(ValidatorRow),
+    Mandate(MandateRow),
 }
 
 impl Row {
@@ -367,6 +422,7 @@ impl Row {
             n if n == Noun::Page as u8 => Self::Page(PageRow::decode(bytes)?),
             n if n == Noun::Schedule as u8 => Self::Schedule(ScheduleRow::decode(bytes)?),
             n if n == Noun::Validator as u8 => Self::Validator(ValidatorRow::decode(bytes)?),
+            n if n == Noun::Mandate as u8 => Self::Mandate(MandateRow::decode(bytes)?),
             _ => return Ok(None),
         }))
     }
@@ -394,6 +450,7 @@ impl Row {
             Self::Page(row) => row.to_bytes(),
             Self::Schedule(row) => row.to_bytes(),
             Self::Validator(row) => row.to_bytes(),
+            Self::Mandate(row) => row.to_bytes(),
         }
     }
 }
@@ -582,6 +639,7 @@ impl<'v> Draft<'v> {
     read!(page, Page, PageRow);
     read!(schedule, Schedule, ScheduleRow);
     read!(validator, Validator, ValidatorRow);
+    read!(mandate, Mandate, MandateRow);
 
     /// A register by its name.
     pub fn register(&mut self, name: &str) -> Result<Option<Arc<Register>>, Unread> {

@@ -134,7 +134,7 @@ mod tests {
     #![allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing)]
 
     use super::*;
-    use tallystick_protocol::{GenesisOrganisation, GenesisPrincipal, Role, SigningKey};
+    use tallystick_protocol::{GenesisOrganisation, GenesisPrincipal, Roles, SigningKey};
 
     fn validator(n: u8, address: &str) -> GenesisValidator {
         let PublicKey::Ed25519(key) = SigningKey::from_ed25519_seed(&[n; 32]).public() else { unreachable!() };
@@ -144,7 +144,7 @@ mod tests {
     /// A ledger of one organisation with so many validators.
     fn ledger(count: u8) -> View {
         let administrator = SigningKey::from_ed25519_seed(&[200; 32]).public();
-        let principal = GenesisPrincipal { name: "admin".into(), role: Role::Administrator, key: administrator };
+        let principal = GenesisPrincipal::person("admin", Roles::administrator(), administrator);
         let mut genesis = Genesis {
             name: "Test".into(),
             created_ms: 1,

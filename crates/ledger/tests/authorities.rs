@@ -10,7 +10,7 @@ use tallystick_ledger::{
     x509::{Certificate, Document, read},
 };
 use tallystick_protocol::{
-    Code, Hash, Operation, Outcome, PrincipalId, PublicKey, Refusal, Role, StateKey, Violation, ViolationRule,
+    Code, Hash, Operation, Outcome, PrincipalId, PublicKey, Refusal, Roles, StateKey, Violation, ViolationRule,
 };
 
 /// All the certificates of `tests/data/certificates` are valid then.
@@ -56,7 +56,7 @@ fn certify(principal: &str, key: PublicKey, chain: &[&str]) -> Operation {
 }
 
 fn enrol(key: PublicKey) -> Operation {
-    Operation::PrincipalEnrol { name: "holder".into(), role: Role::Registrar, key }
+    Operation::enrol("holder", Roles::registrar(), key)
 }
 
 fn refused(outcome: &Outcome) -> Code {
@@ -137,8 +137,7 @@ fn a_chain_certifies_a_key_of_its_organisation() {
     assert_eq!(principal(&ledger, "alpha/holder").keys[0].until_ms, Some(CLERK_UNTIL_MS + 1_000));
 
     // Another organisation's authority vouches for nobody here, and nobody else's administrator certifies.
-    let other =
-        vec![Operation::PrincipalEnrol { name: "x".into(), role: Role::Registrar, key: harness::key("x").public() }];
+    let other = vec![Operation::enrol("x", Roles::registrar(), harness::key("x").public())];
     accepted(&run(&mut ledger, "beta/admin", other));
     let again = || vec![certify("alpha/holder", clerk_key(), &good)];
     assert_eq!(refused(&run(&mut ledger, "beta/admin", again())), Code::NotPermitted);
@@ -167,7 +166,7 @@ fn what_an_issuer_revoked_certifies_no_key() {
         assert_eq!(refused(&run(&mut ledger, "alpha/admin", post(list, &chain))), code, "{chain:?}");
     }
     let enrolled = |name: &str| {
-        let enrol = Operation::PrincipalEnrol { name: name.into(), role: Role::Registrar, key: clerk_key() };
+        let enrol = Operation::enrol(name, Roles::registrar(), clerk_key());
         vec![enrol, certify(&format!("alpha/{name}"), clerk_key(), &["clerk.pem", "issuing.pem"])]
     };
     accepted(&run(&mut ledger, "alpha/admin", good()));
@@ -204,7 +203,8 @@ fn an_expired_key_signs_its_renewal_and_nothing_else() {
     assert_eq!(refusal.violations[0].rule, ViolationRule::CertificateKey);
     // The administrator is there still, and a new key has no end.
     let next = harness::key("next").public();
-    let rotate = Operation::KeyRotate { principal: clerk, old: harness::key("alpha/clerk").public(), new: next };
+    let rotate =
+        Operation::KeyRotate { principal: clerk, old: harness::key("alpha/clerk").public(), new: next, overlap: 0 };
     accepted(&run(&mut ledger, "alpha/admin", vec![rotate]));
     accepted(&run(
         &mut ledger,

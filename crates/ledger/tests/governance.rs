@@ -697,7 +697,7 @@ fn a_dry_run_tells_what_would_differ() {
     );
     let admitted = tried(&ledger, &["admit:g"]);
     assert!(admitted.contains(&"organisation g: status: (new) -> active".to_owned()), "{admitted:?}");
-    assert!(admitted.contains(&"principal g/admin: role: (new) -> administrator".to_owned()), "{admitted:?}");
+    assert!(admitted.contains(&"principal g/admin: roles: (new) -> administrator".to_owned()), "{admitted:?}");
 }
 
 #[test]

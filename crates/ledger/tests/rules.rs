@@ -103,7 +103,7 @@ fn a_key_that_is_no_point_is_refused() {
         if key.validate().is_ok() {
             continue;
         }
-        let enrol = Operation::PrincipalEnrol { name: "x".into(), role: tallystick_protocol::Role::Registrar, key };
+        let enrol = Operation::enrol("x", tallystick_protocol::Roles::registrar(), key);
         assert_eq!(describe(&ledger.act("alpha/admin", vec![enrol])), "0 key-invalid");
     }
 }
@@ -120,7 +120,7 @@ fn a_principal_may_rotate_for_ever_and_old_keys_stay_retired() {
     let row = &ledger.rows[&StateKey::principal(&principal("alpha/clerk"))];
     let row = PrincipalRow::decode(row).unwrap();
     assert_eq!(row.keys.len(), tallystick_protocol::limits::KEYS_PER_PRINCIPAL_MAX);
-    assert_eq!(row.keys.iter().filter(|held| held.is_active()).count(), 1);
+    assert_eq!(row.keys.iter().filter(|held| held.is_kept()).count(), 1);
     ledger.run(
         r#"
         alpha/clerk              | append x a {"x":"a"} | 0 key-retired
@@ -325,11 +325,7 @@ fn every_signature_algorithm_acts_alike() {
     let mut ledger = Ledger::new();
     let scalar = tallystick_protocol::Hash::of(&[b"p256"]).0;
     let p256 = tallystick_protocol::SigningKey::from_p256_scalar(&scalar).unwrap();
-    let enrol = Operation::PrincipalEnrol {
-        name: "phone".into(),
-        role: tallystick_protocol::Role::Registrar,
-        key: p256.public(),
-    };
+    let enrol = Operation::enrol("phone", tallystick_protocol::Roles::registrar(), p256.public());
     assert_eq!(describe(&ledger.act("alpha/admin", vec![operation("create a a"), enrol])), "ok");
     let intent = tallystick_protocol::Intent {
         principal: principal("alpha/phone"),

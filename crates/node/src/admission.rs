@@ -24,7 +24,7 @@ use std::{
     time::{Duration, UNIX_EPOCH},
 };
 use tallystick_protocol::{
-    Hash, PrincipalId, PublicKey, SignedTransaction, VerifiedTransaction,
+    Hash, PrincipalId, PrincipalStatus, PublicKey, SignedTransaction, VerifiedTransaction,
     limits::{
         BLOCK_DRIFT_MS_MAX, NOT_AFTER_WINDOW_SECONDS_MAX, VERIFY_BATCH_TRANSACTIONS_MAX, VERIFY_QUEUE_TRANSACTIONS_MAX,
     },
@@ -213,12 +213,15 @@ impl<E: Runtime> Admission<E> {
         }
         let changes = self.shared.keys.changes();
         let row = state::principal(&self.reader, principal).await;
-        let held = row.as_ref().and_then(|row| row.key(key)).filter(|held| held.is_active());
+        let held = row.as_ref().and_then(|row| row.key(key)).filter(|held| !held.has_ended(now_ms));
         let held = held.ok_or_else(|| Rejection::unknown_key(principal, key))?;
+        if let Some(status) = row.as_ref().map(|row| row.status).filter(|status| *status != PrincipalStatus::Active) {
+            return Err(Rejection::inactive(principal, status));
+        }
         if held.is_expired(now_ms) && !renews {
             return Err(Rejection::expired_key(principal, key));
         }
-        self.shared.keys.add(changes, principal, key, held.until_ms);
+        self.shared.keys.add(changes, principal, key, held.end_ms());
         Ok(())
     }
 

@@ -1,7 +1,7 @@
 //! The keys that were found in use: so that admission need not read the state for each transaction.
 //!
-//! INVARIANT: a key stands here only while it is in use at the tip, with the time at which its certificate ends. Every block
-//! that changes a key empties the whole.
+//! INVARIANT: a key stands here only while it is in use at the tip, with the time at which it ends. Every block that
+//! changes a key, or a principal's status, empties the whole.
 
 use std::{
     collections::HashMap,
@@ -22,7 +22,7 @@ struct Keys {
 
 struct Holder {
     principal: PrincipalId,
-    /// When the key's certificate ends, in Unix milliseconds.
+    /// When the key ends, by its certificate or its replacement, in Unix milliseconds.
     until_ms: Option<u64>,
 }
 
@@ -65,7 +65,14 @@ impl KeyCache {
 
 /// Whether an operation can change which keys are in use, or for how long.
 pub fn changes_keys(operation: &Operation) -> bool {
-    matches!(operation, Operation::KeyRotate { .. } | Operation::KeyRetire { .. } | Operation::KeyCertify { .. })
+    matches!(
+        operation,
+        Operation::KeyRotate { .. }
+            | Operation::KeyRetire { .. }
+            | Operation::KeyCertify { .. }
+            | Operation::PrincipalStatus { .. }
+            | Operation::PrincipalRecover { .. }
+    )
 }
 
 #[cfg(test)]

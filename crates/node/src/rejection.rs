@@ -1,7 +1,7 @@
 //! Why a node did not admit a transaction. A rejection leaves no trace on the ledger: the transaction may be mended or sent again.
 
 use std::time::Duration;
-use tallystick_protocol::{NetworkId, PrincipalId, PublicKey};
+use tallystick_protocol::{NetworkId, PrincipalId, PrincipalStatus, PublicKey};
 
 /// What is wrong, strongest first: the first that applies is told.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -18,6 +18,8 @@ pub enum RejectionCode {
     NotAfterTooLate,
     /// Its principal is unknown, or the key is not one of the principal's keys in use.
     UnknownKey,
+    /// Its principal, or a co-signer, is suspended or retired.
+    Inactive,
     /// The key's certificate has ended.
     ExpiredKey,
     /// The signature does not fit.
@@ -30,13 +32,14 @@ pub enum RejectionCode {
 
 impl RejectionCode {
     /// Every code, in order of precedence.
-    pub const ALL: [Self; 10] = [
+    pub const ALL: [Self; 11] = [
         Self::Malformed,
         Self::WrongNetwork,
         Self::IdempotencyConflict,
         Self::Expired,
         Self::NotAfterTooLate,
         Self::UnknownKey,
+        Self::Inactive,
         Self::ExpiredKey,
         Self::BadSignature,
         Self::Busy,
@@ -52,6 +55,7 @@ impl RejectionCode {
             Self::Expired => "expired",
             Self::NotAfterTooLate => "not-after-too-late",
             Self::UnknownKey => "key-unknown",
+            Self::Inactive => "principal-inactive",
             Self::ExpiredKey => "key-expired",
             Self::BadSignature => "bad-signature",
             Self::Busy => "busy",
@@ -116,6 +120,13 @@ impl Rejection {
             "principal `{principal}` is not enrolled with key {key}, or the key is retired: sign with a key in use, or ask an administrator of the organisation to enrol this one"
         );
         Self::new(RejectionCode::UnknownKey, detail)
+    }
+
+    pub(crate) fn inactive(principal: &PrincipalId, status: PrincipalStatus) -> Self {
+        let detail = format!(
+            "principal `{principal}` is {status}: an administrator of its organisation can resume a suspended one"
+        );
+        Self::new(RejectionCode::Inactive, detail)
     }
 
     pub(crate) fn expired_key(principal: &PrincipalId, key: &PublicKey) -> Self {

@@ -20,9 +20,9 @@ use std::{
     time::Duration,
 };
 use tallystick_consensus::certificate;
-use tallystick_ledger::{OrganisationRow, PrincipalRow, TreeRow};
+use tallystick_ledger::{MandateRow, OrganisationRow, PrincipalRow, TreeRow};
 use tallystick_protocol::{
-    BlockHeader, EntryKind, Finality, FinalityCertificate, Genesis, Hash, LogEntry, NetworkId, PrincipalId,
+    BlockHeader, EntryKind, Finality, FinalityCertificate, Genesis, Hash, LogEntry, MandateId, NetworkId, PrincipalId,
     RecordReceipt, RegisterRow, SignedTransaction, StateKey, TransactionReceipt, limits::PAGE_BYTES_MAX,
 };
 use tallystick_storage::{
@@ -352,6 +352,11 @@ impl<E: Runtime> Service<E> {
     /// A principal, and the height it stands at.
     pub async fn principal(&self, id: &PrincipalId) -> Result<Option<(u64, PrincipalRow)>, ReadError> {
         self.row(StateKey::principal(id), PrincipalRow::decode).await
+    }
+
+    /// A mandate, and the height it stands at.
+    pub async fn mandate(&self, id: &MandateId) -> Result<Option<(u64, MandateRow)>, ReadError> {
+        self.row(StateKey::mandate(id), MandateRow::decode).await
     }
 
     async fn row<T, X: std::fmt::Display>(

@@ -14,10 +14,12 @@ pub mod identifier;
 pub mod key;
 pub mod limits;
 pub mod log;
+pub mod mandate;
 pub mod merkle;
 pub mod network;
 pub mod operation;
 pub mod outcome;
+pub mod principal;
 pub mod proof;
 pub mod proposal;
 pub mod receipt;
@@ -36,14 +38,16 @@ pub use header::{BlockHeader, LogCommitment, StateCommitment};
 pub use identifier::MandateId;
 pub use key::{Algorithm, KeyError, PublicKey, Signature, SigningKey};
 pub use log::{LogEntry, LogLeaf};
+pub use mandate::MandateTerms;
 pub use merkle::{Frontier, MerkleError, Tree};
 pub use network::{
     Genesis, GenesisError, GenesisOrganisation, GenesisPrincipal, GenesisValidator, NetworkId, OrganisationStatus,
 };
 pub use operation::{
-    Cardinality, Datatype, EntryKind, Field, ImportedEntry, NameError, NewEntry, Operation, Phase, PrincipalId, Role,
+    Cardinality, Datatype, EntryKind, Field, ImportedEntry, NameError, NewEntry, Operation, Phase, PrincipalId,
 };
 pub use outcome::{Appended, Code, Outcome, Refusal, Violation, ViolationRule};
+pub use principal::{Assurance, PrincipalKind, PrincipalStatus, Roles};
 pub use proposal::{Choice, ProposalStatus, RuleText};
 pub use receipt::{
     CheckError, Claim, Finality, Proven, Receipt, RecordAnswer, RecordReceipt, Step, TransactionReceipt,

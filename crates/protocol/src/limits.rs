@@ -56,6 +56,20 @@ pub const LOG_ENTRY_BYTES_MAX: usize = TRANSACTION_BYTES_MAX + OUTCOME_BYTES_MAX
 
 /// Organisations of a network.
 pub const ORGANISATIONS_MAX: usize = 1_000;
+/// Roles of one principal.
+pub const ROLES_MAX: usize = 8;
+/// Seconds for which a key that is being replaced may go on signing.
+pub const KEY_OVERLAP_SECONDS_MAX: u64 = 90 * 86_400;
+/// Administrators who must sign to recover a principal, at most: the signer and every co-signer.
+pub const RECOVERY_SIGNERS_MAX: u32 = 1 + COSIGNERS_MAX as u32;
+/// Agents of one mandate.
+pub const MANDATE_AGENTS_MAX: usize = 16;
+/// Actions, and things, that one mandate names.
+pub const MANDATE_WORDS_MAX: usize = 32;
+/// Bytes of one of these.
+pub const MANDATE_WORD_BYTES_MAX: usize = 160;
+/// Mandates of one chain: granted, and passed on.
+pub const MANDATE_CHAIN_MAX: usize = 4;
 /// Principals that a genesis gives one organisation.
 pub const GENESIS_PRINCIPALS_MAX: usize = 100;
 /// Validators of a network.

@@ -9,7 +9,8 @@ use crate::{
         TEXT_BYTES_MAX, VALIDATORS_MAX,
     },
     names::{names, serde_as_text},
-    operation::{NameError, Role, validate_name},
+    operation::{NameError, validate_name},
+    principal::{PrincipalKind, Roles},
     validators::{ValidatorSet, is_address},
 };
 use minicbor::{Decode, Decoder, Encode, Encoder, decode, encode};
@@ -116,10 +117,24 @@ names! {
 pub struct GenesisPrincipal {
     /// Its name within the organisation: a slug.
     pub name: String,
-    /// What it may do.
-    pub role: Role,
+    /// What it is; a person when the file does not say.
+    #[serde(default = "person")]
+    pub kind: PrincipalKind,
+    /// What it is to its organisation.
+    pub roles: Roles,
     /// Its first key.
     pub key: PublicKey,
+}
+
+const fn person() -> PrincipalKind {
+    PrincipalKind::Person
+}
+
+impl GenesisPrincipal {
+    /// A person with its first key.
+    pub fn person(name: impl Into<String>, roles: Roles, key: PublicKey) -> Self {
+        Self { name: name.into(), kind: PrincipalKind::Person, roles, key }
+    }
 }
 
 /// A validator.
@@ -320,7 +335,7 @@ impl GenesisOrganisation {
         check_title(problems, &what, &self.name);
         check_count(problems, &format!("principals of {what}"), self.principals.len(), GENESIS_PRINCIPALS_MAX);
         check_order(problems, &format!("principals of {what}"), self.principals.iter().map(|p| &p.name));
-        if !self.principals.iter().any(|p| p.role == Role::Administrator) {
+        if !self.principals.iter().any(|p| p.roles.is_administrator()) {
             problems.push(GenesisError::NoAdministrator(self.id.clone()));
         }
         for principal in &self.principals {
@@ -381,14 +396,14 @@ impl<'b, C> Decode<'b, C> for GenesisOrganisation {
 
 impl<C> Encode<C> for GenesisPrincipal {
     fn encode<W: encode::Write>(&self, e: &mut Encoder<W>, _: &mut C) -> Result<(), encode::Error<W::Error>> {
-        e.array(3)?.str(&self.name)?.encode(self.role)?.encode(self.key)?.ok()
+        e.array(4)?.str(&self.name)?.encode(self.kind)?.encode(&self.roles)?.encode(self.key)?.ok()
     }
 }
 
 impl<'b, C> Decode<'b, C> for GenesisPrincipal {
     fn decode(d: &mut Decoder<'b>, _: &mut C) -> Result<Self, decode::Error> {
-        cbor::array(d, 3, "a principal")?;
-        Ok(Self { name: slug(d)?, role: d.decode()?, key: d.decode()? })
+        cbor::array(d, 4, "a principal")?;
+        Ok(Self { name: slug(d)?, kind: d.decode()?, roles: d.decode()?, key: d.decode()? })
     }
 }
 
@@ -469,8 +484,8 @@ mod tests {
                     id: (*id).into(),
                     name: id.to_uppercase(),
                     principals: vec![
-                        GenesisPrincipal { name: "admin".into(), role: Role::Administrator, key: key(n) },
-                        GenesisPrincipal { name: "clerk".into(), role: Role::Registrar, key: key(n + 100) },
+                        GenesisPrincipal::person("admin", Roles::administrator(), key(n)),
+                        GenesisPrincipal::person("clerk", Roles::registrar(), key(n + 100)),
                     ],
                 })
                 .collect(),
@@ -499,7 +514,7 @@ mod tests {
         assert_ne!(other.id(), genesis.id());
         let text = genesis.id().to_string();
         assert_eq!((text.len(), text.parse()), (32, Ok(genesis.id())));
-        for broken in [&json[1..], &json.replace("nonce", "nonces"), &json.replace("administrator", "boss")] {
+        for broken in [&json[1..], &json.replace("nonce", "nonces"), &json.replace("administrator", "Boss")] {
             assert!(matches!(Genesis::from_json(broken.as_bytes()), Err(GenesisError::Json(_))));
         }
     }
@@ -517,7 +532,7 @@ mod tests {
             (|g| g.organisations[1].principals.swap(0, 1), "principals of organisation b are not sorted"),
             (|g| g.organisations[2].id = "C".into(), "`C` is not a name"),
             (|g| g.organisations[0].principals[0].name = "a b".into(), "`a b` is not a name"),
-            (|g| g.organisations[3].principals[0].role = Role::Registrar, "organisation d has no administrator"),
+            (|g| g.organisations[3].principals[0].roles = Roles::registrar(), "organisation d has no administrator"),
             (|g| g.validators[0].organisation = "x".into(), "organisation `x`, which is not listed"),
             (|g| g.validators[0].key = [0; 32], "small order"),
             (|g| g.validators[0].address = "nowhere".into(), "`nowhere` is no address"),

@@ -7,23 +7,16 @@ mod codec;
 use crate::{
     change::Change,
     hash::Hash,
+    identifier::MandateId,
     key::PublicKey,
+    mandate::MandateTerms,
     names::names,
+    principal::{Assurance, PrincipalKind, PrincipalStatus, Roles},
     proposal::{Choice, RuleText},
 };
 use serde::{Deserialize, Serialize};
 
 pub use crate::identifier::{NameError, PrincipalId, validate_key, validate_name};
-
-names! {
-    /// What a principal may do for its organisation.
-    pub enum Role, "role" {
-        /// Enrols principals, rotates and retires keys, creates registers and moves their phase; may append too.
-        Administrator = "administrator",
-        /// Appends entries to the registers of its organisation.
-        Registrar = "registrar",
-    }
-}
 
 names! {
     /// Where a register stands in its life.
@@ -174,10 +167,47 @@ pub enum Operation {
     PrincipalEnrol {
         /// Its name within the organisation.
         name: String,
-        /// What it may do.
-        role: Role,
+        /// What it is.
+        kind: PrincipalKind,
+        /// What it is to its organisation.
+        roles: Roles,
         /// Its first key.
         key: PublicKey,
+        /// How sure the organisation is that the key is in its hands.
+        assurance: Assurance,
+    },
+    /// Suspends a principal, lets it act again, or retires it for ever.
+    PrincipalStatus {
+        /// Whom.
+        principal: PrincipalId,
+        /// What it is from now on.
+        status: PrincipalStatus,
+        /// Why.
+        reason: String,
+    },
+    /// Gives a principal that has lost its keys a new one, and ends all others. As many administrators must sign as the
+    /// organisation asks for.
+    PrincipalRecover {
+        /// Whom.
+        principal: PrincipalId,
+        /// The new key.
+        key: PublicKey,
+        /// How sure the organisation is that the key is in its hands.
+        assurance: Assurance,
+    },
+    /// Says how many administrators of the signer's organisation must sign to recover a principal.
+    RecoverySet {
+        /// How many, the signer included.
+        administrators: u32,
+    },
+    /// Gives a principal one more key.
+    KeyAdd {
+        /// Whose key.
+        principal: PrincipalId,
+        /// The key that begins.
+        key: PublicKey,
+        /// How sure the organisation is that the key is in its hands.
+        assurance: Assurance,
     },
     /// Replaces a key.
     KeyRotate {
@@ -187,6 +217,8 @@ pub enum Operation {
         old: PublicKey,
         /// The key that begins.
         new: PublicKey,
+        /// Seconds for which the old key still signs; 0 ends it at once.
+        overlap: u64,
     },
     /// Ends a key without replacement.
     KeyRetire {
@@ -224,6 +256,18 @@ pub enum Operation {
         authority: Hash,
         /// The certificate of the list's issuer and those between it and the authority's; none when it is the authority.
         chain: Vec<Vec<u8>>,
+    },
+    /// Lets others act for the signer.
+    MandateGrant {
+        /// What the signer calls it: a name it has not used before.
+        name: String,
+        /// Who may do what, for how long.
+        terms: MandateTerms,
+    },
+    /// Ends a mandate, and with it all that it was passed on to.
+    MandateRevoke {
+        /// The mandate.
+        mandate: MandateId,
     },
     /// Puts changes of the network's order to the vote.
     ProposalSubmit {
@@ -272,6 +316,14 @@ names! {
         RegisterImport = "register-import",
         /// [`Operation::PrincipalEnrol`].
         PrincipalEnrol = "principal-enrol",
+        /// [`Operation::PrincipalStatus`].
+        PrincipalStatus = "principal-status",
+        /// [`Operation::PrincipalRecover`].
+        PrincipalRecover = "principal-recover",
+        /// [`Operation::RecoverySet`].
+        RecoverySet = "recovery-set",
+        /// [`Operation::KeyAdd`].
+        KeyAdd = "key-add",
         /// [`Operation::KeyRotate`].
         KeyRotate = "key-rotate",
         /// [`Operation::KeyRetire`].
@@ -284,6 +336,10 @@ names! {
         KeyCertify = "key-certify",
         /// [`Operation::RevocationPost`].
         RevocationPost = "revocation-post",
+        /// [`Operation::MandateGrant`].
+        MandateGrant = "mandate-grant",
+        /// [`Operation::MandateRevoke`].
+        MandateRevoke = "mandate-revoke",
         /// [`Operation::ProposalSubmit`].
         ProposalSubmit = "proposal-submit",
         /// [`Operation::ProposalWithdraw`].
@@ -299,20 +355,31 @@ impl OperationName {
     /// Elements of the operation's array, the name included.
     const fn arity(self) -> u64 {
         match self {
-            Self::AuthorityAdmit | Self::AuthorityRetire | Self::ProposalWithdraw => 2,
-            Self::EntryAppend | Self::KeyRetire | Self::BallotCast | Self::ProposalObject => 3,
-            Self::KeyCertify => 5,
+            Self::AuthorityAdmit
+            | Self::AuthorityRetire
+            | Self::RecoverySet
+            | Self::MandateRevoke
+            | Self::ProposalWithdraw => 2,
+            Self::EntryAppend | Self::KeyRetire | Self::MandateGrant | Self::BallotCast | Self::ProposalObject => 3,
+            Self::KeyCertify | Self::KeyRotate => 5,
             Self::RegisterCreate
             | Self::RegisterPhase
-            | Self::PrincipalEnrol
-            | Self::KeyRotate
+            | Self::PrincipalStatus
+            | Self::PrincipalRecover
+            | Self::KeyAdd
             | Self::RevocationPost => 4,
-            Self::RegisterImport | Self::ProposalSubmit => 6,
+            Self::RegisterImport | Self::PrincipalEnrol | Self::ProposalSubmit => 6,
         }
     }
 }
 
 impl Operation {
+    /// Enrols a person, with a bare key of substantial assurance.
+    pub fn enrol(name: impl Into<String>, roles: Roles, key: PublicKey) -> Self {
+        let (kind, assurance) = (PrincipalKind::Person, Assurance::Substantial);
+        Self::PrincipalEnrol { name: name.into(), kind, roles, key, assurance }
+    }
+
     /// Its name.
     pub const fn name(&self) -> OperationName {
         match self {
@@ -321,12 +388,18 @@ impl Operation {
             Self::EntryAppend { .. } => OperationName::EntryAppend,
             Self::RegisterImport { .. } => OperationName::RegisterImport,
             Self::PrincipalEnrol { .. } => OperationName::PrincipalEnrol,
+            Self::PrincipalStatus { .. } => OperationName::PrincipalStatus,
+            Self::PrincipalRecover { .. } => OperationName::PrincipalRecover,
+            Self::RecoverySet { .. } => OperationName::RecoverySet,
+            Self::KeyAdd { .. } => OperationName::KeyAdd,
             Self::KeyRotate { .. } => OperationName::KeyRotate,
             Self::KeyRetire { .. } => OperationName::KeyRetire,
             Self::AuthorityAdmit { .. } => OperationName::AuthorityAdmit,
             Self::AuthorityRetire { .. } => OperationName::AuthorityRetire,
             Self::KeyCertify { .. } => OperationName::KeyCertify,
             Self::RevocationPost { .. } => OperationName::RevocationPost,
+            Self::MandateGrant { .. } => OperationName::MandateGrant,
+            Self::MandateRevoke { .. } => OperationName::MandateRevoke,
             Self::ProposalSubmit { .. } => OperationName::ProposalSubmit,
             Self::ProposalWithdraw { .. } => OperationName::ProposalWithdraw,
             Self::BallotCast { .. } => OperationName::BallotCast,
@@ -342,12 +415,18 @@ impl Operation {
             | Self::EntryAppend { register, .. }
             | Self::RegisterImport { register, .. } => Some(register),
             Self::PrincipalEnrol { .. }
+            | Self::PrincipalStatus { .. }
+            | Self::PrincipalRecover { .. }
+            | Self::RecoverySet { .. }
+            | Self::KeyAdd { .. }
             | Self::KeyRotate { .. }
             | Self::KeyRetire { .. }
             | Self::AuthorityAdmit { .. }
             | Self::AuthorityRetire { .. }
             | Self::KeyCertify { .. }
             | Self::RevocationPost { .. }
+            | Self::MandateGrant { .. }
+            | Self::MandateRevoke { .. }
             | Self::ProposalSubmit { .. }
             | Self::ProposalWithdraw { .. }
             | Self::BallotCast { .. }

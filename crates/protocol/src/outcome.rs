@@ -15,6 +15,10 @@ names! {
     pub enum Code, "refusal code" {
         /// No such principal.
         PrincipalUnknown = "principal-unknown",
+        /// The principal is suspended.
+        PrincipalSuspended = "principal-suspended",
+        /// The principal was retired.
+        PrincipalRetired = "principal-retired",
         /// The key is not one of the principal's.
         KeyUnknown = "key-unknown",
         /// The key was retired or replaced before the block's time.
@@ -25,6 +29,24 @@ names! {
         OrganisationSuspended = "organisation-suspended",
         /// The signer's organisation was expelled.
         OrganisationExpelled = "organisation-expelled",
+        /// No such mandate.
+        MandateUnknown = "mandate-unknown",
+        /// The mandate, or one above it, was revoked.
+        MandateRevoked = "mandate-revoked",
+        /// The mandate, or one above it, is not valid yet, has ended, or its grantor may not act.
+        MandateNotInForce = "mandate-not-in-force",
+        /// The mandate was not granted to who used it.
+        MandateNotAgent = "mandate-not-agent",
+        /// Fewer agents have signed than must concur.
+        MandateConcurrence = "mandate-concurrence",
+        /// The mandate was passed on more often than allowed.
+        MandateTooLong = "mandate-too-long",
+        /// Somebody would act for itself by way of others.
+        MandateLoop = "mandate-loop",
+        /// The mandate, or one above it, does not speak of this act or this thing.
+        MandateExceeded = "mandate-exceeded",
+        /// The grantor gave a mandate of that name before.
+        MandateExists = "mandate-exists",
         /// The principal that the operation names does not exist.
         SubjectUnknown = "subject-unknown",
         /// No such register.
@@ -77,6 +99,16 @@ names! {
         LimitReached = "limit-reached",
         /// A principal of that name exists.
         PrincipalExists = "principal-exists",
+        /// The principal that the operation names was retired.
+        SubjectRetired = "subject-retired",
+        /// The principal has that status already.
+        StatusUnchanged = "status-unchanged",
+        /// Fewer administrators have signed than a recovery needs.
+        RecoveryQuorum = "recovery-quorum",
+        /// A bare key cannot have that level of assurance.
+        AssuranceTooHigh = "assurance-too-high",
+        /// The principal holds as many keys as it can.
+        KeysFull = "keys-full",
         /// The key that the operation ends is not the named principal's, or has ended.
         SubjectKeyUnknown = "subject-key-unknown",
         /// The key is no usable public key.
@@ -139,6 +171,8 @@ impl Code {
     pub const fn advice(self) -> &'static str {
         match self {
             Self::PrincipalUnknown => "ask an administrator of your organisation to enrol the principal",
+            Self::PrincipalSuspended => "ask an administrator of the principal's organisation to resume it",
+            Self::PrincipalRetired => "sign as another principal: a retired one does not come back",
             Self::KeyUnknown => "sign with a key that the principal holds, or have this one added by rotation",
             Self::KeyRetired => "sign with the principal's current key",
             Self::KeyExpired => "renew the key's certificate with `tally key certify`, which this key may still sign",
@@ -147,6 +181,15 @@ impl Code {
             Self::SubjectUnknown => "check the principal's name, or enrol it first",
             Self::RegisterUnknown => "check the register's name, or create it first",
             Self::NotPermitted => "have somebody sign it who may, or ask whoever keeps the policies",
+            Self::MandateUnknown => "check the mandate's name: organisation/name/mandate",
+            Self::MandateRevoked => "ask its grantor for another mandate",
+            Self::MandateNotInForce => "look at the mandate's dates, and ask its grantor for another when it has ended",
+            Self::MandateNotAgent => "have an agent that the mandate names sign first",
+            Self::MandateConcurrence => "have more of the mandate's agents co-sign",
+            Self::MandateTooLong => "ask the grantor at the root for a mandate that may be passed on further",
+            Self::MandateLoop => "act for yourself, without a mandate",
+            Self::MandateExceeded => "ask the grantor for a mandate that names this action and this thing",
+            Self::MandateExists => "choose another name: a mandate's name is not used twice",
             Self::BallotRequired => "put it to the vote: `tally proposal draft` writes a form for it",
             Self::ProposalExists => "choose another id",
             Self::ProposalsFull => "wait until some are decided, or take back one of your own",
@@ -172,6 +215,11 @@ impl Code {
             Self::VersionInvalid => "propose the version after the one in force",
             Self::LimitReached => "have the limit raised by proposal",
             Self::PrincipalExists => "choose another name, or rotate the key of the existing principal",
+            Self::SubjectRetired => "enrol another principal: a retired one does not come back",
+            Self::StatusUnchanged => "nothing need be done: the principal has that status",
+            Self::RecoveryQuorum => "have more administrators of the principal's organisation co-sign",
+            Self::AssuranceTooHigh => "say substantial or low, or certify the key afterwards",
+            Self::KeysFull => "retire a key of the principal first",
             Self::SubjectKeyUnknown => "look the principal up and name a key that it holds now",
             Self::KeyInvalid => "make a new key and use that",
             Self::KeyInUse => "make a new key: a key is not used twice",

@@ -2,12 +2,13 @@
 //!
 //! ```text
 //! register:country     record:country/GB     organisation:hmrc     principal:hmrc/alice
-//! authority:<SHA-256>  policy:custodians     proposal:admit-ofsted
+//! authority:<SHA-256>  policy:custodians     proposal:admit-ofsted   mandate:hmrc/alice/filing
 //! ```
 
 use crate::{
     change::Change,
     hash::Hash,
+    identifier::MandateId,
     names::{names, serde_as_text},
     operation::{EntryKind, NameError, Operation, PrincipalId, validate_key, validate_name},
 };
@@ -30,6 +31,8 @@ names! {
         Policy = "policy",
         /// A proposal: its id.
         Proposal = "proposal",
+        /// A mandate: its grantor, `/`, and its name.
+        Mandate = "mandate",
     }
 }
 
@@ -46,7 +49,8 @@ pub enum ResourceError {
     /// No colon, or no such kind before it.
     #[error(
         "`{0}` is not a resource: write register:NAME, record:REGISTER/KEY, organisation:NAME, \
-         principal:ORGANISATION/NAME, authority:SHA-256, policy:ID or proposal:ID"
+         principal:ORGANISATION/NAME, authority:SHA-256, policy:ID, \
+         proposal:ID or mandate:ORGANISATION/NAME/MANDATE"
     )]
     Kind(String),
     /// The name breaks the grammar of its kind.
@@ -98,6 +102,7 @@ impl FromStr for Resource {
                 validate_key(EntryKind::User, key)?;
             }
             ResourceKind::Principal => drop(name.parse::<PrincipalId>()?),
+            ResourceKind::Mandate => drop(name.parse::<MandateId>()?),
             ResourceKind::Authority => drop(name.parse::<Hash>().map_err(|_| refused())?),
         }
         Ok(Self::new(kind, name))
@@ -110,7 +115,7 @@ impl Operation {
     /// What the operation is about when `signer` asks for it, the widest first; a record for each user entry, twice where
     /// an operation has two of one key.
     pub fn resources(&self, signer: &PrincipalId) -> Vec<Resource> {
-        use ResourceKind::{Authority, Organisation, Principal, Proposal, Record, Register};
+        use ResourceKind::{Authority, Mandate, Organisation, Principal, Proposal, Record, Register};
         let own = || Resource::new(Organisation, signer.organisation());
         let record = |register: &str, key: &str| Resource::new(Record, format_args!("{register}/{key}"));
         match self {
@@ -132,9 +137,18 @@ impl Operation {
             Self::PrincipalEnrol { name, .. } => {
                 vec![own(), Resource::new(Principal, format_args!("{}/{name}", signer.organisation()))]
             }
-            Self::KeyRotate { principal, .. } | Self::KeyRetire { principal, .. } => {
-                vec![Resource::new(Principal, principal)]
+            Self::PrincipalStatus { principal, .. }
+            | Self::PrincipalRecover { principal, .. }
+            | Self::KeyAdd { principal, .. }
+            | Self::KeyRotate { principal, .. }
+            | Self::KeyRetire { principal, .. } => vec![Resource::new(Principal, principal)],
+            Self::RecoverySet { .. } => vec![own()],
+            Self::MandateGrant { name, terms } => {
+                let granted = Resource::new(Mandate, format_args!("{signer}/{name}"));
+                let agents = terms.agents.iter().map(|agent| Resource::new(Principal, agent));
+                [granted].into_iter().chain(agents).collect()
             }
+            Self::MandateRevoke { mandate } => vec![Resource::new(Mandate, mandate)],
             Self::KeyCertify { principal, authority, .. } => {
                 vec![Resource::new(Principal, principal), Resource::new(Authority, authority)]
             }
@@ -191,7 +205,7 @@ mod tests {
     #![allow(clippy::unwrap_used)]
 
     use super::*;
-    use crate::operation::{ImportedEntry, Role};
+    use crate::operation::ImportedEntry;
 
     #[test]
     fn a_resource_is_read_back_and_nothing_else_is_one() {
@@ -242,7 +256,7 @@ mod tests {
         );
         let key = crate::key::PublicKey::Ed25519([1; 32]);
         assert_eq!(
-            said(Operation::PrincipalEnrol { name: "bob".to_owned(), role: Role::Registrar, key }),
+            said(Operation::enrol("bob", crate::Roles::registrar(), key)),
             "organisation:hmrc principal:hmrc/bob"
         );
         assert_eq!(

@@ -8,6 +8,7 @@
 
 use crate::{
     hash::Hash,
+    identifier::MandateId,
     key::PublicKey,
     limits::REGISTER_NUMBER_MAX,
     operation::{EntryKind, PrincipalId},
@@ -42,6 +43,8 @@ pub enum Noun {
     Revocation = 11,
     /// A revoked certificate.
     Revoked = 12,
+    /// A mandate.
+    Mandate = 13,
     /// The rulebook.
     Rulebook = 20,
     /// What is due when, and the version of the protocol.
@@ -184,6 +187,11 @@ impl StateKey {
     /// A validator's row, by its Ed25519 key.
     pub fn validator(key: &[u8; 32]) -> Self {
         Self::new(Noun::Validator, 0, key)
+    }
+
+    /// A mandate's row.
+    pub fn mandate(id: &MandateId) -> Self {
+        Self::new(Noun::Mandate, 0, id.as_str().as_bytes())
     }
 
     /// The row of a register's definition.

@@ -75,8 +75,8 @@ impl Client {
             let (key, name) = (self.chance.bytes(32), format!("probe-{}", self.chance.number()));
             let seed: [u8; 32] = *key.first_chunk().expect("32 bytes");
             let key = tallystick_protocol::SigningKey::from_ed25519_seed(&seed).public();
-            let role = tallystick_protocol::Role::Registrar;
-            let probe = self.sign(&administrator, vec![Operation::PrincipalEnrol { name, role, key }]);
+            let enrol = Operation::enrol(name, tallystick_protocol::Roles::registrar(), key);
+            let probe = self.sign(&administrator, vec![enrol]);
             if let Some(outcome) = self.drive(probe).await {
                 self.expect(outcome.is_accepted(), "an accepted probe");
                 return true;

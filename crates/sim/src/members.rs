@@ -7,7 +7,7 @@ use commonware_cryptography::{
 };
 use std::sync::Arc;
 use tallystick_protocol::{
-    Genesis, GenesisOrganisation, GenesisPrincipal, GenesisValidator, Intent, Operation, PrincipalId, Role,
+    Genesis, GenesisOrganisation, GenesisPrincipal, GenesisValidator, Intent, Operation, PrincipalId, Roles,
     SignedTransaction, SigningKey, limits::EPOCH_BLOCKS_MAX,
 };
 
@@ -92,10 +92,9 @@ fn member(chance: &mut Chance, organisation: usize, index: usize) -> Member {
 }
 
 fn organisation(index: usize, members: &[Member]) -> GenesisOrganisation {
-    let principal = |(place, member): (usize, &Member)| GenesisPrincipal {
-        name: member.id.name().to_owned(),
-        role: if place == 0 { Role::Administrator } else { Role::Registrar },
-        key: member.key.public(),
+    let principal = |(place, member): (usize, &Member)| {
+        let roles = if place == 0 { Roles::administrator() } else { Roles::registrar() };
+        GenesisPrincipal::person(member.id.name(), roles, member.key.public())
     };
     GenesisOrganisation {
         id: slug(index),

@@ -3,7 +3,7 @@
 use crate::output::Failure;
 use serde::{Deserialize, Serialize};
 use tallystick_protocol::{
-    Cardinality, Datatype, Field, Hash, Intent, NetworkId, NewEntry, Operation, Phase, PrincipalId, Role,
+    Cardinality, Datatype, Field, Hash, Intent, NetworkId, NewEntry, Operation, Phase, PrincipalId, Roles,
     SignedTransaction, SigningKey,
     limits::{NOT_AFTER_WINDOW_SECONDS_MAX, OPERATIONS_MAX},
 };
@@ -45,11 +45,7 @@ impl Keys {
         let operations: Vec<Operation> = self
             .signing_keys()?
             .iter()
-            .map(|(principal, key)| Operation::PrincipalEnrol {
-                name: principal.name().to_owned(),
-                role: Role::Registrar,
-                key: key.public(),
-            })
+            .map(|(principal, key)| Operation::enrol(principal.name(), Roles::registrar(), key.public()))
             .collect();
         Ok(operations.chunks(OPERATIONS_MAX).map(<[Operation]>::to_vec).collect())
     }

@@ -26,7 +26,7 @@ use tallystick_client::{
 };
 use tallystick_node::config::{Config, Log, Peer};
 use tallystick_protocol::{
-    Algorithm, Genesis, GenesisOrganisation, GenesisPrincipal, GenesisValidator, PrincipalId, PublicKey, Role,
+    Algorithm, Genesis, GenesisOrganisation, GenesisPrincipal, GenesisValidator, PrincipalId, PublicKey, Roles,
     SigningKey, limits::EPOCH_BLOCKS_DEFAULT,
 };
 
@@ -97,7 +97,7 @@ struct Keys {
     id: String,
     name: String,
     validator: SigningKey,
-    principals: Vec<(&'static str, Role, SigningKey)>,
+    principals: Vec<(&'static str, Roles, SigningKey)>,
 }
 
 impl Layout {
@@ -241,7 +241,7 @@ fn make_keys(nodes: usize) -> Result<Vec<Keys>, Failure> {
         .take(nodes)
         .map(|(id, name)| {
             let principals =
-                vec![("administrator", Role::Administrator, new()?), ("registrar", Role::Registrar, new()?)];
+                vec![("administrator", Roles::administrator(), new()?), ("registrar", Roles::registrar(), new()?)];
             Ok(Keys { id, name, validator: new()?, principals })
         })
         .collect()
@@ -262,7 +262,7 @@ fn make_genesis(organisations: &[Keys]) -> Result<Genesis, Failure> {
         let principals = keys
             .principals
             .iter()
-            .map(|(name, role, key)| GenesisPrincipal { name: (*name).to_owned(), role: *role, key: key.public() })
+            .map(|(name, roles, key)| GenesisPrincipal::person(*name, roles.clone(), key.public()))
             .collect();
         genesis.organisations.push(GenesisOrganisation { id: keys.id.clone(), name: keys.name.clone(), principals });
         genesis.validators.push(GenesisValidator {

@@ -18,9 +18,9 @@ use tallystick_ledger::{
     BlockContext, Missing, ProposalRow, Turn, View, apply, begin_block, moment::parse_timestamp, wanted, wanted_first,
 };
 use tallystick_protocol::{
-    Appended, Change, Cosigner, Field, Genesis, GenesisOrganisation, GenesisPrincipal, GenesisValidator, Hash,
-    ImportedEntry, Intent, NewEntry, Operation, Outcome, PrincipalId, PublicKey, Role, Rule, RuleText, Rulebook,
-    RulebookChange, SigningKey, StateKey, VerifiedTransaction, VoteWeight,
+    Appended, Assurance, Change, Cosigner, Field, Genesis, GenesisOrganisation, GenesisPrincipal, GenesisValidator,
+    Hash, ImportedEntry, Intent, MandateTerms, NewEntry, Operation, Outcome, PrincipalId, PublicKey, Roles, Rule,
+    RuleText, Rulebook, RulebookChange, SigningKey, StateKey, VerifiedTransaction, VoteWeight,
 };
 
 /// The state between blocks, and the clock.
@@ -45,21 +45,19 @@ pub fn three_organisations() -> Genesis {
 
 /// Organisations with an administrator and a clerk each; the last one without a clerk.
 pub fn organisations(ids: &[&str]) -> Genesis {
-    let principal = |organisation: &str, name: &str, role| GenesisPrincipal {
-        name: name.into(),
-        role,
-        key: key(&format!("{organisation}/{name}")).public(),
+    let principal = |organisation: &str, name: &str, role: &str| {
+        GenesisPrincipal::person(name, Roles::new([role]).unwrap(), key(&format!("{organisation}/{name}")).public())
     };
-    let organisation = |id: &str, principals: &[(&str, Role)]| GenesisOrganisation {
+    let organisation = |id: &str, principals: &[(&str, &str)]| GenesisOrganisation {
         id: id.into(),
         name: format!("Organisation {id}"),
-        principals: principals.iter().map(|(name, role)| principal(id, name, *role)).collect(),
+        principals: principals.iter().map(|(name, role)| principal(id, name, role)).collect(),
     };
     let validator = |id: &str| {
         let PublicKey::Ed25519(key) = key(&format!("validator-{id}")).public() else { panic!("not Ed25519") };
         GenesisValidator { organisation: id.into(), key, address: String::new() }
     };
-    let both = [("admin", Role::Administrator), ("clerk", Role::Registrar)];
+    let both = [("admin", "administrator"), ("clerk", "registrar")];
     let mut genesis = Genesis {
         name: "Test".into(),
         created_ms: 1_577_836_800_000,
@@ -252,20 +250,35 @@ pub fn operation(text: &str) -> Operation {
             Operation::EntryAppend { register: register.into(), entries: entries.split(" & ").map(new_entry).collect() }
         }
         "import" => import(rest),
-        "enrol" => Operation::PrincipalEnrol {
-            name: words[0].into(),
-            role: words[1].parse().unwrap(),
-            key: key(words[2]).public(),
+        "enrol" => Operation::enrol(words[0], words[1].parse().unwrap(), key(words[2]).public()),
+        "status" => Operation::PrincipalStatus {
+            principal: words[0].parse().unwrap(),
+            status: words[1].parse().unwrap(),
+            reason: words[2..].join(" "),
+        },
+        "recover" => Operation::PrincipalRecover {
+            principal: words[0].parse().unwrap(),
+            key: key(words[1]).public(),
+            assurance: Assurance::Substantial,
+        },
+        "quorum" => Operation::RecoverySet { administrators: words[0].parse().unwrap() },
+        "add" => Operation::KeyAdd {
+            principal: words[0].parse().unwrap(),
+            key: key(words[1]).public(),
+            assurance: words.get(2).map_or(Assurance::Substantial, |level| level.parse().unwrap()),
         },
         "rotate" => Operation::KeyRotate {
             principal: words[0].parse().unwrap(),
             old: key(words[1]).public(),
             new: key(words[2]).public(),
+            overlap: words.get(3).map_or(0, |seconds| seconds.parse().unwrap()),
         },
         "propose" => propose(&words),
         "withdraw" => Operation::ProposalWithdraw { proposal: words[0].into() },
         "vote" => Operation::BallotCast { proposal: words[0].into(), choice: words[1].parse().unwrap() },
         "object" => Operation::ProposalObject { proposal: words[0].into(), reason: words[1..].join(" ") },
+        "grant" => Operation::MandateGrant { name: words[0].into(), terms: terms(&words[1..]) },
+        "revoke" => Operation::MandateRevoke { mandate: words[0].parse().unwrap() },
         "retire" => Operation::KeyRetire { principal: words[0].parse().unwrap(), key: key(words[1]).public() },
         other => panic!("unknown operation {other}"),
     }
@@ -339,6 +352,23 @@ fn set_rule(rule: &mut Rule, setting: &str) {
         "pause" => rule.pause_seconds = value.parse().unwrap(),
         "direct" => rule.direct = value.parse().unwrap(),
         other => panic!("unknown setting {other}"),
+    }
+}
+
+/// `AGENT,… ACTION,… RESOURCE,… FROM UNTIL DEPTH CONCUR [PARENT]`, the times as dates.
+fn terms(words: &[&str]) -> MandateTerms {
+    let list = |text: &str| text.split(',').map(str::to_owned).collect::<Vec<_>>();
+    let date = |text: &str| parse_timestamp(&format!("{text}T00:00:00Z")).unwrap();
+    MandateTerms {
+        agents: list(words[0]).iter().map(|agent| agent.parse().unwrap()).collect(),
+        actions: list(words[1]),
+        resources: list(words[2]),
+        purpose: "test".into(),
+        from: date(words[3]),
+        until: date(words[4]),
+        depth: words[5].parse().unwrap(),
+        concur: words[6].parse().unwrap(),
+        parent: words.get(7).map(|parent| parent.parse().unwrap()),
     }
 }
 

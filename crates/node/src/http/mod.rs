@@ -110,6 +110,7 @@ routes! {
     get routes::STATUS => status::status;
     get routes::ORGANISATION => registers::organisation;
     get routes::PRINCIPAL => registers::principal;
+    get routes::MANDATE => registers::mandate;
     get routes::REGISTERS => registers::registers;
     get routes::REGISTER => registers::register;
     get routes::REGISTER_SUMMARY => openregister::summary;

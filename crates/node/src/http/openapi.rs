@@ -35,6 +35,7 @@ use utoipa::OpenApi;
         status::status,
         registers::organisation,
         registers::principal,
+        registers::mandate,
         registers::registers,
         registers::register,
         registers::record_receipt,

@@ -13,10 +13,11 @@ use axum::{
     response::{IntoResponse, Response},
 };
 use tallystick_api::{
-    FieldView, KeyView, OrganisationView, PrincipalView, Problem, RegisterList, RegisterView, limits::PAGE_MAX, routes,
+    FieldView, KeyView, MandateView, OrganisationView, PrincipalView, Problem, RegisterList, RegisterView,
+    limits::PAGE_MAX, routes,
 };
-use tallystick_ledger::{entry_leaf::format_v1_hash, state::TreeRow};
-use tallystick_protocol::{EntryKind, PrincipalId, Receipt, RegisterRow};
+use tallystick_ledger::{MandateRow, OrganisationRow, entry_leaf::format_v1_hash, state::TreeRow};
+use tallystick_protocol::{EntryKind, MandateId, MandateTerms, PrincipalId, Receipt, RegisterRow};
 
 /// A register as the state holds it.
 pub struct Register {
@@ -147,7 +148,8 @@ pub async fn organisation(State(app): State<App>, PathOf(id): PathOf<String>) ->
         let shown: String = id.chars().take(80).collect();
         Failure::not_found(format!("there is no organisation `{shown}`: {} lists the members", routes::NETWORK))
     })?;
-    Ok(json_at(height, OrganisationView { id: row.id, name: row.name }))
+    let OrganisationRow { id, name, principals, administrators, recovery, .. } = row;
+    Ok(json_at(height, OrganisationView { id, name, principals, administrators, recovery }))
 }
 
 /// One principal with its keys.
@@ -174,10 +176,58 @@ pub async fn principal(
     let keys = row.keys.iter().map(|held| KeyView {
         key: held.key.to_string(),
         from_ms: held.from_ms,
+        assurance: held.assurance,
         retired_ms: held.retired_ms,
         until_ms: held.until_ms,
     });
-    Ok(json_at(height, PrincipalView { id: id.to_string(), role: row.role, keys: keys.collect() }))
+    let view = PrincipalView {
+        id: id.to_string(),
+        kind: row.kind,
+        keys: keys.collect(),
+        roles: row.roles,
+        status: row.status,
+        reason: row.reason,
+    };
+    Ok(json_at(height, view))
+}
+
+/// One mandate.
+#[utoipa::path(get, path = routes::MANDATE, tag = "organisations",
+    params(
+        ("organisation" = String, Path, description = "The grantor's organisation"),
+        ("grantor" = String, Path, description = "The grantor's name within it"),
+        ("name" = String, Path, description = "The mandate's name"),
+    ),
+    responses(
+        (status = 200, description = "The mandate", body = MandateView),
+        (status = 400, description = "Not a mandate's name", body = Problem, content_type = "application/problem+json"),
+        (status = 404, description = "No such mandate", body = Problem, content_type = "application/problem+json"),
+    ))]
+pub async fn mandate(
+    State(app): State<App>,
+    PathOf((organisation, grantor, name)): PathOf<(String, String, String)>,
+) -> Answer<Response> {
+    let grantor = PrincipalId::new(&organisation, &grantor).map_err(|error| Failure::bad_request(error.to_string()))?;
+    let id = MandateId::new(&grantor, &name).map_err(|error| Failure::bad_request(error.to_string()))?;
+    let found = app.service.mandate(&id).await?;
+    let (height, MandateRow { id, terms, granted, revoked_ms }) =
+        found.ok_or_else(|| Failure::not_found(format!("there is no mandate `{id}`: check its name")))?;
+    let MandateTerms { agents, actions, resources, purpose, from, until, depth, concur, parent } = terms;
+    let view = MandateView {
+        id,
+        agents,
+        actions,
+        resources,
+        purpose,
+        from,
+        until,
+        depth,
+        concur,
+        parent,
+        granted,
+        revoked_ms,
+    };
+    Ok(json_at(height, view))
 }
 
 /// The link from a record to all its entries.

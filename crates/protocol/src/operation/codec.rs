@@ -5,8 +5,8 @@ use crate::{
     cbor,
     identifier::{validate_key, validate_name},
     limits::{
-        CHANGES_MAX, ENTRIES_MAX, FIELDS_MAX, ITEM_BYTES_MAX, ITEMS_PER_ENTRY_MAX, REASON_BYTES_MAX, TEXT_BYTES_MAX,
-        X509_BYTES_MAX, X509_LIST_BYTES_MAX, X509_PATH_MAX,
+        CHANGES_MAX, ENTRIES_MAX, FIELDS_MAX, ITEM_BYTES_MAX, ITEMS_PER_ENTRY_MAX, KEY_OVERLAP_SECONDS_MAX,
+        REASON_BYTES_MAX, RECOVERY_SIGNERS_MAX, TEXT_BYTES_MAX, X509_BYTES_MAX, X509_LIST_BYTES_MAX, X509_PATH_MAX,
     },
 };
 use minicbor::{Decode, Decoder, Encode, Encoder, decode, encode};
@@ -45,6 +45,22 @@ fn write_chain<W: encode::Write>(e: &mut Encoder<W>, chain: &[Vec<u8>]) -> Resul
         e.bytes(certificate)?;
     }
     Ok(())
+}
+
+fn recovery_signers(d: &mut Decoder<'_>) -> Result<u32, decode::Error> {
+    let at = d.position();
+    match d.u32()? {
+        n @ 1..=RECOVERY_SIGNERS_MAX => Ok(n),
+        _ => Err(decode::Error::message(format!("1 to {RECOVERY_SIGNERS_MAX} administrators can sign")).at(at)),
+    }
+}
+
+fn overlap(d: &mut Decoder<'_>) -> Result<u64, decode::Error> {
+    let at = d.position();
+    match d.u64()? {
+        seconds @ 0..=KEY_OVERLAP_SECONDS_MAX => Ok(seconds),
+        _ => Err(decode::Error::message(format!("an overlap is at most {KEY_OVERLAP_SECONDS_MAX} seconds")).at(at)),
+    }
 }
 
 fn items(d: &mut Decoder<'_>) -> Result<Vec<String>, decode::Error> {
@@ -125,8 +141,21 @@ impl<C> Encode<C> for Operation {
                 cbor::write_values(e, entries)?;
                 e.encode(root)?.ok()
             }
-            Self::PrincipalEnrol { name, role, key } => e.str(name)?.encode(role)?.encode(key)?.ok(),
-            Self::KeyRotate { principal, old, new } => e.encode(principal)?.encode(old)?.encode(new)?.ok(),
+            Self::PrincipalEnrol { name, kind, roles, key, assurance } => {
+                e.str(name)?.encode(kind)?.encode(roles)?.encode(key)?.encode(assurance)?.ok()
+            }
+            Self::PrincipalStatus { principal, status, reason } => {
+                e.encode(principal)?.encode(status)?.str(reason)?.ok()
+            }
+            Self::PrincipalRecover { principal, key, assurance } | Self::KeyAdd { principal, key, assurance } => {
+                e.encode(principal)?.encode(key)?.encode(assurance)?.ok()
+            }
+            Self::RecoverySet { administrators } => e.u32(*administrators)?.ok(),
+            Self::KeyRotate { principal, old, new, overlap } => {
+                e.encode(principal)?.encode(old)?.encode(new)?.u64(*overlap)?.ok()
+            }
+            Self::MandateGrant { name, terms } => e.str(name)?.encode(terms)?.ok(),
+            Self::MandateRevoke { mandate } => e.encode(mandate)?.ok(),
             Self::KeyRetire { principal, key } => e.encode(principal)?.encode(key)?.ok(),
             Self::AuthorityAdmit { certificate } => e.bytes(certificate)?.ok(),
             Self::AuthorityRetire { authority } => e.encode(authority)?.ok(),
@@ -179,10 +208,28 @@ impl<'b, C> Decode<'b, C> for Operation {
                 entries: cbor::values(d, 1..=ENTRIES_MAX, "the entries of a transaction")?,
                 root: d.decode()?,
             },
-            OperationName::PrincipalEnrol => {
-                Self::PrincipalEnrol { name: named(d)?, role: d.decode()?, key: d.decode()? }
+            OperationName::PrincipalEnrol => Self::PrincipalEnrol {
+                name: named(d)?,
+                kind: d.decode()?,
+                roles: d.decode()?,
+                key: d.decode()?,
+                assurance: d.decode()?,
+            },
+            OperationName::PrincipalStatus => Self::PrincipalStatus {
+                principal: d.decode()?,
+                status: d.decode()?,
+                reason: cbor::text(d, 1..=REASON_BYTES_MAX, "a reason")?.to_owned(),
+            },
+            OperationName::PrincipalRecover => {
+                Self::PrincipalRecover { principal: d.decode()?, key: d.decode()?, assurance: d.decode()? }
             }
-            OperationName::KeyRotate => Self::KeyRotate { principal: d.decode()?, old: d.decode()?, new: d.decode()? },
+            OperationName::RecoverySet => Self::RecoverySet { administrators: recovery_signers(d)? },
+            OperationName::KeyAdd => Self::KeyAdd { principal: d.decode()?, key: d.decode()?, assurance: d.decode()? },
+            OperationName::KeyRotate => {
+                Self::KeyRotate { principal: d.decode()?, old: d.decode()?, new: d.decode()?, overlap: overlap(d)? }
+            }
+            OperationName::MandateGrant => Self::MandateGrant { name: named(d)?, terms: d.decode()? },
+            OperationName::MandateRevoke => Self::MandateRevoke { mandate: d.decode()? },
             OperationName::KeyRetire => Self::KeyRetire { principal: d.decode()?, key: d.decode()? },
             OperationName::AuthorityAdmit => Self::AuthorityAdmit { certificate: certificate(d)? },
             OperationName::AuthorityRetire => Self::AuthorityRetire { authority: d.decode()? },

@@ -1,10 +1,11 @@
 //! A network of four with fixed keys, and one of each thing it exchanges.
 
 use tallystick_protocol::{
-    BlockHeader, Cardinality, Change, Choice, Cosigner, Datatype, EntryKind, Field, FinalityCertificate, Genesis,
-    GenesisOrganisation, GenesisPrincipal, GenesisValidator, Hash, ImportedEntry, Intent, LimitName, LogCommitment,
-    LogLeaf, NewEntry, Operation, Outcome, Phase, PolicyText, PrincipalId, PublicKey, Role, RuleText, Rulebook,
-    RulebookChange, SigningKey, StateCommitment, Tree, VoteWeight,
+    Assurance, BlockHeader, Cardinality, Change, Choice, Cosigner, Datatype, EntryKind, Field, FinalityCertificate,
+    Genesis, GenesisOrganisation, GenesisPrincipal, GenesisValidator, Hash, ImportedEntry, Intent, LimitName,
+    LogCommitment, LogLeaf, MandateId, MandateTerms, NewEntry, Operation, Outcome, Phase, PolicyText, PrincipalId,
+    PrincipalKind, PrincipalStatus, PublicKey, Roles, RuleText, Rulebook, RulebookChange, SigningKey, StateCommitment,
+    Tree, VoteWeight,
     receipt::{Finality, TransactionReceipt},
 };
 
@@ -35,11 +36,11 @@ pub fn genesis() -> Genesis {
             .map(|(id, n)| GenesisOrganisation {
                 id: (*id).into(),
                 name: id.replace('-', " "),
-                principals: vec![GenesisPrincipal {
-                    name: "administrator".into(),
-                    role: Role::Administrator,
-                    key: administrator(n).public(),
-                }],
+                principals: vec![GenesisPrincipal::person(
+                    "administrator",
+                    Roles::administrator(),
+                    administrator(n).public(),
+                )],
             })
             .collect(),
         validators: ORGANISATIONS
@@ -163,15 +164,46 @@ pub fn operations() -> Vec<(&'static str, Operation)> {
                 root: Hash::of(&[b"root"]),
             },
         ),
-        ("principal-enrol", Operation::PrincipalEnrol { name: "clerk".into(), role: Role::Registrar, key: p256 }),
-        ("key-rotate", Operation::KeyRotate { principal: principal.clone(), old: p256, new: key(3) }),
+        (
+            "principal-enrol",
+            Operation::PrincipalEnrol {
+                name: "clerk".into(),
+                kind: PrincipalKind::Device,
+                roles: Roles::new(["registrar", "auditor"]).unwrap(),
+                key: p256,
+                assurance: Assurance::Low,
+            },
+        ),
+        (
+            "principal-status",
+            Operation::PrincipalStatus {
+                principal: principal.clone(),
+                status: PrincipalStatus::Suspended,
+                reason: "On leave until March".into(),
+            },
+        ),
+        (
+            "principal-recover",
+            Operation::PrincipalRecover {
+                principal: principal.clone(),
+                key: key(4),
+                assurance: Assurance::Substantial,
+            },
+        ),
+        ("recovery-set", Operation::RecoverySet { administrators: 3 }),
+        ("key-add", Operation::KeyAdd { principal: principal.clone(), key: key(4), assurance: Assurance::Substantial }),
+        ("key-rotate", Operation::KeyRotate { principal: principal.clone(), old: p256, new: key(3), overlap: 0 }),
+        (
+            "key-rotate with a day's overlap",
+            Operation::KeyRotate { principal: principal.clone(), old: p256, new: key(3), overlap: 86_400 },
+        ),
         ("key-retire", Operation::KeyRetire { principal: principal.clone(), key: key(3) }),
         ("authority-admit", Operation::AuthorityAdmit { certificate: vec![0x30, 0x00] }),
         ("authority-retire", Operation::AuthorityRetire { authority: Hash::of(&[&[0x30, 0x00]]) }),
         (
             "key-certify",
             Operation::KeyCertify {
-                principal,
+                principal: principal.clone(),
                 key: key(3),
                 authority: Hash::of(&[&[0x30, 0x00]]),
                 chain: vec![vec![0x30, 0x01, 0x00], vec![0x30, 0x00]],
@@ -185,6 +217,15 @@ pub fn operations() -> Vec<(&'static str, Operation)> {
                 chain: Vec::new(),
             },
         ),
+        ("mandate-grant", Operation::MandateGrant { name: "filing".into(), terms: terms(None) }),
+        (
+            "mandate-grant of one that is passed on",
+            Operation::MandateGrant {
+                name: "filing".into(),
+                terms: terms(Some("hmrc/administrator/returns".parse().unwrap())),
+            },
+        ),
+        ("mandate-revoke", Operation::MandateRevoke { mandate: "hmrc/administrator/filing".parse().unwrap() }),
         (
             "proposal-submit",
             Operation::ProposalSubmit {
@@ -264,6 +305,20 @@ pub fn changes() -> Vec<Change> {
             },
         },
     ]
+}
+
+fn terms(parent: Option<MandateId>) -> MandateTerms {
+    MandateTerms {
+        agents: ["cabinet-office/administrator", "council/clerk"].map(|agent| agent.parse().unwrap()).to_vec(),
+        actions: vec!["entry-append".into()],
+        resources: vec!["register:country".into(), "register:territory-*".into()],
+        purpose: "Filing the yearly returns".into(),
+        from: TIME_MS / 1000,
+        until: TIME_MS / 1000 + 31_536_000,
+        depth: 1,
+        concur: 2,
+        parent,
+    }
 }
 
 pub fn header(height: u64, parent: Hash, log: LogCommitment, root: Hash) -> BlockHeader {

@@ -62,8 +62,25 @@ fn operation(operation: &Operation) -> Value {
                 .collect::<Vec<_>>(),
             "root": root,
         }),
-        Operation::PrincipalEnrol { name, role, key } => json!({"name": name, "role": role, "key": key}),
-        Operation::KeyRotate { principal, old, new } => json!({"principal": principal, "old": old, "new": new}),
+        Operation::PrincipalEnrol { name, kind, roles, key, assurance } => {
+            json!({"name": name, "kind": kind, "roles": roles, "key": key, "assurance": assurance})
+        }
+        Operation::PrincipalStatus { principal, status, reason } => {
+            json!({"principal": principal, "status": status, "reason": reason})
+        }
+        Operation::PrincipalRecover { principal, key, assurance } | Operation::KeyAdd { principal, key, assurance } => {
+            json!({"principal": principal, "key": key, "assurance": assurance})
+        }
+        Operation::RecoverySet { administrators } => json!({"administrators": administrators}),
+        Operation::KeyRotate { principal, old, new, overlap } => {
+            json!({"principal": principal, "old": old, "new": new, "overlap": overlap})
+        }
+        Operation::MandateGrant { name, terms } => json!({
+            "name": name, "agents": terms.agents, "actions": terms.actions, "resources": terms.resources,
+            "purpose": terms.purpose, "from": terms.from, "until": terms.until, "depth": terms.depth,
+            "concur": terms.concur, "parent": terms.parent,
+        }),
+        Operation::MandateRevoke { mandate } => json!({"mandate": mandate}),
         Operation::KeyRetire { principal, key } => json!({"principal": principal, "key": key}),
         Operation::AuthorityAdmit { certificate } => json!({"certificate": hex::encode(certificate)}),
         Operation::AuthorityRetire { authority } => json!({"authority": authority}),

@@ -1,0 +1,193 @@
+//! `tally mandate`: let others act for you, and take it back.
+
+use crate::{
+    connection::{Connection, Signing},
+    output::{Colour, Done, Failure, json, line, paint, time},
+    register::act,
+};
+use clap::{Args, Subcommand};
+use tallystick_api::MandateView;
+use tallystick_client::now_seconds;
+use tallystick_protocol::{MandateId, MandateTerms, Operation, PrincipalId};
+
+/// Let others act for you, within words and dates, and take it back
+#[derive(Debug, Args)]
+#[command(
+    after_help = "An agent names the mandate with --mandate on any command that signs. What is done is then done by the grantor, who \
+    must be allowed to do it; who signed is on record beside it.\n\n\
+    Examples:\n  \
+    tally mandate grant filing --agent hmrc/clerk --action entry-append --resource register:school --days 30 --purpose \"Yearly returns\"\n  \
+    tally register append school 100001 name=\"St Ann's\" school=100001 --as hmrc/clerk --mandate companies-house/registrar/filing\n  \
+    tally mandate show companies-house/registrar/filing\n  \
+    tally mandate revoke companies-house/registrar/filing"
+)]
+pub struct Mandate {
+    #[command(subcommand)]
+    command: MandateCommand,
+}
+
+#[derive(Debug, Subcommand)]
+enum MandateCommand {
+    Grant(Grant),
+    Revoke(Revoke),
+    Show(Show),
+}
+
+/// Let others act for the signer
+#[derive(Debug, Args)]
+struct Grant {
+    /// What to call it: a name the signer has not used before
+    #[arg(value_name = "NAME")]
+    name: String,
+    /// Who may act, organisation/name; may be repeated
+    #[arg(long = "agent", value_name = "PRINCIPAL", required = true)]
+    agents: Vec<PrincipalId>,
+    /// What they may do: the name of an operation such as entry-append, or * for any; may be repeated
+    #[arg(long = "action", value_name = "OPERATION", required = true)]
+    actions: Vec<String>,
+    /// To what: register:NAME, principal:ORGANISATION/NAME or organisation:ID; * at the end stands for anything; may be repeated
+    #[arg(long = "resource", value_name = "THING", required = true)]
+    resources: Vec<String>,
+    /// What for
+    #[arg(long, value_name = "TEXT")]
+    purpose: String,
+    /// For how many days from now
+    #[arg(long, value_name = "DAYS", value_parser = clap::value_parser!(u64).range(1..=36_500))]
+    days: u64,
+    /// In how many days it begins
+    #[arg(long, value_name = "DAYS", default_value_t = 0, value_parser = clap::value_parser!(u64).range(0..=36_500))]
+    in_days: u64,
+    /// How many times it may be passed on
+    #[arg(long, value_name = "TIMES", default_value_t = 0)]
+    depth: u32,
+    /// How many of the agents must sign each act
+    #[arg(long, value_name = "AGENTS", default_value_t = 1)]
+    concur: u32,
+    /// The mandate that the signer passes on: organisation/name/mandate
+    #[arg(long, value_name = "MANDATE")]
+    parent: Option<MandateId>,
+    #[command(flatten)]
+    signing: Signing,
+    #[command(flatten)]
+    connection: Connection,
+}
+
+/// End a mandate at once, and all that it was passed on to
+#[derive(Debug, Args)]
+struct Revoke {
+    /// organisation/name/mandate
+    #[arg(value_name = "MANDATE")]
+    id: MandateId,
+    #[command(flatten)]
+    signing: Signing,
+    #[command(flatten)]
+    connection: Connection,
+}
+
+/// Show a mandate, and those above it
+#[derive(Debug, Args)]
+struct Show {
+    /// organisation/name/mandate
+    #[arg(value_name = "MANDATE")]
+    id: MandateId,
+    /// As JSON
+    #[arg(long)]
+    json: bool,
+    #[command(flatten)]
+    connection: Connection,
+}
+
+impl Mandate {
+    /// Runs the command.
+    pub fn run(self) -> Done {
+        match self.command {
+            MandateCommand::Grant(command) => command.run(),
+            MandateCommand::Revoke(command) => command.run(),
+            MandateCommand::Show(command) => command.run(),
+        }
+    }
+}
+
+fn sorted<T: Ord>(mut list: Vec<T>) -> Vec<T> {
+    list.sort();
+    list.dedup();
+    list
+}
+
+impl Grant {
+    fn run(mut self) -> Done {
+        let client = self.connection.client()?;
+        let signer = self.connection.signer(&self.signing, &client)?;
+        let from = now_seconds().saturating_add(self.in_days.saturating_mul(86_400));
+        let terms = MandateTerms {
+            agents: sorted(std::mem::take(&mut self.agents)),
+            actions: sorted(std::mem::take(&mut self.actions)),
+            resources: sorted(std::mem::take(&mut self.resources)),
+            purpose: self.purpose.clone(),
+            from,
+            until: from.saturating_add(self.days.saturating_mul(86_400)),
+            depth: self.depth,
+            concur: self.concur,
+            parent: self.parent.clone(),
+        };
+        let id = MandateId::new(signer.principal(), &self.name).map_err(Failure::error)?;
+        let until = time(terms.until.saturating_mul(1_000));
+        let operation = Operation::MandateGrant { name: self.name, terms };
+        if act(&client, &signer, &self.signing, format!("grant {id}"), vec![operation])?.is_some() {
+            line(format_args!("mandate {id} is granted until {until}; its agents name it with --mandate {id}"))?;
+        }
+        Ok(())
+    }
+}
+
+impl Revoke {
+    fn run(self) -> Done {
+        let client = self.connection.client()?;
+        let signer = self.connection.signer(&self.signing, &client)?;
+        let operation = Operation::MandateRevoke { mandate: self.id.clone() };
+        if act(&client, &signer, &self.signing, format!("revoke {}", self.id), vec![operation])?.is_some() {
+            line(format_args!("mandate {} has ended", self.id))?;
+        }
+        Ok(())
+    }
+}
+
+impl Show {
+    fn run(self) -> Done {
+        let client = self.connection.client()?;
+        let mut chain = Vec::new();
+        let mut next = Some(self.id);
+        while let Some(id) = next {
+            let Some(found) = client.mandate(&id)? else {
+                return Err(Failure::no(format!("there is no mandate `{id}`: check its name")));
+            };
+            next = found.value.parent.clone();
+            chain.push(found.value);
+        }
+        if self.json { json(&chain) } else { chain.iter().try_for_each(show) }
+    }
+}
+
+fn show(view: &MandateView) -> Done {
+    let list = |list: &[String]| list.join(", ");
+    let agents: Vec<String> = view.agents.iter().map(ToString::to_string).collect();
+    line(format_args!("{} {}", paint(Colour::Bold, "mandate"), view.id))?;
+    line(format_args!("for        {}", view.purpose))?;
+    line(format_args!(
+        "agents     {}{}",
+        list(&agents),
+        if view.concur > 1 { format!(", {} together", view.concur) } else { String::new() }
+    ))?;
+    line(format_args!("may        {} to {}", list(&view.actions), list(&view.resources)))?;
+    let (from, until) = (time(view.from.saturating_mul(1_000)), time(view.until.saturating_mul(1_000)));
+    line(format_args!("in force   from {from} until {until}"))?;
+    if view.depth > 0 {
+        line(format_args!("passed on  {} at most", crate::output::count(u64::from(view.depth), "time", "times")))?;
+    }
+    match (view.revoked_ms, &view.parent) {
+        (Some(revoked_ms), _) => line(format_args!("{}    {}", paint(Colour::Red, "revoked"), time(revoked_ms)))?,
+        (None, Some(parent)) => line(format_args!("passes on  {parent}"))?,
+        (None, None) => {}
+    }
+    Ok(())
+}

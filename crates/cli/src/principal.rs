@@ -1,0 +1,278 @@
+//! `tally principal`: who may act for an organisation.
+
+use crate::{
+    connection::{Connection, Signing},
+    key::public_key,
+    output::{Colour, Doing, Done, Failure, Table, json, line, paint, say, time},
+    register::act,
+};
+use clap::{Args, Subcommand};
+use rand::Rng;
+use std::{
+    fs::OpenOptions,
+    io::Write,
+    path::{Path, PathBuf},
+};
+use tallystick_protocol::{Assurance, Operation, PrincipalId, PrincipalKind, PrincipalStatus, Roles};
+
+/// Enrol, show, suspend, resume, retire and recover those who act for an organisation
+#[derive(Debug, Args)]
+#[command(
+    after_help = "A principal is a person, an office, a device or a program of an organisation, with one or more keys. What it may do \
+    is said by its roles and by policy.\n\n\
+    Examples:\n  \
+    tally principal enrol clerk --role registrar --public clerk.pem.pub\n  \
+    tally principal enrol --pseudonym pseudonyms.csv --for \"Ann Smith\" --role registrar --public ann.pem.pub\n  \
+    tally principal suspend companies-house/clerk --reason \"On leave until March\"\n  \
+    tally principal recover companies-house/clerk --public new.pem.pub --cosigner companies-house/deputy=deputy.pem\n  \
+    tally principal show companies-house/clerk"
+)]
+pub struct Principal {
+    #[command(subcommand)]
+    command: PrincipalCommand,
+}
+
+#[derive(Debug, Subcommand)]
+enum PrincipalCommand {
+    Enrol(Enrol),
+    Show(Show),
+    Suspend(Suspend),
+    Resume(Resume),
+    Retire(Retire),
+    Recover(Recover),
+    Quorum(Quorum),
+}
+
+/// Add a principal to the signer's organisation, with its first key
+#[derive(Debug, Args)]
+struct Enrol {
+    /// The principal's name within the organisation
+    #[arg(value_name = "NAME", required_unless_present = "pseudonym", conflicts_with = "pseudonym")]
+    name: Option<String>,
+    /// Make up a name, and add it to this file, which stays here: the ledger does not learn who it is
+    #[arg(long, value_name = "FILE", requires = "of")]
+    pseudonym: Option<PathBuf>,
+    /// Who it is, for the file of pseudonyms
+    #[arg(long = "for", id = "of", value_name = "TEXT", requires = "pseudonym")]
+    of: Option<String>,
+    /// What it is: person, organisation, role, device or program
+    #[arg(long, default_value = "person")]
+    kind: PrincipalKind,
+    /// What it is to the organisation, such as administrator or registrar; may be repeated
+    #[arg(long = "role", value_name = "ROLE")]
+    roles: Vec<String>,
+    /// How sure the organisation is that the key is in its hands: low or substantial
+    #[arg(long, default_value = "substantial")]
+    assurance: Assurance,
+    /// Its public key, or the .pub file that holds it
+    #[arg(long, value_name = "KEY|FILE")]
+    public: String,
+    #[command(flatten)]
+    signing: Signing,
+    #[command(flatten)]
+    connection: Connection,
+}
+
+/// Show a principal: roles, status and keys
+#[derive(Debug, Args)]
+struct Show {
+    /// organisation/name
+    #[arg(value_name = "PRINCIPAL")]
+    principal: PrincipalId,
+    /// As JSON
+    #[arg(long)]
+    json: bool,
+    #[command(flatten)]
+    connection: Connection,
+}
+
+/// Whom, and why.
+#[derive(Debug, Args)]
+struct Change {
+    /// organisation/name
+    #[arg(value_name = "PRINCIPAL")]
+    principal: PrincipalId,
+    /// Why, for the record
+    #[arg(long, value_name = "TEXT")]
+    reason: String,
+    #[command(flatten)]
+    signing: Signing,
+    #[command(flatten)]
+    connection: Connection,
+}
+
+/// Let a principal sign nothing until it is resumed
+#[derive(Debug, Args)]
+struct Suspend {
+    #[command(flatten)]
+    change: Change,
+}
+
+/// Let a suspended principal sign again
+#[derive(Debug, Args)]
+struct Resume {
+    #[command(flatten)]
+    change: Change,
+}
+
+/// Let a principal sign nothing ever again
+#[derive(Debug, Args)]
+struct Retire {
+    #[command(flatten)]
+    change: Change,
+}
+
+/// Give a principal that has lost its keys a new one, and end all others
+#[derive(Debug, Args)]
+#[command(
+    after_help = "As many administrators must sign as the organisation asks for (tally principal quorum): two, unless it has \
+    one. The first is the signer, the others are named with --cosigner."
+)]
+struct Recover {
+    /// organisation/name
+    #[arg(value_name = "PRINCIPAL")]
+    principal: PrincipalId,
+    /// The new public key, or the .pub file that holds it
+    #[arg(long, value_name = "KEY|FILE")]
+    public: String,
+    /// How sure the organisation is that the key is in its hands: low or substantial
+    #[arg(long, default_value = "substantial")]
+    assurance: Assurance,
+    #[command(flatten)]
+    signing: Signing,
+    #[command(flatten)]
+    connection: Connection,
+}
+
+/// Say how many administrators must sign a recovery
+#[derive(Debug, Args)]
+struct Quorum {
+    /// How many, the signer included
+    #[arg(value_name = "ADMINISTRATORS", value_parser = clap::value_parser!(u32).range(1..=9))]
+    administrators: u32,
+    #[command(flatten)]
+    signing: Signing,
+    #[command(flatten)]
+    connection: Connection,
+}
+
+impl Principal {
+    /// Runs the command.
+    pub fn run(self) -> Done {
+        match self.command {
+            PrincipalCommand::Enrol(command) => command.run(),
+            PrincipalCommand::Show(command) => show(&command.connection, &command.principal, command.json),
+            PrincipalCommand::Suspend(command) => command.change.run(PrincipalStatus::Suspended, "suspend"),
+            PrincipalCommand::Resume(command) => command.change.run(PrincipalStatus::Active, "resume"),
+            PrincipalCommand::Retire(command) => command.change.run(PrincipalStatus::Retired, "retire"),
+            PrincipalCommand::Recover(command) => command.run(),
+            PrincipalCommand::Quorum(command) => command.run(),
+        }
+    }
+}
+
+impl Enrol {
+    fn run(self) -> Done {
+        let key = public_key(&self.public)?;
+        let roles = Roles::new(self.roles.clone()).map_err(Failure::error)?;
+        let client = self.connection.client()?;
+        let signer = self.connection.signer(&self.signing, &client)?;
+        let name = match (&self.name, &self.pseudonym) {
+            (Some(name), _) => name.clone(),
+            (None, Some(file)) => pseudonym(file, self.of.as_deref().unwrap_or_default())?,
+            (None, None) => return Err(Failure::error("give a name, or --pseudonym FILE")),
+        };
+        let id = PrincipalId::new(signer.principal().organisation(), &name).map_err(Failure::error)?;
+        let (kind, assurance) = (self.kind, self.assurance);
+        let operation = Operation::PrincipalEnrol { name, kind, roles: roles.clone(), key, assurance };
+        if act(&client, &signer, &self.signing, format!("enrol {id}"), vec![operation])?.is_some() {
+            let roles = if roles.iter().next().is_some() { format!(" as {roles}") } else { String::new() };
+            line(format_args!("{id} is enrolled{roles} with key {key}"))?;
+        }
+        Ok(())
+    }
+}
+
+/// A random name, written down with who it is before the ledger has it: a name nobody knows would be worse than one unused.
+fn pseudonym(file: &Path, of: &str) -> Result<String, Failure> {
+    let mut random = [0; 8];
+    tallystick_client::randomness().fill_bytes(&mut random);
+    let name = format!("p-{}", hex::encode(random));
+    let row = format!("{name},\"{}\"\n", of.replace('"', "\"\""));
+    let mut options = OpenOptions::new();
+    options.create(true).append(true);
+    #[cfg(unix)]
+    std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
+    let written = options.open(file).and_then(|mut file| file.write_all(row.as_bytes()).and_then(|()| file.sync_all()));
+    written.doing(|| format!("cannot write `{}`", file.display()))?;
+    say(format_args!("noted in {}: {name} is {of}", file.display()));
+    Ok(name)
+}
+
+/// Shows a principal.
+pub fn show(connection: &Connection, id: &PrincipalId, as_json: bool) -> Done {
+    let Some(found) = connection.client()?.principal(id)? else {
+        return Err(Failure::no(format!(
+            "there is no principal `{id}`: an administrator of its organisation can enrol it"
+        )));
+    };
+    let view = found.value;
+    if as_json {
+        return json(&view);
+    }
+    let roles = if view.roles.iter().next().is_some() { view.roles.to_string() } else { "no roles".to_owned() };
+    line(format_args!("{} {} ({}, {roles})", paint(Colour::Bold, "principal"), view.id, view.kind))?;
+    let reason = if view.reason.is_empty() { String::new() } else { format!(": {}", view.reason) };
+    line(format_args!("{}{reason}", view.status))?;
+    let mut table = Table::new(&["key", "assurance", "from", "until"]);
+    for key in &view.keys {
+        let until = match (key.retired_ms, key.until_ms) {
+            (Some(retired_ms), _) => time(retired_ms),
+            (None, Some(until_ms)) => format!("{}, by certificate", time(until_ms)),
+            (None, None) => "in use".to_owned(),
+        };
+        table.row([key.key.clone(), key.assurance.to_string(), time(key.from_ms), until]);
+    }
+    table.print()
+}
+
+impl Change {
+    fn run(self, status: PrincipalStatus, verb: &str) -> Done {
+        let client = self.connection.client()?;
+        let signer = self.connection.signer(&self.signing, &client)?;
+        let Self { principal, reason, .. } = self;
+        let operation = Operation::PrincipalStatus { principal: principal.clone(), status, reason };
+        if act(&client, &signer, &self.signing, format!("{verb} {principal}"), vec![operation])?.is_some() {
+            line(format_args!("{principal} is {status}"))?;
+        }
+        Ok(())
+    }
+}
+
+impl Recover {
+    fn run(self) -> Done {
+        let key = public_key(&self.public)?;
+        let client = self.connection.client()?;
+        let signer = self.connection.signer(&self.signing, &client)?;
+        let Self { principal, assurance, .. } = self;
+        let operation = Operation::PrincipalRecover { principal: principal.clone(), key, assurance };
+        if act(&client, &signer, &self.signing, format!("recover {principal}"), vec![operation])?.is_some() {
+            line(format_args!("{principal} signs with {key} from now on, and with no other key"))?;
+        }
+        Ok(())
+    }
+}
+
+impl Quorum {
+    fn run(self) -> Done {
+        let client = self.connection.client()?;
+        let signer = self.connection.signer(&self.signing, &client)?;
+        let administrators = self.administrators;
+        let operation = Operation::RecoverySet { administrators };
+        let subject = format!("recoveries take {administrators} administrators");
+        if act(&client, &signer, &self.signing, subject, vec![operation])?.is_some() {
+            line(format_args!("{administrators} administrators must sign a recovery"))?;
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,133 @@
+//! Acting for another, one row an event. Mandates in the tables: agents, actions, things, from, until, how often it may be
+//! passed on, how many must concur, and what it passes on.
+#![allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing)]
+
+mod harness;
+
+use harness::Ledger;
+
+#[test]
+fn an_agent_acts_within_the_words_and_dates() {
+    Ledger::new().run(
+        r#"
+        alpha/admin | create a a ; create b b | ok
+        alpha/clerk | grant errands beta/clerk entry-append register:a 2021-01-01 2022-01-01 0 1 | ok
+        alpha/clerk | grant errands beta/clerk entry-append register:b 2021-01-01 2022-01-01 0 1 | 0 mandate-exists
+        beta/clerk under alpha/clerk/errands  | append a 1 {"a":"1"}        | 0 mandate-not-in-force
+        time 2021-01-01T00:00:00Z
+        beta/clerk                            | append a 1 {"a":"1"}        | 0 not-permitted
+        beta/clerk under alpha/clerk/errands  | append a 1 {"a":"1"}        | ok a user 1+1
+        beta/clerk under alpha/clerk/errands  | append b 1 {"b":"1"}        | 0 mandate-exceeded
+        beta/clerk under alpha/clerk/errands  | append a 2 {"a":"2"} ; append b 1 {"b":"1"} | 1 mandate-exceeded
+        beta/clerk under alpha/clerk/errands  | phase a live                | 0 mandate-exceeded
+        beta/admin under alpha/clerk/errands  | append a 2 {"a":"2"}        | 0 mandate-not-agent
+        beta/clerk under alpha/clerk/other    | append a 2 {"a":"2"}        | 0 mandate-unknown
+        beta/clerk@x under alpha/clerk/errands | append a 2 {"a":"2"}       | 0 key-unknown
+        time 2021-12-31T23:59:59Z
+        beta/clerk under alpha/clerk/errands  | append a 2 {"a":"2"}        | ok a user 2+1
+        time 2022-01-01T00:00:00Z
+        beta/clerk under alpha/clerk/errands  | append a 3 {"a":"3"}        | 0 mandate-not-in-force
+        alpha/clerk | grant late beta/clerk * * 2021-01-01 2022-01-01 0 1   | 0 mandate-not-in-force
+        "#,
+    );
+}
+
+/// A mandate gives what its grantor may do, never more, and no longer than the grantor may act.
+#[test]
+fn who_acts_is_the_grantor() {
+    Ledger::new().run(
+        r#"
+        alpha/admin | create a a | ok
+        alpha/clerk | grant all beta/clerk * * 2020-01-01 2030-01-01 0 1         | ok
+        alpha/admin | grant all beta/clerk * * 2020-01-01 2030-01-01 0 1         | ok
+        beta/clerk under alpha/clerk/all | create b b                            | 0 not-permitted
+        beta/clerk under alpha/admin/all | create b b                            | ok
+        beta/clerk                       | append b 1 {"b":"1"}                  | 0 not-permitted
+        beta/clerk under alpha/clerk/all | append b 1 {"b":"1"}                  | ok b user 1+1
+        # Mandates are not granted nor revoked under a mandate.
+        beta/clerk under alpha/clerk/all | grant more gamma/admin * * 2020-01-01 2030-01-01 0 1 | 0 mandate-exceeded
+        beta/clerk under alpha/admin/all | revoke alpha/admin/all                | 0 mandate-exceeded
+        alpha/admin | status alpha/clerk suspended under review                  | ok
+        beta/clerk under alpha/clerk/all | append b 2 {"b":"2"}                  | 0 mandate-not-in-force
+        alpha/admin | status alpha/clerk active cleared                          | ok
+        beta/clerk under alpha/clerk/all | append b 2 {"b":"2"}                  | ok b user 2+1
+        beta/admin | status beta/clerk suspended under review                    | ok
+        beta/clerk under alpha/clerk/all | append b 3 {"b":"3"}                  | 0 principal-suspended
+        "#,
+    );
+}
+
+#[test]
+fn a_mandate_is_revoked_at_once_by_who_may() {
+    Ledger::new().run(
+        r#"
+        alpha/admin | create a a | ok
+        alpha/clerk | grant one beta/clerk,gamma/admin entry-append register:* 2020-01-01 2030-01-01 1 1 | ok
+        beta/clerk  | grant two beta/admin entry-append register:a 2020-01-01 2025-01-01 0 1 alpha/clerk/one  | ok
+        beta/admin under beta/clerk/two  | append a 1 {"a":"1"}       | ok a user 1+1
+        beta/admin  | revoke alpha/clerk/one                          | 0 not-permitted
+        gamma/admin | revoke beta/clerk/two                           | 0 not-permitted
+        gamma/admin | revoke beta/clerk/none                          | 0 mandate-unknown
+        # Whoever granted a mandate above it may take it back.
+        alpha/clerk | revoke beta/clerk/two                           | ok
+        alpha/clerk | revoke beta/clerk/two                           | 0 mandate-revoked
+        beta/admin under beta/clerk/two  | append a 2 {"a":"2"}       | 0 mandate-revoked
+        beta/clerk under alpha/clerk/one | append a 2 {"a":"2"}       | ok a user 2+1
+        # Its own grantor, and the administrators of the grantor's organisation.
+        beta/clerk  | grant three beta/admin entry-append register:a 2020-01-01 2025-01-01 0 1 alpha/clerk/one | ok
+        alpha/admin | revoke alpha/clerk/one                          | ok
+        beta/clerk under alpha/clerk/one  | append a 3 {"a":"3"}      | 0 mandate-revoked
+        beta/admin under beta/clerk/three | append a 3 {"a":"3"}      | 0 mandate-revoked
+        beta/clerk  | grant four beta/admin entry-append register:a 2020-01-01 2025-01-01 0 1 alpha/clerk/one | 0 mandate-revoked
+        "#,
+    );
+}
+
+#[test]
+fn what_is_passed_on_is_narrower_and_not_for_ever() {
+    Ledger::new().run(
+        r#"
+        alpha/admin | create a a ; create ab ab ; create b b | ok
+        alpha/admin | grant one beta/admin entry-append,register-phase register:a* 2020-01-01 2030-01-01 2 1 | ok
+        # Widened when passed on: in actions, things, dates, depth.
+        beta/admin | grant x beta/clerk * register:a 2020-01-01 2030-01-01 1 1 alpha/admin/one             | 0 mandate-exceeded
+        beta/admin | grant x beta/clerk register-create register:a 2020-01-01 2030-01-01 1 1 alpha/admin/one | 0 mandate-exceeded
+        beta/admin | grant x beta/clerk entry-append register:* 2020-01-01 2030-01-01 1 1 alpha/admin/one  | 0 mandate-exceeded
+        beta/admin | grant x beta/clerk entry-append register:b 2020-01-01 2030-01-01 1 1 alpha/admin/one  | 0 mandate-exceeded
+        beta/admin | grant x beta/clerk entry-append register:a 2019-01-01 2030-01-01 1 1 alpha/admin/one  | 0 mandate-exceeded
+        beta/admin | grant x beta/clerk entry-append register:a 2020-01-01 2031-01-01 1 1 alpha/admin/one  | 0 mandate-exceeded
+        beta/admin | grant x beta/clerk entry-append register:a 2020-01-01 2030-01-01 2 1 alpha/admin/one  | 0 mandate-too-long
+        beta/clerk | grant x gamma/admin entry-append register:a 2020-01-01 2030-01-01 1 1 alpha/admin/one | 0 mandate-not-agent
+        # Loops: to oneself, and back to who granted it.
+        beta/admin | grant x beta/admin entry-append register:a 2020-01-01 2030-01-01 1 1 alpha/admin/one  | 0 mandate-loop
+        beta/admin | grant x alpha/admin entry-append register:a 2020-01-01 2030-01-01 1 1 alpha/admin/one | 0 mandate-loop
+        beta/admin | grant two beta/clerk entry-append register:a,register:ab 2020-01-01 2029-01-01 1 1 alpha/admin/one | ok
+        beta/clerk | grant three gamma/admin entry-append register:ab 2020-01-01 2029-01-01 0 1 beta/admin/two | ok
+        gamma/admin | grant four alpha/clerk entry-append register:ab 2020-01-01 2029-01-01 0 1 beta/clerk/three | 0 mandate-too-long
+        gamma/admin under beta/clerk/three | append ab 1 {"ab":"1"}       | ok ab user 1+1
+        gamma/admin under beta/clerk/three | append a 1 {"a":"1"}         | 0 mandate-exceeded
+        beta/clerk under beta/admin/two    | append a 1 {"a":"1"}         | ok a user 1+1
+        beta/clerk under beta/admin/two    | phase a live                 | 0 mandate-exceeded
+        beta/admin under alpha/admin/one   | phase a live                 | ok
+        # A link in the middle that may not act breaks the chain.
+        beta/admin | status beta/clerk suspended under review             | ok
+        gamma/admin under beta/clerk/three | append ab 2 {"ab":"2"}       | 0 mandate-not-in-force
+        "#,
+    );
+}
+
+#[test]
+fn as_many_agents_sign_as_must_concur() {
+    Ledger::new().run(
+        r#"
+        alpha/admin | create a a | ok
+        alpha/clerk | grant board beta/admin,beta/clerk,gamma/admin entry-append register:a 2020-01-01 2030-01-01 1 2 | ok
+        beta/clerk under alpha/clerk/board               | append a 1 {"a":"1"} | 0 mandate-concurrence
+        beta/clerk + alpha/admin under alpha/clerk/board | append a 1 {"a":"1"} | 0 mandate-concurrence
+        alpha/admin + beta/clerk + beta/admin under alpha/clerk/board | append a 1 {"a":"1"} | 0 mandate-not-agent
+        beta/clerk + gamma/admin under alpha/clerk/board | append a 1 {"a":"1"} | ok a user 1+1
+        # Passing it on takes as many.
+        beta/admin | grant solo beta/clerk entry-append register:a 2020-01-01 2030-01-01 0 1 alpha/clerk/board | 0 mandate-concurrence
+        "#,
+    );
+}
