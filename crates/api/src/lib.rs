@@ -25,7 +25,7 @@ pub use proposal::{
     ProposalList, ProposalView, ReportView, RulebookView,
 };
 pub use register::{FieldView, RegisterList, RegisterView};
-pub use status::{Index, NetworkView, NodeStatus, Readiness};
+pub use status::{ExpiryView, Index, NetworkView, NodeStatus, Readiness};
 pub use tallystick_protocol::limits;
 pub use transaction::{
     AppendedView, CosignerView, OperationView, OutcomeView, SubmissionResult, SubmissionStatus, SubmissionsView,

@@ -68,6 +68,41 @@ pub struct NodeStatus {
     pub voting: bool,
     /// Registers on the ledger.
     pub registers: u64,
+    /// What of the node's organisation ends within 90 days, or has ended, the nearest end first. It stops no node.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub expiries: Vec<ExpiryView>,
+}
+
+/// Something that ends by itself, or has ended.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct ExpiryView {
+    /// `key`, `authority` or `revocation-list`.
+    pub what: String,
+    /// Whose: a principal, or the name in a certificate.
+    pub of: String,
+    /// Which: a key, or the SHA-256 of a certificate or of an issuer.
+    pub id: String,
+    /// When: milliseconds since 1970.
+    pub until_ms: u64,
+    /// Which warning it is: 90, 30 or 7 days before, or 0 when it has ended.
+    pub within_days: u64,
+    /// What mends it.
+    pub remedy: String,
+}
+
+impl ExpiryView {
+    /// A sentence for people.
+    pub fn sentence(&self, now_ms: u64) -> String {
+        const DAY_MS: u64 = 86_400_000;
+        let Self { what, of, id, remedy, .. } = self;
+        let what = what.replace('-', " ");
+        let when = match self.until_ms.checked_sub(now_ms) {
+            Some(left_ms) if left_ms >= 2 * DAY_MS => format!("ends in {} days", left_ms / DAY_MS),
+            Some(left_ms) if left_ms > 0 => format!("ends in {} hours", left_ms.div_ceil(3_600_000)),
+            _ => "has ended".to_owned(),
+        };
+        format!("the {what} {id} of {of} {when}: {remedy}")
+    }
 }
 
 /// Whether the node serves (`/readyz`; 503 while it does not).
@@ -79,4 +114,7 @@ pub struct Readiness {
     pub reasons: Vec<String>,
     /// The newest finalised block it has applied.
     pub height: u64,
+    /// What of the node's organisation ends soon, as in its status. It never makes a node unready.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub expiries: Vec<ExpiryView>,
 }

@@ -4,13 +4,16 @@ use crate::{
     bench::process::disk_bytes,
     connection::Connection,
     output::{Colour, Done, Failure, Table, count, json, line, paint, thousands},
-    sandbox::layout::Layout,
+    sandbox::layout::{Layout, now_ms},
 };
 use clap::Args;
 use serde::Serialize;
-use std::{path::PathBuf, thread, time::Duration};
-use tallystick_api::NodeStatus;
+use std::{collections::BTreeMap, path::PathBuf, thread, time::Duration};
+use tallystick_api::{ExpiryView, NodeStatus};
 use tallystick_client::Client;
+use tallystick_protocol::limits::EXPIRY_WARNING_DAYS;
+
+const DAY_MS: u64 = 86_400_000;
 
 /// The engine's note of each connection: since when it stands, by peer.
 const CONNECTED_METRIC: &str = "tracker_directory_connected";
@@ -63,7 +66,7 @@ impl Status {
             if self.json {
                 json(&rows)?;
             } else {
-                show(&rows)?;
+                show(&rows, &self.own_expiries(&client))?;
             }
             let Some(seconds) = self.watch else {
                 let healthy = rows.iter().all(|row| row.status.as_ref().is_some_and(|s| s.ready && s.voting));
@@ -76,6 +79,29 @@ impl Status {
 }
 
 impl Status {
+    /// Which keys of the profile's principal end soon. No answer is told elsewhere.
+    fn own_expiries(&self, client: &Client) -> Vec<ExpiryView> {
+        let profile = self.connection.profile().ok().flatten();
+        let principal = profile.and_then(|profile| profile.principal?.parse().ok());
+        let Some(Ok(Some(found))) = principal.map(|id| client.principal(&id)) else { return Vec::new() };
+        let keys = found.value.keys.into_iter().filter(|key| key.retired_ms.is_none());
+        let soon_ms =
+            now_ms().saturating_add(EXPIRY_WARNING_DAYS.into_iter().max().unwrap_or(0).saturating_mul(DAY_MS));
+        keys.filter_map(|key| {
+            let until_ms = key.until_ms.filter(|until_ms| *until_ms <= soon_ms)?;
+            let days = until_ms.saturating_sub(now_ms()).div_ceil(DAY_MS);
+            Some(ExpiryView {
+                what: "key".to_owned(),
+                of: found.value.id.to_string(),
+                id: key.key.to_string(),
+                until_ms,
+                within_days: EXPIRY_WARNING_DAYS.into_iter().filter(|at| days <= *at && days > 0).min().unwrap_or(0),
+                remedy: "renew it with `tally key certify`".to_owned(),
+            })
+        })
+        .collect()
+    }
+
     /// A sandbox's folders are here and can be measured.
     fn measure_disks(&self, rows: &mut [Row]) {
         let dir = self.connection.dir.clone().unwrap_or_else(|| PathBuf::from("sandbox"));
@@ -142,7 +168,8 @@ fn samples(text: &str, suffix: &str) -> impl Iterator<Item = f64> {
     })
 }
 
-fn show(rows: &[Row]) -> Done {
+/// `own`: the ends of the signer's keys, which the nodes of its organisation tell too.
+fn show(rows: &[Row], own: &[ExpiryView]) -> Done {
     if let Some(status) = rows.iter().find_map(|row| row.status.as_ref()) {
         line(format_args!(
             "{} \"{}\" {}: {} in the log, {}",
@@ -177,6 +204,10 @@ fn show(rows: &[Row]) -> Done {
             row.disk_bytes.map_or_else(|| "-".to_owned(), |disk| bytes(disk as f64)),
         ]);
     }
+    let told = rows.iter().filter_map(|row| row.status.as_ref()).flat_map(|status| &status.expiries).chain(own);
+    let told: BTreeMap<(u64, &str), &ExpiryView> =
+        told.map(|expiry| ((expiry.until_ms, expiry.id.as_str()), expiry)).collect();
+    reasons.extend(told.values().map(|expiry| expiry.sentence(now_ms())));
     table.print()?;
     reasons.iter().try_for_each(|reason| line(format_args!("  {}", paint(Colour::Yellow, reason))))
 }

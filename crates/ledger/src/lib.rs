@@ -16,6 +16,7 @@ pub mod definition;
 mod dry_run;
 mod entry;
 pub mod entry_leaf;
+pub mod expiry;
 pub mod genesis;
 mod import;
 pub mod item;

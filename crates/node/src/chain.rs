@@ -6,12 +6,14 @@
 //!
 //! INVARIANT: the index holds exactly the log entries of blocks up to the tip.
 
+use crate::expiry::Expiries;
 use std::{
     collections::HashMap,
     sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock, RwLockReadGuard},
 };
 use tallystick_protocol::{
-    BlockHeader, Genesis, Hash, LogEntry, NetworkId, Outcome, VerifiedTransaction, limits::SUBSCRIBER_LAG_BLOCKS_MAX,
+    BlockHeader, Genesis, Hash, LogEntry, NetworkId, Outcome, SignedTransaction, VerifiedTransaction,
+    limits::SUBSCRIBER_LAG_BLOCKS_MAX,
 };
 use tallystick_storage::history::{self, History};
 use tokio::sync::{broadcast, oneshot, watch};
@@ -50,6 +52,7 @@ pub struct Chain {
     genesis: Arc<Genesis>,
     network: NetworkId,
     history: RwLock<History>,
+    expiries: Expiries,
     tip: watch::Sender<Arc<FinalisedBlock>>,
     blocks: broadcast::Sender<Arc<FinalisedBlock>>,
     waiters: Mutex<HashMap<Hash, Vec<Waiter>>>,
@@ -65,6 +68,7 @@ impl Chain {
             network: genesis.id(),
             genesis,
             history: RwLock::new(History::new()),
+            expiries: Expiries::default(),
             tip: watch::Sender::new(Arc::new(first)),
             blocks: broadcast::Sender::new(SUBSCRIBER_LAG_BLOCKS_MAX),
             waiters: Mutex::new(HashMap::new()),
@@ -102,6 +106,11 @@ impl Chain {
         self.history.read().unwrap_or_else(PoisonError::into_inner)
     }
 
+    /// What of the node's organisation ends soon.
+    pub const fn expiries(&self) -> &Expiries {
+        &self.expiries
+    }
+
     /// Whether the index stands.
     pub fn is_ready(&self) -> bool {
         *self.ready.borrow()
@@ -118,7 +127,11 @@ impl Chain {
     pub fn rebuild<'a>(&self, entries: impl IntoIterator<Item = &'a LogEntry>) {
         let mut history = self.history.write().unwrap_or_else(PoisonError::into_inner);
         for entry in entries {
-            let pushed = history.push(entry);
+            let decoded = SignedTransaction::decode(entry.transaction.clone()).map_err(history::Error::from);
+            let pushed = decoded.and_then(|transaction| {
+                self.expiries.note(entry, &transaction);
+                history.push_decoded(entry, &transaction)
+            });
             sound(&history, pushed);
         }
     }
@@ -148,6 +161,7 @@ impl Chain {
             for (index, (entry, transaction)) in (first..).zip(entries.iter().zip(transactions)) {
                 // A block may be told of twice after a restart.
                 if index >= history.size() {
+                    self.expiries.note(entry, transaction);
                     let pushed = history.push_decoded(entry, transaction);
                     sound(&history, pushed);
                 }

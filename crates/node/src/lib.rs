@@ -7,6 +7,7 @@ pub mod certify;
 pub mod chain;
 pub mod config;
 pub mod engine;
+pub mod expiry;
 pub mod gossip;
 pub mod http;
 pub mod keys;

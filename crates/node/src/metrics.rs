@@ -4,6 +4,7 @@ use commonware_runtime::{
     Metrics as Registry,
     telemetry::metrics::{Counter, Gauge, GaugeExt as _, MetricsExt as _},
 };
+use tallystick_protocol::limits::EXPIRY_WARNING_DAYS;
 
 /// Handles to the counters; clones count together.
 #[derive(Clone)]
@@ -17,6 +18,8 @@ pub struct Metrics {
     pool_transactions: Gauge,
     pool_bytes: Gauge,
     finality_ms: Gauge,
+    expiring: [Gauge; EXPIRY_WARNING_DAYS.len()],
+    expired: Gauge,
 }
 
 impl Metrics {
@@ -32,6 +35,15 @@ impl Metrics {
             pool_transactions: context.gauge("pool_transactions", "transactions waiting"),
             pool_bytes: context.gauge("pool_bytes", "bytes of the transactions waiting"),
             finality_ms: context.gauge("finality_ms", "milliseconds from a block's time to its application here"),
+            expiring: [
+                context.gauge(
+                    "expiring_90_days",
+                    "keys, authorities and revocation lists of the organisation that end within 90 days",
+                ),
+                context.gauge("expiring_30_days", "of them, within 30 days"),
+                context.gauge("expiring_7_days", "of them, within 7 days"),
+            ],
+            expired: context.gauge("expired", "of them, ended already"),
         }
     }
 
@@ -48,6 +60,14 @@ impl Metrics {
     pub fn pool(&self, transactions: usize, bytes: usize) {
         let _ = self.pool_transactions.try_set(transactions);
         let _ = self.pool_bytes.try_set(bytes);
+    }
+
+    /// What ends within each of the warnings, and what has ended.
+    pub fn expiries(&self, (within, ended): ([u64; EXPIRY_WARNING_DAYS.len()], u64)) {
+        for (gauge, count) in self.expiring.iter().zip(within) {
+            let _ = gauge.try_set(count);
+        }
+        let _ = self.expired.try_set(ended);
     }
 
     /// A block was applied.

@@ -5,6 +5,7 @@ use crate::{
     application::Shared,
     chain::FinalisedBlock,
     engine::{Marshal, Runtime},
+    expiry,
 };
 use commonware_consensus::types::Height;
 use std::{sync::Arc, time::Duration};
@@ -24,6 +25,8 @@ pub struct Opening<E: Runtime> {
     pub reader: Reader<E>,
     /// Knows the blocks.
     pub marshal: Marshal,
+    /// The node's key, which tells its organisation.
+    pub me: [u8; 32],
 }
 
 impl<E: Runtime> Opening<E> {
@@ -34,6 +37,8 @@ impl<E: Runtime> Opening<E> {
     /// When the log cannot be read: the node must stop, and its supervisor start it again.
     pub async fn run(self, runtime: E, databases: Databases<E>) {
         self.reader.attach(databases);
+        let organisation = expiry::organisation(&self.reader, self.shared.chain.genesis(), &self.me).await;
+        self.shared.chain.expiries().watch(organisation);
         let mut location = 1; // Location 0 is the empty database's own commit.
         loop {
             // Block headers are looked up between scans: nothing may wait while the log is held.

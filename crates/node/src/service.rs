@@ -19,6 +19,7 @@ use std::{
     sync::{Arc, RwLockReadGuard},
     time::Duration,
 };
+use tallystick_api::ExpiryView;
 use tallystick_consensus::certificate;
 use tallystick_ledger::{MandateRow, OrganisationRow, PrincipalRow, TreeRow};
 use tallystick_protocol::{
@@ -104,6 +105,8 @@ pub struct Health {
     pub validators: usize,
     /// Whether this node votes.
     pub voting: bool,
+    /// What of its organisation ends soon; no reason not to be ready.
+    pub expiries: Vec<ExpiryView>,
 }
 
 /// Age of the newest block that is no cause for worry: several beats of an idle network.
@@ -403,6 +406,7 @@ impl<E: Runtime> Service<E> {
             pool: self.0.shared.pool().len(),
             validators: self.genesis().validators.len(),
             voting: self.0.voting,
+            expiries: self.0.shared.chain.expiries().told(now_ms),
         }
     }
 
@@ -413,6 +417,8 @@ impl<E: Runtime> Service<E> {
             (pool.len(), pool.bytes())
         };
         self.0.shared.metrics.pool(transactions, bytes);
+        let now_ms = crate::application::now_ms(&self.0.runtime);
+        self.0.shared.metrics.expiries(self.0.shared.chain.expiries().counts(now_ms));
         self.0.runtime.encode()
     }
 }

@@ -256,6 +256,13 @@ pub const LOG_OPERATION_BYTES_MAX: usize = LOG_ENTRY_BYTES_MAX + 64;
 /// Bytes of the operations in one answer of state sync.
 pub const SYNC_BYTES_MAX: usize = 1_024 * 1_024;
 
+/// Days before something ends at which a node says so, the first time, louder, and urgently.
+pub const EXPIRY_WARNING_DAYS: [u64; 3] = [90, 30, 7];
+/// Principals, authorities and revocation lists of its organisation whose ends a node watches.
+pub const EXPIRIES_WATCHED_MAX: usize = 10_000;
+/// Ends that a node tells together: the nearest ones.
+pub const EXPIRIES_TOLD_MAX: usize = 100;
+
 // The HTTP interface.
 
 /// Bytes of a request's body.

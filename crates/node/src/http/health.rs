@@ -34,7 +34,7 @@ pub async fn ready(State(app): State<App>) -> Response {
     }
     let ready = health.ready && !stopping;
     let status = if ready { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
-    let body = Readiness { ready, reasons, height: health.height };
+    let body = Readiness { ready, reasons, height: health.height, expiries: health.expiries };
     At(health.height, (status, Json(body))).into_response()
 }
 

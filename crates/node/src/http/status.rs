@@ -65,6 +65,7 @@ pub async fn status(State(app): State<App>) -> Response {
             validators: health.validators as u64,
             voting: health.voting,
             registers: registers as u64,
+            expiries: health.expiries,
         },
     )
 }
