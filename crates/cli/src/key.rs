@@ -205,6 +205,14 @@ fn make_in_token(uri: &KeyUri, algorithm: Algorithm, pin_file: Option<&Path>) ->
     Ok(public)
 }
 
+/// A public key: as text, of a `.pub` file, or of a key in a token, which is made if it does not exist.
+pub fn public_of(text: &str) -> Result<PublicKey, Failure> {
+    match text.parse().map_err(Failure::error)? {
+        name @ KeyName::Token(_) => find_or_make(&name, Algorithm::EdDsa, None),
+        KeyName::File(_) => public_key(text),
+    }
+}
+
 /// Why a key in a token could not be opened: an absent one can be made.
 enum Opening {
     Token(TokenError),

@@ -5,6 +5,7 @@
 
 use crate::{
     connection::{Connection, new_passphrase},
+    key,
     node::write_new,
     output::{Colour, Doing, Done, Failure, Table, count, json, line, paint, time},
     sandbox::layout::{now_ms, validator_key},
@@ -16,7 +17,10 @@ use std::{
     fs,
     path::{Path, PathBuf},
 };
-use tallystick_client::keyfile::{self, generate};
+use tallystick_client::{
+    Passphrase,
+    keyfile::{self, generate},
+};
 use tallystick_protocol::{
     Algorithm, Genesis, GenesisOrganisation, GenesisPrincipal, GenesisValidator, Hash, Roles,
     limits::{EPOCH_BLOCKS_DEFAULT, GENESIS_BYTES_MAX},
@@ -83,6 +87,9 @@ struct Join {
     /// Take part without a node of one's own
     #[arg(long)]
     no_validator: bool,
+    /// The node's key, when it is not to be a new file: a public key, a .pub file, or a PKCS#11 URI (made if it does not exist)
+    #[arg(long, value_name = "KEY|FILE|URI", conflicts_with = "no_validator")]
+    validator_key: Option<String>,
     /// The folder to write to
     #[arg(long, value_name = "DIR", default_value = ".")]
     dir: PathBuf,
@@ -204,18 +211,29 @@ impl Join {
             part.organisation.principals.push(GenesisPrincipal::person(name, roles.clone(), key.public()));
         }
         if !self.no_validator {
-            let key = generate(Algorithm::EdDsa)?;
-            let file = self.dir.join("validator.pem");
-            keyfile::write(&file, &key, &passphrase)?;
-            line(format_args!("wrote {}  (private: the node's key)", file.display()))?;
             let organisation = self.organisation.clone();
             let address = self.address.clone().unwrap_or_default();
-            part.validators.push(GenesisValidator { organisation, key: validator_key(&key)?, address });
+            let key = self.make_validator_key(&passphrase)?;
+            part.validators.push(GenesisValidator { organisation, key, address });
         }
         let text = serde_json::to_string_pretty(&part).map_err(Failure::error)? + "\n";
         write_new(&path, &text)?;
         line(format_args!("wrote {}  (public: send it to every organisation)", path.display()))?;
         line(format_args!("its fingerprint, to read out on the telephone: {}", fingerprint(&text)))
+    }
+}
+
+impl Join {
+    /// The public half of the node's key: of a new file, unless there is a key already.
+    fn make_validator_key(&self, passphrase: &Passphrase) -> Result<[u8; 32], Failure> {
+        if let Some(text) = &self.validator_key {
+            return validator_key(&key::public_of(text)?);
+        }
+        let key = generate(Algorithm::EdDsa)?;
+        let file = self.dir.join("validator.pem");
+        keyfile::write(&file, &key, passphrase)?;
+        line(format_args!("wrote {}  (private: the node's key)", file.display()))?;
+        validator_key(&key.public())
     }
 }
 
@@ -357,7 +375,7 @@ mod tests {
             organisation: GenesisOrganisation { id: id.into(), name: id.into(), principals: vec![principal] },
             validators: vec![GenesisValidator {
                 organisation: id.into(),
-                key: validator_key(&key()).unwrap(),
+                key: validator_key(&key().public()).unwrap(),
                 address: String::new(),
             }],
         }

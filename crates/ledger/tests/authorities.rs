@@ -7,10 +7,12 @@ use harness::Ledger;
 use std::{fs, path::Path};
 use tallystick_ledger::{
     PrincipalRow,
+    expiry::{EndingKind, Subject, subjects},
     x509::{Certificate, Document, read},
 };
 use tallystick_protocol::{
-    Code, Hash, Operation, Outcome, PrincipalId, PublicKey, Refusal, Roles, StateKey, Violation, ViolationRule,
+    Code, Hash, Intent, Operation, Outcome, PrincipalId, PublicKey, Refusal, Roles, SigningKey, StateKey,
+    VerifiedTransaction, Violation, ViolationRule,
 };
 
 /// All the certificates of `tests/data/certificates` are valid then.
@@ -211,4 +213,95 @@ fn an_expired_key_signs_its_renewal_and_nothing_else() {
         "alpha/clerk@next",
         vec![harness::operation(r#"append country FR {"country":"FR","name":"b"}"#)],
     ));
+}
+
+/// The key whose certificates lie in `tests/data/certificates/expiry`: one of a day, and one of a century to renew it with. Their
+/// authority's own key was thrown away.
+fn certified_key() -> SigningKey {
+    SigningKey::from_ed25519_seed(&[7; 32])
+}
+
+fn sign_certified(ledger: &Ledger, operations: Vec<Operation>) -> VerifiedTransaction {
+    let principal = "alpha/holder".parse().unwrap();
+    let intent = Intent {
+        not_after: ledger.time_ms / 1_000 + 60,
+        idempotency_key: Hash::of(&[&ledger.leaf.to_be_bytes()]).0.to_vec(),
+        ..Intent::new(ledger.genesis.id(), principal, "test", operations)
+    };
+    intent.sign(&certified_key()).unwrap().verify().unwrap()
+}
+
+/// What a whole network goes through when the clock passes every certificate's end.
+#[test]
+fn the_clock_passes_every_end_and_one_command_mends_it() {
+    const YEARS_MS: u64 = 120 * 366 * 86_400_000;
+    let until_s = |name: &str| Certificate::parse(&der(name)).unwrap().not_after();
+    let end_ms = (until_s("expiry/clerk-of-a-day.pem") + 1) * 1_000;
+    let mut ledger = ledger();
+    ledger.time_ms = end_ms - 3_600_000;
+    let certify = |chain: &str| {
+        let (principal, key) = ("alpha/holder".parse().unwrap(), certified_key().public());
+        vec![Operation::KeyCertify { principal, key, authority: id("expiry/root.pem"), chain: vec![der(chain)] }]
+    };
+    let mut noted = Vec::new();
+    let mut note = |transaction: &VerifiedTransaction| noted.extend(subjects(transaction, "alpha"));
+    for operations in [
+        vec![admit("expiry/root.pem")],
+        [vec![enrol(certified_key().public())], certify("expiry/clerk-of-a-day.pem")].concat(),
+        vec![harness::operation("create country country name:string")],
+    ] {
+        let transaction = ledger.sign("alpha/admin", operations);
+        note(&transaction);
+        accepted(&ledger.block(&transaction));
+    }
+    let append =
+        |key: &str| vec![harness::operation(&format!(r#"append country {key} {{"country":"{key}","name":"a"}}"#))];
+    let before = sign_certified(&ledger, append("GB"));
+    accepted(&ledger.block(&before));
+
+    // Warned of: the key's end, and the authority's; the nearest first.
+    let endings = |ledger: &Ledger| {
+        let rows = noted.iter().filter_map(|subject: &Subject| Some((subject, ledger.rows.get(&subject.row())?)));
+        let mut endings: Vec<_> = rows.flat_map(|(subject, row)| subject.endings(row)).collect();
+        endings.sort();
+        endings.into_iter().map(|ending| (ending.until_ms, ending.kind, ending.of)).collect::<Vec<_>>()
+    };
+    let root = ((until_s("expiry/root.pem") + 1) * 1_000, EndingKind::Authority, "CN=Expiry root,O=Expiry".to_owned());
+    assert_eq!(endings(&ledger), [(end_ms, EndingKind::Key, "alpha/holder".to_owned()), root.clone()]);
+
+    // The key has ended: its acts are refused with the remedy, and blocks, others' acts and enrolments go on.
+    ledger.time_ms = end_ms;
+    let late = sign_certified(&ledger, append("FR"));
+    let code = refused(&ledger.block(&late));
+    assert_eq!(code, Code::KeyExpired);
+    assert!(code.advice().contains("key certify"), "{}", code.advice());
+    accepted(&run(&mut ledger, "alpha/clerk", append("DE")));
+    ledger.empty_block();
+
+    // The expired key signs its own renewal, and works again.
+    let renewal = sign_certified(&ledger, certify("expiry/clerk-renewed.pem"));
+    accepted(&ledger.block(&renewal));
+    let after = sign_certified(&ledger, append("FR"));
+    accepted(&ledger.block(&after));
+    assert_eq!(endings(&ledger)[0].0, (until_s("expiry/clerk-renewed.pem") + 1) * 1_000);
+
+    // Past the authority's end too: nobody is certified, everybody without a certificate acts, and what was signed still holds.
+    ledger.time_ms += YEARS_MS;
+    let last = sign_certified(&ledger, append("IT"));
+    assert_eq!(refused(&ledger.block(&last)), Code::KeyExpired);
+    let renewal = sign_certified(&ledger, certify("expiry/clerk-renewed.pem"));
+    assert_eq!(refused(&ledger.block(&renewal)), Code::CertificateInvalid);
+    accepted(&run(&mut ledger, "alpha/clerk", append("IT")));
+    for transaction in [before, after] {
+        assert!(transaction.into_signed().verify().is_ok(), "a signature ends with nothing");
+    }
+    let rotate = Operation::KeyRotate {
+        principal: "alpha/holder".parse().unwrap(),
+        old: certified_key().public(),
+        new: harness::key("next").public(),
+        overlap: 0,
+    };
+    accepted(&run(&mut ledger, "alpha/admin", vec![rotate]));
+    assert_eq!(endings(&ledger), [root], "what was retired is waited for by nobody");
+    accepted(&run(&mut ledger, "alpha/holder@next", append("ES")));
 }

@@ -267,7 +267,7 @@ fn make_genesis(organisations: &[Keys]) -> Result<Genesis, Failure> {
         genesis.organisations.push(GenesisOrganisation { id: keys.id.clone(), name: keys.name.clone(), principals });
         genesis.validators.push(GenesisValidator {
             organisation: keys.id.clone(),
-            key: validator_key(&keys.validator)?,
+            key: validator_key(&keys.validator.public())?,
             address: String::new(),
         });
     }
@@ -284,9 +284,9 @@ pub fn now_ms() -> u64 {
 }
 
 /// The bytes of a validator's key.
-pub fn validator_key(key: &SigningKey) -> Result<[u8; 32], Failure> {
-    match key.public() {
-        PublicKey::Ed25519(key) => Ok(key),
+pub fn validator_key(key: &PublicKey) -> Result<[u8; 32], Failure> {
+    match key {
+        PublicKey::Ed25519(key) => Ok(*key),
         PublicKey::P256(_) => Err(Failure::error("a validator's key must be an Ed25519 key")),
     }
 }
@@ -307,7 +307,7 @@ fn make_config(index: u16, organisations: &[Keys], plan: &Plan) -> Result<Config
     let mut peers = Vec::new();
     for (other, keys) in (0..).zip(organisations).filter(|(other, _)| *other != index) {
         let (_, address) = ports(plan.base_port, other)?;
-        peers.push(Peer { key: hex::encode(validator_key(&keys.validator)?), address: address.to_string() });
+        peers.push(Peer { key: hex::encode(validator_key(&keys.validator.public())?), address: address.to_string() });
     }
     // The other settings stay at what the node thinks best.
     let text = format!(
