@@ -96,9 +96,11 @@ impl Subject {
         match self {
             Self::Principal(id) => {
                 let keys = PrincipalRow::decode(row).map(|row| row.keys).unwrap_or_default();
-                let ends =
-                    keys.into_iter().filter(|key| key.is_active()).filter_map(|key| Some((key.until_ms?, key.key)));
-                ends.map(|(until_ms, key)| ending(until_ms, EndingKind::Key, id, &key)).collect()
+                let ends = keys
+                    .into_iter()
+                    .filter(|key| key.retired_ms.is_none())
+                    .filter_map(|key| Some((key.until_ms?, key.key)));
+                ends.map(|(until_ms, key)| ending(until_ms, EndingKind::Key, id, key)).collect()
             }
             Self::Authority(_, id) => {
                 let row = AuthorityRow::decode(row).ok().filter(|row| row.retired_ms.is_none());
