@@ -374,6 +374,11 @@ fn the_guide_to_adding_an_organisation_is_true() {
 }
 
 #[test]
+fn the_guide_to_acting_for_someone_is_true() {
+    walk_through("docs/guides/act-for-someone.md");
+}
+
+#[test]
 fn the_page_on_certificates_is_true() {
     walk_through("docs/reference/certificates.md");
 }
