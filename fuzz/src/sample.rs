@@ -88,7 +88,7 @@ pub fn operations() -> Vec<Operation> {
             overlap: 3_600,
         },
         Operation::KeyRetire { principal: principal.clone(), key: public },
-        Operation::AuthorityAdmit { certificate: vec![0x30; 40] },
+        Operation::AuthorityAdmit { certificate: vec![0x30; 40], terms: Default::default() },
         Operation::AuthorityRetire { authority: Hash([6; 32]) },
         Operation::KeyCertify { principal, key: public, authority: Hash([6; 32]), chain: vec![vec![0x30; 40]; 2] },
         Operation::RevocationPost { list: vec![0x30; 60], authority: Hash([6; 32]), chain: Vec::new() },

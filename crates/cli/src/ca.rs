@@ -16,7 +16,7 @@ use tallystick_ledger::{
     moment::{format_timestamp, parse_timestamp},
     x509::{self, Certificate, Document, PRINCIPAL_PURPOSES, PathFault, RevocationList, Terms},
 };
-use tallystick_protocol::{Hash, Operation, PublicKey, limits::X509_FILE_BYTES_MAX};
+use tallystick_protocol::{AuthorityTerms, Hash, Operation, PolicyMeaning, PublicKey, limits::X509_FILE_BYTES_MAX};
 
 /// Check certificates as the ledger judges them; admit and retire authorities
 #[derive(Debug, Args)]
@@ -39,6 +39,12 @@ struct Admit {
     /// The authority's certificate
     #[arg(value_name = "FILE")]
     file: PathBuf,
+    /// What a certificate policy means here: its object identifier and low, substantial or high; may be repeated
+    #[arg(long = "policy", value_name = "OID=LEVEL", value_parser = meaning)]
+    policies: Vec<PolicyMeaning>,
+    /// How the names of the principals begin that it may certify; may be repeated; any if not given
+    #[arg(long = "names", value_name = "PREFIX")]
+    names: Vec<String>,
     #[command(flatten)]
     signing: Signing,
     #[command(flatten)]
@@ -126,11 +132,20 @@ impl Ca {
     }
 }
 
+fn meaning(text: &str) -> Result<PolicyMeaning, String> {
+    let (policy, level) =
+        text.split_once('=').ok_or("write an object identifier, `=`, and low, substantial or high")?;
+    Ok(PolicyMeaning { policy: policy.to_owned(), assurance: level.parse()? })
+}
+
 impl Admit {
     fn run(self) -> Done {
         let certificate = authority(&self.file)?;
         let id = Hash::of(&[certificate.der()]);
-        let operation = Operation::AuthorityAdmit { certificate: certificate.der().to_vec() };
+        let mut terms = AuthorityTerms { policies: self.policies, names: self.names };
+        terms.policies.sort();
+        terms.names.sort();
+        let operation = Operation::AuthorityAdmit { certificate: certificate.der().to_vec(), terms };
         submit(&self.connection, &self.signing, format!("admit authority {id}"), operation)?;
         line(format_args!("`{}` is admitted as authority {id}", certificate.subject()))
     }

@@ -216,7 +216,7 @@ pub fn brief(operation: &Operation) -> String {
         }
         Operation::MandateRevoke { mandate } => format!("revoke mandate {mandate}"),
         Operation::KeyRetire { principal, key } => format!("retire key {key} of {principal}"),
-        Operation::AuthorityAdmit { certificate } => {
+        Operation::AuthorityAdmit { certificate, .. } => {
             format!("admit the certificate authority {}", Hash::of(&[certificate]))
         }
         Operation::AuthorityRetire { authority } => format!("retire the certificate authority {authority}"),

@@ -152,7 +152,7 @@ pub fn wanted(tx: &SignedTransaction) -> Vec<StateKey> {
                 keys.extend(terms.parent.as_ref().map(StateKey::mandate));
             }
             Operation::MandateRevoke { mandate } => keys.push(StateKey::mandate(mandate)),
-            Operation::AuthorityAdmit { certificate } => {
+            Operation::AuthorityAdmit { certificate, .. } => {
                 keys.extend([authority(&Hash::of(&[certificate])), StateKey::rulebook()]);
             }
             Operation::AuthorityRetire { authority: id } | Operation::RevocationPost { authority: id, .. } => {
@@ -338,7 +338,7 @@ fn dispatch(
         Operation::KeyRetire { principal, key } => principal::retire_key(draft, act, principal, key),
         Operation::MandateGrant { name, terms } => mandate::grant(draft, act, name, terms),
         Operation::MandateRevoke { mandate } => mandate::revoke(draft, act, mandate),
-        Operation::AuthorityAdmit { certificate } => authority::admit(draft, act, certificate),
+        Operation::AuthorityAdmit { certificate, terms } => authority::admit(draft, act, certificate, terms),
         Operation::AuthorityRetire { authority } => authority::retire(draft, act, authority),
         Operation::KeyCertify { principal, key, authority, chain } => {
             authority::certify(draft, act, principal, key, authority, chain)

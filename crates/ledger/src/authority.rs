@@ -12,7 +12,8 @@
 use std::sync::Arc;
 
 use tallystick_protocol::{
-    ChangeKind, Code, Hash, PublicKey, StateKey, Violation, ViolationRule, operation::PrincipalId,
+    Assurance, AuthorityTerms, ChangeKind, Code, Hash, PublicKey, StateKey, Violation, ViolationRule,
+    operation::PrincipalId,
 };
 
 use crate::{
@@ -24,10 +25,15 @@ use crate::{
     x509::{self, Certificate, Fault, PRINCIPAL_PURPOSES, PathFault, RevocationList, Terms},
 };
 
-pub(crate) fn admit(draft: &mut Draft<'_>, act: &Act<'_>, certificate: &[u8]) -> Result<(), Stop> {
+pub(crate) fn admit(
+    draft: &mut Draft<'_>,
+    act: &Act<'_>,
+    certificate: &[u8],
+    trust: &AuthorityTerms,
+) -> Result<(), Stop> {
     act.permit(draft, Resource::Organisation(act.organisation()))?;
     rulebook::require_direct(draft, ChangeKind::AuthorityAdmit)?;
-    admit_for(draft, act.block, act.organisation(), certificate)
+    admit_for(draft, act.block, act.organisation(), (certificate, trust))
 }
 
 /// Admits an authority of the organisation.
@@ -35,7 +41,7 @@ pub(crate) fn admit_for(
     draft: &mut Draft<'_>,
     block: &BlockContext,
     organisation: &str,
-    certificate: &[u8],
+    (certificate, trust): (&[u8], &AuthorityTerms),
 ) -> Result<(), Stop> {
     let key = StateKey::authority(organisation, &Hash::of(&[certificate]));
     if draft.authority(&key)?.is_some() {
@@ -48,6 +54,7 @@ pub(crate) fn admit_for(
         certificate: certificate.to_vec(),
         from_ms: block.time_ms,
         retired_ms: None,
+        terms: trust.clone(),
     };
     draft.write(key, Row::Authority(row));
     Ok(())
@@ -90,12 +97,19 @@ pub(crate) fn certify(
     let held = held.ok_or(Code::SubjectKeyUnknown)?;
     // The authority must be the subject's own, whoever may ask for this.
     let row = in_use(draft, subject.organisation(), authority)?;
+    if !row.terms.covers(subject.name()) {
+        return Err(Code::NameSpace.into());
+    }
     let certificates = parse_chain(chain, &row)?;
     let path = x509::check(&certificates.iter().collect::<Vec<_>>(), terms(act.block)).map_err(invalid)?;
     require_unrevoked(draft, &certificates)?;
     if certificates.first().and_then(Certificate::public_key) != Some(*key) {
         return Err(broken(0, ViolationRule::CertificateKey));
     }
+    // A policy that means nothing here leaves the key what a bare one can be.
+    let policies: Vec<String> = path.policies.iter().map(ToString::to_string).collect();
+    let said = row.terms.assurance(policies.iter().map(String::as_str));
+    held.assurance = said.unwrap_or_else(|| held.assurance.min(Assurance::Substantial));
     // A certificate is valid through its last second.
     held.until_ms = Some(path.not_after.saturating_add(1).saturating_mul(1_000));
     draft.write(StateKey::principal(subject), Row::Principal(Arc::new(principal)));

@@ -34,9 +34,9 @@ pub(crate) fn make(draft: &mut Draft<'_>, decree: &Decree<'_>, change: &Change) 
         Change::OrganisationSuspend { organisation, reason } => membership::suspend(draft, block, organisation, reason),
         Change::OrganisationResume { organisation } => membership::resume(draft, block, organisation),
         Change::OrganisationExpel { organisation, reason } => membership::expel(draft, block, organisation, reason),
-        Change::AuthorityAdmit { organisation, certificate } => {
+        Change::AuthorityAdmit { organisation, certificate, terms } => {
             membership::require_member(draft, organisation)?;
-            authority::admit_for(draft, block, organisation, certificate)
+            authority::admit_for(draft, block, organisation, (certificate, terms))
         }
         Change::AuthorityRetire { organisation, authority } => {
             authority::retire_for(draft, block, organisation, authority)

@@ -54,13 +54,13 @@ pub fn subjects(transaction: &SignedTransaction, organisation: &str) -> Vec<Subj
             Operation::KeyCertify { principal, .. } if principal.organisation() == organisation => {
                 found.push(Subject::Principal(principal.clone()));
             }
-            Operation::AuthorityAdmit { certificate } if own => found.extend(authority(organisation, certificate)),
+            Operation::AuthorityAdmit { certificate, .. } if own => found.extend(authority(organisation, certificate)),
             Operation::RevocationPost { chain, .. } if own => {
                 found.extend(chain.first().and_then(|issuer| list(issuer)))
             }
             // Noted when it is proposed: until it takes effect there is no row.
             Operation::ProposalSubmit { changes, .. } => found.extend(changes.iter().flat_map(|change| match change {
-                Change::AuthorityAdmit { organisation: whose, certificate } if whose == organisation => {
+                Change::AuthorityAdmit { organisation: whose, certificate, .. } if whose == organisation => {
                     authority(organisation, certificate)
                 }
                 _ => Vec::new(),

@@ -11,8 +11,8 @@ use std::{collections::BTreeMap, sync::Arc};
 
 use minicbor::{Decode, Encode};
 use tallystick_protocol::{
-    Assurance, CborError, Change, Frontier, MandateId, MandateTerms, Noun, OrganisationStatus, PrincipalKind,
-    PrincipalStatus, PublicKey, RecordRow, RegisterRow, Roles, Rulebook, StateKey, ValidatorSet, cbor,
+    Assurance, AuthorityTerms, CborError, Change, Frontier, MandateId, MandateTerms, Noun, OrganisationStatus,
+    PrincipalKind, PrincipalStatus, PublicKey, RecordRow, RegisterRow, Roles, Rulebook, StateKey, ValidatorSet, cbor,
     limits::STATE_VALUE_BYTES_MAX,
     operation::{EntryKind, PrincipalId},
 };
@@ -133,6 +133,9 @@ pub struct AuthorityRow {
     /// Since when none are, in Unix milliseconds of ledger time.
     #[n(3)]
     pub retired_ms: Option<u64>,
+    /// What it may say here.
+    #[n(4)]
+    pub terms: AuthorityTerms,
 }
 
 /// Whose a key is, for ever: a key belongs to one holder on the whole network.

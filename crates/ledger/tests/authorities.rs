@@ -11,8 +11,8 @@ use tallystick_ledger::{
     x509::{Certificate, Document, read},
 };
 use tallystick_protocol::{
-    Code, Hash, Intent, Operation, Outcome, PrincipalId, PublicKey, Refusal, Roles, SigningKey, StateKey,
-    VerifiedTransaction, Violation, ViolationRule,
+    Assurance, AuthorityTerms, Code, Hash, Intent, Operation, Outcome, PolicyMeaning, PrincipalId, PublicKey, Refusal,
+    Roles, SigningKey, StateKey, VerifiedTransaction, Violation, ViolationRule,
 };
 
 /// All the certificates of `tests/data/certificates` are valid then.
@@ -40,7 +40,7 @@ fn run(ledger: &mut Ledger, who: &str, operations: Vec<Operation>) -> Outcome {
 }
 
 fn admit(name: &str) -> Operation {
-    Operation::AuthorityAdmit { certificate: der(name) }
+    Operation::AuthorityAdmit { certificate: der(name), terms: AuthorityTerms::default() }
 }
 
 fn id(name: &str) -> Hash {
@@ -100,7 +100,11 @@ fn an_administrator_admits_and_retires_for_good() {
 fn what_is_no_authority_is_not_admitted() {
     let mut ledger = ledger();
     let mut refusal = |certificate: Vec<u8>| {
-        let outcome = run(&mut ledger, "alpha/admin", vec![Operation::AuthorityAdmit { certificate }]);
+        let outcome = run(
+            &mut ledger,
+            "alpha/admin",
+            vec![Operation::AuthorityAdmit { certificate, terms: AuthorityTerms::default() }],
+        );
         let Outcome::Refused(Refusal { code: Code::CertificateInvalid, operation: 0, violations }) = outcome else {
             panic!("{outcome:?}")
         };
@@ -304,4 +308,35 @@ fn the_clock_passes_every_end_and_one_command_mends_it() {
     accepted(&run(&mut ledger, "alpha/admin", vec![rotate]));
     assert_eq!(endings(&ledger), [root], "what was retired is waited for by nobody");
     accepted(&run(&mut ledger, "alpha/holder@next", append("ES")));
+}
+
+/// What a certificate policy means is for the trust list to say: without it, a certificate raises nothing.
+#[test]
+fn a_certified_key_has_the_level_that_its_policies_mean() {
+    let meaning = |policy: &str, assurance| PolicyMeaning { policy: policy.into(), assurance };
+    let rows = [
+        (vec![], vec![], Ok(Assurance::Substantial)),
+        (vec![meaning("1.2.826.0.1.1", Assurance::High)], vec![], Ok(Assurance::Substantial)),
+        (vec![meaning("1.2.826.0.1.2", Assurance::High)], vec![], Ok(Assurance::High)),
+        (vec![meaning("1.2.826.0.1.2", Assurance::Low)], vec![], Ok(Assurance::Low)),
+        (vec![], vec!["hold", "x"], Ok(Assurance::Substantial)),
+        (vec![], vec!["clerk", "holders"], Err(Code::NameSpace)),
+    ];
+    for (place, (policies, names, expected)) in rows.into_iter().enumerate() {
+        let mut ledger = ledger();
+        let names = names.into_iter().map(str::to_owned).collect();
+        let terms = AuthorityTerms { policies, names };
+        let admit = Operation::AuthorityAdmit { certificate: der("root.pem"), terms };
+        accepted(&run(&mut ledger, "alpha/admin", vec![admit, enrol(clerk_key())]));
+        let certify = vec![certify("alpha/holder", clerk_key(), &["clerk.pem", "issuing.pem"])];
+        let outcome = run(&mut ledger, "alpha/admin", certify);
+        match expected {
+            Ok(level) => {
+                accepted(&outcome);
+                let held = principal(&ledger, "alpha/holder").keys[0].assurance;
+                assert_eq!(held, level, "row {place}");
+            }
+            Err(code) => assert_eq!(refused(&outcome), code, "row {place}"),
+        }
+    }
 }

@@ -4,6 +4,7 @@
 //! people write it, it is an object whose member `change` is that name.
 
 use crate::{
+    authority::AuthorityTerms,
     cbor,
     hash::Hash,
     limits::{
@@ -108,6 +109,9 @@ pub enum Change {
         /// Its X.509 certificate in DER.
         #[serde(with = "hex_text")]
         certificate: Vec<u8>,
+        /// What it may say here.
+        #[serde(default)]
+        terms: AuthorityTerms,
     },
     /// Takes a certificate authority off the trust list.
     AuthorityRetire {
@@ -249,7 +253,7 @@ impl fmt::Display for Change {
             Self::OrganisationExpel { organisation, reason } => {
                 write!(f, "expel organisation {organisation}: {reason}")
             }
-            Self::AuthorityAdmit { organisation, certificate } => {
+            Self::AuthorityAdmit { organisation, certificate, .. } => {
                 write!(f, "trust certificate authority {} for {organisation}", Hash::of(&[certificate]))
             }
             Self::AuthorityRetire { organisation, authority } => {
@@ -329,7 +333,9 @@ impl<C> Encode<C> for Change {
                 e.str(organisation)?.str(reason)?.ok()
             }
             Self::OrganisationResume { organisation } => e.str(organisation)?.ok(),
-            Self::AuthorityAdmit { organisation, certificate } => e.str(organisation)?.bytes(certificate)?.ok(),
+            Self::AuthorityAdmit { organisation, certificate, terms } => {
+                e.str(organisation)?.bytes(certificate)?.encode(terms)?.ok()
+            }
             Self::AuthorityRetire { organisation, authority } => e.str(organisation)?.encode(authority)?.ok(),
             Self::Validators { add, remove } => {
                 cbor::write_values(e, add)?;
@@ -370,6 +376,7 @@ impl<'b, C> Decode<'b, C> for Change {
             ChangeKind::AuthorityAdmit => Self::AuthorityAdmit {
                 organisation: named(d)?,
                 certificate: cbor::bytes(d, 1..=X509_BYTES_MAX, "a certificate")?.to_vec(),
+                terms: d.decode()?,
             },
             ChangeKind::AuthorityRetire => Self::AuthorityRetire { organisation: named(d)?, authority: d.decode()? },
             ChangeKind::Validators => Self::Validators {

@@ -5,6 +5,7 @@
 
 mod names;
 
+pub mod authority;
 pub mod cbor;
 pub mod certificate;
 pub mod change;
@@ -30,6 +31,7 @@ pub mod state_key;
 pub mod transaction;
 pub mod validators;
 
+pub use authority::{AuthorityTerms, PolicyMeaning};
 pub use cbor::CborError;
 pub use certificate::{CertificateError, FinalityCertificate};
 pub use change::{Change, ChangeKind, LimitName, PolicyText};

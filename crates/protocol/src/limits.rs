@@ -166,6 +166,12 @@ pub const DOMAIN_BYTES_MAX: usize = 253;
 pub const DOMAIN_LABEL_BYTES_MAX: usize = 63;
 /// X.509 certificates of one chain, the authority's own included.
 pub const X509_PATH_MAX: usize = 6;
+/// Certificate policies of one authority that mean something here.
+pub const AUTHORITY_POLICIES_MAX: usize = 16;
+/// Beginnings of names that one authority may certify.
+pub const AUTHORITY_NAMES_MAX: usize = 16;
+/// Bytes of an object identifier in dots and digits.
+pub const OBJECT_IDENTIFIER_BYTES_MAX: usize = 64;
 /// Chains that are tried to find one that holds.
 pub const X509_TRIES_MAX: usize = 64;
 

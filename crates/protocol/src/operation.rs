@@ -5,6 +5,7 @@
 mod codec;
 
 use crate::{
+    authority::AuthorityTerms,
     change::Change,
     hash::Hash,
     identifier::MandateId,
@@ -231,6 +232,8 @@ pub enum Operation {
     AuthorityAdmit {
         /// Its X.509 certificate in DER.
         certificate: Vec<u8>,
+        /// What it may say here.
+        terms: AuthorityTerms,
     },
     /// Ends an authority: no key is certified under it any more.
     AuthorityRetire {
@@ -355,12 +358,13 @@ impl OperationName {
     /// Elements of the operation's array, the name included.
     const fn arity(self) -> u64 {
         match self {
+            Self::AuthorityRetire | Self::RecoverySet | Self::MandateRevoke | Self::ProposalWithdraw => 2,
             Self::AuthorityAdmit
-            | Self::AuthorityRetire
-            | Self::RecoverySet
-            | Self::MandateRevoke
-            | Self::ProposalWithdraw => 2,
-            Self::EntryAppend | Self::KeyRetire | Self::MandateGrant | Self::BallotCast | Self::ProposalObject => 3,
+            | Self::EntryAppend
+            | Self::KeyRetire
+            | Self::MandateGrant
+            | Self::BallotCast
+            | Self::ProposalObject => 3,
             Self::KeyCertify | Self::KeyRotate => 5,
             Self::RegisterCreate
             | Self::RegisterPhase

@@ -123,6 +123,8 @@ names! {
         AuthorityRetired = "authority-retired",
         /// A certificate does not hold; the violations say which of the chain and why.
         CertificateInvalid = "certificate-invalid",
+        /// The authority may not certify a principal of that name.
+        NameSpace = "name-space",
         /// A revocation list does not hold: the violations say why.
         RevocationInvalid = "revocation-invalid",
         /// A revocation list is not later than the one before.
@@ -227,6 +229,7 @@ impl Code {
             Self::AuthorityUnknown => "have an administrator of your organisation admit its authority first",
             Self::AuthorityRetired => "use a certificate of an authority that is not retired",
             Self::CertificateInvalid => "check the files with `tally ca check`, and have the certificate issued again",
+            Self::NameSpace => "certify it under an authority that may certify principals of that name",
             Self::RevocationInvalid => "post a whole list in DER, signed by the issuer whose chain is given",
             Self::RevocationOld => "nothing need be done: this list or a later one was posted",
             Self::LastAdministrator => "enrol or rotate another administrator's key first",

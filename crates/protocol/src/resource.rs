@@ -152,7 +152,7 @@ impl Operation {
             Self::KeyCertify { principal, authority, .. } => {
                 vec![Resource::new(Principal, principal), Resource::new(Authority, authority)]
             }
-            Self::AuthorityAdmit { certificate } => {
+            Self::AuthorityAdmit { certificate, .. } => {
                 vec![own(), Resource::new(Authority, Hash::of(&[certificate]))]
             }
             Self::AuthorityRetire { authority } | Self::RevocationPost { authority, .. } => {
@@ -181,7 +181,9 @@ impl Change {
             Self::OrganisationSuspend { organisation, .. }
             | Self::OrganisationResume { organisation }
             | Self::OrganisationExpel { organisation, .. } => vec![Resource::new(Organisation, organisation)],
-            Self::AuthorityAdmit { organisation, certificate } => authority(organisation, &Hash::of(&[certificate])),
+            Self::AuthorityAdmit { organisation, certificate, .. } => {
+                authority(organisation, &Hash::of(&[certificate]))
+            }
             Self::AuthorityRetire { organisation, authority: id } => authority(organisation, id),
             Self::Validators { add, remove } => {
                 let both = add.iter().chain(remove);

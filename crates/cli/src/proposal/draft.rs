@@ -181,7 +181,7 @@ fn example(kind: ChangeKind) -> String {
                 "[changes.organisation]\nid = \"harbour\"\nname = \"Harbour Authority\"\n\
                  # Its first principals, at least one administrator. The file is what `tally key new` wrote beside the secret\n\
                  # key; or give the key itself: key = \"ed25519:…\"\n\
-                 [[changes.organisation.principals]]\nname = \"administrator\"\nrole = \"administrator\"\n\
+                 [[changes.organisation.principals]]\nname = \"administrator\"\nroles = [\"administrator\"]\n\
                  key-file = \"administrator.pem.pub\"\n"
                     .to_owned()
             }
@@ -191,7 +191,9 @@ fn example(kind: ChangeKind) -> String {
             ChangeKind::OrganisationResume => organisation.to_owned(),
             ChangeKind::AuthorityAdmit => {
                 format!("{organisation}# PEM or DER, beside this file: `tally ca check` says whether it will do.\n\
-                         certificate-file = \"root.pem\"\n")
+                         certificate-file = \"root.pem\"\n\
+                         # What its certificate policies mean here, and which names of principals it may certify; either may be left out.\n\
+                         # terms = {{ policies = [{{ policy = \"1.3.6.1.4.1.99999.1\", assurance = \"high\" }}], names = [\"clerk\"] }}\n")
             }
             ChangeKind::AuthorityRetire => {
                 format!("{organisation}# SHA-256 of its certificate.\nauthority = \"{}\"\n", "0".repeat(64))

@@ -157,7 +157,7 @@ impl<C> Encode<C> for Operation {
             Self::MandateGrant { name, terms } => e.str(name)?.encode(terms)?.ok(),
             Self::MandateRevoke { mandate } => e.encode(mandate)?.ok(),
             Self::KeyRetire { principal, key } => e.encode(principal)?.encode(key)?.ok(),
-            Self::AuthorityAdmit { certificate } => e.bytes(certificate)?.ok(),
+            Self::AuthorityAdmit { certificate, terms } => e.bytes(certificate)?.encode(terms)?.ok(),
             Self::AuthorityRetire { authority } => e.encode(authority)?.ok(),
             Self::KeyCertify { principal, key, authority, chain } => {
                 e.encode(principal)?.encode(key)?.encode(authority)?;
@@ -231,7 +231,7 @@ impl<'b, C> Decode<'b, C> for Operation {
             OperationName::MandateGrant => Self::MandateGrant { name: named(d)?, terms: d.decode()? },
             OperationName::MandateRevoke => Self::MandateRevoke { mandate: d.decode()? },
             OperationName::KeyRetire => Self::KeyRetire { principal: d.decode()?, key: d.decode()? },
-            OperationName::AuthorityAdmit => Self::AuthorityAdmit { certificate: certificate(d)? },
+            OperationName::AuthorityAdmit => Self::AuthorityAdmit { certificate: certificate(d)?, terms: d.decode()? },
             OperationName::AuthorityRetire => Self::AuthorityRetire { authority: d.decode()? },
             OperationName::KeyCertify => Self::KeyCertify {
                 principal: d.decode()?,

@@ -1,11 +1,11 @@
 //! A network of four with fixed keys, and one of each thing it exchanges.
 
 use tallystick_protocol::{
-    Assurance, BlockHeader, Cardinality, Change, Choice, Cosigner, Datatype, EntryKind, Field, FinalityCertificate,
-    Genesis, GenesisOrganisation, GenesisPrincipal, GenesisValidator, Hash, ImportedEntry, Intent, LimitName,
-    LogCommitment, LogLeaf, MandateId, MandateTerms, NewEntry, Operation, Outcome, Phase, PolicyText, PrincipalId,
-    PrincipalKind, PrincipalStatus, PublicKey, Roles, RuleText, Rulebook, RulebookChange, SigningKey, StateCommitment,
-    Tree, VoteWeight,
+    Assurance, AuthorityTerms, BlockHeader, Cardinality, Change, Choice, Cosigner, Datatype, EntryKind, Field,
+    FinalityCertificate, Genesis, GenesisOrganisation, GenesisPrincipal, GenesisValidator, Hash, ImportedEntry, Intent,
+    LimitName, LogCommitment, LogLeaf, MandateId, MandateTerms, NewEntry, Operation, Outcome, Phase, PolicyMeaning,
+    PolicyText, PrincipalId, PrincipalKind, PrincipalStatus, PublicKey, Roles, RuleText, Rulebook, RulebookChange,
+    SigningKey, StateCommitment, Tree, VoteWeight,
     receipt::{Finality, TransactionReceipt},
 };
 
@@ -198,7 +198,16 @@ pub fn operations() -> Vec<(&'static str, Operation)> {
             Operation::KeyRotate { principal: principal.clone(), old: p256, new: key(3), overlap: 86_400 },
         ),
         ("key-retire", Operation::KeyRetire { principal: principal.clone(), key: key(3) }),
-        ("authority-admit", Operation::AuthorityAdmit { certificate: vec![0x30, 0x00] }),
+        (
+            "authority-admit",
+            Operation::AuthorityAdmit {
+                certificate: vec![0x30, 0x00],
+                terms: AuthorityTerms {
+                    policies: vec![PolicyMeaning { policy: "2.16.840.1.1".into(), assurance: Assurance::High }],
+                    names: vec!["clerk".into()],
+                },
+            },
+        ),
         ("authority-retire", Operation::AuthorityRetire { authority: Hash::of(&[&[0x30, 0x00]]) }),
         (
             "key-certify",
@@ -275,7 +284,11 @@ pub fn changes() -> Vec<Change> {
         Change::OrganisationSuspend { organisation: organisation(), reason: "It leaked a key.".into() },
         Change::OrganisationResume { organisation: organisation() },
         Change::OrganisationExpel { organisation: organisation(), reason: "It was wound up.".into() },
-        Change::AuthorityAdmit { organisation: organisation(), certificate: vec![0x30, 0x00] },
+        Change::AuthorityAdmit {
+            organisation: organisation(),
+            certificate: vec![0x30, 0x00],
+            terms: AuthorityTerms::default(),
+        },
         Change::AuthorityRetire { organisation: organisation(), authority: Hash::of(&[&[0x30, 0x00]]) },
         Change::Validators { add: vec![validator(9)], remove: vec![validator(8)] },
         Change::Policies {

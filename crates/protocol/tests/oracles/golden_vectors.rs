@@ -82,7 +82,9 @@ fn operation(operation: &Operation) -> Value {
         }),
         Operation::MandateRevoke { mandate } => json!({"mandate": mandate}),
         Operation::KeyRetire { principal, key } => json!({"principal": principal, "key": key}),
-        Operation::AuthorityAdmit { certificate } => json!({"certificate": hex::encode(certificate)}),
+        Operation::AuthorityAdmit { certificate, terms } => {
+            json!({"certificate": hex::encode(certificate), "terms": terms})
+        }
         Operation::AuthorityRetire { authority } => json!({"authority": authority}),
         Operation::KeyCertify { principal, key, authority, chain } => json!({
             "principal": principal,
