@@ -3,7 +3,7 @@
 use std::sync::OnceLock;
 
 use tallystick_protocol::{
-    Code, Genesis, Hash, Outcome, Refusal, SigningKey,
+    Code, Decision, Genesis, Hash, Outcome, Refusal, SigningKey,
     receipt::{Claim, Receipt, TransactionReceipt},
 };
 
@@ -72,7 +72,14 @@ fn change(choices: &mut Choices, parts: &mut TransactionReceipt) {
     let hash = Hash(choices.hash());
     let number = u64::from(choices.byte());
     match choices.below(12) {
-        0 => parts.outcome = Outcome::Refused(Refusal { code: Code::ALL[0], operation: 0, violations: Vec::new() }),
+        0 => {
+            parts.outcome = Outcome::Refused(Refusal {
+                code: Code::ALL[0],
+                operation: 0,
+                violations: Vec::new(),
+                decision: Decision::default(),
+            })
+        }
         1 => parts.index = number,
         2 => parts.height = number,
         3 => parts.time_ms = number,

@@ -3,11 +3,11 @@
 use std::sync::OnceLock;
 
 use tallystick_protocol::{
-    Algorithm, Appended, Assurance, BlockHeader, Cardinality, Change, Choice, Code, Cosigner, Datatype, EntryKind,
-    Field, Genesis, GenesisOrganisation, GenesisPrincipal, GenesisValidator, Hash, ImportedEntry, Intent,
-    LogCommitment, LogEntry, LogLeaf, MandateTerms, NetworkId, NewEntry, Operation, Outcome, Phase, PrincipalId,
-    PrincipalStatus, PublicKey, Refusal, Roles, RuleText, SignedTransaction, SigningKey, StateCommitment, Tree,
-    Violation, ViolationRule,
+    Algorithm, Appended, Assurance, BlockHeader, Cardinality, Change, Choice, Code, Cosigner, Datatype, Decision,
+    EntryKind, Field, Genesis, GenesisOrganisation, GenesisPrincipal, GenesisValidator, Hash, ImportedEntry, Intent,
+    LogCommitment, LogEntry, LogLeaf, MandateTerms, NetworkId, NewEntry, Operation, Outcome, Phase, PolicyChange,
+    PolicyText, PrincipalId, PrincipalStatus, PublicKey, Refusal, Roles, RuleText, SignedTransaction, SigningKey,
+    StateCommitment, Tree, Violation, ViolationRule,
     certificate::FinalityCertificate,
     receipt::{Finality, TransactionReceipt},
 };
@@ -102,6 +102,16 @@ pub fn operations() -> Vec<Operation> {
         Operation::ProposalWithdraw { proposal: "close-lights".to_owned() },
         Operation::BallotCast { proposal: "close-lights".to_owned(), choice: Choice::Abstain },
         Operation::ProposalObject { proposal: "close-lights".to_owned(), reason: "Ships.".to_owned() },
+        Operation::RegisterPolicy {
+            register: "lighthouse".to_owned(),
+            change: PolicyChange {
+                put: vec![PolicyText {
+                    id: "lighthouse/keepers".parse().expect("an id"),
+                    text: "permit (principal, action, resource == Register::\"lighthouse\");".to_owned(),
+                }],
+                remove: vec!["lighthouse/visitors".parse().expect("an id")],
+            },
+        },
     ]
 }
 
@@ -153,10 +163,19 @@ pub fn transactions() -> &'static [SignedTransaction] {
 pub fn log_entries() -> Vec<LogEntry> {
     let appended =
         Appended { operation: 2, register: "lighthouse".to_owned(), kind: EntryKind::User, first: 1, count: 1 };
+    let decision = Decision {
+        version: 2,
+        determining: vec!["custodian-writes".parse().expect("an id")],
+        skipped: vec!["lighthouse/keepers".parse().expect("an id")],
+    };
     let violation = Violation { entry: 0, field: "name".to_owned(), rule: ViolationRule::ALL[0] };
-    let refused =
-        |code: &Code| Outcome::Refused(Refusal { code: *code, operation: 0, violations: vec![violation.clone()] });
-    let outcomes = [Outcome::Accepted { appended: vec![appended] }].into_iter().chain(Code::ALL.iter().map(refused));
+    let refused = |code: &Code| {
+        let violations = vec![violation.clone()];
+        Outcome::Refused(Refusal { code: *code, operation: 0, violations, decision: decision.clone() })
+    };
+    let outcomes = [Outcome::Accepted { appended: vec![appended], decision: decision.clone() }]
+        .into_iter()
+        .chain(Code::ALL.iter().map(refused));
     let bytes = transactions()[0].bytes();
     outcomes
         .map(|outcome| LogEntry { transaction: bytes.clone(), height: 4, time_ms: 1_709_288_100_000, outcome })
@@ -224,7 +243,7 @@ pub fn receipt() -> &'static TransactionReceipt {
     RECEIPT.get_or_init(|| {
         let network = genesis().id();
         let transaction = transactions()[0].clone();
-        let outcome = Outcome::Accepted { appended: Vec::new() };
+        let outcome = Outcome::Accepted { appended: Vec::new(), decision: Decision::default() };
         let (height, time_ms, index) = (4, 1_709_288_100_000, 2);
         let leaf = LogLeaf { transaction: transaction.id(), height, time_ms, outcome: outcome.clone() };
         let mut tree = Tree::new();

@@ -28,6 +28,6 @@ pub use register::{FieldView, RegisterList, RegisterView};
 pub use status::{ExpiryView, Index, NetworkView, NodeStatus, Readiness};
 pub use tallystick_protocol::limits;
 pub use transaction::{
-    AppendedView, CosignerView, OperationView, OutcomeView, SubmissionResult, SubmissionStatus, SubmissionsView,
-    TransactionAccepted, TransactionStatus, TransactionView, ViolationView,
+    AppendedView, CosignerView, DecisionView, OperationView, OutcomeView, SubmissionResult, SubmissionStatus,
+    SubmissionsView, TransactionAccepted, TransactionStatus, TransactionView, ViolationView,
 };

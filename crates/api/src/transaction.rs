@@ -1,7 +1,9 @@
 //! Submitting transactions and what becomes of them.
 
 use serde::{Deserialize, Serialize};
-use tallystick_protocol::{Appended, Code, Cosigner, EntryKind, Hash, Operation, Outcome, Violation, ViolationRule};
+use tallystick_protocol::{
+    Appended, Code, Cosigner, Decision, EntryKind, Hash, Operation, Outcome, PolicyId, Violation, ViolationRule,
+};
 use utoipa::ToSchema;
 
 /// A transaction was taken into the pool; its outcome follows (202).
@@ -115,6 +117,8 @@ pub enum OutcomeView {
     Accepted {
         /// The entries it appended, range by range.
         appended: Vec<AppendedView>,
+        /// What policies said of all its operations.
+        decision: DecisionView,
     },
     /// None did.
     Refused {
@@ -126,7 +130,29 @@ pub enum OutcomeView {
         operation: u32,
         /// The rules of the schema that its items break.
         violations: Vec<ViolationView>,
+        /// What policies said of the operation that was refused.
+        decision: DecisionView,
     },
+}
+
+/// What policies said.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct DecisionView {
+    /// How often policies had been changed; 0 when they were not asked.
+    pub version: u64,
+    /// The policies that determined it: those that permitted, or those that forbade.
+    #[schema(value_type = Vec<String>)]
+    pub determining: Vec<PolicyId>,
+    /// The policies that failed and were skipped.
+    #[schema(value_type = Vec<String>)]
+    pub skipped: Vec<PolicyId>,
+}
+
+impl From<&Decision> for DecisionView {
+    fn from(decision: &Decision) -> Self {
+        let Decision { version, determining, skipped } = decision.clone();
+        Self { version, determining, skipped }
+    }
 }
 
 /// A range of entries that an operation appended.
@@ -178,14 +204,16 @@ impl From<&Violation> for ViolationView {
 impl From<&Outcome> for OutcomeView {
     fn from(outcome: &Outcome) -> Self {
         match outcome {
-            Outcome::Accepted { appended } => {
-                Self::Accepted { appended: appended.iter().map(AppendedView::from).collect() }
-            }
+            Outcome::Accepted { appended, decision } => Self::Accepted {
+                appended: appended.iter().map(AppendedView::from).collect(),
+                decision: decision.into(),
+            },
             Outcome::Refused(refusal) => Self::Refused {
                 code: refusal.code.to_string(),
                 advice: refusal.code.advice().to_owned(),
                 operation: refusal.operation,
                 violations: refusal.violations.iter().map(ViolationView::from).collect(),
+                decision: (&refusal.decision).into(),
             },
         }
     }
@@ -297,6 +325,10 @@ mod tests {
     use super::*;
     use tallystick_protocol::Refusal;
 
+    fn decision() -> Decision {
+        Decision { version: 1, determining: vec!["custodian-writes".parse().unwrap()], skipped: Vec::new() }
+    }
+
     #[test]
     fn an_accepted_outcome_names_its_ranges() {
         let outcome = Outcome::Accepted {
@@ -307,11 +339,12 @@ mod tests {
                 first: 209,
                 count: 1,
             }],
+            decision: decision(),
         };
         let json = serde_json::to_string(&OutcomeView::from(&outcome)).unwrap();
         assert_eq!(
             json,
-            r#"{"result":"accepted","appended":[{"operation":0,"register":"country","kind":"user","first":209,"count":1}]}"#
+            r#"{"result":"accepted","appended":[{"operation":0,"register":"country","kind":"user","first":209,"count":1}],"decision":{"version":1,"determining":["custodian-writes"],"skipped":[]}}"#
         );
     }
 
@@ -321,6 +354,7 @@ mod tests {
             code: Code::Schema,
             operation: 2,
             violations: vec![Violation { entry: 0, field: "start-date".into(), rule: ViolationRule::Datatype }],
+            decision: decision(),
         });
         let view = OutcomeView::from(&outcome);
         assert_eq!(view.code(), Some(Code::Schema));
@@ -330,6 +364,7 @@ mod tests {
             serde_json::json!({
                 "result": "refused", "code": "schema", "advice": Code::Schema.advice(), "operation": 2,
                 "violations": [{"entry": 0, "field": "start-date", "rule": "datatype"}],
+                "decision": {"version": 1, "determining": ["custodian-writes"], "skipped": []},
             })
         );
         assert_eq!(serde_json::from_value::<OutcomeView>(json).unwrap(), view);

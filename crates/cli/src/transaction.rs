@@ -12,8 +12,8 @@ use std::{
     path::{Path, PathBuf},
     time::Duration,
 };
-use tallystick_api::{OutcomeView, SubmissionStatus, TransactionStatus};
-use tallystick_protocol::{Hash, PartlySignedTransaction, limits::TRANSACTION_BYTES_MAX};
+use tallystick_api::{DecisionView, OutcomeView, SubmissionStatus, TransactionStatus};
+use tallystick_protocol::{Code, Hash, PartlySignedTransaction, PolicyId, limits::TRANSACTION_BYTES_MAX};
 
 /// Show a transaction and its outcome
 #[derive(Debug, Args)]
@@ -227,7 +227,7 @@ fn show(status: &TransactionStatus) -> Done {
 /// What the ledger decided, in lines.
 pub fn outcome_lines(outcome: &OutcomeView) -> Vec<String> {
     match outcome {
-        OutcomeView::Accepted { appended } => {
+        OutcomeView::Accepted { appended, decision } => {
             let mut lines = vec![format!("outcome    {}", paint(Colour::Green, "accepted"))];
             lines.extend(appended.iter().map(|range| {
                 let numbers = match range.count {
@@ -236,16 +236,36 @@ pub fn outcome_lines(outcome: &OutcomeView) -> Vec<String> {
                 };
                 format!("           {} {numbers} of {}", range.kind, range.register)
             }));
+            lines.extend(decision_lines(decision, "permitted by"));
             lines
         }
-        OutcomeView::Refused { code, advice, operation, violations } => {
+        OutcomeView::Refused { code, advice, operation, violations, decision } => {
             let mut lines =
                 vec![format!("outcome    {}: {code}, in operation {operation}", paint(Colour::Red, "refused"))];
             lines.extend(violations.iter().map(|violation| {
                 format!("           entry {}: field `{}`: {}", violation.entry, violation.field, violation.rule)
             }));
             lines.push(format!("           {advice}"));
+            if decision.determining.is_empty() && code == Code::NotPermitted.as_str() {
+                lines.push(format!("policies   none permits it, as of change {}", decision.version));
+            }
+            let verb = if code == Code::NotPermitted.as_str() { "forbidden by" } else { "permitted by" };
+            lines.extend(decision_lines(decision, verb));
             lines
         }
     }
+}
+
+/// Which policies determined it, and which failed.
+fn decision_lines(decision: &DecisionView, verb: &str) -> Vec<String> {
+    let list = |ids: &[PolicyId]| ids.iter().map(PolicyId::as_str).collect::<Vec<_>>().join(", ");
+    let mut lines = Vec::new();
+    if !decision.determining.is_empty() {
+        let (ids, version) = (list(&decision.determining), decision.version);
+        lines.push(format!("policies   {verb} {ids}, as of change {version}"));
+    }
+    if !decision.skipped.is_empty() {
+        lines.push(format!("           failed and skipped: {}", list(&decision.skipped)));
+    }
+    lines
 }

@@ -233,6 +233,11 @@ pub fn brief(operation: &Operation) -> String {
         Operation::ProposalWithdraw { proposal } => format!("withdraw proposal {proposal}"),
         Operation::BallotCast { proposal, choice } => format!("vote {choice} on proposal {proposal}"),
         Operation::ProposalObject { proposal, reason } => format!("object to proposal {proposal}: {reason}"),
+        Operation::RegisterPolicy { register, change } => {
+            let put = change.put.iter().map(|policy| format!(" put {},", policy.id));
+            let changes: String = put.chain(change.remove.iter().map(|id| format!(" remove {id},"))).collect();
+            format!("change the policies for {register}:{}", changes.trim_end_matches(','))
+        }
     }
 }
 

@@ -10,7 +10,7 @@ use std::{hint::black_box, time::Instant};
 
 use harness::Ledger;
 use tallystick_ledger::{
-    TreeRow, View, apply, entry_leaf_hash,
+    TreeRow, apply, entry_leaf_hash,
     item::Item,
     wanted, wanted_next,
     x509::{self, Certificate, Document, PRINCIPAL_PURPOSES, Terms},
@@ -55,7 +55,7 @@ fn append(n: usize) -> Operation {
 
 /// Nanoseconds for each chunk of the transactions, applied in one view.
 fn blocks(ledger: &Ledger, transactions: &[VerifiedTransaction], encode: bool) -> Vec<u128> {
-    let mut view = View::new();
+    let mut view = harness::warm_view();
     for transaction in transactions {
         ledger.fetch(&mut view, wanted(transaction));
     }
@@ -80,7 +80,7 @@ fn blocks(ledger: &Ledger, transactions: &[VerifiedTransaction], encode: bool) -
 }
 
 fn fetching(ledger: &Ledger, transactions: &[VerifiedTransaction]) -> Vec<u128> {
-    let mut view = View::new();
+    let mut view = harness::warm_view();
     let mut times = timed_chunks(transactions, |transaction| {
         for key in wanted(transaction) {
             view.insert(key, ledger.rows.get(&key).cloned());

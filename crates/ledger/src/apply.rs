@@ -16,8 +16,8 @@
 use std::sync::Arc;
 
 use tallystick_protocol::{
-    Appended, Code, Hash, MandateId, NetworkId, OrganisationStatus, Outcome, PrincipalStatus, PublicKey, Refusal,
-    SignedTransaction, StateKey, VerifiedTransaction, Violation, ViolationRule,
+    Appended, Assurance, Code, Decision, Hash, MandateId, NetworkId, OrganisationStatus, Outcome, PrincipalStatus,
+    PublicKey, Refusal, SignedTransaction, StateKey, VerifiedTransaction, Violation, ViolationRule,
     operation::{EntryKind, Operation, OperationName, PrincipalId},
 };
 
@@ -26,6 +26,7 @@ use crate::{
     authority, change, entry, import,
     item::Item,
     mandate, organisation,
+    policy::{self, Judgements},
     principal::{self, Enrolment},
     proposal, register,
     schema::Violations,
@@ -86,6 +87,10 @@ pub(crate) struct Act<'a> {
     pub signer: &'a PrincipalRow,
     /// Everybody who signed: the signer first, then the co-signers. Under a mandate the first is the agent.
     pub signers: &'a [Arc<PrincipalRow>],
+    /// How sure the organisations are of the keys that signed: the least of them.
+    pub assurance: Assurance,
+    /// The mandate under which the signer acts, and its purpose.
+    pub mandate: Option<(&'a MandateId, &'a str)>,
     /// What is asked for: the action that policies speak of.
     pub action: OperationName,
     /// The operation within the transaction, from 0.
@@ -109,7 +114,7 @@ impl Act<'_> {
 
 /// The rows that the transaction surely reads: to be fetched before [`apply`]. What else it reads depends on these.
 pub fn wanted(tx: &SignedTransaction) -> Vec<StateKey> {
-    let mut keys = Vec::new();
+    let mut keys = vec![StateKey::counters(), StateKey::policy_set("")];
     for (principal, _) in tx.signers() {
         keys.extend([StateKey::principal(principal), StateKey::organisation(principal.organisation())]);
     }
@@ -118,19 +123,24 @@ pub fn wanted(tx: &SignedTransaction) -> Vec<StateKey> {
         [StateKey::mandate(id), StateKey::principal(&grantor), StateKey::organisation(grantor.organisation())]
     }));
     let organisation = || StateKey::organisation(tx.principal().organisation());
+    let of_register = |register: &str| [StateKey::register(register), StateKey::policy_set(register)];
     let authority = |id: &Hash| StateKey::authority(tx.principal().organisation(), id);
     for operation in tx.operations() {
         match operation {
             Operation::RegisterCreate { register, .. } => {
-                keys.extend([StateKey::register(register), StateKey::counters(), StateKey::rulebook()]);
-                keys.push(StateKey::limits());
+                keys.extend([StateKey::register(register), StateKey::rulebook(), StateKey::limits()]);
             }
             Operation::RegisterPhase { register, successor, .. } => {
-                keys.extend([StateKey::register(register), StateKey::rulebook()]);
+                keys.extend(of_register(register));
+                keys.push(StateKey::rulebook());
                 keys.extend(successor.as_deref().map(StateKey::register));
             }
             Operation::EntryAppend { register, .. } | Operation::RegisterImport { register, .. } => {
-                keys.push(StateKey::register(register));
+                keys.extend(of_register(register))
+            }
+            Operation::RegisterPolicy { register, .. } => {
+                keys.extend(of_register(register));
+                keys.push(StateKey::rulebook());
             }
             Operation::PrincipalEnrol { name, key, .. } => {
                 keys.extend([StateKey::limits(), StateKey::key(key)]);
@@ -204,12 +214,13 @@ pub fn apply(view: &mut View, ctx: &BlockContext, tx: &VerifiedTransaction, leaf
     debug_assert_eq!(tx.network(), ctx.network, "a block holds transactions of its own network only");
     let mut draft = Draft::new(view);
     match run(&mut draft, ctx, tx, leaf) {
-        Ok(appended) => {
+        Ok((appended, decision)) => {
             draft.commit();
-            Ok(Outcome::Accepted { appended })
+            Ok(Outcome::Accepted { appended, decision })
         }
         Err((operation, Stop::Refused(code, violations))) => {
-            Ok(Outcome::Refused(Refusal { code, operation, violations }))
+            let decision = draft.take_judgements().decision();
+            Ok(Outcome::Refused(Refusal { code, operation, violations, decision }))
         }
         Err((_, Stop::Unread)) => {
             note_missing(&mut draft, tx);
@@ -223,17 +234,21 @@ fn run(
     block: &BlockContext,
     tx: &SignedTransaction,
     leaf: u64,
-) -> Result<Vec<Appended>, (u32, Stop)> {
+) -> Result<(Vec<Appended>, Decision), (u32, Stop)> {
     let signers = authenticate(draft, block, tx).map_err(|stop| (0, stop))?;
     let (signer, chain) = mandate::resolve(draft, block, tx.mandate(), &signers).map_err(|stop| (0, stop))?;
-    let mut appended = Vec::new();
+    let (mut appended, mut judgements) = (Vec::new(), Judgements::default());
+    let keys = tx.signers().zip(&signers).filter_map(|((_, key), row)| row.key(key));
+    let assurance = keys.map(|held| held.assurance).min().unwrap_or(Assurance::Low);
     for (operation, index) in tx.operations().iter().zip(0..) {
         let (signer, signers) = (&*signer, signers.as_slice());
-        let act = Act { block, signer, signers, action: operation.name(), operation: index, leaf };
+        let mandate = tx.mandate().zip(chain.purpose());
+        let act = Act { block, signer, signers, assurance, mandate, action: operation.name(), operation: index, leaf };
         chain.require_words(act.organisation(), operation).map_err(|stop| (index, stop))?;
         dispatch(draft, &act, operation, &mut appended).map_err(|stop| (index, stop))?;
+        judgements.add(draft.take_judgements());
     }
-    Ok(appended)
+    Ok((appended, judgements.decision()))
 }
 
 /// Who signed, the signer first, if all exist and each signed with one of its active keys. A key whose certificate has ended
@@ -351,6 +366,7 @@ fn dispatch(
         Operation::ProposalWithdraw { proposal } => proposal::withdraw(draft, act, proposal),
         Operation::BallotCast { proposal, choice } => proposal::vote(draft, act, proposal, *choice),
         Operation::ProposalObject { proposal, reason } => proposal::object(draft, act, proposal, reason),
+        Operation::RegisterPolicy { register, change } => policy::change_register(draft, act, register, change),
     }
 }
 
@@ -359,7 +375,11 @@ fn note_missing(draft: &mut Draft<'_>, tx: &SignedTransaction) {
     for key in wanted(tx) {
         draft.touch(key);
     }
+    policy::note_missing(draft, "");
     for operation in tx.operations() {
+        if let Some(register) = operation.register() {
+            policy::note_missing(draft, register);
+        }
         match operation {
             Operation::EntryAppend { register, entries } => {
                 let Ok(Some(register)) = draft.register(register) else { continue };

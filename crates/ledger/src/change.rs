@@ -13,7 +13,7 @@ use tallystick_protocol::{
 use crate::{
     agenda,
     apply::{BlockContext, Stop},
-    authority, limit, membership, register, rulebook,
+    authority, limit, membership, policy, register, rulebook,
     state::Draft,
     validators,
 };
@@ -42,8 +42,7 @@ pub(crate) fn make(draft: &mut Draft<'_>, decree: &Decree<'_>, change: &Change) 
             authority::retire_for(draft, block, organisation, authority)
         }
         Change::Validators { add, remove } => validators::change(draft, add, remove),
-        // Refused when they are submitted, until the policies are rows of the state.
-        Change::Policies { .. } => Err(Code::ChangeInvalid.into()),
+        Change::Policies { put, remove } => policy::apply_change(draft, put, remove),
         Change::RegisterCreate { register, custodian, text, fields } => {
             membership::require_member(draft, custodian)?;
             register::create_for(draft, custodian, decree.leaf, register, text, fields)
@@ -79,10 +78,10 @@ pub(crate) fn concerned(draft: &mut Draft<'_>, change: &Change) -> Result<BTreeS
 }
 
 /// Refuses changes that could not be made in any state: there is nothing to vote on.
-pub(crate) fn require_possible(changes: &[Change]) -> Result<(), Stop> {
+pub(crate) fn require_possible(draft: &Draft<'_>, changes: &[Change]) -> Result<(), Stop> {
     let mut violations = Vec::new();
     for (change, entry) in changes.iter().zip(0..) {
-        if let Some((field, rule)) = fault(change) {
+        if let Some((field, rule)) = fault(draft, change) {
             violations.push(Violation { entry, field: field.to_owned(), rule });
         }
     }
@@ -91,7 +90,7 @@ pub(crate) fn require_possible(changes: &[Change]) -> Result<(), Stop> {
 }
 
 /// What is wrong with a change, and where.
-fn fault(change: &Change) -> Option<(&'static str, ViolationRule)> {
+fn fault(draft: &Draft<'_>, change: &Change) -> Option<(&'static str, ViolationRule)> {
     if cbor::encode(change).len() > CHANGE_BYTES_MAX {
         return Some(("change", ViolationRule::TooLong));
     }
@@ -116,7 +115,11 @@ fn fault(change: &Change) -> Option<(&'static str, ViolationRule)> {
         Change::Validators { add, remove } => {
             (add.is_empty() && remove.is_empty()).then_some(("validators", ViolationRule::Empty))
         }
-        Change::Policies { .. } => Some(("policies", ViolationRule::Unusable)),
+        Change::Policies { put, .. } => {
+            let schema = draft.policies().schema();
+            let mut faults = put.iter().map(|policy| policy::check(&schema, &policy.id, &policy.text));
+            faults.find_map(Result::err).map(|error| ("policies", error.rule()))
+        }
         Change::Limit { limit, value } => {
             (!limit::is_possible(*limit, *value)).then_some(("value", ViolationRule::Unusable))
         }
@@ -147,7 +150,8 @@ pub(crate) fn wanted(change: &Change) -> Vec<StateKey> {
             vec![StateKey::register(register)]
         }
         Change::Validators { add, .. } => validators::wanted(add),
-        Change::Policies { .. } | Change::ProtocolVersion { .. } => Vec::new(),
+        Change::Policies { put, remove } => policy::wanted(put, remove),
+        Change::ProtocolVersion { .. } => Vec::new(),
         Change::Limit { .. } => vec![StateKey::limits()],
         Change::Rulebook { .. } => vec![StateKey::rulebook()],
     }

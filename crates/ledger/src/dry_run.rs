@@ -45,7 +45,7 @@ pub fn dry_run(view: &mut View, block: &BlockContext, changes: &[Change]) -> Res
     for change in changes {
         let before = draft.save();
         let decree = Decree { block, leaf: block.log_size };
-        let made = change::require_possible(std::slice::from_ref(change))
+        let made = change::require_possible(&draft, std::slice::from_ref(change))
             .and_then(|()| change::make(&mut draft, &decree, change));
         reports.push(match made {
             Ok(()) => Report { refusal: None, differences: differences(&mut draft, &before) },
@@ -127,6 +127,11 @@ fn facts(row: &Row) -> Option<(String, Facts)> {
         Row::Limits(row) => {
             ("limits".to_owned(), row.set.iter().map(|set| (set.limit.to_string(), set.value.to_string())).collect())
         }
+        Row::PolicySet(set) => (
+            "the policies".to_owned(),
+            list(&[("in force", names(set.row.policies.iter().map(|policy| policy.id.as_str())))]),
+        ),
+        Row::Policy(row) => (format!("policy {}", row.id), list(&[("text", row.text.clone())])),
         Row::Rulebook(rulebook) => ("the rulebook".to_owned(), rules(rulebook)),
         _ => return None,
     })

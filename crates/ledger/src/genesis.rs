@@ -8,12 +8,14 @@ use tallystick_protocol::{
 
 use crate::{
     agenda::AgendaRow,
+    policy,
     proposal::row::PageRow,
     state::{CountersRow, KeyRow, OrganisationRow, PrincipalRow, Row, View},
     validators,
 };
 
-/// Writes the organisations, their principals, the validators, whose every key is, and the rulebook: the first changes of block 1.
+/// Writes the organisations, their principals, the validators, whose every key is, the rulebook and the first policies: the
+/// first changes of block 1.
 ///
 /// The genesis must be valid ([`Genesis::validate`]).
 pub fn genesis(view: &mut View, genesis: &Genesis) {
@@ -25,7 +27,8 @@ pub fn genesis(view: &mut View, genesis: &Genesis) {
         view.write(StateKey::organisations(page), Row::Page(PageRow { ids: ids.to_vec() }));
     }
     let organisations = u32::try_from(ids.len()).unwrap_or(u32::MAX);
-    let counters = CountersRow { registers: 0, organisations, active: organisations };
+    let counters =
+        CountersRow { registers: 0, organisations, active: organisations, policies: policy::write_starter(view) };
     view.write(StateKey::counters(), Row::Counters(counters));
     view.write(StateKey::rulebook(), Row::Rulebook(Arc::new(Rulebook::default())));
     view.write(StateKey::agenda(), Row::Agenda(AgendaRow::default()));

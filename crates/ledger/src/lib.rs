@@ -25,6 +25,7 @@ mod mandate;
 mod membership;
 pub mod moment;
 mod organisation;
+pub mod policy;
 mod principal;
 pub mod proposal;
 pub mod register;
@@ -41,6 +42,7 @@ pub use dry_run::{Difference, Report, dry_run};
 pub use entry_leaf::{entry_leaf, entry_leaf_hash};
 pub use genesis::genesis;
 pub use limit::LimitsRow;
+pub use policy::{PolicyCache, PolicyRow, PolicySetRow};
 pub use proposal::row::{BallotRow, ObjectionRow, PageRow, Poll, ProposalRow, Verdict};
 pub use rsf::{Rsf, RsfError, RsfWriter};
 pub use state::{

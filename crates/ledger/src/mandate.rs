@@ -26,6 +26,11 @@ use crate::{
 pub(crate) struct Chain(Vec<MandateRow>);
 
 impl Chain {
+    /// What the mandate that the transaction names is for.
+    pub fn purpose(&self) -> Option<&str> {
+        self.0.first().map(|link| link.terms.purpose.as_str())
+    }
+
     /// Goes on only if every link's words allow the operation.
     pub fn require_words(&self, organisation: &str, operation: &Operation) -> Result<(), Stop> {
         if self.0.is_empty() {

@@ -64,7 +64,7 @@ pub(crate) fn submit(draft: &mut Draft<'_>, act: &Act<'_>, new: &Submission<'_>)
     if new.effect_height.is_some_and(|height| !heights.contains(&height)) {
         return Err(Code::EffectHeight.into());
     }
-    change::require_possible(new.changes)?;
+    change::require_possible(draft, new.changes)?;
     write_new(draft, act, new, agenda, polls, &rulebook)
 }
 

@@ -20,6 +20,7 @@ use tallystick_protocol::{
 use crate::{
     agenda::AgendaRow,
     limit::LimitsRow,
+    policy::{Judged, Judgement, Judgements, PolicyCache, PolicyRow, PolicySet, PolicySetRow},
     proposal::row::{BallotRow, ObjectionRow, PageRow, ProposalRow},
     schema::Schema,
 };
@@ -37,6 +38,9 @@ pub struct CountersRow {
     /// Organisations that act and vote now.
     #[n(2)]
     pub active: u32,
+    /// Changes of policies so far: the number of the latest.
+    #[n(3)]
+    pub policies: u64,
 }
 
 /// An organisation.
@@ -397,6 +401,8 @@ pub(crate) enum Row {
     Schedule(ScheduleRow),
     Validator(ValidatorRow),
     Mandate(MandateRow),
+    PolicySet(Arc<PolicySet>),
+    Policy(PolicyRow),
 }
 
 impl Row {
@@ -426,6 +432,8 @@ impl Row {
             n if n == Noun::Schedule as u8 => Self::Schedule(ScheduleRow::decode(bytes)?),
             n if n == Noun::Validator as u8 => Self::Validator(ValidatorRow::decode(bytes)?),
             n if n == Noun::Mandate as u8 => Self::Mandate(MandateRow::decode(bytes)?),
+            n if n == Noun::PolicySet as u8 => Self::PolicySet(Arc::new(PolicySet::new(PolicySetRow::decode(bytes)?))),
+            n if n == Noun::Policy as u8 => Self::Policy(PolicyRow::decode(bytes)?),
             _ => return Ok(None),
         }))
     }
@@ -454,6 +462,8 @@ impl Row {
             Self::Schedule(row) => row.to_bytes(),
             Self::Validator(row) => row.to_bytes(),
             Self::Mandate(row) => row.to_bytes(),
+            Self::PolicySet(set) => set.row.to_bytes(),
+            Self::Policy(row) => row.to_bytes(),
         }
     }
 }
@@ -462,6 +472,8 @@ impl Row {
 #[derive(Debug, Default)]
 pub struct View {
     rows: BTreeMap<StateKey, Slot>,
+    policies: PolicyCache,
+    judged: Judged,
 }
 
 #[derive(Debug)]
@@ -486,6 +498,11 @@ impl View {
     /// A view without rows.
     pub fn new() -> Self {
         Self::default()
+    }
+
+    /// A view without rows that finds policies compiled here, and leaves here what it compiles.
+    pub fn with_policies(policies: &PolicyCache) -> Self {
+        Self { policies: policies.clone(), ..Self::default() }
     }
 
     /// Adds a row as the state before the block has it; none when the state has no such row. A row that is there already
@@ -545,6 +562,7 @@ pub(crate) struct Draft<'v> {
     view: &'v mut View,
     written: BTreeMap<StateKey, Row>,
     missing: Vec<StateKey>,
+    judgements: Judgements,
 }
 
 /// Reads of one kind of row by its key.
@@ -562,7 +580,7 @@ macro_rules! read {
 
 impl<'v> Draft<'v> {
     pub fn new(view: &'v mut View) -> Self {
-        Self { view, written: BTreeMap::new(), missing: Vec::new() }
+        Self { view, written: BTreeMap::new(), missing: Vec::new(), judgements: Judgements::default() }
     }
 
     /// Keeps the changes.
@@ -643,6 +661,30 @@ impl<'v> Draft<'v> {
     read!(schedule, Schedule, ScheduleRow);
     read!(validator, Validator, ValidatorRow);
     read!(mandate, Mandate, MandateRow);
+    read!(policy_set, PolicySet, Arc<PolicySet>);
+    read!(policy, Policy, PolicyRow);
+
+    /// Policies compiled.
+    pub fn policies(&self) -> &PolicyCache {
+        &self.view.policies
+    }
+
+    /// What was judged while this block is applied.
+    pub fn judged(&mut self) -> &mut Judged {
+        &mut self.view.judged
+    }
+
+    /// Notes what policies said, for the outcome.
+    pub fn note_judgement(&mut self, judgement: Arc<Judgement>) -> Result<(), Unread> {
+        let version = self.counters(&StateKey::counters())?.map_or(0, |counters| counters.policies);
+        self.judgements.note(version, judgement);
+        Ok(())
+    }
+
+    /// What policies said since this was last asked.
+    pub fn take_judgements(&mut self) -> Judgements {
+        std::mem::take(&mut self.judgements)
+    }
 
     /// A register by its name.
     pub fn register(&mut self, name: &str) -> Result<Option<Arc<Register>>, Unread> {

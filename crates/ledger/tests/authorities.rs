@@ -105,7 +105,7 @@ fn what_is_no_authority_is_not_admitted() {
             "alpha/admin",
             vec![Operation::AuthorityAdmit { certificate, terms: AuthorityTerms::default() }],
         );
-        let Outcome::Refused(Refusal { code: Code::CertificateInvalid, operation: 0, violations }) = outcome else {
+        let Outcome::Refused(Refusal { code: Code::CertificateInvalid, operation: 0, violations, .. }) = outcome else {
             panic!("{outcome:?}")
         };
         let [Violation { entry: 0, rule, .. }] = violations.as_slice() else { panic!("{violations:?}") };

@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 
 use harness::{Ledger, operation};
 use proptest::prelude::*;
-use tallystick_ledger::{Missing, View, apply, wanted, wanted_next};
+use tallystick_ledger::{Missing, View, apply, policy::STARTER, wanted, wanted_next};
 use tallystick_protocol::{Outcome, StateKey, VerifiedTransaction};
 
 /// Transactions that touch every noun, succeed and fail, and depend on one another.
@@ -71,7 +71,7 @@ fn lazily(ledger: &Ledger, transactions: &[VerifiedTransaction]) -> Result {
 
 /// One view for all, everything the state holds fetched beforehand and every absence known.
 fn eagerly(ledger: &Ledger, transactions: &[VerifiedTransaction]) -> Result {
-    let mut view = View::new();
+    let mut view = harness::warm_view();
     ledger.fetch(&mut view, ledger.rows.keys().copied());
     let leaves = transactions.iter().zip(ledger.leaf..);
     let outcomes = leaves.map(|(transaction, leaf)| ledger.apply_in(&mut view, transaction, leaf)).collect();
@@ -80,7 +80,7 @@ fn eagerly(ledger: &Ledger, transactions: &[VerifiedTransaction]) -> Result {
 
 /// As the node does: two rounds of fetching for the whole block, then one by one.
 fn as_the_node_does(ledger: &Ledger, transactions: &[VerifiedTransaction]) -> Result {
-    let mut view = View::new();
+    let mut view = harness::warm_view();
     for transaction in transactions {
         ledger.fetch(&mut view, wanted(transaction));
     }
@@ -98,7 +98,7 @@ fn one_by_one(ledger: &Ledger, transactions: &[VerifiedTransaction]) -> Result {
     let mut copy = Ledger { genesis: ledger.genesis.clone(), rows: ledger.rows.clone(), ..*ledger };
     let mut outcomes = Vec::new();
     for (transaction, leaf) in transactions.iter().zip(ledger.leaf..) {
-        let mut view = View::new();
+        let mut view = harness::warm_view();
         outcomes.push(copy.apply_in(&mut view, transaction, leaf));
         copy.keep(view.changes());
     }
@@ -125,7 +125,7 @@ proptest! {
         // A subset of the state in some order, absent rows among them, then on demand.
         let mut keys: Vec<StateKey> = ledger.rows.keys().copied().collect();
         keys.extend(transactions.iter().flat_map(|transaction| wanted(transaction)));
-        let mut view = View::new();
+        let mut view = harness::warm_view();
         let mut chosen: Vec<StateKey> = subset.iter().map(|index| *index.get(&keys)).collect();
         if reverse {
             chosen.sort_unstable_by(|a, b| b.cmp(a));
@@ -159,8 +159,8 @@ fn a_missing_row_changes_nothing_and_names_all_that_can_be_told() {
     assert_eq!(first, wanted(&transaction));
     ledger.fetch(&mut view, first);
     let second = apply(&mut view, &context, &transaction, 1).unwrap_err().0;
-    // The tree and both records; the record `a:1` that the second item links to is one of them.
-    assert_eq!(second.len(), 3);
+    // The tree and both records; the record `a:1` that the second item links to is one of them. And every policy.
+    assert_eq!(second.len(), 3 + STARTER.len());
     assert_eq!(second, wanted_next(&mut view, &transaction));
     assert!(view.changes().is_empty());
     ledger.fetch(&mut view, second);

@@ -28,6 +28,7 @@ use std::{
     time::UNIX_EPOCH,
 };
 use tallystick_consensus::{self as consensus, Block, Scheme};
+use tallystick_ledger::PolicyCache;
 use tallystick_protocol::{
     BlockHeader, Genesis, Hash, LogEntry, SignedTransaction, VerifiedTransaction, header::transactions_hash,
 };
@@ -46,6 +47,8 @@ pub struct Shared {
     pool: Mutex<Pool>,
     /// Keys found in use.
     pub keys: KeyCache,
+    /// Policies found compiled.
+    pub policies: PolicyCache,
     /// Counters.
     pub metrics: Metrics,
     /// Told when the pool gains a transaction.
@@ -71,6 +74,7 @@ impl Shared {
         Self {
             chain: Chain::new(genesis, first),
             keys: KeyCache::default(),
+            policies: PolicyCache::default(),
             metrics,
             pool: Mutex::new(Pool::default()),
             pool_changed: Notify::new(),
@@ -127,7 +131,8 @@ impl Application {
         transactions: &[VerifiedTransaction],
     ) -> Result<Executed<E>, Stale> {
         let genesis = self.shared.chain.genesis();
-        execute::execute::<E>(batches, genesis, BlockTime { height, time_ms }, transactions).await
+        execute::execute::<E>(batches, genesis, &self.shared.policies, BlockTime { height, time_ms }, transactions)
+            .await
     }
 
     /// What those ancestors took that the index does not hold yet.

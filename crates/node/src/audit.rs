@@ -24,6 +24,7 @@ use std::{
     sync::Arc,
 };
 use tallystick_consensus::{Block, Scheme, certificate};
+use tallystick_ledger::PolicyCache;
 use tallystick_protocol::{BlockHeader, Genesis, Hash, ValidatorSet, limits::VALIDATORS_MAX};
 use tallystick_storage::{
     database::{self, Databases},
@@ -229,6 +230,7 @@ struct Replay<E: Runtime> {
     /// Those who certify the latest block.
     validators: ValidatorSet,
     tags: HashMap<[u8; 16], u64>,
+    policies: PolicyCache,
     transactions: u64,
 }
 
@@ -238,7 +240,16 @@ impl<E: Runtime> Replay<E> {
         let config = database::config::<E>("audit", &cache, &cache);
         let databases = Databases::<E>::init(context.child("databases"), config, None).await;
         let parent = engine::genesis_header::<E>(&genesis);
-        Self { context, genesis, databases, parent, validators, tags: HashMap::new(), transactions: 0 }
+        Self {
+            context,
+            genesis,
+            databases,
+            parent,
+            validators,
+            tags: HashMap::new(),
+            policies: PolicyCache::default(),
+            transactions: 0,
+        }
     }
 
     async fn block(&mut self, block: &Block) -> Result<(), Finding> {
@@ -270,7 +281,7 @@ impl<E: Runtime> Replay<E> {
         }
         let time = BlockTime { height, time_ms: header.time_ms };
         let batches = self.databases.new_batches().await;
-        let executed = execute::execute::<E>(batches, &self.genesis, time, &transactions)
+        let executed = execute::execute::<E>(batches, &self.genesis, &self.policies, time, &transactions)
             .await
             .map_err(|stale: Stale| fault(stale.to_string()))?;
         if executed.log != header.log {

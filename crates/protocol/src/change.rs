@@ -7,13 +7,11 @@ use crate::{
     authority::AuthorityTerms,
     cbor,
     hash::Hash,
-    limits::{
-        FIELDS_MAX, POLICIES_PER_CHANGE_MAX, POLICY_BYTES_MAX, REASON_BYTES_MAX, TEXT_BYTES_MAX, VALIDATORS_MAX,
-        X509_BYTES_MAX,
-    },
+    limits::{FIELDS_MAX, POLICIES_PER_CHANGE_MAX, REASON_BYTES_MAX, TEXT_BYTES_MAX, VALIDATORS_MAX, X509_BYTES_MAX},
     names::names,
     network::{GenesisOrganisation, GenesisValidator},
     operation::{Field, validate_name},
+    policy::{PolicyId, PolicyText},
     rulebook::RulebookChange,
 };
 use minicbor::{Decode, Decoder, Encode, Encoder, decode, encode};
@@ -62,16 +60,6 @@ names! {
         /// Proposals of one organisation that are not yet decided or carried out.
         ProposalsPerOrganisation = "proposals-per-organisation",
     }
-}
-
-/// A policy to put in force. In CBOR: `[id, text]`.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct PolicyText {
-    /// Its id: a slug. A policy of the same id is replaced.
-    pub id: String,
-    /// Its text in Cedar.
-    pub text: String,
 }
 
 /// One change of the network's order.
@@ -129,14 +117,14 @@ pub enum Change {
         #[serde(default)]
         remove: Vec<GenesisValidator>,
     },
-    /// Changes the policies of the public partition.
+    /// Changes the policies of the public partition, or those of its registers.
     Policies {
         /// Those that are put in force.
         #[serde(default)]
         put: Vec<PolicyText>,
         /// The ids of those that end.
         #[serde(default)]
-        remove: Vec<String>,
+        remove: Vec<PolicyId>,
     },
     /// Creates a register.
     RegisterCreate {
@@ -271,6 +259,7 @@ impl fmt::Display for Change {
             }
             Self::Policies { put, remove } => {
                 let put: Vec<&str> = put.iter().map(|policy| policy.id.as_str()).collect();
+                let remove: Vec<&str> = remove.iter().map(PolicyId::as_str).collect();
                 match (put.is_empty(), remove.is_empty()) {
                     (false, true) => write!(f, "put policies in force: {}", put.join(", ")),
                     (true, _) => write!(f, "end policies: {}", remove.join(", ")),
@@ -309,19 +298,6 @@ fn named(d: &mut Decoder<'_>) -> Result<String, decode::Error> {
 
 fn reasoned(d: &mut Decoder<'_>) -> Result<String, decode::Error> {
     cbor::text(d, 1..=REASON_BYTES_MAX, "a reason").map(str::to_owned)
-}
-
-impl<C> Encode<C> for PolicyText {
-    fn encode<W: encode::Write>(&self, e: &mut Encoder<W>, _: &mut C) -> Result<(), encode::Error<W::Error>> {
-        e.array(2)?.str(&self.id)?.str(&self.text)?.ok()
-    }
-}
-
-impl<'b, C> Decode<'b, C> for PolicyText {
-    fn decode(d: &mut Decoder<'b>, _: &mut C) -> Result<Self, decode::Error> {
-        cbor::array(d, 2, "a policy")?;
-        Ok(Self { id: named(d)?, text: cbor::text(d, 1..=POLICY_BYTES_MAX, "a policy's text")?.to_owned() })
-    }
 }
 
 impl<C> Encode<C> for Change {
@@ -383,11 +359,10 @@ impl<'b, C> Decode<'b, C> for Change {
                 add: cbor::values(d, 0..=VALIDATORS_MAX, "the validators that join")?,
                 remove: cbor::values(d, 0..=VALIDATORS_MAX, "the validators that leave")?,
             },
-            ChangeKind::Policies => {
-                let put = cbor::values(d, 0..=POLICIES_PER_CHANGE_MAX, "the policies of a change")?;
-                let n = cbor::list(d, 0..=POLICIES_PER_CHANGE_MAX, "the policies that end")?;
-                Self::Policies { put, remove: (0..n).map(|_| named(d)).collect::<Result<_, _>>()? }
-            }
+            ChangeKind::Policies => Self::Policies {
+                put: cbor::values(d, 0..=POLICIES_PER_CHANGE_MAX, "the policies of a change")?,
+                remove: cbor::values(d, 0..=POLICIES_PER_CHANGE_MAX, "the policies that end")?,
+            },
             ChangeKind::RegisterCreate => Self::RegisterCreate {
                 register: named(d)?,
                 custodian: named(d)?,

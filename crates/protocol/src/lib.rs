@@ -20,6 +20,7 @@ pub mod merkle;
 pub mod network;
 pub mod operation;
 pub mod outcome;
+pub mod policy;
 pub mod principal;
 pub mod proof;
 pub mod proposal;
@@ -34,7 +35,7 @@ pub mod validators;
 pub use authority::{AuthorityTerms, PolicyMeaning};
 pub use cbor::CborError;
 pub use certificate::{CertificateError, FinalityCertificate};
-pub use change::{Change, ChangeKind, LimitName, PolicyText};
+pub use change::{Change, ChangeKind, LimitName};
 pub use hash::Hash;
 pub use header::{BlockHeader, LogCommitment, StateCommitment};
 pub use identifier::MandateId;
@@ -46,9 +47,11 @@ pub use network::{
     Genesis, GenesisError, GenesisOrganisation, GenesisPrincipal, GenesisValidator, NetworkId, OrganisationStatus,
 };
 pub use operation::{
-    Cardinality, Datatype, EntryKind, Field, ImportedEntry, NameError, NewEntry, Operation, Phase, PrincipalId,
+    Cardinality, Datatype, EntryKind, Field, ImportedEntry, NameError, NewEntry, Operation, OperationName, Phase,
+    PrincipalId,
 };
-pub use outcome::{Appended, Code, Outcome, Refusal, Violation, ViolationRule};
+pub use outcome::{Appended, Code, Decision, Outcome, Refusal, Violation, ViolationRule};
+pub use policy::{PolicyChange, PolicyId, PolicyText};
 pub use principal::{Assurance, PrincipalKind, PrincipalStatus, Roles};
 pub use proposal::{Choice, ProposalStatus, RuleText};
 pub use receipt::{

@@ -117,8 +117,6 @@ pub const PROPOSAL_TEXT_BYTES_MAX: usize = 8_192;
 pub const REASON_BYTES_MAX: usize = 1_024;
 /// Policies that one change puts in force, and that it ends.
 pub const POLICIES_PER_CHANGE_MAX: usize = 32;
-/// Bytes of one policy's text.
-pub const POLICY_BYTES_MAX: usize = 8_192;
 /// Rules of a rulebook that are read: more than there are kinds of change.
 pub const RULES_MAX: usize = 32;
 /// Organisations to which a rulebook gives other than one vote.
@@ -189,6 +187,33 @@ pub const GOSSIP_TRANSACTIONS_MAX: usize = 2_048;
 pub const GOSSIP_BYTES_MAX: usize = 1_024 * 1_024;
 /// Keys that the row of one principal lists, retired ones included; the oldest retired ones leave it first.
 pub const KEYS_PER_PRINCIPAL_MAX: usize = 8;
+
+// Policies.
+
+/// Bytes of one policy's text.
+pub const POLICY_BYTES_MAX: usize = 4_096;
+/// Brackets within brackets in a policy: how far Cedar recurses must not depend on a node's stack.
+pub const POLICY_NESTING_MAX: usize = 16;
+/// Operators in a policy, for the same reason.
+pub const POLICY_OPERATORS_MAX: usize = 128;
+/// Bytes of a text in quotes within a policy: comparing a pattern costs the product of two of them.
+pub const POLICY_TEXT_BYTES_MAX: usize = 256;
+/// Policies of a partition; each costs every request that it speaks of about a microsecond.
+pub const POLICIES_MAX: usize = 128;
+/// Bytes of their texts together.
+pub const POLICIES_BYTES_MAX: usize = 65_536;
+/// Policies that a register's custodian makes for it.
+pub const REGISTER_POLICIES_MAX: usize = 16;
+/// Bytes of their texts together.
+pub const REGISTER_POLICIES_BYTES_MAX: usize = 16_384;
+/// Policies named in one outcome, determining and skipped ones each; the first ones are kept.
+pub const DECISION_POLICIES_MAX: usize = 32;
+/// Things that one request for permission knows of.
+pub const REQUEST_ENTITIES_MAX: usize = 32;
+/// Decisions that are remembered while a block is applied.
+pub const DECISIONS_REMEMBERED_MAX: usize = 4_096;
+/// Sets of policies that are kept compiled.
+pub const POLICY_SETS_REMEMBERED_MAX: usize = 1_024;
 
 // The command line on one machine.
 

@@ -12,6 +12,7 @@ use crate::{
     key::PublicKey,
     mandate::MandateTerms,
     names::names,
+    policy::PolicyChange,
     principal::{Assurance, PrincipalKind, PrincipalStatus, Roles},
     proposal::{Choice, RuleText},
 };
@@ -304,6 +305,13 @@ pub enum Operation {
         /// Why.
         reason: String,
     },
+    /// Changes the policies that are for one register. They hold beside the partition's, and speak of this register only.
+    RegisterPolicy {
+        /// The register.
+        register: String,
+        /// The change; every id is of this register.
+        change: PolicyChange,
+    },
 }
 
 names! {
@@ -351,6 +359,8 @@ names! {
         BallotCast = "ballot-cast",
         /// [`Operation::ProposalObject`].
         ProposalObject = "proposal-object",
+        /// [`Operation::RegisterPolicy`].
+        RegisterPolicy = "register-policy",
     }
 }
 
@@ -364,7 +374,8 @@ impl OperationName {
             | Self::KeyRetire
             | Self::MandateGrant
             | Self::BallotCast
-            | Self::ProposalObject => 3,
+            | Self::ProposalObject
+            | Self::RegisterPolicy => 3,
             Self::KeyCertify | Self::KeyRotate => 5,
             Self::RegisterCreate
             | Self::RegisterPhase
@@ -408,6 +419,7 @@ impl Operation {
             Self::ProposalWithdraw { .. } => OperationName::ProposalWithdraw,
             Self::BallotCast { .. } => OperationName::BallotCast,
             Self::ProposalObject { .. } => OperationName::ProposalObject,
+            Self::RegisterPolicy { .. } => OperationName::RegisterPolicy,
         }
     }
 
@@ -417,7 +429,8 @@ impl Operation {
             Self::RegisterCreate { register, .. }
             | Self::RegisterPhase { register, .. }
             | Self::EntryAppend { register, .. }
-            | Self::RegisterImport { register, .. } => Some(register),
+            | Self::RegisterImport { register, .. }
+            | Self::RegisterPolicy { register, .. } => Some(register),
             Self::PrincipalEnrol { .. }
             | Self::PrincipalStatus { .. }
             | Self::PrincipalRecover { .. }

@@ -4,9 +4,10 @@
 
 use crate::{
     cbor,
-    limits::{NAME_BYTES_MAX, OPERATIONS_MAX, VIOLATIONS_MAX},
+    limits::{DECISION_POLICIES_MAX, NAME_BYTES_MAX, OPERATIONS_MAX, VIOLATIONS_MAX},
     names::names,
     operation::EntryKind,
+    policy::PolicyId,
 };
 use minicbor::{Decode, Decoder, Encode, Encoder, decode, encode};
 
@@ -143,6 +144,12 @@ names! {
         RegisterExists = "register-exists",
         /// The network holds as many registers as it can.
         RegistersFull = "registers-full",
+        /// A policy does not hold: the violations say which and why.
+        PolicyInvalid = "policy-invalid",
+        /// The policy to be removed is not in force.
+        PolicyUnknown = "policy-unknown",
+        /// There would be more policies than fit.
+        PoliciesFull = "policies-full",
         /// The register's phase does not allow the operation.
         RegisterPhase = "register-phase",
         /// The successor is missing, superfluous, unknown, or the register itself.
@@ -239,6 +246,9 @@ impl Code {
             Self::ValidatorsStep => "change fewer at once: the others follow in a later epoch",
             Self::RegisterExists => "choose another name, or append to the existing register",
             Self::RegistersFull => "use an existing register",
+            Self::PolicyInvalid => "check the policies with `tally policy check`, which says what is wrong",
+            Self::PolicyUnknown => "look at what is in force with `tally policy list`",
+            Self::PoliciesFull => "remove policies, or say the same in fewer or shorter ones",
             Self::RegisterPhase => "look the register up: move it to a phase that allows this, or use its successor",
             Self::SuccessorInvalid => "name another existing register as successor, and only when superseding",
             Self::FieldsInvalid => "give each field once, and a single-valued one with the register's name for the key",
@@ -307,6 +317,14 @@ names! {
         Unusable = "unusable",
         /// A change of more bytes than fit into a row.
         TooLong = "too-long",
+        /// A policy that is too long, too deep, or has too many operators.
+        PolicyForm = "policy-form",
+        /// A text that is not one Cedar policy.
+        PolicySyntax = "policy-syntax",
+        /// A policy that does not keep to the published schema.
+        PolicySchema = "policy-schema",
+        /// A register's policy whose scope does not hold it to that register.
+        PolicyScope = "policy-scope",
     }
 }
 
@@ -321,7 +339,22 @@ pub struct Violation {
     pub rule: ViolationRule,
 }
 
-/// A business "no". In CBOR: `["refused", code, operation, [violation…]]`.
+/// What policies said. In CBOR: `[version, [id…], [id…]]`.
+///
+/// Of an accepted transaction: of all its operations together. Of a refused one: of the operation that was refused. Of one that
+/// was refused before policies were asked: version 0 and nothing.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Decision {
+    /// How often the policies of the partition and its registers had been changed: it tells which were in force.
+    pub version: u64,
+    /// The policies that determined it, sorted: those that permitted, or those that forbade; at most 32, the first ones. None
+    /// when nothing permitted.
+    pub determining: Vec<PolicyId>,
+    /// The policies that failed and were skipped, sorted; at most 32, the first ones.
+    pub skipped: Vec<PolicyId>,
+}
+
+/// A business "no". In CBOR: `["refused", code, operation, [violation…], decision]`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Refusal {
     /// Why.
@@ -330,6 +363,8 @@ pub struct Refusal {
     pub operation: u32,
     /// What in particular, when the code is about entries or fields; at most 32, the first ones.
     pub violations: Vec<Violation>,
+    /// What policies said of the operation.
+    pub decision: Decision,
 }
 
 /// The numbers that an operation's entries got. In CBOR: `[operation, register, kind, first, count]`.
@@ -347,13 +382,15 @@ pub struct Appended {
     pub count: u64,
 }
 
-/// What became of a transaction. In CBOR: `["accepted", [appended…]]` or `["refused", …]`.
+/// What became of a transaction. In CBOR: `["accepted", [appended…], decision]` or `["refused", …]`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Outcome {
     /// Every operation took effect.
     Accepted {
         /// The entries that came to be, by operation and kind.
         appended: Vec<Appended>,
+        /// What policies said of the operations.
+        decision: Decision,
     },
     /// No operation took effect.
     Refused(Refusal),
@@ -365,9 +402,16 @@ impl Outcome {
         matches!(self, Self::Accepted { .. })
     }
 
-    /// A refusal without violations.
-    pub const fn refused(code: Code, operation: u32) -> Self {
-        Self::Refused(Refusal { code, operation, violations: Vec::new() })
+    /// A refusal without violations, before policies were asked.
+    pub fn refused(code: Code, operation: u32) -> Self {
+        Self::Refused(Refusal { code, operation, violations: Vec::new(), decision: Decision::default() })
+    }
+
+    /// What policies said.
+    pub const fn decision(&self) -> &Decision {
+        match self {
+            Self::Accepted { decision, .. } | Self::Refused(Refusal { decision, .. }) => decision,
+        }
     }
 }
 
@@ -408,16 +452,37 @@ impl<'b, C> Decode<'b, C> for Appended {
     }
 }
 
+impl<C> Encode<C> for Decision {
+    fn encode<W: encode::Write>(&self, e: &mut Encoder<W>, _: &mut C) -> Result<(), encode::Error<W::Error>> {
+        e.array(3)?.u64(self.version)?;
+        cbor::write_values(e, &self.determining)?;
+        cbor::write_values(e, &self.skipped)
+    }
+}
+
+impl<'b, C> Decode<'b, C> for Decision {
+    fn decode(d: &mut Decoder<'b>, _: &mut C) -> Result<Self, decode::Error> {
+        cbor::array(d, 3, "a decision")?;
+        Ok(Self {
+            version: d.u64()?,
+            determining: cbor::values(d, 0..=DECISION_POLICIES_MAX, "the determining policies")?,
+            skipped: cbor::values(d, 0..=DECISION_POLICIES_MAX, "the skipped policies")?,
+        })
+    }
+}
+
 impl<C> Encode<C> for Outcome {
     fn encode<W: encode::Write>(&self, e: &mut Encoder<W>, _: &mut C) -> Result<(), encode::Error<W::Error>> {
         match self {
-            Self::Accepted { appended } => {
-                e.array(2)?.str("accepted")?;
-                cbor::write_values(e, appended)
+            Self::Accepted { appended, decision } => {
+                e.array(3)?.str("accepted")?;
+                cbor::write_values(e, appended)?;
+                e.encode(decision)?.ok()
             }
-            Self::Refused(Refusal { code, operation, violations }) => {
-                e.array(4)?.str("refused")?.encode(code)?.u32(*operation)?;
-                cbor::write_values(e, violations)
+            Self::Refused(Refusal { code, operation, violations, decision }) => {
+                e.array(5)?.str("refused")?.encode(code)?.u32(*operation)?;
+                cbor::write_values(e, violations)?;
+                e.encode(decision)?.ok()
             }
         }
     }
@@ -427,14 +492,16 @@ impl<'b, C> Decode<'b, C> for Outcome {
     fn decode(d: &mut Decoder<'b>, _: &mut C) -> Result<Self, decode::Error> {
         let at = d.position();
         match (d.array()?, d.str()?) {
-            (Some(2), "accepted") => Ok(Self::Accepted {
+            (Some(3), "accepted") => Ok(Self::Accepted {
                 // An import may append both kinds.
                 appended: cbor::values(d, 0..=2 * OPERATIONS_MAX, "the appended ranges")?,
+                decision: d.decode()?,
             }),
-            (Some(4), "refused") => Ok(Self::Refused(Refusal {
+            (Some(5), "refused") => Ok(Self::Refused(Refusal {
                 code: d.decode()?,
                 operation: d.u32()?,
                 violations: cbor::values(d, 0..=VIOLATIONS_MAX, "the violations")?,
+                decision: d.decode()?,
             })),
             _ => Err(decode::Error::message("an outcome must be accepted or refused").at(at)),
         }

@@ -11,6 +11,7 @@ use crate::{
     identifier::MandateId,
     names::{names, serde_as_text},
     operation::{EntryKind, NameError, Operation, PrincipalId, validate_key, validate_name},
+    policy::PolicyId,
 };
 use std::{fmt, str::FromStr};
 
@@ -93,9 +94,8 @@ impl FromStr for Resource {
         let (kind, name) = text.split_once(':').ok_or_else(refused)?;
         let kind: ResourceKind = kind.parse().map_err(|_| refused())?;
         match kind {
-            ResourceKind::Register | ResourceKind::Organisation | ResourceKind::Policy | ResourceKind::Proposal => {
-                validate_name(name)?;
-            }
+            ResourceKind::Register | ResourceKind::Organisation | ResourceKind::Proposal => validate_name(name)?,
+            ResourceKind::Policy => drop(name.parse::<PolicyId>()?),
             ResourceKind::Record => {
                 let (register, key) = name.split_once('/').ok_or_else(refused)?;
                 validate_name(register)?;
@@ -115,7 +115,7 @@ impl Operation {
     /// What the operation is about when `signer` asks for it, the widest first; a record for each user entry, twice where
     /// an operation has two of one key.
     pub fn resources(&self, signer: &PrincipalId) -> Vec<Resource> {
-        use ResourceKind::{Authority, Mandate, Organisation, Principal, Proposal, Record, Register};
+        use ResourceKind::{Authority, Mandate, Organisation, Policy, Principal, Proposal, Record, Register};
         let own = || Resource::new(Organisation, signer.organisation());
         let record = |register: &str, key: &str| Resource::new(Record, format_args!("{register}/{key}"));
         match self {
@@ -161,6 +161,11 @@ impl Operation {
             Self::ProposalSubmit { proposal, changes, .. } => {
                 let changed = changes.iter().flat_map(Change::resources);
                 [Resource::new(Proposal, proposal)].into_iter().chain(changed).collect()
+            }
+            Self::RegisterPolicy { register, change } => {
+                let ids = change.put.iter().map(|policy| &policy.id).chain(&change.remove);
+                let policies = ids.map(|id| Resource::new(Policy, id));
+                [Resource::new(Register, register)].into_iter().chain(policies).collect()
             }
             Self::ProposalWithdraw { proposal }
             | Self::BallotCast { proposal, .. }
@@ -267,7 +272,7 @@ mod tests {
         );
         let changes = vec![
             Change::OrganisationResume { organisation: "dvla".to_owned() },
-            Change::Policies { put: Vec::new(), remove: vec!["custodians".to_owned()] },
+            Change::Policies { put: Vec::new(), remove: vec!["custodians".parse().unwrap()] },
         ];
         let proposal = "p-1".to_owned();
         let (title, text) = ("Title".to_owned(), crate::RuleText::Hash(root));

@@ -12,6 +12,7 @@ use crate::{
     key::PublicKey,
     limits::REGISTER_NUMBER_MAX,
     operation::{EntryKind, PrincipalId},
+    policy::PolicyId,
 };
 use std::fmt;
 
@@ -67,6 +68,10 @@ pub enum Noun {
     Schedule = 30,
     /// A validator: whose it is and where it is dialled.
     Validator = 31,
+    /// Which policies are in force, of the partition or for a register.
+    PolicySet = 14,
+    /// A policy as it was put at one time.
+    Policy = 15,
 }
 
 /// The key of a row.
@@ -192,6 +197,16 @@ impl StateKey {
     /// A mandate's row.
     pub fn mandate(id: &MandateId) -> Self {
         Self::new(Noun::Mandate, 0, id.as_str().as_bytes())
+    }
+
+    /// The row of the policies in force for a register, or, for the empty name, of the partition.
+    pub fn policy_set(register: &str) -> Self {
+        Self::new(Noun::PolicySet, 0, register.as_bytes())
+    }
+
+    /// The row of a policy as the change of this number put it.
+    pub fn policy(id: &PolicyId, version: u64) -> Self {
+        Self::new(Noun::Policy, 0, &[version.to_be_bytes().as_slice(), id.as_str().as_bytes()].concat())
     }
 
     /// The row of a register's definition.

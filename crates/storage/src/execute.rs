@@ -18,7 +18,7 @@ use commonware_storage::{
 };
 use commonware_utils::non_empty_range;
 use std::collections::{BTreeMap, BTreeSet};
-use tallystick_ledger::{self as ledger, ScheduleRow, View};
+use tallystick_ledger::{self as ledger, PolicyCache, ScheduleRow, View};
 use tallystick_protocol::{
     BlockHeader, Genesis, Hash, LogCommitment, LogEntry, StateCommitment, StateKey, VerifiedTransaction,
     merkle::Frontier,
@@ -64,7 +64,8 @@ pub fn begins_epoch(genesis: &Genesis, height: u64) -> bool {
 #[error("the state moved on while a block was executed on it")]
 pub struct Stale;
 
-/// Applies `transactions` as `block` on the state that `batches` stand on.
+/// Applies `transactions` as `block` on the state that `batches` stand on. What is compiled of policies is found in `policies`, and
+/// left there.
 ///
 /// # Panics
 ///
@@ -72,6 +73,7 @@ pub struct Stale;
 pub async fn execute<E: Context + Spawner>(
     batches: Unmerkleized<E>,
     genesis: &Genesis,
+    policies: &PolicyCache,
     block: BlockTime,
     transactions: &[VerifiedTransaction],
 ) -> Result<Executed<E>, Stale> {
@@ -93,7 +95,7 @@ pub async fn execute<E: Context + Spawner>(
     rows.arrived(values);
 
     let mut frontier = rows.frontier(&frontier_key);
-    let mut view = View::new();
+    let mut view = View::with_policies(policies);
     rows.give(&mut view);
     let schedule = begin(&mut view, genesis, block.height);
     let context = ledger::BlockContext {

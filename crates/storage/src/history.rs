@@ -181,7 +181,7 @@ impl History {
         }
         self.replays.forget_before(&self.hasher, entry.time_ms);
         self.replays.push(&self.hasher, leaf, transaction.replay_tag(), transaction.not_after());
-        if let Outcome::Accepted { appended } = &entry.outcome {
+        if let Outcome::Accepted { appended, .. } = &entry.outcome {
             for operation in transaction.operations() {
                 if let Operation::RegisterCreate { register, .. } = operation {
                     let hasher = &self.hasher;

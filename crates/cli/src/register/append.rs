@@ -105,7 +105,7 @@ impl Append {
 /// The number that the one entry got.
 fn number(settled: &Settled) -> String {
     match &settled.outcome {
-        OutcomeView::Accepted { appended } => {
+        OutcomeView::Accepted { appended, .. } => {
             appended.first().map_or_else(|| "appended".to_owned(), |range| format!("entry {}", range.first))
         }
         OutcomeView::Refused { code, .. } => code.clone(),

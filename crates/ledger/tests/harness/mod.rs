@@ -12,15 +12,17 @@
 //! Co-signers follow after ` + `, a mandate after ` under `: `alpha/clerk + beta/admin@key7 under gamma/admin/errands`.
 #![allow(dead_code)]
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, sync::LazyLock};
 
 use tallystick_ledger::{
-    BlockContext, Missing, ProposalRow, Turn, View, apply, begin_block, moment::parse_timestamp, wanted, wanted_first,
+    BlockContext, Missing, PolicyCache, ProposalRow, Turn, View, apply, begin_block, moment::parse_timestamp, wanted,
+    wanted_first,
 };
 use tallystick_protocol::{
     Appended, Assurance, Change, Cosigner, Field, Genesis, GenesisOrganisation, GenesisPrincipal, GenesisValidator,
-    Hash, ImportedEntry, Intent, MandateTerms, NewEntry, Operation, Outcome, PrincipalId, PublicKey, Roles, Rule,
-    RuleText, Rulebook, RulebookChange, SigningKey, StateKey, VerifiedTransaction, VoteWeight,
+    Hash, ImportedEntry, Intent, MandateTerms, NewEntry, Operation, Outcome, PolicyChange, PolicyId, PolicyText,
+    PrincipalId, PublicKey, Roles, Rule, RuleText, Rulebook, RulebookChange, SigningKey, StateKey, VerifiedTransaction,
+    VoteWeight,
 };
 
 /// The state between blocks, and the clock.
@@ -31,6 +33,12 @@ pub struct Ledger {
     pub leaf: u64,
     /// Of the next block.
     pub height: u64,
+}
+
+/// A view that finds policies compiled, as a node's does.
+pub fn warm_view() -> View {
+    static POLICIES: LazyLock<PolicyCache> = LazyLock::new(PolicyCache::default);
+    View::with_policies(&POLICIES)
 }
 
 /// The key made from a name.
@@ -82,7 +90,7 @@ impl Ledger {
 
     /// After this genesis.
     pub fn of(genesis: Genesis) -> Self {
-        let mut view = View::new();
+        let mut view = warm_view();
         tallystick_ledger::genesis(&mut view, &genesis);
         let rows = view.changes().into_iter().map(|(key, row)| (key, row.unwrap())).collect();
         Self { time_ms: genesis.created_ms, genesis, rows, leaf: 0, height: 1 }
@@ -168,7 +176,7 @@ impl Ledger {
 
     /// Makes a block without transactions and keeps what was due.
     pub fn empty_block(&mut self) -> Vec<Turn> {
-        let mut view = View::new();
+        let mut view = warm_view();
         let turns = self.begin_in(&mut view);
         self.keep(view.changes());
         self.height += 1;
@@ -177,11 +185,11 @@ impl Ledger {
 
     /// Makes a block of one transaction and keeps its changes.
     pub fn block(&mut self, transaction: &VerifiedTransaction) -> Outcome {
-        let mut view = View::new();
+        let mut view = warm_view();
         self.begin_in(&mut view);
         let begun = view.changes();
         self.keep(begun);
-        let mut view = View::new();
+        let mut view = warm_view();
         self.fetch(&mut view, wanted(transaction));
         let outcome = self.apply_in(&mut view, transaction, self.leaf);
         let changes = view.changes();
@@ -280,6 +288,7 @@ pub fn operation(text: &str) -> Operation {
         "grant" => Operation::MandateGrant { name: words[0].into(), terms: terms(&words[1..]) },
         "revoke" => Operation::MandateRevoke { mandate: words[0].parse().unwrap() },
         "retire" => Operation::KeyRetire { principal: words[0].parse().unwrap(), key: key(words[1]).public() },
+        "policy" => policy(rest),
         other => panic!("unknown operation {other}"),
     }
 }
@@ -372,6 +381,19 @@ fn terms(words: &[&str]) -> MandateTerms {
     }
 }
 
+/// `REGISTER put ID TEXT` or `REGISTER remove ID`; the text without the semicolon that ends a policy.
+fn policy(text: &str) -> Operation {
+    let mut parts = text.splitn(4, ' ');
+    let mut next = || parts.next().unwrap_or_default();
+    let (register, verb, id, text) = (next(), next(), next(), next());
+    let id: PolicyId = id.parse().unwrap();
+    let change = match verb {
+        "put" => PolicyChange { put: vec![PolicyText { id, text: format!("{text};") }], remove: Vec::new() },
+        _ => PolicyChange { put: Vec::new(), remove: vec![id] },
+    };
+    Operation::RegisterPolicy { register: register.into(), change }
+}
+
 /// `name:datatype:cardinality:register`, all but the name optional.
 pub fn field(text: &str) -> Field {
     let parts: Vec<&str> = text.split(':').collect();
@@ -425,7 +447,7 @@ fn import(text: &str) -> Operation {
 pub fn describe(outcome: &Outcome) -> String {
     let join = |texts: Vec<String>| texts.join(", ");
     match outcome {
-        Outcome::Accepted { appended } => {
+        Outcome::Accepted { appended, .. } => {
             let told = |a: &Appended| format!("{} {} {}+{}", a.register, a.kind, a.first, a.count);
             format!("ok {}", join(appended.iter().map(told).collect())).trim().to_owned()
         }

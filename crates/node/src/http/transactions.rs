@@ -270,7 +270,7 @@ mod tests {
     #![allow(clippy::unwrap_used)]
     use super::*;
     use http::HeaderValue;
-    use tallystick_protocol::Outcome;
+    use tallystick_protocol::{Decision, Outcome};
 
     fn content_type(value: &'static str) -> HeaderMap {
         HeaderMap::from_iter([(header::CONTENT_TYPE, HeaderValue::from_static(value))])
@@ -313,8 +313,12 @@ mod tests {
         let id = Hash([7; 32]);
         let json = serde_json::to_value(status_of(id, None, None)).unwrap();
         assert_eq!(json, serde_json::json!({ "id": id.to_string(), "status": "pending" }));
-        let finalised =
-            Finalised { index: 3, height: 2, time_ms: 1_000, outcome: Outcome::Accepted { appended: Vec::new() } };
+        let finalised = Finalised {
+            index: 3,
+            height: 2,
+            time_ms: 1_000,
+            outcome: Outcome::Accepted { appended: Vec::new(), decision: Decision::default() },
+        };
         let json = serde_json::to_value(status_of(id, Some(&finalised), None)).unwrap();
         assert_eq!(
             json,

@@ -103,7 +103,7 @@ impl<E: Runtime> Service<E> {
 
     /// What changes would do in the next block; nothing comes of it. `None` when blocks came too fast to look at one state.
     pub async fn dry_run(&self, changes: &[Change]) -> Result<Option<(u64, Vec<Report>)>, ReadError> {
-        let (mut height, mut view) = (None, View::new());
+        let (mut height, mut view) = (None, View::with_policies(&self.0.shared.policies));
         for _ in 0..DRY_RUN_ROUNDS_MAX {
             let tip = self.tip();
             let context = BlockContext {
@@ -119,7 +119,7 @@ impl<E: Runtime> Service<E> {
             let read = self.0.reader.rows(&missing).await?;
             if height.is_some_and(|height| height != read.height) {
                 // Rows of two blocks make no state: begin again with those of the newer one.
-                (height, view) = (None, View::new());
+                (height, view) = (None, View::with_policies(&self.0.shared.policies));
                 continue;
             }
             height = Some(read.height);

@@ -175,6 +175,7 @@ impl<C> Encode<C> for Operation {
             Self::ProposalWithdraw { proposal } => e.str(proposal)?.ok(),
             Self::BallotCast { proposal, choice } => e.str(proposal)?.encode(choice)?.ok(),
             Self::ProposalObject { proposal, reason } => e.str(proposal)?.str(reason)?.ok(),
+            Self::RegisterPolicy { register, change } => e.str(register)?.encode(change)?.ok(),
         }
     }
 }
@@ -257,6 +258,7 @@ impl<'b, C> Decode<'b, C> for Operation {
                 proposal: named(d)?,
                 reason: cbor::text(d, 1..=REASON_BYTES_MAX, "a reason")?.to_owned(),
             },
+            OperationName::RegisterPolicy => Self::RegisterPolicy { register: named(d)?, change: d.decode()? },
         })
     }
 }

@@ -1,11 +1,11 @@
 //! A network of four with fixed keys, and one of each thing it exchanges.
 
 use tallystick_protocol::{
-    Assurance, AuthorityTerms, BlockHeader, Cardinality, Change, Choice, Cosigner, Datatype, EntryKind, Field,
-    FinalityCertificate, Genesis, GenesisOrganisation, GenesisPrincipal, GenesisValidator, Hash, ImportedEntry, Intent,
-    LimitName, LogCommitment, LogLeaf, MandateId, MandateTerms, NewEntry, Operation, Outcome, Phase, PolicyMeaning,
-    PolicyText, PrincipalId, PrincipalKind, PrincipalStatus, PublicKey, Roles, RuleText, Rulebook, RulebookChange,
-    SigningKey, StateCommitment, Tree, VoteWeight,
+    Assurance, AuthorityTerms, BlockHeader, Cardinality, Change, Choice, Cosigner, Datatype, Decision, EntryKind,
+    Field, FinalityCertificate, Genesis, GenesisOrganisation, GenesisPrincipal, GenesisValidator, Hash, ImportedEntry,
+    Intent, LimitName, LogCommitment, LogLeaf, MandateId, MandateTerms, NewEntry, Operation, Outcome, Phase,
+    PolicyChange, PolicyMeaning, PolicyText, PrincipalId, PrincipalKind, PrincipalStatus, PublicKey, Roles, RuleText,
+    Rulebook, RulebookChange, SigningKey, StateCommitment, Tree, VoteWeight,
     receipt::{Finality, TransactionReceipt},
 };
 
@@ -261,6 +261,19 @@ pub fn operations() -> Vec<(&'static str, Operation)> {
             "proposal-object",
             Operation::ProposalObject { proposal: "close-the-berths".into(), reason: "We were not asked.".into() },
         ),
+        (
+            "register-policy",
+            Operation::RegisterPolicy {
+                register: "country".into(),
+                change: PolicyChange {
+                    put: vec![PolicyText {
+                        id: "country/partners".parse().unwrap(),
+                        text: "permit (principal, action, resource == Register::\"country\");".into(),
+                    }],
+                    remove: vec!["country/readers".parse().unwrap()],
+                },
+            },
+        ),
     ]
 }
 
@@ -292,8 +305,11 @@ pub fn changes() -> Vec<Change> {
         Change::AuthorityRetire { organisation: organisation(), authority: Hash::of(&[&[0x30, 0x00]]) },
         Change::Validators { add: vec![validator(9)], remove: vec![validator(8)] },
         Change::Policies {
-            put: vec![PolicyText { id: "readers".into(), text: "permit (principal, action, resource);".into() }],
-            remove: vec!["old".into()],
+            put: vec![PolicyText {
+                id: "readers".parse().unwrap(),
+                text: "permit (principal, action, resource);".into(),
+            }],
+            remove: vec!["old".parse().unwrap()],
         },
         Change::RegisterCreate {
             register: "berth".into(),
@@ -381,6 +397,12 @@ pub fn finality(first: BlockHeader) -> Finality {
     Finality { hand_overs: Vec::new(), headers: vec![first, child, grandchild], certificate }
 }
 
+/// What one policy of the partition and one of a register determined.
+pub fn decision() -> Decision {
+    let id = |text: &str| text.parse().unwrap();
+    Decision { version: 3, determining: vec![id("country/partners"), id("custodian-writes")], skipped: Vec::new() }
+}
+
 /// A receipt of one append, leaf 20 of a log of 37.
 pub fn receipt() -> TransactionReceipt {
     let transaction = intent(vec![append()]).sign(&administrator(0)).unwrap();
@@ -392,6 +414,7 @@ pub fn receipt() -> TransactionReceipt {
             first: 209,
             count: 1,
         }],
+        decision: decision(),
     };
     let (height, time_ms, index, size) = (7, TIME_MS + 7_000, 20, 37);
     let leaf = LogLeaf { transaction: transaction.id(), height, time_ms, outcome: outcome.clone() };

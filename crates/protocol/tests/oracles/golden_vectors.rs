@@ -5,8 +5,9 @@ use crate::fixtures;
 use serde_json::{Value, json};
 use std::path::Path;
 use tallystick_protocol::{
-    Appended, BlockHeader, Change, Code, EntryKind, Field, Hash, ImportedEntry, Intent, LogLeaf, NewEntry, Operation,
-    Outcome, Receipt, Refusal, RuleText, Rulebook, SignedTransaction, SigningKey, Violation, ViolationRule, cbor,
+    Appended, BlockHeader, Change, Code, Decision, EntryKind, Field, Hash, ImportedEntry, Intent, LogLeaf, NewEntry,
+    Operation, Outcome, PolicyChange, PolicyText, Receipt, Refusal, RuleText, Rulebook, SignedTransaction, SigningKey,
+    Violation, ViolationRule, cbor,
 };
 
 /// Compares `actual` with the file, or writes it.
@@ -110,6 +111,11 @@ fn operation(operation: &Operation) -> Value {
         Operation::ProposalWithdraw { proposal } => json!({"proposal": proposal}),
         Operation::BallotCast { proposal, choice } => json!({"proposal": proposal, "choice": choice}),
         Operation::ProposalObject { proposal, reason } => json!({"proposal": proposal, "reason": reason}),
+        Operation::RegisterPolicy { register, change: PolicyChange { put, remove } } => json!({
+            "register": register,
+            "put": put.iter().map(|PolicyText { id, text }| json!({"id": id, "text": text})).collect::<Vec<_>>(),
+            "remove": remove,
+        }),
     };
     json["operation"] = json!(operation.name());
     json
@@ -137,9 +143,14 @@ fn transaction(intent: &Intent, signed: &SignedTransaction) -> Value {
     })
 }
 
+fn plain_decision(Decision { version, determining, skipped }: &Decision) -> Value {
+    json!({"version": version, "determining": determining, "skipped": skipped})
+}
+
 fn plain_outcome(outcome: &Outcome) -> Value {
     match outcome {
-        Outcome::Accepted { appended } => json!({
+        Outcome::Accepted { appended, decision } => json!({
+            "decision": plain_decision(decision),
             "status": "accepted",
             "appended": appended
                 .iter()
@@ -148,7 +159,8 @@ fn plain_outcome(outcome: &Outcome) -> Value {
                 })
                 .collect::<Vec<_>>(),
         }),
-        Outcome::Refused(Refusal { code, operation, violations }) => json!({
+        Outcome::Refused(Refusal { code, operation, violations, decision }) => json!({
+            "decision": plain_decision(decision),
             "status": "refused",
             "code": code,
             "operation": operation,
@@ -287,11 +299,15 @@ fn header() {
 fn leaf() {
     let appended = Appended { operation: 0, register: "country".into(), kind: EntryKind::User, first: 209, count: 1 };
     let violation = Violation { entry: 0, field: "start-date".into(), rule: ViolationRule::Datatype };
-    let refusal = Refusal { code: Code::Schema, operation: 0, violations: vec![violation] };
+    let decision = fixtures::decision;
+    let refusal = Refusal { code: Code::Schema, operation: 0, violations: vec![violation], decision: decision() };
+    let skipped = Decision { version: 4, determining: Vec::new(), skipped: vec!["custodian-writes".parse().unwrap()] };
+    let unpermitted = Refusal { code: Code::NotPermitted, operation: 1, violations: Vec::new(), decision: skipped };
     let outcomes = [
-        ("accepted", Outcome::Accepted { appended: vec![appended] }),
-        ("accepted, nothing appended", Outcome::Accepted { appended: Vec::new() }),
-        ("refused", Outcome::refused(Code::NotPermitted, 0)),
+        ("accepted", Outcome::Accepted { appended: vec![appended], decision: decision() }),
+        ("accepted, nothing appended", Outcome::Accepted { appended: Vec::new(), decision: decision() }),
+        ("refused before policies were asked", Outcome::refused(Code::PrincipalUnknown, 0)),
+        ("refused for want of a policy", Outcome::Refused(unpermitted)),
         ("refused with a violation", Outcome::Refused(refusal)),
     ];
     let vectors: Vec<Value> = outcomes

@@ -71,10 +71,15 @@ impl Durability {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use tallystick_protocol::Decision;
 
     #[test]
     fn what_is_lost_moved_or_raised_from_the_dead_is_seen() {
-        let told = |index| Told { index, height: 3, outcome: Outcome::Accepted { appended: Vec::new() } };
+        let told = |index| Told {
+            index,
+            height: 3,
+            outcome: Outcome::Accepted { appended: Vec::new(), decision: Decision::default() },
+        };
         let (id, late) = (Hash([1; 32]), Hash([2; 32]));
         let mut durability = Durability::default();
         durability.told(id, told(7)).unwrap();

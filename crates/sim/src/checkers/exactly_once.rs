@@ -39,7 +39,7 @@ pub fn check_log(node: usize, log: &[LogEntry], signed: &BTreeSet<Hash>) -> Resu
         if transaction.not_after() < entry.time_ms / 1000 {
             return broken(format!("log entry {index} was applied after its end"));
         }
-        if let Outcome::Accepted { appended } = &entry.outcome {
+        if let Outcome::Accepted { appended, .. } = &entry.outcome {
             count(&transaction, &mut entries, &mut counts);
             for range in appended.iter().filter(|range| range.kind == EntryKind::User) {
                 let end = range.first + range.count - 1;
@@ -84,13 +84,14 @@ pub fn check_registers(node: usize, log: &Entries, shown: &Entries) -> Result<()
 mod tests {
     use super::*;
     use crate::members::Members;
+    use tallystick_protocol::Decision;
     use tallystick_protocol::NewEntry;
 
     fn entry(members: &Members, intent: u8, key: &str) -> LogEntry {
         let entries = vec![NewEntry { key: key.to_owned(), items: vec!["{}".to_owned()] }];
         let operations = vec![Operation::EntryAppend { register: "things".to_owned(), entries }];
         let transaction = members.sign(&members.principals[0][0], 2_000, vec![intent; 8], operations);
-        let outcome = Outcome::Accepted { appended: Vec::new() };
+        let outcome = Outcome::Accepted { appended: Vec::new(), decision: Decision::default() };
         LogEntry { transaction: transaction.bytes().clone(), height: 1, time_ms: 1_000_000, outcome }
     }
 

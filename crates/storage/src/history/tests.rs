@@ -6,7 +6,9 @@ mod acts;
 use super::*;
 use std::collections::BTreeSet;
 use tallystick_ledger::entry_leaf::entry_leaf;
-use tallystick_protocol::{Code, Frontier, ImportedEntry, Intent, NetworkId, NewEntry, PrincipalId, PublicKey, merkle};
+use tallystick_protocol::{
+    Code, Decision, Frontier, ImportedEntry, Intent, NetworkId, NewEntry, PrincipalId, PublicKey, merkle,
+};
 
 /// What the oracle knows of one entry.
 #[derive(Clone)]
@@ -178,7 +180,7 @@ impl Script {
         let outcome = match self.random(12) {
             0 => Outcome::refused(Code::NotPermitted, 0),
             1 => Outcome::refused(Code::Schema, 0),
-            _ => Outcome::Accepted { appended: self.appended(&intent.operations) },
+            _ => Outcome::Accepted { appended: self.appended(&intent.operations), decision: Decision::default() },
         };
         let (height, time_ms) = (self.height, self.time_ms);
         let entry = LogEntry { transaction: transaction.bytes().clone(), height, time_ms, outcome };
@@ -321,7 +323,7 @@ fn a_log_that_cannot_be_is_refused() {
     let entries: Vec<LogEntry> = std::iter::repeat_with(|| script.step()).take(40).collect();
     let accepted = entries
         .iter()
-        .position(|entry| matches!(&entry.outcome, Outcome::Accepted { appended } if !appended.is_empty()));
+        .position(|entry| matches!(&entry.outcome, Outcome::Accepted { appended, .. } if !appended.is_empty()));
     let at = accepted.unwrap();
     let history = || {
         let mut history = History::new();
@@ -330,7 +332,7 @@ fn a_log_that_cannot_be_is_refused() {
     };
     let changed = |change: &dyn Fn(&mut Appended)| {
         let mut entry = entries[at].clone();
-        let Outcome::Accepted { appended } = &mut entry.outcome else { panic!("accepted") };
+        let Outcome::Accepted { appended, .. } = &mut entry.outcome else { panic!("accepted") };
         change(&mut appended[0]);
         history().push(&entry).unwrap_err()
     };
@@ -383,7 +385,10 @@ fn append_one(index: u64) -> LogEntry {
         transaction: intent.with_signature(&key, &[0; 64]).unwrap().bytes().clone(),
         height: 1 + index / 500,
         time_ms: (1_700_000_000 + index / 5000) * 1000,
-        outcome: Outcome::Accepted { appended: if index == 0 { Vec::new() } else { vec![appended] } },
+        outcome: Outcome::Accepted {
+            appended: if index == 0 { Vec::new() } else { vec![appended] },
+            decision: Decision::default(),
+        },
     }
 }
 

@@ -169,7 +169,7 @@ fn act(index: u64) -> LogEntry {
         time_ms: 1_700_000_000_000 + index / 500 * 100,
         outcome: match index % 10 {
             0 => Outcome::refused(Code::Schema, 0),
-            _ => Outcome::Accepted { appended: Vec::new() },
+            _ => Outcome::Accepted { appended: Vec::new(), decision: tallystick_protocol::Decision::default() },
         },
     }
 }

@@ -1,0 +1,438 @@
+//! Policies: which are in force, how they change, and what they say to a request.
+//!
+//! A partition has one set, changed by governance alone ([`apply_change`]). A register may have one beside it, changed by whoever
+//! may do `register-policy` to it, whose every policy is held to that register by its scope. Both are asked together, as
+//! one set: nothing is permitted unless a policy permits it, and one that forbids wins.
+//!
+//! Rows: for each set the list of what is in force; and each policy as it was put, kept for ever under the number of its change, so
+//! that the text behind an outcome of years ago can be proved.
+//!
+//! INVARIANT: what is compiled and what is remembered is a function of rows, found by their hash; without it the same is
+//! decided, later.
+
+pub mod cedar;
+mod explain;
+pub mod form;
+mod starter;
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+};
+
+use minicbor::{Decode, Encode};
+use tallystick_protocol::{
+    CborError, Code, Decision, Hash, PolicyChange, PolicyId, PolicyText, StateKey, Violation, ViolationRule, cbor,
+    limits::{
+        DECISION_POLICIES_MAX, DECISIONS_REMEMBERED_MAX, POLICIES_BYTES_MAX, POLICIES_MAX, POLICY_SETS_REMEMBERED_MAX,
+        REGISTER_POLICIES_BYTES_MAX, REGISTER_POLICIES_MAX, STATE_VALUE_BYTES_MAX,
+    },
+};
+
+use crate::{
+    apply::{Act, Stop, refuse_if_any},
+    schema::Violations,
+    state::{Draft, Row, Unread, View},
+};
+use cedar::{Request, RuleError, Rules, Schema};
+
+pub use explain::{Explained, Explanation, Question, QuestionError, explain};
+pub use starter::STARTER;
+
+/// The published schema, in Cedar's schema syntax: `docs/reference/policy-schema.md` shows it.
+pub const SCHEMA: &str = include_str!("policy/schema.cedarschema");
+
+/// Which policies are in force, of the partition or for a register.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Encode, Decode)]
+#[cbor(array)]
+pub struct PolicySetRow {
+    /// Them, sorted by id.
+    #[n(0)]
+    pub policies: Vec<PolicyInForce>,
+}
+
+/// A policy that is in force.
+#[derive(Clone, Debug, PartialEq, Eq, Encode, Decode)]
+#[cbor(array)]
+pub struct PolicyInForce {
+    /// Which.
+    #[n(0)]
+    pub id: PolicyId,
+    /// The number of the change that put it.
+    #[n(1)]
+    pub version: u64,
+    /// Bytes of its text.
+    #[n(2)]
+    pub bytes: u32,
+}
+
+/// A policy as it was put.
+#[derive(Clone, Debug, PartialEq, Eq, Encode, Decode)]
+#[cbor(array)]
+pub struct PolicyRow {
+    /// Which.
+    #[n(0)]
+    pub id: PolicyId,
+    /// The number of the change that put it.
+    #[n(1)]
+    pub version: u64,
+    /// One Cedar policy.
+    #[n(2)]
+    pub text: String,
+}
+
+impl PolicySetRow {
+    /// The row's bytes.
+    pub fn to_bytes(&self) -> Vec<u8> {
+        cbor::encode(self)
+    }
+
+    /// Decodes a row.
+    ///
+    /// # Errors
+    /// When it is too long, malformed or not deterministic.
+    pub fn decode(bytes: &[u8]) -> Result<Self, CborError> {
+        cbor::decode(bytes, STATE_VALUE_BYTES_MAX)
+    }
+}
+
+impl PolicyRow {
+    /// The row's bytes.
+    pub fn to_bytes(&self) -> Vec<u8> {
+        cbor::encode(self)
+    }
+
+    /// Decodes a row.
+    ///
+    /// # Errors
+    /// When it is too long, malformed or not deterministic.
+    pub fn decode(bytes: &[u8]) -> Result<Self, CborError> {
+        cbor::decode(bytes, STATE_VALUE_BYTES_MAX)
+    }
+}
+
+/// A set with the hash of its row, by which what is compiled of it is found.
+#[derive(Debug)]
+pub(crate) struct PolicySet {
+    pub row: PolicySetRow,
+    pub hash: Hash,
+}
+
+impl PolicySet {
+    pub fn new(row: PolicySetRow) -> Self {
+        let hash = Hash::of(&[&row.to_bytes()]);
+        Self { row, hash }
+    }
+}
+
+/// What policies said to one request.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub(crate) struct Judgement {
+    pub allowed: bool,
+    pub determining: Vec<PolicyId>,
+    pub skipped: BTreeMap<PolicyId, String>,
+}
+
+/// What policies said to the requests of an operation, or of a transaction.
+#[derive(Debug, Default)]
+pub(crate) struct Judgements {
+    version: u64,
+    all: Vec<Arc<Judgement>>,
+}
+
+impl Judgements {
+    /// Notes one, under that many changes of policies.
+    pub fn note(&mut self, version: u64, judgement: Arc<Judgement>) {
+        self.version = version;
+        // A transaction asks the same for each of its operations, mostly.
+        if self.all.last().is_none_or(|last| !Arc::ptr_eq(last, &judgement)) {
+            self.all.push(judgement);
+        }
+    }
+
+    pub fn add(&mut self, later: Self) {
+        let version = later.version;
+        later.all.into_iter().for_each(|judgement| self.note(version, judgement));
+    }
+
+    /// As the outcome says it.
+    pub fn decision(&self) -> Decision {
+        let determining: BTreeSet<&PolicyId> = self.all.iter().flat_map(|one| &one.determining).collect();
+        let skipped: BTreeSet<&PolicyId> = self.all.iter().flat_map(|one| one.skipped.keys()).collect();
+        let first = |ids: BTreeSet<&PolicyId>| ids.into_iter().take(DECISION_POLICIES_MAX).cloned().collect();
+        Decision { version: self.version, determining: first(determining), skipped: first(skipped) }
+    }
+}
+
+/// Sets of policies compiled, for as long as their owner likes: clones are the same one. Losing it costs only time.
+#[derive(Clone, Debug, Default)]
+pub struct PolicyCache(Arc<Mutex<Compiled>>);
+
+#[derive(Debug, Default)]
+struct Compiled {
+    schema: Option<Arc<Schema>>,
+    sets: BTreeMap<Hash, Arc<Rules>>,
+}
+
+impl PolicyCache {
+    fn lock(&self) -> MutexGuard<'_, Compiled> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The published schema, read once.
+    pub fn schema(&self) -> Arc<Schema> {
+        let mut compiled = self.lock();
+        let schema = compiled.schema.get_or_insert_with(|| match Schema::parse(SCHEMA) {
+            Ok(schema) => Arc::new(schema),
+            Err(error) => unreachable!("the published schema is broken: {error}"),
+        });
+        Arc::clone(schema)
+    }
+
+    fn get(&self, hash: &Hash) -> Option<Arc<Rules>> {
+        self.lock().sets.get(hash).cloned()
+    }
+
+    fn put(&self, hash: Hash, rules: &Arc<Rules>) {
+        let mut compiled = self.lock();
+        if compiled.sets.len() >= POLICY_SETS_REMEMBERED_MAX {
+            compiled.sets.clear();
+        }
+        compiled.sets.insert(hash, Arc::clone(rules));
+    }
+}
+
+/// What was judged while a block is applied, by the sets asked and the request.
+#[derive(Debug, Default)]
+pub(crate) struct Judged(BTreeMap<(Hash, Hash, Request), Arc<Judgement>>);
+
+/// What is wrong with a policy that is to be put.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum PolicyError {
+    /// Its form.
+    #[error(transparent)]
+    Form(#[from] form::FormError),
+    /// Its words.
+    #[error(transparent)]
+    Rule(#[from] RuleError),
+    /// Its scope.
+    #[error("a policy for the register `{0}` must have `resource == Register::\"{0}\"` in its scope")]
+    Scope(String),
+}
+
+impl PolicyError {
+    /// The rule that is broken.
+    pub const fn rule(&self) -> ViolationRule {
+        match self {
+            Self::Form(_) => ViolationRule::PolicyForm,
+            Self::Rule(RuleError::Syntax(_)) => ViolationRule::PolicySyntax,
+            Self::Rule(RuleError::Schema(_)) => ViolationRule::PolicySchema,
+            Self::Scope(_) => ViolationRule::PolicyScope,
+        }
+    }
+}
+
+/// Judges a policy as a change would: its form, that it is one Cedar policy, that it keeps strictly to the schema, and, if it
+/// is for a register, that its scope holds it to that.
+///
+/// # Errors
+/// What is wrong, in that order.
+pub fn check(schema: &Schema, id: &PolicyId, text: &str) -> Result<(), PolicyError> {
+    form::judge(text)?;
+    let rule = schema.check(id.as_str(), text)?;
+    match id.register() {
+        Some(register) if !rule.is_about("Register", register) => Err(PolicyError::Scope(register.to_owned())),
+        _ => Ok(()),
+    }
+}
+
+/// What the policies in force say: those of the partition, and those for the register if it is about one.
+pub(crate) fn judge(draft: &mut Draft<'_>, request: Request, register: &str) -> Result<Arc<Judgement>, Unread> {
+    let keys = [StateKey::policy_set(""), StateKey::policy_set(register)];
+    keys.iter().for_each(|key| draft.touch(*key));
+    draft.complete()?;
+    let partition = draft.policy_set(&keys[0])?.cloned();
+    let own = if register.is_empty() { None } else { draft.policy_set(&keys[1])?.cloned() };
+    let hash = |set: &Option<Arc<PolicySet>>| set.as_ref().map_or(Hash([0; 32]), |set| set.hash);
+    let question = (hash(&partition), hash(&own), request);
+    if let Some(judgement) = draft.judged().0.get(&question) {
+        return Ok(Arc::clone(judgement));
+    }
+    let mut rules = Vec::with_capacity(2);
+    for set in [partition, own].into_iter().flatten() {
+        rules.push(compiled(draft, &set)?);
+    }
+    let verdict = cedar::decide(&rules.iter().map(AsRef::as_ref).collect::<Vec<_>>(), &question.2);
+    let id = |id: &String| match id.parse() {
+        Ok(id) => id,
+        Err(error) => unreachable!("a policy in force has no id: {error}"),
+    };
+    let judgement = Arc::new(Judgement {
+        allowed: verdict.allowed,
+        determining: verdict.determining.iter().map(id).collect(),
+        skipped: verdict.skipped.iter().map(|(skipped, why)| (id(skipped), why.clone())).collect(),
+    });
+    let judged = draft.judged();
+    if judged.0.len() >= DECISIONS_REMEMBERED_MAX {
+        judged.0.clear();
+    }
+    judged.0.insert(question, Arc::clone(&judgement));
+    Ok(judgement)
+}
+
+/// Notes the rows that compiling the set will need, as far as can be told now.
+pub(crate) fn note_missing(draft: &mut Draft<'_>, register: &str) {
+    let Ok(Some(set)) = draft.policy_set(&StateKey::policy_set(register)) else { return };
+    let set = Arc::clone(set);
+    if draft.policies().get(&set.hash).is_none() {
+        set.row.policies.iter().for_each(|policy| draft.touch(StateKey::policy(&policy.id, policy.version)));
+    }
+}
+
+/// The set's rules, compiled now if they are not yet.
+fn compiled(draft: &mut Draft<'_>, set: &PolicySet) -> Result<Arc<Rules>, Unread> {
+    let cache = draft.policies().clone();
+    if let Some(rules) = cache.get(&set.hash) {
+        return Ok(rules);
+    }
+    let keys = set.row.policies.iter().map(|policy| StateKey::policy(&policy.id, policy.version));
+    let keys: Vec<StateKey> = keys.collect();
+    keys.iter().for_each(|key| draft.touch(*key));
+    draft.complete()?;
+    let mut texts = Vec::with_capacity(keys.len());
+    for key in &keys {
+        let Some(row) = draft.policy(key)? else { unreachable!("policy {key} is in force and not in the state") };
+        texts.push((row.id.as_str().to_owned(), row.text.clone()));
+    }
+    let texts = texts.iter().map(|(id, text)| (id.as_str(), text.as_str()));
+    match Rules::compile(&cache.schema(), texts) {
+        Ok(rules) => {
+            let rules = Arc::new(rules);
+            cache.put(set.hash, &rules);
+            Ok(rules)
+        }
+        Err(error) => unreachable!("a policy in force is broken: {error}"),
+    }
+}
+
+/// The sets that a change is about: the names of registers, and the empty name for the partition.
+fn scopes<'c>(put: &'c [PolicyText], remove: &'c [PolicyId]) -> BTreeSet<&'c str> {
+    let ids = put.iter().map(|policy| &policy.id).chain(remove);
+    ids.map(|id| id.register().unwrap_or_default()).collect()
+}
+
+/// The rows that a change surely reads.
+pub(crate) fn wanted(put: &[PolicyText], remove: &[PolicyId]) -> Vec<StateKey> {
+    let mut keys = vec![StateKey::counters()];
+    for scope in scopes(put, remove) {
+        keys.push(StateKey::policy_set(scope));
+        keys.extend((!scope.is_empty()).then(|| StateKey::register(scope)));
+    }
+    keys
+}
+
+/// Changes which policies are in force. What remains of the change's own making is judged by the caller: who may.
+pub(crate) fn apply_change(draft: &mut Draft<'_>, put: &[PolicyText], remove: &[PolicyId]) -> Result<(), Stop> {
+    let schema = draft.policies().schema();
+    let mut violations = Violations::default();
+    for (policy, index) in put.iter().zip(0..) {
+        if let Err(error) = check(&schema, &policy.id, &policy.text) {
+            violations.add(index, policy.id.name(), error.rule());
+        }
+    }
+    refuse_if_any(Code::PolicyInvalid, violations)?;
+    wanted(put, remove).into_iter().for_each(|key| draft.touch(key));
+    draft.complete()?;
+    let mut counters = draft.counters(&StateKey::counters())?.cloned().unwrap_or_default();
+    counters.policies += 1;
+    for scope in scopes(put, remove) {
+        change_set(draft, put, remove, scope, counters.policies)?;
+    }
+    draft.write(StateKey::counters(), Row::Counters(counters));
+    Ok(())
+}
+
+/// Makes the part of the change that is about one set.
+fn change_set(
+    draft: &mut Draft<'_>,
+    put: &[PolicyText],
+    remove: &[PolicyId],
+    scope: &str,
+    version: u64,
+) -> Result<(), Stop> {
+    if !scope.is_empty() && draft.register(scope)?.is_none() {
+        return Err(Code::RegisterUnknown.into());
+    }
+    let key = StateKey::policy_set(scope);
+    let before = draft.policy_set(&key)?.map(|set| set.row.policies.clone()).unwrap_or_default();
+    let mut policies: BTreeMap<PolicyId, PolicyInForce> =
+        before.into_iter().map(|policy| (policy.id.clone(), policy)).collect();
+    let in_scope = |id: &PolicyId| id.register().unwrap_or_default() == scope;
+    for id in remove.iter().filter(|id| in_scope(id)) {
+        policies.remove(id).ok_or(Code::PolicyUnknown)?;
+    }
+    for policy in put.iter().filter(|policy| in_scope(&policy.id)) {
+        let id = policy.id.clone();
+        let bytes = u32::try_from(policy.text.len()).unwrap_or(u32::MAX);
+        policies.insert(id.clone(), PolicyInForce { id: id.clone(), version, bytes });
+        draft.write(StateKey::policy(&id, version), Row::Policy(PolicyRow { id, version, text: policy.text.clone() }));
+    }
+    let (count_max, bytes_max) = match scope {
+        "" => (POLICIES_MAX, POLICIES_BYTES_MAX),
+        _ => (REGISTER_POLICIES_MAX, REGISTER_POLICIES_BYTES_MAX),
+    };
+    let bytes: u64 = policies.values().map(|policy| u64::from(policy.bytes)).sum();
+    if policies.len() > count_max || bytes > bytes_max as u64 {
+        return Err(Code::PoliciesFull.into());
+    }
+    let row = PolicySetRow { policies: policies.into_values().collect() };
+    draft.write(key, Row::PolicySet(Arc::new(PolicySet::new(row))));
+    Ok(())
+}
+
+/// Changes the policies that are for one register.
+pub(crate) fn change_register(
+    draft: &mut Draft<'_>,
+    act: &Act<'_>,
+    register: &str,
+    change: &PolicyChange,
+) -> Result<(), Stop> {
+    act.permitted_register(draft, register)?;
+    let stray = |id: &PolicyId| id.register() != Some(register);
+    let strays = change.put.iter().zip(0..).filter(|(policy, _)| stray(&policy.id));
+    let mut violations: Vec<Violation> = strays
+        .map(|(policy, entry)| Violation {
+            entry,
+            field: policy.id.name().to_owned(),
+            rule: ViolationRule::PolicyScope,
+        })
+        .collect();
+    violations.truncate(tallystick_protocol::limits::VIOLATIONS_MAX);
+    if !violations.is_empty() {
+        return Err(Stop::Refused(Code::PolicyInvalid, violations));
+    }
+    if change.remove.iter().any(stray) {
+        return Err(Code::PolicyUnknown.into());
+    }
+    apply_change(draft, &change.put, &change.remove)?;
+    let most = draft.rulebook(&StateKey::rulebook())?.map_or(0, |rulebook| rulebook.register_policies_max);
+    let set = draft.policy_set(&StateKey::policy_set(register))?;
+    let count = set.map_or(0, |set| set.row.policies.len());
+    // What governance put beyond the bound stays, and can be removed.
+    if !change.put.is_empty() && count as u64 > u64::from(most) { Err(Code::PoliciesFull.into()) } else { Ok(()) }
+}
+
+/// Writes the policies with which a network begins; the number of that change.
+pub(crate) fn write_starter(view: &mut View) -> u64 {
+    let version = 1;
+    let mut policies = Vec::with_capacity(STARTER.len());
+    for (id, text) in STARTER {
+        let Ok(id) = id.parse::<PolicyId>() else { unreachable!("`{id}` is no policy's id") };
+        let bytes = u32::try_from(text.len()).unwrap_or(u32::MAX);
+        policies.push(PolicyInForce { id: id.clone(), version, bytes });
+        view.write(StateKey::policy(&id, version), Row::Policy(PolicyRow { id, version, text: text.to_owned() }));
+    }
+    let set = PolicySet::new(PolicySetRow { policies });
+    view.write(StateKey::policy_set(""), Row::PolicySet(Arc::new(set)));
+    version
+}

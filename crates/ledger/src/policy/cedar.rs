@@ -1,0 +1,311 @@
+//! Cedar, and the only file that names it: a schema, rules compiled from texts, and the verdict on a request.
+//!
+//! INVARIANT: the verdict is a function of the texts and the request. Cedar hands out what determined a decision in hash order,
+//! so names are sorted here. It gives up when a thread's stack runs low: the form of a policy keeps that far away, and should
+//! it happen all the same the node stops, rather than decide otherwise than its neighbours.
+//!
+//! Rules are kept by action. A policy whose scope names other actions cannot be satisfied, and a scope never fails, so leaving
+//! such policies out changes neither the decision nor what is reported.
+
+use std::{borrow::Cow, collections::BTreeMap, str::FromStr, sync::Arc};
+
+use cedar_policy::{
+    ActionConstraint, AuthorizationError, Authorizer, Context, Decision, Effect, Entities, EntityId, EntityTypeName,
+    EntityUid, EvaluationError, Policy, PolicyId, PolicySet, ResourceConstraint, RestrictedExpression, ValidationMode,
+    Validator,
+};
+
+/// The name of a thing: its type and its id.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Name {
+    /// Its entity type, such as `Register`.
+    pub kind: Cow<'static, str>,
+    /// Its id, such as `country`.
+    pub id: String,
+}
+
+/// A value of an attribute.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Value {
+    /// True or false.
+    Bool(bool),
+    /// A whole number.
+    Long(i64),
+    /// A text.
+    Text(String),
+    /// A thing.
+    Thing(Name),
+    /// A set.
+    Set(Vec<Value>),
+    /// Values by name.
+    Record(BTreeMap<Cow<'static, str>, Value>),
+    /// A decimal number, as text.
+    Decimal(String),
+    /// An address or range of addresses, as text.
+    Ip(String),
+}
+
+/// Attributes by name.
+pub type Attributes = BTreeMap<Cow<'static, str>, Value>;
+
+/// A thing as a request sees it.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Entity {
+    /// Which.
+    pub name: Name,
+    /// What is known of it.
+    pub attributes: Attributes,
+    /// What it is in, directly.
+    pub parents: Vec<Name>,
+}
+
+/// A question: may this principal do this action to this resource?
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Request {
+    /// Who acts.
+    pub principal: Name,
+    /// The action's id.
+    pub action: Cow<'static, str>,
+    /// What it is done to.
+    pub resource: Name,
+    /// The circumstances.
+    pub context: Attributes,
+    /// The things that policies may look at, each once.
+    pub entities: Vec<Entity>,
+}
+
+/// The answer, and which policies gave it.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Verdict {
+    /// Whether it is permitted: some policy permits it and none forbids it.
+    pub allowed: bool,
+    /// The ids of the policies that determined this, sorted: those that permit, or those that forbid; none when nothing permits.
+    pub determining: Vec<String>,
+    /// The policies that failed and were skipped, by id, with the reason.
+    pub skipped: BTreeMap<String, String>,
+}
+
+/// What is wrong with a policy.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum RuleError {
+    /// It is not one static Cedar policy.
+    #[error("not a Cedar policy: {0}")]
+    Syntax(String),
+    /// It does not agree with the schema.
+    #[error("the policy does not keep to the schema: {0}")]
+    Schema(String),
+}
+
+/// A schema that cannot be used.
+#[derive(Debug, thiserror::Error)]
+#[error("not a Cedar schema: {0}")]
+pub struct SchemaError(String);
+
+/// A schema: types of things, and actions.
+#[derive(Debug)]
+pub struct Schema {
+    validator: Validator,
+    kinds: BTreeMap<String, EntityTypeName>,
+    /// Each action with the groups that it is in.
+    actions: BTreeMap<String, (EntityUid, Vec<EntityUid>)>,
+}
+
+impl Schema {
+    /// Reads a schema in Cedar's schema syntax.
+    ///
+    /// # Errors
+    /// When it is none.
+    pub fn parse(text: &str) -> Result<Self, SchemaError> {
+        let (schema, _) = cedar_policy::Schema::from_cedarschema_str(text).map_err(|e| SchemaError(e.to_string()))?;
+        let kinds = schema.entity_types().map(|kind| (kind.to_string(), kind.clone())).collect();
+        let entities = schema.action_entities().map_err(|error| SchemaError(error.to_string()))?;
+        let mut actions = BTreeMap::new();
+        for action in schema.actions() {
+            let groups = entities.ancestors(action).map(|groups| groups.cloned().collect()).unwrap_or_default();
+            actions.insert(action.id().unescaped().to_owned(), (action.clone(), groups));
+        }
+        Ok(Self { validator: Validator::new(schema), kinds, actions })
+    }
+
+    /// The ids of its actions.
+    pub fn actions(&self) -> impl Iterator<Item = &str> {
+        self.actions.keys().map(String::as_str)
+    }
+
+    fn uid(&self, name: &Name) -> Option<EntityUid> {
+        let kind = self.kinds.get(name.kind.as_ref())?;
+        Some(EntityUid::from_type_name_and_id(kind.clone(), EntityId::new(&name.id)))
+    }
+
+    /// A policy's text, read and validated strictly.
+    ///
+    /// # Errors
+    /// When it is not one policy, is a template, or does not keep to the schema.
+    pub fn check(&self, id: &str, text: &str) -> Result<Rule, RuleError> {
+        let rule = Rule::parse(id, text)?;
+        let set = PolicySet::from_policies([rule.0.clone()]).map_err(|error| RuleError::Syntax(error.to_string()))?;
+        let validated = self.validator.validate(&set, ValidationMode::Strict);
+        let mut errors: Vec<String> = validated.validation_errors().map(ToString::to_string).collect();
+        errors.sort_unstable();
+        if errors.is_empty() { Ok(rule) } else { Err(RuleError::Schema(errors.join("; "))) }
+    }
+}
+
+/// One policy.
+#[derive(Clone, Debug)]
+pub struct Rule(Policy);
+
+impl Rule {
+    /// Reads a policy.
+    ///
+    /// # Errors
+    /// When it is not one policy, or is a template.
+    pub fn parse(id: &str, text: &str) -> Result<Self, RuleError> {
+        let describe = |error: cedar_policy::ParseErrors| {
+            let mut lines: Vec<String> = error.iter().map(ToString::to_string).collect();
+            lines.sort_unstable();
+            RuleError::Syntax(lines.join("; "))
+        };
+        Policy::parse(Some(PolicyId::new(id)), text).map(Self).map_err(describe)
+    }
+
+    /// Whether its scope holds it to this thing, or to what is in it.
+    pub fn is_about(&self, kind: &str, id: &str) -> bool {
+        let (ResourceConstraint::Eq(thing) | ResourceConstraint::In(thing) | ResourceConstraint::IsIn(_, thing)) =
+            self.0.resource_constraint()
+        else {
+            return false;
+        };
+        thing.type_name().to_string() == kind && thing.id().unescaped() == id
+    }
+
+    /// Whether it permits; otherwise it forbids.
+    pub fn permits(&self) -> bool {
+        self.0.effect() == Effect::Permit
+    }
+}
+
+/// Policies compiled for use.
+#[derive(Debug)]
+pub struct Rules {
+    schema: Arc<Schema>,
+    by_action: BTreeMap<String, PolicySet>,
+}
+
+impl Rules {
+    /// Compiles policies, given as id and text.
+    ///
+    /// # Errors
+    /// When one is no policy, or an id stands twice.
+    pub fn compile<'p>(
+        schema: &Arc<Schema>,
+        policies: impl IntoIterator<Item = (&'p str, &'p str)>,
+    ) -> Result<Self, RuleError> {
+        let mut by_action: BTreeMap<String, PolicySet> = BTreeMap::new();
+        for (id, text) in policies {
+            let Rule(policy) = Rule::parse(id, text)?;
+            let constraint = policy.action_constraint();
+            for (action, (uid, groups)) in &schema.actions {
+                let applies = match &constraint {
+                    ActionConstraint::Any => true,
+                    ActionConstraint::Eq(one) => one == uid,
+                    ActionConstraint::In(any) => any.iter().any(|one| one == uid || groups.contains(one)),
+                };
+                if applies {
+                    let set = by_action.entry(action.clone()).or_default();
+                    set.add(policy.clone()).map_err(|error| RuleError::Syntax(error.to_string()))?;
+                }
+            }
+        }
+        Ok(Self { schema: Arc::clone(schema), by_action })
+    }
+}
+
+/// Judges the request by these rules together. A request that does not keep to the schema is denied.
+pub fn decide(rules: &[&Rules], request: &Request) -> Verdict {
+    let (mut permits, mut forbids, mut skipped) = (Vec::new(), Vec::new(), BTreeMap::new());
+    let Some((schema, first)) = rules.first().map(|first| (&first.schema, first)) else { return Verdict::default() };
+    debug_assert!(rules.iter().all(|rules| Arc::ptr_eq(&rules.schema, &first.schema)), "one schema judges a request");
+    let Some((question, entities)) = prepare(schema, request) else { return Verdict::default() };
+    for rules in rules {
+        let Some(policies) = rules.by_action.get(request.action.as_ref()) else { continue };
+        let response = Authorizer::new().is_authorized(&question, policies, &entities);
+        let reasons = response.diagnostics().reason().map(ToString::to_string);
+        match response.decision() {
+            Decision::Allow => permits.extend(reasons),
+            Decision::Deny => forbids.extend(reasons),
+        }
+        for error in response.diagnostics().errors() {
+            let AuthorizationError::PolicyEvaluationError(failure) = error;
+            assert!(
+                !matches!(failure.inner(), EvaluationError::RecursionLimit(_)),
+                "the stack ran low while a policy was judged: {error}"
+            );
+            skipped.insert(failure.policy_id().to_string(), failure.inner().to_string());
+        }
+    }
+    let allowed = forbids.is_empty() && !permits.is_empty();
+    let mut determining = if allowed { permits } else { forbids };
+    determining.sort_unstable();
+    Verdict { allowed, determining, skipped }
+}
+
+fn prepare(schema: &Schema, request: &Request) -> Option<(cedar_policy::Request, Entities)> {
+    let (action, groups) = schema.actions.get(request.action.as_ref())?;
+    let mut entities = Vec::with_capacity(request.entities.len() + 1);
+    entities.push(cedar_policy::Entity::new_no_attrs(action.clone(), groups.iter().cloned().collect()));
+    for entity in &request.entities {
+        let parents: Option<Vec<EntityUid>> = entity.parents.iter().map(|parent| schema.uid(parent)).collect();
+        let attributes = pairs(schema, &entity.attributes)?;
+        let uid = schema.uid(&entity.name)?;
+        entities.push(cedar_policy::Entity::new_with_tags(uid, attributes, parents?, []).ok()?);
+    }
+    let entities = Entities::from_entities(entities, None).ok()?;
+    let context = Context::from_pairs(pairs(schema, &request.context)?).ok()?;
+    let (principal, resource) = (schema.uid(&request.principal)?, schema.uid(&request.resource)?);
+    Some((cedar_policy::Request::new(principal, action.clone(), resource, context, None).ok()?, entities))
+}
+
+fn pairs(schema: &Schema, attributes: &Attributes) -> Option<Vec<(String, RestrictedExpression)>> {
+    attributes.iter().map(|(name, value)| Some((name.to_string(), expression(schema, value)?))).collect()
+}
+
+fn expression(schema: &Schema, value: &Value) -> Option<RestrictedExpression> {
+    Some(match value {
+        Value::Bool(value) => RestrictedExpression::new_bool(*value),
+        Value::Long(value) => RestrictedExpression::new_long(*value),
+        Value::Text(value) => RestrictedExpression::new_string(value.clone()),
+        Value::Thing(name) => RestrictedExpression::new_entity_uid(schema.uid(name)?),
+        Value::Set(values) => {
+            let values: Option<Vec<_>> = values.iter().map(|value| expression(schema, value)).collect();
+            RestrictedExpression::new_set(values?)
+        }
+        Value::Record(values) => RestrictedExpression::new_record(pairs(schema, values)?).ok()?,
+        Value::Decimal(text) => RestrictedExpression::new_decimal(text),
+        Value::Ip(text) => RestrictedExpression::new_ip(text),
+    })
+}
+
+impl Name {
+    /// The thing of this type and id.
+    pub fn new(kind: &'static str, id: impl Into<String>) -> Self {
+        Self { kind: Cow::Borrowed(kind), id: id.into() }
+    }
+}
+
+impl std::fmt::Display for Name {
+    /// As Cedar writes it: `Register::"country"`.
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{}::\"{}\"", self.kind, self.id.escape_debug())
+    }
+}
+
+impl FromStr for Name {
+    type Err = RuleError;
+
+    fn from_str(text: &str) -> Result<Self, RuleError> {
+        let uid: EntityUid =
+            text.parse().map_err(|error: cedar_policy::ParseErrors| RuleError::Syntax(error.to_string()))?;
+        Ok(Self { kind: Cow::Owned(uid.type_name().to_string()), id: uid.id().unescaped().to_owned() })
+    }
+}

@@ -1,0 +1,53 @@
+//! The policies with which a network begins, written into block 1 like any others: they can be changed and removed.
+
+/// Id and text of each, sorted by id.
+pub const STARTER: [(&str, &str); 4] = [
+    (
+        "administrators-manage",
+        r#"// Administrators do everything for their own organisation: to itself, its principals, its registers.
+permit (
+  principal in Role::"administrator",
+  action,
+  resource
+) when {
+  resource in principal.organisation
+};
+"#,
+    ),
+    (
+        "custodian-writes",
+        r#"// Registrars append to the registers of which their organisation is the custodian.
+permit (
+  principal in Role::"registrar",
+  action == Action::"entry-append",
+  resource is Register
+) when {
+  resource.custodian == principal.organisation
+};
+"#,
+    ),
+    (
+        "own-certificate",
+        r#"// Everybody renews the certificate of a key of their own.
+permit (
+  principal,
+  action == Action::"key-certify",
+  resource
+) when {
+  resource == principal
+};
+"#,
+    ),
+    (
+        "own-mandates",
+        r#"// Everybody lets others act for them, and ends it.
+permit (
+  principal,
+  action in Action::"delegation",
+  resource
+) when {
+  resource == principal
+};
+"#,
+    ),
+];
