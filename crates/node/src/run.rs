@@ -11,7 +11,15 @@ use crate::{
 use commonware_cryptography::{Signer as _, ed25519::PublicKey};
 use commonware_runtime::{Runner as _, Supervisor as _, tokio as real};
 use rand_core::Rng as _;
-use std::{net::SocketAddr, num::NonZeroUsize, path::PathBuf, sync::Arc};
+use std::{
+    net::SocketAddr,
+    num::NonZeroUsize,
+    path::PathBuf,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+};
 use tallystick_client::{KeyName, Passphrase, key::open_token, keyfile::KeyFileError, pkcs11::TokenError};
 use tallystick_consensus::{
     NodeKey,
@@ -167,13 +175,23 @@ fn open_key(config: &Config) -> Result<(SigningKey, Mark), RunError> {
     }
 }
 
-/// The key, saying in the log when its token does not sign: to the network the node is then only silent.
+/// The key, saying in the log when its token ceases to sign, and when it signs again: to the network the node is then only
+/// silent.
 fn telling(key: SigningKey) -> SigningKey {
-    SigningKey::elsewhere(key.public(), move |message| {
-        key.sign(message).map_err(|error| {
-            tracing::error!(%error, "the node's key did not sign: it casts no vote and meets no peer until it does");
-            error.to_string()
-        })
+    let silent = AtomicBool::new(false);
+    SigningKey::elsewhere(key.public(), move |message| match key.sign(message) {
+        Ok(signature) => {
+            if silent.swap(false, Ordering::Relaxed) {
+                tracing::info!("the node's key signs again");
+            }
+            Ok(signature)
+        }
+        Err(error) => {
+            if !silent.swap(true, Ordering::Relaxed) {
+                tracing::error!(%error, "the node's key does not sign: it casts no vote and meets no peer until it does");
+            }
+            Err(error.to_string())
+        }
     })
 }
 
