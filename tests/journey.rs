@@ -159,7 +159,12 @@ fn certificates(desk: &Desk) {
         "key certify food-standards-agency/clerk --public spare.pem.pub --certificate clerk.crt --authority ca.pem";
     desk.line(certify).expect(1, &["authority-unknown", "admit"]);
     desk.line("ca admit clerk.crt").expect(1, &["certificate-invalid"]);
-    desk.line("ca admit ca.pem").expect(0, &["CN=Root", "is admitted"]);
+    desk.line("ca admit ca.pem --proposal trust-root").expect(0, &["CN=Root", "is proposed", "3 more for it needed"]);
+    for organisation in ["food-standards-agency", "companies-house", "department-of-health"] {
+        desk.line(&format!("proposal vote trust-root yes --as {organisation}/administrator"))
+            .expect(0, &["trust-root"]);
+    }
+    desk.line("proposal show trust-root --wait").expect(0, &["is effective", "3 yes"]);
     desk.line("ca admit ca.pem").expect(1, &["authority-exists"]);
     desk.line(certify).expect(0, &["is certified"]);
     desk.line("key show food-standards-agency/clerk").expect(0, &["by certificate"]);

@@ -231,6 +231,7 @@ pub fn genesis() -> &'static Genesis {
             organisations: vec![organisation],
             validators: (0..4).map(validator).collect(),
             epoch_blocks: 600,
+            rulebook: None,
         };
         genesis.validate().expect("a valid network");
         genesis

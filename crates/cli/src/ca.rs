@@ -3,6 +3,7 @@
 use crate::{
     connection::{Connection, Signing},
     output::{Colour, Doing, Done, Failure, Table, count, json, line, paint, say, time},
+    proposal,
     register::act,
 };
 use clap::{Args, Subcommand};
@@ -12,11 +13,15 @@ use std::{
     path::{Path, PathBuf},
     time::{SystemTime, UNIX_EPOCH},
 };
+use tallystick_client::Client;
 use tallystick_ledger::{
     moment::{format_timestamp, parse_timestamp},
     x509::{self, Certificate, Document, PRINCIPAL_PURPOSES, PathFault, RevocationList, Terms},
 };
-use tallystick_protocol::{AuthorityTerms, Hash, Operation, PolicyMeaning, PublicKey, limits::X509_FILE_BYTES_MAX};
+use tallystick_protocol::{
+    AuthorityTerms, Change, ChangeKind, Hash, Operation, PolicyMeaning, PublicKey, RuleText,
+    limits::{TEXT_BYTES_MAX, X509_FILE_BYTES_MAX},
+};
 
 /// Check certificates as the ledger judges them; admit and retire authorities
 #[derive(Debug, Args)]
@@ -33,8 +38,12 @@ enum Command {
     Revoke(Revoke),
 }
 
-/// Admit a certificate authority of the signer's organisation
+/// Put a certificate authority of the signer's organisation on the trust list, or to the vote
 #[derive(Debug, Args)]
+#[command(
+    after_help = "Where the rulebook demands a vote, as the default one does, this submits a proposal: the members vote on it with \
+    tally proposal vote. See tally proposal rulebook."
+)]
 struct Admit {
     /// The authority's certificate
     #[arg(value_name = "FILE")]
@@ -45,6 +54,9 @@ struct Admit {
     /// How the names of the principals begin that it may certify; may be repeated; any if not given
     #[arg(long = "names", value_name = "PREFIX")]
     names: Vec<String>,
+    /// The id of the proposal, if there must be one [default: made from the certificate]
+    #[arg(long, value_name = "ID")]
+    proposal: Option<String>,
     #[command(flatten)]
     signing: Signing,
     #[command(flatten)]
@@ -142,12 +154,51 @@ impl Admit {
     fn run(self) -> Done {
         let certificate = authority(&self.file)?;
         let id = Hash::of(&[certificate.der()]);
-        let mut terms = AuthorityTerms { policies: self.policies, names: self.names };
+        let mut terms = AuthorityTerms { policies: self.policies.clone(), names: self.names.clone() };
         terms.policies.sort();
         terms.names.sort();
+        let client = self.connection.client()?;
+        let rulebook = client.rulebook()?.value.rulebook;
+        if !rulebook.rule(ChangeKind::AuthorityAdmit).is_some_and(|rule| rule.direct) {
+            return self.propose(&client, &certificate, terms);
+        }
         let operation = Operation::AuthorityAdmit { certificate: certificate.der().to_vec(), terms };
         submit(&self.connection, &self.signing, format!("admit authority {id}"), operation)?;
         line(format_args!("`{}` is admitted as authority {id}", certificate.subject()))
+    }
+
+    fn propose(&self, client: &Client, certificate: &Certificate, terms: AuthorityTerms) -> Done {
+        let id = Hash::of(&[certificate.der()]);
+        let signer = self.connection.signer(&self.signing, client)?;
+        let organisation = signer.principal().organisation().to_owned();
+        let change = Change::AuthorityAdmit {
+            organisation: organisation.clone(),
+            certificate: certificate.der().to_vec(),
+            terms,
+        };
+        proposal::require_possible(client, std::slice::from_ref(&change))?;
+        let of_both = Hash::of(&[&id.0, organisation.as_bytes()]).to_string();
+        let (digits, _) = of_both.split_at_checked(16).unwrap_or_default();
+        let proposal = self.proposal.clone().unwrap_or_else(|| format!("trust-{digits}"));
+        let subject = certificate.subject();
+        let operation = Operation::ProposalSubmit {
+            proposal: proposal.clone(),
+            title: format!("Trust the certificate authority {subject} for {organisation}")
+                .chars()
+                .take(TEXT_BYTES_MAX / 4)
+                .collect(),
+            text: RuleText::Whole(format!(
+                "The certificate authority {subject}, SHA-256 {id}, may certify keys of {organisation} until {}.",
+                format_timestamp(certificate.not_after())
+            )),
+            changes: vec![change],
+            effect_height: None,
+        };
+        if act(client, &signer, &self.signing, format!("proposal {proposal}"), vec![operation])?.is_none() {
+            return Ok(());
+        }
+        line(format_args!("`{subject}` is proposed as authority {id}"))?;
+        proposal::standing(&proposal::find(client, &proposal)?)
     }
 }
 

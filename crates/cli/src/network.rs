@@ -134,6 +134,9 @@ struct Draft {
     /// 32 hexadecimal digits.
     nonce: String,
     epoch_blocks: u64,
+    /// Left out for the default.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    rulebook: Option<tallystick_protocol::Rulebook>,
 }
 
 /// What an organisation publishes of itself.
@@ -160,7 +163,7 @@ impl Draft {
     fn new(name: String, epoch_blocks: u64) -> Self {
         let mut nonce = [0; 16];
         tallystick_client::randomness().fill_bytes(&mut nonce);
-        Self { name, created_ms: now_ms(), nonce: hex::encode(nonce), epoch_blocks }
+        Self { name, created_ms: now_ms(), nonce: hex::encode(nonce), epoch_blocks, rulebook: None }
     }
 }
 
@@ -310,6 +313,7 @@ fn assemble(draft: &Draft, parts: Vec<Part>) -> Result<Genesis, Failure> {
         organisations: Vec::new(),
         validators: Vec::new(),
         epoch_blocks: draft.epoch_blocks,
+        rulebook: draft.rulebook.clone(),
     };
     for part in parts {
         if let Some(validator) = part.validators.iter().find(|v| v.organisation != part.organisation.id) {

@@ -5,7 +5,7 @@ mod draft;
 use crate::{
     connection::{Connection, Signing},
     output::{Colour, Doing, Done, Failure, Table, count, json, line, paint, say, time},
-    register::settle,
+    register,
 };
 use clap::{Args, Subcommand};
 use draft::Draft;
@@ -15,7 +15,7 @@ use std::{
 };
 use tallystick_api::{DryRunView, PollView, ProposalView};
 use tallystick_client::Client;
-use tallystick_protocol::{ChangeKind, Choice, Operation, ProposalStatus};
+use tallystick_protocol::{Change, ChangeKind, Choice, Operation, ProposalStatus};
 
 /// How often to look whether a proposal has taken effect: an idle network makes a block in about this time.
 const LOOK_AGAIN: Duration = Duration::from_secs(1);
@@ -301,7 +301,20 @@ impl Rulebook {
     }
 }
 
-fn find(client: &Client, id: &str) -> Result<ProposalView, Failure> {
+/// Fails with the reason if the changes could not be made as things stand.
+pub fn require_possible(client: &Client, changes: &[Change]) -> Done {
+    let report = client.dry_run(changes)?.value;
+    let refused = report.changes.into_iter().find_map(|change| Some((change.code?, change.words, change.advice)));
+    match refused {
+        None => Ok(()),
+        Some((code, words, advice)) => {
+            Err(Failure::no(format!("{words}: refused: {code}: {}", advice.unwrap_or_default())))
+        }
+    }
+}
+
+/// A proposal, or that there is none.
+pub fn find(client: &Client, id: &str) -> Result<ProposalView, Failure> {
     let found = client.proposal(id)?;
     found
         .map(|found| found.value)
@@ -311,13 +324,14 @@ fn find(client: &Client, id: &str) -> Result<ProposalView, Failure> {
 /// Signs and submits one operation on a proposal, and says where the proposal then stands.
 fn act(client: &Client, connection: &Connection, signing: &Signing, id: &str, operation: Operation) -> Done {
     let signer = connection.signer(signing, client)?;
-    let transaction = signer.sign(format!("proposal {id}"), vec![operation])?;
-    settle(client, &transaction, signing.patience())?;
-    standing(&find(client, id)?)
+    match register::act(client, &signer, signing, format!("proposal {id}"), vec![operation])? {
+        Some(_) => standing(&find(client, id)?),
+        None => Ok(()),
+    }
 }
 
 /// Where a proposal stands, and what it needs.
-fn standing(view: &ProposalView) -> Done {
+pub fn standing(view: &ProposalView) -> Done {
     let brief = &view.brief;
     let colour = match brief.status {
         ProposalStatus::Accepted | ProposalStatus::Effective => Colour::Green,

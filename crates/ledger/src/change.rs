@@ -41,7 +41,17 @@ pub(crate) fn make(draft: &mut Draft<'_>, decree: &Decree<'_>, change: &Change) 
         Change::AuthorityRetire { organisation, authority } => {
             authority::retire_for(draft, block, organisation, authority)
         }
-        Change::Validators { add, remove } => validators::change(draft, add, remove),
+        Change::Validators { add, remove } => {
+            // A proposal is voted on by those whom it says that it concerns: it must say so truly.
+            for validator in remove {
+                let row = draft.validator(&StateKey::validator(&validator.key))?;
+                if row.is_none_or(|row| row.organisation != validator.organisation) {
+                    return Err(Code::ValidatorUnknown.into());
+                }
+            }
+            add.iter().try_for_each(|validator| membership::require_member(draft, &validator.organisation))?;
+            validators::change(draft, add, remove)
+        }
         Change::Policies { put, remove } => policy::apply_change(draft, put, remove),
         Change::RegisterCreate { register, custodian, text, fields } => {
             membership::require_member(draft, custodian)?;
@@ -113,7 +123,14 @@ fn fault(draft: &Draft<'_>, change: &Change) -> Option<(&'static str, ViolationR
             authority::is_malformed(certificate).then_some(("certificate", ViolationRule::CertificateMalformed))
         }
         Change::Validators { add, remove } => {
-            (add.is_empty() && remove.is_empty()).then_some(("validators", ViolationRule::Empty))
+            let keys: BTreeSet<_> = add.iter().chain(remove).map(|validator| validator.key).collect();
+            if keys.is_empty() {
+                Some(("validators", ViolationRule::Empty))
+            } else if keys.len() < add.len() + remove.len() {
+                Some(("validators", ViolationRule::Duplicate))
+            } else {
+                None
+            }
         }
         Change::Policies { put, .. } => {
             let schema = draft.policies().schema();
@@ -149,7 +166,11 @@ pub(crate) fn wanted(change: &Change) -> Vec<StateKey> {
         Change::RegisterCreate { register, .. } | Change::RegisterClose { register, .. } => {
             vec![StateKey::register(register)]
         }
-        Change::Validators { add, .. } => validators::wanted(add),
+        Change::Validators { add, remove } => {
+            let mut keys = validators::wanted(add);
+            keys.extend(remove.iter().map(|validator| StateKey::validator(&validator.key)));
+            keys
+        }
         Change::Policies { put, remove } => policy::wanted(put, remove),
         Change::ProtocolVersion { .. } => Vec::new(),
         Change::Limit { .. } => vec![StateKey::limits()],

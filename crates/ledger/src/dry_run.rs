@@ -5,7 +5,7 @@
 
 use std::collections::BTreeMap;
 
-use tallystick_protocol::{Change, Code, Hash, Rulebook, StateKey, Violation};
+use tallystick_protocol::{Change, Code, Hash, PublicKey, Rulebook, StateKey, Violation};
 
 use crate::{
     apply::{BlockContext, Stop},
@@ -132,6 +132,14 @@ fn facts(row: &Row) -> Option<(String, Facts)> {
             list(&[("in force", names(set.row.policies.iter().map(|policy| policy.id.as_str())))]),
         ),
         Row::Policy(row) => (format!("policy {}", row.id), list(&[("text", row.text.clone())])),
+        Row::Schedule(row) => {
+            let keys: Vec<String> = row.later.keys().iter().map(|key| PublicKey::Ed25519(*key).to_string()).collect();
+            let count = keys.len().to_string();
+            (
+                "validators from the epoch after the next on".to_owned(),
+                list(&[("number", count), ("keys", keys.join(" "))]),
+            )
+        }
         Row::Rulebook(rulebook) => ("the rulebook".to_owned(), rules(rulebook)),
         _ => return None,
     })

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use tallystick_protocol::{
-    Genesis, GenesisOrganisation, Rulebook, StateKey, limits::ORGANISATIONS_PER_PAGE, operation::PrincipalId,
+    Genesis, GenesisOrganisation, StateKey, limits::ORGANISATIONS_PER_PAGE, operation::PrincipalId,
 };
 
 use crate::{
@@ -30,7 +30,8 @@ pub fn genesis(view: &mut View, genesis: &Genesis) {
     let counters =
         CountersRow { registers: 0, organisations, active: organisations, policies: policy::write_starter(view) };
     view.write(StateKey::counters(), Row::Counters(counters));
-    view.write(StateKey::rulebook(), Row::Rulebook(Arc::new(Rulebook::default())));
+    let rulebook = genesis.rulebook.clone().unwrap_or_default();
+    view.write(StateKey::rulebook(), Row::Rulebook(Arc::new(rulebook)));
     view.write(StateKey::agenda(), Row::Agenda(AgendaRow::default()));
     validators::genesis(view, genesis);
 }

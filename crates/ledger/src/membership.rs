@@ -19,6 +19,7 @@ use crate::{
     principal::take_key,
     proposal::row::PageRow,
     state::{CountersRow, Draft, OrganisationRow, PrincipalRow, Row},
+    validators,
 };
 
 pub(crate) fn admit(draft: &mut Draft<'_>, block: &BlockContext, new: &GenesisOrganisation) -> Result<(), Stop> {
@@ -73,6 +74,10 @@ pub(crate) fn resume(draft: &mut Draft<'_>, block: &BlockContext, id: &str) -> R
 
 /// Expels an organisation. Its validators must have left, in an earlier change of the same proposal or before.
 pub(crate) fn expel(draft: &mut Draft<'_>, block: &BlockContext, id: &str, reason: &str) -> Result<(), Stop> {
+    organisation(draft, id)?;
+    if validators::are_run_by(draft, id)? {
+        return Err(Code::OrganisationValidates.into());
+    }
     end_activity(draft, block, id, OrganisationStatus::Expelled, reason)
 }
 

@@ -85,6 +85,20 @@ pub(crate) fn change(draft: &mut Draft<'_>, add: &[GenesisValidator], remove: &[
     Ok(())
 }
 
+/// Whether an organisation runs one of the validators that are to certify, as far as was decided.
+pub(crate) fn are_run_by(draft: &mut Draft<'_>, organisation: &str) -> Result<bool, Stop> {
+    let Some(schedule) = draft.schedule(&StateKey::schedule())? else { return Ok(false) };
+    let rows: Vec<StateKey> = schedule.later.keys().iter().map(StateKey::validator).collect();
+    rows.iter().for_each(|row| draft.touch(*row));
+    draft.complete()?;
+    for row in &rows {
+        if draft.validator(row)?.is_some_and(|validator| validator.organisation == organisation) {
+            return Ok(true);
+        }
+    }
+    Ok(false)
+}
+
 /// Whether the set can certify even if none of its new validators comes up.
 fn check_step(before: &ValidatorSet, after: &ValidatorSet) -> Result<(), Stop> {
     let kept = after.keys().iter().filter(|key| before.contains(key)).count();
@@ -156,6 +170,7 @@ mod tests {
             }],
             validators: (1..=count).map(|n| validator(n, "")).collect(),
             epoch_blocks: 10,
+            rulebook: None,
         };
         genesis.sort();
         let mut view = View::new();

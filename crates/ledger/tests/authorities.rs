@@ -11,8 +11,8 @@ use tallystick_ledger::{
     x509::{Certificate, Document, read},
 };
 use tallystick_protocol::{
-    Assurance, AuthorityTerms, Code, Hash, Intent, Operation, Outcome, PolicyMeaning, PrincipalId, PublicKey, Refusal,
-    Roles, SigningKey, StateKey, VerifiedTransaction, Violation, ViolationRule,
+    Assurance, AuthorityTerms, Change, Code, Hash, Intent, Operation, Outcome, PolicyMeaning, PrincipalId, PublicKey,
+    Refusal, Roles, RuleText, Rulebook, SigningKey, StateKey, VerifiedTransaction, Violation, ViolationRule,
 };
 
 /// All the certificates of `tests/data/certificates` are valid then.
@@ -28,8 +28,15 @@ fn der(name: &str) -> Vec<u8> {
     }
 }
 
+/// A network whose organisations admit their authorities without a vote.
 fn ledger() -> Ledger {
-    let mut ledger = Ledger::new();
+    let mut genesis = harness::three_organisations();
+    let mut rulebook = Rulebook::default();
+    for rule in &mut rulebook.rules {
+        rule.direct = rule.kind.has_direct_operation();
+    }
+    genesis.rulebook = Some(rulebook);
+    let mut ledger = Ledger::of(genesis);
     ledger.time_ms = NOW_MS;
     ledger
 }
@@ -339,4 +346,41 @@ fn a_certified_key_has_the_level_that_its_policies_mean() {
             Err(code) => assert_eq!(refused(&outcome), code, "row {place}"),
         }
     }
+}
+
+#[test]
+fn by_default_the_members_decide_whom_to_trust() {
+    let mut ledger = Ledger::new();
+    ledger.time_ms = NOW_MS;
+    assert_eq!(refused(&run(&mut ledger, "alpha/admin", vec![admit("root.pem")])), Code::BallotRequired);
+    let propose = |id: &str, certificate: Vec<u8>| Operation::ProposalSubmit {
+        proposal: id.into(),
+        title: "Trust the root".into(),
+        text: RuleText::Whole("It is trusted.".into()),
+        changes: vec![Change::AuthorityAdmit {
+            organisation: "alpha".into(),
+            certificate,
+            terms: AuthorityTerms::default(),
+        }],
+        effect_height: None,
+    };
+    assert!(run(&mut ledger, "beta/admin", vec![propose("trust", der("root.pem"))]).is_accepted());
+    // A certificate that could not be an authority's in any state is not voted on; one that merely is not one, fails.
+    let malformed = run(&mut ledger, "beta/admin", vec![propose("broken", vec![0x30, 0x00])]);
+    assert!(matches!(malformed, Outcome::Refused(Refusal { code: Code::ChangeInvalid, .. })), "{malformed:?}");
+    assert!(run(&mut ledger, "beta/admin", vec![propose("clerk", der("clerk.pem"))]).is_accepted());
+    ledger.run(
+        r#"
+        alpha/admin | vote trust yes ; vote clerk yes                | ok
+        beta/admin  | vote trust yes ; vote clerk yes                | ok
+        blocks 10
+        * trust | effective 2-0-0/3 @16
+        * clerk | failed 2-0-0/3 @16 (0 certificate-invalid)
+        "#,
+    );
+    assert!(ledger.rows.contains_key(&StateKey::authority("alpha", &id("root.pem"))));
+    assert!(!ledger.rows.contains_key(&StateKey::authority("beta", &id("root.pem"))));
+    // To trust less needs no vote.
+    let retire = Operation::AuthorityRetire { authority: id("root.pem") };
+    assert!(run(&mut ledger, "alpha/admin", vec![retire]).is_accepted());
 }

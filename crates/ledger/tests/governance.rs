@@ -7,9 +7,12 @@ mod harness;
 
 use harness::{Ledger, change, organisations};
 use proptest::prelude::*;
-use tallystick_ledger::{AgendaRow, BallotRow, LimitsRow, Missing, ObjectionRow, OrganisationRow, View, dry_run};
+use tallystick_ledger::{
+    AgendaRow, BallotRow, LimitsRow, Missing, ObjectionRow, OrganisationRow, ScheduleRow, View, dry_run,
+};
 use tallystick_protocol::{
-    Change, ChangeKind, Choice, LimitName, Operation, OrganisationStatus, ProposalStatus, RuleText, StateKey, cbor,
+    Change, ChangeKind, Choice, Code, LimitName, Operation, OrganisationStatus, ProposalStatus, RuleText, Rulebook,
+    StateKey, cbor,
     limits::{CHANGES_MAX, EFFECTS_PER_BLOCK_MAX, PROPOSALS_OPEN_MAX},
 };
 
@@ -780,4 +783,72 @@ proptest! {
         prop_assert!(suspended.status == OrganisationStatus::Active || by(0));
         prop_assert!(!ledger.rows.contains_key(&StateKey::limits()) || by(2) || by(3));
     }
+}
+
+#[test]
+fn validators_and_their_organisation() {
+    let mut ledger = four();
+    ledger.run(
+        r#"
+        # An organisation leaves with its validator, in this order, or not at all.
+        a/admin | propose p expel:d                              | ok
+        a/admin | propose q expel:d validator:-d                 | ok
+        a/admin | propose r validator:-d expel:d                 | ok
+        a/admin | vote p yes ; vote q yes ; vote r yes           | ok
+        b/admin | vote p yes ; vote q yes ; vote r yes           | ok
+        c/admin | vote p yes ; vote q yes ; vote r yes           | ok
+        blocks 10
+        * p | failed 3-0-0/4 @16 (0 organisation-validates)
+        * q | failed 3-0-0/4 3-0-0/4 @16 (0 organisation-validates)
+        * r | effective 3-0-0/4 3-0-0/4 @16
+        d/admin | create list list                               | 0 organisation-expelled
+        # Who was expelled does not run validators; a newcomer may bring its own in the same proposal.
+        a/admin | propose s validator:+d                         | ok
+        a/admin | propose t admit:g validator:+g                 | ok
+        a/admin | vote s yes ; vote t yes                        | ok
+        b/admin | vote s yes ; vote t yes                        | ok
+        blocks 10
+        * s | failed 2-0-0/3 @31 (0 organisation-status)
+        * t | effective 2-0-0/3 2-0-0/3 @31
+        "#,
+    );
+    let schedule = ScheduleRow::decode(&ledger.rows[&StateKey::schedule()]).unwrap();
+    assert_eq!((schedule.running.len(), schedule.later.len()), (4, 4), "one left, one joined, two epochs from now");
+    // It must be said truly whose a validator is.
+    let lie = |text: &str, to: &str| match change(text) {
+        Change::Validators { add, mut remove } => {
+            remove.iter_mut().for_each(|validator| validator.organisation = to.into());
+            Change::Validators { add, remove }
+        }
+        other => other,
+    };
+    let mut view = View::new();
+    let reports = loop {
+        match dry_run(&mut view, &ledger.context(), &[lie("validator:-a", "b"), change("validator:-a")]) {
+            Ok(reports) => break reports,
+            Err(Missing(keys)) => ledger.fetch(&mut view, keys),
+        }
+    };
+    assert_eq!(reports[0].refusal.as_ref().unwrap().0, Code::ValidatorUnknown);
+    assert_eq!(reports[1].refusal.as_ref().unwrap().0, Code::ValidatorsStep, "the next step is for the next epoch");
+}
+
+/// The network's own rulebook, from its first block on.
+#[test]
+fn a_network_may_begin_with_its_own_rulebook() {
+    let mut genesis = organisations(&["a", "b", "c", "d"]);
+    let mut rulebook = Rulebook::default();
+    for rule in &mut rulebook.rules {
+        (rule.threshold, rule.notice_blocks) = ("1/4".parse().unwrap(), 1);
+        rule.direct = false;
+    }
+    genesis.rulebook = Some(rulebook);
+    Ledger::of(genesis).run(
+        r#"
+        a/admin | create berth berth                             | 0 ballot-required
+        a/admin | propose p create:berth:b                       | ok
+        a/admin | vote p yes                                     | ok
+        b/admin | append berth 1 {"berth":"1"}                   | ok berth user 1+1
+        "#,
+    );
 }

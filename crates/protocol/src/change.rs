@@ -171,12 +171,12 @@ impl ChangeKind {
             Self::OrganisationAdmit | Self::OrganisationResume | Self::ProtocolVersion | Self::Rulebook => 2,
             Self::OrganisationSuspend
             | Self::OrganisationExpel
-            | Self::AuthorityAdmit
             | Self::AuthorityRetire
             | Self::Validators
             | Self::Policies
             | Self::RegisterClose
             | Self::Limit => 3,
+            Self::AuthorityAdmit => 4,
             Self::RegisterCreate => 5,
         }
     }

@@ -11,6 +11,7 @@ use crate::{
     names::{names, serde_as_text},
     operation::{NameError, validate_name},
     principal::{PrincipalKind, Roles},
+    rulebook::{Rulebook, RulebookError},
     validators::{ValidatorSet, is_address},
 };
 use minicbor::{Decode, Decoder, Encode, Encoder, decode, encode};
@@ -85,6 +86,9 @@ pub struct Genesis {
     pub validators: Vec<GenesisValidator>,
     /// Blocks of an epoch: the validators change at its end and not before.
     pub epoch_blocks: u64,
+    /// How the network's order changes; the default rulebook when it is left out.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub rulebook: Option<Rulebook>,
 }
 
 /// A member organisation.
@@ -215,6 +219,9 @@ pub enum GenesisError {
         /// One of its places.
         who: String,
     },
+    /// A rulebook that cannot be used.
+    #[error("the rulebook: {0}")]
+    Rulebook(RulebookError),
     /// Not JSON of this shape.
     #[error("not a network file: {0}: use the `network.json` that the network was made with")]
     Json(String),
@@ -291,6 +298,9 @@ impl Genesis {
             self.check_validator(&mut problems, validator);
         }
         self.check_keys_distinct(&mut problems);
+        if let Some(Err(error)) = self.rulebook.as_ref().map(Rulebook::validate) {
+            problems.push(GenesisError::Rulebook(error));
+        }
         if problems.is_empty() { Ok(()) } else { Err(problems) }
     }
 
@@ -369,10 +379,12 @@ fn check_order<T: Ord>(problems: &mut Vec<GenesisError>, what: &str, items: impl
 
 impl<C> Encode<C> for Genesis {
     fn encode<W: encode::Write>(&self, e: &mut Encoder<W>, _: &mut C) -> Result<(), encode::Error<W::Error>> {
-        e.array(6)?.str(&self.name)?.u64(self.created_ms)?.bytes(&self.nonce)?;
+        e.array(6 + u64::from(self.rulebook.is_some()))?.str(&self.name)?.u64(self.created_ms)?.bytes(&self.nonce)?;
         cbor::write_values(e, &self.organisations)?;
         cbor::write_values(e, &self.validators)?;
-        e.u64(self.epoch_blocks)?.ok()
+        e.u64(self.epoch_blocks)?;
+        // Left out rather than null: a network without one keeps the id that it would have had.
+        self.rulebook.as_ref().map_or(Ok(()), |rulebook| e.encode(rulebook)?.ok())
     }
 }
 
@@ -498,6 +510,7 @@ mod tests {
                 })
                 .collect(),
             epoch_blocks: 100,
+            rulebook: None,
         };
         genesis.sort();
         genesis
@@ -536,6 +549,7 @@ mod tests {
             (|g| g.validators[0].organisation = "x".into(), "organisation `x`, which is not listed"),
             (|g| g.validators[0].key = [0; 32], "small order"),
             (|g| g.validators[0].address = "nowhere".into(), "`nowhere` is no address"),
+            (|g| g.rulebook = Some(Rulebook { rules: Vec::new(), ..Rulebook::default() }), "one rule for each kind"),
             (|g| g.epoch_blocks = 1, "blocks of an epoch: 1, must be 20 to 1000000"),
             (|g| g.organisations[0].principals[0].key = PublicKey::P256([9; 33]), "not a point"),
             (|g| g.organisations[0].principals[0].key = g.organisations[1].principals[0].key, "is used elsewhere too"),

@@ -315,7 +315,8 @@ impl Rulebook {
 
 impl Default for Rulebook {
     /// One organisation one vote. Two thirds decide on members, validators, the protocol and the rulebook; more than half on
-    /// the rest. An organisation creates and ends its own registers and authorities without a vote.
+    /// the rest. An organisation creates and ends its own registers, and takes its own authorities off the trust list, without a
+    /// vote.
     fn default() -> Self {
         const DAY: u64 = 86_400;
         let rule = |kind| {
@@ -346,7 +347,7 @@ impl Default for Rulebook {
                 open_seconds: open_days * DAY,
                 notice_blocks: 10,
                 pause_seconds: pause_days * DAY,
-                direct: kind.has_direct_operation(),
+                direct: kind.has_direct_operation() && kind != Kind::AuthorityAdmit,
             }
         };
         let rules = ChangeKind::ALL.iter().map(|kind| rule(*kind)).collect();

@@ -57,6 +57,7 @@ impl Members {
                 })
                 .collect(),
             epoch_blocks: EPOCH_BLOCKS_MAX,
+            rulebook: None,
         };
         genesis.sort();
         genesis.validate().expect("the simulated members make a genesis");

@@ -23,7 +23,7 @@ use std::{collections::BTreeMap, hash::BuildHasher as _, hash::RandomState, ops:
 use table::Table;
 use tallystick_ledger::{entry_leaf::entry_leaf_hash, item::item_hash};
 use tallystick_protocol::{
-    Appended, EntryKind, Hash, LogEntry, Operation, Outcome, Resource, SignedTransaction, Tree,
+    Appended, Change, EntryKind, Hash, LogEntry, Operation, Outcome, Resource, SignedTransaction, Tree,
     transaction::DecodeError,
 };
 
@@ -134,6 +134,21 @@ struct BlockPlace {
     time_ms: u64,
 }
 
+/// The registers that an accepted operation creates, or may in time.
+fn created(operation: &Operation) -> Vec<&str> {
+    match operation {
+        Operation::RegisterCreate { register, .. } => vec![register],
+        Operation::ProposalSubmit { changes, .. } => {
+            let creations = changes.iter().filter_map(|change| match change {
+                Change::RegisterCreate { register, .. } => Some(register.as_str()),
+                _ => None,
+            });
+            creations.collect()
+        }
+        _ => Vec::new(),
+    }
+}
+
 impl Default for History {
     fn default() -> Self {
         Self::new()
@@ -183,10 +198,10 @@ impl History {
         self.replays.push(&self.hasher, leaf, transaction.replay_tag(), transaction.not_after());
         if let Outcome::Accepted { appended, .. } = &entry.outcome {
             for operation in transaction.operations() {
-                if let Operation::RegisterCreate { register, .. } = operation {
+                for register in created(operation) {
                     let hasher = &self.hasher;
                     let new = || RegisterHistory::new(hasher.clone());
-                    self.registers.entry(register.clone()).or_insert_with(new);
+                    self.registers.entry(register.to_owned()).or_insert_with(new);
                 }
             }
             for range in appended {
@@ -261,7 +276,8 @@ impl History {
         self.registers.get(name)
     }
 
-    /// All registers, sorted by name.
+    /// All registers, sorted by name. Some may not exist: those that a proposal would create which has not taken effect. Only
+    /// the state tells, for when it does no transaction says so.
     pub fn registers(&self) -> impl Iterator<Item = (&str, &RegisterHistory)> {
         self.registers.iter().map(|(name, register)| (name.as_str(), register))
     }

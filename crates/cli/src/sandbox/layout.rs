@@ -257,6 +257,7 @@ fn make_genesis(organisations: &[Keys]) -> Result<Genesis, Failure> {
         organisations: Vec::new(),
         validators: Vec::new(),
         epoch_blocks: EPOCH_BLOCKS_DEFAULT,
+        rulebook: None,
     };
     for keys in organisations {
         let principals = keys

@@ -76,6 +76,7 @@ pub fn organisations(ids: &[&str]) -> Genesis {
             .collect(),
         validators: ids.iter().map(|id| validator(id)).collect(),
         epoch_blocks: 600,
+        rulebook: None,
     };
     genesis.sort();
     genesis.validate().unwrap();
@@ -308,7 +309,7 @@ fn propose(words: &[&str]) -> Operation {
     }
 }
 
-/// A change as the tables write it: `admit:ID`, `suspend:ID`, `resume:ID`, `expel:ID`, `create:REGISTER:CUSTODIAN`,
+/// A change as the tables write it: `admit:ID`, `suspend:ID`, `resume:ID`, `expel:ID`, `validator:+ID`, `validator:-ID`, `create:REGISTER:CUSTODIAN`,
 /// `close:REGISTER`, `limit:NAME:VALUE`, `version:N`, `rule:KIND:FIELD=VALUE,…`, `weights:ID=VOTES,…`.
 pub fn change(text: &str) -> Change {
     let parts: Vec<&str> = text.split(':').collect();
@@ -330,6 +331,15 @@ pub fn change(text: &str) -> Change {
             fields: vec![field(parts[1])],
         },
         "close" => Change::RegisterClose { register: parts[1].into(), successor: None },
+        "validator" => {
+            let (sign, organisation) = parts[1].split_at(1);
+            let name =
+                if sign == "+" { format!("new-validator-{organisation}") } else { format!("validator-{organisation}") };
+            let PublicKey::Ed25519(key) = key(&name).public() else { panic!("not Ed25519") };
+            let validator = GenesisValidator { organisation: organisation.into(), key, address: String::new() };
+            let (add, remove) = if sign == "+" { (vec![validator], vec![]) } else { (vec![], vec![validator]) };
+            Change::Validators { add, remove }
+        }
         "limit" => Change::Limit { limit: parts[1].parse().unwrap(), value: parts[2].parse().unwrap() },
         "version" => Change::ProtocolVersion { version: parts[1].parse().unwrap() },
         "rule" => {

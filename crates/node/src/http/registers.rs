@@ -71,7 +71,10 @@ pub async fn registers(State(app): State<App>, QueryOf(query): QueryOf) -> Answe
     let links = page.links(names.len(), total > page.skip() + names.len())?;
     let mut registers = Vec::with_capacity(names.len());
     for name in &names {
-        registers.push(view(&app.service, Register::find(&app.service, name).await?));
+        // A register that was only proposed is in the index and not in the state.
+        if let Some((height, row, tree)) = app.service.register(name).await? {
+            registers.push(view(&app.service, Register { height, row, tree }));
+        }
     }
     Ok((links, json_at(height, RegisterList { registers })).into_response())
 }

@@ -53,6 +53,7 @@ pub fn genesis() -> Genesis {
             })
             .collect(),
         epoch_blocks: 600,
+        rulebook: None,
     };
     genesis.sort();
     genesis.validate().unwrap();

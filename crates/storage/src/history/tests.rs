@@ -7,7 +7,7 @@ use super::*;
 use std::collections::BTreeSet;
 use tallystick_ledger::entry_leaf::entry_leaf;
 use tallystick_protocol::{
-    Code, Decision, Frontier, ImportedEntry, Intent, NetworkId, NewEntry, PrincipalId, PublicKey, merkle,
+    Code, Decision, Frontier, ImportedEntry, Intent, NetworkId, NewEntry, PrincipalId, PublicKey, RuleText, merkle,
 };
 
 /// What the oracle knows of one entry.
@@ -360,6 +360,38 @@ fn an_entry_that_is_not_there_is_not_found() {
         let position = Position { leaf: 0, operation, slot };
         assert!(matches!(entry_at(&entry, &position, 1), Err(Error::Absent { .. })));
     }
+}
+
+/// No transaction says when a proposal took effect: its register is found from the proposal on.
+#[test]
+fn a_register_made_by_proposal_is_found() {
+    let create = Change::RegisterCreate {
+        register: "country".to_owned(),
+        custodian: "org".to_owned(),
+        text: "Text".to_owned(),
+        fields: Vec::new(),
+    };
+    let submit = Operation::ProposalSubmit {
+        proposal: "countries".to_owned(),
+        title: "Countries".to_owned(),
+        text: RuleText::Whole("There is a register of countries.".to_owned()),
+        changes: vec![create],
+        effect_height: None,
+    };
+    let (appended, mut proposed) = (append_one(1), append_one(0));
+    let intent = Intent {
+        not_after: 1_700_000_030,
+        ..Intent::new(NetworkId([7; 16]), PrincipalId::new("org", "clerk").unwrap(), "test", vec![submit])
+    };
+    let key = PublicKey::Ed25519(*b"0123456789abcdef0123456789abcdef");
+    proposed.transaction = intent.with_signature(&key, &[0; 64]).unwrap().bytes().clone();
+
+    let mut history = History::new();
+    assert!(matches!(history.push(&appended), Err(Error::Register(_))));
+    let mut history = History::new();
+    history.push(&proposed).unwrap();
+    history.push(&appended).unwrap();
+    assert_eq!(history.register("country").unwrap().records(EntryKind::User), 1);
 }
 
 /// A log entry that appends one item of some 200 bytes under a key of its own.
