@@ -10,7 +10,7 @@
 use crate::{
     admission::Admission,
     application::{Application, Shared},
-    expiry, gossip,
+    gossip,
     metrics::Metrics,
     opening::Opening,
     timing::Timing,
@@ -301,8 +301,6 @@ where
     let reader = Reader::default();
     let me = <[u8; 32]>::try_from(config.me.as_ref()).unwrap_or_default();
     let opening = Opening { shared: shared.clone(), reader: reader.clone(), marshal: marshal.clone(), me };
-    let (watched, looked_at) = (shared.clone(), reader.clone());
-    runtime.child("expiries").spawn(move |runtime| expiry::look(runtime, watched, looked_at));
     runtime.child("open").spawn(move |runtime| async move {
         opening.run(runtime, stateful.subscribe_databases().await).await;
     });

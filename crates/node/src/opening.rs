@@ -30,7 +30,7 @@ pub struct Opening<E: Runtime> {
 }
 
 impl<E: Runtime> Opening<E> {
-    /// Rebuilds the index and declares the node ready.
+    /// Rebuilds the index, declares the node ready, and from then on looks for what ends soon.
     ///
     /// # Panics
     ///
@@ -64,7 +64,7 @@ impl<E: Runtime> Opening<E> {
             match done {
                 Ok((next, true)) => {
                     tracing::info!(height, log_places = next, "ready");
-                    return;
+                    return expiry::look(runtime, self.shared, self.reader).await;
                 }
                 Ok((next, false)) => location = next,
                 Err(error) => stop(&error),
