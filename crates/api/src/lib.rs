@@ -8,6 +8,7 @@ pub mod block;
 pub mod log;
 pub mod media;
 pub mod organisation;
+pub mod policy;
 pub mod problem;
 pub mod proposal;
 pub mod register;
@@ -19,6 +20,7 @@ pub use audit::{ActOutcome, ActView, AuditPage};
 pub use block::{BlockEvent, BlockView};
 pub use log::{Checkpoint, ConsistencyProof, InclusionProof};
 pub use organisation::{KeyView, MandateView, OrganisationView, PrincipalView};
+pub use policy::{EntityView, PolicyAnswer, PolicyList, PolicyQuestion, PolicyView, SkippedView};
 pub use problem::{Problem, ProblemCode};
 pub use proposal::{
     BallotView, ChangeView, DifferenceView, DryRun, DryRunView, FailureView, ObjectionView, PollView, ProposalBrief,

@@ -64,6 +64,12 @@ pub const PROOF_REGISTER: &str = "/v1/registers/{name}/proof/register/merkle:sha
 pub const PROOF_CONSISTENCY: &str = "/v1/registers/{name}/proof/consistency/{old}/{new}/merkle:sha-256";
 /// openregister: proof that an entry is in the register.
 pub const PROOF_ENTRY: &str = "/v1/registers/{name}/proof/entries/{number}/{size}/merkle:sha-256";
+/// The partition's policies.
+pub const POLICIES: &str = "/v1/policies";
+/// A register's policies.
+pub const REGISTER_POLICIES: &str = "/v1/registers/{name}/policies";
+/// Whether something is permitted, and why.
+pub const EXPLAIN: &str = "/v1/policies/explain";
 /// All proposals.
 pub const PROPOSALS: &str = "/v1/proposals";
 /// One proposal, with its ballots.
@@ -129,6 +135,11 @@ pub fn organisation(id: &str) -> String {
 /// [`PRINCIPAL`] of `id`.
 pub fn principal(id: &PrincipalId) -> String {
     fill(PRINCIPAL, &[id.organisation(), id.name()])
+}
+
+/// [`REGISTER_POLICIES`] of `name`.
+pub fn register_policies(name: &str) -> String {
+    fill(REGISTER_POLICIES, &[name])
 }
 
 /// [`PROPOSAL`] of `id`.

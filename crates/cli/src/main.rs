@@ -13,6 +13,7 @@ mod mandate;
 mod network;
 mod node;
 mod output;
+mod policy;
 mod principal;
 mod proposal;
 mod record;
@@ -64,6 +65,8 @@ enum Command {
     Mandate(mandate::Mandate),
     Key(key::Key),
     Ca(ca::Ca),
+    #[command(hide = true)]
+    Policy(policy::Policy),
     Proposal(proposal::Proposal),
     Bench(bench::Bench),
 }
@@ -83,6 +86,7 @@ fn main() -> ExitCode {
         Command::Mandate(command) => command.run(),
         Command::Key(command) => command.run(),
         Command::Ca(command) => command.run(),
+        Command::Policy(command) => command.run(),
         Command::Proposal(command) => command.run(),
         Command::Bench(command) => command.run(),
     };

@@ -5,8 +5,8 @@ use serde::de::DeserializeOwned;
 use std::io::{self, BufRead, BufReader, Read, Write};
 use tallystick_api::{
     AuditPage, BlockEvent, BlockView, DryRun, DryRunView, MandateView, NetworkView, NodeStatus, OrganisationView,
-    PrincipalView, ProposalList, ProposalView, RegisterList, RegisterView, RulebookView, TransactionStatus, media,
-    routes,
+    PolicyAnswer, PolicyList, PolicyQuestion, PrincipalView, ProposalList, ProposalView, RegisterList, RegisterView,
+    RulebookView, TransactionStatus, media, routes,
 };
 use tallystick_protocol::{
     Change, Hash, MandateId, PrincipalId,
@@ -109,6 +109,25 @@ impl Client {
     /// When no node answers.
     pub fn organisation(&self, id: &str) -> Result<Option<At<OrganisationView>>, Error> {
         absent_as_none(self.read(&routes::organisation(id)))
+    }
+
+    /// The policies in force, of the partition or for a register.
+    ///
+    /// # Errors
+    /// When no node answers.
+    pub fn policies(&self, register: Option<&str>) -> Result<At<PolicyList>, Error> {
+        register.map_or_else(|| self.read(routes::POLICIES), |name| self.read(&routes::register_policies(name)))
+    }
+
+    /// Whether something is permitted, and which policies say so, against the state as it is.
+    ///
+    /// # Errors
+    /// When no node answers, or the question names what is not there.
+    pub fn explain(&self, question: &PolicyQuestion) -> Result<At<PolicyAnswer>, Error> {
+        let body = serde_json::to_vec(question)
+            .map_err(|error| Error::Answer { node: String::new(), what: error.to_string() })?;
+        let answer = self.post(routes::EXPLAIN, media::JSON, &body)?;
+        Ok(At { height: answer.height, value: answer.json()? })
     }
 
     /// Proposals, the newest hundred.

@@ -1,6 +1,7 @@
 //! Everything a node does for those who ask it: submit, wait, look up, prove. HTTP answers from here, and so do the simulator's
 //! clients: there is no second way in.
 
+pub mod policy;
 pub mod proposal;
 
 use crate::{

@@ -18,6 +18,7 @@ mod negotiate;
 mod openapi;
 mod openregister;
 mod page;
+mod policies;
 mod problem;
 mod proofs;
 mod proposals;
@@ -126,6 +127,9 @@ routes! {
     get routes::PROOF_REGISTER => proofs::register;
     get routes::PROOF_CONSISTENCY => proofs::consistency;
     get routes::PROOF_ENTRY => proofs::entry;
+    get routes::POLICIES => policies::policies;
+    get routes::REGISTER_POLICIES => policies::register_policies;
+    post routes::EXPLAIN => policies::explain;
     get routes::PROPOSALS => proposals::proposals;
     get routes::PROPOSAL => proposals::proposal;
     get routes::RULEBOOK => proposals::rulebook;

@@ -1,0 +1,76 @@
+//! Policies in force, and why something is permitted or not.
+
+use super::{
+    App, PathOf,
+    problem::{Answer, Failure},
+    snapshot::json_at,
+};
+use axum::{
+    Json,
+    extract::{State, rejection::JsonRejection},
+    response::Response,
+};
+use tallystick_api::{EntityView, PolicyAnswer, PolicyList, PolicyQuestion, PolicyView, Problem, SkippedView, routes};
+use tallystick_ledger::{
+    PolicyRow,
+    policy::{Explanation, Question},
+};
+
+/// The policies of the partition that are in force.
+#[utoipa::path(get, path = routes::POLICIES, tag = "governance",
+    responses((status = 200, description = "The policies", body = PolicyList)))]
+pub async fn policies(State(app): State<App>) -> Answer<Response> {
+    let (height, rows) = app.service.policies("").await?;
+    Ok(json_at(height, PolicyList { policies: rows.into_iter().map(view).collect() }))
+}
+
+/// The policies that a register's custodian made for it.
+#[utoipa::path(get, path = routes::REGISTER_POLICIES, tag = "governance",
+    params(("name" = String, Path, description = "The register")),
+    responses((status = 200, description = "The policies; none for a register that has none", body = PolicyList)))]
+pub async fn register_policies(State(app): State<App>, PathOf(name): PathOf<String>) -> Answer<Response> {
+    let (height, rows) = app.service.policies(&name).await?;
+    Ok(json_at(height, PolicyList { policies: rows.into_iter().map(view).collect() }))
+}
+
+/// Whether policies permit something, and which say so, against the state as it is. Nothing comes of asking.
+#[utoipa::path(post, path = routes::EXPLAIN, tag = "governance",
+    request_body = PolicyQuestion,
+    responses(
+        (status = 200, description = "The answer", body = PolicyAnswer),
+        (status = 400, description = "Not a question", body = Problem, content_type = "application/problem+json"),
+    ))]
+pub async fn explain(State(app): State<App>, body: Result<Json<PolicyQuestion>, JsonRejection>) -> Answer<Response> {
+    let Json(asked) = body.map_err(|error| Failure::bad_request(error.body_text()))?;
+    let question = Question {
+        principal: asked.principal.parse().map_err(|error| Failure::bad_request(format!("principal: {error}")))?,
+        action: asked.action.parse().map_err(|error: String| Failure::bad_request(format!("action: {error}")))?,
+        resource: asked.resource,
+    };
+    let (height, explained) = app
+        .service
+        .explain(&question)
+        .await?
+        .ok_or_else(|| Failure::unavailable("blocks come too fast to look at one state: try again shortly"))?;
+    let explanation = explained.map_err(|error| Failure::bad_request(error.to_string()))?;
+    Ok(json_at(height, answer(explanation)))
+}
+
+fn view(PolicyRow { id, version, text }: PolicyRow) -> PolicyView {
+    PolicyView { id, version, text }
+}
+
+fn answer(explanation: Explanation) -> PolicyAnswer {
+    let Explanation { version, allowed, determining, skipped, request } = explanation;
+    let entities = request.entities.iter().map(|entity| EntityView {
+        name: entity.name.to_string(),
+        parents: entity.parents.iter().map(ToString::to_string).collect(),
+    });
+    PolicyAnswer {
+        allowed,
+        version,
+        determining: determining.into_iter().map(view).collect(),
+        skipped: skipped.into_iter().map(|(id, reason)| SkippedView { id, reason }).collect(),
+        entities: entities.collect(),
+    }
+}
