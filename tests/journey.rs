@@ -384,6 +384,11 @@ fn the_guide_to_acting_for_someone_is_true() {
 }
 
 #[test]
+fn the_guide_to_bringing_ones_own_authority_is_true() {
+    walk_through("docs/guides/bring-your-own-ca.md");
+}
+
+#[test]
 fn the_page_on_certificates_is_true() {
     walk_through("docs/reference/certificates.md");
 }
