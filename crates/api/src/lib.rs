@@ -19,7 +19,7 @@ pub mod transaction;
 pub use audit::{ActOutcome, ActView, AuditPage};
 pub use block::{BlockEvent, BlockView};
 pub use log::{Checkpoint, ConsistencyProof, InclusionProof};
-pub use organisation::{KeyView, MandateView, OrganisationView, PrincipalView};
+pub use organisation::{KeyView, MandateView, OrganisationList, OrganisationView, PrincipalView};
 pub use policy::{EntityView, PolicyAnswer, PolicyList, PolicyQuestion, PolicyView, SkippedView};
 pub use problem::{Problem, ProblemCode};
 pub use proposal::{

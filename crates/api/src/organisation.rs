@@ -1,7 +1,9 @@
 //! Organisations and their principals.
 
 use serde::{Deserialize, Serialize};
-use tallystick_protocol::{Assurance, MandateId, PrincipalId, PrincipalKind, PrincipalStatus, Roles};
+use tallystick_protocol::{
+    Assurance, MandateId, OrganisationStatus, PrincipalId, PrincipalKind, PrincipalStatus, Roles,
+};
 use utoipa::ToSchema;
 
 /// A member of the network.
@@ -11,6 +13,12 @@ pub struct OrganisationView {
     pub id: String,
     /// Its name.
     pub name: String,
+    /// `active`, `suspended` or `expelled`.
+    #[schema(value_type = String)]
+    pub status: OrganisationStatus,
+    /// Why, when it was suspended or expelled.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reason: Option<String>,
     /// Principals enrolled so far.
     pub principals: u32,
     /// Its administrators who are active.
@@ -18,6 +26,13 @@ pub struct OrganisationView {
     /// Administrators who must sign to recover a principal; absent until it says so: then two, or one where there is one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub recovery: Option<u32>,
+}
+
+/// Organisations, in the order in which they joined.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct OrganisationList {
+    /// The organisations.
+    pub organisations: Vec<OrganisationView>,
 }
 
 /// A principal of an organisation.

@@ -28,6 +28,8 @@ pub const BLOCK: &str = "/v1/blocks/{height}";
 pub const NETWORK: &str = "/v1/network";
 /// How this node is.
 pub const STATUS: &str = "/v1/status";
+/// All organisations that are or were members.
+pub const ORGANISATIONS: &str = "/v1/organisations";
 /// One organisation.
 pub const ORGANISATION: &str = "/v1/organisations/{id}";
 /// One principal with its keys.

@@ -109,6 +109,7 @@ routes! {
     get routes::BLOCK => blocks::block;
     get routes::NETWORK => status::network;
     get routes::STATUS => status::status;
+    get routes::ORGANISATIONS => registers::organisations;
     get routes::ORGANISATION => registers::organisation;
     get routes::PRINCIPAL => registers::principal;
     get routes::MANDATE => registers::mandate;

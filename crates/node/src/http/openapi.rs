@@ -33,6 +33,7 @@ use utoipa::OpenApi;
         blocks::block,
         status::network,
         status::status,
+        registers::organisations,
         registers::organisation,
         registers::principal,
         registers::mandate,

@@ -13,8 +13,10 @@ use axum::{
     response::{IntoResponse, Response},
 };
 use tallystick_api::{
-    FieldView, KeyView, MandateView, OrganisationView, PrincipalView, Problem, RegisterList, RegisterView,
-    limits::PAGE_MAX, routes,
+    FieldView, KeyView, MandateView, OrganisationList, OrganisationView, PrincipalView, Problem, RegisterList,
+    RegisterView,
+    limits::{PAGE_DEFAULT, PAGE_MAX},
+    routes,
 };
 use tallystick_ledger::{MandateRow, OrganisationRow, entry_leaf::format_v1_hash, state::TreeRow};
 use tallystick_protocol::{EntryKind, MandateId, MandateTerms, PrincipalId, Receipt, RegisterRow};
@@ -151,8 +153,33 @@ pub async fn organisation(State(app): State<App>, PathOf(id): PathOf<String>) ->
         let shown: String = id.chars().take(80).collect();
         Failure::not_found(format!("there is no organisation `{shown}`: {} lists the members", routes::NETWORK))
     })?;
-    let OrganisationRow { id, name, principals, administrators, recovery, .. } = row;
-    Ok(json_at(height, OrganisationView { id, name, principals, administrators, recovery }))
+    Ok(json_at(height, organisation_view(row)))
+}
+
+fn organisation_view(row: OrganisationRow) -> OrganisationView {
+    let OrganisationRow { id, name, status, reason, principals, administrators, recovery, .. } = row;
+    OrganisationView { id, name, status, reason, principals, administrators, recovery }
+}
+
+/// All organisations that are or were members, in the order in which they joined.
+#[utoipa::path(get, path = routes::ORGANISATIONS, tag = "organisations",
+    params(
+        ("page-index" = Option<u64>, Query, description = "The page, from 1"),
+        ("page-size" = Option<u64>, Query, description = "Organisations on a page: 100 by default"),
+    ),
+    responses((status = 200, description = "The organisations; the Link header leads to the next page", body = OrganisationList)))]
+pub async fn organisations(State(app): State<App>, QueryOf(query): QueryOf) -> Answer<Response> {
+    let page = RecordPage::of(&query, PAGE_DEFAULT)?;
+    let ids = app.service.organisations().await?;
+    let (mut height, mut organisations) = (0, Vec::new());
+    for id in ids.iter().skip(page.skip()).take(page.size()) {
+        if let Some((at, row)) = app.service.organisation(id).await? {
+            height = at;
+            organisations.push(organisation_view(row));
+        }
+    }
+    let links = page.links(organisations.len(), ids.len() > page.skip() + organisations.len())?;
+    Ok((links, json_at(height, OrganisationList { organisations })).into_response())
 }
 
 /// One principal with its keys.
