@@ -527,7 +527,7 @@ fn every_command_in_the_documents_exists() {
             let mut arguments: Vec<&str> = words[1..].iter().take_while(is_name).map(String::as_str).collect();
             // A noun may have verbs or be a verb itself: `record country` is a command with an argument.
             arguments.truncate(
-                if matches!(arguments.first(), Some(&("register" | "key" | "network" | "ca" | "proposal"))) {
+                if matches!(arguments.first(), Some(&("register" | "key" | "network" | "ca" | "proposal" | "audit"))) {
                     2
                 } else {
                     1

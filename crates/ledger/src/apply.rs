@@ -23,7 +23,7 @@ use tallystick_protocol::{
 
 use crate::{
     authorise::Resource,
-    authority, change, entry, import,
+    authority, entry, import,
     item::Item,
     mandate, organisation,
     policy::{self, Judgements},
@@ -172,20 +172,12 @@ pub fn wanted(tx: &SignedTransaction) -> Vec<StateKey> {
                 keys.extend([StateKey::principal(principal), StateKey::authority(principal.organisation(), id)]);
             }
             Operation::ProposalSubmit { proposal, changes, .. } => {
-                keys.extend([StateKey::proposal(proposal), StateKey::counters(), StateKey::limits()]);
-                keys.extend([StateKey::agenda(), StateKey::rulebook()]);
-                keys.extend(changes.iter().flat_map(change::wanted));
+                keys.extend(proposal::wanted_for_new(proposal, changes))
             }
-            Operation::ProposalWithdraw { proposal } => {
-                keys.extend([StateKey::proposal(proposal), StateKey::agenda()]);
-            }
-            Operation::BallotCast { proposal, .. } => {
-                keys.extend([StateKey::proposal(proposal), StateKey::agenda()]);
-                keys.push(StateKey::ballot(proposal, tx.principal().organisation()));
-            }
-            Operation::ProposalObject { proposal, .. } => {
-                keys.extend([StateKey::proposal(proposal), StateKey::agenda()]);
-                keys.push(StateKey::objection(proposal, tx.principal().organisation()));
+            Operation::ProposalWithdraw { proposal }
+            | Operation::BallotCast { proposal, .. }
+            | Operation::ProposalObject { proposal, .. } => {
+                keys.extend(proposal::wanted(proposal, tx.principal().organisation()));
             }
         }
     }

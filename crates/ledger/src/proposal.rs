@@ -117,6 +117,19 @@ fn write_new(
     Ok(())
 }
 
+/// The rows that any act of an organisation on a proposal that is there reads.
+pub(crate) fn wanted(id: &str, organisation: &str) -> [StateKey; 4] {
+    let (ballot, objection) = (StateKey::ballot(id, organisation), StateKey::objection(id, organisation));
+    [StateKey::proposal(id), StateKey::agenda(), ballot, objection]
+}
+
+/// The rows that a new proposal reads.
+pub(crate) fn wanted_for_new(id: &str, changes: &[Change]) -> Vec<StateKey> {
+    let mut keys = vec![StateKey::proposal(id), StateKey::agenda(), StateKey::limits(), StateKey::rulebook()];
+    keys.extend(changes.iter().flat_map(change::wanted));
+    keys
+}
+
 /// The page of the list on which a proposal of this number, from 0, stands.
 pub(crate) fn page_of(number: u64) -> u32 {
     u32::try_from(number / u64::from(PROPOSALS_PER_PAGE)).unwrap_or(u32::MAX)

@@ -7,12 +7,10 @@ mod harness;
 
 use harness::{Ledger, change, organisations};
 use proptest::prelude::*;
-use tallystick_ledger::{
-    AgendaRow, BallotRow, LimitsRow, Missing, ObjectionRow, OrganisationRow, ScheduleRow, View, dry_run,
-};
+use tallystick_ledger::{AgendaRow, BallotRow, LimitsRow, ObjectionRow, OrganisationRow, ScheduleRow};
 use tallystick_protocol::{
-    Change, ChangeKind, Choice, Code, LimitName, Operation, OrganisationStatus, ProposalStatus, RuleText, Rulebook,
-    StateKey, cbor,
+    Change, ChangeKind, Choice, LimitName, Operation, OrganisationStatus, ProposalStatus, RuleText, Rulebook, StateKey,
+    cbor,
     limits::{CHANGES_MAX, EFFECTS_PER_BLOCK_MAX, PROPOSALS_OPEN_MAX},
 };
 
@@ -643,83 +641,6 @@ fn a_program_stops_at_a_protocol_that_it_does_not_know() {
     ledger.empty_block();
 }
 
-/// What a dry run says, as lines: `NUMBER ok|CODE`, then `subject: field: before -> after`.
-fn tried(ledger: &Ledger, changes: &[&str]) -> Vec<String> {
-    let changes: Vec<Change> = changes.iter().map(|text| change(text)).collect();
-    let mut view = View::new();
-    let reports = loop {
-        match dry_run(&mut view, &ledger.context(), &changes) {
-            Ok(reports) => break reports,
-            Err(Missing(keys)) => ledger.fetch(&mut view, keys),
-        }
-    };
-    assert!(view.changes().is_empty(), "a dry run changes nothing");
-    let mut lines = Vec::new();
-    for (report, number) in reports.iter().zip(1..) {
-        let verdict = report.refusal.as_ref().map_or("ok", |(code, _)| code.as_str());
-        lines.push(format!("{number} {verdict}"));
-        for difference in &report.differences {
-            let before = difference.before.as_deref().unwrap_or("(new)");
-            lines.push(format!("{}: {}: {before} -> {}", difference.subject, difference.field, difference.after));
-        }
-    }
-    lines
-}
-
-#[test]
-fn a_dry_run_tells_what_would_differ() {
-    let mut ledger = four();
-    ledger.run("a/admin | create list list | ok");
-    assert_eq!(
-        tried(&ledger, &["suspend:d", "suspend:d", "limit:registers:5", "close:list", "version:2", "version:9"]),
-        [
-            "1 ok",
-            "the ledger: organisations that vote: 4 -> 3",
-            "organisation d: status: active -> suspended",
-            "organisation d: reason: none -> A reason.",
-            "2 organisation-status",
-            "3 ok",
-            "limits: registers: (new) -> 5",
-            "4 ok",
-            "register list: phase: draft -> closed",
-            "5 ok",
-            "the protocol: version: 1 -> 2",
-            "6 version-invalid",
-        ]
-    );
-    assert_eq!(
-        tried(&ledger, &["rule:policies:share=2/3", "rule:policies:share=3/2", "close:nothing", "expel:z"]),
-        [
-            "1 ok",
-            "the rulebook: policies: members propose, members vote, >1/2, open 7 d, notice 10 blocks, pause 1 d -> \
-             members propose, members vote, 2/3, open 7 d, notice 10 blocks, pause 1 d",
-            "2 change-invalid",
-            "3 register-unknown",
-            "4 organisation-unknown",
-        ]
-    );
-    let admitted = tried(&ledger, &["admit:g"]);
-    assert!(admitted.contains(&"organisation g: status: (new) -> active".to_owned()), "{admitted:?}");
-    assert!(admitted.contains(&"principal g/admin: roles: (new) -> administrator".to_owned()), "{admitted:?}");
-}
-
-#[test]
-fn what_a_dry_run_says_is_what_happens() {
-    let changes = ["suspend:d", "admit:g", "limit:registers:7", "create:berth:a", "rule:limit:share=1/4"];
-    let mut ledger = four();
-    let before = tried(&ledger, &changes);
-    assert!(before.iter().filter(|line| line.ends_with(" ok")).count() == changes.len(), "{before:?}");
-    ledger.run(&format!(
-        "a/admin | propose p {} | ok\na/admin | vote p yes | ok\nb/admin | vote p yes | ok\nc/admin | vote p yes | ok",
-        changes.join(" ")
-    ));
-    (0..10).for_each(|_| drop(ledger.empty_block()));
-    assert_eq!(ledger.proposal("p").status, ProposalStatus::Effective);
-    // Made once, they cannot be made again, or would change nothing.
-    let after = tried(&ledger, &changes);
-    assert_eq!(after, ["1 organisation-status", "2 organisation-exists", "3 ok", "4 register-exists", "5 ok"]);
-}
-
 /// What an oracle that shares no code with the ledger makes of the ballots in the state.
 fn is_carried(ledger: &Ledger, id: &str) -> bool {
     let row = ledger.proposal(id);
@@ -814,23 +735,6 @@ fn validators_and_their_organisation() {
     );
     let schedule = ScheduleRow::decode(&ledger.rows[&StateKey::schedule()]).unwrap();
     assert_eq!((schedule.running.len(), schedule.later.len()), (4, 4), "one left, one joined, two epochs from now");
-    // It must be said truly whose a validator is.
-    let lie = |text: &str, to: &str| match change(text) {
-        Change::Validators { add, mut remove } => {
-            remove.iter_mut().for_each(|validator| validator.organisation = to.into());
-            Change::Validators { add, remove }
-        }
-        other => other,
-    };
-    let mut view = View::new();
-    let reports = loop {
-        match dry_run(&mut view, &ledger.context(), &[lie("validator:-a", "b"), change("validator:-a")]) {
-            Ok(reports) => break reports,
-            Err(Missing(keys)) => ledger.fetch(&mut view, keys),
-        }
-    };
-    assert_eq!(reports[0].refusal.as_ref().unwrap().0, Code::ValidatorUnknown);
-    assert_eq!(reports[1].refusal.as_ref().unwrap().0, Code::ValidatorsStep, "the next step is for the next epoch");
 }
 
 /// The network's own rulebook, from its first block on.

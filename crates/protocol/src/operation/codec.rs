@@ -29,6 +29,20 @@ fn described(d: &mut Decoder<'_>) -> Result<String, decode::Error> {
     cbor::text(d, 0..=TEXT_BYTES_MAX, "a description").map(str::to_owned)
 }
 
+fn reasoned(d: &mut Decoder<'_>) -> Result<String, decode::Error> {
+    cbor::text(d, 1..=REASON_BYTES_MAX, "a reason").map(str::to_owned)
+}
+
+fn proposal_submit(d: &mut Decoder<'_>) -> Result<Operation, decode::Error> {
+    Ok(Operation::ProposalSubmit {
+        proposal: named(d)?,
+        title: cbor::text(d, 1..=TEXT_BYTES_MAX, "the title of a proposal")?.to_owned(),
+        text: d.decode()?,
+        changes: cbor::values(d, 1..=CHANGES_MAX, "the changes of a proposal")?,
+        effect_height: cbor::optional(d, |d| d.u64())?,
+    })
+}
+
 fn certificate(d: &mut Decoder<'_>) -> Result<Vec<u8>, decode::Error> {
     cbor::bytes(d, 1..=X509_BYTES_MAX, "a certificate").map(<[u8]>::to_vec)
 }
@@ -216,11 +230,9 @@ impl<'b, C> Decode<'b, C> for Operation {
                 key: d.decode()?,
                 assurance: d.decode()?,
             },
-            OperationName::PrincipalStatus => Self::PrincipalStatus {
-                principal: d.decode()?,
-                status: d.decode()?,
-                reason: cbor::text(d, 1..=REASON_BYTES_MAX, "a reason")?.to_owned(),
-            },
+            OperationName::PrincipalStatus => {
+                Self::PrincipalStatus { principal: d.decode()?, status: d.decode()?, reason: reasoned(d)? }
+            }
             OperationName::PrincipalRecover => {
                 Self::PrincipalRecover { principal: d.decode()?, key: d.decode()?, assurance: d.decode()? }
             }
@@ -245,19 +257,10 @@ impl<'b, C> Decode<'b, C> for Operation {
                 authority: d.decode()?,
                 chain: chain(d, 0)?,
             },
-            OperationName::ProposalSubmit => Self::ProposalSubmit {
-                proposal: named(d)?,
-                title: cbor::text(d, 1..=TEXT_BYTES_MAX, "the title of a proposal")?.to_owned(),
-                text: d.decode()?,
-                changes: cbor::values(d, 1..=CHANGES_MAX, "the changes of a proposal")?,
-                effect_height: cbor::optional(d, |d| d.u64())?,
-            },
+            OperationName::ProposalSubmit => proposal_submit(d)?,
             OperationName::ProposalWithdraw => Self::ProposalWithdraw { proposal: named(d)? },
             OperationName::BallotCast => Self::BallotCast { proposal: named(d)?, choice: d.decode()? },
-            OperationName::ProposalObject => Self::ProposalObject {
-                proposal: named(d)?,
-                reason: cbor::text(d, 1..=REASON_BYTES_MAX, "a reason")?.to_owned(),
-            },
+            OperationName::ProposalObject => Self::ProposalObject { proposal: named(d)?, reason: reasoned(d)? },
             OperationName::RegisterPolicy => Self::RegisterPolicy { register: named(d)?, change: d.decode()? },
         })
     }

@@ -381,6 +381,7 @@ fn a_register_made_by_proposal_is_found() {
     let (appended, mut proposed) = (append_one(1), append_one(0));
     let intent = Intent {
         not_after: 1_700_000_030,
+        idempotency_key: b"proposed".to_vec(),
         ..Intent::new(NetworkId([7; 16]), PrincipalId::new("org", "clerk").unwrap(), "test", vec![submit])
     };
     let key = PublicKey::Ed25519(*b"0123456789abcdef0123456789abcdef");
