@@ -1,8 +1,8 @@
 //! The interface as an OpenAPI document, made from the handlers themselves.
 
 use super::{
-    audit, blocks, download, health, log, openregister, proofs, proposals, registers, snapshot, status, stream,
-    transactions,
+    audit, blocks, download, health, log, openregister, policies, proofs, proposals, registers, snapshot, status,
+    stream, transactions,
 };
 use axum::response::Response;
 use bytes::Bytes;
@@ -52,6 +52,9 @@ use utoipa::OpenApi;
         proofs::register,
         proofs::consistency,
         proofs::entry,
+        policies::policies,
+        policies::register_policies,
+        policies::explain,
         proposals::proposals,
         proposals::proposal,
         proposals::rulebook,

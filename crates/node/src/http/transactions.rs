@@ -324,7 +324,10 @@ mod tests {
             json,
             serde_json::json!({
                 "id": id.to_string(), "status": "finalised", "index": 3, "height": 2, "time_ms": 1000,
-                "outcome": { "result": "accepted", "appended": [] },
+                "outcome": {
+                    "result": "accepted", "appended": [],
+                    "decision": { "version": 0, "determining": [], "skipped": [] },
+                },
             })
         );
     }
