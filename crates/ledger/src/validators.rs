@@ -148,6 +148,7 @@ mod tests {
     #![allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing)]
 
     use super::*;
+    use std::slice::from_ref;
     use tallystick_protocol::{GenesisOrganisation, GenesisPrincipal, Roles, SigningKey};
 
     fn validator(n: u8, address: &str) -> GenesisValidator {
@@ -204,7 +205,7 @@ mod tests {
         assert_eq!(begin_epoch(&mut view, 0).epoch, 0, "block 1");
         let (new, old) = (validator(9, "node.example.org:9000"), validator(1, ""));
         // A rotation: both in one step.
-        assert_eq!(changed(&mut view, &[new.clone()], &[old.clone()]), Ok(()));
+        assert_eq!(changed(&mut view, from_ref(&new), from_ref(&old)), Ok(()));
         let schedule = begin_epoch(&mut view, 1);
         assert_eq!(
             (places(&schedule, &new.key), places(&schedule, &old.key)),
@@ -216,7 +217,7 @@ mod tests {
         assert_eq!(ScheduleRow::decode(&schedule.to_bytes()), Ok(schedule));
 
         // It may come back, under its own organisation.
-        assert_eq!(changed(&mut view, &[old.clone()], &[]), Ok(()));
+        assert_eq!(changed(&mut view, from_ref(&old), &[]), Ok(()));
         let schedule = begin_epoch(&mut view, 3);
         assert_eq!((places(&schedule, &old.key), schedule.former), ([false, true, true], vec![]));
     }
