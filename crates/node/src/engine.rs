@@ -13,6 +13,7 @@ use crate::{
     gossip,
     metrics::Metrics,
     opening::Opening,
+    patience::Bounded,
     timing::Timing,
 };
 use commonware_broadcast::buffered;
@@ -306,11 +307,9 @@ where
     });
     let admission = wiring.admission(&shared, &reader, channels.transactions);
     let simplex_config = wiring.simplex(scheme, automaton, first.digest(), epoch, cache);
-    let engine = simplex::Engine::new(runtime.child("simplex"), simplex_config).start(
-        channels.votes,
-        channels.certificates,
-        channels.requests,
-    );
+    let clock = Bounded::new(runtime.child("simplex"), config.timing.longest());
+    let engine =
+        simplex::Engine::new(clock, simplex_config).start(channels.votes, channels.certificates, channels.requests);
     Ok(Node { engine, marshal, shared, reader, admission })
 }
 

@@ -13,6 +13,7 @@ pub mod http;
 pub mod keys;
 mod metrics;
 mod opening;
+mod patience;
 pub mod pool;
 pub mod rejection;
 pub mod run;

@@ -42,4 +42,10 @@ impl Timing {
     pub fn pace(&self) -> Pace {
         Pace { spacing: self.spacing, full: self.full, idle: self.idle }
     }
+
+    /// The longest that consensus ever means to wait.
+    #[must_use]
+    pub fn longest(&self) -> Duration {
+        self.leader.max(self.certification)
+    }
 }
