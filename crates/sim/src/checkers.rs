@@ -1,6 +1,7 @@
 //! The promises of the product, one file each. A checker is told what was seen and says what is broken.
 
 pub mod agreement;
+pub mod authority;
 pub mod durability;
 pub mod exactly_once;
 pub mod innocence;

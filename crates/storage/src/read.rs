@@ -95,6 +95,21 @@ impl<E: Context + Spawner> Reader<E> {
         Ok(Rows { height, rows })
     }
 
+    /// The rows that follow `after` in the order of their keys, at most `limit`; their height says which block they stand at.
+    pub async fn rows_after(&self, after: StateKey, limit: usize) -> Result<(u64, Vec<(StateKey, Bytes)>), ReadError> {
+        let state = self.open()?.0.read().await;
+        let height = height_of(state.get_metadata().await.map_err(state_error)?.as_ref());
+        let mut rows = Vec::new();
+        let mut last = Digest::from(after.0);
+        while rows.len() < limit {
+            let Some(key) = state.get_next_key(&last).await.map_err(state_error)? else { break };
+            let row: Option<Row> = state.get(&key).await.map_err(state_error)?;
+            rows.extend(row.map(|row| (StateKey(key.0), row.0)));
+            last = key;
+        }
+        Ok((height, rows))
+    }
+
     /// Several rows, each with its proof, under one root.
     pub async fn prove(&self, keys: &[StateKey]) -> Result<Vec<Proved>, ReadError> {
         let state = self.open()?.0.read().await;
