@@ -15,7 +15,8 @@ use tallystick_node::{
     service::WaitError,
 };
 use tallystick_protocol::{
-    Cardinality, Datatype, Field, Hash, NewEntry, Operation, Outcome, Receipt, SignedTransaction,
+    Cardinality, Datatype, Field, Hash, NewEntry, Operation, Outcome, Phase, Receipt, Roles, SignedTransaction,
+    SigningKey,
 };
 
 /// How long a client waits for a node's answer before it asks another.
@@ -74,8 +75,8 @@ impl Client {
             let administrator = self.members.principals[self.organisation][0].clone();
             let (key, name) = (self.chance.bytes(32), format!("probe-{}", self.chance.number()));
             let seed: [u8; 32] = *key.first_chunk().expect("32 bytes");
-            let key = tallystick_protocol::SigningKey::from_ed25519_seed(&seed).public();
-            let enrol = Operation::enrol(name, tallystick_protocol::Roles::registrar(), key);
+            let key = SigningKey::from_ed25519_seed(&seed).public();
+            let enrol = Operation::enrol(name, Roles::registrar(), key);
             let probe = self.sign(&administrator, vec![enrol]);
             if let Some(outcome) = self.drive(probe).await {
                 self.expect(outcome.is_accepted(), "an accepted probe");
@@ -108,6 +109,12 @@ impl Client {
     }
 
     fn next(&mut self) -> SignedTransaction {
+        let registrar = self.members.principals[self.organisation][1].clone();
+        // One in twelve is of a registrar gone rogue.
+        if self.chance.below(12) == 0 {
+            let operation = self.overreach(&registrar);
+            return self.sign(&registrar, vec![operation]);
+        }
         // One in six goes to another's register, which is refused, or breaks the schema.
         let (register, name) = match self.chance.below(12) {
             0 => (format!("register-{}", self.organisation + 1), "name"),
@@ -121,8 +128,25 @@ impl Client {
                 NewEntry { key, items: vec![item] }
             })
             .collect();
-        let registrar = self.members.principals[self.organisation][1].clone();
         self.sign(&registrar, vec![Operation::EntryAppend { register, entries }])
+    }
+
+    /// What only an administrator may, asked for by a registrar: to enrol a friend, to have a register, to close the one
+    /// there is, to put a key of its own in the place of the administrator's, and to end keys.
+    fn overreach(&mut self, registrar: &Member) -> Operation {
+        let seed = self.chance.bytes(32);
+        let new = SigningKey::from_ed25519_seed(seed.first_chunk().expect("32 bytes")).public();
+        let administrator = &self.members.principals[self.organisation][0];
+        match self.chance.below(5) {
+            0 => Operation::enrol("friend", Roles::administrator(), new),
+            1 => self.create(),
+            2 => Operation::RegisterPhase { register: self.register(), phase: Phase::Closed, successor: None },
+            3 => {
+                let (principal, old) = (administrator.id.clone(), administrator.key.public());
+                Operation::KeyRotate { principal, old, new, overlap: 0 }
+            }
+            _ => Operation::KeyRetire { principal: registrar.id.clone(), key: registrar.key.public() },
+        }
     }
 
     fn now_s(&self) -> u64 {

@@ -9,6 +9,7 @@ use crate::{
     checkers::{
         Broken,
         agreement::{Agreement, Databases},
+        authority::{self, Rows},
         durability::{Durability, Told},
         exactly_once::{self, Entries},
         innocence, progress,
@@ -35,7 +36,7 @@ use std::{
     time::{Duration, SystemTime, UNIX_EPOCH},
 };
 use tallystick_node::{engine, service::Service};
-use tallystick_protocol::{EntryKind, Hash, LogEntry, SignedTransaction};
+use tallystick_protocol::{EntryKind, Hash, LogEntry, SignedTransaction, StateKey};
 use tallystick_storage::read::Reader;
 
 /// When every simulated world begins: Unix seconds.
@@ -391,7 +392,8 @@ impl Stage {
                 seen.agreement.stands(node, &inside.databases)?;
                 seen.durability.check(node, &inside.told())?;
                 let entries = exactly_once::check_log(node, &inside.log, &seen.signed)?;
-                exactly_once::check_registers(node, &entries, &inside.entries)
+                exactly_once::check_registers(node, &entries, &inside.entries)?;
+                authority::check(node, &self.members.genesis, &inside.log_of_rows, &inside.rows)
             });
             if self.record.is_broken() {
                 return;
@@ -434,6 +436,9 @@ struct Inside {
     databases: Databases,
     log: Vec<LogEntry>,
     entries: Entries,
+    /// The whole state, and the log up to its height, which may be greater than that of the databases above.
+    rows: Rows,
+    log_of_rows: Vec<LogEntry>,
 }
 
 impl Inside {
@@ -454,16 +459,7 @@ async fn read(
     record: Record,
 ) -> Option<Inside> {
     let (height, state_root) = reader.state_root().await.ok()?;
-    // The watcher hears of a block a moment after the databases have it.
-    let mut size = None;
-    for _ in 0..100 {
-        size = record.lock().agreement.header(height).map(|header| header.log.size);
-        if size.is_some_and(|size| service.history().size() >= size) {
-            break;
-        }
-        machine.sleep(Duration::from_millis(20)).await;
-    }
-    let size = size?;
+    let size = log_size(&service, &machine, &record, height).await?;
     let log_root = service.history().log().root_at(size);
     let mut log = Vec::new();
     for index in 0..size {
@@ -479,7 +475,26 @@ async fn read(
             }
         }
     }
-    Some(Inside { databases: Databases { height, state_root, log_root }, log, entries })
+    let (rows_height, rows) = reader.rows_after(StateKey([0; 32]), usize::MAX).await.ok()?;
+    let rows = rows.into_iter().map(|(key, row)| (key, row.to_vec())).collect();
+    let mut log_of_rows = log.clone();
+    for index in size..log_size(&service, &machine, &record, rows_height).await? {
+        log_of_rows.push(service.log_entry(index).await.ok()??);
+    }
+    Some(Inside { databases: Databases { height, state_root, log_root }, log, entries, rows, log_of_rows })
+}
+
+/// The size of the log at a height, once the node's index has come so far.
+async fn log_size(service: &Service<Machine>, machine: &Machine, record: &Record, height: u64) -> Option<u64> {
+    for _ in 0..100 {
+        // The watcher hears of a block a moment after the databases have it.
+        let size = record.lock().agreement.header(height).map(|header| header.log.size);
+        if let Some(size) = size.filter(|size| service.history().size() >= *size) {
+            return Some(size);
+        }
+        machine.sleep(Duration::from_millis(20)).await;
+    }
+    None
 }
 
 async fn heights(hosts: &Hosts<'_>) -> Vec<(usize, Option<u64>)> {
