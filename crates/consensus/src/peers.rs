@@ -1,7 +1,7 @@
 //! The real network: authenticated, encrypted connections to the peers a node is told of, and to nobody else.
 
 use crate::{NodeKey, channel};
-use commonware_cryptography::{ChaCha20Poly1305, Signer as _, ed25519::PublicKey};
+use commonware_cryptography::{ChaCha20Poly1305, ed25519::PublicKey};
 use commonware_p2p::{
     Address, AddressableManager as _, Ingress,
     authenticated::lookup::{self, Network, Oracle, Receiver, Sender},
@@ -13,11 +13,15 @@ use commonware_stream::{
 };
 use commonware_utils::{Hostname, NZU32, NZUsize, ordered::Map};
 use std::{net::SocketAddr, num::NonZeroUsize, time::Duration};
-use tallystick_protocol::NetworkId;
-use tallystick_protocol::limits::HANDSHAKE_CLOCK_SKEW_MAX;
+use tallystick_protocol::{
+    NetworkId,
+    limits::{HANDSHAKE_CLOCK_SKEW_MAX, PEERS_MAX},
+};
 
 /// Messages queued inside the network's own actors before senders wait.
 const MAILBOX: NonZeroUsize = NZUsize!(1024);
+/// Identities that may be peers at one time. Every channel has room for each.
+const PEERS: NonZeroUsize = NonZeroUsize::new(PEERS_MAX + 1).expect("it is not zero");
 /// How long a peer that sent a forgery is kept away. Short, because its key may be mended before that; its next forgery
 /// blocks it again.
 const BLOCK_DURATION: Duration = Duration::from_secs(600);
@@ -51,7 +55,8 @@ impl std::str::FromStr for PeerAddress {
 }
 
 impl PeerAddress {
-    fn to_engine(&self) -> Result<Address, AddressError> {
+    /// As the engine takes it.
+    pub fn to_engine(&self) -> Result<Address, AddressError> {
         Ok(match self {
             Self::Socket(socket) => Address::Symmetric(*socket),
             Self::Host(host, port) => Address::Asymmetric {
@@ -74,8 +79,8 @@ pub struct Config {
     pub signer: NodeKey,
     /// Where it listens.
     pub listen: SocketAddr,
-    /// Every other node it may speak with.
-    pub peers: Vec<(PublicKey, PeerAddress)>,
+    /// Every node it may speak with before it knows the schedule of the validators, itself among them.
+    pub peers: Vec<(PublicKey, Address)>,
     /// Bytes of the largest message on any channel.
     pub message_bytes_max: u32,
 }
@@ -94,18 +99,12 @@ pub struct Peers {
 }
 
 /// Starts listening and dialling.
-pub fn start(context: Context, config: Config) -> Result<Peers, AddressError> {
-    let mut peers = vec![(config.signer.public_key(), Address::Symmetric(config.listen))];
-    for (key, address) in &config.peers {
-        if *key != config.signer.public_key() {
-            peers.push((key.clone(), address.to_engine()?));
-        }
-    }
-    let peers: Map<PublicKey, Address> = Map::from_iter_dedup(peers);
+pub fn start(context: Context, config: Config) -> Peers {
+    let peers: Map<PublicKey, Address> = Map::from_iter_dedup(config.peers.iter().take(PEERS_MAX).cloned());
     let (mut network, mut oracle) = Network::new(context, network_config(&config));
     let _ = oracle.track(0, peers);
     let channels = channel::ALL.iter().map(|id| network.register(*id, channel::QUOTA)).collect();
-    Ok(Peers { task: network.start(), oracle, channels })
+    Peers { task: network.start(), oracle, channels }
 }
 
 fn network_config(config: &Config) -> lookup::Config<Cups<Sake<NodeKey>, ChaCha20Poly1305>> {
@@ -130,8 +129,7 @@ fn network_config(config: &Config) -> lookup::Config<Cups<Sake<NodeKey>, ChaCha2
             Cups::new(sake, cups::Version::V1),
             &namespace,
             config.listen,
-            // Every channel reserves room for each identity: exactly as many as there are.
-            NonZeroUsize::new(config.peers.len() + 1).unwrap_or(NonZeroUsize::MIN),
+            PEERS,
             config.message_bytes_max,
             MAILBOX,
         )

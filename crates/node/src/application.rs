@@ -30,7 +30,7 @@ use std::{
 use tallystick_consensus::{self as consensus, Block, Scheme};
 use tallystick_ledger::PolicyCache;
 use tallystick_protocol::{
-    BlockHeader, Genesis, Hash, LogEntry, SignedTransaction, VerifiedTransaction, header::transactions_hash,
+    BlockHeader, Hash, LogEntry, SignedTransaction, VerifiedTransaction, header::transactions_hash,
 };
 use tallystick_storage::{
     database::{Databases, Merkleized, Readers, Unmerkleized},
@@ -70,9 +70,9 @@ struct ExecutedBlock {
 
 impl Shared {
     /// The shared parts of a node that has seen the genesis block only.
-    pub fn new(genesis: Arc<Genesis>, first: BlockHeader, metrics: Metrics) -> Self {
+    pub fn new(chain: Chain, metrics: Metrics) -> Self {
         Self {
-            chain: Chain::new(genesis, first),
+            chain,
             keys: KeyCache::default(),
             policies: PolicyCache::default(),
             metrics,

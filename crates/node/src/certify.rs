@@ -35,13 +35,15 @@ pub enum CertifyError {
 }
 
 /// The certificate of the block at `height`, or of its nearest descendant within a receipt's bound.
-pub async fn certified(marshal: &Marshal, height: u64) -> Option<Finality> {
+pub async fn certified(chain: &Chain, marshal: &Marshal, height: u64) -> Option<Finality> {
     let mut headers = Vec::new();
     for height in height..height + RECEIPT_HEADERS_MAX as u64 {
         let height = Height::new(height);
         headers.push(marshal.get_block(height).await?.inner().header().clone());
         if let Some(finalization) = marshal.get_finalization(height).await {
-            return Some(Finality { hand_overs: Vec::new(), headers, certificate: certificate(&finalization)? });
+            let certificate = certificate(&finalization)?;
+            let hand_overs = chain.links().to(certificate.epoch);
+            return Some(Finality { hand_overs, headers, certificate });
         }
     }
     None
@@ -51,7 +53,7 @@ pub async fn certified(marshal: &Marshal, height: u64) -> Option<Finality> {
 pub async fn checkpoint(chain: &Chain, marshal: &Marshal) -> Option<Finality> {
     let tip = chain.tip().header.height;
     for height in (tip.saturating_sub(RECEIPT_SEARCH_BLOCKS_MAX)..=tip).rev() {
-        if let Some(certified) = certified(marshal, height).await {
+        if let Some(certified) = certified(chain, marshal, height).await {
             return Some(certified);
         }
     }
@@ -103,7 +105,7 @@ pub async fn record_receipt<E: Runtime>(
     for _ in 0..RECEIPT_ATTEMPTS_MAX {
         let (height, answer) = answer(chain, reader, register, key).await?;
         // The certificate of a block may be a moment behind its application.
-        if let Some(finality) = certified(marshal, height).await {
+        if let Some(finality) = certified(chain, marshal, height).await {
             return Ok(RecordReceipt {
                 network: chain.network(),
                 register: register.to_owned(),

@@ -6,7 +6,7 @@
 //!
 //! INVARIANT: the index holds exactly the log entries of blocks up to the tip.
 
-use crate::expiry::Expiries;
+use crate::{epochs::Standing, expiry::Expiries, hand_overs::Links};
 use std::{
     collections::HashMap,
     sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock, RwLockReadGuard},
@@ -56,12 +56,14 @@ pub struct Chain {
     tip: watch::Sender<Arc<FinalisedBlock>>,
     blocks: broadcast::Sender<Arc<FinalisedBlock>>,
     waiters: Mutex<HashMap<Hash, Vec<Waiter>>>,
+    standing: watch::Sender<Arc<Standing>>,
+    links: Links,
     ready: watch::Sender<bool>,
 }
 
 impl Chain {
     /// A chain that knows the genesis block only.
-    pub fn new(genesis: Arc<Genesis>, first: BlockHeader) -> Self {
+    pub fn new(genesis: Arc<Genesis>, first: BlockHeader, standing: Standing, links: Links) -> Self {
         let digest = first.hash();
         let first = FinalisedBlock { header: first, digest, ids: Vec::new(), refused: 0 };
         Self {
@@ -72,6 +74,8 @@ impl Chain {
             tip: watch::Sender::new(Arc::new(first)),
             blocks: broadcast::Sender::new(SUBSCRIBER_LAG_BLOCKS_MAX),
             waiters: Mutex::new(HashMap::new()),
+            standing: watch::Sender::new(Arc::new(standing)),
+            links,
             ready: watch::Sender::new(false),
         }
     }
@@ -89,6 +93,21 @@ impl Chain {
     /// The newest applied block.
     pub fn tip(&self) -> Arc<FinalisedBlock> {
         self.tip.borrow().clone()
+    }
+
+    /// Who certifies the next block, and who will certify later ones.
+    pub fn standing(&self) -> Arc<Standing> {
+        self.standing.borrow().clone()
+    }
+
+    /// An epoch begins.
+    pub fn stands(&self, standing: Standing) {
+        self.standing.send_replace(Arc::new(standing));
+    }
+
+    /// The hand-overs from the genesis' validators to those of an epoch.
+    pub const fn links(&self) -> &Links {
+        &self.links
     }
 
     /// Follows the tip.

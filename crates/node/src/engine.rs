@@ -5,15 +5,19 @@
 //!       ─ blocks ───────▶ broadcast ─▶ marshal ─▶ stateful ─▶ application ─▶ databases
 //! ```
 //!
+//! Simplex is one engine an epoch (`epochs.rs`); all the rest goes on from one epoch to the next.
+//!
 //! INVARIANT: a node whose vote journal is lost starts with a scheme that cannot sign ([`Voting::Observes`]).
 
 use crate::{
     admission::Admission,
     application::{Application, Shared},
+    chain::Chain,
+    epochs::{Conductor, Lanes, Standing},
     gossip,
+    hand_overs::HandOvers,
     metrics::Metrics,
     opening::Opening,
-    patience::Bounded,
     timing::Timing,
 };
 use commonware_broadcast::buffered;
@@ -25,22 +29,16 @@ use commonware_consensus::{
         resolver::p2p as marshal_resolver,
         standard::{Deferred, Standard},
     },
-    simplex::{
-        self,
-        config::{ForwardPolicy, SkipBudget, SkipPolicy},
-        elector::RoundRobin,
-    },
+    simplex,
     types::{Epoch, FixedEpocher, ViewDelta},
 };
-use commonware_cryptography::{
-    Digested, Digestible as _, Sha256, Signer as _, certificate::ConstantProvider, ed25519::PublicKey, sha256::Digest,
-};
+use commonware_cryptography::{Digested, Digestible as _, ed25519::PublicKey, sha256::Digest};
 use commonware_glue::stateful::{
     self, PruneConfig, Stateful, SyncPlan,
     db::{SyncEngineConfig, p2p as sync_p2p},
     probe::{self, Probe},
 };
-use commonware_p2p::{Blocker, Provider, Receiver, Sender, utils::mux};
+use commonware_p2p::{Address, AddressableManager, Blocker, Provider, Receiver, Sender, utils::mux};
 use commonware_parallel::Sequential;
 use commonware_runtime::{Clock, Handle, Spawner, Storage, buffer::paged::CacheRef};
 use commonware_storage::{
@@ -49,16 +47,19 @@ use commonware_storage::{
     qmdb::sync::{ServeError, Source},
 };
 use commonware_utils::{NZDuration, NZU16, NZU64, NZUsize};
+use futures::future::{Either, select};
 use rand_core::CryptoRng;
 use std::{
     num::{NonZeroU64, NonZeroUsize},
     sync::Arc,
     time::Duration,
 };
-use tallystick_consensus::{Block, NodeKey, Paced, Scheme, Validators};
+use tallystick_consensus::{Block, Epochs, NodeKey, Paced, Scheme, validators::ValidatorsError};
 use tallystick_protocol::{
-    BlockHeader, Genesis, Hash,
-    limits::{GOSSIP_MESSAGE_BYTES_MAX, LOG_OPERATION_BYTES_MAX, SYNC_BYTES_MAX},
+    BlockHeader, Genesis, Hash, TrustError,
+    limits::{
+        GOSSIP_MESSAGE_BYTES_MAX, HAND_OVERS_MESSAGE_BYTES_MAX, LOG_OPERATION_BYTES_MAX, SYNC_BYTES_MAX, VALIDATORS_MAX,
+    },
 };
 use tallystick_storage::{
     database::{self, LogDb, LogOperation, SYNC_OPERATIONS, StateDb, StateOperation},
@@ -76,7 +77,7 @@ impl<T: commonware_storage::Context + Spawner + Clock + Storage + CryptoRng + Sy
 pub type Marshal = marshal::core::Mailbox<Scheme, Standard<Block>>;
 
 /// Entries waiting in an actor's mailbox.
-const MAILBOX: NonZeroUsize = NZUsize!(1024);
+pub(crate) const MAILBOX: NonZeroUsize = NZUsize!(1024);
 /// Bytes of a page in every cache. With the engine's check sum of 12 bytes it is one page of the system's on disk: a page of
 /// 4096 would straddle two, and every small write dirty both.
 pub(crate) const PAGE_BYTES: std::num::NonZeroU16 = NZU16!(4084);
@@ -85,13 +86,13 @@ const ENGINE_CACHE_PAGES: NonZeroUsize = NZUsize!(2048);
 /// Pages of the cache for the log, which is read near its end.
 const LOG_CACHE_PAGES: NonZeroUsize = NZUsize!(1024);
 /// Bytes read ahead when a journal is replayed at start.
-const REPLAY_BUFFER: NonZeroUsize = NZUsize!(1 << 20);
+pub(crate) const REPLAY_BUFFER: NonZeroUsize = NZUsize!(1 << 20);
 /// Bytes gathered before keys are written.
 const KEY_BUFFER: NonZeroUsize = NZUsize!(64 << 10);
 /// Bytes gathered before blocks are written.
 const VALUE_BUFFER: NonZeroUsize = NZUsize!(2 << 20);
 /// Views of votes kept behind the finalised one.
-const VIEWS_KEPT: ViewDelta = ViewDelta::new(10);
+pub(crate) const VIEWS_KEPT: ViewDelta = ViewDelta::new(10);
 /// Finalised blocks that may wait for the state to become durable.
 const PENDING_ACKS: NonZeroUsize = NZUsize!(16);
 /// Finalised blocks whose state operations are kept, so that a peer can sync to a state that is not the newest.
@@ -122,12 +123,17 @@ pub struct Config {
     pub cache_pages: NonZeroUsize,
     /// Whether to fetch the state from peers, if this data directory was never complete.
     pub state_sync: bool,
+    /// Nodes to speak with, itself among them, and where they are. What this says of a validator's place goes before what the
+    /// ledger says.
+    pub known: Vec<(PublicKey, Address)>,
     /// How long to wait for what.
     pub timing: Timing,
 }
 
 /// A running node, without its HTTP.
 pub struct Node<E: Runtime> {
+    /// The key its peers know it by.
+    pub me: PublicKey,
     /// Ends when consensus does: then the node must stop.
     pub engine: Handle<()>,
     /// Blocks and certificates.
@@ -140,15 +146,17 @@ pub struct Node<E: Runtime> {
     pub admission: Admission<E>,
 }
 
-/// Bytes of the largest message on any channel of a network of `validators`.
+/// Bytes of the largest message on any channel, however many validators there come to be.
 #[must_use]
-pub fn message_bytes_max(validators: u32) -> u32 {
+pub fn message_bytes_max() -> u32 {
+    let validators = VALIDATORS_MAX as u32;
     commonware_p2p::max_message_size(&[
         mux::prefixed(simplex::max_payload_size::<Scheme, Digest>(validators)),
         marshal::max_payload_size::<Standard<Block>, Scheme>(validators, &()),
         probe::max_payload_size::<Standard<Block>, Scheme>(validators),
         sync_p2p::max_payload_size::<mmr::Family, Digest>(SYNC_LARGEST_OPERATIONS, LOG_OPERATION_BYTES_MAX),
         GOSSIP_MESSAGE_BYTES_MAX,
+        HAND_OVERS_MESSAGE_BYTES_MAX,
     ])
 }
 
@@ -184,44 +192,40 @@ pub enum StartError {
     /// The genesis block does not stand.
     #[error("the network file gives no genesis block: {0}")]
     Genesis(#[from] tallystick_consensus::block::BlockError),
-    /// The key votes for nobody.
-    #[error(
-        "this node's key {0} is not a validator's in the network file: start it with the key its organisation gave to the network, or have the key admitted"
-    )]
-    NotValidator(String),
+    /// The kept hand-overs do not lead from the genesis.
+    #[error(transparent)]
+    Trust(#[from] TrustError),
     /// A channel could not be opened.
     #[error("the node's network channels could not be opened: {0}")]
     Channel(String),
 }
 
-/// The channels of a node, each with its purpose. The first three are one epoch's share of theirs.
-struct Channels<S: Sender, R: Receiver> {
-    votes: SubChannel<S, R>,
-    certificates: SubChannel<S, R>,
-    requests: SubChannel<S, R>,
+/// The channels of a node, each with its purpose.
+struct Channels<S, R> {
+    consensus: [(S, R); 3],
     backfill: (S, R),
     blocks: (S, R),
     state: (S, R),
     log: (S, R),
     probe: (S, R),
     transactions: (S, R),
+    hand_overs: (S, R),
 }
 
-impl<S: Sender<PublicKey = PublicKey>, R: Receiver<PublicKey = PublicKey>> Channels<S, R> {
+impl<S, R> Channels<S, R> {
     /// Gives each of [`tallystick_consensus::channel::ALL`] its purpose.
-    async fn open<E: Runtime>(runtime: &E, channels: Vec<(S, R)>, epoch: Epoch) -> Result<Self, StartError> {
+    fn name(channels: Vec<(S, R)>) -> Result<Self, StartError> {
         let mut channels = channels.into_iter();
         let mut next = || channels.next().ok_or_else(|| StartError::Channel("too few were registered".to_owned()));
         Ok(Self {
-            votes: subchannel(runtime.child("votes"), next()?, epoch).await?,
-            certificates: subchannel(runtime.child("certificates"), next()?, epoch).await?,
-            requests: subchannel(runtime.child("requests"), next()?, epoch).await?,
+            consensus: [next()?, next()?, next()?],
             backfill: next()?,
             blocks: next()?,
             state: next()?,
             log: next()?,
             probe: next()?,
             transactions: next()?,
+            hand_overs: next()?,
         })
     }
 }
@@ -240,27 +244,31 @@ where
     E: Runtime,
     S: Sender<PublicKey = PublicKey>,
     R: Receiver<PublicKey = PublicKey>,
-    P: Provider<PublicKey = PublicKey>,
-    B: Blocker<PublicKey = PublicKey>,
+    P: AddressableManager<PublicKey = PublicKey> + Sync,
+    B: Blocker<PublicKey = PublicKey> + Sync,
 {
-    let set = config.genesis.validator_set().ok_or(tallystick_consensus::validators::ValidatorsError::Duplicate)?;
-    let validators = Validators::new(config.genesis.id(), &set)?;
+    let standing = Standing::of(&config.genesis).ok_or(ValidatorsError::Duplicate)?;
     let first = Block::new(genesis_header::<E>(&config.genesis), Vec::new())?;
-    let scheme = scheme(&config.voting, &validators)?;
-    let epoch = Epoch::zero();
-    let epocher = FixedEpocher::new(NZU64!(u64::MAX));
-    let channels = Channels::open(&runtime, channels, epoch).await?;
-    let wiring = Wiring { runtime: &runtime, config: &config, peers, blocker: blocker.clone() };
+    let epoch_blocks = NonZeroU64::new(config.genesis.epoch_blocks).unwrap_or(NonZeroU64::MAX);
+    let epocher = FixedEpocher::new(epoch_blocks);
+    let mut channels = Channels::name(channels)?;
+    let wiring = Wiring { runtime: &runtime, config: &config, peers: peers.clone(), blocker: blocker.clone() };
     let cache = CacheRef::new(PAGE_BYTES, ENGINE_CACHE_PAGES);
 
-    let (plan, probe) = wiring.plan(&scheme, channels.probe).await;
+    let signer = match &config.voting {
+        Voting::Signs(key) => Some(key.clone()),
+        Voting::Observes => None,
+    };
+    let epochs = Epochs::new(config.genesis.id(), signer);
+    let hand_overs = HandOvers::open(runtime.child("hand_overs"), &config.prefix, &config.genesis).await?;
+    let (plan, probe) = wiring.plan(&epochs, &hand_overs, channels.probe, &mut channels.hand_overs).await?;
     let resolver = marshal_resolver::init(runtime.child("marshal_resolver"), wiring.backfill(), channels.backfill);
     let (broadcast, buffer) = buffered::Engine::new(runtime.child("broadcast"), wiring.broadcast());
     broadcast.start(channels.blocks);
-    let finalizations = archive(&runtime, &config.prefix, "finalizations", &cache, validators.keys().len()).await;
+    let finalizations = archive(&runtime, &config.prefix, "finalizations", &cache, VALIDATORS_MAX).await;
     let blocks = archive(&runtime, &config.prefix, "blocks", &cache, ()).await;
     let sync_floor = plan.floor().cloned();
-    let marshal_config = wiring.marshal(&scheme, &plan, &first, epocher.clone(), &cache);
+    let marshal_config = wiring.marshal(&epochs, &plan, &first, epocher.clone(), &cache);
     let (marshal_actor, marshal, floor) = MarshalActor::<_, Standard<Block>, _, _, _, _, _>::init(
         runtime.child("marshal"),
         finalizations,
@@ -269,7 +277,8 @@ where
     )
     .await;
 
-    let shared = Arc::new(Shared::new(config.genesis.clone(), first.header().clone(), Metrics::register(&runtime)));
+    let chain = Chain::new(config.genesis.clone(), first.header().clone(), standing, hand_overs.links());
+    let shared = Arc::new(Shared::new(chain, Metrics::register(&runtime)));
     let state_sync = wiring.sync::<StateDb<E>, StateOperation>("state_sync", channels.state);
     let log_sync = wiring.sync::<LogDb<E>, LogOperation>("log_sync", channels.log);
     let state_cache = CacheRef::new(PAGE_BYTES, config.cache_pages);
@@ -293,7 +302,7 @@ where
     let automaton = Deferred::new(runtime.child("automaton"), paced, marshal.clone(), epocher);
     marshal_actor.start(stateful.clone(), buffer, resolver);
     probe.attach(marshal.clone());
-    if let Some(floor) = sync_floor {
+    if let Some(floor) = &sync_floor {
         tracing::info!(view = floor.proposal.round.view().get(), "fetching the state of a recent block from peers");
         let _ = marshal.subscribe_by_commitment(floor.proposal.payload, CommitmentFallback::Wait).await;
     }
@@ -306,43 +315,35 @@ where
         opening.run(runtime, stateful.subscribe_databases().await).await;
     });
     let admission = wiring.admission(&shared, &reader, channels.transactions);
-    let simplex_config = wiring.simplex(scheme, automaton, first.digest(), epoch, cache);
-    let clock = Bounded::new(runtime.child("simplex"), config.timing.longest());
-    let engine =
-        simplex::Engine::new(clock, simplex_config).start(channels.votes, channels.certificates, channels.requests);
-    Ok(Node { engine, marshal, shared, reader, admission })
-}
-
-fn scheme(voting: &Voting, validators: &Validators) -> Result<Scheme, StartError> {
-    match voting {
-        Voting::Observes => Ok(validators.observer()),
-        Voting::Signs(key) => {
-            validators.signer(key.clone()).ok_or_else(|| StartError::NotValidator(key.public_key().to_string()))
-        }
-    }
+    let blocker_of_hand_overs = blocker.clone();
+    let serving = (hand_overs.clone(), marshal.clone(), shared.clone());
+    let server = runtime.child("serve_hand_overs");
+    server.spawn(move |_| serving.0.serve(serving.1, serving.2, channels.hand_overs, blocker_of_hand_overs));
+    let conductor = Conductor {
+        runtime: runtime.child("epochs"),
+        prefix: config.prefix.clone(),
+        shared: shared.clone(),
+        reader: reader.clone(),
+        marshal: marshal.clone(),
+        epochs,
+        hand_overs,
+        peers,
+        blocker,
+        known: config.known.clone(),
+        lanes: Lanes::open(&runtime, channels.consensus),
+        automaton,
+        timing: config.timing,
+        cache,
+        first: first.digest(),
+    };
+    let engine = runtime.child("conduct").spawn(move |_| conductor.run(sync_floor));
+    Ok(Node { me: config.me.clone(), engine, marshal, shared, reader, admission })
 }
 
 /// Name of the vote journal of an epoch: whoever lost it must not vote.
 #[must_use]
 pub fn vote_journal(prefix: &str, epoch: u64) -> String {
     format!("{prefix}-votes-{epoch}")
-}
-
-type SubChannel<S, R> = (mux::SubSender<S>, mux::SubReceiver<<R as Receiver>::PublicKey>);
-
-/// One epoch's share of a channel.
-async fn subchannel<E: Runtime, S, R>(
-    runtime: E,
-    (sender, receiver): (S, R),
-    epoch: Epoch,
-) -> Result<SubChannel<S, R>, StartError>
-where
-    S: Sender<PublicKey = PublicKey>,
-    R: Receiver<PublicKey = PublicKey>,
-{
-    let (muxer, mut handle) = mux::Muxer::new(runtime, sender, receiver);
-    muxer.start();
-    handle.register(epoch.get()).await.map_err(|error| StartError::Channel(error.to_string()))
 }
 
 /// An archive that keeps everything.
@@ -418,8 +419,7 @@ const FETCH_TIMEOUT: Duration = Duration::from_secs(2);
 const FETCH_RETRY: Duration = Duration::from_millis(100);
 
 type Plan<E> = SyncPlan<E, Scheme, Standard<Block>>;
-type SchemeProvider = ConstantProvider<Scheme, Epoch>;
-type MarshalConfig = marshal::Config<SchemeProvider, FixedEpocher, Sequential, Block, Digested<Block>, Digest>;
+type MarshalConfig = marshal::Config<Epochs, FixedEpocher, Sequential, Block, Digested<Block>, Digest>;
 
 /// What every actor of a node is wired to.
 struct Wiring<'a, E, P, B> {
@@ -430,30 +430,49 @@ struct Wiring<'a, E, P, B> {
 }
 
 impl<E: Runtime, P: Provider<PublicKey = PublicKey>, B: Blocker<PublicKey = PublicKey>> Wiring<'_, E, P, B> {
-    /// Whether to fetch the state from peers or to recover it from this disk; if the former, from which block on.
-    async fn plan(
+    /// Whether to fetch the state from peers or to recover it from this disk; if the former, from which block on. Whose
+    /// certificate of that block to believe is learnt first.
+    async fn plan<S, R>(
         &self,
-        scheme: &Scheme,
-        channel: (impl Sender<PublicKey = PublicKey>, impl Receiver<PublicKey = PublicKey>),
-    ) -> (Plan<E>, probe::Mailbox<Scheme, Standard<Block>>) {
+        epochs: &Epochs,
+        hand_overs: &HandOvers<E>,
+        channel: (S, R),
+        (asking, hearing): &mut (S, R),
+    ) -> Result<(Plan<E>, probe::Mailbox<Scheme, Standard<Block>>), StartError>
+    where
+        S: Sender<PublicKey = PublicKey>,
+        R: Receiver<PublicKey = PublicKey>,
+    {
+        let mut plan = Plan::init(self.runtime.child("plan"), format!("{}-", self.config.prefix)).await;
+        let begun = plan.floor().map(|floor| floor.proposal.round.epoch().get());
+        if let Some(epoch) = begun {
+            epochs.know(epoch, hand_overs.trust_in(epoch).validators())?;
+        }
+        let fetches = plan.should_sync(self.config.state_sync) && begun.is_none();
+        let mut newest = begun.unwrap_or(0);
+        if fetches {
+            tracing::info!("asking peers who certifies, and for a recent finalised block to fetch the state of");
+            newest = hand_overs.learn(self.runtime, epochs, (&mut *asking, &mut *hearing), false).await;
+        }
         let (prober, mailbox) = Probe::new(probe::Config {
             context: self.runtime.child("probe"),
-            provider: SchemeProvider::new(scheme.clone()),
+            provider: epochs.clone(),
             strategy: Sequential,
             mailbox_size: NZUsize!(128),
             blocker: self.blocker.clone(),
-            minimum_epoch: Epoch::zero(),
+            minimum_epoch: Epoch::new(newest),
             retry_timeout: NZDuration!(Duration::from_millis(500)),
         });
         prober.start(channel);
-        let mut plan = Plan::init(self.runtime.child("plan"), format!("{}-", self.config.prefix)).await;
-        if plan.should_sync(self.config.state_sync) {
-            tracing::info!("asking peers for a recent finalised block to fetch the state of");
-            if let Ok(finalization) = mailbox.subscribe().await {
+        if fetches {
+            // The network goes on meanwhile, perhaps into an epoch of other validators.
+            let learning = std::pin::pin!(hand_overs.learn(self.runtime, epochs, (asking, hearing), true));
+            let probing = std::pin::pin!(mailbox.subscribe());
+            if let Either::Left((Ok(finalization), _)) = select(probing, learning).await {
                 plan = plan.set_floor(finalization).await;
             }
         }
-        (plan, mailbox)
+        Ok((plan, mailbox))
     }
 
     fn backfill(&self) -> marshal_resolver::Config<PublicKey, P, B> {
@@ -483,14 +502,14 @@ impl<E: Runtime, P: Provider<PublicKey = PublicKey>, B: Blocker<PublicKey = Publ
 
     fn marshal(
         &self,
-        scheme: &Scheme,
+        epochs: &Epochs,
         plan: &Plan<E>,
         first: &Block,
         epocher: FixedEpocher,
         cache: &CacheRef,
     ) -> MarshalConfig {
         marshal::Config {
-            provider: SchemeProvider::new(scheme.clone()),
+            provider: epochs.clone(),
             epocher,
             start: plan.marshal_start(Digested::precomputed(first.clone(), first.digest())),
             partition_prefix: self.config.prefix.clone(),
@@ -554,48 +573,6 @@ impl<E: Runtime, P: Provider<PublicKey = PublicKey>, B: Blocker<PublicKey = Publ
         let (hearing, blocker) = (admission.clone(), self.blocker.clone());
         self.runtime.child("hear").spawn(move |runtime| gossip::hear(runtime, hearing, receiver, blocker));
         admission
-    }
-
-    fn simplex<A>(
-        &self,
-        scheme: Scheme,
-        automaton: A,
-        genesis: Digest,
-        epoch: Epoch,
-        page_cache: CacheRef,
-    ) -> simplex::Config<Scheme, RoundRobin<Sha256>, B, Digest, A, A, A, Sequential>
-    where
-        A: commonware_consensus::CertifiableAutomaton<Context = tallystick_consensus::Context>
-            + commonware_consensus::Relay
-            + commonware_consensus::Reporter<Activity = simplex::types::Activity<Scheme, Digest>>
-            + Clone,
-    {
-        let timing = self.config.timing;
-        simplex::Config {
-            scheme,
-            elector: RoundRobin::default(),
-            blocker: self.blocker.clone(),
-            automaton: automaton.clone(),
-            relay: automaton.clone(),
-            reporter: automaton,
-            strategy: Sequential,
-            partition: vote_journal(&self.config.prefix, epoch.get()),
-            mailbox_size: MAILBOX,
-            epoch,
-            floor: simplex::Floor::Genesis(genesis),
-            replay_buffer: REPLAY_BUFFER,
-            write_buffer: NZUsize!(1 << 20),
-            page_cache,
-            leader_timeout: timing.leader,
-            certification_timeout: timing.certification,
-            timeout_retry: timing.certification,
-            view_retention: VIEWS_KEPT,
-            skip: SkipPolicy::Enabled { timeout: timing.skip, budget: SkipBudget::Participants },
-            fetch_timeout: NZDuration!(Duration::from_secs(1)),
-            fetch_retry_delay: Duration::from_millis(500),
-            forward: ForwardPolicy::SilentVoters,
-            track_historical_votes: false,
-        }
     }
 }
 

@@ -9,6 +9,7 @@ use crate::{
     voting::{self, Journal, Mark, MarkError},
 };
 use commonware_cryptography::{Signer as _, ed25519::PublicKey};
+use commonware_p2p::Address;
 use commonware_runtime::{Runner as _, Supervisor as _, tokio as real};
 use rand_core::Rng as _;
 use std::{
@@ -23,7 +24,7 @@ use std::{
 use tallystick_client::{KeyName, Passphrase, key::open_token, keyfile::KeyFileError, pkcs11::TokenError};
 use tallystick_consensus::{
     NodeKey,
-    peers::{self, AddressError, PeerAddress},
+    peers::{self, PeerAddress},
     validators::decode_key,
 };
 use tallystick_protocol::{Genesis, GenesisError, SigningKey, limits::TOKEN_VOTE_MAX};
@@ -72,9 +73,6 @@ pub enum RunError {
         /// What is wrong.
         detail: String,
     },
-    /// An address.
-    #[error(transparent)]
-    Address(#[from] AddressError),
     /// The data directory.
     #[error("the data directory {path} cannot be made or used: {source}", path = path.display())]
     DataDir {
@@ -111,7 +109,8 @@ struct Prepared {
     config: Config,
     genesis: Arc<Genesis>,
     signer: NodeKey,
-    peers: Vec<(PublicKey, PeerAddress)>,
+    /// The nodes that the configuration names, this one, and the genesis' validators, each with its place.
+    known: Vec<(PublicKey, Address)>,
     voting: bool,
     state_sync: bool,
 }
@@ -137,7 +136,7 @@ fn prepare(config: Config) -> Result<Prepared, RunError> {
     let genesis = read_genesis(&config.network_file)?;
     let (key, mark) = open_key(&config)?;
     let signer = NodeKey::new(key).ok_or_else(|| RunError::NotEd25519(config.key.clone()))?;
-    let peers = peers_of(&config)?;
+    let known = peers_of(&config, &genesis, &signer.public_key())?;
     std::fs::create_dir_all(&config.data_dir)
         .map_err(|source| RunError::DataDir { path: config.data_dir.clone(), source })?;
     let journal = voting::journal(&mark, &config.data_dir)?;
@@ -154,7 +153,9 @@ fn prepare(config: Config) -> Result<Prepared, RunError> {
              the node fetches the ledger from its peers and follows, and will not vote with this key again"
         );
     }
-    Ok(Prepared { config, genesis: Arc::new(genesis), signer, peers, voting, state_sync: !voting })
+    // One that joins later need not apply everything that ever happened.
+    let joins = genesis.validators.iter().all(|validator| validator.key.as_slice() != signer.public_key().as_ref());
+    Ok(Prepared { config, genesis: Arc::new(genesis), signer, known, voting, state_sync: !voting || joins })
 }
 
 /// The node's key, and where it remembers the journal it votes with.
@@ -202,8 +203,8 @@ pub fn read_genesis(path: &std::path::Path) -> Result<Genesis, RunError> {
     Genesis::from_json(&json).map_err(|error: GenesisError| network(error.to_string()))
 }
 
-fn peers_of(config: &Config) -> Result<Vec<(PublicKey, PeerAddress)>, RunError> {
-    config
+fn peers_of(config: &Config, genesis: &Genesis, me: &PublicKey) -> Result<Vec<(PublicKey, Address)>, RunError> {
+    let configured = config
         .peers
         .iter()
         .map(|peer| {
@@ -213,9 +214,22 @@ fn peers_of(config: &Config) -> Result<Vec<(PublicKey, PeerAddress)>, RunError> 
                 .and_then(|bytes| <[u8; 32]>::try_from(bytes).ok())
                 .ok_or_else(|| error("the key must be 64 hexadecimal digits".to_owned()))?;
             let key = decode_key(&bytes).map_err(|why| error(why.to_string()))?;
-            Ok((key, peer.address.parse::<PeerAddress>().map_err(|why| error(why.to_string()))?))
+            let address = peer.address.parse::<PeerAddress>().and_then(|address| address.to_engine());
+            Ok((key, address.map_err(|why| error(why.to_string()))?))
         })
-        .collect()
+        .collect::<Result<Vec<_>, RunError>>()?;
+    let stated = genesis.validators.iter().filter_map(|validator| {
+        let address = validator.address.parse::<PeerAddress>().ok()?.to_engine().ok()?;
+        Some((decode_key(&validator.key).ok()?, address))
+    });
+    let itself = (me.clone(), Address::Symmetric(config.listen));
+    let mut known: Vec<(PublicKey, Address)> = Vec::new();
+    for (key, address) in [itself].into_iter().chain(configured).chain(stated) {
+        if known.iter().all(|(other, _)| *other != key) {
+            known.push((key, address));
+        }
+    }
+    Ok(known)
 }
 
 /// Fails early, and by name, when another process has the port: the engine would only panic.
@@ -224,23 +238,22 @@ fn free(address: SocketAddr, field: &'static str) -> Result<(), RunError> {
 }
 
 async fn serve(context: real::Context, prepared: Prepared) -> Result<(), RunError> {
-    let Prepared { config, genesis, signer, peers, voting, state_sync } = prepared;
+    let Prepared { config, genesis, signer, known, voting, state_sync } = prepared;
     let listener = TcpListener::bind(config.http).await.map_err(|source| RunError::Listen {
         address: config.http,
         field: "http",
         source,
     })?;
-    let validators = u32::try_from(genesis.validators.len()).unwrap_or(u32::MAX);
     let network = peers::start(
         context.child("network"),
         peers::Config {
             network: genesis.id(),
             signer: signer.clone(),
             listen: config.listen,
-            peers,
-            message_bytes_max: engine::message_bytes_max(validators),
+            peers: known.clone(),
+            message_bytes_max: engine::message_bytes_max(),
         },
-    )?;
+    );
     let me = signer.public_key();
     tracing::info!(
         network = %genesis.id(),
@@ -259,6 +272,7 @@ async fn serve(context: real::Context, prepared: Prepared) -> Result<(), RunErro
         prefix: PREFIX.to_owned(),
         cache_pages: NonZeroUsize::new(pages).unwrap_or(NonZeroUsize::MIN),
         state_sync,
+        known,
         timing: Timing::default(),
     };
     let (provider, blocker) = (network.oracle.clone(), network.oracle.clone());

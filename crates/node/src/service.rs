@@ -10,6 +10,7 @@ use crate::{
     certify::{self, CertifyError},
     chain::{Finalised, FinalisedBlock},
     engine::{Marshal, Node, Runtime},
+    epochs::Standing,
     rejection::Rejection,
 };
 use bytes::Bytes;
@@ -122,7 +123,8 @@ struct Inner<E: Runtime> {
     reader: Reader<E>,
     admission: Admission<E>,
     marshal: Marshal,
-    voting: bool,
+    me: Option<[u8; 32]>,
+    may_vote: bool,
 }
 
 impl<E: Runtime> Clone for Service<E> {
@@ -133,14 +135,15 @@ impl<E: Runtime> Clone for Service<E> {
 
 impl<E: Runtime> Service<E> {
     /// The service of a running node.
-    pub fn new(runtime: E, node: &Node<E>, voting: bool) -> Self {
+    pub fn new(runtime: E, node: &Node<E>, may_vote: bool) -> Self {
         Self(Arc::new(Inner {
             runtime,
             shared: node.shared.clone(),
             reader: node.reader.clone(),
             admission: node.admission.clone(),
             marshal: node.marshal.clone(),
-            voting,
+            me: node.me.as_ref().try_into().ok(),
+            may_vote,
         }))
     }
 
@@ -377,6 +380,16 @@ impl<E: Runtime> Service<E> {
         Ok(Some((rows.height, row)))
     }
 
+    /// Who certifies the next block, and who will certify later ones.
+    pub fn standing(&self) -> Arc<Standing> {
+        self.0.shared.chain.standing()
+    }
+
+    /// Whether this node votes in this epoch.
+    fn votes(&self) -> bool {
+        self.0.may_vote && self.0.me.is_some_and(|me| self.standing().running.contains(&me))
+    }
+
     /// How the node does.
     pub fn health(&self) -> Health {
         let tip = self.tip();
@@ -392,7 +405,7 @@ impl<E: Runtime> Service<E> {
                 age_ms / 1000
             ));
         }
-        if !self.0.voting {
+        if !self.0.may_vote {
             reasons.push(
                 "following without voting: the vote journal of this validator's key is lost, so the key must not vote again"
                     .to_owned(),
@@ -405,8 +418,8 @@ impl<E: Runtime> Service<E> {
             time_ms: tip.header.time_ms,
             age_ms,
             pool: self.0.shared.pool().len(),
-            validators: self.genesis().validators.len(),
-            voting: self.0.voting,
+            validators: self.standing().running.len(),
+            voting: self.votes(),
             expiries: self.0.shared.chain.expiries().told(now_ms),
         }
     }

@@ -80,10 +80,12 @@ pub const ADDRESS_BYTES_MAX: usize = 260;
 pub const TOLERANT_VALIDATORS_MIN: usize = 4;
 /// Former validators whose nodes the others still speak with: the oldest are forgotten.
 pub const FORMER_VALIDATORS_MAX: usize = 32;
+/// Nodes that one node speaks with: validators of two epochs, those who left, and those its configuration names.
+pub const PEERS_MAX: usize = 256;
 /// Fewest blocks of an epoch: a validator that is new must have time to catch up in one.
 pub const EPOCH_BLOCKS_MIN: u64 = 20;
 /// Blocks of an epoch of a new network that does not say.
-pub const EPOCH_BLOCKS_DEFAULT: u64 = 1_000_000;
+pub const EPOCH_BLOCKS_DEFAULT: u64 = 600;
 /// Most blocks of an epoch.
 pub const EPOCH_BLOCKS_MAX: u64 = 1_000_000;
 /// Bytes of a genesis file as JSON.
@@ -101,6 +103,8 @@ pub const CERTIFICATE_BYTES_MAX: usize = 128 + VALIDATORS_MAX * 72;
 pub const HAND_OVER_BYTES_MAX: usize = 16 + HEADER_BYTES_MAX + CERTIFICATE_BYTES_MAX + VALIDATORS_MAX * 34;
 /// Hand-overs in one message between nodes.
 pub const HAND_OVERS_ANSWERED_MAX: usize = 32;
+/// Bytes of one message of them: a byte, a count, and a length before each.
+pub const HAND_OVERS_MESSAGE_BYTES_MAX: usize = 6 + HAND_OVERS_ANSWERED_MAX * (HAND_OVER_BYTES_MAX + 5);
 /// Hand-overs of a receipt: one for each epoch whose validators changed.
 pub const RECEIPT_HAND_OVERS_MAX: usize = 1_024;
 /// Bytes of one encoded receipt. Without hand-overs half a MiB is plenty; the rest holds [`RECEIPT_HAND_OVERS_MAX`] of them

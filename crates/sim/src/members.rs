@@ -8,7 +8,7 @@ use commonware_cryptography::{
 use std::sync::Arc;
 use tallystick_protocol::{
     Genesis, GenesisOrganisation, GenesisPrincipal, GenesisValidator, Intent, Operation, PrincipalId, Roles,
-    SignedTransaction, SigningKey, limits::EPOCH_BLOCKS_MAX,
+    SignedTransaction, SigningKey, limits::EPOCH_BLOCKS_MIN,
 };
 
 /// Principals of an organisation: one administrator, and registrars.
@@ -56,7 +56,7 @@ impl Members {
                     address: String::new(),
                 })
                 .collect(),
-            epoch_blocks: EPOCH_BLOCKS_MAX,
+            epoch_blocks: EPOCH_BLOCKS_MIN,
             rulebook: None,
         };
         genesis.sort();

@@ -9,10 +9,14 @@ use crate::{
     world::Record,
 };
 use commonware_cryptography::ed25519::PublicKey;
-use commonware_p2p::simulated::{Oracle, Receiver, SplitTarget};
+use commonware_p2p::{
+    Address,
+    simulated::{Oracle, Receiver, SplitTarget},
+};
 use commonware_runtime::{Clock as _, Handle, Spawner as _, Supervisor as _, deterministic};
 use commonware_utils::NZUsize;
 use std::{
+    net::SocketAddr,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::Duration,
 };
@@ -162,6 +166,12 @@ impl Start<'_> {
         self.members.keys()[self.life.node].clone()
     }
 
+    /// Everybody, at addresses that the simulated network does not look at.
+    fn known(&self) -> Vec<(PublicKey, Address)> {
+        let nowhere = Address::Symmetric(SocketAddr::from(([127, 0, 0, 1], 1)));
+        self.members.keys().into_iter().map(|key| (key, nowhere.clone())).collect()
+    }
+
     async fn register(&self) -> Channels {
         let control = self.network.control(self.me());
         let (forged, percent) = forger::channels(self.seed);
@@ -202,9 +212,10 @@ impl Start<'_> {
             prefix: format!("node-{node}{face}-disk-{disks_lost}"),
             cache_pages: NZUsize!(256),
             state_sync: lost,
+            known: self.known(),
             timing: timing(),
         };
-        let (manager, control) = (self.network.manager(), self.network.control(self.me()));
+        let (manager, control) = (self.network.socket_manager(), self.network.control(self.me()));
         let (record, door) = (self.record.clone(), self.door.clone());
         let world = self.world.child("node").with_attribute("index", format!("{node}{face}"));
         let machine = Machine::new(world.with_attribute("start", starts), self.hardware.clone());

@@ -263,14 +263,13 @@ impl Stage {
     /// One segment: from a start of the world until its power is lost, or peace.
     async fn live(&self, world: deterministic::Context, index: u64, segment: &Segment, lives: Vec<Life>) -> Ended {
         *world.storage_fault_config().write() = segment.power_loss.map_or_else(FaultConfig::default, fault_config);
-        let validators = self.plan.validators;
         let (network, oracle) = Network::new_with_peers(
             world.child("network"),
             Config {
-                max_size: engine::message_bytes_max(validators as u32),
+                max_size: engine::message_bytes_max(),
                 max_peers_per_set: NZUsize!(16),
                 disconnect_on_block: true,
-                tracked_peer_sets: NZUsize!(1),
+                tracked_peer_sets: NZUsize!(4),
             },
             self.members.keys(),
         )
