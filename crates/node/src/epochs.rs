@@ -185,7 +185,7 @@ where
     /// Leads until an engine ends that must not. A node that fetches its state begins at the block `floor`, whose state it
     /// does not have yet.
     pub async fn run(mut self, floor: Option<Finalization<Scheme, Digest>>) {
-        let mut running = None;
+        let (mut running, mut entered) = (None, None);
         if let Some(floor) = floor {
             running = self.start(floor.proposal.round.epoch().get(), Floor::Finalized(floor)).await;
         }
@@ -195,13 +195,17 @@ where
         loop {
             let height = tip.borrow_and_update().header.height;
             let due = self.epoch_of(height + 1);
-            if self.shared.chain.is_ready() && running.as_ref().is_none_or(|running: &Running| running.epoch != due) {
+            if self.shared.chain.is_ready() && entered != Some(due) {
                 let standing = self.standing(height).await;
                 let epoch = standing.epoch;
-                match self.enter(standing).await {
+                entered = Some(epoch);
+                self.enter(standing).await;
+                // A node that fetched its state has an engine of this epoch already.
+                if running.as_ref().is_none_or(|running: &Running| running.epoch != epoch) {
+                    let floor = self.floor(epoch).await;
+                    let Some(next) = self.start(epoch, floor).await else { return };
                     // The engine before ends here, after this one has begun.
-                    Some(entered) => running = Some(entered),
-                    None => return,
+                    running = Some(next);
                 }
                 if let Some((_, peer)) = ahead.as_ref().filter(|(seen, _)| *seen > epoch) {
                     self.ask_for_end(epoch, peer.clone());
@@ -275,23 +279,20 @@ where
     }
 
     /// Begins an epoch.
-    async fn enter(&mut self, standing: Standing) -> Option<Running> {
+    async fn enter(&mut self, standing: Standing) {
         let epoch = standing.epoch;
         self.keep_hand_over(&standing).await;
         if let Err(error) = self.epochs.know(epoch, &standing.running) {
             stop(&error);
         }
         self.track(&standing).await;
-        let floor = self.floor(epoch).await;
         tracing::info!(epoch, validators = standing.running.len(), "the epoch begins");
         self.shared.chain.stands(standing);
-        let running = self.start(epoch, floor).await;
         // The last block of the epoch before that one is durable by now: fewer blocks wait than an epoch has.
         if let Some(old) = epoch.checked_sub(2) {
             // None where there was none.
             let _ = self.runtime.remove(&vote_journal(&self.prefix, old), None).await;
         }
-        running
     }
 
     /// Keeps the certificate by which the validators before named these, if they are others.

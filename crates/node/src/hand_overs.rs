@@ -37,10 +37,13 @@ const ANSWER: u8 = 1;
 /// Wait before everybody is asked again.
 const ASK_AGAIN: Duration = Duration::from_secs(1);
 
+/// Where the chain lies on disk, once it is open.
+type Store<E> = Metadata<E, U64, Vec<u8>>;
+
 /// The chain, in memory and on disk. Clones share it.
 pub struct HandOvers<E: Runtime> {
     chain: Arc<RwLock<Held>>,
-    store: Arc<Mutex<Option<Metadata<E, U64, Vec<u8>>>>>,
+    store: Arc<Mutex<Option<Store<E>>>>,
 }
 
 impl<E: Runtime> Clone for HandOvers<E> {

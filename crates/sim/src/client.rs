@@ -15,8 +15,8 @@ use tallystick_node::{
     service::WaitError,
 };
 use tallystick_protocol::{
-    Cardinality, Datatype, Field, Hash, NewEntry, Operation, Outcome, Phase, Receipt, Roles, SignedTransaction,
-    SigningKey,
+    Cardinality, Change, Choice, Datatype, Field, Hash, NewEntry, Operation, Outcome, Phase, Receipt, Roles, RuleText,
+    SignedTransaction, SigningKey,
 };
 
 /// How long a client waits for a node's answer before it asks another.
@@ -84,6 +84,32 @@ impl Client {
             }
         }
         false
+    }
+
+    /// Proposes a change of the validators, and has every organisation vote for it until it is decided.
+    pub async fn reform(mut self, add: Vec<usize>, remove: Vec<usize>) {
+        let of = |nodes: Vec<usize>| nodes.into_iter().map(|node| self.members.validator(node)).collect();
+        let changes = vec![Change::Validators { add: of(add), remove: of(remove) }];
+        let administrators: Vec<Member> = self.members.principals.iter().map(|members| members[0].clone()).collect();
+        let proposal = "reform".to_owned();
+        let text = RuleText::Whole("As decided.".to_owned());
+        let title = "Other validators".to_owned();
+        let submit =
+            Operation::ProposalSubmit { proposal: proposal.clone(), title, text, changes, effect_height: None };
+        let mut steps = vec![(administrators[0].clone(), submit)];
+        for member in administrators {
+            steps.push((member, Operation::BallotCast { proposal: proposal.clone(), choice: Choice::Yes }));
+        }
+        for (member, operation) in steps {
+            // One that is void is signed anew; one that is refused is decided already, or was cast before the power was lost.
+            while !self.record.is_stopping() {
+                let step = self.sign(&member, vec![operation.clone()]);
+                if let Some(outcome) = self.drive(step).await {
+                    self.record.note(format!("{}: {outcome:?}", operation.name()));
+                    break;
+                }
+            }
+        }
     }
 
     fn expect(&self, holds: bool, what: &str) {

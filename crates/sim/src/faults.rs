@@ -79,6 +79,8 @@ impl<'a> Hosts<'a> {
             Fault::SlowDisk { node, ms } => self.hardware[*node].set_disk_delay_ms(*ms),
             Fault::ClockJump { node, ms } => self.hardware[*node].set_clock_ahead_ms(*ms),
             Fault::Split { .. } | Fault::Lossy { .. } => self.relink().await,
+            // The world votes.
+            Fault::Reform { .. } => {}
         }
     }
 
@@ -98,6 +100,7 @@ impl<'a> Hosts<'a> {
             Fault::SlowDisk { node, .. } => self.hardware[*node].set_disk_delay_ms(0),
             Fault::ClockJump { node, .. } => self.hardware[*node].set_clock_ahead_ms(0),
             Fault::Split { .. } | Fault::Lossy { .. } => self.relink().await,
+            Fault::Reform { .. } => {}
         }
     }
 

@@ -28,15 +28,16 @@ pub struct Member {
 pub struct Members {
     /// The genesis.
     pub genesis: Arc<Genesis>,
-    /// Keys of the validators, by node.
-    pub validators: Vec<PrivateKey>,
+    /// Keys of the nodes, those of the first validators before those that follow.
+    pub nodes: Vec<PrivateKey>,
     /// Principals, by organisation; the first of each is its administrator.
     pub principals: Vec<Vec<Member>>,
 }
 
 impl Members {
-    /// The members of a network of `validators`, one organisation each, begun at `created_ms` (Unix milliseconds).
-    pub fn new(seed: u64, validators: usize, created_ms: u64) -> Self {
+    /// The members of a network of `validators`, one organisation each, begun at `created_ms` (Unix milliseconds); and
+    /// `followers`, further nodes of the first of them.
+    pub fn new(seed: u64, validators: usize, followers: usize, created_ms: u64) -> Self {
         let mut chance = Chance::new(seed, 1);
         let keys: Vec<PrivateKey> = (0..validators).map(|_| PrivateKey::from_seed(chance.number())).collect();
         let principals: Vec<Vec<Member>> = (0..validators)
@@ -61,12 +62,24 @@ impl Members {
         };
         genesis.sort();
         genesis.validate().expect("the simulated members make a genesis");
-        Self { genesis: Arc::new(genesis), validators: keys, principals }
+        let more = (0..followers).map(|_| PrivateKey::from_seed(chance.number()));
+        Self { genesis: Arc::new(genesis), nodes: keys.into_iter().chain(more).collect(), principals }
+    }
+
+    /// A node as the ledger lists validators.
+    pub fn validator(&self, node: usize) -> GenesisValidator {
+        let organisation = slug(node % self.principals.len());
+        GenesisValidator { organisation, key: bytes_of(&self.nodes[node].public_key()), address: String::new() }
+    }
+
+    /// Whether the node is a validator from the beginning.
+    pub fn is_founder(&self, node: usize) -> bool {
+        node < self.genesis.validators.len()
     }
 
     /// The public keys of the nodes, by node.
     pub fn keys(&self) -> Vec<PublicKey> {
-        self.validators.iter().map(|key| key.public_key()).collect()
+        self.nodes.iter().map(|key| key.public_key()).collect()
     }
 
     /// A transaction of a principal.

@@ -203,7 +203,7 @@ impl Start<'_> {
     /// One process.
     fn one(&self, channels: Channels, face: &'static str, is_watched: bool) -> Handle<()> {
         let Life { node, disks_lost, starts } = self.life;
-        let signer = self.members.validators[node].clone();
+        let signer = self.members.nodes[node].clone();
         let lost = self.life.has_lost_votes();
         let config = engine::Config {
             genesis: self.members.genesis.clone(),
@@ -211,7 +211,7 @@ impl Start<'_> {
             voting: if lost { Voting::Observes } else { Voting::Signs(signer.into()) },
             prefix: format!("node-{node}{face}-disk-{disks_lost}"),
             cache_pages: NZUsize!(256),
-            state_sync: lost,
+            state_sync: lost || !self.members.is_founder(node),
             known: self.known(),
             timing: timing(),
         };

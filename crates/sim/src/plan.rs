@@ -45,6 +45,13 @@ pub enum Fault {
         /// Milliseconds that each write takes longer.
         ms: u64,
     },
+    /// No fault: the network votes that nodes become validators or cease to be. What it lasts is without meaning.
+    Reform {
+        /// Who joins.
+        add: Vec<usize>,
+        /// Who leaves.
+        remove: Vec<usize>,
+    },
     /// A clock is wrong.
     ClockJump {
         /// Whose.
@@ -90,8 +97,10 @@ pub struct Segment {
 pub struct Plan {
     /// What it was drawn from.
     pub seed: u64,
-    /// Nodes, all of them validators.
+    /// Validators at the beginning: the first nodes.
     pub validators: usize,
+    /// Nodes after them, which follow.
+    pub followers: usize,
     /// Who lies, and how.
     pub criminal: Option<(usize, Crime)>,
     /// Mean delay of a message in milliseconds, and the standard deviation of it.
@@ -117,10 +126,12 @@ impl Plan {
         });
         let mut draw = Draw { validators, criminal: criminal.map(|(node, _)| node), wipes: budget, wiped: Vec::new() };
         let count = if chance.percent(30) { 2 } else { 1 };
-        let segments = (0..count).map(|index| draw.segment(&mut chance, index + 1 < count)).collect();
+        let mut segments: Vec<Segment> = (0..count).map(|index| draw.segment(&mut chance, index + 1 < count)).collect();
+        let followers = reform(seed, validators, draw.criminal, &mut segments);
         Self {
             seed,
             validators,
+            followers,
             criminal,
             delay_ms: (chance.between(2, 40), chance.between(0, 15)),
             loss_percent: *chance.pick(&[0, 0, 1, 3, 8]),
@@ -134,6 +145,7 @@ impl Plan {
         Self {
             seed,
             validators,
+            followers: 0,
             criminal: None,
             delay_ms: (10, 2),
             loss_percent: 0,
@@ -152,6 +164,22 @@ impl Plan {
         }
         self
     }
+}
+
+/// In one of four seeds a node follows, and the network votes that it becomes a validator, as one more or instead of another.
+/// Returns how many nodes follow.
+fn reform(seed: u64, validators: usize, criminal: Option<usize>, segments: &mut [Segment]) -> usize {
+    let mut chance = Chance::new(seed, 5);
+    let first = segments.first_mut().filter(|_| chance.percent(25));
+    let Some(segment) = first else { return 0 };
+    let leaving = usize::try_from(chance.below(validators as u64)).unwrap_or(0);
+    // A liar is not voted out: how many may be lost for good is counted from the beginning.
+    let remove = if chance.percent(50) && Some(leaving) != criminal { vec![leaving] } else { Vec::new() };
+    let (at, lasts) = (Duration::from_millis(chance.between(300, 2_000)), Duration::from_millis(1));
+    segment.events.insert(0, Event { at, lasts, fault: Fault::Reform { add: vec![validators], remove } });
+    // The change takes effect two epochs on.
+    segment.lasts += Duration::from_secs(6);
+    1
 }
 
 struct Draw {

@@ -20,7 +20,7 @@ use crate::{
     machine::Machine,
     members::Members,
     node::{Door, Life},
-    plan::{Event, Plan, PowerLoss, Segment},
+    plan::{Event, Fault, Plan, PowerLoss, Segment},
 };
 use bytes::Bytes;
 use commonware_p2p::simulated::{Config, Network};
@@ -45,6 +45,8 @@ const START_S: u64 = 1_790_000_000;
 const GLANCE: Duration = Duration::from_millis(250);
 /// Longest wait for something that has no bound of its own.
 const WAIT: Duration = Duration::from_secs(60);
+/// The number of the client that changes the validators.
+const REFORMER: usize = 1_000;
 /// Signed transactions kept for those who replay.
 const REPLAYS_MAX: usize = 500;
 
@@ -199,7 +201,7 @@ pub fn run(seed: u64) -> Result<Report, Failure> {
 
 /// Runs a plan.
 pub fn run_plan(plan: &Plan) -> Result<Report, Failure> {
-    let members = Members::new(plan.seed, plan.validators, START_S * 1000);
+    let members = Members::new(plan.seed, plan.validators, plan.followers, START_S * 1000);
     let record = Record::default();
     record.note(format!("{} nodes, criminal {:?}, links {:?} ms", plan.validators, plan.criminal, plan.delay_ms));
     let stage = Stage { plan: plan.clone(), members, record: record.clone() };
@@ -233,8 +235,9 @@ impl Stage {
         let start = UNIX_EPOCH + Duration::from_secs(START_S);
         let config = deterministic::Config::default().with_seed(self.plan.seed).with_start_time(start);
         let mut runner = Runner::new(config);
-        let mut lives: Vec<Life> =
-            (0..self.plan.validators).map(|node| Life { node, disks_lost: 0, starts: 0 }).collect();
+        let mut lives: Vec<Life> = (0..self.plan.validators + self.plan.followers)
+            .map(|node| Life { node, disks_lost: 0, starts: 0 })
+            .collect();
         let mut ended = None;
         for (index, segment) in self.plan.segments.iter().enumerate() {
             let (outcome, checkpoint) =
@@ -339,7 +342,16 @@ impl Stage {
             if self.record.is_broken() {
                 return;
             }
-            if begins { hosts.begin(event).await } else { hosts.end(event).await }
+            if begins {
+                hosts.begin(event).await;
+                if let Fault::Reform { add, remove } = &event.fault {
+                    let client = self.client(world, hosts, REFORMER, 77);
+                    let (add, remove) = (add.clone(), remove.clone());
+                    world.child("reform").spawn(move |_| client.reform(add, remove));
+                }
+            } else {
+                hosts.end(event).await;
+            }
         }
         world.sleep_until(start + segment.lasts).await;
     }

@@ -128,3 +128,47 @@ fn a_hostile_client_is_borne() {
     plan.hostile_client = true;
     keeps(&plan);
 }
+
+/// A network of four with a follower, which the network votes to make a validator, perhaps instead of others.
+fn reformed(seed: u64, lasts_s: u64, remove: &[usize]) -> Plan {
+    let mut plan = Plan::calm(seed, 4, Duration::from_secs(lasts_s));
+    plan.followers = 1;
+    plan.with(&[(1, 1, Fault::Reform { add: vec![4], remove: remove.to_vec() })])
+}
+
+/// How often a note stands in the trace.
+fn notes(report: &Report, note: &str) -> usize {
+    report.trace.iter().filter(|line| line.contains(note)).count()
+}
+
+#[test]
+fn a_follower_becomes_a_validator_and_the_one_it_replaces_follows() {
+    // When it has joined, one of the three that stay loses its vote for good: finality is in the hands of the new one.
+    let report = keeps(&reformed(50, 24, &[0]).with(&[(20, 1, Fault::Wipe { node: 1 })]));
+    assert!(report.height > 80, "the change took effect: {report:?}");
+    assert_eq!(notes(&report, "ballot-cast: Accepted"), 3, "two thirds decide: {:?}", report.trace);
+}
+
+#[test]
+fn a_fifth_validator_joins_through_crashes_and_a_network_split() {
+    let faults = [
+        (5, 3, Fault::Split { side: vec![0, 1] }),
+        (9, 2, Fault::Crash { node: 2 }),
+        (12, 2, Fault::Crash { node: 4 }),
+    ];
+    let report = keeps(&reformed(51, 20, &[]).with(&faults));
+    assert!(report.height > 60, "{report:?}");
+}
+
+#[test]
+fn a_key_is_rotated_during_a_network_split() {
+    for seed in 52..55 {
+        keeps(&reformed(seed, 20, &[2]).with(&[(6, 6, Fault::Split { side: vec![2, 3] })]));
+    }
+}
+
+#[test]
+fn a_wiped_node_fetches_the_state_of_a_later_epoch() {
+    // Nothing but the chain of hand-overs tells it whose certificates to believe.
+    keeps(&reformed(56, 26, &[0]).with(&[(22, 1, Fault::Wipe { node: 3 })]));
+}

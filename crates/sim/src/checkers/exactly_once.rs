@@ -97,7 +97,7 @@ mod tests {
 
     #[test]
     fn a_repetition_a_stranger_and_a_late_one_are_seen() {
-        let members = Members::new(1, 4, 1_000);
+        let members = Members::new(1, 4, 0, 1_000);
         let (one, two, again) = (entry(&members, 1, "a"), entry(&members, 2, "a"), entry(&members, 1, "b"));
         let ids = |log: &[LogEntry]| log.iter().map(|entry| Hash::of(&[&entry.transaction])).collect();
         let good = [one.clone(), two.clone()];

@@ -65,7 +65,7 @@ mod tests {
 
     #[test]
     fn a_file_that_is_no_receipt_is_seen() {
-        let members = Members::new(1, 4, 1_000);
+        let members = Members::new(1, 4, 0, 1_000);
         let mut receipts = Receipts::default();
         assert_eq!(receipts.check(&members.genesis), Ok(()));
         receipts.given(0, About::Record("things".to_owned(), "a".to_owned()), vec![0x80]);

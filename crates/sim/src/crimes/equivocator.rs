@@ -54,7 +54,7 @@ mod tests {
 
     #[test]
     fn each_of_the_others_hears_one_face() {
-        let keys = Members::new(1, 4, 1_000).keys();
+        let keys = Members::new(1, 4, 0, 1_000).keys();
         // A seed whose equivocator never slips.
         let seed = (0..).find(|seed| faces(*seed, &keys, 2)[0].slips_percent == 0).unwrap();
         let heard: Vec<Vec<PublicKey>> = faces(seed, &keys, 2)
