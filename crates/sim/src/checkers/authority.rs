@@ -430,7 +430,7 @@ mod tests {
 
     impl Ledger {
         fn new() -> Self {
-            let members = Members::new(7, 4, 1_000_000);
+            let members = Members::new(7, 4, 0, 1_000_000);
             let mut view = View::new();
             tallystick_ledger::genesis(&mut view, &members.genesis);
             let mut rows: Rows = view.changes().into_iter().filter_map(|(key, row)| Some((key, row?))).collect();
