@@ -109,6 +109,16 @@ pub enum Voting {
     Observes,
 }
 
+impl Voting {
+    /// The key it votes with, if it votes.
+    fn signer(&self) -> Option<NodeKey> {
+        match self {
+            Self::Signs(key) => Some(key.clone()),
+            Self::Observes => None,
+        }
+    }
+}
+
 /// What a node is told at its start.
 pub struct Config {
     /// The network's genesis.
@@ -252,14 +262,10 @@ where
     let epoch_blocks = NonZeroU64::new(config.genesis.epoch_blocks).unwrap_or(NonZeroU64::MAX);
     let epocher = FixedEpocher::new(epoch_blocks);
     let mut channels = Channels::name(channels)?;
-    let wiring = Wiring { runtime: &runtime, config: &config, peers: peers.clone(), blocker: blocker.clone() };
+    let wiring = Wiring { runtime: &runtime, config: &config, peers, blocker };
     let cache = CacheRef::new(PAGE_BYTES, ENGINE_CACHE_PAGES);
 
-    let signer = match &config.voting {
-        Voting::Signs(key) => Some(key.clone()),
-        Voting::Observes => None,
-    };
-    let epochs = Epochs::new(config.genesis.id(), signer);
+    let epochs = Epochs::new(config.genesis.id(), config.voting.signer());
     let hand_overs = HandOvers::open(runtime.child("hand_overs"), &config.prefix, &config.genesis).await?;
     let (plan, probe) = wiring.plan(&epochs, &hand_overs, channels.probe, &mut channels.hand_overs).await?;
     let resolver = marshal_resolver::init(runtime.child("marshal_resolver"), wiring.backfill(), channels.backfill);
@@ -269,25 +275,19 @@ where
     let blocks = archive(&runtime, &config.prefix, "blocks", &cache, ()).await;
     let sync_floor = plan.floor().cloned();
     let marshal_config = wiring.marshal(&epochs, &plan, &first, epocher.clone(), &cache);
-    let (marshal_actor, marshal, floor) = MarshalActor::<_, Standard<Block>, _, _, _, _, _>::init(
-        runtime.child("marshal"),
-        finalizations,
-        blocks,
-        marshal_config,
-    )
-    .await;
+    let context = runtime.child("marshal");
+    let (marshal_actor, marshal, floor) =
+        MarshalActor::<_, Standard<Block>, _, _, _, _, _>::init(context, finalizations, blocks, marshal_config).await;
 
     let chain = Chain::new(config.genesis.clone(), first.header().clone(), standing, hand_overs.links());
     let shared = Arc::new(Shared::new(chain, Metrics::register(&runtime)));
     let state_sync = wiring.sync::<StateDb<E>, StateOperation>("state_sync", channels.state);
     let log_sync = wiring.sync::<LogDb<E>, LogOperation>("log_sync", channels.log);
-    let state_cache = CacheRef::new(PAGE_BYTES, config.cache_pages);
-    let log_cache = CacheRef::new(PAGE_BYTES, LOG_CACHE_PAGES);
     let (stateful_actor, stateful) = Stateful::new(
         runtime.child("stateful"),
         stateful::Config {
             application: Application::new(shared.clone(), first.clone()),
-            db_config: database::config::<E>(&config.prefix, &state_cache, &log_cache),
+            db_config: wiring.databases(),
             provider: (),
             marshal: (marshal.clone(), floor),
             mailbox_size: MAILBOX,
@@ -315,27 +315,10 @@ where
         opening.run(runtime, stateful.subscribe_databases().await).await;
     });
     let admission = wiring.admission(&shared, &reader, channels.transactions);
-    let blocker_of_hand_overs = blocker.clone();
-    let serving = (hand_overs.clone(), marshal.clone(), shared.clone());
-    let server = runtime.child("serve_hand_overs");
-    server.spawn(move |_| serving.0.serve(serving.1, serving.2, channels.hand_overs, blocker_of_hand_overs));
-    let conductor = Conductor {
-        runtime: runtime.child("epochs"),
-        prefix: config.prefix.clone(),
-        shared: shared.clone(),
-        reader: reader.clone(),
-        marshal: marshal.clone(),
-        epochs,
-        hand_overs,
-        peers,
-        blocker,
-        known: config.known.clone(),
-        lanes: Lanes::open(&runtime, channels.consensus),
-        automaton,
-        timing: config.timing,
-        cache,
-        first: first.digest(),
-    };
+    wiring.serve_hand_overs(&hand_overs, (&shared, &marshal), channels.hand_overs);
+    let lanes = Lanes::open(&runtime, channels.consensus);
+    let known = (&shared, &reader, &marshal);
+    let conductor = wiring.conductor(known, (epochs, hand_overs), lanes, automaton, cache, first.digest());
     let engine = runtime.child("conduct").spawn(move |_| conductor.run(sync_floor));
     Ok(Node { me: config.me.clone(), engine, marshal, shared, reader, admission })
 }
@@ -485,6 +468,55 @@ impl<E: Runtime, P: Provider<PublicKey = PublicKey>, B: Blocker<PublicKey = Publ
             fetch_retry_delay: FETCH_RETRY,
             priority_requests: false,
             priority_responses: false,
+        }
+    }
+
+    /// How the databases lie on disk, each with a cache of its own.
+    fn databases(&self) -> database::Config<E> {
+        let state_cache = CacheRef::new(PAGE_BYTES, self.config.cache_pages);
+        let log_cache = CacheRef::new(PAGE_BYTES, LOG_CACHE_PAGES);
+        database::config::<E>(&self.config.prefix, &state_cache, &log_cache)
+    }
+
+    /// Answers who asks how the sets of validators followed one another.
+    fn serve_hand_overs(
+        &self,
+        hand_overs: &HandOvers<E>,
+        (shared, marshal): (&Arc<Shared>, &Marshal),
+        channel: (impl Sender<PublicKey = PublicKey>, impl Receiver<PublicKey = PublicKey>),
+    ) {
+        let (hand_overs, blocker) = (hand_overs.clone(), self.blocker.clone());
+        let (shared, marshal) = (shared.clone(), marshal.clone());
+        let server = self.runtime.child("serve_hand_overs");
+        server.spawn(move |_| hand_overs.serve(marshal, shared, channel, blocker));
+    }
+
+    /// Who leads from one epoch into the next.
+    fn conductor<S: Sender, A>(
+        &self,
+        (shared, reader, marshal): (&Arc<Shared>, &Reader<E>, &Marshal),
+        (epochs, hand_overs): (Epochs, HandOvers<E>),
+        lanes: Lanes<S>,
+        automaton: A,
+        cache: CacheRef,
+        first: Digest,
+    ) -> Conductor<E, S, P, B, A> {
+        Conductor {
+            runtime: self.runtime.child("epochs"),
+            prefix: self.config.prefix.clone(),
+            shared: shared.clone(),
+            reader: reader.clone(),
+            marshal: marshal.clone(),
+            epochs,
+            hand_overs,
+            peers: self.peers.clone(),
+            blocker: self.blocker.clone(),
+            known: self.config.known.clone(),
+            lanes,
+            automaton,
+            timing: self.config.timing,
+            cache,
+            first,
         }
     }
 
