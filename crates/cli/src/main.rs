@@ -65,7 +65,6 @@ enum Command {
     Mandate(mandate::Mandate),
     Key(key::Key),
     Ca(ca::Ca),
-    #[command(hide = true)]
     Policy(policy::Policy),
     Proposal(proposal::Proposal),
     Bench(bench::Bench),
