@@ -167,6 +167,7 @@ pub fn log_entries() -> Vec<LogEntry> {
         version: 2,
         determining: vec!["custodian-writes".parse().expect("an id")],
         skipped: vec!["lighthouse/keepers".parse().expect("an id")],
+        mandates: vec!["harbour/master/lights".parse().expect("three slugs")],
     };
     let violation = Violation { entry: 0, field: "name".to_owned(), rule: ViolationRule::ALL[0] };
     let refused = |code: &Code| {

@@ -2,7 +2,8 @@
 
 use serde::{Deserialize, Serialize};
 use tallystick_protocol::{
-    Appended, Code, Cosigner, Decision, EntryKind, Hash, Operation, Outcome, PolicyId, Violation, ViolationRule,
+    Appended, Code, Cosigner, Decision, EntryKind, Hash, MandateId, Operation, Outcome, PolicyId, Violation,
+    ViolationRule,
 };
 use utoipa::ToSchema;
 
@@ -146,12 +147,16 @@ pub struct DecisionView {
     /// The policies that failed and were skipped.
     #[schema(value_type = Vec<String>)]
     pub skipped: Vec<PolicyId>,
+    /// The mandates under which it acted, from the one that it names to the root.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schema(value_type = Vec<String>)]
+    pub mandates: Vec<MandateId>,
 }
 
 impl From<&Decision> for DecisionView {
     fn from(decision: &Decision) -> Self {
-        let Decision { version, determining, skipped } = decision.clone();
-        Self { version, determining, skipped }
+        let Decision { version, determining, skipped, mandates } = decision.clone();
+        Self { version, determining, skipped, mandates }
     }
 }
 
@@ -326,7 +331,7 @@ mod tests {
     use tallystick_protocol::Refusal;
 
     fn decision() -> Decision {
-        Decision { version: 1, determining: vec!["custodian-writes".parse().unwrap()], skipped: Vec::new() }
+        Decision { version: 1, determining: vec!["custodian-writes".parse().unwrap()], ..Decision::default() }
     }
 
     #[test]

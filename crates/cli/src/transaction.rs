@@ -13,7 +13,7 @@ use std::{
     time::Duration,
 };
 use tallystick_api::{DecisionView, OutcomeView, SubmissionStatus, TransactionStatus};
-use tallystick_protocol::{Code, Hash, PartlySignedTransaction, PolicyId, limits::TRANSACTION_BYTES_MAX};
+use tallystick_protocol::{Code, Hash, MandateId, PartlySignedTransaction, PolicyId, limits::TRANSACTION_BYTES_MAX};
 
 /// Show a transaction and its outcome
 #[derive(Debug, Args)]
@@ -263,6 +263,10 @@ fn decision_lines(decision: &DecisionView, verb: &str) -> Vec<String> {
     if !decision.determining.is_empty() {
         let (ids, version) = (list(&decision.determining), decision.version);
         lines.push(format!("policies   {verb} {ids}, as of change {version}"));
+    }
+    let chain: Vec<&str> = decision.mandates.iter().map(MandateId::as_str).collect();
+    if !chain.is_empty() {
+        lines.push(format!("mandates   {}", chain.join(", passed on from ")));
     }
     if !decision.skipped.is_empty() {
         lines.push(format!("           failed and skipped: {}", list(&decision.skipped)));

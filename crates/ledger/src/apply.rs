@@ -211,7 +211,8 @@ pub fn apply(view: &mut View, ctx: &BlockContext, tx: &VerifiedTransaction, leaf
             Ok(Outcome::Accepted { appended, decision })
         }
         Err((operation, Stop::Refused(code, violations))) => {
-            let decision = draft.take_judgements().decision();
+            let mandates = std::mem::take(&mut draft.mandates);
+            let decision = Decision { mandates, ..draft.take_judgements().decision() };
             Ok(Outcome::Refused(Refusal { code, operation, violations, decision }))
         }
         Err((_, Stop::Unread)) => {
@@ -229,6 +230,7 @@ fn run(
 ) -> Result<(Vec<Appended>, Decision), (u32, Stop)> {
     let signers = authenticate(draft, block, tx).map_err(|stop| (0, stop))?;
     let (signer, chain) = mandate::resolve(draft, block, tx.mandate(), &signers).map_err(|stop| (0, stop))?;
+    draft.mandates = chain.ids();
     let (mut appended, mut judgements) = (Vec::new(), Judgements::default());
     let keys = tx.signers().zip(&signers).filter_map(|((_, key), row)| row.key(key));
     let assurance = keys.map(|held| held.assurance).min().unwrap_or(Assurance::Low);
@@ -240,7 +242,7 @@ fn run(
         dispatch(draft, &act, operation, &mut appended).map_err(|stop| (index, stop))?;
         judgements.add(draft.take_judgements());
     }
-    Ok((appended, judgements.decision()))
+    Ok((appended, Decision { mandates: chain.ids(), ..judgements.decision() }))
 }
 
 /// Who signed, the signer first, if all exist and each signed with one of its active keys. A key whose certificate has ended

@@ -26,6 +26,11 @@ use crate::{
 pub(crate) struct Chain(Vec<MandateRow>);
 
 impl Chain {
+    /// The links' ids, from the one that the transaction names to the root.
+    pub fn ids(&self) -> Vec<MandateId> {
+        self.0.iter().map(|link| link.id.clone()).collect()
+    }
+
     /// What the mandate that the transaction names is for.
     pub fn purpose(&self) -> Option<&str> {
         self.0.first().map(|link| link.terms.purpose.as_str())

@@ -160,7 +160,12 @@ impl Judgements {
         let determining: BTreeSet<&PolicyId> = self.all.iter().flat_map(|one| &one.determining).collect();
         let skipped: BTreeSet<&PolicyId> = self.all.iter().flat_map(|one| one.skipped.keys()).collect();
         let first = |ids: BTreeSet<&PolicyId>| ids.into_iter().take(DECISION_POLICIES_MAX).cloned().collect();
-        Decision { version: self.version, determining: first(determining), skipped: first(skipped) }
+        Decision {
+            version: self.version,
+            determining: first(determining),
+            skipped: first(skipped),
+            mandates: Vec::new(),
+        }
     }
 }
 

@@ -563,6 +563,8 @@ pub(crate) struct Draft<'v> {
     written: BTreeMap<StateKey, Row>,
     missing: Vec<StateKey>,
     judgements: Judgements,
+    /// The chain of mandates under which the transaction acts.
+    pub mandates: Vec<MandateId>,
 }
 
 /// Reads of one kind of row by its key.
@@ -580,7 +582,13 @@ macro_rules! read {
 
 impl<'v> Draft<'v> {
     pub fn new(view: &'v mut View) -> Self {
-        Self { view, written: BTreeMap::new(), missing: Vec::new(), judgements: Judgements::default() }
+        Self {
+            view,
+            written: BTreeMap::new(),
+            missing: Vec::new(),
+            judgements: Judgements::default(),
+            mandates: Vec::new(),
+        }
     }
 
     /// Keeps the changes.

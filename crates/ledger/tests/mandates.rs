@@ -4,7 +4,7 @@
 
 mod harness;
 
-use harness::Ledger;
+use harness::{Ledger, operation};
 
 #[test]
 fn an_agent_acts_within_the_words_and_dates() {
@@ -130,4 +130,26 @@ fn as_many_agents_sign_as_must_concur() {
         beta/admin | grant solo beta/clerk entry-append register:a 2020-01-01 2030-01-01 0 1 alpha/clerk/board | 0 mandate-concurrence
         "#,
     );
+}
+
+/// Accepted or refused, the outcome names the chain that was walked, from the mandate that was used to the root.
+#[test]
+fn the_outcome_names_the_chain() {
+    let mut ledger = Ledger::new();
+    ledger.run(
+        r#"
+        alpha/admin | create a a ; create b b | ok
+        alpha/clerk | grant one beta/clerk entry-append register:a 2020-01-01 2030-01-01 1 1 | ok
+        beta/clerk  | grant two beta/admin entry-append register:a 2020-01-01 2030-01-01 0 1 alpha/clerk/one | ok
+        "#,
+    );
+    let chain = |ledger: &mut Ledger, who: &str, what: &str| {
+        let outcome = ledger.act(who, vec![operation(what)]);
+        outcome.decision().mandates.iter().map(ToString::to_string).collect::<Vec<_>>().join(" ")
+    };
+    let helper = "beta/admin under beta/clerk/two";
+    assert_eq!(chain(&mut ledger, helper, r#"append a 1 {"a":"1"}"#), "beta/clerk/two alpha/clerk/one");
+    assert_eq!(chain(&mut ledger, helper, r#"append b 1 {"b":"1"}"#), "beta/clerk/two alpha/clerk/one");
+    assert_eq!(chain(&mut ledger, "alpha/clerk", r#"append a 2 {"a":"2"}"#), "");
+    assert_eq!(chain(&mut ledger, "gamma/admin under beta/clerk/two", r#"append a 3 {"a":"3"}"#), "");
 }

@@ -4,7 +4,8 @@
 
 use crate::{
     cbor,
-    limits::{DECISION_POLICIES_MAX, NAME_BYTES_MAX, OPERATIONS_MAX, VIOLATIONS_MAX},
+    identifier::MandateId,
+    limits::{DECISION_POLICIES_MAX, MANDATE_CHAIN_MAX, NAME_BYTES_MAX, OPERATIONS_MAX, VIOLATIONS_MAX},
     names::names,
     operation::EntryKind,
     policy::PolicyId,
@@ -344,7 +345,7 @@ pub struct Violation {
     pub rule: ViolationRule,
 }
 
-/// What policies said. In CBOR: `[version, [id…], [id…]]`.
+/// What policies said, and under which mandates. In CBOR: `[version, [id…], [id…], [mandate…]]`.
 ///
 /// Of an accepted transaction: of all its operations together. Of a refused one: of the operation that was refused. Of one that
 /// was refused before policies were asked: version 0 and nothing.
@@ -357,6 +358,9 @@ pub struct Decision {
     pub determining: Vec<PolicyId>,
     /// The policies that failed and were skipped, sorted; at most 32, the first ones.
     pub skipped: Vec<PolicyId>,
+    /// The mandates under which the transaction acted, from the one that it names to the root; none when it named none, or
+    /// one that did not hold.
+    pub mandates: Vec<MandateId>,
 }
 
 /// A business "no". In CBOR: `["refused", code, operation, [violation…], decision]`.
@@ -459,19 +463,21 @@ impl<'b, C> Decode<'b, C> for Appended {
 
 impl<C> Encode<C> for Decision {
     fn encode<W: encode::Write>(&self, e: &mut Encoder<W>, _: &mut C) -> Result<(), encode::Error<W::Error>> {
-        e.array(3)?.u64(self.version)?;
+        e.array(4)?.u64(self.version)?;
         cbor::write_values(e, &self.determining)?;
-        cbor::write_values(e, &self.skipped)
+        cbor::write_values(e, &self.skipped)?;
+        cbor::write_values(e, &self.mandates)
     }
 }
 
 impl<'b, C> Decode<'b, C> for Decision {
     fn decode(d: &mut Decoder<'b>, _: &mut C) -> Result<Self, decode::Error> {
-        cbor::array(d, 3, "a decision")?;
+        cbor::array(d, 4, "a decision")?;
         Ok(Self {
             version: d.u64()?,
             determining: cbor::values(d, 0..=DECISION_POLICIES_MAX, "the determining policies")?,
             skipped: cbor::values(d, 0..=DECISION_POLICIES_MAX, "the skipped policies")?,
+            mandates: cbor::values(d, 0..=MANDATE_CHAIN_MAX, "the mandates of a chain")?,
         })
     }
 }

@@ -401,7 +401,12 @@ pub fn finality(first: BlockHeader) -> Finality {
 /// What one policy of the partition and one of a register determined.
 pub fn decision() -> Decision {
     let id = |text: &str| text.parse().unwrap();
-    Decision { version: 3, determining: vec![id("country/partners"), id("custodian-writes")], skipped: Vec::new() }
+    Decision {
+        version: 3,
+        determining: vec![id("country/partners"), id("custodian-writes")],
+        skipped: Vec::new(),
+        mandates: Vec::new(),
+    }
 }
 
 /// A receipt of one append, leaf 20 of a log of 37.

@@ -143,8 +143,8 @@ fn transaction(intent: &Intent, signed: &SignedTransaction) -> Value {
     })
 }
 
-fn plain_decision(Decision { version, determining, skipped }: &Decision) -> Value {
-    json!({"version": version, "determining": determining, "skipped": skipped})
+fn plain_decision(Decision { version, determining, skipped, mandates }: &Decision) -> Value {
+    json!({"version": version, "determining": determining, "skipped": skipped, "mandates": mandates})
 }
 
 fn plain_outcome(outcome: &Outcome) -> Value {
@@ -301,7 +301,12 @@ fn leaf() {
     let violation = Violation { entry: 0, field: "start-date".into(), rule: ViolationRule::Datatype };
     let decision = fixtures::decision;
     let refusal = Refusal { code: Code::Schema, operation: 0, violations: vec![violation], decision: decision() };
-    let skipped = Decision { version: 4, determining: Vec::new(), skipped: vec!["custodian-writes".parse().unwrap()] };
+    let skipped = Decision {
+        version: 4,
+        determining: Vec::new(),
+        skipped: vec!["custodian-writes".parse().unwrap()],
+        mandates: vec!["hmrc/alice/filing".parse().unwrap()],
+    };
     let unpermitted = Refusal { code: Code::NotPermitted, operation: 1, violations: Vec::new(), decision: skipped };
     let outcomes = [
         ("accepted", Outcome::Accepted { appended: vec![appended], decision: decision() }),

@@ -465,7 +465,7 @@ mod tests {
             let leaf = self.log.len() as u64;
             let transaction = self.members.sign(member, 2_000, leaf.to_be_bytes().to_vec(), vec![operation]);
             let decision =
-                Decision { version: 1, determining: vec!["own-mandates".parse().unwrap()], skipped: Vec::new() };
+                Decision { version: 1, determining: vec!["own-mandates".parse().unwrap()], ..Decision::default() };
             self.record(&transaction, Outcome::Accepted { appended: Vec::new(), decision });
         }
 
