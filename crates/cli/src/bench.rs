@@ -24,7 +24,10 @@ use std::{
     thread,
     time::{Duration, Instant},
 };
-use tallystick_protocol::limits::SANDBOX_NODES_MAX;
+use tallystick_protocol::{
+    Change,
+    limits::{POLICIES_MAX, POLICIES_PER_CHANGE_MAX, SANDBOX_NODES_MAX},
+};
 
 /// The share of the limit that is signed for; the load ends early if the network does more.
 const SIGNED_SHARE_OF_LIMIT: f64 = 0.7;
@@ -51,7 +54,8 @@ const LEVEL_PATIENCE: Duration = Duration::from_secs(300);
     tally bench --nodes 4 --seconds 60 --principals 1000\n  \
     tally bench --lone --idle                  one transaction at a time; and none at all\n  \
     tally bench --preload 1000000 --wipe       with a million records; then one node loses its disk\n  \
-    tally bench --kill                         one node is killed under load"
+    tally bench --kill                         one node is killed under load\n  \
+    tally bench --policies 20                  each transaction is judged by twenty policies"
 )]
 pub struct Bench {
     #[command(subcommand)]
@@ -68,6 +72,9 @@ pub struct Bench {
     /// Records in the register before anything is measured
     #[arg(long, value_name = "N", default_value_t = 0)]
     preload: u64,
+    /// Policies in force, by all of which each transaction is judged; fewer than a network begins with add none
+    #[arg(long, value_name = "N", default_value_t = 0, value_parser = clap::value_parser!(u8).range(0..=POLICIES_MAX as i64))]
+    policies: u8,
     /// Measure single transactions on an idle network instead of the load
     #[arg(long)]
     lone: bool,
@@ -129,6 +136,7 @@ impl Bench {
 
     fn measure(&self, cluster: &mut Cluster, machine: Machine, stop: &Stop) -> Result<Report, Failure> {
         let mut report = Report::new(self.nodes, self.principals, self.preload, machine);
+        report.policies = self.add_policies(cluster)?;
         if self.preload > 0 {
             let begun = Instant::now();
             cluster.preload(self.preload)?;
@@ -152,6 +160,18 @@ impl Bench {
             report.wipe = Some(wipe(cluster)?);
         }
         Ok(report)
+    }
+
+    /// Adds policies up to the number wanted; how many are in force then.
+    fn add_policies(&self, cluster: &Cluster) -> Result<usize, Failure> {
+        let begun_with = cluster.client()?.policies(None)?.value.policies.len();
+        let put = work::policies(usize::from(self.policies).saturating_sub(begun_with))?;
+        for put in put.chunks(POLICIES_PER_CHANGE_MAX) {
+            let (from, put) = (cluster.client()?.policies(None)?.value.policies.len(), put.to_vec());
+            say(format_args!("putting {} policies in force", put.len()));
+            cluster.decree(&format!("policies-{from}"), vec![Change::Policies { put, remove: Vec::new() }])?;
+        }
+        Ok(cluster.client()?.policies(None)?.value.policies.len())
     }
 
     fn principals(&self) -> usize {

@@ -20,7 +20,9 @@ use std::{
     time::{Duration, Instant},
 };
 use tallystick_client::{Client, Profile, Signer};
-use tallystick_protocol::{Hash, NewEntry, Operation, SignedTransaction};
+use tallystick_protocol::{
+    Change, Choice, Hash, NewEntry, Operation, PrincipalId, ProposalStatus, RuleText, SignedTransaction,
+};
 
 /// How long nodes may take to serve.
 const READY_PATIENCE: Duration = Duration::from_secs(120);
@@ -41,7 +43,8 @@ pub struct Cluster {
     pub nodes: Vec<Option<NodeProcess>>,
     /// The registrars of the load.
     pub keys: Keys,
-    administrator: Signer,
+    /// An administrator of each organisation; the first one's has the registrars of the load.
+    administrators: Vec<Signer>,
 }
 
 impl Cluster {
@@ -53,19 +56,17 @@ impl Cluster {
         let plan = Plan { nodes, base_port, log_level: "info".to_owned() };
         let layout = Layout::create(&dir.join("network"), &plan)?;
         check_ports(&layout)?;
-        let profile = Profile::read(&layout.dir)?;
-        let (id, place) = profile.principals.iter().next().ok_or_else(|| Failure::error("the sandbox has no keys"))?;
-        let key = unlock(&place.key, place.passphrase_file.as_deref())?;
-        let administrator = Signer::new(layout.genesis.id(), id.parse().map_err(Failure::error)?, key);
+        let administrators = administrators(&layout)?;
+        let first = administrators.first().ok_or_else(|| Failure::error("the sandbox has no keys"))?;
         let keys = Keys {
-            organisation: administrator.principal().organisation().to_owned(),
+            organisation: first.principal().organisation().to_owned(),
             count: principals,
             seed: Hash::of(&[&layout.genesis.nonce]),
             run: "k".to_owned(),
         };
         let start = |node: &NodePlace| NodeProcess::start(&node.config, &node.log).map(Some);
         let nodes = layout.nodes.iter().map(start).collect::<Result<_, _>>()?;
-        let mut cluster = Self { layout, nodes, keys, administrator };
+        let mut cluster = Self { layout, nodes, keys, administrators };
         cluster.wait_ready()?;
         cluster.prepare()?;
         Ok(cluster)
@@ -147,11 +148,45 @@ impl Cluster {
 
     fn prepare(&self) -> Done {
         let client = self.client()?;
-        let mut transactions = vec![self.administrator.sign("create the register", work::create_register())?];
+        let administrator = self.administrators.first().ok_or_else(|| Failure::error("the sandbox has no keys"))?;
+        let mut transactions = vec![administrator.sign("create the register", work::create_register())?];
         for operations in self.keys.enrolments()? {
-            transactions.push(self.administrator.sign("enrol registrars", operations)?);
+            transactions.push(administrator.sign("enrol registrars", operations)?);
         }
         settle(&client, &transactions)
+    }
+
+    /// Puts changes of the network's order to the vote, has every organisation say yes, and waits until they are made.
+    ///
+    /// # Errors
+    /// When one is refused, cannot be made, or is not made in time.
+    pub fn decree(&self, proposal: &str, changes: Vec<Change>) -> Done {
+        let client = self.client()?;
+        let submission = Operation::ProposalSubmit {
+            proposal: proposal.to_owned(),
+            title: proposal.to_owned(),
+            text: RuleText::Whole("What the benchmark needs".to_owned()),
+            changes,
+            effect_height: None,
+        };
+        let first = self.administrators.first().ok_or_else(|| Failure::error("the sandbox has no keys"))?;
+        settle(&client, &[first.sign("propose", vec![submission])?])?;
+        for administrator in &self.administrators {
+            let ballot = Operation::BallotCast { proposal: proposal.to_owned(), choice: Choice::Yes };
+            let decided = client.proposal(proposal)?.is_none_or(|at| at.value.brief.status != ProposalStatus::Open);
+            if !decided {
+                settle(&client, &[administrator.sign("vote", vec![ballot])?])?;
+            }
+        }
+        let begun = Instant::now();
+        while begun.elapsed() < SETTLE_PATIENCE {
+            match client.proposal(proposal)?.map(|at| at.value.brief.status) {
+                Some(ProposalStatus::Effective) => return Ok(()),
+                Some(ProposalStatus::Open | ProposalStatus::Accepted) => thread::sleep(POLL),
+                other => return Err(Failure::error(format!("the benchmark's proposal `{proposal}` is {other:?}"))),
+            }
+        }
+        Err(Failure::error(format!("the benchmark's proposal `{proposal}` did not take effect in time")))
     }
 
     /// Puts `count` records into the register before anything is measured.
@@ -262,6 +297,20 @@ impl Cluster {
     pub fn stop_all(&mut self) -> Done {
         stop_all(self.nodes.iter_mut().flatten()).map(|_| ())
     }
+}
+
+/// An administrator of each organisation.
+fn administrators(layout: &Layout) -> Result<Vec<Signer>, Failure> {
+    let profile = Profile::read(&layout.dir)?;
+    let mut administrators = Vec::new();
+    for (id, place) in &profile.principals {
+        let id: PrincipalId = id.parse().map_err(Failure::error)?;
+        if id.name() == "administrator" {
+            let key = unlock(&place.key, place.passphrase_file.as_deref())?;
+            administrators.push(Signer::new(layout.genesis.id(), id, key));
+        }
+    }
+    Ok(administrators)
 }
 
 fn settle(client: &Client, transactions: &[SignedTransaction]) -> Done {

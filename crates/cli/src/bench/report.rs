@@ -21,6 +21,8 @@ pub struct Report {
     pub nodes: u8,
     /// Principals that signed.
     pub principals: u32,
+    /// Policies of the partition in force.
+    pub policies: usize,
     /// Records before anything was measured.
     pub preload: u64,
     /// Seconds that putting them there took.
@@ -148,6 +150,7 @@ impl Report {
             optimised: !cfg!(debug_assertions),
             nodes,
             principals,
+            policies: 0,
             preload,
             preload_seconds: None,
             machine,
@@ -180,6 +183,7 @@ impl Report {
         let mut row = |name: &str, value: String| table.row([name.to_owned(), value]);
         row("nodes", self.nodes.to_string());
         row("principals", thousands(self.principals.into()));
+        row("policies", self.policies.to_string());
         row("records before", thousands(self.preload));
         if let Some(seconds) = self.preload_seconds {
             row("  putting them there", format!("{seconds:.1} s"));

@@ -3,7 +3,7 @@
 use crate::output::Failure;
 use serde::{Deserialize, Serialize};
 use tallystick_protocol::{
-    Cardinality, Datatype, Field, Hash, Intent, NetworkId, NewEntry, Operation, Phase, PrincipalId, Roles,
+    Cardinality, Datatype, Field, Hash, Intent, NetworkId, NewEntry, Operation, Phase, PolicyText, PrincipalId, Roles,
     SignedTransaction, SigningKey,
     limits::{NOT_AFTER_WINDOW_SECONDS_MAX, OPERATIONS_MAX},
 };
@@ -73,6 +73,31 @@ pub fn create_register() -> Vec<Operation> {
     ]
 }
 
+/// Policies by which every entry is judged, whose conditions are looked at to their ends: for the register, or for all; that
+/// permit, or that forbid. None of them changes what is permitted.
+pub fn policies(count: usize) -> Result<Vec<PolicyText>, Failure> {
+    (0..count)
+        .map(|number| {
+            let resource = if number % 2 == 0 { "resource" } else { "resource == Register::\"bench\"" };
+            let text = if number % 4 < 2 {
+                format!(
+                    "// Officers of team {number} write, with keys of high assurance and another's signature.\npermit (\n  \
+                     principal in Role::\"team-{number}\",\n  action in Action::\"writing\",\n  {resource}\n) when {{\n  \
+                     context.assurance >= 2 && !context.cosigners.isEmpty()\n}};\n"
+                )
+            } else {
+                format!(
+                    "// Nobody writes before the year 1970 is over, nor for purpose {number}.\nforbid (\n  principal,\n  \
+                     action == Action::\"entry-append\",\n  {resource}\n) when {{\n  context.time < 31536000 ||\n  \
+                     (context has purpose && context.purpose == \"purpose {number}\")\n}};\n"
+                )
+            };
+            let id = format!("bench-{number}").parse().map_err(Failure::error)?;
+            Ok(PolicyText { id, text })
+        })
+        .collect()
+}
+
 /// The entry with this number: key and item of its own.
 pub fn entry(run: &str, number: u64) -> NewEntry {
     let key = format!("{run}-{number}");
@@ -111,7 +136,8 @@ pub fn append(
 mod tests {
     #![allow(clippy::unwrap_used)]
     use super::*;
-    use tallystick_ledger::item::Item;
+    use tallystick_ledger::{PolicyCache, item::Item, policy::check};
+    use tallystick_protocol::limits::POLICIES_MAX;
 
     #[test]
     fn items_are_canonical_and_as_long_as_said() {
@@ -120,6 +146,14 @@ mod tests {
             let item = entry.items.first().unwrap();
             assert_eq!(item.len(), ITEM_BYTES);
             assert_eq!(Item::parse(item).unwrap().get_one(REGISTER), Some(entry.key.as_str()));
+        }
+    }
+
+    #[test]
+    fn policies_keep_to_the_schema() {
+        let schema = PolicyCache::default().schema();
+        for policy in policies(POLICIES_MAX).unwrap() {
+            check(&schema, &policy.id, &policy.text).unwrap();
         }
     }
 
