@@ -22,7 +22,8 @@ use std::{
 
 use minicbor::{Decode, Encode};
 use tallystick_protocol::{
-    CborError, Code, Decision, Hash, PolicyChange, PolicyId, PolicyText, StateKey, Violation, ViolationRule, cbor,
+    CborError, Code, Decision, Hash, OperationName, PolicyChange, PolicyId, PolicyText, StateKey, Violation,
+    ViolationRule, cbor,
     limits::{
         DECISION_POLICIES_MAX, DECISIONS_REMEMBERED_MAX, POLICIES_BYTES_MAX, POLICIES_MAX, POLICY_SETS_REMEMBERED_MAX,
         REGISTER_POLICIES_BYTES_MAX, REGISTER_POLICIES_MAX, STATE_VALUE_BYTES_MAX,
@@ -354,7 +355,20 @@ pub(crate) fn apply_change(draft: &mut Draft<'_>, put: &[PolicyText], remove: &[
         change_set(draft, put, remove, scope, counters.policies)?;
     }
     draft.write(StateKey::counters(), Row::Counters(counters));
-    Ok(())
+    if scopes(put, remove).contains("") { require_way_back(draft) } else { Ok(()) }
+}
+
+/// Goes on only if policies can be changed again: a set that lets nobody propose or vote would stand for ever.
+fn require_way_back(draft: &mut Draft<'_>) -> Result<(), Stop> {
+    let set = draft.policy_set(&StateKey::policy_set(""))?.cloned();
+    let Some(set) = set else { return Err(Code::PoliciesLockOut.into()) };
+    let rules = compiled(draft, &set)?;
+    let actions = [OperationName::ProposalSubmit, OperationName::BallotCast];
+    if actions.iter().all(|action| rules.may_permit(action.as_str())) {
+        Ok(())
+    } else {
+        Err(Code::PoliciesLockOut.into())
+    }
 }
 
 /// Makes the part of the change that is about one set.

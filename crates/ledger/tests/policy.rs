@@ -478,24 +478,50 @@ fn a_cache_is_only_a_cache() {
     assert_eq!(outcome(&PolicyCache::default()), cold);
 }
 
+fn policies(put: &[(&str, &str)], remove: &[&str]) -> Change {
+    Change::Policies {
+        put: put.iter().map(|(id, text)| PolicyText { id: id.parse().unwrap(), text: (*text).into() }).collect(),
+        remove: remove.iter().map(|id| id.parse().unwrap()).collect(),
+    }
+}
+
+fn propose(ledger: &mut Ledger, id: &str, change: Change) -> String {
+    let proposal = Operation::ProposalSubmit {
+        proposal: id.into(),
+        title: "Policies".into(),
+        text: RuleText::Whole("The rule.".into()),
+        changes: vec![change],
+        effect_height: None,
+    };
+    describe(&ledger.act("alpha/admin", vec![proposal]))
+}
+
+/// Whatever was voted for, somebody can vote to change it again.
+#[test]
+fn policies_that_lock_everybody_out_are_not_put() {
+    let narrow = r#"permit (principal in Role::"administrator", action in Action::"governance", resource);"#;
+    let nobody = r#"forbid (principal, action == Action::"ballot-cast", resource);"#;
+    let some = r#"forbid (principal in Role::"guest", action == Action::"ballot-cast", resource);"#;
+    let half = r#"permit (principal, action == Action::"proposal-submit", resource);"#;
+    for (id, change, standing) in [
+        ("none", policies(&[], &["administrators-manage"]), "failed 2-0-0/3 @13 (0 policies-lock-out)"),
+        ("half", policies(&[("half", half)], &["administrators-manage"]), "failed 2-0-0/3 @13 (0 policies-lock-out)"),
+        ("nobody", policies(&[("nobody", nobody)], &[]), "failed 2-0-0/3 @13 (0 policies-lock-out)"),
+        ("some", policies(&[("some", some)], &[]), "effective 2-0-0/3 @13"),
+        ("narrow", policies(&[("narrow", narrow)], &["administrators-manage"]), "effective 2-0-0/3 @13"),
+    ] {
+        let mut ledger = Ledger::new();
+        assert_eq!(propose(&mut ledger, id, change), "ok");
+        ledger.run(&format!(
+            "alpha/admin | vote {id} yes | ok\nbeta/admin | vote {id} yes | ok\nblocks 20\n* {id} | {standing}"
+        ));
+    }
+}
+
 #[test]
 fn the_partitions_policies_change_by_proposal_alone() {
     let mut ledger = Ledger::new();
     ledger.run("alpha/admin | create list list | ok");
-    let policies = |put: &[(&str, &str)], remove: &[&str]| Change::Policies {
-        put: put.iter().map(|(id, text)| PolicyText { id: id.parse().unwrap(), text: (*text).into() }).collect(),
-        remove: remove.iter().map(|id| id.parse().unwrap()).collect(),
-    };
-    let propose = |ledger: &mut Ledger, id: &str, change: Change| {
-        let proposal = Operation::ProposalSubmit {
-            proposal: id.into(),
-            title: "Policies".into(),
-            text: RuleText::Whole("The rule.".into()),
-            changes: vec![change],
-            effect_height: None,
-        };
-        describe(&ledger.act("alpha/admin", vec![proposal]))
-    };
     // What is no policy is not voted on.
     for (text, rule) in [
         ("permit everything;", "policy-syntax"),

@@ -151,6 +151,8 @@ names! {
         PolicyUnknown = "policy-unknown",
         /// There would be more policies than fit.
         PoliciesFull = "policies-full",
+        /// No policy would be left that lets anybody propose and vote.
+        PoliciesLockOut = "policies-lock-out",
         /// The register's phase does not allow the operation.
         RegisterPhase = "register-phase",
         /// The successor is missing, superfluous, unknown, or the register itself.
@@ -257,6 +259,7 @@ advice! {
     PolicyInvalid => "check the policies with `tally policy check`, which says what is wrong",
     PolicyUnknown => "look at what is in force with `tally policy list`",
     PoliciesFull => "remove policies, or say the same in fewer or shorter ones",
+    PoliciesLockOut => "keep a policy that permits proposal-submit and ballot-cast, and none that forbids them to everybody",
     RegisterPhase => "look the register up: move it to a phase that allows this, or use its successor",
     SuccessorInvalid => "name another existing register as successor, and only when superseding",
     FieldsInvalid => "give each field once, and a single-valued one with the register's name for the key",

@@ -11,8 +11,8 @@ use std::{borrow::Cow, collections::BTreeMap, str::FromStr, sync::Arc};
 
 use cedar_policy::{
     ActionConstraint, AuthorizationError, Authorizer, Context, Decision, Effect, Entities, EntityId, EntityTypeName,
-    EntityUid, EvaluationError, Policy, PolicyId, PolicySet, ResourceConstraint, RestrictedExpression, ValidationMode,
-    Validator,
+    EntityUid, EvaluationError, Policy, PolicyId, PolicySet, PrincipalConstraint, ResourceConstraint,
+    RestrictedExpression, ValidationMode, Validator,
 };
 
 /// The name of a thing: its type and its id.
@@ -218,6 +218,19 @@ impl Rules {
             }
         }
         Ok(Self { schema: Arc::clone(schema), by_action })
+    }
+
+    /// Whether anybody could be permitted the action, as far as scopes tell: some policy that speaks of it permits, and none
+    /// forbids it to everybody whatever the circumstances.
+    pub fn may_permit(&self, action: &str) -> bool {
+        let policies = || self.by_action.get(action).into_iter().flat_map(PolicySet::policies);
+        let forbids_all = |policy: &Policy| {
+            policy.effect() == Effect::Forbid
+                && policy.principal_constraint() == PrincipalConstraint::Any
+                && policy.resource_constraint() == ResourceConstraint::Any
+                && !policy.has_non_scope_constraint()
+        };
+        policies().any(|policy| policy.effect() == Effect::Permit) && !policies().any(forbids_all)
     }
 }
 
