@@ -13,7 +13,7 @@ use std::{
     path::{Path, PathBuf},
     time::{SystemTime, UNIX_EPOCH},
 };
-use tallystick_client::Client;
+use tallystick_client::Settled;
 use tallystick_ledger::{
     moment::{format_timestamp, parse_timestamp},
     x509::{self, Certificate, Document, PRINCIPAL_PURPOSES, PathFault, RevocationList, Terms},
@@ -157,26 +157,43 @@ impl Admit {
         let mut terms = AuthorityTerms { policies: self.policies.clone(), names: self.names.clone() };
         terms.policies.sort();
         terms.names.sort();
-        let client = self.connection.client()?;
-        let rulebook = client.rulebook()?.value.rulebook;
-        if !rulebook.rule(ChangeKind::AuthorityAdmit).is_some_and(|rule| rule.direct) {
-            return self.propose(&client, &certificate, terms);
+        if self.must_be_voted()? {
+            return self.propose(&certificate, terms);
         }
         let operation = Operation::AuthorityAdmit { certificate: certificate.der().to_vec(), terms };
-        submit(&self.connection, &self.signing, format!("admit authority {id}"), operation)?;
-        line(format_args!("`{}` is admitted as authority {id}", certificate.subject()))
+        if act_alone(&self.connection, &self.signing, format!("admit authority {id}"), operation)?.is_some() {
+            line(format_args!("`{}` is admitted as authority {id}", certificate.subject()))?;
+        }
+        Ok(())
     }
 
-    fn propose(&self, client: &Client, certificate: &Certificate, terms: AuthorityTerms) -> Done {
+    /// Whether the rulebook in force demands a vote. Where no node is named, naming the proposal says so.
+    fn must_be_voted(&self) -> Result<bool, Failure> {
+        match self.connection.client_if_named()? {
+            Some(client) => {
+                let rulebook = client.rulebook()?.value.rulebook;
+                Ok(!rulebook.rule(ChangeKind::AuthorityAdmit).is_some_and(|rule| rule.direct))
+            }
+            None if self.proposal.is_some() => Ok(true),
+            None => Err(Failure::error(
+                "whether this takes a vote is said by the rulebook, and no node is named to ask for it: give --node \
+                 http://HOST:PORT, or --proposal ID to put it to the vote",
+            )),
+        }
+    }
+
+    fn propose(&self, certificate: &Certificate, terms: AuthorityTerms) -> Done {
         let id = Hash::of(&[certificate.der()]);
-        let signer = self.connection.signer(&self.signing, client)?;
+        let signer = self.connection.signer(&self.signing)?;
         let organisation = signer.principal().organisation().to_owned();
         let change = Change::AuthorityAdmit {
             organisation: organisation.clone(),
             certificate: certificate.der().to_vec(),
             terms,
         };
-        proposal::require_possible(client, std::slice::from_ref(&change))?;
+        if let Some(client) = self.connection.client_if_named()? {
+            proposal::require_possible(&client, std::slice::from_ref(&change))?;
+        }
         let of_both = Hash::of(&[&id.0, organisation.as_bytes()]).to_string();
         let (digits, _) = of_both.split_at_checked(16).unwrap_or_default();
         let proposal = self.proposal.clone().unwrap_or_else(|| format!("trust-{digits}"));
@@ -194,11 +211,11 @@ impl Admit {
             changes: vec![change],
             effect_height: None,
         };
-        if act(client, &signer, &self.signing, format!("proposal {proposal}"), vec![operation])?.is_none() {
+        if act(&self.connection, &signer, &self.signing, format!("proposal {proposal}"), vec![operation])?.is_none() {
             return Ok(());
         }
         line(format_args!("`{subject}` is proposed as authority {id}"))?;
-        proposal::standing(&proposal::find(client, &proposal)?)
+        proposal::standing(&proposal::find(&self.connection.client()?, &proposal)?)
     }
 }
 
@@ -209,8 +226,10 @@ impl Retire {
             Err(_) => Hash::of(&[authority(Path::new(&self.authority))?.der()]),
         };
         let operation = Operation::AuthorityRetire { authority };
-        submit(&self.connection, &self.signing, format!("retire authority {authority}"), operation)?;
-        line(format_args!("authority {authority} is retired"))
+        if act_alone(&self.connection, &self.signing, format!("retire authority {authority}"), operation)?.is_some() {
+            line(format_args!("authority {authority} is retired"))?;
+        }
+        Ok(())
     }
 }
 
@@ -241,16 +260,23 @@ impl Revoke {
         };
         let id = Hash::of(&[authority.der()]);
         let operation = Operation::RevocationPost { list: list.der().to_vec(), authority: id, chain };
-        submit(&self.connection, &self.signing, format!("revocations of {}", issuer.subject()), operation)?;
-        let revoked = count(list.serials().count() as u64, "certificate", "certificates");
-        line(format_args!("{revoked} of `{}` revoked", issuer.subject()))
+        let subject = format!("revocations of {}", issuer.subject());
+        if act_alone(&self.connection, &self.signing, subject, operation)?.is_some() {
+            let revoked = count(list.serials().count() as u64, "certificate", "certificates");
+            line(format_args!("{revoked} of `{}` revoked", issuer.subject()))?;
+        }
+        Ok(())
     }
 }
 
-fn submit(connection: &Connection, signing: &Signing, subject: String, operation: Operation) -> Done {
-    let client = connection.client()?;
-    let signer = connection.signer(signing, &client)?;
-    act(&client, &signer, signing, subject, vec![operation]).map(drop)
+/// As [`act`], of the one operation; none when it is passed on instead.
+fn act_alone(
+    connection: &Connection,
+    signing: &Signing,
+    subject: String,
+    operation: Operation,
+) -> Result<Option<Settled>, Failure> {
+    act(connection, &connection.signer(signing)?, signing, subject, vec![operation])
 }
 
 /// The one certificate of an authority in a file.

@@ -78,13 +78,19 @@ impl Connection {
     /// # Errors
     /// When no node is named anywhere.
     pub fn client(&self) -> Result<Client, Failure> {
+        self.client_if_named()?.ok_or_else(|| nowhere("no node is named", "--node http://HOST:PORT"))
+    }
+
+    /// A client of the nodes; none when no node is named anywhere, as on a machine without a network.
+    ///
+    /// # Errors
+    /// When a node's address is none, or the profile cannot be read.
+    pub fn client_if_named(&self) -> Result<Option<Client>, Failure> {
         if !self.nodes.is_empty() {
-            return Ok(Client::new(&self.nodes)?);
+            return Ok(Some(Client::new(&self.nodes)?));
         }
-        match self.profile()? {
-            Some(profile) if !profile.nodes.is_empty() => Ok(Client::new(&profile.nodes)?),
-            _ => Err(nowhere("no node is named", "--node http://HOST:PORT")),
-        }
+        let nodes = self.profile()?.map(|profile| profile.nodes).unwrap_or_default();
+        if nodes.is_empty() { Ok(None) } else { Ok(Some(Client::new(&nodes)?)) }
     }
 
     /// The network's trust anchor.
@@ -103,18 +109,21 @@ impl Connection {
 
     /// The network's id: of the trust anchor, or else as the node says. A transaction signed for a network that the node
     /// made up does no harm: it holds in no other.
-    fn network_id(&self, client: &Client) -> Result<NetworkId, Failure> {
+    fn network_id(&self) -> Result<NetworkId, Failure> {
         if self.network.is_some() || self.profile()?.is_some() {
             return Ok(self.genesis()?.id());
         }
-        Ok(client.network()?.genesis.id())
+        match self.client_if_named()? {
+            Some(client) => Ok(client.network()?.genesis.id()),
+            None => Err(nowhere("no network is named", "--network network.json or --node http://HOST:PORT")),
+        }
     }
 
-    /// Who signs, with the key unlocked.
+    /// Who signs, with the key unlocked. No node is asked where the trust anchor is at hand.
     ///
     /// # Errors
     /// When nobody is named, or the key cannot be found or unlocked.
-    pub fn signer(&self, signing: &Signing, client: &Client) -> Result<Signer, Failure> {
+    pub fn signer(&self, signing: &Signing) -> Result<Signer, Failure> {
         let profile = self.profile()?;
         let named = match (&signing.principal, profile.as_ref().and_then(|profile| profile.principal.as_ref())) {
             (Some(principal), _) => principal.clone(),
@@ -130,7 +139,7 @@ impl Connection {
         let passphrase_file =
             signing.passphrase_file.clone().or_else(|| place.and_then(|place| place.passphrase_file.clone()));
         let key = unlock(&path, passphrase_file.as_deref())?;
-        let signer = Signer::new(self.network_id(client)?, named, key).under(signing.mandate.clone());
+        let signer = Signer::new(self.network_id()?, named, key).under(signing.mandate.clone());
         let add = |signer, text: &String| cosigner(signer, text, profile.as_ref(), signing.passphrase_file.as_deref());
         signing.cosigners.iter().try_fold(signer, add)
     }

@@ -300,11 +300,12 @@ impl Show {
 impl Add {
     fn run(self) -> Done {
         let key = public_key(&self.public)?;
-        let client = self.connection.client()?;
-        let signer = self.connection.signer(&self.signing, &client)?;
+        let signer = self.connection.signer(&self.signing)?;
         let Self { principal, assurance, .. } = self;
         let operation = Operation::KeyAdd { principal: principal.clone(), key, assurance };
-        if act(&client, &signer, &self.signing, format!("add a key of {principal}"), vec![operation])?.is_some() {
+        if act(&self.connection, &signer, &self.signing, format!("add a key of {principal}"), vec![operation])?
+            .is_some()
+        {
             line(format_args!("{principal} signs with {key} too"))?;
         }
         Ok(())
@@ -313,8 +314,7 @@ impl Add {
 
 impl Rotate {
     fn run(self) -> Done {
-        let client = self.connection.client()?;
-        let signer = self.connection.signer(&self.signing, &client)?;
+        let signer = self.connection.signer(&self.signing)?;
         let principal = self.principal.clone().unwrap_or_else(|| signer.principal().clone());
         let old = match &self.old {
             Some(text) => public_key(text)?,
@@ -328,7 +328,9 @@ impl Rotate {
         };
         let overlap = self.overlap.saturating_mul(3_600);
         let operation = Operation::KeyRotate { principal: principal.clone(), old, new, overlap };
-        if act(&client, &signer, &self.signing, format!("rotate key of {principal}"), vec![operation])?.is_none() {
+        if act(&self.connection, &signer, &self.signing, format!("rotate key of {principal}"), vec![operation])?
+            .is_none()
+        {
             return Ok(());
         }
         match self.overlap {
@@ -348,10 +350,10 @@ impl Rotate {
 impl Retire {
     fn run(self) -> Done {
         let key = public_key(&self.public)?;
-        let client = self.connection.client()?;
-        let signer = self.connection.signer(&self.signing, &client)?;
+        let signer = self.connection.signer(&self.signing)?;
         let operation = Operation::KeyRetire { principal: self.principal.clone(), key };
-        if act(&client, &signer, &self.signing, format!("retire key of {}", self.principal), vec![operation])?.is_some()
+        if act(&self.connection, &signer, &self.signing, format!("retire key of {}", self.principal), vec![operation])?
+            .is_some()
         {
             line(format_args!("{key} of {} has ended", self.principal))?;
         }
@@ -361,8 +363,7 @@ impl Retire {
 
 impl Certify {
     fn run(self) -> Done {
-        let client = self.connection.client()?;
-        let signer = self.connection.signer(&self.signing, &client)?;
+        let signer = self.connection.signer(&self.signing)?;
         let principal = self.principal.clone().unwrap_or_else(|| signer.principal().clone());
         let key = match &self.public {
             Some(text) => public_key(text)?,
@@ -371,7 +372,9 @@ impl Certify {
         };
         let (authority, chain) = ca::chain(&self.certificate, &self.authority, &key)?;
         let operation = Operation::KeyCertify { principal: principal.clone(), key, authority, chain };
-        if act(&client, &signer, &self.signing, format!("certify key of {principal}"), vec![operation])?.is_some() {
+        if act(&self.connection, &signer, &self.signing, format!("certify key of {principal}"), vec![operation])?
+            .is_some()
+        {
             line(format_args!("{key} of {principal} is certified"))?;
         }
         Ok(())

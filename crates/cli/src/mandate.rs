@@ -116,8 +116,7 @@ fn sorted<T: Ord>(mut list: Vec<T>) -> Vec<T> {
 
 impl Grant {
     fn run(mut self) -> Done {
-        let client = self.connection.client()?;
-        let signer = self.connection.signer(&self.signing, &client)?;
+        let signer = self.connection.signer(&self.signing)?;
         let from = now_seconds().saturating_add(self.in_days.saturating_mul(86_400));
         let terms = MandateTerms {
             agents: sorted(std::mem::take(&mut self.agents)),
@@ -133,7 +132,7 @@ impl Grant {
         let id = MandateId::new(signer.principal(), &self.name).map_err(Failure::error)?;
         let until = time(terms.until.saturating_mul(1_000));
         let operation = Operation::MandateGrant { name: self.name, terms };
-        if act(&client, &signer, &self.signing, format!("grant {id}"), vec![operation])?.is_some() {
+        if act(&self.connection, &signer, &self.signing, format!("grant {id}"), vec![operation])?.is_some() {
             line(format_args!("mandate {id} is granted until {until}; its agents name it with --mandate {id}"))?;
         }
         Ok(())
@@ -142,10 +141,9 @@ impl Grant {
 
 impl Revoke {
     fn run(self) -> Done {
-        let client = self.connection.client()?;
-        let signer = self.connection.signer(&self.signing, &client)?;
+        let signer = self.connection.signer(&self.signing)?;
         let operation = Operation::MandateRevoke { mandate: self.id.clone() };
-        if act(&client, &signer, &self.signing, format!("revoke {}", self.id), vec![operation])?.is_some() {
+        if act(&self.connection, &signer, &self.signing, format!("revoke {}", self.id), vec![operation])?.is_some() {
             line(format_args!("mandate {} has ended", self.id))?;
         }
         Ok(())

@@ -175,8 +175,7 @@ impl Enrol {
     fn run(self) -> Done {
         let key = public_key(&self.public)?;
         let roles = Roles::new(self.roles.clone()).map_err(Failure::error)?;
-        let client = self.connection.client()?;
-        let signer = self.connection.signer(&self.signing, &client)?;
+        let signer = self.connection.signer(&self.signing)?;
         let name = match (&self.name, &self.pseudonym) {
             (Some(name), _) => name.clone(),
             (None, Some(file)) => pseudonym(file, self.of.as_deref().unwrap_or_default())?,
@@ -185,7 +184,7 @@ impl Enrol {
         let id = PrincipalId::new(signer.principal().organisation(), &name).map_err(Failure::error)?;
         let (kind, assurance) = (self.kind, self.assurance);
         let operation = Operation::PrincipalEnrol { name, kind, roles: roles.clone(), key, assurance };
-        if act(&client, &signer, &self.signing, format!("enrol {id}"), vec![operation])?.is_some() {
+        if act(&self.connection, &signer, &self.signing, format!("enrol {id}"), vec![operation])?.is_some() {
             let roles = if roles.iter().next().is_some() { format!(" as {roles}") } else { String::new() };
             line(format_args!("{id} is enrolled{roles} with key {key}"))?;
         }
@@ -238,11 +237,10 @@ pub fn show(connection: &Connection, id: &PrincipalId, as_json: bool) -> Done {
 
 impl Change {
     fn run(self, status: PrincipalStatus, verb: &str) -> Done {
-        let client = self.connection.client()?;
-        let signer = self.connection.signer(&self.signing, &client)?;
+        let signer = self.connection.signer(&self.signing)?;
         let Self { principal, reason, .. } = self;
         let operation = Operation::PrincipalStatus { principal: principal.clone(), status, reason };
-        if act(&client, &signer, &self.signing, format!("{verb} {principal}"), vec![operation])?.is_some() {
+        if act(&self.connection, &signer, &self.signing, format!("{verb} {principal}"), vec![operation])?.is_some() {
             line(format_args!("{principal} is {status}"))?;
         }
         Ok(())
@@ -252,11 +250,10 @@ impl Change {
 impl Recover {
     fn run(self) -> Done {
         let key = public_key(&self.public)?;
-        let client = self.connection.client()?;
-        let signer = self.connection.signer(&self.signing, &client)?;
+        let signer = self.connection.signer(&self.signing)?;
         let Self { principal, assurance, .. } = self;
         let operation = Operation::PrincipalRecover { principal: principal.clone(), key, assurance };
-        if act(&client, &signer, &self.signing, format!("recover {principal}"), vec![operation])?.is_some() {
+        if act(&self.connection, &signer, &self.signing, format!("recover {principal}"), vec![operation])?.is_some() {
             line(format_args!("{principal} signs with {key} from now on, and with no other key"))?;
         }
         Ok(())
@@ -265,12 +262,11 @@ impl Recover {
 
 impl Quorum {
     fn run(self) -> Done {
-        let client = self.connection.client()?;
-        let signer = self.connection.signer(&self.signing, &client)?;
+        let signer = self.connection.signer(&self.signing)?;
         let administrators = self.administrators;
         let operation = Operation::RecoverySet { administrators };
         let subject = format!("recoveries take {administrators} administrators");
-        if act(&client, &signer, &self.signing, subject, vec![operation])?.is_some() {
+        if act(&self.connection, &signer, &self.signing, subject, vec![operation])?.is_some() {
             line(format_args!("{administrators} administrators must sign a recovery"))?;
         }
         Ok(())

@@ -199,19 +199,22 @@ fn write_new(path: &Path, text: &str) -> std::io::Result<()> {
 impl Submit {
     fn run(self) -> Done {
         let draft = Draft::read(&self.file)?;
-        let client = self.connection.client()?;
-        let report = client.dry_run(&draft.changes)?.value;
-        for change in report.changes.iter().filter(|change| change.code.is_some()) {
-            say(format_args!(
-                "as things stand this could not be done: {}: {}",
-                change.words,
-                change.advice.as_deref().unwrap_or_default()
-            ));
+        match self.connection.client_if_named()? {
+            Some(client) => warn(&client.dry_run(&draft.changes)?.value),
+            None => say("no node is named: what it would do has not been tried"),
         }
         if draft.keeps_only_hash() {
             say("the text is long: the ledger keeps its hash, so give the file to those who vote");
         }
-        act(&client, &self.connection, &self.signing, &draft.id, draft.operation())
+        act(&self.connection, &self.signing, &draft.id, draft.operation())
+    }
+}
+
+/// Says which changes could not be made as things stand; they may be possible when they take effect.
+fn warn(report: &DryRunView) {
+    for change in report.changes.iter().filter(|change| change.code.is_some()) {
+        let advice = change.advice.as_deref().unwrap_or_default();
+        say(format_args!("as things stand this could not be done: {}: {advice}", change.words));
     }
 }
 
@@ -239,25 +242,22 @@ impl Show {
 
 impl Vote {
     fn run(self) -> Done {
-        let client = self.connection.client()?;
         let operation = Operation::BallotCast { proposal: self.id.clone(), choice: self.choice };
-        act(&client, &self.connection, &self.signing, &self.id, operation)
+        act(&self.connection, &self.signing, &self.id, operation)
     }
 }
 
 impl Withdraw {
     fn run(self) -> Done {
-        let client = self.connection.client()?;
         let operation = Operation::ProposalWithdraw { proposal: self.id.clone() };
-        act(&client, &self.connection, &self.signing, &self.id, operation)
+        act(&self.connection, &self.signing, &self.id, operation)
     }
 }
 
 impl Object {
     fn run(self) -> Done {
-        let client = self.connection.client()?;
         let operation = Operation::ProposalObject { proposal: self.id.clone(), reason: self.reason };
-        act(&client, &self.connection, &self.signing, &self.id, operation)
+        act(&self.connection, &self.signing, &self.id, operation)
     }
 }
 
@@ -322,10 +322,10 @@ pub fn find(client: &Client, id: &str) -> Result<ProposalView, Failure> {
 }
 
 /// Signs and submits one operation on a proposal, and says where the proposal then stands.
-fn act(client: &Client, connection: &Connection, signing: &Signing, id: &str, operation: Operation) -> Done {
-    let signer = connection.signer(signing, client)?;
-    match register::act(client, &signer, signing, format!("proposal {id}"), vec![operation])? {
-        Some(_) => standing(&find(client, id)?),
+fn act(connection: &Connection, signing: &Signing, id: &str, operation: Operation) -> Done {
+    let signer = connection.signer(signing)?;
+    match register::act(connection, &signer, signing, format!("proposal {id}"), vec![operation])? {
+        Some(_) => standing(&find(&connection.client()?, id)?),
         None => Ok(()),
     }
 }

@@ -150,9 +150,10 @@ impl Register {
     }
 }
 
-/// Signs and hands in, waits until it is final, and fails unless it was accepted; none when it is passed on instead.
+/// Signs and hands in, waits until it is final, and fails unless it was accepted; none when it is passed on instead, which
+/// takes no node.
 pub fn act(
-    client: &Client,
+    connection: &Connection,
     signer: &Signer,
     signing: &Signing,
     subject: impl Into<String>,
@@ -163,7 +164,10 @@ pub fn act(
             transaction::pass_on(file, &signer.begin(&signer.intent(subject, operations))?)?;
             Ok(None)
         }
-        None => settle(client, &signer.sign(subject, operations)?, signing.patience()).map(Some),
+        None => {
+            let transaction = signer.sign(subject, operations)?;
+            settle(&connection.client()?, &transaction, signing.patience()).map(Some)
+        }
     }
 }
 
@@ -210,8 +214,7 @@ impl Create {
                 self.name
             )));
         }
-        let client = self.connection.client()?;
-        let signer = self.connection.signer(&self.signing, &client)?;
+        let signer = self.connection.signer(&self.signing)?;
         let register = self.name.clone();
         let mut operations =
             vec![Operation::RegisterCreate { register: register.clone(), text: self.text, fields: self.fields }];
@@ -219,7 +222,7 @@ impl Create {
             operations.push(Operation::RegisterPhase { register, phase: Phase::Live, successor: None });
         }
         let subject = format!("create register {}", self.name);
-        if act(&client, &signer, &self.signing, subject, operations)?.is_some() {
+        if act(&self.connection, &signer, &self.signing, subject, operations)?.is_some() {
             let grantor = self.signing.mandate.as_ref().map(MandateId::grantor);
             let custodian = grantor.as_ref().unwrap_or(signer.principal()).organisation().to_owned();
             line(format_args!("register {} is there; its custodian is {custodian}", self.name))?;
@@ -230,12 +233,11 @@ impl Create {
 
 impl Move {
     fn run(self) -> Done {
-        let client = self.connection.client()?;
-        let signer = self.connection.signer(&self.signing, &client)?;
+        let signer = self.connection.signer(&self.signing)?;
         let operation =
             Operation::RegisterPhase { register: self.name.clone(), phase: self.phase, successor: self.successor };
         let subject = format!("register {} becomes {}", self.name, self.phase);
-        if act(&client, &signer, &self.signing, subject, vec![operation])?.is_some() {
+        if act(&self.connection, &signer, &self.signing, subject, vec![operation])?.is_some() {
             line(format_args!("register {} is {}", self.name, self.phase))?;
         }
         Ok(())

@@ -127,10 +127,10 @@ fn describe(transaction: &PartlySignedTransaction) -> Done {
 
 impl Sign {
     fn run(self) -> Done {
-        let client = self.connection.client()?;
-        let signer = self.connection.signer(&self.signing, &client)?;
         let transaction = passed_on(&self.file)?;
+        // Before a passphrase is asked for, it is said what for.
         describe(&transaction)?;
+        let signer = self.connection.signer(&self.signing)?;
         pass_on(&self.file, &signer.cosign(&transaction)?)
     }
 }

@@ -65,7 +65,7 @@ impl Append {
         let client = self.connection.client()?;
         let Some(register) = client.register(&self.register)? else { return Err(no_register(&self.register)) };
         let entries = self.entries(&register.value)?;
-        let signer = self.connection.signer(&self.signing, &client)?;
+        let signer = self.connection.signer(&self.signing)?;
         let total = entries.len();
         let batches = batches(entries);
         let bar = progress(total as u64, &self.register);

@@ -110,7 +110,7 @@ impl Import {
         one_file_each(&histories)?;
 
         let client = self.connection.client()?;
-        let signer = self.connection.signer(&self.signing, &client)?;
+        let signer = self.connection.signer(&self.signing)?;
         let bars = MultiProgress::new();
         let work = Mutex::new(histories.iter());
         let reports: Mutex<Vec<Result<Report, Failure>>> = Mutex::new(Vec::new());
