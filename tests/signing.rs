@@ -2,13 +2,15 @@
 //! trust anchor, and no node anywhere.
 //!
 //! Cargo builds this as a test of `crates/cli`, which is where the binary is.
-#![allow(clippy::unwrap_used)]
+#![allow(clippy::unwrap_used, clippy::print_stdout)]
 
-use std::{fs, path::Path};
+use std::{fs, path::Path, process::Command};
 use tallystick_tests::sandbox::{Answer, Desk};
 
 const ANCHOR: &str = "--network tests/data/receipts/network.json";
 const SIGNS: &str = "--as companies-house/administrator --key admin.pem --passphrase-file secret";
+/// Debian's place for it.
+const MODULE: &str = "/usr/lib/softhsm/libsofthsm2.so";
 
 /// A desk with the administrator's key, `admin.pem`.
 fn desk(directory: &Path) -> Desk {
@@ -63,4 +65,69 @@ fn what_is_passed_on_is_not_said_to_be_done() {
         assert!(!answer.text().contains(done), "{command} is not done:\n{}", answer.text());
     }
     signs(&desk, &format!("ca admit {certificates}/root.pem --pass-on it.tx")).expect(2, &["--proposal ID"]);
+}
+
+#[test]
+fn a_word_misspelt_makes_no_key() {
+    let place = tempfile::tempdir().unwrap();
+    let desk = desk(place.path());
+    desk.line("key new next.pem --passphrase-file secret").expect(0, &[]);
+    let next = fs::read_to_string(desk.path("next.pem.pub")).unwrap();
+    let next = next.trim();
+    let rotate = |rest: &str| signs(&desk, &format!("key rotate --pass-on it.tx --new-passphrase-file secret {rest}"));
+    for (rest, code, said) in [
+        ("--new nxt.pem", 2, "no file `nxt.pem`: check its name, or add --make"),
+        ("--new next.pem.pbu", 2, "no file `next.pem.pbu`"),
+        ("--new nxt.pem.pub", 2, "no file `nxt.pem.pub`"),
+        ("--new nxt.pem.pub --make", 2, "--make makes a private one"),
+        ("--new ed25519:6f1c --make", 2, "--make makes a private one"),
+        ("--new ed25519:6f1c", 2, "ed25519:6f1c"),
+        ("--new next.pem --make", 2, "leave --make out"),
+        ("companies-house/clerk --old admin.pem.pub --new other.pem", 2, "no file `other.pem`: check its name"),
+        ("companies-house/clerk --old admin.pem.pub --new other.pem --make", 2, "tally key new"),
+        ("--new next.pem", 0, "wrote it.tx"),
+        ("--new next.pem.pub", 0, "wrote it.tx"),
+        (&format!("--new {next}"), 0, "wrote it.tx"),
+        (&format!("companies-house/clerk --old admin.pem.pub --new {next}"), 0, "wrote it.tx"),
+        ("--new third.pem --make", 0, "third.pem.pub"),
+    ] {
+        rotate(rest).expect(code, &[said]);
+    }
+    let mut made: Vec<_> = fs::read_dir(place.path()).unwrap().map(|file| file.unwrap().file_name()).collect();
+    made.sort();
+    let files = ["admin.pem", "admin.pem.pub", "it.tx", "next.pem", "next.pem.pub", "secret", "tests"];
+    assert_eq!(made, [&files[..], &["third.pem", "third.pem.pub"]].concat());
+}
+
+#[test]
+fn what_opens_the_signers_key_is_not_tried_on_anothers_token() {
+    if Command::new("softhsm2-util").arg("--version").output().is_err() {
+        println!("SKIPPED: there is no `softhsm2-util`: install the package `softhsm2`");
+        return;
+    }
+    let place = tempfile::tempdir().unwrap();
+    let desk = desk(place.path());
+    fs::write(desk.path("pin"), "12345678\n").unwrap();
+    fs::write(desk.path("softhsm2.conf"), "directories.tokendir = tokens\n").unwrap();
+    fs::create_dir(desk.path("tokens")).unwrap();
+    let script = format!(
+        "export SOFTHSM2_CONF=softhsm2.conf TALLY_PASSPHRASE='seven words that nobody else would choose'
+        softhsm2-util --init-token --free --label registry --so-pin 87654321 --pin 12345678
+        \"$TALLY\" key new --pkcs11 'pkcs11:token=registry;object=deputy?module-path={MODULE}&pin-source=file:pin'
+        for key in 'deputy?module-path={MODULE}' 'deputy?module-path={MODULE}&pin-source=file:pin'; do
+            \"$TALLY\" principal suspend companies-house/clerk --reason x {SIGNS} {ANCHOR} --pass-on it.tx \\
+                --cosigner \"companies-house/deputy=pkcs11:token=registry;object=$key\" < /dev/null || echo \"exit $?\"
+        done
+        \"$TALLY\" key rotate {SIGNS} {ANCHOR} --pass-on it.tx < /dev/null \\
+            --new 'pkcs11:token=registry;object=deputy?module-path={MODULE}' || echo \"exit $?\""
+    );
+    let mut shell = Command::new("bash");
+    shell.args(["-c", &format!("exec 2>&1; {script}")]).env("TALLY", env!("CARGO_BIN_EXE_tally"));
+    let answer: Answer = shell.current_dir(place.path()).output().unwrap().into();
+    let asked = "PIN of token registry: there is no terminal to ask on";
+    let said = &answer.stdout;
+    assert_eq!(said.matches(asked).count(), 2, "the PIN is asked for:\n{said}");
+    assert_eq!(said.matches("exit 2").count(), 2, "{said}");
+    assert_eq!(said.matches("all have signed").count(), 1, "with its own PIN the token signs:\n{said}");
+    assert!(!said.contains("wrong PIN"), "{said}");
 }

@@ -47,7 +47,7 @@ pub struct Signing {
     #[arg(long, value_name = "MANDATE")]
     pub mandate: Option<MandateId>,
     /// Who must sign too, organisation/name; `=FILE` names its key file or PKCS#11 URI, `=KEY` its public key when it signs elsewhere; may be
-    /// repeated
+    /// repeated. The PIN of its token is of the URI's pin-source or the profile, or asked for; never the signer's
     #[arg(long = "cosigner", value_name = "PRINCIPAL[=FILE|KEY]")]
     pub cosigners: Vec<String>,
     /// Do not hand it in, but write it to this file for co-signers who sign elsewhere: `tally transaction sign FILE`
@@ -136,8 +136,10 @@ impl Connection {
             (None, Some(place)) => place.key.clone(),
             (None, None) => return Err(no_key(&named, profile.as_ref())),
         };
+        // What the profile says of another key is not tried on a token: a few wrong PINs lock it.
+        let its_own = place.filter(|place| place.key == path || matches!(path, KeyName::File(_)));
         let passphrase_file =
-            signing.passphrase_file.clone().or_else(|| place.and_then(|place| place.passphrase_file.clone()));
+            signing.passphrase_file.clone().or_else(|| its_own.and_then(|place| place.passphrase_file.clone()));
         let key = unlock(&path, passphrase_file.as_deref())?;
         let signer = Signer::new(self.network_id()?, named, key).under(signing.mandate.clone());
         let add = |signer, text: &String| cosigner(signer, text, profile.as_ref(), signing.passphrase_file.as_deref());
@@ -165,12 +167,17 @@ fn cosigner(
         return Ok(signer.beside(Cosigner { principal, key }));
     }
     let place = profile.and_then(|profile| profile.principals.get(principal.as_str()));
-    let (path, passphrase_file) = match (key, place) {
-        (Some(name), _) => (name.parse::<KeyName>().map_err(Failure::error)?, passphrase_file.map(Path::to_owned)),
-        (None, Some(place)) => (place.key.clone(), place.passphrase_file.clone()),
+    let name = match (key, place) {
+        (Some(name), _) => name.parse().map_err(Failure::error)?,
+        (None, Some(place)) => place.key.clone(),
         (None, None) => return Err(no_key(&principal, profile)),
     };
-    let key = unlock(&path, passphrase_file.as_deref())?;
+    let its_own = place.filter(|place| place.key == name).and_then(|place| place.passphrase_file.as_deref());
+    let key = match name {
+        KeyName::File(_) if key.is_some() => unlock(&name, passphrase_file)?,
+        KeyName::File(_) => unlock(&name, its_own)?,
+        KeyName::Token(_) => name.open(TOKEN_ANSWER_MAX, |prompt| pin(its_own, prompt))?,
+    };
     Ok(signer.together_with(principal, key))
 }
 
@@ -207,10 +214,33 @@ pub fn passphrase(file: Option<&Path>, prompt: &str) -> Result<Passphrase, Failu
     if let Ok(text) = std::env::var(PASSPHRASE_VARIABLE) {
         return Ok(Passphrase::new(text)?);
     }
-    if !std::io::stdin().is_terminal() {
-        return Err(Failure::error(format!(
+    ask(prompt, || {
+        format!(
             "a passphrase is needed and there is no terminal to ask on: give --passphrase-file FILE or set {PASSPHRASE_VARIABLE}"
-        )));
+        )
+    })
+}
+
+/// The PIN of a token that is not the signer's: of the file, or asked for with `prompt`. What opens the signer's key is never
+/// tried on it, because a few wrong PINs lock a token.
+///
+/// # Errors
+/// When there is none.
+pub fn pin(file: Option<&Path>, prompt: &str) -> Result<Passphrase, Failure> {
+    match file {
+        Some(file) => Ok(Passphrase::read(file)?),
+        None => ask(prompt, || {
+            format!(
+                "{prompt}there is no terminal to ask on: name a file that holds it in the key's URI, with pin-source=file:PATH"
+            )
+        }),
+    }
+}
+
+/// Asks on the terminal; fails with `absent` when there is none.
+fn ask(prompt: &str, absent: impl FnOnce() -> String) -> Result<Passphrase, Failure> {
+    if !std::io::stdin().is_terminal() {
+        return Err(Failure::error(absent()));
     }
     let text = rpassword::prompt_password(prompt)
         .map_err(|error| Failure::error(format!("cannot ask for the passphrase: {error}")))?;

@@ -2,7 +2,7 @@
 
 use crate::{
     ca,
-    connection::{Connection, Signing, new_passphrase, passphrase, unlock},
+    connection::{Connection, Signing, new_passphrase, passphrase, pin, unlock},
     output::{Doing, Done, Failure, json, line},
     principal,
     register::act,
@@ -10,7 +10,7 @@ use crate::{
 use clap::{Args, Subcommand};
 use std::path::{Path, PathBuf};
 use tallystick_client::{
-    KeyName,
+    KeyName, Passphrase,
     key::{open_token, pin_prompt},
     keyfile::{self, generate},
     pkcs11::{self, KeyUri, TokenError},
@@ -32,8 +32,8 @@ const AFTER: &str = "A key file is encrypted PKCS#8; `openssl pkey -in FILE -tex
     tally key new clerk.pem                                        a new key, and clerk.pem.pub to give away\n  \
     tally key new --pkcs11 'pkcs11:token=hsm;object=clerk?module-path=/usr/lib/softhsm/libsofthsm2.so'\n  \
     tally principal enrol clerk --role registrar --public clerk.pem.pub  an administrator makes it a principal's\n  \
-    tally key rotate --new next.pem                                the signer's key is replaced\n  \
-    tally key rotate --new next.pem --overlap 48                   the old one still signs for two days\n  \
+    tally key rotate --new next.pem --make                         a new key replaces the signer's\n  \
+    tally key rotate --new next.pem.pub --overlap 48               the old one still signs for two days\n  \
     tally key retire companies-house/clerk ed25519:6f1c…           a key that must not sign any more";
 
 #[derive(Debug, Subcommand)]
@@ -106,13 +106,17 @@ struct Rotate {
     /// The key that ends: the signer's present one if not given
     #[arg(long, value_name = "KEY|FILE")]
     old: Option<String>,
-    /// The key that begins: a key file or a PKCS#11 URI (made if it does not exist), a public key, or a .pub file
+    /// The key that begins: a public key, a .pub file, a key file, or a PKCS#11 URI (made in the token if it does not exist)
     #[arg(long, value_name = "KEY|FILE|URI")]
     new: String,
+    /// Make the key that begins, in the new file or the token that --new names; only for the signer itself
+    #[arg(long)]
+    make: bool,
     /// Hours for which the old key still signs
     #[arg(long, value_name = "HOURS", default_value_t = 0, value_parser = clap::value_parser!(u64).range(0..=2_160))]
     overlap: u64,
-    /// A file whose first line is the passphrase for a new key file, or the token's PIN (or set TALLY_PASSPHRASE; otherwise it is asked for)
+    /// A file whose first line is the passphrase of the key that begins, or its token's PIN; otherwise it is asked for
+    /// (TALLY_PASSPHRASE serves for a file)
     #[arg(long, value_name = "FILE")]
     new_passphrase_file: Option<PathBuf>,
     #[command(flatten)]
@@ -198,8 +202,12 @@ fn make(file: &Path, algorithm: Algorithm, passphrase_file: Option<&Path>) -> Re
 }
 
 /// Makes a key in a token.
-fn make_in_token(uri: &KeyUri, algorithm: Algorithm, pin_file: Option<&Path>) -> Result<PublicKey, Failure> {
-    let public = pkcs11::generate(uri, algorithm, |token| passphrase(pin_file, &pin_prompt(token)))?;
+fn make_in_token(
+    uri: &KeyUri,
+    algorithm: Algorithm,
+    secret: impl FnOnce(&str) -> Result<Passphrase, Failure>,
+) -> Result<PublicKey, Failure> {
+    let public = pkcs11::generate(uri, algorithm, |token| secret(&pin_prompt(token)))?;
     line(format_args!("made in the token: {uri}"))?;
     line(format_args!("public: {public}"))?;
     Ok(public)
@@ -208,7 +216,7 @@ fn make_in_token(uri: &KeyUri, algorithm: Algorithm, pin_file: Option<&Path>) ->
 /// A public key: as text, of a `.pub` file, or of a key in a token, which is made if it does not exist.
 pub fn public_of(text: &str) -> Result<PublicKey, Failure> {
     match text.parse().map_err(Failure::error)? {
-        name @ KeyName::Token(_) => find_or_make(&name, Algorithm::EdDsa, None),
+        KeyName::Token(uri) => find_or_make(&uri, Algorithm::EdDsa, None),
         KeyName::File(_) => public_key(text),
     }
 }
@@ -225,19 +233,14 @@ impl From<TokenError> for Opening {
     }
 }
 
-/// The public key of a private one, which is made if it does not exist.
-fn find_or_make(name: &KeyName, algorithm: Algorithm, secret: Option<&Path>) -> Result<PublicKey, Failure> {
-    match name {
-        KeyName::File(file) if file.exists() => unlock(name, secret).map(|key| key.public()),
-        KeyName::File(file) => make(file, algorithm, secret),
-        KeyName::Token(uri) => {
-            match open_token(uri, TOKEN_ANSWER_MAX, |prompt| passphrase(secret, prompt).map_err(Opening::Secret)) {
-                Ok(key) => Ok(key.public()),
-                Err(Opening::Token(TokenError::NoKey { .. })) => make_in_token(uri, algorithm, secret),
-                Err(Opening::Token(error)) => Err(error.into()),
-                Err(Opening::Secret(failure)) => Err(failure),
-            }
-        }
+/// The public half of a key in a token, which is made if it does not exist. The PIN is of the URI's source or of the file, or
+/// asked for.
+fn find_or_make(uri: &KeyUri, algorithm: Algorithm, pin_file: Option<&Path>) -> Result<PublicKey, Failure> {
+    match open_token(uri, TOKEN_ANSWER_MAX, |prompt| pin(pin_file, prompt).map_err(Opening::Secret)) {
+        Ok(key) => Ok(key.public()),
+        Err(Opening::Token(TokenError::NoKey { .. })) => make_in_token(uri, algorithm, |prompt| pin(pin_file, prompt)),
+        Err(Opening::Token(error)) => Err(error.into()),
+        Err(Opening::Secret(failure)) => Err(failure),
     }
 }
 
@@ -273,7 +276,7 @@ impl New {
     fn run(self) -> Done {
         let secret = self.passphrase_file.as_deref();
         match (&self.pkcs11, &self.file) {
-            (Some(uri), _) => make_in_token(uri, self.algorithm, secret).map(|_| ()),
+            (Some(uri), _) => make_in_token(uri, self.algorithm, |prompt| passphrase(secret, prompt)).map(|_| ()),
             (None, Some(file)) => make(file, self.algorithm, secret).map(|_| ()),
             (None, None) => Err(Failure::error("name the file to write, or a token with --pkcs11")),
         }
@@ -321,11 +324,7 @@ impl Rotate {
             None if principal == *signer.principal() => signer.key().public(),
             None => return Err(Failure::error(format!("name the key of {principal} that ends with --old"))),
         };
-        let name: KeyName = self.new.parse().map_err(Failure::error)?;
-        let (new, held) = match public_key(&self.new) {
-            Ok(key) => (key, false),
-            Err(_) => (find_or_make(&name, old.algorithm(), self.new_passphrase_file.as_deref())?, true),
-        };
+        let (new, held) = self.new_key(old.algorithm(), principal == *signer.principal())?;
         let overlap = self.overlap.saturating_mul(3_600);
         let operation = Operation::KeyRotate { principal: principal.clone(), old, new, overlap };
         if act(&self.connection, &signer, &self.signing, format!("rotate key of {principal}"), vec![operation])?
@@ -340,11 +339,61 @@ impl Rotate {
                 line(format_args!("{principal} signs with {new} from now on, and for {hours} hours with {old} too"))?
             }
         }
-        if held || Path::new(&self.new).is_file() {
+        if let Some(name) = held {
             line(format_args!("sign with it by --key '{name}', or put that into tally.toml"))?;
         }
         Ok(())
     }
+
+    /// The key that begins, and its name if its private half is at hand. A key is made only where that is said or cannot be
+    /// meant otherwise: of a word misspelt there must come no key to which a working one gives way.
+    fn new_key(&self, algorithm: Algorithm, is_own: bool) -> Result<(PublicKey, Option<KeyName>), Failure> {
+        let (secret, text) = (self.new_passphrase_file.as_deref(), self.new.as_str());
+        let name: KeyName = text.parse().map_err(Failure::error)?;
+        if self.make && !is_own {
+            return Err(Failure::error(
+                "a key is made by who will sign with it: have its holder run `tally key new`, and name the .pub file with --new",
+            ));
+        }
+        let key = match &name {
+            KeyName::Token(uri) if self.make => make_in_token(uri, algorithm, |prompt| pin(secret, prompt))?,
+            KeyName::Token(uri) if is_own => find_or_make(uri, algorithm, secret)?,
+            KeyName::Token(_) => name.open(TOKEN_ANSWER_MAX, |prompt| pin(secret, prompt))?.public(),
+            KeyName::File(file) if self.make => make_anew(file, text, algorithm, secret)?,
+            KeyName::File(file) => match public_key(text) {
+                Ok(key) => return Ok((key, file.is_file().then_some(name))),
+                Err(_) if file.is_file() && !is_public_file(text) => unlock(&name, secret)?.public(),
+                Err(_) if !file.exists() && !is_key_text(text) => {
+                    let remedy = if is_own { ", or add --make to have a new key made there" } else { "" };
+                    return Err(Failure::error(format!("there is no file `{text}`: check its name{remedy}")));
+                }
+                Err(failure) => return Err(failure),
+            },
+        };
+        Ok((key, Some(name)))
+    }
+}
+
+/// Makes a key in a file that must be new, and whose name is not that of another thing.
+fn make_anew(file: &Path, text: &str, algorithm: Algorithm, secret: Option<&Path>) -> Result<PublicKey, Failure> {
+    if is_key_text(text) || is_public_file(text) {
+        return Err(Failure::error(format!(
+            "`{text}` names a public key, and --make makes a private one: name a new file such as next.pem, or leave --make out"
+        )));
+    }
+    if file.exists() {
+        return Err(Failure::error(format!("`{text}` is there already: leave --make out to rotate to the key in it")));
+    }
+    make(file, algorithm, secret)
+}
+
+/// Whether it is a public key as text, right or wrong.
+fn is_key_text(text: &str) -> bool {
+    text.split_once(':').is_some_and(|(algorithm, _)| algorithm.parse::<Algorithm>().is_ok())
+}
+
+fn is_public_file(text: &str) -> bool {
+    text.ends_with(".pub")
 }
 
 impl Retire {
