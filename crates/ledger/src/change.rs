@@ -57,6 +57,10 @@ pub(crate) fn make(draft: &mut Draft<'_>, decree: &Decree<'_>, change: &Change) 
             membership::require_member(draft, custodian)?;
             register::create_for(draft, custodian, decree.leaf, register, text, fields)
         }
+        Change::RegisterEntrust { register, custodian } => {
+            membership::require_member(draft, custodian)?;
+            register::entrust(draft, register, custodian)
+        }
         Change::RegisterClose { register, successor } => register::close(draft, register, successor.as_deref()),
         Change::Limit { limit, value } => limit::set(draft, *limit, *value),
         Change::ProtocolVersion { version } => agenda::set_version(draft, *version),
@@ -77,6 +81,10 @@ pub(crate) fn concerned(draft: &mut Draft<'_>, change: &Change) -> Result<BTreeS
             add.iter().chain(remove).map(|validator| validator.organisation.clone()).collect()
         }
         Change::RegisterCreate { custodian, .. } => [custodian.clone()].into(),
+        Change::RegisterEntrust { register, custodian } => {
+            let register = draft.register(register)?.ok_or(Code::RegisterUnknown)?;
+            [register.row.custodian.clone(), custodian.clone()].into()
+        }
         Change::RegisterClose { register, .. } => {
             let register = draft.register(register)?.ok_or(Code::RegisterUnknown)?;
             [register.row.custodian.clone()].into()
@@ -150,6 +158,7 @@ fn fault(draft: &Draft<'_>, change: &Change) -> Option<(&'static str, ViolationR
         | Change::OrganisationExpel { .. }
         | Change::AuthorityRetire { .. }
         | Change::RegisterCreate { .. }
+        | Change::RegisterEntrust { .. }
         | Change::RegisterClose { .. } => None,
     }
 }
@@ -165,6 +174,9 @@ pub(crate) fn wanted(change: &Change) -> Vec<StateKey> {
         | Change::AuthorityRetire { organisation, .. } => vec![StateKey::organisation(organisation)],
         Change::RegisterCreate { register, .. } | Change::RegisterClose { register, .. } => {
             vec![StateKey::register(register)]
+        }
+        Change::RegisterEntrust { register, custodian } => {
+            vec![StateKey::register(register), StateKey::organisation(custodian)]
         }
         Change::Validators { add, remove } => {
             let mut keys = validators::wanted(add);

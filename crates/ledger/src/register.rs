@@ -89,6 +89,16 @@ pub(crate) fn move_phase(
     move_to(draft, &register, phase, successor)
 }
 
+/// Gives a register another custodian: its entries, policies and phase stay. Without this a register would be stuck for ever when
+/// its custodian is expelled.
+pub(crate) fn entrust(draft: &mut Draft<'_>, name: &str, custodian: &str) -> Result<(), Stop> {
+    let register = draft.register(name)?.ok_or(Code::RegisterUnknown)?;
+    if register.row.custodian == custodian {
+        return Err(Code::CustodianUnchanged.into());
+    }
+    write_definition(draft, RegisterRow { custodian: custodian.to_owned(), ..register.row.clone() })
+}
+
 /// Ends a register, whoever is its custodian.
 pub(crate) fn close(draft: &mut Draft<'_>, name: &str, successor: Option<&str>) -> Result<(), Stop> {
     let register = draft.register(name)?.ok_or(Code::RegisterUnknown)?;

@@ -9,8 +9,8 @@ use harness::{Ledger, change, organisations};
 use proptest::prelude::*;
 use tallystick_ledger::{AgendaRow, BallotRow, LimitsRow, ObjectionRow, OrganisationRow, ScheduleRow};
 use tallystick_protocol::{
-    Change, ChangeKind, Choice, LimitName, Operation, OrganisationStatus, ProposalStatus, RuleText, Rulebook, StateKey,
-    cbor,
+    Change, ChangeKind, Choice, LimitName, Operation, OrganisationStatus, ProposalStatus, RegisterRow, RuleText,
+    Rulebook, StateKey, cbor,
     limits::{CHANGES_MAX, EFFECTS_PER_BLOCK_MAX, PROPOSALS_OPEN_MAX},
 };
 
@@ -433,6 +433,66 @@ fn members_come_and_go() {
         c/admin | vote s yes                                     | ok
         blocks 10
         * s | failed 3-0-0/4 @54 (0 organisation-status)
+        "#,
+    );
+}
+
+#[test]
+fn a_register_outlives_its_custodian() {
+    let mut ledger = four();
+    ledger.run(
+        r#"
+        d/admin | create list list                               | ok
+        d/admin | append list k {"list":"k"}                     | ok list user 1+1
+        a/admin | propose p entrust:list:e                       | ok
+        a/admin | propose q entrust:none:a                       | 0 register-unknown
+        a/admin | propose q validator:-d expel:d                      | ok
+        a/admin | vote q yes                                     | ok
+        b/admin | vote q yes                                     | ok
+        c/admin | vote q yes                                     | ok
+        blocks 10
+        * q | effective 3-0-0/4 3-0-0/4 @18
+        # Nobody writes any more.
+        d/admin | append list l {"list":"l"}                     | 0 organisation-expelled
+        a/admin | append list l {"list":"l"}                     | 0 not-permitted
+        a/admin | propose r entrust:list:a                       | ok
+        a/admin | vote r yes                                     | ok
+        b/admin | vote r yes                                     | ok
+        blocks 9
+        * r | accepted 2-0-0/3 @33
+        # From the height of the effect on the new custodian writes, and goes on where the former one stopped.
+        a/admin | append list l {"list":"l"}                     | ok list user 2+1
+        * r | effective 2-0-0/3 @33
+        b/admin | append list m {"list":"m"}                     | 0 not-permitted
+        # A custodian must be a member, and another than before.
+        a/admin | vote p yes                                     | ok
+        b/admin | vote p yes                                     | ok
+        c/admin | vote p yes                                     | ok
+        blocks 10
+        * p | failed 3-0-0/4 @47 (0 organisation-unknown)
+        a/admin | propose s entrust:list:a                       | ok
+        a/admin | vote s yes                                     | ok
+        b/admin | vote s yes                                     | ok
+        blocks 10
+        * s | failed 2-0-0/3 @60 (0 custodian-unchanged)
+        "#,
+    );
+    let register = RegisterRow::decode(&ledger.rows[&StateKey::register("list")]).unwrap();
+    assert_eq!((register.custodian.as_str(), register.number), ("a", 1));
+}
+
+#[test]
+fn one_proposal_expels_and_entrusts() {
+    four().run(
+        r#"
+        d/admin | create list list                               | ok
+        a/admin | propose p entrust:list:a validator:-d expel:d             | ok
+        a/admin | vote p yes                                     | ok
+        b/admin | vote p yes                                     | ok
+        c/admin | vote p yes                                     | ok
+        blocks 9
+        a/admin | append list k {"list":"k"}                     | ok list user 1+1
+        * p | effective 3-0-0/4 3-0-0/4 3-0-0/4 @15
         "#,
     );
 }

@@ -39,6 +39,8 @@ names! {
         Policies = "policies",
         /// [`Change::RegisterCreate`].
         RegisterCreate = "register-create",
+        /// [`Change::RegisterEntrust`].
+        RegisterEntrust = "register-entrust",
         /// [`Change::RegisterClose`].
         RegisterClose = "register-close",
         /// [`Change::Limit`].
@@ -137,6 +139,13 @@ pub enum Change {
         /// Its schema.
         fields: Vec<Field>,
     },
+    /// Entrusts a register to another custodian, whatever became of the one that it had.
+    RegisterEntrust {
+        /// Its name.
+        register: String,
+        /// The organisation that becomes its custodian.
+        custodian: String,
+    },
     /// Ends a register: it becomes read only.
     RegisterClose {
         /// Its name.
@@ -174,6 +183,7 @@ impl ChangeKind {
             | Self::AuthorityRetire
             | Self::Validators
             | Self::Policies
+            | Self::RegisterEntrust
             | Self::RegisterClose
             | Self::Limit => 3,
             Self::AuthorityAdmit => 4,
@@ -205,6 +215,7 @@ impl Change {
             Self::Validators { .. } => ChangeKind::Validators,
             Self::Policies { .. } => ChangeKind::Policies,
             Self::RegisterCreate { .. } => ChangeKind::RegisterCreate,
+            Self::RegisterEntrust { .. } => ChangeKind::RegisterEntrust,
             Self::RegisterClose { .. } => ChangeKind::RegisterClose,
             Self::Limit { .. } => ChangeKind::Limit,
             Self::ProtocolVersion { .. } => ChangeKind::ProtocolVersion,
@@ -271,6 +282,7 @@ impl fmt::Display for Change {
             Self::RegisterCreate { register, custodian, .. } => {
                 write!(f, "create register {register}, kept by {custodian}")
             }
+            Self::RegisterEntrust { register, custodian } => write!(f, "entrust register {register} to {custodian}"),
             Self::RegisterClose { register, successor: None } => write!(f, "close register {register}"),
             Self::RegisterClose { register, successor: Some(successor) } => {
                 write!(f, "close register {register} in favour of {successor}")
@@ -325,6 +337,7 @@ impl<C> Encode<C> for Change {
                 e.str(register)?.str(custodian)?.str(text)?;
                 cbor::write_values(e, fields)
             }
+            Self::RegisterEntrust { register, custodian } => e.str(register)?.str(custodian)?.ok(),
             Self::RegisterClose { register, successor } => e.str(register)?.encode(successor.as_deref())?.ok(),
             Self::Limit { limit, value } => e.encode(limit)?.u64(*value)?.ok(),
             Self::ProtocolVersion { version } => e.u32(*version)?.ok(),
@@ -369,6 +382,7 @@ impl<'b, C> Decode<'b, C> for Change {
                 text: cbor::text(d, 0..=TEXT_BYTES_MAX, "a description")?.to_owned(),
                 fields: cbor::values(d, 0..=FIELDS_MAX, "the fields of a register")?,
             },
+            ChangeKind::RegisterEntrust => Self::RegisterEntrust { register: named(d)?, custodian: named(d)? },
             ChangeKind::RegisterClose => {
                 Self::RegisterClose { register: named(d)?, successor: cbor::optional(d, named)? }
             }

@@ -157,6 +157,8 @@ names! {
         RegisterPhase = "register-phase",
         /// The successor is missing, superfluous, unknown, or the register itself.
         SuccessorInvalid = "successor-invalid",
+        /// The register has that custodian.
+        CustodianUnchanged = "custodian-unchanged",
         /// The schema contradicts itself.
         FieldsInvalid = "fields-invalid",
         /// Imported entries do not continue the register's numbering.
@@ -262,6 +264,7 @@ advice! {
     PoliciesLockOut => "keep a policy that permits proposal-submit and ballot-cast, and none that forbids them to everybody",
     RegisterPhase => "look the register up: move it to a phase that allows this, or use its successor",
     SuccessorInvalid => "name another existing register as successor, and only when superseding",
+    CustodianUnchanged => "nothing need be done: the register has that custodian",
     FieldsInvalid => "give each field once, and a single-valued one with the register's name for the key",
     ImportNumber => "look the register up and continue from the numbers it has reached",
     EntryOrder => "order each key's entries by time, and import none from the future",

@@ -198,7 +198,7 @@ impl Change {
                 let ids = put.iter().map(|policy| &policy.id).chain(remove);
                 ids.map(|id| Resource::new(Policy, id)).collect()
             }
-            Self::RegisterCreate { register, custodian, .. } => {
+            Self::RegisterCreate { register, custodian, .. } | Self::RegisterEntrust { register, custodian } => {
                 vec![Resource::new(Register, register), Resource::new(Organisation, custodian)]
             }
             Self::RegisterClose { register, .. } => vec![Resource::new(Register, register)],

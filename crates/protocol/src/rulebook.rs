@@ -314,8 +314,8 @@ impl Rulebook {
 }
 
 impl Default for Rulebook {
-    /// One organisation one vote. Two thirds decide on members, validators, the protocol and the rulebook; more than half on
-    /// the rest. An organisation creates and ends its own registers, and takes its own authorities off the trust list, without a
+    /// One organisation one vote. Two thirds decide on members, validators, custodians, the protocol and the rulebook; more
+    /// than half on the rest. An organisation creates and ends its own registers, and takes its own authorities off the trust list, without a
     /// vote.
     fn default() -> Self {
         const DAY: u64 = 86_400;
@@ -325,7 +325,7 @@ impl Default for Rulebook {
             let majority = Share { numerator: 1, denominator: 2, exceeded: true };
             let (threshold, open_days, pause_days) = match kind {
                 // Urgent, and undone by the next vote.
-                Kind::OrganisationSuspend | Kind::OrganisationResume => (two_thirds, 7, 1),
+                Kind::OrganisationSuspend | Kind::OrganisationResume | Kind::RegisterEntrust => (two_thirds, 7, 1),
                 Kind::OrganisationAdmit
                 | Kind::OrganisationExpel
                 | Kind::Validators
@@ -503,7 +503,7 @@ mod tests {
         assert_eq!(Rulebook::default().validate(), Ok(()));
         let rows: &[(Spoil, &str)] = &[
             (|r| r.rules.swap(0, 1), "one rule for each kind"),
-            (|r| r.rules.truncate(12), "one rule for each kind"),
+            (|r| r.rules.truncate(13), "one rule for each kind"),
             (|r| r.rules[0].threshold.numerator = 0, "`0/3` of organisation-admit"),
             (|r| r.rules[0].threshold.denominator = 1, "`2/1` of organisation-admit"),
             (|r| r.rules[0].threshold = ">1/1".parse().unwrap(), "`>1/1` of"),
@@ -511,9 +511,9 @@ mod tests {
             (|r| r.rules[1].open_seconds = 1, "open_seconds of organisation-suspend is 1: use 60 to"),
             (|r| r.rules[1].notice_blocks = 0, "notice_blocks of organisation-suspend is 0"),
             (|r| r.rules[1].pause_seconds = u64::MAX, "pause_seconds"),
-            (|r| r.rules[12].vote = Circle::Concerned, "rulebook concerns no organisation"),
+            (|r| r.rules[13].vote = Circle::Concerned, "rulebook concerns no organisation"),
             (|r| r.rules[7].propose = Circle::Others, "policies concerns no organisation"),
-            (|r| r.rules[12].direct = true, "rulebook is done by proposal only"),
+            (|r| r.rules[13].direct = true, "rulebook is done by proposal only"),
         ];
         for (spoil, expected) in rows {
             let mut rulebook = Rulebook::default();

@@ -212,6 +212,9 @@ fn example(kind: ChangeKind) -> String {
                  # The first field has the register's name: it is the key.\n\
                  [[changes.fields]]\nname = \"berth\"\ndatatype = \"string\"\ncardinality = \"1\"\ntext = \"Its number\"\n"
                 .to_owned(),
+            ChangeKind::RegisterEntrust => {
+                "# The register, and the member that keeps it from then on.\nregister = \"berth\"\ncustodian = \"harbour\"\n".to_owned()
+            }
             ChangeKind::RegisterClose => {
                 "register = \"berth\"\n# The register that replaces it, if one does.\n# successor = \"quay\"\n".to_owned()
             }

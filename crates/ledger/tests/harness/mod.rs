@@ -310,7 +310,7 @@ fn propose(words: &[&str]) -> Operation {
 }
 
 /// A change as the tables write it: `admit:ID`, `suspend:ID`, `resume:ID`, `expel:ID`, `validator:+ID`, `validator:-ID`, `create:REGISTER:CUSTODIAN`,
-/// `close:REGISTER`, `limit:NAME:VALUE`, `version:N`, `rule:KIND:FIELD=VALUE,…`, `weights:ID=VOTES,…`.
+/// `entrust:REGISTER:CUSTODIAN`, `close:REGISTER`, `limit:NAME:VALUE`, `version:N`, `rule:KIND:FIELD=VALUE,…`, `weights:ID=VOTES,…`.
 pub fn change(text: &str) -> Change {
     let parts: Vec<&str> = text.split(':').collect();
     let reason = || "A reason.".to_owned();
@@ -330,6 +330,7 @@ pub fn change(text: &str) -> Change {
             text: "A register".into(),
             fields: vec![field(parts[1])],
         },
+        "entrust" => Change::RegisterEntrust { register: parts[1].into(), custodian: parts[2].into() },
         "close" => Change::RegisterClose { register: parts[1].into(), successor: None },
         "validator" => {
             let (sign, organisation) = parts[1].split_at(1);

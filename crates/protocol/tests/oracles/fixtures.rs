@@ -324,12 +324,13 @@ pub fn changes() -> Vec<Change> {
                 text: "Its number.".into(),
             }],
         },
+        Change::RegisterEntrust { register: "berth".into(), custodian: organisation() },
         Change::RegisterClose { register: "berth".into(), successor: Some("quay".into()) },
         Change::Limit { limit: LimitName::Registers, value: 100 },
         Change::ProtocolVersion { version: 2 },
         Change::Rulebook {
             rulebook: RulebookChange {
-                rules: vec![rulebook.rules[12]],
+                rules: vec![rulebook.rules[13]],
                 weights: Some(vec![VoteWeight { organisation: organisation(), votes: 2 }]),
                 register_policies_max: None,
             },

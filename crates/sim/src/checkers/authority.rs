@@ -359,6 +359,9 @@ impl Model {
             }
             Change::RegisterCreate { register, custodian, .. } => self.create(register, custodian, Phase::Draft, None),
             Change::Policies { put, .. } => self.put_policies("", put.iter().map(|policy| &policy.id)),
+            Change::RegisterEntrust { register, custodian } => {
+                self.registers.entry(register.clone()).and_modify(|known| known.custodian.clone_from(custodian));
+            }
             Change::RegisterClose { register, .. } => {
                 self.registers.entry(register.clone()).and_modify(|known| known.phase = Phase::Closed);
             }
