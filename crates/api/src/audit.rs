@@ -1,9 +1,12 @@
 //! Acts: who did what, when, to what, and what became of it.
 
-use crate::routes;
+use crate::{DecisionView, routes};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeSet;
-use tallystick_protocol::{Hash, LogEntry, Operation, Outcome, SignedTransaction, limits::AUDIT_RESOURCES_MAX};
+use tallystick_protocol::{
+    Hash, LogEntry, MandateId, Operation, Outcome, PrincipalId, ResourceKind, SignedTransaction,
+    limits::AUDIT_RESOURCES_MAX,
+};
 use utoipa::ToSchema;
 
 /// A page of acts, newest first.
@@ -38,6 +41,18 @@ pub struct ActView {
     pub principal: String,
     /// The organisation of who signed.
     pub organisation: String,
+    /// Who signed it besides.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schema(value_type = Vec<String>)]
+    pub cosigners: Vec<PrincipalId>,
+    /// The mandate that it names; of one that held, the decision lists the whole chain.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<String>)]
+    pub mandate: Option<MandateId>,
+    /// For whom it was done under that mandate: the grantor at the root of its chain.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<String>)]
+    pub on_behalf_of: Option<PrincipalId>,
     /// What it is about, in the signer's words.
     pub subject: String,
     /// What was asked: the names of its operations, each once.
@@ -47,6 +62,9 @@ pub struct ActView {
     /// How many more there are.
     #[serde(default, skip_serializing_if = "is_zero")]
     pub resources_more: u64,
+    /// The proposals among these, each once: the first 32.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub proposals: Vec<String>,
     /// What became of it.
     pub outcome: ActOutcome,
     /// Why it was refused: a code of the refusal table.
@@ -55,6 +73,8 @@ pub struct ActView {
     /// The operation that was refused, from 0.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub operation: Option<u32>,
+    /// The policies that determined this, in which version, and the mandates under which it was done.
+    pub decision: DecisionView,
     /// Where its receipt is.
     pub receipt: String,
 }
@@ -73,7 +93,13 @@ impl ActView {
     /// The act at `leaf`, whose entry holds `transaction`.
     pub fn new(leaf: u64, entry: &LogEntry, transaction: &SignedTransaction) -> Self {
         let signer = transaction.principal();
-        let mut resources = once(transaction.operations().iter().flat_map(|operation| operation.resources(signer)));
+        let decision = entry.outcome.decision();
+        let actor = transaction.actor(decision);
+        let about = || transaction.operations().iter().flat_map(|operation| operation.resources(&actor));
+        let proposals = about().filter(|resource| resource.kind() == ResourceKind::Proposal);
+        let mut proposals = once(proposals.map(|resource| resource.name().to_owned()));
+        proposals.truncate(AUDIT_RESOURCES_MAX);
+        let mut resources = once(about());
         let resources_more = resources.len().saturating_sub(AUDIT_RESOURCES_MAX) as u64;
         resources.truncate(AUDIT_RESOURCES_MAX);
         let (outcome, refusal) = match &entry.outcome {
@@ -87,13 +113,18 @@ impl ActView {
             id: transaction.id(),
             principal: signer.to_string(),
             organisation: signer.organisation().to_owned(),
+            cosigners: transaction.cosigners().iter().map(|cosigner| cosigner.principal.clone()).collect(),
+            mandate: transaction.mandate().cloned(),
+            on_behalf_of: transaction.mandate().map(|_| actor.clone()),
             subject: transaction.subject().to_owned(),
             actions: once(transaction.operations().iter().map(Operation::name)),
             resources,
             resources_more,
+            proposals,
             outcome,
             code: refusal.map(|refusal| refusal.code.to_string()),
             operation: refusal.map(|refusal| refusal.operation),
+            decision: decision.into(),
             receipt: routes::transaction_receipt(&transaction.id()),
         }
     }

@@ -33,6 +33,9 @@ pub struct ProposalBrief {
 pub struct ProposalList {
     /// The proposals.
     pub proposals: Vec<ProposalBrief>,
+    /// The `cursor` of the next page, of older ones. It stays good whatever is proposed meanwhile.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub next: Option<String>,
 }
 
 /// A proposal with all that was said on it.

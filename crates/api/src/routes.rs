@@ -102,9 +102,9 @@ pub fn transaction_receipt(id: &Hash) -> String {
     fill(TRANSACTION_RECEIPT, &[&id.to_string()])
 }
 
-/// [`AUDIT`] with these names and values as its query.
-pub fn audit(query: &[(&str, &str)]) -> String {
-    let mut path = AUDIT.to_owned();
+/// A path without a query, such as [`AUDIT`], with these names and values as its query.
+pub fn with_query(path: &str, query: &[(&str, &str)]) -> String {
+    let mut path = path.to_owned();
     for (index, (name, value)) in query.iter().enumerate() {
         path.push(if index == 0 { '?' } else { '&' });
         path.push_str(name);
@@ -273,9 +273,9 @@ mod tests {
 
     #[test]
     fn a_query_is_encoded() {
-        assert_eq!(audit(&[]), "/v1/audit");
+        assert_eq!(with_query(AUDIT, &[]), "/v1/audit");
         let query = [("resource", "record:country/a&b"), ("limit", "7")];
-        assert_eq!(audit(&query), "/v1/audit?resource=record:country%2Fa%26b&limit=7");
+        assert_eq!(with_query(AUDIT, &query), "/v1/audit?resource=record:country%2Fa%26b&limit=7");
     }
 
     #[test]

@@ -15,7 +15,7 @@ pub struct Audit {
 
 #[derive(Debug, Subcommand)]
 enum Command {
-    Query(query::Query),
+    Query(Box<query::Query>),
     Disk(disk::Disk),
 }
 

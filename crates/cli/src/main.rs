@@ -13,6 +13,7 @@ mod mandate;
 mod network;
 mod node;
 mod output;
+mod paging;
 mod policy;
 mod principal;
 mod proposal;

@@ -5,6 +5,7 @@ mod draft;
 use crate::{
     connection::{Connection, Signing},
     output::{Colour, Doing, Done, Failure, Table, count, json, line, paint, say, time},
+    paging::Paging,
     register,
 };
 use clap::{Args, Subcommand};
@@ -13,7 +14,7 @@ use std::{
     path::{Path, PathBuf},
     time::Duration,
 };
-use tallystick_api::{DryRunView, PollView, ProposalView};
+use tallystick_api::{DryRunView, PollView, ProposalView, limits::PROPOSALS_PAGE_MAX};
 use tallystick_client::Client;
 use tallystick_protocol::{Change, ChangeKind, Choice, Operation, ProposalStatus};
 
@@ -140,6 +141,8 @@ struct Object {
 /// List proposals, the newest first
 #[derive(Debug, Args)]
 struct List {
+    #[command(flatten)]
+    paging: Paging,
     /// As JSON
     #[arg(long)]
     json: bool,
@@ -263,7 +266,16 @@ impl Object {
 
 impl List {
     fn run(self) -> Done {
-        let list = self.connection.client()?.proposals()?.value;
+        let client = self.connection.client()?;
+        let list = self.paging.whole(
+            PROPOSALS_PAGE_MAX,
+            |query| Ok(client.proposals(query)?.value),
+            |list, older| {
+                list.proposals.extend(older.proposals);
+                list.next = older.next;
+            },
+            |list| (list.proposals.len(), list.next.clone()),
+        )?;
         if self.json {
             return json(&list);
         }
@@ -275,7 +287,8 @@ impl List {
             let status = if each.paused_until_ms.is_some() { "paused".to_owned() } else { each.status.to_string() };
             table.row([each.id, status, each.proposer, each.title]);
         }
-        table.print()
+        table.print()?;
+        Paging::more(list.next.as_deref())
     }
 }
 

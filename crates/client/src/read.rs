@@ -84,7 +84,7 @@ impl Client {
     /// # Errors
     /// When no node answers, or a name or value is none.
     pub fn audit(&self, query: &[(&str, &str)]) -> Result<AuditPage, Error> {
-        Ok(self.read(&routes::audit(query))?.value)
+        Ok(self.read(&routes::with_query(routes::AUDIT, query))?.value)
     }
 
     /// A principal with its keys; `None` when there is none.
@@ -130,12 +130,12 @@ impl Client {
         Ok(At { height: answer.height, value: answer.json()? })
     }
 
-    /// Proposals, the newest hundred.
+    /// A page of proposals, newest first: `limit` and `cursor` are those of [`routes::PROPOSALS`].
     ///
     /// # Errors
     /// When no node answers.
-    pub fn proposals(&self) -> Result<At<ProposalList>, Error> {
-        self.read(routes::PROPOSALS)
+    pub fn proposals(&self, query: &[(&str, &str)]) -> Result<At<ProposalList>, Error> {
+        self.read(&routes::with_query(routes::PROPOSALS, query))
     }
 
     /// A proposal with all that was said on it; `None` when there is none.

@@ -5,7 +5,8 @@
 
 mod names;
 
-pub mod authority;
+mod act;
+mod authority;
 pub mod cbor;
 pub mod certificate;
 pub mod change;

@@ -331,6 +331,8 @@ pub const PAGE_MAX: u64 = 5_000;
 pub const PAGE_BYTES_MAX: usize = 16 * 1_024 * 1_024;
 /// Acts on a page of an audit.
 pub const AUDIT_PAGE_MAX: u64 = 1_000;
+/// Proposals on a page.
+pub const PROPOSALS_PAGE_MAX: u64 = 1_000;
 /// Resources named in one row of an audit.
 pub const AUDIT_RESOURCES_MAX: usize = 32;
 /// Seconds between two comments that keep a stream of blocks alive.

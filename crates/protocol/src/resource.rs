@@ -64,6 +64,15 @@ impl Resource {
         Self { kind, name: name.to_string() }
     }
 
+    /// The proposal of this id.
+    ///
+    /// # Errors
+    /// When the id is not a slug.
+    pub fn proposal(id: &str) -> Result<Self, NameError> {
+        validate_name(id)?;
+        Ok(Self::new(ResourceKind::Proposal, id))
+    }
+
     /// What sort of thing it is.
     pub const fn kind(&self) -> ResourceKind {
         self.kind

@@ -239,7 +239,7 @@ impl History {
         let range = self.leaves_between(query.from_ms, query.to_ms);
         let range = range.start..range.end.min(before);
         let terms = query.terms(&self.hasher);
-        match query.resource.as_ref().and_then(|resource| Some((resource, resource.record()?))) {
+        match query.record().and_then(|record| Some((record, record.record()?))) {
             Some((record, (register, key))) => {
                 let mut leaves = self.acts_on_record(record, register, key, range);
                 leaves.retain(|leaf| self.acts.bears(&terms, *leaf));

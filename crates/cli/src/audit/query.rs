@@ -3,6 +3,7 @@
 use crate::{
     connection::Connection,
     output::{Colour, Doing, Done, Failure, Table, count, json, line, paint, say, time},
+    paging::Paging,
 };
 use clap::Args;
 use std::{
@@ -11,7 +12,9 @@ use std::{
 };
 use tallystick_api::{ActOutcome, ActView, AuditPage, limits::AUDIT_PAGE_MAX};
 use tallystick_client::Client;
-use tallystick_protocol::{Genesis, LogEntry, PrincipalId, Receipt, Resource, SignedTransaction, TransactionReceipt};
+use tallystick_protocol::{
+    Genesis, LogEntry, MandateId, PolicyId, PrincipalId, Receipt, Resource, SignedTransaction, TransactionReceipt,
+};
 
 /// Show who did what, when, and what became of it; refused acts too
 #[derive(Debug, Args)]
@@ -27,19 +30,28 @@ use tallystick_protocol::{Genesis, LogEntry, PrincipalId, Receipt, Resource, Sig
     tally audit query --action key-rotate --all --json"
 )]
 pub struct Query {
-    /// Who signed: organisation/name
+    /// Who signed, co-signed, or let another act in its name: organisation/name
     #[arg(long, value_name = "PRINCIPAL")]
     principal: Option<PrincipalId>,
-    /// The organisation of who signed
+    /// The organisation of one of these
     #[arg(long, value_name = "NAME")]
     organisation: Option<String>,
     /// What was acted on: register:NAME, record:REGISTER/KEY, organisation:NAME, principal:ORGANISATION/NAME,
-    /// authority:SHA-256, policy:ID or proposal:ID
+    /// authority:SHA-256, policy:ID, proposal:ID or mandate:ORGANISATION/NAME/MANDATE
     #[arg(long, value_name = "RESOURCE")]
     resource: Option<Resource>,
     /// The name of an operation, such as entry-append; with a resource, an operation on that
     #[arg(long, value_name = "OPERATION")]
     action: Option<String>,
+    /// A policy that determined what became of it
+    #[arg(long, value_name = "ID")]
+    policy: Option<PolicyId>,
+    /// A mandate under which it was done: organisation/name/mandate
+    #[arg(long, value_name = "MANDATE")]
+    mandate: Option<MandateId>,
+    /// A proposal that it submitted, voted on, objected to or took back
+    #[arg(long, value_name = "ID")]
+    proposal: Option<String>,
     /// From this time on: such as 2026-11-25 or 2026-11-25T09:00:00Z
     #[arg(long, value_name = "TIME")]
     from: Option<String>,
@@ -49,15 +61,8 @@ pub struct Query {
     /// accepted, refused, or the code of a refusal
     #[arg(long, value_name = "OUTCOME")]
     outcome: Option<String>,
-    /// Acts to show at most, the newest ones
-    #[arg(long, value_name = "N", default_value_t = 50, value_parser = clap::value_parser!(u64).range(1..))]
-    limit: u64,
-    /// Show all acts, however many
-    #[arg(long, conflicts_with = "limit")]
-    all: bool,
-    /// Show those before this place, which an earlier answer named
-    #[arg(long, value_name = "CURSOR")]
-    cursor: Option<u64>,
+    #[command(flatten)]
+    paging: Paging,
     /// Fetch the receipt of each act into this folder, and check each without the network
     #[arg(long, value_name = "DIR")]
     receipts: Option<PathBuf>,
@@ -91,40 +96,33 @@ impl Query {
             ("organisation", self.organisation.clone()),
             ("resource", self.resource.as_ref().map(ToString::to_string)),
             ("action", self.action.clone()),
+            ("policy", self.policy.as_ref().map(ToString::to_string)),
+            ("mandate", self.mandate.as_ref().map(ToString::to_string)),
+            ("proposal", self.proposal.clone()),
             ("from", self.from.clone()),
             ("to", self.to.clone()),
             ("outcome", self.outcome.clone()),
         ];
-        let mut cursor = self.cursor.map(|cursor| cursor.to_string());
-        let mut whole: Option<AuditPage> = None;
-        loop {
-            let held = whole.as_ref().map_or(0, |page| page.acts.len() as u64);
-            let wanted = if self.all { AUDIT_PAGE_MAX } else { (self.limit - held).min(AUDIT_PAGE_MAX) }.to_string();
-            let mut query: Vec<(&str, &str)> =
-                texts.iter().filter_map(|(name, text)| Some((*name, text.as_deref()?))).collect();
-            query.push(("limit", &wanted));
-            query.extend(cursor.as_deref().map(|cursor| ("cursor", cursor)));
-            let page = client.audit(&query)?;
-            cursor.clone_from(&page.next);
-            let whole = match &mut whole {
-                None => whole.insert(page),
-                Some(whole) => {
-                    whole.acts.extend(page.acts);
-                    whole.next = page.next;
-                    whole
-                }
-            };
-            let is_enough = !self.all && whole.acts.len() as u64 >= self.limit;
-            if cursor.is_none() || is_enough {
-                return Ok(whole.clone());
-            }
-        }
+        self.paging.whole(
+            AUDIT_PAGE_MAX,
+            |paging| {
+                let mut query: Vec<(&str, &str)> =
+                    texts.iter().filter_map(|(name, text)| Some((*name, text.as_deref()?))).collect();
+                query.extend(paging);
+                Ok(client.audit(&query)?)
+            },
+            |whole, older| {
+                whole.acts.extend(older.acts);
+                whole.next = older.next;
+            },
+            |whole| (whole.acts.len(), whole.next.clone()),
+        )
     }
 }
 
 fn show(page: &AuditPage) -> Done {
     if !page.acts.is_empty() {
-        let mut table = Table::new(&["time", "leaf", "who", "did", "to", "outcome"]);
+        let mut table = Table::new(&["time", "leaf", "who", "did", "to", "outcome", "under"]);
         page.acts.iter().for_each(|act| table.row(row(act)));
         for (index, text) in table.lines().iter().enumerate() {
             line(if index == 0 { paint(Colour::Bold, text) } else { text.clone() })?;
@@ -136,13 +134,10 @@ fn show(page: &AuditPage) -> Done {
         page.height,
         time(page.time_ms)
     ))?;
-    match &page.next {
-        Some(cursor) => line(format_args!("there are more: --cursor {cursor} goes on, --all shows all")),
-        None => Ok(()),
-    }
+    Paging::more(page.next.as_deref())
 }
 
-fn row(act: &ActView) -> [String; 6] {
+fn row(act: &ActView) -> [String; 7] {
     let further = act.resources.len() as u64 + act.resources_more;
     let first = act.resources.first().cloned().unwrap_or_default();
     // Of one entry the record says more than its register.
@@ -156,7 +151,36 @@ fn row(act: &ActView) -> [String; 6] {
         (ActOutcome::Refused, Some(code)) => format!("refused: {code}"),
         (ActOutcome::Refused, None) => "refused".to_owned(),
     };
-    [time(act.time_ms), act.leaf.to_string(), act.principal.clone(), act.actions.join(", "), about, outcome]
+    [time(act.time_ms), act.leaf.to_string(), who(act), act.actions.join(", "), about, outcome, under(act)]
+}
+
+/// Who signed, with whom, and for whom.
+fn who(act: &ActView) -> String {
+    let mut who = act.principal.clone();
+    for cosigner in &act.cosigners {
+        who += &format!(" with {cosigner}");
+    }
+    if let Some(principal) = &act.on_behalf_of {
+        who += &format!(" for {principal}");
+    }
+    who
+}
+
+/// The policies that determined what became of it, as of which change of them, and the mandates, from the one that it names to
+/// the root.
+fn under(act: &ActView) -> String {
+    let decision = &act.decision;
+    let mut under = Vec::new();
+    if !decision.determining.is_empty() {
+        let ids: Vec<&str> = decision.determining.iter().map(PolicyId::as_str).collect();
+        under.push(format!("{} as of {}", ids.join(", "), decision.version));
+    }
+    let chain = if decision.mandates.is_empty() { act.mandate.as_slice() } else { &decision.mandates };
+    if !chain.is_empty() {
+        let ids: Vec<&str> = chain.iter().map(MandateId::as_str).collect();
+        under.push(format!("mandate {}", ids.join(" from ")));
+    }
+    under.join("; ")
 }
 
 /// Fetches every act's receipt, checks it, and that it proves what the row says.

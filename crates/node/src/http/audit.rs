@@ -2,7 +2,7 @@
 
 use super::{
     App, QueryOf,
-    page::{Links, Query, number},
+    page::{CursorPage, Query},
     problem::{Answer, Failure},
     snapshot::{json_at, snapshot},
 };
@@ -12,26 +12,37 @@ use axum::{
     response::{IntoResponse, Response},
 };
 use std::str::FromStr;
-use tallystick_api::{
-    ActView, AuditPage, Problem,
-    limits::{AUDIT_PAGE_MAX, PAGE_DEFAULT},
-    routes,
-};
+use tallystick_api::{ActView, AuditPage, Problem, limits::AUDIT_PAGE_MAX, routes};
 use tallystick_ledger::moment::datetime_start;
-use tallystick_protocol::{Code, operation::validate_name};
+use tallystick_protocol::{Code, Resource, operation::validate_name};
 use tallystick_storage::history::{ActQuery, Outcomes};
 
 /// Every name that the query may have: a misspelt one would ask for more than was meant.
-const NAMES: [&str; 9] =
-    ["principal", "organisation", "resource", "action", "from", "to", "outcome", "cursor", "limit"];
+const NAMES: [&str; 12] = [
+    "principal",
+    "organisation",
+    "resource",
+    "action",
+    "policy",
+    "mandate",
+    "proposal",
+    "from",
+    "to",
+    "outcome",
+    "cursor",
+    "limit",
+];
 
 /// Acts, newest first: what is not asked for by name is not asked for.
 #[utoipa::path(get, path = routes::AUDIT, tag = "audit",
     params(
-        ("principal" = Option<String>, Query, description = "Who signed: organisation/name"),
-        ("organisation" = Option<String>, Query, description = "The organisation of who signed"),
-        ("resource" = Option<String>, Query, description = "What was acted on: `register:NAME`, `record:REGISTER/KEY`, `organisation:NAME`, `principal:ORGANISATION/NAME`, `authority:SHA-256`, `policy:ID`, `proposal:ID`"),
+        ("principal" = Option<String>, Query, description = "Who signed, co-signed, or let another act in its name under a mandate: organisation/name"),
+        ("organisation" = Option<String>, Query, description = "The organisation of one of these"),
+        ("resource" = Option<String>, Query, description = "What was acted on: `register:NAME`, `record:REGISTER/KEY`, `organisation:NAME`, `principal:ORGANISATION/NAME`, `authority:SHA-256`, `policy:ID`, `proposal:ID`, `mandate:ORGANISATION/NAME/MANDATE`"),
         ("action" = Option<String>, Query, description = "The name of an operation, such as `entry-append`; with a resource, an operation on that"),
+        ("policy" = Option<String>, Query, description = "The id of a policy that determined what became of it"),
+        ("mandate" = Option<String>, Query, description = "A mandate under which it was done: organisation/name/mandate"),
+        ("proposal" = Option<String>, Query, description = "The id of a proposal that it submitted, voted on, objected to or took back"),
         ("from" = Option<String>, Query, description = "From this time on: milliseconds since 1970, or such as 2026-11-25 or 2026-11-25T09:00:00Z"),
         ("to" = Option<String>, Query, description = "Before this time, in the same forms"),
         ("outcome" = Option<String>, Query, description = "`accepted`, `refused`, or the code of a refusal"),
@@ -44,8 +55,7 @@ const NAMES: [&str; 9] =
     ))]
 pub async fn audit(State(app): State<App>, QueryOf(query): QueryOf) -> Answer<Response> {
     let asked = asked(&query)?;
-    let before = number(&query, "cursor", u64::MAX, 0..=u64::MAX)?;
-    let limit = usize::try_from(number(&query, "limit", PAGE_DEFAULT, 1..=AUDIT_PAGE_MAX)?).unwrap_or(usize::MAX);
+    let CursorPage { before, limit } = CursorPage::of(&query, AUDIT_PAGE_MAX)?;
     let (header, mut leaves) = snapshot(&app.service, |history, tip| {
         // One more tells whether there is a next page.
         (tip.header.clone(), history.acts(&asked, before, limit + 1))
@@ -56,12 +66,7 @@ pub async fn audit(State(app): State<App>, QueryOf(query): QueryOf) -> Answer<Re
     let (acts, read) = app.service.acts(&asked, &leaves).await?;
     let last = read.checked_sub(1).and_then(|last| leaves.get(last));
     let next = last.filter(|_| is_more || read < leaves.len()).map(u64::to_string);
-    let mut links = Links::default();
-    if let Some(next) = &next {
-        let kept =
-            query.iter().filter(|(name, _)| *name != "cursor").map(|(name, value)| (name.as_str(), value.as_str()));
-        links.add("next", &routes::audit(&kept.chain([("cursor", next.as_str())]).collect::<Vec<_>>()));
-    }
+    let links = CursorPage::links(routes::AUDIT, &query, next.as_deref());
     let page = AuditPage {
         height: header.height,
         time_ms: header.time_ms,
@@ -81,11 +86,15 @@ fn asked(query: &Query) -> Result<ActQuery, Failure> {
     if let Some(name) = &organisation {
         validate_name(name).map_err(|error| Failure::bad_request(format!("`organisation`: {error}")))?;
     }
+    let proposal = query.get("proposal").map(|id| Resource::proposal(id));
+    let proposal = proposal.transpose().map_err(|error| Failure::bad_request(format!("`proposal`: {error}")))?;
     Ok(ActQuery {
         principal: parsed(query, "principal")?,
         organisation,
         action: parsed(query, "action")?,
-        resource: parsed(query, "resource")?,
+        resources: parsed(query, "resource")?.into_iter().chain(proposal).collect(),
+        policy: parsed(query, "policy")?,
+        mandate: parsed(query, "mandate")?,
         outcome: query.get("outcome").map(|text| outcomes(text)).transpose()?,
         from_ms: moment(query, "from")?,
         to_ms: moment(query, "to")?,
@@ -133,11 +142,8 @@ fn view(act: &Act) -> ActView {
 mod tests {
     #![allow(clippy::unwrap_used)]
     use super::*;
+    use crate::http::page::query;
     use tallystick_protocol::operation::OperationName;
-
-    fn query(pairs: &[(&str, &str)]) -> Query {
-        pairs.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect()
-    }
 
     #[test]
     fn a_question_is_read_whole() {
@@ -146,6 +152,9 @@ mod tests {
             ("organisation", "hmrc"),
             ("resource", "record:country/GB"),
             ("action", "entry-append"),
+            ("policy", "custodian-writes"),
+            ("mandate", "hmrc/director/filing"),
+            ("proposal", "more-registers"),
             ("from", "2026-11-25"),
             ("to", "1795600000000"),
             ("outcome", "schema"),
@@ -153,7 +162,10 @@ mod tests {
         let asked = asked(&query(&pairs)).unwrap();
         assert_eq!(asked.principal.unwrap().as_str(), "hmrc/alice");
         assert_eq!(asked.organisation.unwrap(), "hmrc");
-        assert_eq!(asked.resource.unwrap().to_string(), "record:country/GB");
+        let about: Vec<String> = asked.resources.iter().map(ToString::to_string).collect();
+        assert_eq!(about, ["record:country/GB", "proposal:more-registers"]);
+        assert_eq!(asked.policy.unwrap().as_str(), "custodian-writes");
+        assert_eq!(asked.mandate.unwrap().as_str(), "hmrc/director/filing");
         assert_eq!(asked.action, Some(OperationName::EntryAppend));
         assert_eq!(asked.outcome, Some(Outcomes::RefusedFor(Code::Schema)));
         assert_eq!((asked.from_ms, asked.to_ms), (Some(1_795_564_800_000), Some(1_795_600_000_000)));
@@ -182,6 +194,9 @@ mod tests {
             ("organisation", "HMRC", "`organisation`: `HMRC` is not a name"),
             ("resource", "country", "`resource`: `country` is not a resource"),
             ("action", "append", "`action`: unknown operation: use one of register-create"),
+            ("policy", "A policy", "`policy`: `A policy` is not"),
+            ("mandate", "hmrc/alice", "`mandate`: `hmrc/alice` is not a mandate"),
+            ("proposal", "", "`proposal`: `` is not a name"),
             ("outcome", "no", "`outcome` is `no`: write accepted, refused, or a code"),
             ("to", "now", "`to` is `now`: write milliseconds since 1970"),
         ] {

@@ -4,7 +4,10 @@ use super::problem::Failure;
 use axum::response::{IntoResponse, IntoResponseParts, Response, ResponseParts};
 use http::{HeaderValue, header};
 use std::{collections::BTreeMap, convert::Infallible, ops::RangeInclusive};
-use tallystick_api::limits::{PAGE_DEFAULT, PAGE_MAX};
+use tallystick_api::{
+    limits::{PAGE_DEFAULT, PAGE_MAX},
+    routes,
+};
 
 /// The query of a request.
 pub type Query = BTreeMap<String, String>;
@@ -21,6 +24,38 @@ pub fn number(query: &Query, name: &str, default: u64, range: RangeInclusive<u64
         let bounds = if max == u64::MAX { format!("from {min} on") } else { format!("from {min} to {max}") };
         Failure::bad_request(format!("`{name}` is `{shown}`: write a whole number {bounds}"))
     })
+}
+
+/// A page of what only grows at one end, newest first: `?cursor=N&limit=N`. A cursor is a place, so it stays good for ever.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct CursorPage {
+    /// What is shown lies before this place.
+    pub before: u64,
+    /// At most so much is shown.
+    pub limit: usize,
+}
+
+impl CursorPage {
+    /// The page that `query` asks for, of `max` at most.
+    ///
+    /// # Errors
+    /// `bad-request` when a number is none or out of range.
+    pub fn of(query: &Query, max: u64) -> Result<Self, Failure> {
+        let limit = number(query, "limit", PAGE_DEFAULT, 1..=max)?;
+        let before = number(query, "cursor", u64::MAX, 0..=u64::MAX)?;
+        Ok(Self { before, limit: usize::try_from(limit).unwrap_or(usize::MAX) })
+    }
+
+    /// The link to the next page of the answer to `query` at `path`, if there is one.
+    pub fn links(path: &str, query: &Query, next: Option<&str>) -> Links {
+        let mut links = Links::default();
+        if let Some(next) = next {
+            let kept = query.iter().filter(|(name, _)| *name != "cursor");
+            let kept = kept.map(|(name, value)| (name.as_str(), value.as_str())).chain([("cursor", next)]);
+            links.add("next", &routes::with_query(path, &kept.collect::<Vec<_>>()));
+        }
+        links
+    }
 }
 
 /// A page of entries: `?start=N&limit=N`, numbers from 1.
@@ -155,13 +190,28 @@ impl IntoResponse for Links {
     }
 }
 
+/// A query of these names and values.
+#[cfg(test)]
+pub(super) fn query(pairs: &[(&str, &str)]) -> Query {
+    pairs.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect()
+}
+
 #[cfg(test)]
 mod tests {
     #![allow(clippy::unwrap_used)]
     use super::*;
 
-    fn query(pairs: &[(&str, &str)]) -> Query {
-        pairs.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect()
+    #[test]
+    fn what_grows_is_paged_by_place() {
+        let asked = query(&[("resource", "record:country/GB"), ("cursor", "44"), ("limit", "7")]);
+        assert_eq!(CursorPage::of(&asked, 10).unwrap(), CursorPage { before: 44, limit: 7 });
+        assert_eq!(
+            CursorPage::of(&asked, 6).unwrap_err().problem().detail,
+            "`limit` is `7`: write a whole number from 1 to 6"
+        );
+        let links = CursorPage::links("/v1/audit", &asked, Some("37"));
+        assert_eq!(links.as_str(), "</v1/audit?limit=7&resource=record:country%2FGB&cursor=37>; rel=\"next\"");
+        assert_eq!(CursorPage::links("/v1/audit", &asked, None), Links::default());
     }
 
     #[test]

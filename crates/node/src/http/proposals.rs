@@ -2,7 +2,7 @@
 
 use super::{
     App, PathOf, QueryOf,
-    page::RecordPage,
+    page::CursorPage,
     problem::{Answer, Failure},
     snapshot::json_at,
 };
@@ -15,25 +15,26 @@ use axum::{
 use tallystick_api::{
     BallotView, ChangeView, DifferenceView, DryRun, DryRunView, FailureView, ObjectionView, PollView, Problem,
     ProposalBrief, ProposalList, ProposalView, ReportView, RulebookView, ViolationView,
-    limits::{CHANGES_MAX, PAGE_DEFAULT},
+    limits::{CHANGES_MAX, PROPOSALS_PAGE_MAX},
     routes,
 };
 use tallystick_ledger::{Poll, ProposalRow, Report, Verdict};
 use tallystick_protocol::Change;
 
-/// All proposals, the newest first, page by page.
+/// All proposals, the newest first.
 #[utoipa::path(get, path = routes::PROPOSALS, tag = "governance",
     params(
-        ("page-index" = Option<u64>, Query, description = "The page, from 1"),
-        ("page-size" = Option<u64>, Query, description = "Proposals on a page: 100 at most and by default"),
+        ("cursor" = Option<u64>, Query, description = "`next` of the page before"),
+        ("limit" = Option<u64>, Query, description = "Proposals on a page: 100 by default, 1,000 at most"),
     ),
-    responses((status = 200, description = "The proposals; the Link header leads to the next page", body = ProposalList)))]
+    responses((status = 200, description = "The proposals; the Link header leads to older ones", body = ProposalList)))]
 pub async fn proposals(State(app): State<App>, QueryOf(query): QueryOf) -> Answer<Response> {
-    let page = RecordPage::of(&query, PAGE_DEFAULT)?;
-    let (height, total, rows) = app.service.proposals(page.skip(), page.size()).await?;
-    let links = page.links(rows.len(), total > page.skip() + rows.len())?;
+    let CursorPage { before, limit } = CursorPage::of(&query, PROPOSALS_PAGE_MAX)?;
+    let (height, first, rows) = app.service.proposals(before, limit).await?;
+    let next = (first > 0).then(|| first.to_string());
+    let links = CursorPage::links(routes::PROPOSALS, &query, next.as_deref());
     let proposals = rows.iter().map(brief).collect();
-    Ok((links, json_at(height, ProposalList { proposals })).into_response())
+    Ok((links, json_at(height, ProposalList { proposals, next })).into_response())
 }
 
 /// One proposal: what it changes, who voted what, what is still needed, when it takes effect.

@@ -40,14 +40,16 @@ pub struct Said {
 }
 
 impl<E: Runtime> Service<E> {
-    /// How many proposals there are, those at `numbers` (from 0, the newest first), and the height they stand at.
-    pub async fn proposals(&self, skip: usize, count: usize) -> Result<(u64, usize, Vec<ProposalRow>), ReadError> {
+    /// The newest proposals whose numbers, from 0 in the order of submission, are below `before`: at most `limit`, the newest
+    /// first. With the height they stand at, and the number of the last one.
+    pub async fn proposals(&self, before: u64, limit: usize) -> Result<(u64, u64, Vec<ProposalRow>), ReadError> {
         let agenda = self.row(StateKey::agenda(), AgendaRow::decode).await?;
         let (height, total) = agenda.map_or((0, 0), |(height, agenda)| (height, agenda.proposals));
-        let first = total.saturating_sub(skip as u64);
+        let end = total.min(before);
+        let first = end.saturating_sub(limit as u64);
         let mut rows = Vec::new();
         let mut page: Option<(u64, PageRow)> = None;
-        for number in (first.saturating_sub(count as u64)..first).rev() {
+        for number in (first..end).rev() {
             let wanted = number / u64::from(PROPOSALS_PER_PAGE);
             if page.as_ref().is_none_or(|(held, _)| *held != wanted) {
                 let key = StateKey::proposals(u32::try_from(wanted).unwrap_or(u32::MAX));
@@ -57,7 +59,7 @@ impl<E: Runtime> Service<E> {
             let Some(id) = page.as_ref().and_then(|(_, page)| page.ids.get(place)) else { continue };
             rows.extend(self.decoded(StateKey::proposal(id), ProposalRow::decode).await?);
         }
-        Ok((height, usize::try_from(total).unwrap_or(usize::MAX), rows))
+        Ok((height, first, rows))
     }
 
     /// A proposal with all that was said on it.

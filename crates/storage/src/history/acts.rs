@@ -1,7 +1,7 @@
 //! The index of acts: at which leaves somebody did something, to what, and with which outcome.
 //!
-//! A **term** is one thing that can be asked for: a principal, an organisation, an action, a resource, an outcome. Each has a
-//! list of the leaves that bear it, in chunks of 65,536 leaves:
+//! A **term** is one thing that can be asked for: a principal, an organisation, an action, a resource, a policy, a mandate, an
+//! outcome. Each has a list of the leaves that bear it, in chunks of 65,536 leaves:
 //!
 //! ```text
 //! at most 4,096 leaves of a chunk    their lower halves, sorted      2 bytes a leaf
@@ -17,7 +17,7 @@
 use super::table::{self, Table};
 use std::{hash::BuildHasher, ops::Range};
 use tallystick_protocol::{
-    Code, LogEntry, Operation, Outcome, PrincipalId, Resource, ResourceKind, SignedTransaction,
+    Code, LogEntry, MandateId, Operation, Outcome, PolicyId, PrincipalId, Resource, ResourceKind, SignedTransaction,
     operation::OperationName,
 };
 
@@ -42,14 +42,18 @@ pub enum Outcomes {
 /// What is asked of the acts; what is not said is not asked.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct ActQuery {
-    /// Who signed.
+    /// Who signed, co-signed, or let another act in its name.
     pub principal: Option<PrincipalId>,
-    /// The organisation of who signed.
+    /// The organisation of one of these.
     pub organisation: Option<String>,
-    /// What was done; together with a resource, to that.
+    /// What was done; together with resources, to these.
     pub action: Option<OperationName>,
-    /// What it was done to.
-    pub resource: Option<Resource>,
+    /// What it was done to: all of these.
+    pub resources: Vec<Resource>,
+    /// A policy that determined what became of it.
+    pub policy: Option<PolicyId>,
+    /// A mandate under which it was done.
+    pub mandate: Option<MandateId>,
     /// What became of it.
     pub outcome: Option<Outcomes>,
     /// Unix milliseconds: in blocks of this time or later.
@@ -61,13 +65,19 @@ pub struct ActQuery {
 impl ActQuery {
     /// Whether a log entry is an act that is asked for. `transaction` is the entry's, decoded.
     pub fn matches(&self, entry: &LogEntry, transaction: &SignedTransaction) -> bool {
-        let signer = transaction.principal();
+        let decision = entry.outcome.decision();
+        let (actor, parties) = (transaction.actor(decision), transaction.parties(decision));
         let does = |operation: &Operation| {
-            self.action.is_none_or(|action| operation.name() == action)
-                && self.resource.as_ref().is_none_or(|resource| operation.resources(signer).contains(resource))
+            self.action.is_none_or(|action| operation.name() == action) && {
+                let about = if self.resources.is_empty() { Vec::new() } else { operation.resources(&actor) };
+                self.resources.iter().all(|resource| about.contains(resource))
+            }
         };
-        self.principal.as_ref().is_none_or(|principal| principal == signer)
-            && self.organisation.as_ref().is_none_or(|organisation| organisation == signer.organisation())
+        let is_of = |organisation: &String| parties.iter().any(|party| party.organisation() == organisation);
+        self.principal.as_ref().is_none_or(|principal| parties.contains(principal))
+            && self.organisation.as_ref().is_none_or(is_of)
+            && self.policy.as_ref().is_none_or(|policy| decision.determining.contains(policy))
+            && self.mandate.as_ref().is_none_or(|mandate| transaction.chain(decision).contains(mandate))
             && self.outcome.is_none_or(|outcomes| outcomes.hold(&entry.outcome))
             && self.from_ms.is_none_or(|from| entry.time_ms >= from)
             && self.to_ms.is_none_or(|to| entry.time_ms < to)
@@ -76,15 +86,22 @@ impl ActQuery {
 
     /// The terms that every act asked for bears, but for a record.
     pub(super) fn terms(&self, hasher: &impl BuildHasher) -> Vec<u64> {
-        let resource = self.resource.as_ref().filter(|resource| resource.kind() != ResourceKind::Record);
         let terms = [
             self.principal.as_ref().map(|principal| Term::Principal(principal.as_str())),
             self.organisation.as_deref().map(Term::Organisation),
             self.action.map(Term::Action),
-            resource.map(Term::Resource),
+            self.policy.as_ref().map(|policy| Term::Policy(policy.as_str())),
+            self.mandate.as_ref().map(|mandate| Term::Mandate(mandate.as_str())),
             self.outcome.map(Outcomes::term),
         ];
-        terms.into_iter().flatten().map(|term| hasher.hash_one(term)).collect()
+        let resources = self.resources.iter().filter(|resource| resource.kind() != ResourceKind::Record);
+        let terms = terms.into_iter().flatten().chain(resources.map(Term::Resource));
+        terms.map(|term| hasher.hash_one(term)).collect()
+    }
+
+    /// A record that is asked for, if one is.
+    pub(super) fn record(&self) -> Option<&Resource> {
+        self.resources.iter().find(|resource| resource.kind() == ResourceKind::Record)
     }
 }
 
@@ -113,6 +130,8 @@ enum Term<'a> {
     Organisation(&'a str),
     Action(OperationName),
     Resource(&'a Resource),
+    Policy(&'a str),
+    Mandate(&'a str),
     Accepted,
     Refused,
     RefusedFor(Code),
@@ -156,21 +175,32 @@ impl Acts {
         entry: &LogEntry,
         transaction: &SignedTransaction,
     ) -> bool {
-        let signer = transaction.principal();
-        let mut add = |term: Term<'_>| self.add(hasher.hash_one(term), leaf);
-        let mut added = add(Term::Principal(signer.as_str())) && add(Term::Organisation(signer.organisation()));
+        let decision = entry.outcome.decision();
+        let actor = transaction.actor(decision);
+        let mut added = true;
+        let mut add = |term: Term<'_>| added &= self.add(hasher.hash_one(term), leaf);
+        for party in transaction.parties(decision) {
+            add(Term::Principal(party.as_str()));
+            add(Term::Organisation(party.organisation()));
+        }
+        decision.determining.iter().for_each(|policy| add(Term::Policy(policy.as_str())));
+        transaction.chain(decision).iter().for_each(|mandate| add(Term::Mandate(mandate.as_str())));
         let is_accepted = match &entry.outcome {
-            Outcome::Accepted { .. } => add(Term::Accepted),
+            Outcome::Accepted { .. } => {
+                add(Term::Accepted);
+                true
+            }
             Outcome::Refused(refusal) => {
-                added &= add(Term::Refused) && add(Term::RefusedFor(refusal.code));
+                add(Term::Refused);
+                add(Term::RefusedFor(refusal.code));
                 false
             }
         };
         for operation in transaction.operations() {
-            added &= add(Term::Action(operation.name()));
-            for resource in operation.resources(signer) {
+            add(Term::Action(operation.name()));
+            for resource in operation.resources(&actor) {
                 if !is_accepted || resource.kind() != ResourceKind::Record {
-                    added &= add(Term::Resource(&resource));
+                    add(Term::Resource(&resource));
                 }
             }
         }

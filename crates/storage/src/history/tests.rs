@@ -7,7 +7,8 @@ use super::*;
 use std::collections::BTreeSet;
 use tallystick_ledger::entry_leaf::entry_leaf;
 use tallystick_protocol::{
-    Code, Decision, Frontier, ImportedEntry, Intent, NetworkId, NewEntry, PrincipalId, PublicKey, RuleText, merkle,
+    Code, Cosigner, Decision, Frontier, ImportedEntry, Intent, MandateId, NetworkId, NewEntry, PrincipalId, PublicKey,
+    Refusal, RuleText, merkle,
 };
 
 /// What the oracle knows of one entry.
@@ -147,6 +148,20 @@ impl Script {
         appended
     }
 
+    /// Under which mandates something is done, and who co-signs it; mostly under none and by nobody.
+    fn company(&mut self) -> (Vec<MandateId>, Vec<Cosigner>) {
+        let mut mandates = Vec::new();
+        let mut cosigners = Vec::new();
+        for depth in 0..self.random(7).saturating_sub(4) {
+            mandates.push(format!("org-{}/chief-{depth}/mandate-{}", self.random(4), self.random(2)).parse().unwrap());
+        }
+        if self.random(4) == 0 {
+            let principal = format!("org-{}/witness", self.random(4)).parse().unwrap();
+            cosigners.push(Cosigner { principal, key: PublicKey::Ed25519(*b"fedcba9876543210fedcba9876543210") });
+        }
+        (mandates, cosigners)
+    }
+
     /// The next log entry.
     fn step(&mut self) -> LogEntry {
         if self.random(3) == 0 {
@@ -170,17 +185,29 @@ impl Script {
             let old = SignedTransaction::decode(self.oracle.log[void].transaction.clone()).unwrap();
             (idempotency_key, principal) = (old.idempotency_key().to_vec(), old.principal().clone());
         }
+        let key = PublicKey::Ed25519(*b"0123456789abcdef0123456789abcdef");
+        let (mandates, cosigners) = self.company();
         let intent = Intent {
             not_after: seconds + self.random(90),
             idempotency_key,
+            mandate: mandates.first().cloned(),
+            cosigners,
             ..Intent::new(NetworkId([7; 16]), principal, "test", operations)
         };
-        let key = PublicKey::Ed25519(*b"0123456789abcdef0123456789abcdef");
-        let transaction = intent.with_signature(&key, &[0; 64]).unwrap();
+        let begun = intent.begin_with(&key, &[0; 64]).unwrap();
+        let signed = intent.cosigners.iter().try_fold(begun, |begun, each| begun.with_cosignature(&each.key, &[0; 64]));
+        let transaction = signed.unwrap().complete().unwrap();
+        let policies = ["custodian-writes", "administrators-manage"].map(|id| id.parse().unwrap());
+        let determining = policies.into_iter().take(self.random(3) as usize).collect();
+        let decision = Decision { determining, mandates, ..Decision::default() };
+        let refused =
+            |code, decision| Outcome::Refused(Refusal { code, operation: 0, violations: Vec::new(), decision });
         let outcome = match self.random(12) {
-            0 => Outcome::refused(Code::NotPermitted, 0),
-            1 => Outcome::refused(Code::Schema, 0),
-            _ => Outcome::Accepted { appended: self.appended(&intent.operations), decision: Decision::default() },
+            0 => refused(Code::NotPermitted, decision),
+            1 => refused(Code::Schema, decision),
+            // Before the mandates were walked.
+            2 => Outcome::refused(Code::KeyUnknown, 0),
+            _ => Outcome::Accepted { appended: self.appended(&intent.operations), decision },
         };
         let (height, time_ms) = (self.height, self.time_ms);
         let entry = LogEntry { transaction: transaction.bytes().clone(), height, time_ms, outcome };

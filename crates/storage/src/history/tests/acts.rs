@@ -6,8 +6,10 @@ use tallystick_protocol::operation::OperationName;
 
 /// What can be asked of one act, as text.
 struct Told {
-    principal: String,
-    organisation: String,
+    /// Who signed, who co-signed, and in whose name.
+    parties: BTreeSet<String>,
+    policies: Vec<String>,
+    mandates: Vec<String>,
     /// Each operation's name and what it is about.
     operations: Vec<(&'static str, BTreeSet<String>)>,
     refused: Option<Code>,
@@ -32,10 +34,16 @@ impl Told {
             }
             other => panic!("{other:?}"),
         };
-        let principal = transaction.principal().to_string();
+        let intent = transaction.intent();
+        let named: Vec<String> = intent.mandate.iter().map(ToString::to_string).collect();
+        let held: Vec<String> = entry.outcome.decision().mandates.iter().map(ToString::to_string).collect();
+        let mandates = if held.is_empty() { named } else { held };
+        let grantors = mandates.iter().map(|mandate| mandate.rsplit_once('/').unwrap().0.to_owned());
+        let cosigners = intent.cosigners.iter().map(|each| each.principal.to_string());
         Self {
-            organisation: principal.split('/').next().unwrap().to_owned(),
-            principal,
+            parties: grantors.chain(cosigners).chain([intent.principal.to_string()]).collect(),
+            policies: entry.outcome.decision().determining.iter().map(ToString::to_string).collect(),
+            mandates,
             operations: transaction.operations().iter().map(operation).collect(),
             refused: match &entry.outcome {
                 Outcome::Refused(refusal) => Some(refusal.code),
@@ -48,7 +56,7 @@ impl Told {
     fn is_asked_for(&self, query: &ActQuery) -> bool {
         let does = |(name, about): &(&str, BTreeSet<String>)| {
             query.action.is_none_or(|action| action.as_str() == *name)
-                && query.resource.as_ref().is_none_or(|resource| about.contains(&resource.to_string()))
+                && query.resources.iter().all(|resource| about.contains(&resource.to_string()))
         };
         let outcome = match query.outcome {
             None => true,
@@ -57,8 +65,12 @@ impl Told {
             Some(Outcomes::RefusedFor(code)) => self.refused == Some(code),
         };
         outcome
-            && query.principal.as_ref().is_none_or(|principal| principal.as_str() == self.principal)
-            && query.organisation.as_ref().is_none_or(|organisation| *organisation == self.organisation)
+            && query.principal.as_ref().is_none_or(|principal| self.parties.contains(principal.as_str()))
+            && query.organisation.as_ref().is_none_or(|organisation| {
+                self.parties.iter().any(|party| party.starts_with(&format!("{organisation}/")))
+            })
+            && query.policy.as_ref().is_none_or(|policy| self.policies.contains(&policy.to_string()))
+            && query.mandate.as_ref().is_none_or(|mandate| self.mandates.contains(&mandate.to_string()))
             && query.from_ms.is_none_or(|from| self.time_ms >= from)
             && query.to_ms.is_none_or(|to| self.time_ms < to)
             && self.operations.iter().any(does)
@@ -70,7 +82,8 @@ fn question(script: &mut Script) -> ActQuery {
     let one_in = |script: &mut Script, of: u64| script.random(of) == 0;
     let mut query = ActQuery::default();
     if one_in(script, 3) {
-        query.principal = Some(format!("org-{}/clerk-{}", script.random(4), script.random(2)).parse().unwrap());
+        let name = ["clerk-0", "clerk-1", "chief-0", "chief-1", "witness"][script.random(5) as usize];
+        query.principal = Some(format!("org-{}/{name}", script.random(4)).parse().unwrap());
     }
     if one_in(script, 3) {
         query.organisation = Some(format!("org-{}", script.random(4)));
@@ -79,12 +92,21 @@ fn question(script: &mut Script) -> ActQuery {
         let actions = [OperationName::EntryAppend, OperationName::RegisterImport, OperationName::KeyRotate];
         query.action = Some(actions[script.random(3) as usize]);
     }
+    if one_in(script, 6) {
+        query.policy =
+            Some(["custodian-writes", "administrators-manage", "none"][script.random(3) as usize].parse().unwrap());
+    }
+    if one_in(script, 6) {
+        let (organisation, depth, name) = (script.random(4), script.random(2), script.random(2));
+        query.mandate = Some(format!("org-{organisation}/chief-{depth}/mandate-{name}").parse().unwrap());
+    }
     let register = script.random(5);
-    query.resource = match script.random(4) {
-        0 => Some(format!("register:register-{register}").parse().unwrap()),
-        1 => Some(format!("record:register-{register}/key-{}", script.random(14)).parse().unwrap()),
-        _ => None,
-    };
+    if one_in(script, 4) {
+        query.resources.push(format!("register:register-{register}").parse().unwrap());
+    }
+    if one_in(script, 4) {
+        query.resources.push(format!("record:register-{register}/key-{}", script.random(14)).parse().unwrap());
+    }
     query.outcome = match script.random(8) {
         0 => Some(Outcomes::Accepted),
         1 => Some(Outcomes::Refused),
@@ -169,7 +191,10 @@ fn act(index: u64) -> LogEntry {
         time_ms: 1_700_000_000_000 + index / 500 * 100,
         outcome: match index % 10 {
             0 => Outcome::refused(Code::Schema, 0),
-            _ => Outcome::Accepted { appended: Vec::new(), decision: tallystick_protocol::Decision::default() },
+            _ => {
+                let determining = vec!["custodian-writes".parse().unwrap()];
+                Outcome::Accepted { appended: Vec::new(), decision: Decision { determining, ..Decision::default() } }
+            }
         },
     }
 }
@@ -201,7 +226,7 @@ fn an_act_costs_few_bytes_and_is_found_at_once() {
             ..ActQuery::default()
         },
         ActQuery {
-            resource: Some("register:register-7".parse().unwrap()),
+            resources: vec!["register:register-7".parse().unwrap()],
             action: Some(OperationName::EntryAppend),
             ..ActQuery::default()
         },

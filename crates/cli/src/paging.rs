@@ -1,0 +1,86 @@
+//! Long answers, page by page: how much of them to show, and how to go on.
+
+use crate::output::{Done, Failure, line};
+use clap::Args;
+
+/// How much of a long answer to show; the newest comes first.
+#[derive(Debug, Args)]
+pub struct Paging {
+    /// Show so many at most, the newest ones
+    #[arg(long, value_name = "N", default_value_t = 50, value_parser = clap::value_parser!(u64).range(1..))]
+    limit: u64,
+    /// Show all, however many
+    #[arg(long, conflicts_with = "limit")]
+    all: bool,
+    /// Show those before this place, which an earlier answer named
+    #[arg(long, value_name = "CURSOR")]
+    cursor: Option<u64>,
+}
+
+impl Paging {
+    /// As many pages as it takes, as one, each of `max` at most: `page` is asked with names and values of a query, `join` adds
+    /// a later page to the first, and `len` and `next` say how many a page holds and where the one after it begins.
+    ///
+    /// # Errors
+    /// When a page does not come.
+    pub fn whole<P>(
+        &self,
+        max: u64,
+        page: impl Fn(&[(&str, &str)]) -> Result<P, Failure>,
+        join: impl Fn(&mut P, P),
+        look: impl Fn(&P) -> (usize, Option<String>),
+    ) -> Result<P, Failure> {
+        let ask = |held: u64, cursor: Option<String>| {
+            let limit = if self.all { max } else { (self.limit - held).min(max) }.to_string();
+            let mut query = vec![("limit", limit.as_str())];
+            query.extend(cursor.as_deref().map(|cursor| ("cursor", cursor)));
+            page(&query)
+        };
+        let mut whole = ask(0, self.cursor.map(|cursor| cursor.to_string()))?;
+        loop {
+            let (held, next) = look(&whole);
+            if next.is_none() || (!self.all && held as u64 >= self.limit) {
+                return Ok(whole);
+            }
+            join(&mut whole, ask(held as u64, next)?);
+        }
+    }
+
+    /// Says how to go on, if there is more.
+    pub fn more(next: Option<&str>) -> Done {
+        next.map_or(Ok(()), |cursor| line(format_args!("there are more: --cursor {cursor} goes on, --all shows all")))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+
+    /// Seven things, of which a page never holds more than two, and one page holds none.
+    fn shown(paging: &Paging) -> (Vec<u64>, Option<String>) {
+        let page = |query: &[(&str, &str)]| {
+            let value =
+                |name: &str| query.iter().find(|(other, _)| *other == name).map(|(_, text)| text.parse().unwrap());
+            let (before, limit) = (value("cursor").unwrap_or(8u64), value("limit").unwrap());
+            let first = before.saturating_sub(limit.min(2));
+            let things: Vec<u64> = if before == 4 { Vec::new() } else { (first..before).rev().collect() };
+            Ok((things, (first > 0).then(|| first.to_string())))
+        };
+        let join = |whole: &mut (Vec<u64>, Option<String>), page: (Vec<u64>, Option<String>)| {
+            whole.0.extend(page.0);
+            whole.1 = page.1;
+        };
+        paging.whole(3, page, join, |whole| (whole.0.len(), whole.1.clone())).unwrap()
+    }
+
+    #[test]
+    fn pages_are_asked_for_until_there_are_enough() {
+        let all = Paging { limit: 50, all: true, cursor: None };
+        assert_eq!(shown(&all), (vec![7, 6, 5, 4, 1, 0], None));
+        let three = Paging { limit: 3, all: false, cursor: None };
+        assert_eq!(shown(&three), (vec![7, 6, 5], Some("5".to_owned())));
+        let on = Paging { limit: 3, all: false, cursor: Some(6) };
+        assert_eq!(shown(&on), (vec![5, 4, 2], Some("2".to_owned())));
+    }
+}
