@@ -15,6 +15,7 @@ pub mod register;
 pub mod routes;
 pub mod status;
 pub mod transaction;
+pub mod validators;
 
 pub use audit::{ActOutcome, ActView, AuditPage};
 pub use block::{BlockEvent, BlockView};
@@ -33,3 +34,4 @@ pub use transaction::{
     AppendedView, CosignerView, DecisionView, OperationView, OutcomeView, SubmissionResult, SubmissionStatus,
     SubmissionsView, TransactionAccepted, TransactionStatus, TransactionView, ViolationView,
 };
+pub use validators::{ValidatorSetView, ValidatorView, ValidatorsView};

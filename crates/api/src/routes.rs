@@ -26,6 +26,8 @@ pub const BLOCKS: &str = "/v1/blocks";
 pub const BLOCK: &str = "/v1/blocks/{height}";
 /// The network: its genesis.
 pub const NETWORK: &str = "/v1/network";
+/// Who certifies blocks, now and next.
+pub const VALIDATORS: &str = "/v1/validators";
 /// How this node is.
 pub const STATUS: &str = "/v1/status";
 /// All organisations that are or were members.

@@ -1,10 +1,12 @@
 //! `tally bench`: what a network of this program does on this machine, compared with what the machine could do at most.
 
 mod cluster;
+mod join;
 mod load;
 mod machine;
 pub mod process;
 mod report;
+mod watch;
 mod work;
 
 use crate::{
@@ -26,7 +28,7 @@ use std::{
 };
 use tallystick_protocol::{
     Change,
-    limits::{POLICIES_MAX, POLICIES_PER_CHANGE_MAX, SANDBOX_NODES_MAX},
+    limits::{EPOCH_BLOCKS_DEFAULT, POLICIES_MAX, POLICIES_PER_CHANGE_MAX, SANDBOX_NODES_MAX},
 };
 
 /// The share of the limit that is signed for; the load ends early if the network does more.
@@ -55,11 +57,12 @@ const LEVEL_PATIENCE: Duration = Duration::from_secs(300);
     tally bench --lone --idle                  one transaction at a time; and none at all\n  \
     tally bench --preload 1000000 --wipe       with a million records; then one node loses its disk\n  \
     tally bench --kill                         one node is killed under load\n  \
-    tally bench --policies 20                  each transaction is judged by twenty policies"
+    tally bench --policies 20                  each transaction is judged by twenty policies\n  \
+    tally bench join                           a fifth validator is admitted under load"
 )]
 pub struct Bench {
     #[command(subcommand)]
-    hidden: Option<Hidden>,
+    other: Option<Other>,
     /// Nodes, all on this machine
     #[arg(long, value_name = "N", default_value_t = 4, value_parser = clap::value_parser!(u8).range(1..=SANDBOX_NODES_MAX as i64))]
     nodes: u8,
@@ -105,7 +108,8 @@ pub struct Bench {
 }
 
 #[derive(Debug, Subcommand)]
-enum Hidden {
+enum Other {
+    Join(join::Join),
     /// The load, in its own process
     #[command(hide = true)]
     Load,
@@ -114,8 +118,10 @@ enum Hidden {
 impl Bench {
     /// Runs the command.
     pub fn run(self) -> Done {
-        if self.hidden.is_some() {
-            return load::run();
+        match &self.other {
+            Some(Other::Load) => return load::run(),
+            Some(Other::Join(join)) => return join.run(),
+            None => {}
         }
         let stop = Stop::on_signals()?;
         let principals = self.principals();
@@ -127,7 +133,8 @@ impl Bench {
             .doing(|| "cannot make a temporary folder".to_owned())?;
         let dir = self.dir.clone().unwrap_or_else(|| temporary.path().to_owned());
         say(format_args!("starting {} nodes in {}", self.nodes, dir.display()));
-        let mut cluster = Cluster::start(&dir, usize::from(self.nodes), self.base_port, principals)?;
+        let mut cluster =
+            Cluster::start(&dir, usize::from(self.nodes), self.base_port, EPOCH_BLOCKS_DEFAULT, principals)?;
         let measured = self.measure(&mut cluster, machine, &stop);
         cluster.stop_all()?;
         let report = measured?;
@@ -204,6 +211,7 @@ impl Bench {
             batch: usize::try_from(self.batch).unwrap_or(usize::MAX),
             in_flight: usize::try_from(self.in_flight.max(self.batch)).unwrap_or(usize::MAX),
             seconds: self.seconds,
+            per_second: None,
         };
         say(format_args!("signing {} transactions", order.transactions));
         let mut client = LoadProcess::start(&order)?;
@@ -351,6 +359,11 @@ impl LoadProcess {
     /// Starts the clock.
     fn go(&mut self) -> Done {
         self.tell("go")
+    }
+
+    /// Ends the load before its time.
+    fn end(&mut self) -> Done {
+        self.tell("end")
     }
 
     /// Waits for the end.

@@ -3,6 +3,8 @@
 //! One organisation begins a draft, each makes its keys by itself and publishes its part, and each assembles the same
 //! network.json from the same draft and parts: nobody sends a private key anywhere, and nobody need be trusted to assemble.
 
+mod validators;
+
 use crate::{
     connection::{Connection, new_passphrase},
     key,
@@ -27,6 +29,7 @@ use tallystick_protocol::{
     operation::validate_name,
     validators::is_address,
 };
+use validators::Validators;
 
 /// Make a network of organisations, or show one
 #[derive(Debug, Args)]
@@ -50,6 +53,7 @@ enum NetworkCommand {
     Join(Join),
     Assemble(Assemble),
     Show(Show),
+    Validators(Validators),
 }
 
 /// Begin a draft: the network's name, date and a random number that makes it one of a kind
@@ -155,6 +159,7 @@ impl Network {
             NetworkCommand::Join(command) => command.run(),
             NetworkCommand::Assemble(command) => command.run(),
             NetworkCommand::Show(command) => command.run(),
+            NetworkCommand::Validators(command) => command.run(),
         }
     }
 }

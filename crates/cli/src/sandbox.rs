@@ -18,7 +18,9 @@ use std::{
     time::{Duration, Instant},
 };
 use tallystick_client::{Client, profile::SEARCHED};
-use tallystick_protocol::limits::{RESTART_PAUSE_MAX, SANDBOX_NODES_MAX};
+use tallystick_protocol::limits::{
+    EPOCH_BLOCKS_DEFAULT, EPOCH_BLOCKS_MAX, EPOCH_BLOCKS_MIN, RESTART_PAUSE_MAX, SANDBOX_NODES_MAX,
+};
 
 /// Pause between two looks at the nodes.
 const POLL: Duration = Duration::from_millis(100);
@@ -46,6 +48,9 @@ pub struct Sandbox {
     /// The first HTTP port; the nodes take this and the next ones, and the same plus 100 among themselves [default: 8080]
     #[arg(long, value_name = "PORT", value_parser = clap::value_parser!(u16).range(1..))]
     base_port: Option<u16>,
+    /// Blocks of an epoch: validators join and leave at its end, one epoch after the next [default: 600]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(EPOCH_BLOCKS_MIN..=EPOCH_BLOCKS_MAX))]
+    epoch_blocks: Option<u64>,
     /// Seconds that the nodes may take until all serve
     #[arg(long, value_name = "SECONDS", default_value_t = 120, value_parser = clap::value_parser!(u64).range(1..))]
     ready_within: u64,
@@ -92,6 +97,7 @@ impl Sandbox {
             let plan = Plan {
                 nodes: self.nodes.map_or(NODES_DEFAULT, usize::from),
                 base_port: self.base_port.unwrap_or(BASE_PORT_DEFAULT),
+                epoch_blocks: self.epoch_blocks.unwrap_or(EPOCH_BLOCKS_DEFAULT),
                 log_level: "info".to_owned(),
             };
             let layout = Layout::create(&self.dir, &plan)?;
@@ -104,6 +110,13 @@ impl Sandbox {
                 "the sandbox in `{}` has {} nodes, not {nodes}: leave out --nodes, or choose another --dir",
                 self.dir.display(),
                 layout.nodes.len()
+            )));
+        }
+        if let Some(blocks) = self.epoch_blocks.filter(|blocks| *blocks != layout.genesis.epoch_blocks) {
+            return Err(Failure::error(format!(
+                "the sandbox in `{}` has epochs of {} blocks, not {blocks}: leave out --epoch-blocks, or choose another --dir",
+                self.dir.display(),
+                layout.genesis.epoch_blocks
             )));
         }
         say(format_args!("resuming the network in {}", self.dir.display()));

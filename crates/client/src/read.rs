@@ -6,7 +6,7 @@ use std::io::{self, BufRead, BufReader, Read, Write};
 use tallystick_api::{
     AuditPage, BlockEvent, BlockView, DryRun, DryRunView, MandateView, NetworkView, NodeStatus, OrganisationView,
     PolicyAnswer, PolicyList, PolicyQuestion, PrincipalView, ProposalList, ProposalView, RegisterList, RegisterView,
-    RulebookView, TransactionStatus, media, routes,
+    RulebookView, TransactionStatus, ValidatorsView, media, routes,
 };
 use tallystick_protocol::{
     Change, Hash, MandateId, PrincipalId,
@@ -37,6 +37,14 @@ impl Client {
     /// When no node answers.
     pub fn network(&self) -> Result<NetworkView, Error> {
         Ok(self.read(routes::NETWORK)?.value)
+    }
+
+    /// Who certifies blocks, now and next.
+    ///
+    /// # Errors
+    /// When no node answers.
+    pub fn validators(&self) -> Result<At<ValidatorsView>, Error> {
+        self.read(routes::VALIDATORS)
     }
 
     /// All registers.

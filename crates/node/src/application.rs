@@ -34,7 +34,7 @@ use tallystick_protocol::{
 };
 use tallystick_storage::{
     database::{Databases, Merkleized, Readers, Unmerkleized},
-    execute::{self, BlockTime, Executed, Stale},
+    execute::{self, BlockPlace, Executed, Stale},
     history::History,
 };
 use tokio::sync::Notify;
@@ -131,8 +131,8 @@ impl Application {
         transactions: &[VerifiedTransaction],
     ) -> Result<Executed<E>, Stale> {
         let genesis = self.shared.chain.genesis();
-        execute::execute::<E>(batches, genesis, &self.shared.policies, BlockTime { height, time_ms }, transactions)
-            .await
+        let block = BlockPlace::new(&self.shared.chain.calendar(), height, time_ms);
+        execute::execute::<E>(batches, genesis, &self.shared.policies, block, transactions).await
     }
 
     /// What those ancestors took that the index does not hold yet.
@@ -344,8 +344,7 @@ impl<E: Runtime> stateful::Application<E> for Application {
         if finality == Finality::Candidate {
             let header = block.inner().header();
             let parent = ancestry.clone().next().await?;
-            let epoch_blocks = self.shared.chain.genesis().epoch_blocks;
-            if !follows(header, parent.inner().header(), epoch_blocks) {
+            if !follows(header, parent.inner().header(), &self.shared.chain.calendar()) {
                 return None;
             }
             self.shared.chain.ready().await;

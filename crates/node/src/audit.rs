@@ -25,10 +25,10 @@ use std::{
 };
 use tallystick_consensus::{Block, Scheme, certificate};
 use tallystick_ledger::PolicyCache;
-use tallystick_protocol::{BlockHeader, Genesis, Hash, ValidatorSet, limits::VALIDATORS_MAX};
+use tallystick_protocol::{BlockHeader, Calendar, Genesis, Hash, ValidatorSet, limits::VALIDATORS_MAX};
 use tallystick_storage::{
     database::{self, Databases},
-    execute::{self, BlockTime, Stale},
+    execute::{self, BlockPlace, Stale},
 };
 
 /// How far an audit has come.
@@ -225,6 +225,7 @@ async fn check<E: Runtime>(
 struct Replay<E: Runtime> {
     context: E,
     genesis: Arc<Genesis>,
+    calendar: Calendar,
     databases: Databases<E>,
     parent: BlockHeader,
     /// Those who certify the latest block.
@@ -242,6 +243,7 @@ impl<E: Runtime> Replay<E> {
         let parent = engine::genesis_header::<E>(&genesis);
         Self {
             context,
+            calendar: Calendar::new(genesis.epoch_blocks),
             genesis,
             databases,
             parent,
@@ -257,7 +259,7 @@ impl<E: Runtime> Replay<E> {
         let height = self.parent.height + 1;
         let header_bytes = Some(0..header.to_bytes().len());
         let fault = |what: String| Finding { height, bytes: header_bytes.clone(), what };
-        if !follows(header, &self.parent, self.genesis.epoch_blocks) {
+        if !follows(header, &self.parent, &self.calendar) {
             return Err(fault("its header does not follow from the block before it".to_owned()));
         }
         // What has expired by this block's time may not be in it, so its tag is free again.
@@ -279,9 +281,9 @@ impl<E: Runtime> Replay<E> {
             }
             transactions.push(transaction);
         }
-        let time = BlockTime { height, time_ms: header.time_ms };
+        let place = BlockPlace::new(&self.calendar, height, header.time_ms);
         let batches = self.databases.new_batches().await;
-        let executed = execute::execute::<E>(batches, &self.genesis, &self.policies, time, &transactions)
+        let executed = execute::execute::<E>(batches, &self.genesis, &self.policies, place, &transactions)
             .await
             .map_err(|stale: Stale| fault(stale.to_string()))?;
         if executed.log != header.log {

@@ -12,7 +12,7 @@ use std::{
     sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock, RwLockReadGuard},
 };
 use tallystick_protocol::{
-    BlockHeader, Genesis, Hash, LogEntry, NetworkId, Outcome, SignedTransaction, VerifiedTransaction,
+    BlockHeader, Calendar, Genesis, Hash, LogEntry, NetworkId, Outcome, SignedTransaction, VerifiedTransaction,
     limits::SUBSCRIBER_LAG_BLOCKS_MAX,
 };
 use tallystick_storage::history::{self, History};
@@ -108,6 +108,11 @@ impl Chain {
     /// The hand-overs from the genesis' validators to those of an epoch.
     pub const fn links(&self) -> &Links {
         &self.links
+    }
+
+    /// Which block is of which epoch.
+    pub fn calendar(&self) -> Calendar {
+        self.links.calendar()
     }
 
     /// Follows the tip.

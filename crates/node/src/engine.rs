@@ -15,7 +15,7 @@ use crate::{
     chain::Chain,
     epochs::{Conductor, Lanes, Standing},
     gossip,
-    hand_overs::HandOvers,
+    hand_overs::{HandOvers, Links},
     metrics::Metrics,
     opening::Opening,
     timing::Timing,
@@ -30,7 +30,7 @@ use commonware_consensus::{
         standard::{Deferred, Standard},
     },
     simplex,
-    types::{Epoch, FixedEpocher, ViewDelta},
+    types::{Epoch, ViewDelta},
 };
 use commonware_cryptography::{Digested, Digestible as _, ed25519::PublicKey, sha256::Digest};
 use commonware_glue::stateful::{
@@ -259,14 +259,13 @@ where
 {
     let standing = Standing::of(&config.genesis).ok_or(ValidatorsError::Duplicate)?;
     let first = Block::new(genesis_header::<E>(&config.genesis), Vec::new())?;
-    let epoch_blocks = NonZeroU64::new(config.genesis.epoch_blocks).unwrap_or(NonZeroU64::MAX);
-    let epocher = FixedEpocher::new(epoch_blocks);
     let mut channels = Channels::name(channels)?;
     let wiring = Wiring { runtime: &runtime, config: &config, peers, blocker };
     let cache = CacheRef::new(PAGE_BYTES, ENGINE_CACHE_PAGES);
 
     let epochs = Epochs::new(config.genesis.id(), config.voting.signer());
     let hand_overs = HandOvers::open(runtime.child("hand_overs"), &config.prefix, &config.genesis).await?;
+    let epocher = hand_overs.links();
     let (plan, probe) = wiring.plan(&epochs, &hand_overs, channels.probe, &mut channels.hand_overs).await?;
     let resolver = marshal_resolver::init(runtime.child("marshal_resolver"), wiring.backfill(), channels.backfill);
     let (broadcast, buffer) = buffered::Engine::new(runtime.child("broadcast"), wiring.broadcast());
@@ -402,7 +401,7 @@ const FETCH_TIMEOUT: Duration = Duration::from_secs(2);
 const FETCH_RETRY: Duration = Duration::from_millis(100);
 
 type Plan<E> = SyncPlan<E, Scheme, Standard<Block>>;
-type MarshalConfig = marshal::Config<Epochs, FixedEpocher, Sequential, Block, Digested<Block>, Digest>;
+type MarshalConfig = marshal::Config<Epochs, Links, Sequential, Block, Digested<Block>, Digest>;
 
 /// What every actor of a node is wired to.
 struct Wiring<'a, E, P, B> {
@@ -537,7 +536,7 @@ impl<E: Runtime, P: Provider<PublicKey = PublicKey>, B: Blocker<PublicKey = Publ
         epochs: &Epochs,
         plan: &Plan<E>,
         first: &Block,
-        epocher: FixedEpocher,
+        epocher: Links,
         cache: &CacheRef,
     ) -> MarshalConfig {
         marshal::Config {

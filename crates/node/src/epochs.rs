@@ -50,13 +50,10 @@ use std::{
 use tallystick_consensus::{Context, Epochs, Scheme, peers::PeerAddress, validators::decode_key};
 use tallystick_ledger::{ScheduleRow, ValidatorRow};
 use tallystick_protocol::{
-    Genesis, StateKey, ValidatorSet,
+    Calendar, Genesis, StateKey, ValidatorSet,
     limits::{PEERS_MAX, RECEIPT_SEARCH_BLOCKS_MAX},
 };
-use tallystick_storage::{
-    execute::epoch_of,
-    read::{ReadError, Reader},
-};
+use tallystick_storage::read::{ReadError, Reader};
 use tokio::sync::watch;
 
 /// Wait before the databases are looked at again, when they are behind what was told.
@@ -84,8 +81,9 @@ impl Standing {
         Some(Self { epoch: 0, running: set.clone(), next: set.clone(), later: set, former: Vec::new() })
     }
 
-    /// As the schedule says when the next block is of `epoch`.
-    fn at(schedule: ScheduleRow, epoch: u64) -> Self {
+    /// As the schedule says when the next block is at `height`.
+    pub fn at(schedule: ScheduleRow, calendar: &Calendar, height: u64) -> Self {
+        let epoch = calendar.epoch_of(height);
         let ScheduleRow { running, next, later, former, .. } = schedule;
         if schedule.epoch == epoch {
             return Self { epoch, running, next, later, former };
@@ -93,7 +91,8 @@ impl Standing {
         Self { epoch, running: next, next: later.clone(), later, former }
     }
 
-    fn keys(&self) -> Vec<[u8; 32]> {
+    /// The keys of all of them, ascending.
+    pub fn keys(&self) -> Vec<[u8; 32]> {
         let mut keys: Vec<[u8; 32]> =
             [&self.running, &self.next, &self.later].iter().flat_map(|set| set.keys()).copied().collect();
         keys.extend(&self.former);
@@ -194,7 +193,7 @@ where
         let mut ahead: Option<(u64, PublicKey)> = None;
         loop {
             let height = tip.borrow_and_update().header.height;
-            let due = self.epoch_of(height + 1);
+            let due = self.shared.chain.calendar().epoch_of(height + 1);
             if self.shared.chain.is_ready() && entered != Some(due) {
                 let standing = self.standing(height).await;
                 let epoch = standing.epoch;
@@ -245,13 +244,9 @@ where
         }
     }
 
-    fn epoch_of(&self, height: u64) -> u64 {
-        epoch_of(self.shared.chain.genesis(), height)
-    }
-
     /// The last block of an epoch.
     fn last_of(&self, epoch: u64) -> u64 {
-        (epoch + 1).saturating_mul(self.shared.chain.genesis().epoch_blocks) - 1
+        self.shared.chain.calendar().last_of(epoch)
     }
 
     fn ask_for_end(&self, epoch: u64, peer: PublicKey) {
@@ -266,7 +261,7 @@ where
                     let row = rows.rows.into_iter().next().flatten();
                     let Some(row) = row else { return self.shared.chain.standing().as_ref().clone() };
                     match ScheduleRow::decode(&row) {
-                        Ok(schedule) => return Standing::at(schedule, self.epoch_of(rows.height + 1)),
+                        Ok(schedule) => return Standing::at(schedule, &self.shared.chain.calendar(), rows.height + 1),
                         Err(error) => stop(&error),
                     }
                 }

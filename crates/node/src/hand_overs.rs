@@ -14,7 +14,7 @@ use crate::{
 };
 use bytes::Bytes;
 use commonware_codec::{Decode as _, Encode as _, RangeCfg};
-use commonware_consensus::types::Height;
+use commonware_consensus::types::{Epoch, EpochInfo, Epocher, Height};
 use commonware_cryptography::ed25519::PublicKey;
 use commonware_p2p::{Blocker, Receiver, Recipients, Sender};
 use commonware_storage::metadata::{self, Metadata};
@@ -26,7 +26,7 @@ use std::{
 };
 use tallystick_consensus::{certificate, epochs::Epochs};
 use tallystick_protocol::{
-    Genesis, HandOver, Trust, TrustError, ValidatorSet,
+    Calendar, Genesis, HandOver, Trust, TrustError, ValidatorSet,
     limits::{HAND_OVER_BYTES_MAX, HAND_OVERS_ANSWERED_MAX, RECEIPT_SEARCH_BLOCKS_MAX},
 };
 use tokio::sync::Mutex;
@@ -75,6 +75,45 @@ impl Links {
     pub fn to(&self, epoch: u64) -> Vec<HandOver> {
         let chain = self.0.read().unwrap_or_else(PoisonError::into_inner);
         chain.links.iter().take_while(|link| link.header.epoch < epoch).cloned().collect()
+    }
+
+    /// Which block is of which epoch.
+    ///
+    /// # Panics
+    ///
+    /// Never: the genesis says so from the start.
+    pub fn calendar(&self) -> Calendar {
+        let chain = self.0.read().unwrap_or_else(PoisonError::into_inner);
+        match chain.trusts.last() {
+            Some(trust) => trust.calendar().clone(),
+            None => unreachable!("the genesis is trusted from the start"),
+        }
+    }
+}
+
+impl Epocher for Links {
+    fn containing(&self, height: Height) -> Option<EpochInfo> {
+        let calendar = self.calendar();
+        let epoch = calendar.epoch_of(height.get());
+        let (first, last) = (calendar.first_of(epoch), calendar.last_of(epoch));
+        Some(EpochInfo::new(Epoch::new(epoch), height, Height::new(first), Height::new(last)))
+    }
+
+    fn first(&self, epoch: Epoch) -> Option<Height> {
+        self.bounds(epoch).map(|(first, _)| first)
+    }
+
+    fn last(&self, epoch: Epoch) -> Option<Height> {
+        self.bounds(epoch).map(|(_, last)| last)
+    }
+}
+
+impl Links {
+    /// The first and the last block of an epoch that has any.
+    fn bounds(&self, epoch: Epoch) -> Option<(Height, Height)> {
+        let calendar = self.calendar();
+        let (first, last) = (calendar.first_of(epoch.get()), calendar.last_of(epoch.get()));
+        (first <= last).then(|| (Height::new(first), Height::new(last)))
     }
 }
 

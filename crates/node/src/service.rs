@@ -3,6 +3,7 @@
 
 pub mod policy;
 pub mod proposal;
+pub mod validators;
 
 use crate::{
     admission::{Admission, Origin},

@@ -3,7 +3,7 @@
 //! INVARIANT: pure functions of the block and its parent. Leader, validators and auditor ask the same ones.
 
 use tallystick_protocol::{
-    BlockHeader, SignedTransaction,
+    BlockHeader, Calendar, SignedTransaction,
     limits::{BLOCK_STEP_MS_MAX, NOT_AFTER_WINDOW_SECONDS_MAX},
 };
 
@@ -27,9 +27,9 @@ pub(crate) fn block_time(parent: &BlockHeader, now_ms: u64) -> u64 {
     now_ms.clamp(parent.time_ms.saturating_add(1).min(latest), latest)
 }
 
-/// Whether the header follows from its parent, as far as that can be told without its transactions and the state. Epochs have
-/// `epoch_blocks`; what the first header of an epoch says of the validators after the next is told by the state.
-pub(crate) fn follows(header: &BlockHeader, parent: &BlockHeader, epoch_blocks: u64) -> bool {
+/// Whether the header follows from its parent, as far as that can be told without its transactions and the state. What the first
+/// header of an epoch says of the validators after the next is told by the state.
+pub(crate) fn follows(header: &BlockHeader, parent: &BlockHeader, calendar: &Calendar) -> bool {
     let same_epoch = header.epoch == parent.epoch;
     let (validators, next) = if same_epoch {
         (parent.validators, parent.next_validators)
@@ -39,7 +39,7 @@ pub(crate) fn follows(header: &BlockHeader, parent: &BlockHeader, epoch_blocks: 
     header.network == parent.network
         && header.height == parent.height + 1
         && header.parent == parent.hash()
-        && Some(header.epoch) == header.height.checked_div(epoch_blocks)
+        && header.epoch == calendar.epoch_of(header.height)
         && header.validators == validators
         && header.next_validators == next
         && header.time_ms > parent.time_ms
@@ -102,7 +102,7 @@ mod tests {
         assert_eq!(block_time(&parent, 1_000), 5_001, "a clock that went back");
         assert_eq!(block_time(&parent, u64::MAX), 5_000 + BLOCK_STEP_MS_MAX, "a clock far ahead");
         let child = |time_ms| BlockHeader { height: 18, parent: parent.hash(), ..header(time_ms) };
-        let follows = |header: &BlockHeader| follows(header, &parent, 10);
+        let follows = |header: &BlockHeader| follows(header, &parent, &Calendar::new(10));
         assert!(follows(&child(5_001)));
         assert!(follows(&child(5_000 + BLOCK_STEP_MS_MAX)));
         assert!(!follows(&child(5_000)));
@@ -115,19 +115,23 @@ mod tests {
     fn validators_change_between_epochs_and_never_within_one() {
         let before = header(5_000);
         let within = BlockHeader { height: 18, parent: before.hash(), ..header(6_000) };
-        assert!(follows(&within, &before, 10));
-        assert!(!follows(&within, &before, 9), "of the next epoch");
-        assert!(!follows(&BlockHeader { validators: Hash([1; 32]), ..within.clone() }, &before, 10));
-        assert!(!follows(&BlockHeader { next_validators: Hash([1; 32]), ..within.clone() }, &before, 10));
+        assert!(follows(&within, &before, &Calendar::new(10)));
+        assert!(!follows(&within, &before, &Calendar::new(9)), "of the next epoch");
+        assert!(!follows(&BlockHeader { validators: Hash([1; 32]), ..within.clone() }, &before, &Calendar::new(10)));
+        assert!(!follows(
+            &BlockHeader { next_validators: Hash([1; 32]), ..within.clone() },
+            &before,
+            &Calendar::new(10)
+        ));
 
         let last = BlockHeader { height: 19, ..before };
         let first = BlockHeader { height: 20, epoch: 2, parent: last.hash(), validators: Hash([9; 32]), ..within };
-        assert!(follows(&first, &last, 10));
+        assert!(follows(&first, &last, &Calendar::new(10)));
         assert!(
-            follows(&BlockHeader { next_validators: Hash([1; 32]), ..first.clone() }, &last, 10),
+            follows(&BlockHeader { next_validators: Hash([1; 32]), ..first.clone() }, &last, &Calendar::new(10)),
             "the state tells"
         );
-        assert!(!follows(&BlockHeader { epoch: 1, ..first.clone() }, &last, 10));
-        assert!(!follows(&BlockHeader { validators: last.validators, ..first }, &last, 10));
+        assert!(!follows(&BlockHeader { epoch: 1, ..first.clone() }, &last, &Calendar::new(10)));
+        assert!(!follows(&BlockHeader { validators: last.validators, ..first }, &last, &Calendar::new(10)));
     }
 }

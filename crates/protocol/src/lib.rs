@@ -7,6 +7,7 @@ mod names;
 
 mod act;
 mod authority;
+mod calendar;
 pub mod cbor;
 pub mod certificate;
 pub mod change;
@@ -34,6 +35,7 @@ pub mod transaction;
 pub mod validators;
 
 pub use authority::{AuthorityTerms, PolicyMeaning};
+pub use calendar::Calendar;
 pub use cbor::CborError;
 pub use certificate::{CertificateError, FinalityCertificate};
 pub use change::{Change, ChangeKind, LimitName};

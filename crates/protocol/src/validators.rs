@@ -8,6 +8,7 @@
 //! Epochs whose set is the one before need no link of the chain.
 
 use crate::{
+    calendar::Calendar,
     cbor::{self, CborError},
     certificate::{CertificateError, FinalityCertificate},
     hash::Hash,
@@ -130,6 +131,7 @@ pub struct Trust {
     network: NetworkId,
     validators: ValidatorSet,
     first_epoch: u64,
+    calendar: Calendar,
 }
 
 impl Trust {
@@ -139,7 +141,7 @@ impl Trust {
     /// When its validators are no set, which [`Genesis::validate`] rules out.
     pub fn anchored(genesis: &Genesis) -> Result<Self, TrustError> {
         let validators = genesis.validator_set().ok_or(TrustError::Validators(0))?;
-        Ok(Self { network: genesis.id(), validators, first_epoch: 0 })
+        Ok(Self { network: genesis.id(), validators, first_epoch: 0, calendar: Calendar::new(genesis.epoch_blocks) })
     }
 
     /// Those who certify now.
@@ -150,6 +152,11 @@ impl Trust {
     /// The first epoch in which they do.
     pub const fn first_epoch(&self) -> u64 {
         self.first_epoch
+    }
+
+    /// Which block is of which epoch.
+    pub const fn calendar(&self) -> &Calendar {
+        &self.calendar
     }
 
     /// Checks that a quorum of those trusted certified this very header. Returns how many signed.

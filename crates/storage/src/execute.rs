@@ -20,17 +20,27 @@ use commonware_utils::non_empty_range;
 use std::collections::{BTreeMap, BTreeSet};
 use tallystick_ledger::{self as ledger, PolicyCache, ScheduleRow, View};
 use tallystick_protocol::{
-    BlockHeader, Genesis, Hash, LogCommitment, LogEntry, StateCommitment, StateKey, VerifiedTransaction,
+    BlockHeader, Calendar, Genesis, Hash, LogCommitment, LogEntry, StateCommitment, StateKey, VerifiedTransaction,
     merkle::Frontier,
 };
 
 /// Which block is applied.
 #[derive(Clone, Copy, Debug)]
-pub struct BlockTime {
+pub struct BlockPlace {
     /// Its height.
     pub height: u64,
     /// Its time, in milliseconds since 1970.
     pub time_ms: u64,
+    /// The epoch that begins with it, if one does.
+    begins: Option<u64>,
+}
+
+impl BlockPlace {
+    /// The block at this height, of this time.
+    #[must_use]
+    pub fn new(calendar: &Calendar, height: u64, time_ms: u64) -> Self {
+        Self { height, time_ms, begins: calendar.begins_epoch(height).then(|| calendar.epoch_of(height)) }
+    }
 }
 
 /// A block applied: ready to be stored, and what its header must say.
@@ -45,18 +55,6 @@ pub struct Executed<E: Context + Spawner> {
     pub entries: Vec<LogEntry>,
     /// Of an epoch's first block: its validators, and those after them.
     pub schedule: Option<ScheduleRow>,
-}
-
-/// The epoch of the block at this height: epochs are all of one length, and the genesis block is in the first.
-#[must_use]
-pub fn epoch_of(genesis: &Genesis, height: u64) -> u64 {
-    height.checked_div(genesis.epoch_blocks).unwrap_or(0)
-}
-
-/// Whether the block at this height moves the schedule of the validators: the first one of an epoch, and of the network.
-#[must_use]
-pub fn begins_epoch(genesis: &Genesis, height: u64) -> bool {
-    height == 1 || height.checked_rem(genesis.epoch_blocks) == Some(0)
 }
 
 /// The batch no longer fits the database, which moved to another branch: only a request that was given up sees this.
@@ -74,7 +72,7 @@ pub async fn execute<E: Context + Spawner>(
     batches: Unmerkleized<E>,
     genesis: &Genesis,
     policies: &PolicyCache,
-    block: BlockTime,
+    block: BlockPlace,
     transactions: &[VerifiedTransaction],
 ) -> Result<Executed<E>, Stale> {
     let (state, log) = batches;
@@ -82,7 +80,7 @@ pub async fn execute<E: Context + Spawner>(
     let frontier_key = StateKey::log();
     let mut first: BTreeSet<StateKey> = [frontier_key].into();
     first.extend(ledger::wanted_first());
-    first.extend(begins_epoch(genesis, block.height).then(ledger::validators::epoch_rows).into_iter().flatten());
+    first.extend(block.begins.map(|_| ledger::validators::epoch_rows()).into_iter().flatten());
     for transaction in transactions {
         first.extend(ledger::wanted(transaction));
     }
@@ -97,7 +95,7 @@ pub async fn execute<E: Context + Spawner>(
     let mut frontier = rows.frontier(&frontier_key);
     let mut view = View::with_policies(policies);
     rows.give(&mut view);
-    let schedule = begin(&mut view, genesis, block.height);
+    let schedule = begin(&mut view, genesis, block);
     let context = ledger::BlockContext {
         network: genesis.id(),
         height: block.height,
@@ -130,11 +128,11 @@ pub async fn execute<E: Context + Spawner>(
 }
 
 /// What a block does before its first transaction. Of an epoch's first block: its validators, and those after them.
-fn begin(view: &mut View, genesis: &Genesis, height: u64) -> Option<ScheduleRow> {
-    if height == 1 {
+fn begin(view: &mut View, genesis: &Genesis, block: BlockPlace) -> Option<ScheduleRow> {
+    if block.height == 1 {
         ledger::genesis(view, genesis);
     }
-    begins_epoch(genesis, height).then(|| ledger::validators::begin_epoch(view, epoch_of(genesis, height)))
+    block.begins.map(|epoch| ledger::validators::begin_epoch(view, epoch))
 }
 
 /// How far a block has been applied.

@@ -52,8 +52,14 @@ impl Cluster {
     ///
     /// # Errors
     /// When a port is taken, or a node does not serve.
-    pub fn start(dir: &Path, nodes: usize, base_port: u16, principals: usize) -> Result<Self, Failure> {
-        let plan = Plan { nodes, base_port, log_level: "info".to_owned() };
+    pub fn start(
+        dir: &Path,
+        nodes: usize,
+        base_port: u16,
+        epoch_blocks: u64,
+        principals: usize,
+    ) -> Result<Self, Failure> {
+        let plan = Plan { nodes, base_port, epoch_blocks, log_level: "info".to_owned() };
         let layout = Layout::create(&dir.join("network"), &plan)?;
         check_ports(&layout)?;
         let administrators = administrators(&layout)?;

@@ -13,7 +13,7 @@ use std::{
     collections::HashMap,
     io::BufRead,
     sync::{
-        Mutex, PoisonError,
+        Arc, Mutex, PoisonError,
         atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering},
     },
     thread,
@@ -47,8 +47,10 @@ pub struct Order {
     pub batch: usize,
     /// Transactions handed in and not final, at most.
     pub in_flight: usize,
-    /// How long.
+    /// How long, unless it is told to end before.
     pub seconds: u64,
+    /// How many to hand in per second, at most; none for as many as the network takes.
+    pub per_second: Option<u64>,
 }
 
 /// What came of it.
@@ -113,7 +115,7 @@ impl Percentiles {
 
 /// Runs the client: reads its order from standard input.
 pub fn run() -> Done {
-    let mut input = std::io::stdin().lock().lines();
+    let mut input = std::io::BufReader::new(std::io::stdin()).lines();
     let mut next = || input.next().and_then(Result::ok).ok_or_else(|| Failure::error("the benchmark went away"));
     let order: Order = serde_json::from_str(&next()?).map_err(Failure::error)?;
     let started = Instant::now();
@@ -122,7 +124,14 @@ pub fn run() -> Done {
     line("signed")?;
     next()?;
     let before = super::process::cpu_seconds(std::process::id());
-    let mut findings = Load::new(&order, &signed).run()?;
+    let load = Load::new(&order, &signed);
+    let ended = load.ended.clone();
+    // The benchmark goes away only after it has heard the findings.
+    thread::spawn(move || {
+        let _ = input.next();
+        ended.store(true, Ordering::Relaxed);
+    });
+    let mut findings = load.run()?;
     findings.signing_seconds = signing_seconds;
     findings.cpu_seconds = super::process::cpu_seconds(std::process::id()) - before;
     line(serde_json::to_string(&findings).map_err(Failure::error)?)
@@ -185,6 +194,8 @@ struct Load<'a> {
     busy: AtomicU64,
     rejected: AtomicU64,
     rejection: Mutex<Option<String>>,
+    /// Told to end before its time.
+    ended: Arc<AtomicBool>,
     over: AtomicBool,
 }
 
@@ -210,6 +221,7 @@ impl<'a> Load<'a> {
             busy: AtomicU64::new(0),
             rejected: AtomicU64::new(0),
             rejection: Mutex::new(None),
+            ended: Arc::default(),
             over: AtomicBool::new(false),
         }
     }
@@ -281,8 +293,8 @@ impl<'a> Load<'a> {
     fn send(&self, node: &str) -> Done {
         let client = Client::new([node])?;
         let mut again: Vec<usize> = Vec::new();
-        while self.begun.elapsed() < self.length() {
-            if self.in_flight() as usize + self.order.batch > self.order.in_flight {
+        while self.begun.elapsed() < self.length() && !self.ended.load(Ordering::Relaxed) {
+            if self.in_flight() as usize + self.order.batch > self.order.in_flight || self.is_ahead() {
                 thread::sleep(FULL_PAUSE);
                 continue;
             }
@@ -311,6 +323,12 @@ impl<'a> Load<'a> {
             }
         }
         Ok(())
+    }
+
+    /// Whether as much was handed in as should have been by now.
+    fn is_ahead(&self) -> bool {
+        let due = self.order.per_second.map(|rate| self.begun.elapsed().as_secs_f64() * rate as f64);
+        due.is_some_and(|due| self.next.load(Ordering::Relaxed) as f64 > due)
     }
 
     fn next_batch(&self) -> Vec<usize> {

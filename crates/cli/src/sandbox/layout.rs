@@ -27,7 +27,7 @@ use tallystick_client::{
 use tallystick_node::config::{Config, Log, Peer};
 use tallystick_protocol::{
     Algorithm, Genesis, GenesisOrganisation, GenesisPrincipal, GenesisValidator, PrincipalId, PublicKey, Roles,
-    SigningKey, limits::EPOCH_BLOCKS_DEFAULT,
+    SigningKey,
 };
 
 /// The first organisations' ids and names; the profile signs as the administrator of the first.
@@ -51,6 +51,8 @@ pub struct Plan {
     pub nodes: usize,
     /// The first HTTP port.
     pub base_port: u16,
+    /// Blocks of an epoch.
+    pub epoch_blocks: u64,
     /// How much each node says in its log.
     pub log_level: String,
 }
@@ -90,6 +92,17 @@ impl NodePlace {
     pub fn url(&self) -> String {
         format!("http://{}", self.http)
     }
+}
+
+/// An organisation that is to join a sandbox: its files are there, the network has yet to admit it.
+#[derive(Debug, Clone)]
+pub struct Newcomer {
+    /// Its node.
+    pub place: NodePlace,
+    /// Its administrator's key.
+    pub administrator: PublicKey,
+    /// Its validator's key.
+    pub validator: [u8; 32],
 }
 
 /// The keys of a new organisation.
@@ -160,6 +173,42 @@ impl Layout {
         Ok(Self { dir: dir.to_owned(), genesis, nodes })
     }
 
+    /// Makes the files of an organisation that is to join: keys, and a node that knows all others.
+    ///
+    /// # Errors
+    /// When a file cannot be read or written, or there is no port left.
+    pub fn newcomer(&self, id: &str, name: &str) -> Result<Newcomer, Failure> {
+        let keys = make_organisation(id.to_owned(), name.to_owned())?;
+        let passphrase = Passphrase::read(&self.dir.join("passphrase"))?;
+        write_organisation(&self.dir, &keys, &passphrase)?;
+        let index = u16::try_from(self.nodes.len()).unwrap_or(u16::MAX);
+        let (http, listen) = ports(self.base_port(), index)?;
+        let mut config = config(http, listen)?;
+        for validator in &self.genesis.validators {
+            let node = self.nodes.iter().find(|node| node.organisation == validator.organisation);
+            config
+                .peers
+                .extend(node.map(|node| Peer { key: hex::encode(validator.key), address: node.listen.to_string() }));
+        }
+        let folder = self.dir.join(id);
+        let path = folder.join("node.toml");
+        write_config(&path, &config)?;
+        let administrator = keys.principals.first().map(|(_, _, key)| key.public());
+        Ok(Newcomer {
+            place: NodePlace {
+                organisation: keys.id,
+                name: keys.name,
+                config: path,
+                log: folder.join("node.log"),
+                data: folder.join("data"),
+                http,
+                listen,
+            },
+            administrator: administrator.ok_or_else(|| Failure::error("the newcomer has no administrator"))?,
+            validator: validator_key(&keys.validator.public())?,
+        })
+    }
+
     /// The first HTTP port.
     pub fn base_port(&self) -> u16 {
         self.nodes.first().map_or(0, |node| node.http.port())
@@ -220,7 +269,7 @@ fn write_files(dir: &Path, plan: &Plan) -> Result<(), Failure> {
     let passphrase = Passphrase::generate();
     passphrase.write(&dir.join("passphrase"))?;
     let organisations = make_keys(plan.nodes)?;
-    let genesis = make_genesis(&organisations)?;
+    let genesis = make_genesis(&organisations, plan.epoch_blocks)?;
     let path = dir.join("network.json");
     fs::write(&path, genesis.to_json()).doing(|| format!("cannot write `{}`", path.display()))?;
     for (index, organisation) in (0..).zip(&organisations) {
@@ -235,19 +284,16 @@ fn write_files(dir: &Path, plan: &Plan) -> Result<(), Failure> {
 fn make_keys(nodes: usize) -> Result<Vec<Keys>, Failure> {
     let names = ORGANISATIONS.iter().map(|(id, name)| ((*id).to_owned(), (*name).to_owned()));
     let more = (ORGANISATIONS.len() + 1..).map(|n| (format!("agency-{n}"), format!("Agency {n}")));
-    let new = || generate(Algorithm::EdDsa);
-    names
-        .chain(more)
-        .take(nodes)
-        .map(|(id, name)| {
-            let principals =
-                vec![("administrator", Roles::administrator(), new()?), ("registrar", Roles::registrar(), new()?)];
-            Ok(Keys { id, name, validator: new()?, principals })
-        })
-        .collect()
+    names.chain(more).take(nodes).map(|(id, name)| make_organisation(id, name)).collect()
 }
 
-fn make_genesis(organisations: &[Keys]) -> Result<Genesis, Failure> {
+fn make_organisation(id: String, name: String) -> Result<Keys, Failure> {
+    let new = || generate(Algorithm::EdDsa);
+    let principals = vec![("administrator", Roles::administrator(), new()?), ("registrar", Roles::registrar(), new()?)];
+    Ok(Keys { id, name, validator: new()?, principals })
+}
+
+fn make_genesis(organisations: &[Keys], epoch_blocks: u64) -> Result<Genesis, Failure> {
     let mut nonce = [0; 16];
     tallystick_client::randomness().fill_bytes(&mut nonce);
     let mut genesis = Genesis {
@@ -256,7 +302,7 @@ fn make_genesis(organisations: &[Keys]) -> Result<Genesis, Failure> {
         nonce,
         organisations: Vec::new(),
         validators: Vec::new(),
-        epoch_blocks: EPOCH_BLOCKS_DEFAULT,
+        epoch_blocks,
         rulebook: None,
     };
     for keys in organisations {
@@ -310,15 +356,19 @@ fn make_config(index: u16, organisations: &[Keys], plan: &Plan) -> Result<Config
         let (_, address) = ports(plan.base_port, other)?;
         peers.push(Peer { key: hex::encode(validator_key(&keys.validator.public())?), address: address.to_string() });
     }
-    // The other settings stay at what the node thinks best.
+    let mut config = config(http, listen)?;
+    config.peers = peers;
+    config.log = Log { level: plan.log_level.clone(), ..config.log };
+    Ok(config)
+}
+
+/// A node without peers. The other settings stay at what the node thinks best.
+fn config(http: SocketAddr, listen: SocketAddr) -> Result<Config, Failure> {
     let text = format!(
         "network_file = \"../network.json\"\ndata_dir = \"data\"\nkey = \"validator.pem\"\n\
          passphrase_file = \"../passphrase\"\nlisten = \"{listen}\"\nhttp = \"{http}\"\n"
     );
-    let mut config: Config = toml::from_str(&text).doing(|| "the node's configuration came out wrong".to_owned())?;
-    config.peers = peers;
-    config.log = Log { level: plan.log_level.clone(), ..config.log };
-    Ok(config)
+    toml::from_str(&text).doing(|| "the node's configuration came out wrong".to_owned())
 }
 
 fn write_config(path: &Path, config: &Config) -> Result<(), Failure> {
@@ -347,9 +397,10 @@ mod tests {
     #![allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing)]
     use super::*;
     use std::time::Duration;
+    use tallystick_protocol::limits::EPOCH_BLOCKS_DEFAULT;
 
     fn plan(nodes: usize, base_port: u16) -> Plan {
-        Plan { nodes, base_port, log_level: "info".into() }
+        Plan { nodes, base_port, epoch_blocks: EPOCH_BLOCKS_DEFAULT, log_level: "info".into() }
     }
 
     #[test]

@@ -30,6 +30,7 @@ mod snapshot;
 mod status;
 mod stream;
 mod transactions;
+mod validators;
 
 use axum::{
     Router,
@@ -108,6 +109,7 @@ routes! {
     get routes::BLOCKS => stream::blocks;
     get routes::BLOCK => blocks::block;
     get routes::NETWORK => status::network;
+    get routes::VALIDATORS => validators::validators;
     get routes::STATUS => status::status;
     get routes::ORGANISATIONS => registers::organisations;
     get routes::ORGANISATION => registers::organisation;

@@ -2,7 +2,7 @@
 
 use super::{
     audit, blocks, download, health, log, openregister, policies, proofs, proposals, registers, snapshot, status,
-    stream, transactions,
+    stream, transactions, validators,
 };
 use axum::response::Response;
 use bytes::Bytes;
@@ -33,6 +33,7 @@ use utoipa::OpenApi;
         blocks::block,
         status::network,
         status::status,
+        validators::validators,
         registers::organisations,
         registers::organisation,
         registers::principal,

@@ -132,7 +132,7 @@ impl<E: Runtime> Service<E> {
         Ok(None)
     }
 
-    async fn decoded<T, X: std::fmt::Display>(
+    pub(super) async fn decoded<T, X: std::fmt::Display>(
         &self,
         key: StateKey,
         decode: impl FnOnce(&[u8]) -> Result<T, X>,

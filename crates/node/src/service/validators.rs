@@ -1,0 +1,39 @@
+//! The validators as the state has them.
+
+use super::{Runtime, Service};
+use crate::epochs::Standing;
+use std::collections::BTreeMap;
+use tallystick_ledger::{ScheduleRow, ValidatorRow};
+use tallystick_protocol::{Calendar, StateKey};
+use tallystick_storage::read::ReadError;
+
+/// Who certifies which epoch, and who they are.
+#[derive(Debug)]
+pub struct Validators {
+    /// The height it stands at.
+    pub height: u64,
+    /// Who certifies the block after that, and who later ones.
+    pub standing: Standing,
+    /// Of each key, the organisation that runs the validator and where others dial it.
+    pub rows: BTreeMap<[u8; 32], ValidatorRow>,
+}
+
+impl<E: Runtime> Service<E> {
+    /// Which block is of which epoch.
+    pub fn calendar(&self) -> Calendar {
+        self.0.shared.chain.calendar()
+    }
+
+    /// Who certifies the next block and later ones; `None` before the first block.
+    pub async fn validators(&self) -> Result<Option<Validators>, ReadError> {
+        let schedule = self.row(StateKey::schedule(), ScheduleRow::decode).await?;
+        let Some((height, schedule)) = schedule else { return Ok(None) };
+        let standing = Standing::at(schedule, &self.calendar(), height + 1);
+        let mut rows = BTreeMap::new();
+        for key in standing.keys() {
+            // A validator's row is for ever: one that was scheduled is found at every later height.
+            rows.extend(self.decoded(StateKey::validator(&key), ValidatorRow::decode).await?.map(|row| (key, row)));
+        }
+        Ok(Some(Validators { height, standing, rows }))
+    }
+}
