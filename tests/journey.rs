@@ -45,6 +45,7 @@ fn the_first_hour() {
 
     registers(&desk);
     refusals(&desk);
+    policies(&desk);
     keys(&desk);
     certificates(&desk);
     surroundings(&desk, port);
@@ -109,6 +110,33 @@ fn refusals(desk: &Desk) {
     desk.line("register import absent.rsf").expect(2, &["absent.rsf"]);
 }
 
+/// The custodian lets another organisation write to its register for a while, and everybody can ask why.
+fn policies(desk: &Desk) {
+    let policy = "// Companies House writes too.\npermit (\n  principal in Organisation::\"companies-house\",\n  \
+                  action == Action::\"entry-append\",\n  resource == Register::\"buoy\"\n);\n";
+    fs::write(desk.path("partners.cedar"), policy).unwrap();
+    fs::write(desk.path("stray.cedar"), policy.replace("buoy", "lighthouse")).unwrap();
+    let ask = "policy explain --principal companies-house/registrar --action entry-append --resource register:buoy";
+    let append = "register append buoy B-2 laid=2026 --as companies-house/registrar";
+    desk.line("policy check partners.cedar --id buoy/partners").expect(0, &["holds"]);
+    desk.line("policy put buoy/partners stray.cedar").expect(1, &["stray.cedar", "Register::\"buoy\""]);
+    desk.line("policy put custodian-writes partners.cedar").expect(1, &["tally proposal draft policies"]);
+    desk.line("policy put buoy/partners partners.cedar --as companies-house/administrator")
+        .expect(1, &["not-permitted"]);
+    desk.line(ask).expect(1, &["not permitted: no policy permits it"]);
+    desk.line("policy put buoy/partners partners.cedar").expect(0, &["buoy/partners is in force"]);
+    desk.line("policy list --register buoy").expect(0, &["buoy/partners", "Companies House writes too."]);
+    desk.line(ask).expect(0, &["permitted", "buoy/partners"]);
+    desk.line(append).expect(0, &["entry 3"]);
+    desk.line("policy remove buoy/partners").expect(0, &["no longer in force"]);
+    desk.line(append).expect(1, &["not-permitted"]);
+    desk.line("policy remove buoy/partners").expect(1, &["policy-unknown"]);
+    desk.line("policy show buoy/partners").expect(0, &["Companies House writes too.", "not in force any more"]);
+    desk.line("policy show buoy/partners --as-of 2").expect(0, &["put by change 2"]);
+    desk.line("policy show buoy/partners --as-of 1").expect(1, &["was put until then"]);
+    desk.line(&format!("{ask} --mandate companies-house/registrar/none")).expect(1, &["mandate-unknown"]);
+}
+
 /// A clerk is enrolled with a key of its own, writes, rotates the key, and the old one is refused.
 fn keys(desk: &Desk) {
     fs::write(desk.path("secret"), "correct horse\n").unwrap();
@@ -117,14 +145,14 @@ fn keys(desk: &Desk) {
     desk.line("principal enrol clerk --role registrar --public clerk.pem.pub").expect(0, &[]);
     let sign = |key: &str| format!("--as food-standards-agency/clerk --key {key} --passphrase-file secret");
     let append = |number: u8, key: &str| desk.line(&format!("register append buoy B-{number} laid=2026 {}", sign(key)));
-    append(5, "clerk.pem").expect(0, &["entry 3"]);
+    append(5, "clerk.pem").expect(0, &["entry 4"]);
     desk.line("key new spare.pem --algorithm p256 --passphrase-file secret").expect(0, &["p256:"]);
     append(6, "spare.pem").expect(1, &["key-unknown"]);
     desk.line(&format!("key rotate --new spare.pem --new-passphrase-file secret {}", sign("clerk.pem")))
         .expect(1, &["not-permitted"]);
     desk.line("key rotate food-standards-agency/clerk --old clerk.pem.pub --new spare.pem.pub").expect(0, &[]);
     append(6, "clerk.pem").expect(1, &["key-unknown", "sign with a key in use"]);
-    append(6, "spare.pem").expect(0, &["entry 4"]);
+    append(6, "spare.pem").expect(0, &["entry 5"]);
     fs::write(desk.path("wrong"), "battery staple\n").unwrap();
     desk.line(
         "register append buoy B-7 laid=2026 --as food-standards-agency/clerk --key spare.pem --passphrase-file wrong",

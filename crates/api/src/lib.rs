@@ -21,7 +21,7 @@ pub use audit::{ActOutcome, ActView, AuditPage};
 pub use block::{BlockEvent, BlockView};
 pub use log::{Checkpoint, ConsistencyProof, InclusionProof};
 pub use organisation::{KeyView, MandateView, OrganisationList, OrganisationView, PrincipalView};
-pub use policy::{EntityView, PolicyAnswer, PolicyList, PolicyQuestion, PolicyView, SkippedView};
+pub use policy::{EntityView, PolicyAnswer, PolicyAsPut, PolicyList, PolicyQuestion, PolicyView, SkippedView};
 pub use problem::{Problem, ProblemCode};
 pub use proposal::{
     BallotView, ChangeView, DifferenceView, DryRun, DryRunView, FailureView, ObjectionView, PollView, ProposalBrief,

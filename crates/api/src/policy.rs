@@ -1,7 +1,7 @@
 //! Policies in force, and why something is permitted or not.
 
 use serde::{Deserialize, Serialize};
-use tallystick_protocol::PolicyId;
+use tallystick_protocol::{Code, MandateId, PolicyId};
 use utoipa::ToSchema;
 
 /// A policy in force.
@@ -16,6 +16,16 @@ pub struct PolicyView {
     pub text: String,
 }
 
+/// A policy as it was put, and whether it still stands.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct PolicyAsPut {
+    /// It.
+    #[serde(flatten)]
+    pub policy: PolicyView,
+    /// Whether this very text is in force now.
+    pub in_force: bool,
+}
+
 /// The policies in force, of the partition or for a register.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct PolicyList {
@@ -27,8 +37,14 @@ pub struct PolicyList {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct PolicyQuestion {
-    /// Who: organisation/name.
+    /// Who signs: organisation/name.
     pub principal: String,
+    /// Who signs besides.
+    #[serde(default)]
+    pub cosigners: Vec<String>,
+    /// The mandate under which it acts: organisation/name/mandate.
+    #[serde(default)]
+    pub mandate: Option<String>,
     /// What: the name of an operation, such as `entry-append`.
     pub action: String,
     /// To what: `organisation:ID`, `principal:ID` or `register:NAME`.
@@ -40,6 +56,14 @@ pub struct PolicyQuestion {
 pub struct PolicyAnswer {
     /// Whether policies permit it.
     pub allowed: bool,
+    /// Why it is refused whatever policies say: who signs may not act, or the mandate does not hold.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<String>)]
+    pub refusal: Option<Code>,
+    /// The mandates under which it acts, from the one that is named to the root.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schema(value_type = Vec<String>)]
+    pub mandates: Vec<MandateId>,
     /// How often policies had been changed.
     pub version: u64,
     /// The policies that determine it: those that permit, or those that forbid; none when nothing permits.

@@ -72,6 +72,8 @@ pub const PROOF_ENTRY: &str = "/v1/registers/{name}/proof/entries/{number}/{size
 pub const POLICIES: &str = "/v1/policies";
 /// A register's policies.
 pub const REGISTER_POLICIES: &str = "/v1/registers/{name}/policies";
+/// One policy, as it was put.
+pub const POLICY: &str = "/v1/policy";
 /// Whether something is permitted, and why.
 pub const EXPLAIN: &str = "/v1/policies/explain";
 /// All proposals.
@@ -144,6 +146,17 @@ pub fn principal(id: &PrincipalId) -> String {
 /// [`REGISTER_POLICIES`] of `name`.
 pub fn register_policies(name: &str) -> String {
     fill(REGISTER_POLICIES, &[name])
+}
+
+/// [`POLICY`] of `id`, as it stood after so many changes of policies; now if none is given.
+pub fn policy(id: &str, as_of: Option<u64>) -> String {
+    let mut path = format!("{POLICY}?id=");
+    encode_into(&mut path, id);
+    if let Some(changes) = as_of {
+        path.push_str("&as-of=");
+        path.push_str(&changes.to_string());
+    }
+    path
 }
 
 /// [`PROPOSAL`] of `id`.

@@ -1,16 +1,17 @@
 //! `tally policy`: which policies are in force, whether one would hold, and why something is permitted or not.
 
 use crate::{
-    connection::Connection,
-    output::{Colour, Doing, Done, Failure, Table, json, line, paint},
+    connection::{Connection, Signing},
+    output::{Colour, Doing, Done, Failure, Table, json, line, paint, say},
+    register::act,
 };
 use clap::{Args, Subcommand};
-use std::path::PathBuf;
-use tallystick_api::{PolicyAnswer, PolicyList, PolicyQuestion};
+use std::path::{Path, PathBuf};
+use tallystick_api::{PolicyAnswer, PolicyAsPut, PolicyList, PolicyQuestion};
 use tallystick_ledger::{PolicyCache, policy};
-use tallystick_protocol::{OperationName, PolicyId, PrincipalId};
+use tallystick_protocol::{MandateId, Operation, OperationName, PolicyChange, PolicyId, PolicyText, PrincipalId};
 
-/// See who may do what, and why
+/// See who may do what, and why; make policies for your registers
 #[derive(Debug, Args)]
 pub struct Policy {
     #[command(subcommand)]
@@ -22,6 +23,8 @@ enum Command {
     List(List),
     Show(Show),
     Check(Check),
+    Put(Put),
+    Remove(Remove),
     Explain(Explain),
 }
 
@@ -38,12 +41,15 @@ struct List {
     connection: Connection,
 }
 
-/// Show a policy in force
+/// Show a policy, in force or as it once was
 #[derive(Debug, Args)]
 struct Show {
     /// Its id, such as custodian-writes or country/partners
     #[arg(value_name = "ID")]
     id: PolicyId,
+    /// As it stood after so many changes of policies: the number that an outcome gives
+    #[arg(long, value_name = "CHANGE")]
+    as_of: Option<u64>,
     #[command(flatten)]
     connection: Connection,
 }
@@ -59,15 +65,54 @@ struct Check {
     id: PolicyId,
 }
 
+/// Put a policy of your own register in force
+#[derive(Debug, Args)]
+#[command(
+    after_help = "The custodian's administrators do this by themselves, within the number that the rulebook allows. A policy of the \
+    whole partition goes to the vote: tally proposal draft policies.\n\n\
+    Example:\n  \
+    tally policy put country/partners partners.cedar"
+)]
+struct Put {
+    /// The id that it has from now on: register/name
+    #[arg(value_name = "ID")]
+    id: PolicyId,
+    /// A file that holds one Cedar policy
+    #[arg(value_name = "FILE")]
+    file: PathBuf,
+    #[command(flatten)]
+    signing: Signing,
+    #[command(flatten)]
+    connection: Connection,
+}
+
+/// Take a policy of your own register out of force
+#[derive(Debug, Args)]
+struct Remove {
+    /// Its id: register/name
+    #[arg(value_name = "ID")]
+    id: PolicyId,
+    #[command(flatten)]
+    signing: Signing,
+    #[command(flatten)]
+    connection: Connection,
+}
+
 /// Say whether something is permitted, and which policies say so; nothing is submitted
 #[derive(Debug, Args)]
 #[command(after_help = "Exit codes: 0 permitted; 1 not permitted.\n\n\
     Example:\n  \
     tally policy explain --principal hmrc/clerk --action entry-append --resource register:country")]
 struct Explain {
-    /// Who
+    /// Who signs
     #[arg(long, value_name = "PRINCIPAL")]
     principal: PrincipalId,
+    /// Who signs besides; may be repeated
+    #[arg(long = "cosigner", value_name = "PRINCIPAL")]
+    cosigners: Vec<PrincipalId>,
+    /// The mandate under which it acts
+    #[arg(long, value_name = "MANDATE")]
+    mandate: Option<MandateId>,
     /// What: the name of an operation, such as entry-append
     #[arg(long, value_name = "OPERATION")]
     action: OperationName,
@@ -88,6 +133,8 @@ impl Policy {
             Command::List(command) => command.run(),
             Command::Show(command) => command.run(),
             Command::Check(command) => command.run(),
+            Command::Put(command) => command.run(),
+            Command::Remove(command) => command.run(),
             Command::Explain(command) => command.run(),
         }
     }
@@ -110,28 +157,77 @@ impl List {
 
 impl Show {
     fn run(self) -> Done {
-        let found = self.connection.client()?.policies(self.id.register())?.value;
-        let Some(policy) = found.policies.into_iter().find(|policy| policy.id == self.id) else {
-            return Err(Failure::no(format!("no policy `{}` is in force: see tally policy list", self.id)));
+        let Some(found) = self.connection.client()?.policy(&self.id, self.as_of)? else {
+            return Err(Failure::no(format!("no policy `{}` was put until then: see tally policy list", self.id)));
         };
-        line(policy.text.trim_end())
+        let PolicyAsPut { policy, in_force } = found.value;
+        line(policy.text.trim_end())?;
+        let standing = if in_force { "in force" } else { "not in force any more" };
+        say(format_args!("put by change {} of the policies; {standing}", policy.version));
+        Ok(())
     }
 }
 
 impl Check {
     fn run(self) -> Done {
-        let text = std::fs::read_to_string(&self.file).doing(|| format!("cannot read `{}`", self.file.display()))?;
-        match policy::check(&PolicyCache::default().schema(), &self.id, &text) {
-            Ok(()) => line(format_args!("{} `{}`", paint(Colour::Green, "holds:"), self.file.display())),
-            Err(error) => Err(Failure::no(format!("{}: {error}", self.file.display()))),
-        }
+        read(&self.file, &self.id)?;
+        line(format_args!("{} `{}`", paint(Colour::Green, "holds:"), self.file.display()))
     }
+}
+
+/// The policy in a file, if it would hold under this id.
+fn read(file: &Path, id: &PolicyId) -> Result<String, Failure> {
+    let text = std::fs::read_to_string(file).doing(|| format!("cannot read `{}`", file.display()))?;
+    match policy::check(&PolicyCache::default().schema(), id, &text) {
+        Ok(()) => Ok(text),
+        Err(error) => Err(Failure::no(format!("{}: {error}", file.display()))),
+    }
+}
+
+impl Put {
+    fn run(self) -> Done {
+        let put = vec![PolicyText { id: self.id.clone(), text: read(&self.file, &self.id)? }];
+        let change = PolicyChange { put, remove: Vec::new() };
+        if change_register(&self.id, change, &self.signing, &self.connection)? {
+            line(format_args!("policy {} is in force", self.id))?;
+        }
+        Ok(())
+    }
+}
+
+impl Remove {
+    fn run(self) -> Done {
+        let change = PolicyChange { put: Vec::new(), remove: vec![self.id.clone()] };
+        if change_register(&self.id, change, &self.signing, &self.connection)? {
+            line(format_args!("policy {} is no longer in force", self.id))?;
+        }
+        Ok(())
+    }
+}
+
+/// Whether it was done; otherwise it was passed on.
+fn change_register(
+    id: &PolicyId,
+    change: PolicyChange,
+    signing: &Signing,
+    connection: &Connection,
+) -> Result<bool, Failure> {
+    let Some(register) = id.register() else {
+        return Err(Failure::no(format!(
+            "`{id}` is a policy of the whole partition, which changes by vote: tally proposal draft policies"
+        )));
+    };
+    let signer = connection.signer(signing)?;
+    let operation = Operation::RegisterPolicy { register: register.to_owned(), change };
+    Ok(act(connection, &signer, signing, format!("policies for {register}"), vec![operation])?.is_some())
 }
 
 impl Explain {
     fn run(self) -> Done {
         let question = PolicyQuestion {
             principal: self.principal.to_string(),
+            cosigners: self.cosigners.iter().map(ToString::to_string).collect(),
+            mandate: self.mandate.as_ref().map(ToString::to_string),
             action: self.action.to_string(),
             resource: self.resource.clone(),
         };
@@ -146,12 +242,20 @@ impl Explain {
 }
 
 fn show(answer: &PolicyAnswer) -> Done {
+    if let Some(code) = answer.refusal {
+        line(format_args!("{}: {} ({code})", paint(Colour::Red, "refused before policies are asked"), code.advice()))?;
+        return Ok(());
+    }
     let verdict = match (answer.allowed, answer.determining.is_empty()) {
         (true, _) => paint(Colour::Green, "permitted"),
         (false, true) => paint(Colour::Red, "not permitted: no policy permits it"),
         (false, false) => paint(Colour::Red, "forbidden"),
     };
     line(format_args!("{verdict}, as of change {} of the policies", answer.version))?;
+    if !answer.mandates.is_empty() {
+        let chain: Vec<&str> = answer.mandates.iter().map(MandateId::as_str).collect();
+        line(format_args!("under the mandates {}", chain.join(", passed on from ")))?;
+    }
     for policy in &answer.determining {
         line(format_args!("\n{} (change {})", paint(Colour::Bold, policy.id.as_str()), policy.version))?;
         line(policy.text.trim_end())?;

@@ -5,11 +5,11 @@ use serde::de::DeserializeOwned;
 use std::io::{self, BufRead, BufReader, Read, Write};
 use tallystick_api::{
     AuditPage, BlockEvent, BlockView, DryRun, DryRunView, MandateView, NetworkView, NodeStatus, OrganisationView,
-    PolicyAnswer, PolicyList, PolicyQuestion, PrincipalView, ProposalList, ProposalView, RegisterList, RegisterView,
-    RulebookView, TransactionStatus, ValidatorsView, media, routes,
+    PolicyAnswer, PolicyAsPut, PolicyList, PolicyQuestion, PrincipalView, ProposalList, ProposalView, RegisterList,
+    RegisterView, RulebookView, TransactionStatus, ValidatorsView, media, routes,
 };
 use tallystick_protocol::{
-    Change, Hash, MandateId, PrincipalId,
+    Change, Hash, MandateId, PolicyId, PrincipalId,
     limits::{RECEIPT_BYTES_MAX, STREAM_LINE_BYTES_MAX},
 };
 
@@ -125,6 +125,15 @@ impl Client {
     /// When no node answers.
     pub fn policies(&self, register: Option<&str>) -> Result<At<PolicyList>, Error> {
         register.map_or_else(|| self.read(routes::POLICIES), |name| self.read(&routes::register_policies(name)))
+    }
+
+    /// A policy as it stood after so many changes of policies, the number that an outcome's decision gives; now if none is
+    /// given. `None` when it had not been put then.
+    ///
+    /// # Errors
+    /// When no node answers.
+    pub fn policy(&self, id: &PolicyId, as_of: Option<u64>) -> Result<Option<At<PolicyAsPut>>, Error> {
+        absent_as_none(self.read(&routes::policy(id.as_str(), as_of)))
     }
 
     /// Whether something is permitted, and which policies say so, against the state as it is.

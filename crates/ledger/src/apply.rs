@@ -25,7 +25,8 @@ use crate::{
     authorise::Resource,
     authority, entry, import,
     item::Item,
-    mandate, organisation,
+    mandate::{self, Chain},
+    organisation,
     policy::{self, Judgements},
     principal::{self, Enrolment},
     proposal, register,
@@ -89,8 +90,8 @@ pub(crate) struct Act<'a> {
     pub signers: &'a [Arc<PrincipalRow>],
     /// How sure the organisations are of the keys that signed: the least of them.
     pub assurance: Assurance,
-    /// The mandate under which the signer acts, and its purpose.
-    pub mandate: Option<(&'a MandateId, &'a str)>,
+    /// The mandates under which the signer acts.
+    pub mandates: &'a Chain,
     /// What is asked for: the action that policies speak of.
     pub action: OperationName,
     /// The operation within the transaction, from 0.
@@ -236,9 +237,10 @@ fn run(
     let assurance = keys.map(|held| held.assurance).min().unwrap_or(Assurance::Low);
     for (operation, index) in tx.operations().iter().zip(0..) {
         let (signer, signers) = (&*signer, signers.as_slice());
-        let mandate = tx.mandate().zip(chain.purpose());
-        let act = Act { block, signer, signers, assurance, mandate, action: operation.name(), operation: index, leaf };
-        chain.require_words(act.organisation(), operation).map_err(|stop| (index, stop))?;
+        let (mandates, action) = (&chain, operation.name());
+        let act = Act { block, signer, signers, assurance, mandates, action, operation: index, leaf };
+        let resource = operation.mandate_resource(act.organisation());
+        chain.require_words(action, &resource).map_err(|stop| (index, stop))?;
         dispatch(draft, &act, operation, &mut appended).map_err(|stop| (index, stop))?;
         judgements.add(draft.take_judgements());
     }
@@ -277,11 +279,7 @@ fn authenticate_one(
 ) -> Result<Arc<PrincipalRow>, Stop> {
     let row = draft.principal(&StateKey::principal(principal))?.map(Arc::clone);
     let row = row.ok_or(Code::PrincipalUnknown)?;
-    match row.status {
-        PrincipalStatus::Active => {}
-        PrincipalStatus::Suspended => return Err(Code::PrincipalSuspended.into()),
-        PrincipalStatus::Retired => return Err(Code::PrincipalRetired.into()),
-    }
+    require_status(&row)?;
     match row.key(key) {
         Some(held) if held.has_ended(block.time_ms) => Err(Code::KeyRetired.into()),
         Some(held) if held.is_expired(block.time_ms) && !renews => Err(Code::KeyExpired.into()),
@@ -295,8 +293,17 @@ fn authenticate_one(
     }
 }
 
+/// Goes on only if the principal itself may act.
+pub(crate) fn require_status(row: &PrincipalRow) -> Result<(), Stop> {
+    match row.status {
+        PrincipalStatus::Active => Ok(()),
+        PrincipalStatus::Suspended => Err(Code::PrincipalSuspended.into()),
+        PrincipalStatus::Retired => Err(Code::PrincipalRetired.into()),
+    }
+}
+
 /// The signer, if its organisation may act.
-fn require_active(draft: &mut Draft<'_>, signer: Arc<PrincipalRow>) -> Result<Arc<PrincipalRow>, Stop> {
+pub(crate) fn require_active(draft: &mut Draft<'_>, signer: Arc<PrincipalRow>) -> Result<Arc<PrincipalRow>, Stop> {
     let organisation = draft.organisation(&StateKey::organisation(signer.id.organisation()))?;
     match organisation.map(|row| row.status) {
         Some(OrganisationStatus::Active) => Ok(signer),

@@ -10,6 +10,7 @@ use tallystick_protocol::{Assurance, Code, PrincipalId, RegisterRow, limits::REQ
 
 use crate::{
     apply::{Act, Stop},
+    mandate::Link,
     policy::{
         self,
         cedar::{Attributes, Entity, Name, Request, Value},
@@ -135,12 +136,18 @@ pub(crate) fn request(act: &Act<'_>, resource: &Resource<'_>) -> Request {
         ("signer".into(), Value::Thing(principal(signer))),
         ("time".into(), Value::Long(time)),
     ]);
-    if let Some((mandate, purpose)) = act.mandate {
-        let name = Name::new("Mandate", mandate.as_str());
-        let parents = vec![principal(&mandate.grantor())];
-        add(Entity { name: name.clone(), attributes: Attributes::new(), parents });
-        context.insert("mandate".into(), Value::Thing(name));
-        context.insert("purpose".into(), Value::Text(purpose.to_owned()));
+    // Each mandate is in the one from which it was passed on, and in who granted it.
+    let mandate = |link: &Link| Name::new("Mandate", link.row.id.as_str());
+    let links = act.mandates.links();
+    for (link, above) in links.iter().zip(links.iter().skip(1).map(Some).chain([None])) {
+        add(principal_entity(&link.grantor));
+        add(organisation_entity(link.grantor.id.organisation()));
+        let parents = [principal(&link.grantor.id)].into_iter().chain(above.map(mandate)).collect();
+        add(Entity { name: mandate(link), attributes: Attributes::new(), parents });
+    }
+    if let Some(link) = links.first() {
+        context.insert("mandate".into(), Value::Thing(mandate(link)));
+        context.insert("purpose".into(), Value::Text(link.row.terms.purpose.clone()));
     }
     debug_assert!(entities.len() <= REQUEST_ENTITIES_MAX, "a request knows of {} things", entities.len());
     Request {

@@ -10,8 +10,8 @@
 use std::sync::Arc;
 
 use tallystick_protocol::{
-    Code, MandateId, MandateTerms, Operation, OrganisationStatus, PrincipalStatus, StateKey, limits::MANDATE_CHAIN_MAX,
-    operation::PrincipalId,
+    Code, MandateId, MandateTerms, OperationName, OrganisationStatus, PrincipalStatus, StateKey,
+    limits::MANDATE_CHAIN_MAX, operation::PrincipalId,
 };
 
 use crate::{
@@ -23,29 +23,33 @@ use crate::{
 
 /// The mandates under which a transaction acts, from the one that it names to the root.
 #[derive(Debug, Default)]
-pub(crate) struct Chain(Vec<MandateRow>);
+pub(crate) struct Chain(Vec<Link>);
+
+/// A mandate in force, and who granted it.
+#[derive(Debug)]
+pub(crate) struct Link {
+    pub row: MandateRow,
+    pub grantor: Arc<PrincipalRow>,
+}
 
 impl Chain {
+    pub fn links(&self) -> &[Link] {
+        &self.0
+    }
+
     /// The links' ids, from the one that the transaction names to the root.
     pub fn ids(&self) -> Vec<MandateId> {
-        self.0.iter().map(|link| link.id.clone()).collect()
+        self.0.iter().map(|link| link.row.id.clone()).collect()
     }
 
-    /// What the mandate that the transaction names is for.
-    pub fn purpose(&self) -> Option<&str> {
-        self.0.first().map(|link| link.terms.purpose.as_str())
-    }
-
-    /// Goes on only if every link's words allow the operation.
-    pub fn require_words(&self, organisation: &str, operation: &Operation) -> Result<(), Stop> {
+    /// Goes on only if every link's words allow the action on the resource.
+    pub fn require_words(&self, action: OperationName, resource: &str) -> Result<(), Stop> {
         if self.0.is_empty() {
             return Ok(());
         }
         // What was entrusted is passed on by naming it, not by acting under it.
-        let entrusts = matches!(operation, Operation::MandateGrant { .. } | Operation::MandateRevoke { .. });
-        let resource = operation.resource().unwrap_or_else(|| format!("organisation:{organisation}"));
-        let allows =
-            |link: &MandateRow| link.terms.names_action(operation.name()) && link.terms.names_resource(&resource);
+        let entrusts = matches!(action, OperationName::MandateGrant | OperationName::MandateRevoke);
+        let allows = |link: &Link| link.row.terms.names_action(action) && link.row.terms.names_resource(resource);
         if !entrusts && self.0.iter().all(allows) { Ok(()) } else { Err(Code::MandateExceeded.into()) }
     }
 }
@@ -60,8 +64,9 @@ pub(crate) fn resolve(
     let Some(signer) = signers.first() else { unreachable!("a transaction has a signer") };
     let Some(mandate) = mandate else { return Ok((Arc::clone(signer), Chain::default())) };
     let signed: Vec<&PrincipalId> = signers.iter().map(|row| &row.id).collect();
-    let (root, links) = walk(draft, block, mandate, &signed)?;
-    Ok((root, Chain(links)))
+    let links = walk(draft, block, mandate, &signed)?;
+    let Some(root) = links.last() else { unreachable!("a chain has a link") };
+    Ok((Arc::clone(&root.grantor), Chain(links)))
 }
 
 /// Walks from a mandate to its root, as used by those who signed.
@@ -70,8 +75,8 @@ fn walk(
     block: &BlockContext,
     mandate: &MandateId,
     signed: &[&PrincipalId],
-) -> Result<(Arc<PrincipalRow>, Vec<MandateRow>), Stop> {
-    let mut links: Vec<MandateRow> = Vec::new();
+) -> Result<Vec<Link>, Stop> {
+    let mut links: Vec<Link> = Vec::new();
     let mut next = mandate.clone();
     loop {
         let grantor = StateKey::principal(&next.grantor());
@@ -84,19 +89,19 @@ fn walk(
         if organisation_of(draft, &grantor.id)?.status != OrganisationStatus::Active {
             return Err(Code::MandateNotInForce.into());
         }
-        entrusted(&link, links.last(), signed)?;
+        entrusted(&link, links.last().map(|below| &below.row), signed)?;
         let below = links.len();
         if below >= MANDATE_CHAIN_MAX || (link.terms.depth as usize) < below {
             return Err(Code::MandateTooLong.into());
         }
-        if links.iter().any(|seen| seen.id.grantor() == grantor.id) || signed.first() == Some(&&grantor.id) {
+        if links.iter().any(|seen| seen.grantor.id == grantor.id) || signed.first() == Some(&&grantor.id) {
             return Err(Code::MandateLoop.into());
         }
         let parent = link.terms.parent.clone();
-        links.push(link);
+        links.push(Link { row: link, grantor });
         match parent {
             Some(parent) => next = parent,
-            None => return Ok((grantor, links)),
+            None => return Ok(links),
         }
     }
 }
@@ -139,11 +144,11 @@ pub(crate) fn grant(draft: &mut Draft<'_>, act: &Act<'_>, name: &str, terms: &Ma
     }
     if let Some(parent) = &terms.parent {
         let signed: Vec<&PrincipalId> = act.signers.iter().map(|row| &row.id).collect();
-        let (_, links) = walk(draft, act.block, parent, &signed)?;
-        if links.iter().any(|link| terms.agents.contains(&link.id.grantor())) {
+        let links = walk(draft, act.block, parent, &signed)?;
+        if links.iter().any(|link| terms.agents.contains(&link.grantor.id)) {
             return Err(Code::MandateLoop.into());
         }
-        let Some(parent) = links.first() else { unreachable!("a chain has a link") };
+        let Some(Link { row: parent, .. }) = links.first() else { unreachable!("a chain has a link") };
         // The links above have their own depths, which the walk at each use compares with how far down it came.
         if terms.depth >= parent.terms.depth {
             return Err(Code::MandateTooLong.into());

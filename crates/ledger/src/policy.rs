@@ -25,17 +25,18 @@ use tallystick_protocol::{
     CborError, Code, Decision, Hash, OperationName, PolicyChange, PolicyId, PolicyText, StateKey, Violation,
     ViolationRule, cbor,
     limits::{
-        DECISION_POLICIES_MAX, DECISIONS_REMEMBERED_MAX, POLICIES_BYTES_MAX, POLICIES_MAX, POLICY_SETS_REMEMBERED_MAX,
-        REGISTER_POLICIES_BYTES_MAX, REGISTER_POLICIES_MAX, STATE_VALUE_BYTES_MAX,
+        DECISION_POLICIES_MAX, DECISIONS_REMEMBERED_MAX, POLICIES_BYTES_MAX, POLICIES_MAX, POLICIES_REMEMBERED_MAX,
+        POLICY_SETS_REMEMBERED_MAX, REGISTER_POLICIES_BYTES_MAX, REGISTER_POLICIES_MAX, STATE_VALUE_BYTES_MAX,
     },
 };
 
 use crate::{
     apply::{Act, Stop, refuse_if_any},
+    rulebook,
     schema::Violations,
     state::{Draft, Row, Unread, View},
 };
-use cedar::{Request, RuleError, Rules, Schema};
+use cedar::{Request, Rule, RuleError, Rules, Schema};
 
 pub use explain::{Explained, Explanation, Question, QuestionError, explain};
 pub use starter::STARTER;
@@ -178,6 +179,8 @@ pub struct PolicyCache(Arc<Mutex<Compiled>>);
 struct Compiled {
     schema: Option<Arc<Schema>>,
     sets: BTreeMap<Hash, Arc<Rules>>,
+    /// Policies that were read, by the hash of id and text: a set that changes costs what changes.
+    rules: BTreeMap<Hash, Rule>,
 }
 
 impl PolicyCache {
@@ -205,6 +208,25 @@ impl PolicyCache {
             compiled.sets.clear();
         }
         compiled.sets.insert(hash, Arc::clone(rules));
+    }
+
+    /// A policy in force, read now if it was not yet.
+    fn rule(&self, policy: &PolicyRow) -> Rule {
+        let hash = Hash::of(&[policy.id.as_str().as_bytes(), &[0], policy.text.as_bytes()]);
+        if let Some(rule) = self.lock().rules.get(&hash) {
+            return rule.clone();
+        }
+        match Rule::parse(policy.id.as_str(), &policy.text) {
+            Ok(rule) => {
+                let mut compiled = self.lock();
+                if compiled.rules.len() >= POLICIES_REMEMBERED_MAX {
+                    compiled.rules.clear();
+                }
+                compiled.rules.insert(hash, rule.clone());
+                rule
+            }
+            Err(error) => unreachable!("policy `{}` is in force and broken: {error}", policy.id),
+        }
     }
 }
 
@@ -305,19 +327,18 @@ fn compiled(draft: &mut Draft<'_>, set: &PolicySet) -> Result<Arc<Rules>, Unread
     let keys: Vec<StateKey> = keys.collect();
     keys.iter().for_each(|key| draft.touch(*key));
     draft.complete()?;
-    let mut texts = Vec::with_capacity(keys.len());
+    let mut rules = Vec::with_capacity(keys.len());
     for key in &keys {
         let Some(row) = draft.policy(key)? else { unreachable!("policy {key} is in force and not in the state") };
-        texts.push((row.id.as_str().to_owned(), row.text.clone()));
+        rules.push(cache.rule(row));
     }
-    let texts = texts.iter().map(|(id, text)| (id.as_str(), text.as_str()));
-    match Rules::compile(&cache.schema(), texts) {
+    match Rules::of(&cache.schema(), rules) {
         Ok(rules) => {
             let rules = Arc::new(rules);
             cache.put(set.hash, &rules);
             Ok(rules)
         }
-        Err(error) => unreachable!("a policy in force is broken: {error}"),
+        Err(error) => unreachable!("the policies in force are no set: {error}"),
     }
 }
 
@@ -339,6 +360,9 @@ pub(crate) fn wanted(put: &[PolicyText], remove: &[PolicyId]) -> Vec<StateKey> {
 
 /// Changes which policies are in force. What remains of the change's own making is judged by the caller: who may.
 pub(crate) fn apply_change(draft: &mut Draft<'_>, put: &[PolicyText], remove: &[PolicyId]) -> Result<(), Stop> {
+    // Rows first: judging texts is dear, and would be done again for each row that is missing.
+    wanted(put, remove).into_iter().for_each(|key| draft.touch(key));
+    draft.complete()?;
     let schema = draft.policies().schema();
     let mut violations = Violations::default();
     for (policy, index) in put.iter().zip(0..) {
@@ -347,8 +371,6 @@ pub(crate) fn apply_change(draft: &mut Draft<'_>, put: &[PolicyText], remove: &[
         }
     }
     refuse_if_any(Code::PolicyInvalid, violations)?;
-    wanted(put, remove).into_iter().for_each(|key| draft.touch(key));
-    draft.complete()?;
     let mut counters = draft.counters(&StateKey::counters())?.cloned().unwrap_or_default();
     counters.policies += 1;
     for scope in scopes(put, remove) {
@@ -433,12 +455,17 @@ pub(crate) fn change_register(
     if change.remove.iter().any(stray) {
         return Err(Code::PolicyUnknown.into());
     }
+    let before = count_of(draft, register)?;
     apply_change(draft, &change.put, &change.remove)?;
-    let most = draft.rulebook(&StateKey::rulebook())?.map_or(0, |rulebook| rulebook.register_policies_max);
-    let set = draft.policy_set(&StateKey::policy_set(register))?;
-    let count = set.map_or(0, |set| set.row.policies.len());
-    // What governance put beyond the bound stays, and can be removed.
-    if !change.put.is_empty() && count as u64 > u64::from(most) { Err(Code::PoliciesFull.into()) } else { Ok(()) }
+    let after = count_of(draft, register)?;
+    let most = rulebook::read(draft)?.register_policies_max as usize;
+    // What governance put beyond the bound stays, and can be replaced and removed.
+    if after > most.max(before) { Err(Code::PoliciesFull.into()) } else { Ok(()) }
+}
+
+/// How many policies there are for a register.
+fn count_of(draft: &mut Draft<'_>, register: &str) -> Result<usize, Unread> {
+    Ok(draft.policy_set(&StateKey::policy_set(register))?.map_or(0, |set| set.row.policies.len()))
 }
 
 /// Writes the policies with which a network begins; the number of that change.

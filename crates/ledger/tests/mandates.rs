@@ -126,8 +126,26 @@ fn as_many_agents_sign_as_must_concur() {
         beta/clerk + alpha/admin under alpha/clerk/board | append a 1 {"a":"1"} | 0 mandate-concurrence
         alpha/admin + beta/clerk + beta/admin under alpha/clerk/board | append a 1 {"a":"1"} | 0 mandate-not-agent
         beta/clerk + gamma/admin under alpha/clerk/board | append a 1 {"a":"1"} | ok a user 1+1
-        # Passing it on takes as many.
+        # Passing it on takes as many, and as many must sign then.
         beta/admin | grant solo beta/clerk entry-append register:a 2020-01-01 2030-01-01 0 1 alpha/clerk/board | 0 mandate-concurrence
+        beta/admin + beta/clerk | grant solo gamma/admin entry-append register:a 2020-01-01 2030-01-01 0 1 alpha/clerk/board | 0 mandate-exceeded
+        beta/admin + beta/clerk | grant pair alpha/admin,gamma/admin entry-append register:a 2020-01-01 2030-01-01 0 2 alpha/clerk/board | ok
+        gamma/admin under beta/admin/pair               | append a 2 {"a":"2"} | 0 mandate-concurrence
+        gamma/admin + alpha/admin under beta/admin/pair | append a 2 {"a":"2"} | ok a user 2+1
+        "#,
+    );
+}
+
+/// A register's policies are the register's, not its custodian's: who may do anything for the organisation does not rewrite them.
+#[test]
+fn a_registers_policies_are_entrusted_by_its_name() {
+    Ledger::new().run(
+        r#"
+        alpha/admin | create a a | ok
+        alpha/admin | grant office beta/admin * organisation:alpha 2020-01-01 2030-01-01 0 1          | ok
+        alpha/admin | grant rules beta/admin register-policy register:a 2020-01-01 2030-01-01 0 1     | ok
+        beta/admin under alpha/admin/office | policy a put a/x forbid(principal, action, resource == Register::"a") | 0 mandate-exceeded
+        beta/admin under alpha/admin/rules  | policy a put a/x forbid(principal, action, resource == Register::"a") | ok
         "#,
     );
 }

@@ -213,9 +213,15 @@ pub const REGISTER_POLICIES_BYTES_MAX: usize = 16_384;
 /// Policies named in one outcome, determining and skipped ones each; the first ones are kept.
 pub const DECISION_POLICIES_MAX: usize = 32;
 /// Things that one request for permission knows of.
-pub const REQUEST_ENTITIES_MAX: usize = 32;
+///
+/// Who acts and who signs, the resource, each with its organisation; and for each mandate it, its grantor, and that one's.
+pub const REQUEST_ENTITIES_MAX: usize = 2 * (2 + COSIGNERS_MAX) + 2 + 3 * MANDATE_CHAIN_MAX;
 /// Decisions that are remembered while a block is applied.
 pub const DECISIONS_REMEMBERED_MAX: usize = 4_096;
+/// Changes of policies among which the text of an old one is looked for.
+pub const POLICY_CHANGES_LOOKED_AT_MAX: u64 = 4_096;
+/// Policies that are kept as they were read.
+pub const POLICIES_REMEMBERED_MAX: usize = 4_096;
 /// Sets of policies that are kept compiled.
 pub const POLICY_SETS_REMEMBERED_MAX: usize = 1_024;
 

@@ -50,6 +50,7 @@ impl MandateTerms {
             && self.resources.iter().all(resource)
             && self.from >= parent.from
             && self.until <= parent.until
+            && self.concur >= parent.concur
     }
 }
 
@@ -62,20 +63,31 @@ fn covers(word: &str, other: &str) -> bool {
 }
 
 impl Operation {
-    /// What it is done to, as mandates name it; none when that is the organisation of whoever acts.
-    pub fn resource(&self) -> Option<String> {
+    /// What it is done to, as mandates name it: a register, a principal, or the organisation of whoever acts.
+    pub fn mandate_resource(&self, organisation: &str) -> String {
         match self {
             Self::RegisterCreate { register, .. }
             | Self::RegisterPhase { register, .. }
             | Self::EntryAppend { register, .. }
-            | Self::RegisterImport { register, .. } => Some(format!("register:{register}")),
+            | Self::RegisterImport { register, .. }
+            | Self::RegisterPolicy { register, .. } => format!("register:{register}"),
             Self::PrincipalStatus { principal, .. }
             | Self::PrincipalRecover { principal, .. }
             | Self::KeyAdd { principal, .. }
             | Self::KeyRotate { principal, .. }
             | Self::KeyRetire { principal, .. }
-            | Self::KeyCertify { principal, .. } => Some(format!("principal:{principal}")),
-            _ => None,
+            | Self::KeyCertify { principal, .. } => format!("principal:{principal}"),
+            Self::PrincipalEnrol { .. }
+            | Self::RecoverySet { .. }
+            | Self::AuthorityAdmit { .. }
+            | Self::AuthorityRetire { .. }
+            | Self::RevocationPost { .. }
+            | Self::MandateGrant { .. }
+            | Self::MandateRevoke { .. }
+            | Self::ProposalSubmit { .. }
+            | Self::ProposalWithdraw { .. }
+            | Self::BallotCast { .. }
+            | Self::ProposalObject { .. } => format!("organisation:{organisation}"),
         }
     }
 }

@@ -201,9 +201,17 @@ impl Rules {
         schema: &Arc<Schema>,
         policies: impl IntoIterator<Item = (&'p str, &'p str)>,
     ) -> Result<Self, RuleError> {
+        let rules = policies.into_iter().map(|(id, text)| Rule::parse(id, text));
+        Self::of(schema, rules.collect::<Result<Vec<_>, _>>()?)
+    }
+
+    /// Puts policies that were read together.
+    ///
+    /// # Errors
+    /// When an id stands twice.
+    pub fn of(schema: &Arc<Schema>, rules: impl IntoIterator<Item = Rule>) -> Result<Self, RuleError> {
         let mut by_action: BTreeMap<String, PolicySet> = BTreeMap::new();
-        for (id, text) in policies {
-            let Rule(policy) = Rule::parse(id, text)?;
+        for Rule(policy) in rules {
             let constraint = policy.action_constraint();
             for (action, (uid, groups)) in &schema.actions {
                 let applies = match &constraint {

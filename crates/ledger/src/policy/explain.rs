@@ -2,20 +2,25 @@
 
 use std::sync::Arc;
 
-use tallystick_protocol::{Assurance, OperationName, PolicyId, PrincipalId, StateKey};
+use tallystick_protocol::{Assurance, Code, MandateId, OperationName, PolicyId, PrincipalId, StateKey};
 
 use super::{PolicyRow, cedar::Request};
 use crate::{
-    apply::{Act, BlockContext, Stop},
+    apply::{Act, BlockContext, Stop, require_active, require_status},
     authorise::{self, Resource},
-    state::{Draft, Missing, PrincipalRow, View},
+    mandate::{self, Chain},
+    state::{Draft, HeldKey, Missing, PrincipalRow, View},
 };
 
-/// May this principal do this action to this resource, signing alone with the best of its keys?
+/// May this principal do this action to this resource, signing with the best of its keys?
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Question {
-    /// Who.
+    /// Who signs.
     pub principal: PrincipalId,
+    /// Who signs besides, each with the best of its keys.
+    pub cosigners: Vec<PrincipalId>,
+    /// The mandate under which it acts.
+    pub mandate: Option<MandateId>,
     /// What: the name of an operation.
     pub action: OperationName,
     /// To what: `organisation:alpha`, `principal:alpha/clerk`, `register:country`.
@@ -40,6 +45,10 @@ pub struct Explanation {
     pub version: u64,
     /// Whether it is permitted.
     pub allowed: bool,
+    /// Why it is refused whatever policies say: who signs may not act, or the mandate does not hold.
+    pub refusal: Option<Code>,
+    /// The mandates under which it acts, from the one that is named to the root.
+    pub mandates: Vec<MandateId>,
     /// The policies that determine it; none when nothing permits.
     pub determining: Vec<PolicyRow>,
     /// Policies that failed and were skipped, with the reason.
@@ -64,50 +73,82 @@ pub fn explain(view: &mut View, block: &BlockContext, question: &Question) -> Re
 }
 
 fn answer(draft: &mut Draft<'_>, block: &BlockContext, question: &Question) -> Result<Explained, Stop> {
-    let unknown = |what: &str| Ok(Err(QuestionError::Unknown(what.to_owned())));
     let Some((kind, id)) = question.resource.split_once(':') else {
         return Ok(Err(QuestionError::Resource(question.resource.clone())));
     };
-    let Some(signer) = draft.principal(&StateKey::principal(&question.principal))?.cloned() else {
-        return unknown(&format!("principal `{}`", question.principal));
-    };
-    let missing = format!("{kind} `{id}`");
+    let mut signers = Vec::with_capacity(1 + question.cosigners.len());
+    for id in [&question.principal].into_iter().chain(&question.cosigners) {
+        match draft.principal(&StateKey::principal(id))? {
+            Some(row) => signers.push(Arc::clone(row)),
+            None => return Ok(Err(QuestionError::Unknown(format!("principal `{id}`")))),
+        }
+    }
+    let unknown = || Ok(Err(QuestionError::Unknown(format!("{kind} `{id}`"))));
     match kind {
         "organisation" => {
             if draft.organisation(&StateKey::organisation(id))?.is_none() {
-                return unknown(&missing);
+                return unknown();
             }
-            explained(draft, block, question, &signer, &Resource::Organisation(id)).map(Ok)
+            explained(draft, block, question, &signers, &Resource::Organisation(id)).map(Ok)
         }
         "principal" => {
-            let Ok(id) = id.parse::<PrincipalId>() else { return unknown(&missing) };
-            let Some(row) = draft.principal(&StateKey::principal(&id))?.cloned() else { return unknown(&missing) };
-            explained(draft, block, question, &signer, &Resource::Principal(&row)).map(Ok)
+            let Ok(id) = id.parse::<PrincipalId>() else { return unknown() };
+            let Some(row) = draft.principal(&StateKey::principal(&id))?.cloned() else { return unknown() };
+            explained(draft, block, question, &signers, &Resource::Principal(&row)).map(Ok)
         }
         "register" => {
-            let Some(register) = draft.register(id)? else { return unknown(&missing) };
-            explained(draft, block, question, &signer, &Resource::Register(&register.row)).map(Ok)
+            let Some(register) = draft.register(id)? else { return unknown() };
+            explained(draft, block, question, &signers, &Resource::Register(&register.row)).map(Ok)
         }
         _ => Ok(Err(QuestionError::Resource(question.resource.clone()))),
     }
+}
+
+/// The least of the best keys of those who sign, if they may act.
+fn assurance_of(draft: &mut Draft<'_>, block: &BlockContext, signers: &[Arc<PrincipalRow>]) -> Result<Assurance, Stop> {
+    let mut least = Assurance::High;
+    for row in signers {
+        require_status(row)?;
+        require_active(draft, Arc::clone(row))?;
+        let works = |held: &&HeldKey| !held.has_ended(block.time_ms) && !held.is_expired(block.time_ms);
+        let best = row.keys.iter().filter(works).map(|held| held.assurance).max().ok_or(Code::KeyExpired)?;
+        least = least.min(best);
+    }
+    Ok(least)
+}
+
+/// Who acts, with which assurance, under which mandates.
+fn standing(
+    draft: &mut Draft<'_>,
+    block: &BlockContext,
+    question: &Question,
+    signers: &[Arc<PrincipalRow>],
+) -> Result<(Assurance, Arc<PrincipalRow>, Chain), Stop> {
+    let assurance = assurance_of(draft, block, signers)?;
+    let (actor, chain) = mandate::resolve(draft, block, question.mandate.as_ref(), signers)?;
+    chain.require_words(question.action, &question.resource)?;
+    Ok((assurance, actor, chain))
 }
 
 fn explained(
     draft: &mut Draft<'_>,
     block: &BlockContext,
     question: &Question,
-    signer: &Arc<PrincipalRow>,
+    signers: &[Arc<PrincipalRow>],
     resource: &Resource<'_>,
 ) -> Result<Explanation, Stop> {
-    let keys = signer.keys.iter().filter(|held| !held.has_ended(block.time_ms)).map(|held| held.assurance);
-    let assurance = keys.max().unwrap_or(Assurance::Low);
-    let signers = [Arc::clone(signer)];
+    let Some(first) = signers.first() else { unreachable!("a question has a principal") };
+    let (refusal, (assurance, actor, chain)) = match standing(draft, block, question, signers) {
+        Ok(standing) => (None, standing),
+        Err(Stop::Refused(code, _)) => (Some(code), (Assurance::Low, Arc::clone(first), Chain::default())),
+        Err(Stop::Unread) => return Err(Stop::Unread),
+    };
     let act = Act {
         block,
-        signer,
-        signers: &signers,
+        signer: &actor,
+        signers,
         assurance,
-        mandate: None,
+        mandates: &chain,
         action: question.action,
         operation: 0,
         leaf: 0,
@@ -128,5 +169,6 @@ fn explained(
         determining.extend(draft.policy(key)?.cloned());
     }
     let skipped = judgement.skipped.iter().map(|(id, why)| (id.clone(), why.clone())).collect();
-    Ok(Explanation { version, allowed: judgement.allowed, determining, skipped, request })
+    let allowed = judgement.allowed && refusal.is_none();
+    Ok(Explanation { version, allowed, refusal, mandates: chain.ids(), determining, skipped, request })
 }

@@ -132,6 +132,7 @@ routes! {
     get routes::PROOF_ENTRY => proofs::entry;
     get routes::POLICIES => policies::policies;
     get routes::REGISTER_POLICIES => policies::register_policies;
+    get routes::POLICY => policies::policy;
     post routes::EXPLAIN => policies::explain;
     get routes::PROPOSALS => proposals::proposals;
     get routes::PROPOSAL => proposals::proposal;

@@ -55,6 +55,7 @@ use utoipa::OpenApi;
         proofs::entry,
         policies::policies,
         policies::register_policies,
+        policies::policy,
         policies::explain,
         proposals::proposals,
         proposals::proposal,

@@ -1,7 +1,8 @@
 //! Policies in force, and why something is permitted or not.
 
 use super::{
-    App, PathOf,
+    App, PathOf, QueryOf,
+    page::number,
     problem::{Answer, Failure},
     snapshot::json_at,
 };
@@ -10,11 +11,14 @@ use axum::{
     extract::{State, rejection::JsonRejection},
     response::Response,
 };
-use tallystick_api::{EntityView, PolicyAnswer, PolicyList, PolicyQuestion, PolicyView, Problem, SkippedView, routes};
+use tallystick_api::{
+    EntityView, PolicyAnswer, PolicyAsPut, PolicyList, PolicyQuestion, PolicyView, Problem, SkippedView, routes,
+};
 use tallystick_ledger::{
     PolicyRow,
     policy::{Explanation, Question},
 };
+use tallystick_protocol::limits::COSIGNERS_MAX;
 
 /// The policies of the partition that are in force.
 #[utoipa::path(get, path = routes::POLICIES, tag = "governance",
@@ -33,6 +37,28 @@ pub async fn register_policies(State(app): State<App>, PathOf(name): PathOf<Stri
     Ok(json_at(height, PolicyList { policies: rows.into_iter().map(view).collect() }))
 }
 
+/// One policy as it stood after some change, in force or not: what an outcome's decision names can be read for ever.
+#[utoipa::path(get, path = routes::POLICY, tag = "governance",
+    params(
+        ("id" = String, Query, description = "Its id: a name, or register/name"),
+        ("as-of" = Option<u64>, Query, description = "How often policies had been changed then: the version of a decision; now if not given"),
+    ),
+    responses(
+        (status = 200, description = "The policy", body = PolicyAsPut),
+        (status = 400, description = "Not an id", body = Problem, content_type = "application/problem+json"),
+        (status = 404, description = "It was not put until then", body = Problem, content_type = "application/problem+json"),
+    ))]
+pub async fn policy(State(app): State<App>, QueryOf(query): QueryOf) -> Answer<Response> {
+    let id = query.get("id").ok_or_else(|| Failure::bad_request("name the policy: ?id=NAME or ?id=REGISTER/NAME"))?;
+    let id = id.parse().map_err(|error| Failure::bad_request(format!("id: {error}")))?;
+    let as_of = number(&query, "as-of", u64::MAX, 0..=u64::MAX)?;
+    let (height, found) = app.service.policy(&id, as_of).await?;
+    let Some((row, in_force)) = found else {
+        return Err(Failure::not_found(format!("no policy `{id}` was put until then: see {}", routes::POLICIES)));
+    };
+    Ok(json_at(height, PolicyAsPut { policy: view(row), in_force }))
+}
+
 /// Whether policies permit something, and which say so, against the state as it is. Nothing comes of asking.
 #[utoipa::path(post, path = routes::EXPLAIN, tag = "governance",
     request_body = PolicyQuestion,
@@ -42,8 +68,15 @@ pub async fn register_policies(State(app): State<App>, PathOf(name): PathOf<Stri
     ))]
 pub async fn explain(State(app): State<App>, body: Result<Json<PolicyQuestion>, JsonRejection>) -> Answer<Response> {
     let Json(asked) = body.map_err(|error| Failure::bad_request(error.body_text()))?;
+    let principal = |id: &String| id.parse().map_err(|error| Failure::bad_request(format!("principal: {error}")));
+    if asked.cosigners.len() > COSIGNERS_MAX {
+        return Err(Failure::bad_request(format!("co-signers: {COSIGNERS_MAX} at most")));
+    }
+    let mandate = asked.mandate.map(|id| id.parse()).transpose();
     let question = Question {
-        principal: asked.principal.parse().map_err(|error| Failure::bad_request(format!("principal: {error}")))?,
+        principal: principal(&asked.principal)?,
+        cosigners: asked.cosigners.iter().map(principal).collect::<Result<_, _>>()?,
+        mandate: mandate.map_err(|error| Failure::bad_request(format!("mandate: {error}")))?,
         action: asked.action.parse().map_err(|error: String| Failure::bad_request(format!("action: {error}")))?,
         resource: asked.resource,
     };
@@ -61,13 +94,15 @@ fn view(PolicyRow { id, version, text }: PolicyRow) -> PolicyView {
 }
 
 fn answer(explanation: Explanation) -> PolicyAnswer {
-    let Explanation { version, allowed, determining, skipped, request } = explanation;
+    let Explanation { version, allowed, refusal, mandates, determining, skipped, request } = explanation;
     let entities = request.entities.iter().map(|entity| EntityView {
         name: entity.name.to_string(),
         parents: entity.parents.iter().map(ToString::to_string).collect(),
     });
     PolicyAnswer {
         allowed,
+        refusal,
+        mandates,
         version,
         determining: determining.into_iter().map(view).collect(),
         skipped: skipped.into_iter().map(|(id, reason)| SkippedView { id, reason }).collect(),

@@ -2,10 +2,13 @@
 
 use super::{Runtime, Service};
 use tallystick_ledger::{
-    BlockContext, Missing, PolicyRow, PolicySetRow, View,
-    policy::{Explained, Question, explain},
+    BlockContext, CountersRow, Missing, PolicyRow, PolicySetRow, View,
+    policy::{Explained, PolicyInForce, Question, explain},
 };
-use tallystick_protocol::{StateKey, limits::DRY_RUN_ROUNDS_MAX};
+use tallystick_protocol::{
+    PolicyId, StateKey,
+    limits::{DRY_RUN_ROUNDS_MAX, POLICY_CHANGES_LOOKED_AT_MAX},
+};
 use tallystick_storage::read::ReadError;
 
 impl<E: Runtime> Service<E> {
@@ -20,6 +23,25 @@ impl<E: Runtime> Service<E> {
             rows.extend(row.map(|(_, row)| row));
         }
         Ok((height, rows))
+    }
+
+    /// A policy as it stood after `as_of` changes of policies, and whether that text is in force; and the height of the answer.
+    /// None when it had not been put then, nor in so many changes before as are looked at.
+    pub async fn policy(&self, id: &PolicyId, as_of: u64) -> Result<(u64, Option<(PolicyRow, bool)>), ReadError> {
+        let (height, counters) = self.row(StateKey::counters(), CountersRow::decode).await?.unwrap_or_default();
+        let newest = as_of.min(counters.policies);
+        let oldest = newest.saturating_sub(POLICY_CHANGES_LOOKED_AT_MAX).max(1);
+        // A policy stays under the number of the change that put it: the last one until then is the one that stood.
+        for version in (oldest..=newest).rev() {
+            let row = self.row(StateKey::policy(id, version), PolicyRow::decode).await?;
+            if let Some((_, row)) = row {
+                let set = StateKey::policy_set(id.register().unwrap_or_default());
+                let set = self.row(set, PolicySetRow::decode).await?.map(|(_, set)| set.policies);
+                let stands = |policy: &PolicyInForce| policy.id == *id && policy.version == version;
+                return Ok((height, Some((row, set.is_some_and(|set| set.iter().any(stands))))));
+            }
+        }
+        Ok((height, None))
     }
 
     /// Answers a question as the next block would; nothing comes of it. `None` when blocks came too fast to look at one state.
