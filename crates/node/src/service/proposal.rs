@@ -103,7 +103,7 @@ impl<E: Runtime> Service<E> {
         Ok(Some((height, agenda.version, rulebook)))
     }
 
-    /// What changes would do in the next block; nothing comes of it. `None` when blocks came too fast to look at one state.
+    /// What changes would do in the next block, as late as this node's clock says it is; nothing comes of it. `None` when blocks came too fast to look at one state.
     pub async fn dry_run(&self, changes: &[Change]) -> Result<Option<(u64, Vec<Report>)>, ReadError> {
         let (mut height, mut view) = (None, View::with_policies(&self.0.shared.policies));
         for _ in 0..DRY_RUN_ROUNDS_MAX {
@@ -111,7 +111,7 @@ impl<E: Runtime> Service<E> {
             let context = BlockContext {
                 network: self.network(),
                 height: tip.header.height + 1,
-                time_ms: tip.header.time_ms,
+                time_ms: tip.header.time_ms.max(crate::application::now_ms(&self.0.runtime)),
                 log_size: tip.header.log.size,
             };
             let missing = match dry_run(&mut view, &context, changes) {
