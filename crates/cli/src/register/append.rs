@@ -1,6 +1,6 @@
 //! `tally register append`: one entry from the command line, or many from a file.
 
-use super::{csv, no_register, settle};
+use super::{act, csv, no_register};
 use crate::{
     connection::{Connection, Signing},
     output::{Doing, Done, Failure, count, line, progress},
@@ -68,6 +68,11 @@ impl Append {
         let signer = self.connection.signer(&self.signing)?;
         let total = entries.len();
         let batches = batches(entries);
+        if self.signing.pass_on.is_some() && batches.len() > 1 {
+            return Err(Failure::error(
+                "these entries need several transactions, and one can be passed on: give fewer",
+            ));
+        }
         let bar = progress(total as u64, &self.register);
         let mut last = None;
         for (index, batch) in batches.iter().enumerate() {
@@ -76,8 +81,12 @@ impl Append {
                 _ => format!("append to {}, part {} of {}", self.register, index + 1, batches.len()),
             };
             let operation = Operation::EntryAppend { register: self.register.clone(), entries: batch.clone() };
-            let transaction = signer.sign(subject, vec![operation])?;
-            last = Some(settle(&client, &transaction, self.signing.patience()).inspect_err(|_| bar.abandon())?);
+            let settled = act(&self.connection, &signer, &self.signing, subject, vec![operation])
+                .inspect_err(|_| bar.abandon())?;
+            if settled.is_none() {
+                return Ok(());
+            }
+            last = settled;
             bar.inc(batch.len() as u64);
         }
         bar.finish_and_clear();
