@@ -125,7 +125,8 @@ fn every_name_in_the_documents_exists() {
         "ARCHITECTURE.md",
         "CONTRIBUTING.md",
         "SECURITY.md",
-        "docs/concepts.md",
+        "docs/concepts/README.md",
+        "docs/concepts/trust.md",
         "docs/reference/formats.md",
     ] {
         complaints.extend(
