@@ -9,11 +9,24 @@ pub struct Span {
     pub text: String,
 }
 
+/// A fenced block.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Block {
+    /// Line number of its first content, from 1.
+    pub line: usize,
+    /// The first word behind the fence.
+    pub language: String,
+    /// The other words behind the fence, which no reader sees.
+    pub marks: String,
+    /// What stands in it.
+    pub text: String,
+}
+
 /// A line of a document, and whether a fence holds it.
 struct Line<'a> {
     number: usize,
     text: &'a str,
-    /// The language of the block it stands in; none for prose.
+    /// The words behind the fence of the block it stands in; none for prose.
     fence: Option<&'a str>,
 }
 
@@ -27,21 +40,32 @@ pub fn code_spans(document: &str) -> Vec<Span> {
         .collect()
 }
 
-/// The fenced blocks of one language, each with the line of its first content.
-pub fn code_blocks(document: &str, language: &str) -> Vec<Span> {
-    let mut blocks: Vec<Span> = Vec::new();
+/// The fenced blocks.
+pub fn blocks(document: &str) -> Vec<Block> {
+    let mut blocks: Vec<Block> = Vec::new();
     let mut next = 0;
-    for line in lines(document).filter(|line| line.fence == Some(language)) {
+    for line in lines(document) {
+        let Some(fence) = line.fence else { continue };
         match blocks.last_mut().filter(|_| line.number == next) {
             Some(block) => {
                 block.text.push('\n');
                 block.text.push_str(line.text);
             }
-            None => blocks.push(Span { line: line.number, text: line.text.to_owned() }),
+            None => {
+                let (language, marks) = fence.split_once(' ').unwrap_or((fence, ""));
+                let (language, marks) = (language.to_owned(), marks.trim().to_owned());
+                blocks.push(Block { line: line.number, language, marks, text: line.text.to_owned() });
+            }
         }
         next = line.number.saturating_add(1);
     }
     blocks
+}
+
+/// The fenced blocks of one language, each with the line of its first content.
+pub fn code_blocks(document: &str, language: &str) -> Vec<Span> {
+    let of_language = blocks(document).into_iter().filter(|block| block.language == language);
+    of_language.map(|block| Span { line: block.line, text: block.text }).collect()
 }
 
 /// The targets of links, without their fragment; absolute ones and links within the page are left out.
@@ -93,7 +117,7 @@ mod tests {
     use super::*;
 
     const SAMPLE: &str = "See `a.rs` and [there](docs/b.md#c), [here](#d), [away](https://e.org).\n\
-        ```sh\ntally `x`\ntally y\n```\n```sh\nthird\n```\n\
+        ```sh\ntally `x`\ntally y\n```\n```sh fails now\nthird\n```\n\
         | crate | does |\n|---|---|\n| `node` | Serve. |\n| sim | Run. |\n\nEnd `f()`.\n";
 
     fn texts(spans: &[Span]) -> Vec<(usize, &str)> {
@@ -109,6 +133,7 @@ mod tests {
     fn blocks_are_told_apart_by_language_and_fence() {
         assert_eq!(texts(&code_blocks(SAMPLE, "sh")), [(3, "tally `x`\ntally y"), (7, "third")]);
         assert_eq!(code_blocks(SAMPLE, "text"), []);
+        assert_eq!(blocks(SAMPLE).iter().map(|block| block.marks.as_str()).collect::<Vec<_>>(), ["", "fails now"]);
     }
 
     #[test]

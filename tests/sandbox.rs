@@ -78,6 +78,12 @@ impl Desk {
         self.directory.join(name)
     }
 
+    /// Where a shell finds programs: ours first.
+    pub fn search_path(&self) -> String {
+        let ours = self.binary.parent().unwrap().display();
+        format!("{ours}:{}", std::env::var("PATH").unwrap_or_default())
+    }
+
     /// Runs `tally` with these arguments.
     pub fn tally<S: AsRef<str>>(&self, arguments: &[S]) -> Answer {
         self.command(arguments).output().unwrap().into()
@@ -86,14 +92,6 @@ impl Desk {
     /// Runs a line as a shell would split it: words, and words in single or double quotes.
     pub fn line(&self, line: &str) -> Answer {
         self.tally(&words(line))
-    }
-
-    /// Runs `tally` with these arguments and keeps what it says in the order in which a terminal shows it.
-    pub fn terminal<S: AsRef<str>>(&self, arguments: &[S]) -> Answer {
-        let command = self.command(arguments);
-        let mut shell = Command::new("sh");
-        shell.args(["-c", "exec \"$0\" \"$@\" 2>&1"]).arg(command.get_program()).args(command.get_args());
-        shell.current_dir(&self.directory).stdin(Stdio::null()).output().unwrap().into()
     }
 
     fn command<S: AsRef<str>>(&self, arguments: &[S]) -> Command {
