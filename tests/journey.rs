@@ -42,6 +42,8 @@ fn the_first_hour() {
     }
     assert_eq!(healthy_nodes(&desk), 4);
 
+    things_to_try(&desk, &sandbox);
+    founded(&desk);
     registers(&desk);
     refusals(&desk);
     policies(&desk);
@@ -58,6 +60,38 @@ fn the_first_hour() {
     offline(&desk, &finished);
     audit(&desk);
     resume(&desk, port, size);
+}
+
+/// Exactly what the sandbox prints works when it is pasted.
+fn things_to_try(desk: &Desk, sandbox: &Sandbox) {
+    let commands = sandbox.things_to_try();
+    assert_eq!(commands.len(), 3, "{commands:?}");
+    let answers: Vec<_> = commands.iter().map(|line| desk.line(line.trim_start_matches("tally "))).collect();
+    let said: Vec<_> = answers.into_iter().map(|answer| answer.expect(0, &["food-business"]).text()).collect();
+    assert!(said[0].contains("Inspectors of every organisation"), "the policy is shown:\n{}", said[0]);
+    assert!(said[2].contains("companies-house/registrar"), "who acted for another is shown:\n{}", said[2]);
+}
+
+/// A sandbox begins with authorities, roles, policies and a mandate, and they hold.
+fn founded(desk: &Desk) {
+    assert!(!desk.path("sandbox/unfounded").exists(), "all of it is there");
+    for organisation in ["food-standards-agency", "companies-house", "department-of-health", "hm-revenue-and-customs"] {
+        let (ca, inspector) = (format!("sandbox/{organisation}/ca"), format!("{organisation}/inspector"));
+        desk.line(&format!("ca check {ca}/inspector.pem --authority {ca}/root.pem")).expect(0, &["holds:"]);
+        desk.line(&format!("principal show {inspector}")).expect(0, &["(person, inspector)", "high", "by certificate"]);
+        desk.line(&format!("register append food-business {organisation} name=Visited --as {inspector}"))
+            .expect(0, &[]);
+    }
+    desk.line("policy list").expect(0, &["inspectors-certified", "administrators-manage"]);
+    desk.line("register append food-business FB-99 name=Never --as companies-house/registrar")
+        .expect(1, &["refused: not-permitted"]);
+    // A key that nothing certifies is not enough for an inspector.
+    desk.line("key new bare.pem --passphrase-file sandbox/passphrase").expect(0, &[]);
+    desk.line("principal enrol novice --role inspector --public bare.pem.pub").expect(0, &[]);
+    desk.line(
+        "register append food-business FB-99 name=Never --as food-standards-agency/novice --key bare.pem --passphrase-file sandbox/passphrase",
+    )
+    .expect(1, &["refused: not-permitted", "inspectors-certified"]);
 }
 
 /// A register comes in whole, is read, and goes out as it came.
@@ -131,8 +165,8 @@ fn policies(desk: &Desk) {
     desk.line(append).expect(1, &["not-permitted"]);
     desk.line("policy remove buoy/partners").expect(1, &["policy-unknown"]);
     desk.line("policy show buoy/partners").expect(0, &["Companies House writes too.", "not in force any more"]);
-    desk.line("policy show buoy/partners --as-of 2").expect(0, &["put by change 2"]);
-    desk.line("policy show buoy/partners --as-of 1").expect(1, &["was put until then"]);
+    desk.line("policy show buoy/partners --as-of 4").expect(0, &["put by change 4"]);
+    desk.line("policy show buoy/partners --as-of 3").expect(1, &["was put until then"]);
     desk.line(&format!("{ask} --mandate companies-house/registrar/none")).expect(1, &["mandate-unknown"]);
 }
 
@@ -353,6 +387,7 @@ fn resume(desk: &Desk, port: u16, size: u64) {
     let sandbox = Sandbox::start(desk, &[]);
     assert!(sandbox.heard().iter().any(|line| line.contains(&format!(":{port}"))), "on the same ports");
     assert!(log_size(desk) >= size, "nothing is lost");
+    things_to_try(desk, &sandbox);
     desk.line("record lighthouse L-0002").expect(0, &["Harbour Mole"]);
     desk.line("record buoy B-10").expect(0, &["2026-10"]);
     desk.line("register append buoy B-11 laid=2026-11").expect(0, &["entry"]);

@@ -142,6 +142,13 @@ impl Sandbox {
         self.heard.lock().unwrap().clone()
     }
 
+    /// The commands that it prints to be tried.
+    pub fn things_to_try(&self) -> Vec<String> {
+        let heard = self.heard();
+        let commands = heard.iter().filter(|line| line.starts_with("    tally "));
+        commands.map(|line| line.trim().to_owned()).collect()
+    }
+
     /// The id of the process that runs the node of this organisation.
     pub fn node(&self, organisation: &str) -> Option<u32> {
         child_with(self.child.id(), &format!("{organisation}/node.toml"))

@@ -1,5 +1,6 @@
 //! `tally sandbox`: a whole network on this machine, every node a process of its own.
 
+pub mod founding;
 pub mod layout;
 pub mod process;
 pub mod signal;
@@ -80,7 +81,10 @@ impl Sandbox {
             return Err(failure);
         }
         if !stop.is_told() {
-            introduce(&layout)?;
+            if let Err(failure) = founding::found(&layout).and_then(|()| introduce(&layout)) {
+                stop_all(supervisor.processes())?;
+                return Err(failure);
+            }
             supervisor.watch(&stop)?;
         }
         say("stopping");
@@ -277,7 +281,6 @@ fn dir_flag(dir: &Path) -> String {
 }
 
 fn introduce(layout: &Layout) -> Done {
-    let flag = dir_flag(&layout.dir);
     line(format_args!(
         "{} {} of {} organisations; any {} of them agree on every block",
         paint(Colour::Bold, "network"),
@@ -288,20 +291,44 @@ fn introduce(layout: &Layout) -> Done {
     for node in &layout.nodes {
         line(format_args!("  {}  {:<24} {}", node.url(), node.organisation, node.name))?;
     }
-    let next = [
-        (format!("tally status{flag}"), "how the nodes are"),
-        (format!("tally register import{flag} country.rsf"), "a register with its whole history"),
-        (format!("tally record{flag} country GB --receipt gb.receipt"), "a record, and the proof of it"),
-        (
-            format!("tally verify gb.receipt --network {}", layout.dir.join("network.json").display()),
-            "checked without the network",
-        ),
-    ];
-    line(format_args!("{}", paint(Colour::Bold, "try next, in another terminal")))?;
-    let width = next.iter().map(|(command, _)| command.len()).max().unwrap_or(0);
-    for (command, what) in &next {
-        line(format_args!("  {command:<width$}  {}", paint(Colour::Dim, what)))?;
+    line(format_args!("{}", paint(Colour::Bold, "three things to try, in another terminal")))?;
+    for (what, command) in things_to_try(layout)? {
+        line(format_args!("  {}", paint(Colour::Dim, &what)))?;
+        line(format_args!("    {command}"))?;
     }
     line("Ctrl-C stops the network")?;
     line("ready")
+}
+
+/// What a sandbox can show that is worth a look, each with the command. They work as they stand, each time it is started.
+fn things_to_try(layout: &Layout) -> Result<[(String, String); 3], Failure> {
+    let flag = dir_flag(&layout.dir);
+    let (register, mandate) = (founding::REGISTER, founding::MANDATE);
+    let (Some(first), Some(last)) = (layout.nodes.first(), layout.nodes.last()) else {
+        return Err(Failure::error("the sandbox has no nodes: begin with another folder"));
+    };
+    let (first, last, inspector) = (&first.organisation, &last.organisation, layout::INSPECTOR);
+    let records = Client::new([layout.nodes.first().map(NodePlace::url).unwrap_or_default()])?
+        .register(register)?
+        .map_or(0, |found| found.value.records);
+    Ok([
+        (
+            "why an inspector may write to a list that another organisation keeps".to_owned(),
+            format!(
+                "tally policy explain{flag} --principal {last}/{inspector} --action entry-append --resource register:{register}"
+            ),
+        ),
+        (
+            "write to it for a registrar who is on leave, under a mandate".to_owned(),
+            format!(
+                "tally register append{flag} {register} FB-{} name=\"Leith Fish Market\" --as {} --mandate {first}/registrar/{mandate}",
+                records + 1,
+                founding::agent(layout)?
+            ),
+        ),
+        (
+            "who did what to it, when, and what let them".to_owned(),
+            format!("tally audit query{flag} --resource register:{register}"),
+        ),
+    ])
 }

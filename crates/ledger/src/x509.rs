@@ -7,6 +7,8 @@
 //!    purpose. This is what every node does again with the chain that stands in a transaction.
 //! 4. [`RevocationList`] says what an authority has taken back.
 //!
+//! [`issue`] makes certificates for networks on which things are tried.
+//!
 //! Certificate policies are not mapped: an authority that maps or constrains them is refused, for here the ledger says what
 //! each policy means.
 
@@ -14,6 +16,7 @@ mod certificate;
 mod constraints;
 mod fault;
 mod file;
+mod issue;
 mod name;
 mod path;
 mod revocation;
@@ -22,5 +25,6 @@ mod signature;
 pub use certificate::Certificate;
 pub use fault::{Fault, PathFault};
 pub use file::{Document, read};
+pub use issue::{IssueError, Wording, issue, issue_authority};
 pub use path::{PRINCIPAL_PURPOSES, Path, Terms, check, check_issuer, find};
 pub use revocation::RevocationList;

@@ -4,8 +4,11 @@
 //! D/network.json        the trust anchor
 //! D/passphrase          protects every key here (mode 0600)
 //! D/tally.toml          the profile: commands of tally find the network by it
+//! D/unfounded           until the ledger holds what a sandbox begins with
 //! D/<organisation>/node.toml, validator.pem, node.log, data/
-//! D/<organisation>/keys/administrator.pem, registrar.pem
+//! D/<organisation>/keys/administrator.pem, registrar.pem, inspector.pem
+//! D/<organisation>/ca/root.pem, root.key    its certificate authority
+//! D/<organisation>/ca/inspector.pem         the certificate of its inspector's key
 //! ```
 //!
 //! INVARIANT: a sandbox is there whole or not at all: it is made beside its place and then renamed.
@@ -24,6 +27,7 @@ use tallystick_client::{
     keyfile::{self, generate},
     profile::{self, KeyPlace},
 };
+use tallystick_ledger::x509::{Certificate, Wording, issue, issue_authority};
 use tallystick_node::config::{Config, Log, Peer};
 use tallystick_protocol::{
     Algorithm, Genesis, GenesisOrganisation, GenesisPrincipal, GenesisValidator, PrincipalId, PublicKey, Roles,
@@ -41,6 +45,8 @@ const ORGANISATIONS: [(&str, &str); 8] = [
     ("ordnance-survey", "Ordnance Survey"),
     ("office-for-national-statistics", "Office for National Statistics"),
 ];
+/// See [`Layout::unfounded`].
+const UNFOUNDED: &str = "unfounded";
 /// Peers listen this far above the HTTP ports.
 pub const PEER_PORT_OFFSET: u16 = 100;
 
@@ -88,6 +94,11 @@ pub struct NodePlace {
 }
 
 impl NodePlace {
+    /// The folder of its organisation's certificate authority.
+    pub fn authority(&self) -> PathBuf {
+        self.config.with_file_name("ca")
+    }
+
     /// Where clients reach it, as a URL.
     pub fn url(&self) -> String {
         format!("http://{}", self.http)
@@ -110,8 +121,18 @@ struct Keys {
     id: String,
     name: String,
     validator: SigningKey,
+    authority: SigningKey,
     principals: Vec<(&'static str, Roles, SigningKey)>,
 }
+
+/// Whose keys the organisations' authorities certify, from the first day on.
+pub const INSPECTOR: &str = "inspector";
+/// The certificate policy under which they do.
+pub const CERTIFICATE_POLICY: &str = "1.2.826.0.1.2";
+/// For how long an authority's certificate holds, and an inspector's: nothing of a sandbox ends soon.
+const CERTIFIED_SECONDS: [u64; 2] = [10 * 365 * 86_400, 2 * 365 * 86_400];
+/// Certificates begin a little before they are issued: clocks differ.
+const CERTIFIED_BEFORE_SECONDS: u64 = 3_600;
 
 impl Layout {
     /// Whether there is a sandbox in `dir`.
@@ -143,6 +164,11 @@ impl Layout {
         write_files(draft.path(), plan)?;
         fs::rename(draft.path(), dir).doing(|| format!("cannot make the folder `{}`", dir.display()))?;
         Self::read(dir)
+    }
+
+    /// The file that is there until the ledger holds what a sandbox begins with.
+    pub fn unfounded(&self) -> PathBuf {
+        self.dir.join(UNFOUNDED)
     }
 
     /// Reads the sandbox in `dir`.
@@ -278,7 +304,8 @@ fn write_files(dir: &Path, plan: &Plan) -> Result<(), Failure> {
         write_config(&dir.join(&organisation.id).join("node.toml"), &config)?;
     }
     make_profile(&organisations, plan)?.write(&dir.join(profile::FILE_NAME))?;
-    Ok(())
+    let path = dir.join(UNFOUNDED);
+    fs::write(&path, "").doing(|| format!("cannot write `{}`", path.display()))
 }
 
 fn make_keys(nodes: usize) -> Result<Vec<Keys>, Failure> {
@@ -289,8 +316,13 @@ fn make_keys(nodes: usize) -> Result<Vec<Keys>, Failure> {
 
 fn make_organisation(id: String, name: String) -> Result<Keys, Failure> {
     let new = || generate(Algorithm::EdDsa);
-    let principals = vec![("administrator", Roles::administrator(), new()?), ("registrar", Roles::registrar(), new()?)];
-    Ok(Keys { id, name, validator: new()?, principals })
+    let inspector = Roles::new([INSPECTOR]).map_err(Failure::error)?;
+    let principals = vec![
+        ("administrator", Roles::administrator(), new()?),
+        ("registrar", Roles::registrar(), new()?),
+        (INSPECTOR, inspector, new()?),
+    ];
+    Ok(Keys { id, name, validator: new()?, authority: new()?, principals })
 }
 
 fn make_genesis(organisations: &[Keys], epoch_blocks: u64) -> Result<Genesis, Failure> {
@@ -345,6 +377,35 @@ fn write_organisation(dir: &Path, keys: &Keys, passphrase: &Passphrase) -> Resul
     keyfile::write(&folder.join("validator.pem"), &keys.validator, passphrase)?;
     for (name, _, key) in &keys.principals {
         keyfile::write(&names.join(format!("{name}.pem")), key, passphrase)?;
+    }
+    write_authority(&folder.join("ca"), keys, passphrase)
+}
+
+/// An authority of the organisation, and what it has certified.
+fn write_authority(folder: &Path, keys: &Keys, passphrase: &Passphrase) -> Result<(), Failure> {
+    fs::create_dir_all(folder).doing(|| format!("cannot make the folder `{}`", folder.display()))?;
+    keyfile::write(&folder.join("root.key"), &keys.authority, passphrase)?;
+    let now = now_ms() / 1_000;
+    let subject = |name: &str| format!("CN={name},O={},C=GB", keys.name);
+    let wording = |subject, seconds: u64| {
+        let mut serial = [0; 16];
+        tallystick_client::randomness().fill_bytes(&mut serial);
+        Wording { serial, subject, from: now.saturating_sub(CERTIFIED_BEFORE_SECONDS), until: now + seconds }
+    };
+    let write = |name: &str, certificate: &Certificate| {
+        let path = folder.join(name);
+        fs::write(&path, certificate.pem().map_err(Failure::error)?)
+            .doing(|| format!("cannot write `{}`", path.display()))
+    };
+    let [authority_seconds, inspector_seconds] = CERTIFIED_SECONDS;
+    let (root_name, inspector_name) = (subject("Root"), subject("Inspector"));
+    let root = issue_authority(&keys.authority, &wording(&root_name, authority_seconds)).map_err(Failure::error)?;
+    write("root.pem", &root)?;
+    let inspectors = keys.principals.iter().filter(|(name, _, _)| *name == INSPECTOR);
+    for (name, _, key) in inspectors {
+        let wording = wording(&inspector_name, inspector_seconds);
+        let certificate = issue((&root, &keys.authority), &key.public(), CERTIFICATE_POLICY, &wording);
+        write(&format!("{name}.pem"), &certificate.map_err(Failure::error)?)?;
     }
     Ok(())
 }
@@ -419,7 +480,7 @@ mod tests {
         assert_eq!(peers, ["127.0.0.1:19101", "127.0.0.1:19102", "127.0.0.1:19103"]);
         let profile = Profile::read(&place).unwrap();
         assert_eq!(profile.nodes[3], "http://127.0.0.1:19003");
-        assert_eq!(profile.principals.len(), 8);
+        assert_eq!(profile.principals.len(), 12);
         let key = &profile.principals["companies-house/registrar"];
         let secret = |_: &str| Ok::<_, Failure>(Passphrase::read(key.passphrase_file.as_ref().unwrap())?);
         assert!(key.key.open(Duration::ZERO, secret).is_ok());

@@ -13,7 +13,7 @@ use tallystick_protocol::{
 };
 use x509_cert::{
     Version,
-    der::{Decode, Encode as _, asn1::ObjectIdentifier, oid::AssociatedOid},
+    der::{Decode, Encode as _, EncodePem as _, asn1::ObjectIdentifier, oid::AssociatedOid, pem::LineEnding},
     ext::{
         Extension,
         pkix::{
@@ -27,7 +27,7 @@ use x509_cert::{
     spki::SubjectPublicKeyInfoOwned,
 };
 
-const ED25519: ObjectIdentifier = ObjectIdentifier::new_unwrap("1.3.101.112");
+pub(super) const ED25519: ObjectIdentifier = ObjectIdentifier::new_unwrap("1.3.101.112");
 const EC_PUBLIC_KEY: ObjectIdentifier = ObjectIdentifier::new_unwrap("1.2.840.10045.2.1");
 const P256: ObjectIdentifier = ObjectIdentifier::new_unwrap("1.2.840.10045.3.1.7");
 const INHIBIT_ANY_POLICY: ObjectIdentifier = ObjectIdentifier::new_unwrap("2.5.29.54");
@@ -149,6 +149,14 @@ impl Certificate {
     /// Its bytes.
     pub fn der(&self) -> &[u8] {
         &self.der
+    }
+
+    /// As files hold it.
+    ///
+    /// # Errors
+    /// When it cannot be written again, which would be a fault of ours.
+    pub fn pem(&self) -> Result<String, Fault> {
+        self.inner.to_pem(LineEnding::LF).map_err(malformed)
     }
 
     /// Whose it is.
