@@ -47,8 +47,9 @@ pub const REGISTER_NUMBER_MAX: u32 = (1 << 24) - 1;
 
 /// Violations named in one refusal; the first ones are kept.
 pub const VIOLATIONS_MAX: usize = 32;
-/// Bytes of one encoded outcome.
-pub const OUTCOME_BYTES_MAX: usize = 32_768;
+/// Bytes of one encoded outcome: two ranges for each operation, and the policies and mandates of the decision, all with the
+/// longest names.
+pub const OUTCOME_BYTES_MAX: usize = 65_536;
 /// Bytes of one encoded log leaf: its outcome and three fixed fields.
 pub const LOG_LEAF_BYTES_MAX: usize = OUTCOME_BYTES_MAX + 64;
 /// Bytes of one stored log entry: a transaction, its outcome, and their framing.

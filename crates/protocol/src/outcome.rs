@@ -524,3 +524,36 @@ impl<'b, C> Decode<'b, C> for Outcome {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+
+    use super::*;
+    use crate::{identifier::PrincipalId, limits::OUTCOME_BYTES_MAX};
+
+    /// Whatever a transaction of the greatest size does, what became of it can be stored and read back.
+    #[test]
+    fn the_longest_outcomes_fit() {
+        let name = "n".repeat(NAME_BYTES_MAX);
+        let policy: PolicyId = format!("{name}/{name}").parse().unwrap();
+        let mandate = MandateId::new(&PrincipalId::new(&name, &name).unwrap(), &name).unwrap();
+        let decision = Decision {
+            version: u64::MAX,
+            determining: vec![policy.clone(); DECISION_POLICIES_MAX],
+            skipped: vec![policy; DECISION_POLICIES_MAX],
+            mandates: vec![mandate; MANDATE_CHAIN_MAX],
+        };
+        let (kind, first, count) = (EntryKind::System, u64::MAX, u64::MAX);
+        let range = Appended { operation: OPERATIONS_MAX as u32, register: name.clone(), kind, first, count };
+        let violation = Violation { entry: u32::MAX, field: name, rule: ViolationRule::CertificateMalformed };
+        let (code, operation, violations) = (Code::PolicyInvalid, u32::MAX, vec![violation; VIOLATIONS_MAX]);
+        for outcome in [
+            Outcome::Accepted { appended: vec![range; 2 * OPERATIONS_MAX], decision: decision.clone() },
+            Outcome::Refused(Refusal { code, operation, violations, decision }),
+        ] {
+            let bytes = cbor::encode(&outcome);
+            assert_eq!(cbor::decode::<Outcome>(&bytes, OUTCOME_BYTES_MAX).unwrap(), outcome, "{} bytes", bytes.len());
+        }
+    }
+}
