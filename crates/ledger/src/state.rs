@@ -574,7 +574,9 @@ macro_rules! read {
         pub fn $name(&mut self, key: &StateKey) -> Result<Option<&$type>, Unread> {
             match self.row(key)? {
                 Some(Row::$variant(row)) => Ok(Some(row)),
-                _ => Ok(None),
+                None => Ok(None),
+                // What is broken must not read as what is not there.
+                Some(_) => unreachable!("row {key} is no {}", stringify!($name)),
             }
         }
     };

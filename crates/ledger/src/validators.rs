@@ -39,7 +39,8 @@ pub fn epoch_rows() -> [StateKey; 1] {
 /// Moves every set up one place: the first thing that the first block of an epoch does. Returns the epoch's sets.
 ///
 /// # Panics
-/// When the row was not fetched or is broken: the store has lost or changed what the ledger wrote.
+/// When the row was not fetched, is broken, or is of another epoch than the one before: the store has lost or changed what the
+/// ledger wrote.
 pub fn begin_epoch(view: &mut View, epoch: u64) -> ScheduleRow {
     let mut schedule = match view.read(&StateKey::schedule()) {
         Some(Some(Row::Schedule(schedule))) => schedule.clone(),
@@ -49,6 +50,7 @@ pub fn begin_epoch(view: &mut View, epoch: u64) -> ScheduleRow {
         // Block 1, which wrote it.
         return schedule;
     }
+    assert_eq!(schedule.epoch.checked_add(1), Some(epoch), "epochs begin one after another");
     schedule.epoch = epoch;
     schedule.running = schedule.next;
     schedule.next = schedule.later.clone();
