@@ -64,6 +64,12 @@ pub fn operations() -> Vec<Operation> {
             reason: "Under review".to_owned(),
         },
         Operation::PrincipalRecover { principal: principal.clone(), key: public, assurance: Assurance::Low },
+        Operation::PrincipalAmend {
+            principal: principal.clone(),
+            roles: Some(Roles::registrar()),
+            assurance: Some((public, Assurance::Low)),
+        },
+        Operation::OrganisationContact { contact: Some("office@lights.example".to_owned()) },
         Operation::RecoverySet { administrators: 2 },
         Operation::KeyAdd { principal: principal.clone(), key: public, assurance: Assurance::Substantial },
         Operation::MandateGrant {
@@ -223,6 +229,12 @@ pub fn genesis() -> &'static Genesis {
         let organisation = GenesisOrganisation {
             id: "northern-lights".to_owned(),
             name: "Northern Lights".to_owned(),
+            particulars: Particulars {
+                legal_name: Some("Commissioners of Northern Lighthouses".to_owned()),
+                registration: "GB-LAE-NLB".parse().ok(),
+                jurisdiction: "GB-SCT".parse().ok(),
+                contact: Some("office@lights.example".to_owned()),
+            },
             principals: vec![administrator],
         };
         let genesis = Genesis {

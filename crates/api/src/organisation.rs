@@ -2,7 +2,8 @@
 
 use serde::{Deserialize, Serialize};
 use tallystick_protocol::{
-    Assurance, MandateId, OrganisationStatus, PrincipalId, PrincipalKind, PrincipalStatus, Roles,
+    Assurance, Jurisdiction, MandateId, OrganisationStatus, PrincipalId, PrincipalKind, PrincipalStatus, Registration,
+    Roles,
 };
 use utoipa::ToSchema;
 
@@ -11,8 +12,22 @@ use utoipa::ToSchema;
 pub struct OrganisationView {
     /// Its id.
     pub id: String,
-    /// Its name.
+    /// What people call it.
     pub name: String,
+    /// Its name in law.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub legal_name: Option<String>,
+    /// Where it is registered, and as what: the register's code of org-id.guide, `-`, and its number there.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<String>)]
+    pub registration: Option<Registration>,
+    /// Whose law it is under: an ISO 3166 code.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<String>)]
+    pub jurisdiction: Option<Jurisdiction>,
+    /// How it is reached.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub contact: Option<String>,
     /// `active`, `suspended` or `expelled`.
     #[schema(value_type = String)]
     pub status: OrganisationStatus,
@@ -21,7 +36,7 @@ pub struct OrganisationView {
     pub reason: Option<String>,
     /// Principals enrolled so far.
     pub principals: u32,
-    /// Its administrators who are active.
+    /// Its administrators; one that is suspended still counts.
     pub administrators: u32,
     /// Administrators who must sign to recover a principal; absent until it says so: then two, or one where there is one.
     #[serde(default, skip_serializing_if = "Option::is_none")]

@@ -3,16 +3,20 @@
 //! The profile is looked for in this order: `--dir` (or the environment variable `TALLY_CONTEXT`), `./tally.toml`,
 //! `./sandbox/tally.toml`.
 
-use crate::output::Failure;
+use crate::{
+    output::{Failure, line},
+    register::act,
+};
 use clap::Args;
 use std::{
+    fmt::Display,
     io::IsTerminal,
     path::{Path, PathBuf},
     time::Duration,
 };
 use tallystick_client::{Client, KeyName, Passphrase, Profile, Signer, profile::SEARCHED, read_network};
 use tallystick_protocol::{
-    Cosigner, Genesis, MandateId, NetworkId, PrincipalId, PublicKey, SigningKey, limits::TOKEN_ANSWER_MAX,
+    Cosigner, Genesis, MandateId, NetworkId, Operation, PrincipalId, PublicKey, SigningKey, limits::TOKEN_ANSWER_MAX,
 };
 
 /// Environment variable that holds a passphrase, or a token's PIN.
@@ -144,6 +148,50 @@ impl Connection {
         let signer = Signer::new(self.network_id()?, named, key).under(signing.mandate.clone());
         let add = |signer, text: &String| cosigner(signer, text, profile.as_ref(), signing.passphrase_file.as_deref());
         signing.cosigners.iter().try_fold(signer, add)
+    }
+}
+
+/// As whom, on which network: what a command that signs takes.
+#[derive(Debug, Args)]
+pub struct Acting {
+    #[command(flatten)]
+    signing: Signing,
+    #[command(flatten)]
+    connection: Connection,
+}
+
+/// A command with its keys unlocked.
+pub struct Session<'a> {
+    /// Who signs.
+    pub signer: Signer,
+    acting: &'a Acting,
+}
+
+impl Acting {
+    /// Unlocks the keys.
+    ///
+    /// # Errors
+    /// As [`Connection::signer`].
+    pub fn begin(&self) -> Result<Session<'_>, Failure> {
+        Ok(Session { signer: self.connection.signer(&self.signing)?, acting: self })
+    }
+}
+
+impl Session<'_> {
+    /// Has the operations done, all or none, and tells it; false when the transaction is passed on to co-signers instead.
+    ///
+    /// # Errors
+    /// When they are refused, or the network cannot be reached.
+    pub fn act(
+        &self,
+        subject: impl Into<String>,
+        operations: Vec<Operation>,
+        told: impl Display,
+    ) -> Result<bool, Failure> {
+        let Acting { signing, connection } = self.acting;
+        let settled = act(connection, &self.signer, signing, subject, operations)?;
+        settled.as_ref().map_or(Ok(()), |_| line(told))?;
+        Ok(settled.is_some())
     }
 }
 

@@ -2,10 +2,9 @@
 
 use crate::{
     ca,
-    connection::{Connection, Signing, new_passphrase, passphrase, pin, unlock},
+    connection::{Acting, Connection, new_passphrase, passphrase, pin, unlock},
     output::{Doing, Done, Failure, json, line},
     principal,
-    register::act,
 };
 use clap::{Args, Subcommand};
 use std::path::{Path, PathBuf};
@@ -26,14 +25,15 @@ pub struct Key {
 }
 
 const AFTER: &str = "A key file is encrypted PKCS#8; `openssl pkey -in FILE -text` shows it too. A key in an HSM or a smart card is \
-    named by its PKCS#11 URI wherever a key file is. Expiry and loss are mended by one command: an administrator rotates the \
-    key of anyone in the organisation, its own included.\n\n\
+    named by its PKCS#11 URI wherever a key file is. Everybody replaces a key of their own, with the old one or another; \
+    the keys of others are in the hands of as many administrators as a recovery takes (tally principal quorum).\n\n\
     Examples:\n  \
     tally key new clerk.pem                                        a new key, and clerk.pem.pub to give away\n  \
     tally key new --pkcs11 'pkcs11:token=hsm;object=clerk?module-path=/usr/lib/softhsm/libsofthsm2.so'\n  \
     tally principal enrol clerk --role registrar --public clerk.pem.pub  an administrator makes it a principal's\n  \
     tally key rotate --new next.pem --make                         a new key replaces the signer's\n  \
     tally key rotate --new next.pem.pub --overlap 48               the old one still signs for two days\n  \
+    tally key rotate --new next.pem --certificate next.crt issuing.pem --authority root.pem  and it is certified at once\n  \
     tally key retire companies-house/clerk ed25519:6f1c…           a key that must not sign any more";
 
 #[derive(Debug, Subcommand)]
@@ -79,25 +79,30 @@ struct Show {
     connection: Connection,
 }
 
-/// Give a principal one more key
+/// Give a principal one more key: its holder may, or as many administrators as a recovery takes
 #[derive(Debug, Args)]
 struct Add {
-    /// Whose key
+    #[command(flatten)]
+    key: NewKey,
+}
+
+/// A key that somebody is given.
+#[derive(Debug, Args)]
+pub struct NewKey {
+    /// Whose key: organisation/name
     #[arg(value_name = "PRINCIPAL")]
     principal: PrincipalId,
     /// The public key, or the .pub file that holds it
     #[arg(long, value_name = "KEY|FILE")]
     public: String,
-    /// How sure the organisation is that the key is in its hands: low or substantial
+    /// How sure it is that the key is in its hands: low or substantial; of the own key no surer than of the one that signs
     #[arg(long, default_value = "substantial")]
     assurance: Assurance,
     #[command(flatten)]
-    signing: Signing,
-    #[command(flatten)]
-    connection: Connection,
+    acting: Acting,
 }
 
-/// Replace a key by a new one
+/// Replace a key by a new one: its holder may, or as many administrators as a recovery takes
 #[derive(Debug, Args)]
 struct Rotate {
     /// Whose key: the signer's own if not given
@@ -115,14 +120,18 @@ struct Rotate {
     /// Hours for which the old key still signs
     #[arg(long, value_name = "HOURS", default_value_t = 0, value_parser = clap::value_parser!(u64).range(0..=2_160))]
     overlap: u64,
+    /// A certificate of the new key, and those between it and the authority's: the key is certified at once
+    #[arg(long, value_name = "FILE", num_args = 1.., requires = "authority")]
+    certificate: Vec<PathBuf>,
+    /// The authority's certificate
+    #[arg(long, value_name = "FILE", requires = "certificate")]
+    authority: Option<PathBuf>,
     /// A file whose first line is the passphrase of the key that begins, or its token's PIN; otherwise it is asked for
     /// (TALLY_PASSPHRASE serves for a file)
     #[arg(long, value_name = "FILE")]
     new_passphrase_file: Option<PathBuf>,
     #[command(flatten)]
-    signing: Signing,
-    #[command(flatten)]
-    connection: Connection,
+    acting: Acting,
 }
 
 /// End a key without a replacement
@@ -135,9 +144,7 @@ struct Retire {
     #[arg(value_name = "KEY|FILE")]
     public: String,
     #[command(flatten)]
-    signing: Signing,
-    #[command(flatten)]
-    connection: Connection,
+    acting: Acting,
 }
 
 /// Give a key a certificate, or renew it
@@ -163,9 +170,7 @@ struct Certify {
     #[arg(long, value_name = "FILE")]
     authority: PathBuf,
     #[command(flatten)]
-    signing: Signing,
-    #[command(flatten)]
-    connection: Connection,
+    acting: Acting,
 }
 
 fn algorithm(text: &str) -> Result<Algorithm, String> {
@@ -302,44 +307,48 @@ impl Show {
 
 impl Add {
     fn run(self) -> Done {
+        let Self { key } = self;
+        let operation = |principal, key, assurance| Operation::KeyAdd { principal, key, assurance };
+        key.give("add a key of", operation, "too")
+    }
+}
+
+impl NewKey {
+    /// Has the key given by the operation.
+    ///
+    /// # Errors
+    /// When it is refused, or something of it cannot be read.
+    pub fn give(self, verb: &str, operation: fn(PrincipalId, PublicKey, Assurance) -> Operation, beside: &str) -> Done {
         let key = public_key(&self.public)?;
-        let signer = self.connection.signer(&self.signing)?;
-        let Self { principal, assurance, .. } = self;
-        let operation = Operation::KeyAdd { principal: principal.clone(), key, assurance };
-        if act(&self.connection, &signer, &self.signing, format!("add a key of {principal}"), vec![operation])?
-            .is_some()
-        {
-            line(format_args!("{principal} signs with {key} too"))?;
-        }
-        Ok(())
+        let Self { principal, assurance, acting, .. } = self;
+        let (subject, told) = (format!("{verb} {principal}"), format!("{principal} signs with {key} {beside}"));
+        acting.begin()?.act(subject, vec![operation(principal, key, assurance)], told).map(drop)
     }
 }
 
 impl Rotate {
     fn run(self) -> Done {
-        let signer = self.connection.signer(&self.signing)?;
-        let principal = self.principal.clone().unwrap_or_else(|| signer.principal().clone());
+        let session = self.acting.begin()?;
+        let principal = self.principal.clone().unwrap_or_else(|| session.signer.principal().clone());
         let old = match &self.old {
             Some(text) => public_key(text)?,
-            None if principal == *signer.principal() => signer.key().public(),
+            None if principal == *session.signer.principal() => session.signer.key().public(),
             None => return Err(Failure::error(format!("name the key of {principal} that ends with --old"))),
         };
-        let (new, held) = self.new_key(old.algorithm(), principal == *signer.principal())?;
+        let (new, held) = self.new_key(old.algorithm(), principal == *session.signer.principal())?;
         let overlap = self.overlap.saturating_mul(3_600);
-        let operation = Operation::KeyRotate { principal: principal.clone(), old, new, overlap };
-        if act(&self.connection, &signer, &self.signing, format!("rotate key of {principal}"), vec![operation])?
-            .is_none()
-        {
-            return Ok(());
+        let mut operations = vec![Operation::KeyRotate { principal: principal.clone(), old, new, overlap }];
+        if let Some(authority) = &self.authority {
+            let (authority, chain) = ca::chain(&self.certificate, authority, &new)?;
+            operations.push(Operation::KeyCertify { principal: principal.clone(), key: new, authority, chain });
         }
-        match self.overlap {
-            0 => line(format_args!("{principal} signs with {new} from now on; {old} has ended"))?,
-            1 => line(format_args!("{principal} signs with {new} from now on, and for an hour with {old} too"))?,
-            hours => {
-                line(format_args!("{principal} signs with {new} from now on, and for {hours} hours with {old} too"))?
-            }
-        }
-        if let Some(name) = held {
+        let told = match self.overlap {
+            0 => format!("{principal} signs with {new} from now on; {old} has ended"),
+            1 => format!("{principal} signs with {new} from now on, and for an hour with {old} too"),
+            hours => format!("{principal} signs with {new} from now on, and for {hours} hours with {old} too"),
+        };
+        let done = session.act(format!("rotate key of {principal}"), operations, told)?;
+        if let Some(name) = held.filter(|_| done) {
             line(format_args!("sign with it by --key '{name}', or put that into tally.toml"))?;
         }
         Ok(())
@@ -399,33 +408,23 @@ fn is_public_file(text: &str) -> bool {
 impl Retire {
     fn run(self) -> Done {
         let key = public_key(&self.public)?;
-        let signer = self.connection.signer(&self.signing)?;
-        let operation = Operation::KeyRetire { principal: self.principal.clone(), key };
-        if act(&self.connection, &signer, &self.signing, format!("retire key of {}", self.principal), vec![operation])?
-            .is_some()
-        {
-            line(format_args!("{key} of {} has ended", self.principal))?;
-        }
-        Ok(())
+        let Self { principal, acting, .. } = self;
+        let (subject, told) = (format!("retire key of {principal}"), format!("{key} of {principal} has ended"));
+        acting.begin()?.act(subject, vec![Operation::KeyRetire { principal, key }], told).map(drop)
     }
 }
 
 impl Certify {
     fn run(self) -> Done {
-        let signer = self.connection.signer(&self.signing)?;
-        let principal = self.principal.clone().unwrap_or_else(|| signer.principal().clone());
+        let session = self.acting.begin()?;
+        let principal = self.principal.clone().unwrap_or_else(|| session.signer.principal().clone());
         let key = match &self.public {
             Some(text) => public_key(text)?,
-            None if principal == *signer.principal() => signer.key().public(),
+            None if principal == *session.signer.principal() => session.signer.key().public(),
             None => return Err(Failure::error(format!("name the key of {principal} with --public"))),
         };
         let (authority, chain) = ca::chain(&self.certificate, &self.authority, &key)?;
-        let operation = Operation::KeyCertify { principal: principal.clone(), key, authority, chain };
-        if act(&self.connection, &signer, &self.signing, format!("certify key of {principal}"), vec![operation])?
-            .is_some()
-        {
-            line(format_args!("{key} of {principal} is certified"))?;
-        }
-        Ok(())
+        let (subject, told) = (format!("certify key of {principal}"), format!("{key} of {principal} is certified"));
+        session.act(subject, vec![Operation::KeyCertify { principal, key, authority, chain }], told).map(drop)
     }
 }

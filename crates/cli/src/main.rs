@@ -12,6 +12,7 @@ mod key;
 mod mandate;
 mod network;
 mod node;
+mod organisation;
 mod output;
 mod paging;
 mod policy;
@@ -62,6 +63,7 @@ enum Command {
     Verify(verify::Verify),
     Audit(audit::Audit),
     Status(status::Status),
+    Organisation(organisation::Organisation),
     Principal(principal::Principal),
     Mandate(mandate::Mandate),
     Key(key::Key),
@@ -82,6 +84,7 @@ fn main() -> ExitCode {
         Command::Verify(command) => command.run(),
         Command::Audit(command) => command.run(),
         Command::Status(command) => command.run(),
+        Command::Organisation(command) => command.run(),
         Command::Principal(command) => command.run(),
         Command::Mandate(command) => command.run(),
         Command::Key(command) => command.run(),

@@ -1,9 +1,8 @@
 //! `tally mandate`: let others act for you, and take it back.
 
 use crate::{
-    connection::{Connection, Signing},
+    connection::{Acting, Connection},
     output::{Colour, Done, Failure, json, line, paint, time},
-    register::act,
 };
 use clap::{Args, Subcommand};
 use tallystick_api::MandateView;
@@ -67,9 +66,7 @@ struct Grant {
     #[arg(long, value_name = "MANDATE")]
     parent: Option<MandateId>,
     #[command(flatten)]
-    signing: Signing,
-    #[command(flatten)]
-    connection: Connection,
+    acting: Acting,
 }
 
 /// End a mandate at once, and all that it was passed on to
@@ -79,9 +76,7 @@ struct Revoke {
     #[arg(value_name = "MANDATE")]
     id: MandateId,
     #[command(flatten)]
-    signing: Signing,
-    #[command(flatten)]
-    connection: Connection,
+    acting: Acting,
 }
 
 /// Show a mandate, and those above it
@@ -116,7 +111,7 @@ fn sorted<T: Ord>(mut list: Vec<T>) -> Vec<T> {
 
 impl Grant {
     fn run(mut self) -> Done {
-        let signer = self.connection.signer(&self.signing)?;
+        let session = self.acting.begin()?;
         let from = now_seconds().saturating_add(self.in_days.saturating_mul(86_400));
         let terms = MandateTerms {
             agents: sorted(std::mem::take(&mut self.agents)),
@@ -129,24 +124,19 @@ impl Grant {
             concur: self.concur,
             parent: self.parent.clone(),
         };
-        let id = MandateId::new(signer.principal(), &self.name).map_err(Failure::error)?;
+        let id = MandateId::new(session.signer.principal(), &self.name).map_err(Failure::error)?;
         let until = time(terms.until.saturating_mul(1_000));
         let operation = Operation::MandateGrant { name: self.name, terms };
-        if act(&self.connection, &signer, &self.signing, format!("grant {id}"), vec![operation])?.is_some() {
-            line(format_args!("mandate {id} is granted until {until}; its agents name it with --mandate {id}"))?;
-        }
-        Ok(())
+        let told = format!("mandate {id} is granted until {until}; its agents name it with --mandate {id}");
+        session.act(format!("grant {id}"), vec![operation], told).map(drop)
     }
 }
 
 impl Revoke {
     fn run(self) -> Done {
-        let signer = self.connection.signer(&self.signing)?;
-        let operation = Operation::MandateRevoke { mandate: self.id.clone() };
-        if act(&self.connection, &signer, &self.signing, format!("revoke {}", self.id), vec![operation])?.is_some() {
-            line(format_args!("mandate {} has ended", self.id))?;
-        }
-        Ok(())
+        let Self { id: mandate, acting } = self;
+        let (subject, told) = (format!("revoke {mandate}"), format!("mandate {mandate} has ended"));
+        acting.begin()?.act(subject, vec![Operation::MandateRevoke { mandate }], told).map(drop)
     }
 }
 

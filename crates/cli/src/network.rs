@@ -24,7 +24,8 @@ use tallystick_client::{
     keyfile::{self, generate},
 };
 use tallystick_protocol::{
-    Algorithm, Genesis, GenesisOrganisation, GenesisPrincipal, GenesisValidator, Hash, Roles,
+    Algorithm, Genesis, GenesisOrganisation, GenesisPrincipal, GenesisValidator, Hash, Jurisdiction, Particulars,
+    Registration, Roles,
     limits::{EPOCH_BLOCKS_DEFAULT, GENESIS_BYTES_MAX},
     operation::validate_name,
     validators::is_address,
@@ -79,6 +80,8 @@ struct Join {
     /// What people call it
     #[arg(long)]
     name: String,
+    #[command(flatten)]
+    particulars: ParticularsArgs,
     /// A principal that enrols others and creates registers; may be repeated
     #[arg(long, value_name = "NAME", default_value = "administrator")]
     administrator: Vec<String>,
@@ -100,6 +103,34 @@ struct Join {
     /// A file whose first line is the passphrase for the new keys (or set TALLY_PASSPHRASE; otherwise it is asked for)
     #[arg(long, value_name = "FILE")]
     passphrase_file: Option<PathBuf>,
+}
+
+/// Who an organisation is in law, and how it is reached.
+#[derive(Debug, Args)]
+struct ParticularsArgs {
+    /// Its name in law
+    #[arg(long, value_name = "NAME")]
+    legal_name: Option<String>,
+    /// Where it is registered, and as what: a code of org-id.guide, `-` and its number there, such as GB-COH-00445790
+    #[arg(long, value_name = "REGISTRATION")]
+    registration: Option<Registration>,
+    /// Whose law it is under: an ISO 3166 code, such as GB or GB-SCT
+    #[arg(long, value_name = "CODE")]
+    jurisdiction: Option<Jurisdiction>,
+    /// How it is reached: an address of an office, never of a person, for every node keeps it
+    #[arg(long, value_name = "TEXT")]
+    contact: Option<String>,
+}
+
+impl ParticularsArgs {
+    fn checked(&self) -> Result<Particulars, Failure> {
+        let Self { legal_name, registration, jurisdiction, contact } = self;
+        let (legal_name, registration) = (legal_name.clone(), registration.clone());
+        let (jurisdiction, contact) = (jurisdiction.clone(), contact.clone());
+        let particulars = Particulars { legal_name, registration, jurisdiction, contact };
+        particulars.validate().map_err(Failure::error)?;
+        Ok(particulars)
+    }
 }
 
 /// Check the organisations' parts and put them together
@@ -207,6 +238,7 @@ impl Join {
             organisation: GenesisOrganisation {
                 id: self.organisation.clone(),
                 name: self.name.clone(),
+                particulars: self.particulars.checked()?,
                 principals: Vec::new(),
             },
             validators: Vec::new(),
@@ -381,7 +413,12 @@ mod tests {
         let key = || generate(Algorithm::EdDsa).unwrap();
         let principal = GenesisPrincipal::person("administrator", Roles::administrator(), key().public());
         Part {
-            organisation: GenesisOrganisation { id: id.into(), name: id.into(), principals: vec![principal] },
+            organisation: GenesisOrganisation {
+                id: id.into(),
+                name: id.into(),
+                particulars: Particulars::default(),
+                principals: vec![principal],
+            },
             validators: vec![GenesisValidator {
                 organisation: id.into(),
                 key: validator_key(&key().public()).unwrap(),

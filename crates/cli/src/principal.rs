@@ -1,10 +1,9 @@
 //! `tally principal`: who may act for an organisation.
 
 use crate::{
-    connection::{Connection, Signing},
-    key::public_key,
+    connection::{Acting, Connection},
+    key::{NewKey, public_key},
     output::{Colour, Doing, Done, Failure, Table, json, line, paint, say, time},
-    register::act,
 };
 use clap::{Args, Subcommand};
 use rand::Rng;
@@ -15,7 +14,7 @@ use std::{
 };
 use tallystick_protocol::{Assurance, Operation, PrincipalId, PrincipalKind, PrincipalStatus, Roles};
 
-/// Enrol, show, suspend, resume, retire and recover those who act for an organisation
+/// Enrol, show, amend, suspend, resume, retire and recover those who act for an organisation
 #[derive(Debug, Args)]
 #[command(
     after_help = "A principal is a person, an office, a device or a program of an organisation, with one or more keys. What it may do \
@@ -23,6 +22,7 @@ use tallystick_protocol::{Assurance, Operation, PrincipalId, PrincipalKind, Prin
     Examples:\n  \
     tally principal enrol clerk --role registrar --public clerk.pem.pub\n  \
     tally principal enrol --pseudonym pseudonyms.csv --for \"Ann Smith\" --role registrar --public ann.pem.pub\n  \
+    tally principal amend companies-house/clerk --role registrar --role auditor\n  \
     tally principal suspend companies-house/clerk --reason \"On leave until March\"\n  \
     tally principal recover companies-house/clerk --public new.pem.pub --cosigner companies-house/deputy=deputy.pem\n  \
     tally principal show companies-house/clerk"
@@ -36,6 +36,7 @@ pub struct Principal {
 enum PrincipalCommand {
     Enrol(Enrol),
     Show(Show),
+    Amend(Amend),
     Suspend(Suspend),
     Resume(Resume),
     Retire(Retire),
@@ -68,9 +69,7 @@ struct Enrol {
     #[arg(long, value_name = "KEY|FILE")]
     public: String,
     #[command(flatten)]
-    signing: Signing,
-    #[command(flatten)]
-    connection: Connection,
+    acting: Acting,
 }
 
 /// Show a principal: roles, status and keys
@@ -86,6 +85,32 @@ struct Show {
     connection: Connection,
 }
 
+/// Change what a principal is to its organisation, or how sure that is of one of its keys
+#[derive(Debug, Args)]
+#[command(
+    after_help = "A name is for ever: what was signed under it stays whose it was. To make somebody an administrator, or to end one, \
+    as many administrators must sign as for a recovery (tally principal quorum)."
+)]
+struct Amend {
+    /// organisation/name
+    #[arg(value_name = "PRINCIPAL")]
+    principal: PrincipalId,
+    /// What it is from now on, such as registrar; may be repeated: together these are all its roles
+    #[arg(long = "role", value_name = "ROLE", conflicts_with = "no_roles")]
+    roles: Vec<String>,
+    /// It has no roles from now on
+    #[arg(long)]
+    no_roles: bool,
+    /// How sure the organisation is from now on that a key is in its hands: low or substantial
+    #[arg(long, value_name = "LEVEL", requires = "public")]
+    assurance: Option<Assurance>,
+    /// That key, or the .pub file that holds it
+    #[arg(long, value_name = "KEY|FILE", requires = "assurance")]
+    public: Option<String>,
+    #[command(flatten)]
+    acting: Acting,
+}
+
 /// Whom, and why.
 #[derive(Debug, Args)]
 struct Change {
@@ -96,9 +121,7 @@ struct Change {
     #[arg(long, value_name = "TEXT")]
     reason: String,
     #[command(flatten)]
-    signing: Signing,
-    #[command(flatten)]
-    connection: Connection,
+    acting: Acting,
 }
 
 /// Let a principal sign nothing until it is resumed
@@ -129,31 +152,18 @@ struct Retire {
     one. The first is the signer, the others are named with --cosigner."
 )]
 struct Recover {
-    /// organisation/name
-    #[arg(value_name = "PRINCIPAL")]
-    principal: PrincipalId,
-    /// The new public key, or the .pub file that holds it
-    #[arg(long, value_name = "KEY|FILE")]
-    public: String,
-    /// How sure the organisation is that the key is in its hands: low or substantial
-    #[arg(long, default_value = "substantial")]
-    assurance: Assurance,
     #[command(flatten)]
-    signing: Signing,
-    #[command(flatten)]
-    connection: Connection,
+    key: NewKey,
 }
 
-/// Say how many administrators must sign a recovery
+/// Say how many administrators must sign a recovery, and whatever else gives somebody a key or makes or ends an administrator
 #[derive(Debug, Args)]
 struct Quorum {
     /// How many, the signer included
     #[arg(value_name = "ADMINISTRATORS", value_parser = clap::value_parser!(u32).range(1..=9))]
     administrators: u32,
     #[command(flatten)]
-    signing: Signing,
-    #[command(flatten)]
-    connection: Connection,
+    acting: Acting,
 }
 
 impl Principal {
@@ -162,6 +172,7 @@ impl Principal {
         match self.command {
             PrincipalCommand::Enrol(command) => command.run(),
             PrincipalCommand::Show(command) => show(&command.connection, &command.principal, command.json),
+            PrincipalCommand::Amend(command) => command.run(),
             PrincipalCommand::Suspend(command) => command.change.run(PrincipalStatus::Suspended, "suspend"),
             PrincipalCommand::Resume(command) => command.change.run(PrincipalStatus::Active, "resume"),
             PrincipalCommand::Retire(command) => command.change.run(PrincipalStatus::Retired, "retire"),
@@ -175,20 +186,18 @@ impl Enrol {
     fn run(self) -> Done {
         let key = public_key(&self.public)?;
         let roles = Roles::new(self.roles.clone()).map_err(Failure::error)?;
-        let signer = self.connection.signer(&self.signing)?;
+        let session = self.acting.begin()?;
         let name = match (&self.name, &self.pseudonym) {
             (Some(name), _) => name.clone(),
             (None, Some(file)) => pseudonym(file, self.of.as_deref().unwrap_or_default())?,
             (None, None) => return Err(Failure::error("give a name, or --pseudonym FILE")),
         };
-        let id = PrincipalId::new(signer.principal().organisation(), &name).map_err(Failure::error)?;
+        let id = PrincipalId::new(session.signer.principal().organisation(), &name).map_err(Failure::error)?;
         let (kind, assurance) = (self.kind, self.assurance);
         let operation = Operation::PrincipalEnrol { name, kind, roles: roles.clone(), key, assurance };
-        if act(&self.connection, &signer, &self.signing, format!("enrol {id}"), vec![operation])?.is_some() {
-            let roles = if roles.iter().next().is_some() { format!(" as {roles}") } else { String::new() };
-            line(format_args!("{id} is enrolled{roles} with key {key}"))?;
-        }
-        Ok(())
+        let roles = if roles.iter().next().is_some() { format!(" as {roles}") } else { String::new() };
+        let told = format!("{id} is enrolled{roles} with key {key}");
+        session.act(format!("enrol {id}"), vec![operation], told).map(drop)
     }
 }
 
@@ -235,40 +244,52 @@ pub fn show(connection: &Connection, id: &PrincipalId, as_json: bool) -> Done {
     table.print()
 }
 
+impl Amend {
+    fn run(self) -> Done {
+        let roles = match (self.roles.is_empty(), self.no_roles) {
+            (true, false) => None,
+            _ => Some(Roles::new(self.roles).map_err(Failure::error)?),
+        };
+        let key = self.public.as_deref().map(public_key).transpose()?;
+        let assurance = key.zip(self.assurance);
+        if roles.is_none() && assurance.is_none() {
+            return Err(Failure::error("say what changes: --role, --no-roles, or --assurance with --public"));
+        }
+        let Self { principal, acting, .. } = self;
+        let parts = [
+            roles.as_ref().map(|roles| match roles.iter().next() {
+                Some(_) => format!("is {roles}"),
+                None => "has no roles".to_owned(),
+            }),
+            assurance.map(|(key, level)| format!("has assurance {level} with {key}")),
+        ];
+        let told = format!("{principal} {}", parts.into_iter().flatten().collect::<Vec<_>>().join(", and "));
+        let subject = format!("amend {principal}");
+        acting.begin()?.act(subject, vec![Operation::PrincipalAmend { principal, roles, assurance }], told).map(drop)
+    }
+}
+
 impl Change {
     fn run(self, status: PrincipalStatus, verb: &str) -> Done {
-        let signer = self.connection.signer(&self.signing)?;
-        let Self { principal, reason, .. } = self;
-        let operation = Operation::PrincipalStatus { principal: principal.clone(), status, reason };
-        if act(&self.connection, &signer, &self.signing, format!("{verb} {principal}"), vec![operation])?.is_some() {
-            line(format_args!("{principal} is {status}"))?;
-        }
-        Ok(())
+        let Self { principal, reason, acting } = self;
+        let (subject, told) = (format!("{verb} {principal}"), format!("{principal} is {status}"));
+        acting.begin()?.act(subject, vec![Operation::PrincipalStatus { principal, status, reason }], told).map(drop)
     }
 }
 
 impl Recover {
     fn run(self) -> Done {
-        let key = public_key(&self.public)?;
-        let signer = self.connection.signer(&self.signing)?;
-        let Self { principal, assurance, .. } = self;
-        let operation = Operation::PrincipalRecover { principal: principal.clone(), key, assurance };
-        if act(&self.connection, &signer, &self.signing, format!("recover {principal}"), vec![operation])?.is_some() {
-            line(format_args!("{principal} signs with {key} from now on, and with no other key"))?;
-        }
-        Ok(())
+        let Self { key } = self;
+        let operation = |principal, key, assurance| Operation::PrincipalRecover { principal, key, assurance };
+        key.give("recover", operation, "from now on, and with no other key")
     }
 }
 
 impl Quorum {
     fn run(self) -> Done {
-        let signer = self.connection.signer(&self.signing)?;
-        let administrators = self.administrators;
-        let operation = Operation::RecoverySet { administrators };
+        let Self { administrators, acting } = self;
         let subject = format!("recoveries take {administrators} administrators");
-        if act(&self.connection, &signer, &self.signing, subject, vec![operation])?.is_some() {
-            line(format_args!("{administrators} administrators must sign a recovery"))?;
-        }
-        Ok(())
+        let told = format!("{administrators} administrators must sign a recovery");
+        acting.begin()?.act(subject, vec![Operation::RecoverySet { administrators }], told).map(drop)
     }
 }

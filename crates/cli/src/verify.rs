@@ -200,6 +200,13 @@ pub fn brief(operation: &Operation) -> String {
         Operation::PrincipalEnrol { name, kind, roles, key, assurance } => {
             format!("enrol {kind} {name} as {roles} with key {key}, assurance {assurance}")
         }
+        Operation::OrganisationContact { contact: Some(contact) } => format!("reach the organisation by {contact}"),
+        Operation::OrganisationContact { contact: None } => "take back how the organisation is reached".to_owned(),
+        Operation::PrincipalAmend { principal, roles, assurance } => {
+            let roles = roles.as_ref().map(|roles| format!(" to roles [{roles}]"));
+            let key = assurance.map(|(key, level)| format!(" key {key} to assurance {level}"));
+            format!("amend {principal}:{}", [roles, key].into_iter().flatten().collect::<Vec<_>>().join(","))
+        }
         Operation::PrincipalStatus { principal, status, reason } => format!("{principal} becomes {status}: {reason}"),
         Operation::PrincipalRecover { principal, key, .. } => format!("recover {principal} with key {key}"),
         Operation::RecoverySet { administrators } => format!("recoveries take {administrators} administrators"),

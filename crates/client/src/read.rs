@@ -4,13 +4,13 @@ use crate::{error::Error, http::Client};
 use serde::de::DeserializeOwned;
 use std::io::{self, BufRead, BufReader, Read, Write};
 use tallystick_api::{
-    AuditPage, BlockEvent, BlockView, DryRun, DryRunView, MandateView, NetworkView, NodeStatus, OrganisationView,
-    PolicyAnswer, PolicyAsPut, PolicyList, PolicyQuestion, PrincipalView, ProposalList, ProposalView, RegisterList,
-    RegisterView, RulebookView, TransactionStatus, ValidatorsView, media, routes,
+    AuditPage, BlockEvent, BlockView, DryRun, DryRunView, MandateView, NetworkView, NodeStatus, OrganisationList,
+    OrganisationView, PolicyAnswer, PolicyAsPut, PolicyList, PolicyQuestion, PrincipalView, ProposalList, ProposalView,
+    RegisterList, RegisterView, RulebookView, TransactionStatus, ValidatorsView, media, routes,
 };
 use tallystick_protocol::{
     Change, Hash, MandateId, PolicyId, PrincipalId,
-    limits::{RECEIPT_BYTES_MAX, STREAM_LINE_BYTES_MAX},
+    limits::{ORGANISATIONS_MAX, RECEIPT_BYTES_MAX, STREAM_LINE_BYTES_MAX},
 };
 
 /// What was read, and the height of the state that it shows.
@@ -117,6 +117,14 @@ impl Client {
     /// When no node answers.
     pub fn organisation(&self, id: &str) -> Result<Option<At<OrganisationView>>, Error> {
         absent_as_none(self.read(&routes::organisation(id)))
+    }
+
+    /// All organisations that are or were members, in the order in which they joined.
+    ///
+    /// # Errors
+    /// When no node answers.
+    pub fn organisations(&self) -> Result<At<OrganisationList>, Error> {
+        self.read(&format!("{}?page-size={ORGANISATIONS_MAX}", routes::ORGANISATIONS))
     }
 
     /// The policies in force, of the partition or for a register.

@@ -105,6 +105,11 @@ impl Act<'_> {
         self.signer.id.organisation()
     }
 
+    /// Whether the principal does this to itself: not by an agent.
+    pub fn is_own(&self, principal: &PrincipalId) -> bool {
+        self.mandates.links().is_empty() && self.signer.id == *principal
+    }
+
     /// The register of this name, if the signer may do this to it.
     pub fn permitted_register(&self, draft: &mut Draft<'_>, name: &str) -> Result<Arc<Register>, Stop> {
         let register = draft.register(name)?.ok_or(Code::RegisterUnknown)?;
@@ -144,6 +149,7 @@ pub fn wanted(tx: &SignedTransaction) -> Vec<StateKey> {
                 keys.push(StateKey::rulebook());
             }
             Operation::PrincipalEnrol { name, key, .. } => {
+                // The page of the list is known once the organisation is.
                 keys.extend([StateKey::limits(), StateKey::key(key)]);
                 let id = PrincipalId::new(tx.principal().organisation(), name);
                 keys.extend(id.iter().map(StateKey::principal));
@@ -154,10 +160,12 @@ pub fn wanted(tx: &SignedTransaction) -> Vec<StateKey> {
                 let organisation = StateKey::organisation(principal.organisation());
                 keys.extend([StateKey::principal(principal), StateKey::key(new), organisation]);
             }
-            Operation::KeyRetire { principal, .. } | Operation::PrincipalStatus { principal, .. } => {
+            Operation::KeyRetire { principal, .. }
+            | Operation::PrincipalStatus { principal, .. }
+            | Operation::PrincipalAmend { principal, .. } => {
                 keys.extend([StateKey::principal(principal), StateKey::organisation(principal.organisation())]);
             }
-            Operation::RecoverySet { .. } => keys.push(organisation()),
+            Operation::OrganisationContact { .. } | Operation::RecoverySet { .. } => keys.push(organisation()),
             Operation::MandateGrant { name, terms } => {
                 keys.extend(MandateId::new(tx.principal(), name).iter().map(StateKey::mandate));
                 keys.extend(terms.parent.as_ref().map(StateKey::mandate));
@@ -343,9 +351,13 @@ fn dispatch(
         Operation::PrincipalStatus { principal, status, reason } => {
             principal::set_status(draft, act, principal, *status, reason)
         }
+        Operation::PrincipalAmend { principal, roles, assurance } => {
+            principal::amend(draft, act, principal, roles.as_ref(), assurance.as_ref())
+        }
         Operation::PrincipalRecover { principal, key, assurance } => {
             principal::recover(draft, act, principal, key, *assurance)
         }
+        Operation::OrganisationContact { contact } => organisation::set_contact(draft, act, contact.as_deref()),
         Operation::RecoverySet { administrators } => organisation::set_recovery(draft, act, *administrators),
         Operation::KeyAdd { principal, key, assurance } => principal::add_key(draft, act, principal, key, *assurance),
         Operation::KeyRotate { principal, old, new, overlap } => {
@@ -398,6 +410,7 @@ fn note_missing(draft: &mut Draft<'_>, tx: &SignedTransaction) {
                     draft.touch(register.record_key(entry.kind, &entry.key));
                 }
             }
+            Operation::PrincipalEnrol { .. } => principal::note_list(draft, tx.principal().organisation()),
             _ => {}
         }
     }

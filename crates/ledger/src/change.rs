@@ -31,6 +31,16 @@ pub(crate) fn make(draft: &mut Draft<'_>, decree: &Decree<'_>, change: &Change) 
     let block = decree.block;
     match change {
         Change::OrganisationAdmit { organisation } => membership::admit(draft, block, organisation),
+        Change::OrganisationAmend { organisation, name, legal_name, registration, jurisdiction } => {
+            let amendment = membership::Amendment {
+                name: name.as_ref(),
+                legal_name: legal_name.as_ref(),
+                registration: registration.as_ref(),
+                jurisdiction: jurisdiction.as_ref(),
+            };
+            membership::require_member(draft, organisation)?;
+            membership::amend(draft, organisation, &amendment)
+        }
         Change::OrganisationSuspend { organisation, reason } => membership::suspend(draft, block, organisation, reason),
         Change::OrganisationResume { organisation } => membership::resume(draft, block, organisation),
         Change::OrganisationExpel { organisation, reason } => membership::expel(draft, block, organisation, reason),
@@ -72,7 +82,8 @@ pub(crate) fn make(draft: &mut Draft<'_>, decree: &Decree<'_>, change: &Change) 
 pub(crate) fn concerned(draft: &mut Draft<'_>, change: &Change) -> Result<BTreeSet<String>, Stop> {
     Ok(match change {
         Change::OrganisationAdmit { organisation } => [organisation.id.clone()].into(),
-        Change::OrganisationSuspend { organisation, .. }
+        Change::OrganisationAmend { organisation, .. }
+        | Change::OrganisationSuspend { organisation, .. }
         | Change::OrganisationResume { organisation }
         | Change::OrganisationExpel { organisation, .. }
         | Change::AuthorityAdmit { organisation, .. }
@@ -127,6 +138,9 @@ fn fault(draft: &Draft<'_>, change: &Change) -> Option<(&'static str, ViolationR
                 None
             }
         }
+        Change::OrganisationAmend { name: None, legal_name: None, registration: None, jurisdiction: None, .. } => {
+            Some(("change", ViolationRule::Empty))
+        }
         Change::AuthorityAdmit { certificate, .. } => {
             authority::is_malformed(certificate).then_some(("certificate", ViolationRule::CertificateMalformed))
         }
@@ -153,7 +167,8 @@ fn fault(draft: &Draft<'_>, change: &Change) -> Option<(&'static str, ViolationR
             let is_possible = tallystick_protocol::Rulebook::default().with(rulebook).validate().is_ok();
             (!is_possible).then_some(("rulebook", ViolationRule::Unusable))
         }
-        Change::OrganisationSuspend { .. }
+        Change::OrganisationAmend { .. }
+        | Change::OrganisationSuspend { .. }
         | Change::OrganisationResume { .. }
         | Change::OrganisationExpel { .. }
         | Change::AuthorityRetire { .. }
@@ -167,7 +182,8 @@ fn fault(draft: &Draft<'_>, change: &Change) -> Option<(&'static str, ViolationR
 pub(crate) fn wanted(change: &Change) -> Vec<StateKey> {
     match change {
         Change::OrganisationAdmit { organisation } => vec![StateKey::organisation(&organisation.id)],
-        Change::OrganisationSuspend { organisation, .. }
+        Change::OrganisationAmend { organisation, .. }
+        | Change::OrganisationSuspend { organisation, .. }
         | Change::OrganisationResume { organisation }
         | Change::OrganisationExpel { organisation, .. }
         | Change::AuthorityAdmit { organisation, .. }

@@ -86,7 +86,6 @@ fn facts(row: &Row) -> Option<(String, Facts)> {
     let list = |facts: &[(&str, String)]| -> Facts {
         facts.iter().map(|(field, value)| ((*field).to_owned(), value.clone())).collect()
     };
-    let or_none = |text: &Option<String>| text.clone().unwrap_or_else(|| NOTHING.to_owned());
     Some(match row {
         Row::Counters(row) => (
             "the ledger".to_owned(),
@@ -96,6 +95,10 @@ fn facts(row: &Row) -> Option<(String, Facts)> {
             format!("organisation {}", row.id),
             list(&[
                 ("name", row.name.clone()),
+                ("legal name", or_none(&row.particulars.legal_name)),
+                ("registration", or_none(&row.particulars.registration)),
+                ("jurisdiction", or_none(&row.particulars.jurisdiction)),
+                ("contact", or_none(&row.particulars.contact)),
                 ("status", row.status.to_string()),
                 ("reason", or_none(&row.reason)),
                 ("principals", row.principals.to_string()),
@@ -143,6 +146,10 @@ fn facts(row: &Row) -> Option<(String, Facts)> {
         Row::Rulebook(rulebook) => ("the rulebook".to_owned(), rules(rulebook)),
         _ => return None,
     })
+}
+
+fn or_none(thing: &Option<impl ToString>) -> String {
+    thing.as_ref().map_or_else(|| NOTHING.to_owned(), ToString::to_string)
 }
 
 fn names<'a>(names: impl Iterator<Item = &'a str>) -> String {

@@ -3,7 +3,9 @@
 use std::sync::Arc;
 
 use tallystick_protocol::{
-    Genesis, GenesisOrganisation, StateKey, limits::ORGANISATIONS_PER_PAGE, operation::PrincipalId,
+    Genesis, GenesisOrganisation, StateKey,
+    limits::{ORGANISATIONS_PER_PAGE, PRINCIPALS_PER_PAGE},
+    operation::PrincipalId,
 };
 
 use crate::{
@@ -49,11 +51,15 @@ fn write_organisation(view: &mut View, organisation: &GenesisOrganisation, creat
         let row = PrincipalRow::first(id, principal, created_ms);
         view.write(StateKey::principal(&row.id), Row::Principal(Arc::new(row)));
     }
+    let names: Vec<String> = organisation.principals.iter().map(|principal| principal.name.clone()).collect();
+    for (page, names) in (0..).zip(names.chunks(PRINCIPALS_PER_PAGE as usize)) {
+        view.write(StateKey::principals(&organisation.id, page), Row::Page(PageRow { ids: names.to_vec() }));
+    }
     let row = OrganisationRow {
         administrator_keys,
         principals,
         administrators: administrator_keys,
-        ..OrganisationRow::new(&organisation.id, &organisation.name, 0)
+        ..OrganisationRow::new(organisation, 0)
     };
     view.write(StateKey::organisation(&organisation.id), Row::Organisation(row));
 }

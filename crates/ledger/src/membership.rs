@@ -9,18 +9,26 @@
 use std::sync::Arc;
 
 use tallystick_protocol::{
-    Code, GenesisOrganisation, OrganisationStatus, StateKey,
+    Code, GenesisOrganisation, Jurisdiction, OrganisationStatus, Registration, StateKey,
     limits::{ORGANISATIONS_MAX, ORGANISATIONS_PER_PAGE},
     operation::PrincipalId,
 };
 
 use crate::{
     apply::{BlockContext, Stop},
-    principal::take_key,
+    principal::{list, take_key},
     proposal::row::PageRow,
     state::{CountersRow, Draft, OrganisationRow, PrincipalRow, Row},
     validators,
 };
+
+/// What is to be said anew of an organisation; the rest stays.
+pub(crate) struct Amendment<'a> {
+    pub name: Option<&'a String>,
+    pub legal_name: Option<&'a String>,
+    pub registration: Option<&'a Registration>,
+    pub jurisdiction: Option<&'a Jurisdiction>,
+}
 
 pub(crate) fn admit(draft: &mut Draft<'_>, block: &BlockContext, new: &GenesisOrganisation) -> Result<(), Stop> {
     let key = StateKey::organisation(&new.id);
@@ -36,11 +44,11 @@ pub(crate) fn admit(draft: &mut Draft<'_>, block: &BlockContext, new: &GenesisOr
     page.ids.push(new.id.clone());
     counters.organisations += 1;
     counters.active += 1;
-    let mut row = OrganisationRow::new(&new.id, &new.name, block.height);
+    let mut row = OrganisationRow::new(new, block.height);
     for principal in &new.principals {
         let id = PrincipalId::new(&new.id, &principal.name).map_err(|_| Code::SubjectUnknown)?;
         take_key(draft, &id, &principal.key)?;
-        row.principals += 1;
+        list(draft, &mut row, &id)?;
         row.administrator_keys += u32::from(principal.roles.is_administrator());
         row.administrators += u32::from(principal.roles.is_administrator());
         let principal_key = StateKey::principal(&id);
@@ -50,6 +58,21 @@ pub(crate) fn admit(draft: &mut Draft<'_>, block: &BlockContext, new: &GenesisOr
     draft.write(page_key, Row::Page(page));
     draft.write(StateKey::counters(), Row::Counters(counters));
     draft.write(key, Row::Organisation(row));
+    Ok(())
+}
+
+/// Says anew who an organisation is.
+pub(crate) fn amend(draft: &mut Draft<'_>, id: &str, amendment: &Amendment<'_>) -> Result<(), Stop> {
+    let mut row = organisation(draft, id)?;
+    let Amendment { name, legal_name, registration, jurisdiction } = *amendment;
+    if let Some(name) = name {
+        row.name = name.clone();
+    }
+    let particulars = &mut row.particulars;
+    particulars.legal_name = legal_name.or(particulars.legal_name.as_ref()).cloned();
+    particulars.registration = registration.or(particulars.registration.as_ref()).cloned();
+    particulars.jurisdiction = jurisdiction.or(particulars.jurisdiction.as_ref()).cloned();
+    draft.write(StateKey::organisation(id), Row::Organisation(row));
     Ok(())
 }
 

@@ -1,4 +1,18 @@
-//! Organisations: what the ledger knows of a member, and what its administrators must do together.
+//! Organisations: what a member says of itself, and what its administrators must do together.
+//!
+//! **Recovery.** Who may act as whom is not in one administrator's hand where an organisation has several. As many must sign
+//! as a recovery takes ([`require_recovery_quorum`]), whatever policies permit:
+//!
+//! | act | unless |
+//! |---|---|
+//! | giving a principal a key: `principal-recover`, `key-add`, `key-rotate` | its holder signs: `key-add`, `key-rotate` |
+//! | making an administrator: `principal-enrol`, `principal-amend` | |
+//! | ending one: `principal-status` with `retired`, `principal-amend` | it ends itself |
+//! | saying how many a recovery takes: `recovery-set` | |
+//!
+//! Without the second and third, one administrator could make or leave as many as it takes. To suspend a principal and to end
+//! a key stay in one hand: they give nobody anything, and must be quick. So a suspended administrator still counts among those
+//! of whom two are needed.
 
 use tallystick_protocol::{Code, StateKey, operation::PrincipalId};
 
@@ -12,10 +26,19 @@ impl OrganisationRow {
     /// Administrators who must sign to recover `subject`: as many as the organisation says; else two, or one where the
     /// subject leaves no more.
     fn recovery_quorum(&self, subject: Option<&PrincipalRow>) -> u32 {
-        let besides = subject.is_some_and(PrincipalRow::is_active_administrator);
+        let besides = subject.is_some_and(PrincipalRow::is_administrator);
         let able = self.administrators.saturating_sub(u32::from(besides));
         self.recovery.unwrap_or_else(|| able.clamp(1, 2))
     }
+}
+
+/// Says how the organisation is reached.
+pub(crate) fn set_contact(draft: &mut Draft<'_>, act: &Act<'_>, contact: Option<&str>) -> Result<(), Stop> {
+    act.permit(draft, Resource::Organisation(act.organisation()))?;
+    let mut organisation = organisation_of(draft, &act.signer.id)?;
+    organisation.particulars.contact = contact.map(str::to_owned);
+    draft.write(StateKey::organisation(act.organisation()), Row::Organisation(organisation));
+    Ok(())
 }
 
 /// Says how many administrators must sign a recovery. As many must sign this as must have signed a recovery before.

@@ -2,7 +2,7 @@
 //!
 //! A key has one holder on the whole network, for ever. A key that is replaced with an overlap signs until the overlap ends;
 //! a retired one signs nothing from the next transaction on; a suspended principal signs nothing until it is resumed, a
-//! retired one never again.
+//! retired one never again. Who besides its holder may give a principal a key, [`crate::organisation`] says.
 //!
 //! INVARIANT: every organisation keeps a key by which an administrator who is active can sign, and which nothing ends: for
 //! else nobody could enrol another.
@@ -11,7 +11,8 @@ use std::sync::Arc;
 
 use tallystick_protocol::{
     Assurance, Code, GenesisPrincipal, LimitName, PrincipalKind, PrincipalStatus, PublicKey, Roles, StateKey,
-    limits::KEYS_PER_PRINCIPAL_MAX, operation::PrincipalId,
+    limits::{KEYS_PER_PRINCIPAL_MAX, PRINCIPALS_PER_PAGE},
+    operation::PrincipalId,
 };
 
 use crate::{
@@ -19,7 +20,7 @@ use crate::{
     authorise::Resource,
     limit,
     organisation::{organisation_of, require_recovery_quorum},
-    state::{Draft, HeldKey, KeyRow, PrincipalRow, Row},
+    state::{Draft, HeldKey, KeyRow, OrganisationRow, PrincipalRow, Row},
 };
 
 /// Who is to be enrolled, and with which key.
@@ -37,10 +38,13 @@ pub(crate) fn enrol(draft: &mut Draft<'_>, act: &Act<'_>, new: &Enrolment<'_>) -
     if draft.principal(&StateKey::principal(&id))?.is_some() {
         return Err(Code::PrincipalExists.into());
     }
+    if new.roles.is_administrator() {
+        require_recovery_quorum(draft, act, &id, None)?;
+    }
     let key = bare_key(draft, act, &id, new.key, new.assurance)?;
     let mut organisation = organisation_of(draft, &id)?;
     limit::require_room(draft, LimitName::PrincipalsPerOrganisation, u64::from(organisation.principals))?;
-    organisation.principals += 1;
+    list(draft, &mut organisation, &id)?;
     draft.write(StateKey::organisation(id.organisation()), Row::Organisation(organisation));
     let row = PrincipalRow {
         id,
@@ -60,12 +64,42 @@ pub(crate) fn set_status(
     status: PrincipalStatus,
     reason: &str,
 ) -> Result<(), Stop> {
-    let before = permitted(draft, act, subject)?;
-    if before.status == status {
-        return Err(Code::StatusUnchanged.into());
-    }
-    let after = PrincipalRow { status, reason: reason.to_owned(), ..before.clone() };
-    save(draft, Some(&before), after)
+    change(draft, act, subject, |draft, principal| {
+        if principal.status == status {
+            return Err(Code::StatusUnchanged.into());
+        }
+        if status == PrincipalStatus::Retired && principal.is_administrator() && !act.is_own(subject) {
+            require_recovery_quorum(draft, act, subject, Some(principal))?;
+        }
+        principal.status = status;
+        principal.reason = reason.to_owned();
+        Ok(())
+    })
+}
+
+/// Says anew what a principal is to its organisation, or how sure that is of one of its keys.
+pub(crate) fn amend(
+    draft: &mut Draft<'_>,
+    act: &Act<'_>,
+    subject: &PrincipalId,
+    roles: Option<&Roles>,
+    assurance: Option<&(PublicKey, Assurance)>,
+) -> Result<(), Stop> {
+    change(draft, act, subject, |draft, principal| {
+        if let Some(roles) = roles {
+            let (was, is) = (principal.roles.is_administrator(), roles.is_administrator());
+            if was != is && (is || !act.is_own(subject)) {
+                require_recovery_quorum(draft, act, subject, Some(principal))?;
+            }
+            principal.roles = roles.clone();
+        }
+        if let Some((key, level)) = assurance {
+            let level = vouched(act, subject, *level)?;
+            let held = principal.keys.iter_mut().find(|held| held.key == *key && !held.has_ended(act.block.time_ms));
+            held.ok_or(Code::SubjectKeyUnknown)?.assurance = level;
+        }
+        Ok(())
+    })
 }
 
 /// Gives a new key and ends all others, when enough administrators say so together.
@@ -76,15 +110,14 @@ pub(crate) fn recover(
     key: &PublicKey,
     assurance: Assurance,
 ) -> Result<(), Stop> {
-    let before = permitted(draft, act, subject)?;
-    require_recovery_quorum(draft, act, subject, Some(&before))?;
-    let mut after = before.clone();
-    for held in after.keys.iter_mut().filter(|held| !held.has_ended(act.block.time_ms)) {
-        held.retired_ms = Some(act.block.time_ms);
-    }
-    let key = bare_key(draft, act, subject, key, assurance)?;
-    after.push(key, act.block.time_ms)?;
-    save(draft, Some(&before), after)
+    change(draft, act, subject, |draft, principal| {
+        require_recovery_quorum(draft, act, subject, Some(principal))?;
+        for held in principal.keys.iter_mut().filter(|held| !held.has_ended(act.block.time_ms)) {
+            held.retired_ms = Some(act.block.time_ms);
+        }
+        let key = bare_key(draft, act, subject, key, assurance)?;
+        principal.push(key, act.block.time_ms)
+    })
 }
 
 pub(crate) fn add_key(
@@ -94,11 +127,11 @@ pub(crate) fn add_key(
     key: &PublicKey,
     assurance: Assurance,
 ) -> Result<(), Stop> {
-    let before = permitted(draft, act, subject)?;
-    let mut after = before.clone();
-    let key = bare_key(draft, act, subject, key, assurance)?;
-    after.push(key, act.block.time_ms)?;
-    save(draft, Some(&before), after)
+    change(draft, act, subject, |draft, principal| {
+        require_giver(draft, act, principal)?;
+        let key = bare_key(draft, act, subject, key, assurance)?;
+        principal.push(key, act.block.time_ms)
+    })
 }
 
 /// The key that begins, a bare one, has the level of the one that ends, as far as a bare one can.
@@ -109,14 +142,15 @@ pub(crate) fn rotate_key(
     (old, new): (&PublicKey, &PublicKey),
     overlap_seconds: u64,
 ) -> Result<(), Stop> {
-    let before = permitted(draft, act, subject)?;
-    let mut after = before.clone();
-    let now_ms = act.block.time_ms;
-    let end_ms = now_ms.saturating_add(overlap_seconds.saturating_mul(1_000));
-    let assurance = end_key(&mut after, old, now_ms, end_ms)?.min(Assurance::Substantial);
-    let key = bare_key(draft, act, subject, new, assurance)?;
-    after.push(key, now_ms)?;
-    save(draft, Some(&before), after)
+    change(draft, act, subject, |draft, principal| {
+        require_giver(draft, act, principal)?;
+        let now_ms = act.block.time_ms;
+        let end_ms = now_ms.saturating_add(overlap_seconds.saturating_mul(1_000));
+        let ended = end_key(principal, old, now_ms, end_ms)?.min(Assurance::Substantial);
+        let level = if act.is_own(subject) { ended.min(act.assurance) } else { ended };
+        let key = bare_key(draft, act, subject, new, level)?;
+        principal.push(key, now_ms)
+    })
 }
 
 pub(crate) fn retire_key(
@@ -125,10 +159,50 @@ pub(crate) fn retire_key(
     subject: &PrincipalId,
     key: &PublicKey,
 ) -> Result<(), Stop> {
+    change(draft, act, subject, |_, principal| end_key(principal, key, act.block.time_ms, act.block.time_ms).map(drop))
+}
+
+/// Changes a principal, if the signer may do this to it.
+fn change(
+    draft: &mut Draft<'_>,
+    act: &Act<'_>,
+    subject: &PrincipalId,
+    change: impl FnOnce(&mut Draft<'_>, &mut PrincipalRow) -> Result<(), Stop>,
+) -> Result<(), Stop> {
     let before = permitted(draft, act, subject)?;
     let mut after = before.clone();
-    end_key(&mut after, key, act.block.time_ms, act.block.time_ms)?;
+    change(draft, &mut after)?;
     save(draft, Some(&before), after)
+}
+
+/// Goes on only if the holder itself gives the key, or others as in a recovery.
+fn require_giver(draft: &mut Draft<'_>, act: &Act<'_>, principal: &PrincipalRow) -> Result<(), Stop> {
+    if act.is_own(&principal.id) {
+        return Ok(());
+    }
+    require_recovery_quorum(draft, act, &principal.id, Some(principal))
+}
+
+/// Notes the page to which the list of an organisation's principals has come, once the organisation is known.
+pub(crate) fn note_list(draft: &mut Draft<'_>, organisation: &str) {
+    if let Ok(Some(row)) = draft.organisation(&StateKey::organisation(organisation)) {
+        let page = StateKey::principals(organisation, row.principals / PRINCIPALS_PER_PAGE);
+        draft.touch(page);
+    }
+}
+
+/// Adds a principal to the list of its organisation.
+pub(crate) fn list(
+    draft: &mut Draft<'_>,
+    organisation: &mut OrganisationRow,
+    principal: &PrincipalId,
+) -> Result<(), Stop> {
+    let key = StateKey::principals(&organisation.id, organisation.principals / PRINCIPALS_PER_PAGE);
+    let mut page = draft.page(&key)?.cloned().unwrap_or_default();
+    page.ids.push(principal.name().to_owned());
+    organisation.principals += 1;
+    draft.write(key, Row::Page(page));
+    Ok(())
 }
 
 /// The principal that the operation changes, if the signer may do this to it: as the draft has it, for an operation before
@@ -145,9 +219,10 @@ pub(crate) fn permitted(draft: &mut Draft<'_>, act: &Act<'_>, subject: &Principa
 
 /// Writes a principal, and what its organisation counts of its administrators.
 fn save(draft: &mut Draft<'_>, before: Option<&PrincipalRow>, after: PrincipalRow) -> Result<(), Stop> {
-    let counted = |row: Option<&PrincipalRow>| match row {
-        Some(row) if row.is_active_administrator() => (1, row.keys.iter().filter(|held| held.is_kept()).count() as u32),
-        _ => (0, 0),
+    let counted = |row: Option<&PrincipalRow>| {
+        let keys = row.filter(|row| row.is_active_administrator()).map_or(&[][..], |row| &row.keys);
+        let kept = keys.iter().filter(|held| held.is_kept()).count() as u32;
+        (u32::from(row.is_some_and(PrincipalRow::is_administrator)), kept)
     };
     let ((was, keys_were), (is, keys_are)) = (counted(before), counted(Some(&after)));
     if (was, keys_were) != (is, keys_are) {
@@ -205,11 +280,16 @@ fn bare_key(
     key: &PublicKey,
     assurance: Assurance,
 ) -> Result<HeldKey, Stop> {
-    if assurance > Assurance::Substantial {
-        return Err(Code::AssuranceTooHigh.into());
-    }
+    let assurance = vouched(act, holder, assurance)?;
     take_key(draft, holder, key)?;
     Ok(HeldKey::new(*key, act.block.time_ms, assurance))
+}
+
+/// How sure somebody may be of a key without a certificate: an organisation up to substantial, the holder itself no surer than
+/// its organisation is of the key with which it says so.
+fn vouched(act: &Act<'_>, holder: &PrincipalId, assurance: Assurance) -> Result<Assurance, Stop> {
+    let most = if act.is_own(holder) { act.assurance.min(Assurance::Substantial) } else { Assurance::Substantial };
+    if assurance > most { Err(Code::AssuranceTooHigh.into()) } else { Ok(assurance) }
 }
 
 /// Gives a key its one holder.

@@ -11,8 +11,9 @@ use std::{collections::BTreeMap, sync::Arc};
 
 use minicbor::{Decode, Encode};
 use tallystick_protocol::{
-    Assurance, AuthorityTerms, CborError, Change, Frontier, MandateId, MandateTerms, Noun, OrganisationStatus,
-    PrincipalKind, PrincipalStatus, PublicKey, RecordRow, RegisterRow, Roles, Rulebook, StateKey, ValidatorSet, cbor,
+    Assurance, AuthorityTerms, CborError, Change, Frontier, GenesisOrganisation, MandateId, MandateTerms, Noun,
+    OrganisationStatus, Particulars, PrincipalKind, PrincipalStatus, PublicKey, RecordRow, RegisterRow, Roles,
+    Rulebook, StateKey, ValidatorSet, cbor,
     limits::STATE_VALUE_BYTES_MAX,
     operation::{EntryKind, PrincipalId},
 };
@@ -68,12 +69,15 @@ pub struct OrganisationRow {
     /// Why, when it was suspended or expelled.
     #[n(6)]
     pub reason: Option<String>,
-    /// Administrators who are active.
+    /// Administrators who are not retired: a suspended one still counts among those whom a recovery asks.
     #[n(7)]
     pub administrators: u32,
     /// Administrators who must sign to recover a principal; none until it says so.
     #[n(8)]
     pub recovery: Option<u32>,
+    /// Who it is in law, and how it is reached.
+    #[n(9)]
+    pub particulars: Particulars,
 }
 
 /// A principal and its keys.
@@ -302,10 +306,10 @@ row_bytes!(
 
 impl OrganisationRow {
     /// An active organisation without principals.
-    pub fn new(id: &str, name: &str, height: u64) -> Self {
+    pub fn new(organisation: &GenesisOrganisation, height: u64) -> Self {
         Self {
-            id: id.to_owned(),
-            name: name.to_owned(),
+            id: organisation.id.clone(),
+            name: organisation.name.clone(),
             administrator_keys: 0,
             principals: 0,
             status: OrganisationStatus::Active,
@@ -313,6 +317,7 @@ impl OrganisationRow {
             reason: None,
             administrators: 0,
             recovery: None,
+            particulars: organisation.particulars.clone(),
         }
     }
 }
@@ -321,6 +326,11 @@ impl PrincipalRow {
     /// The key, if the principal holds or lately held it.
     pub fn key(&self, key: &PublicKey) -> Option<&HeldKey> {
         self.keys.iter().find(|held| held.key == *key)
+    }
+
+    /// Whether it is an administrator, and not retired.
+    pub fn is_administrator(&self) -> bool {
+        self.status != PrincipalStatus::Retired && self.roles.is_administrator()
     }
 
     /// Whether it is an administrator and may act.

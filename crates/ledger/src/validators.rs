@@ -151,7 +151,7 @@ mod tests {
 
     use super::*;
     use std::slice::from_ref;
-    use tallystick_protocol::{GenesisOrganisation, GenesisPrincipal, Roles, SigningKey};
+    use tallystick_protocol::{GenesisOrganisation, GenesisPrincipal, Particulars, Roles, SigningKey};
 
     fn validator(n: u8, address: &str) -> GenesisValidator {
         let PublicKey::Ed25519(key) = SigningKey::from_ed25519_seed(&[n; 32]).public() else { unreachable!() };
@@ -169,6 +169,7 @@ mod tests {
             organisations: vec![GenesisOrganisation {
                 id: "home-office".into(),
                 name: "Home Office".into(),
+                particulars: Particulars::default(),
                 principals: vec![principal],
             }],
             validators: (1..=count).map(|n| validator(n, "")).collect(),

@@ -70,6 +70,7 @@ fn the_starter_policies_hold() {
 fn once_hard_coded(role: &str, own: bool, itself: bool, action: OperationName) -> bool {
     match action {
         OperationName::KeyCertify | OperationName::MandateGrant | OperationName::MandateRevoke if itself => true,
+        OperationName::KeyAdd | OperationName::KeyRotate | OperationName::KeyRetire if itself => true,
         OperationName::EntryAppend => own,
         _ => own && role == "administrator",
     }

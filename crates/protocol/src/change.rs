@@ -11,6 +11,7 @@ use crate::{
     names::names,
     network::{GenesisOrganisation, GenesisValidator},
     operation::{Field, validate_name},
+    organisation::{Jurisdiction, Registration, legal_name},
     policy::{PolicyId, PolicyText},
     rulebook::RulebookChange,
 };
@@ -23,6 +24,8 @@ names! {
     pub enum ChangeKind, "kind of change" {
         /// [`Change::OrganisationAdmit`].
         OrganisationAdmit = "organisation-admit",
+        /// [`Change::OrganisationAmend`].
+        OrganisationAmend = "organisation-amend",
         /// [`Change::OrganisationSuspend`].
         OrganisationSuspend = "organisation-suspend",
         /// [`Change::OrganisationResume`].
@@ -72,6 +75,23 @@ pub enum Change {
     OrganisationAdmit {
         /// The organisation.
         organisation: GenesisOrganisation,
+    },
+    /// Says anew who an organisation is; what is left out stays as it is. How it is reached, it says itself.
+    OrganisationAmend {
+        /// Its id.
+        organisation: String,
+        /// What people call it.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        name: Option<String>,
+        /// Its name in law.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        legal_name: Option<String>,
+        /// Where it is registered, and as what.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        registration: Option<Registration>,
+        /// Whose law it is under.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        jurisdiction: Option<Jurisdiction>,
     },
     /// Suspends an organisation: what its principals sign is refused until it is resumed.
     OrganisationSuspend {
@@ -188,6 +208,7 @@ impl ChangeKind {
             | Self::Limit => 3,
             Self::AuthorityAdmit => 4,
             Self::RegisterCreate => 5,
+            Self::OrganisationAmend => 6,
         }
     }
 
@@ -207,6 +228,7 @@ impl Change {
     pub const fn kind(&self) -> ChangeKind {
         match self {
             Self::OrganisationAdmit { .. } => ChangeKind::OrganisationAdmit,
+            Self::OrganisationAmend { .. } => ChangeKind::OrganisationAmend,
             Self::OrganisationSuspend { .. } => ChangeKind::OrganisationSuspend,
             Self::OrganisationResume { .. } => ChangeKind::OrganisationResume,
             Self::OrganisationExpel { .. } => ChangeKind::OrganisationExpel,
@@ -244,6 +266,16 @@ impl fmt::Display for Change {
             Self::OrganisationAdmit { organisation } => {
                 let names: Vec<&str> = organisation.principals.iter().map(|each| each.name.as_str()).collect();
                 write!(f, "admit organisation {} ({}) with {}", organisation.id, organisation.name, names.join(", "))
+            }
+            Self::OrganisationAmend { organisation, name, legal_name, registration, jurisdiction } => {
+                let parts = [
+                    name.as_ref().map(|name| format!("name {name}")),
+                    legal_name.as_ref().map(|name| format!("legal name {name}")),
+                    registration.as_ref().map(|registration| format!("registration {registration}")),
+                    jurisdiction.as_ref().map(|jurisdiction| format!("jurisdiction {jurisdiction}")),
+                ];
+                let parts: Vec<String> = parts.into_iter().flatten().collect();
+                write!(f, "amend organisation {organisation}: {}", parts.join(", "))
             }
             Self::OrganisationSuspend { organisation, reason } => {
                 write!(f, "suspend organisation {organisation}: {reason}")
@@ -317,6 +349,10 @@ impl<C> Encode<C> for Change {
         e.array(self.kind().arity())?.encode(self.kind())?;
         match self {
             Self::OrganisationAdmit { organisation } => e.encode(organisation)?.ok(),
+            Self::OrganisationAmend { organisation, name, legal_name, registration, jurisdiction } => {
+                e.str(organisation)?.encode(name.as_deref())?.encode(legal_name.as_deref())?;
+                e.encode(registration)?.encode(jurisdiction)?.ok()
+            }
             Self::OrganisationSuspend { organisation, reason } | Self::OrganisationExpel { organisation, reason } => {
                 e.str(organisation)?.str(reason)?.ok()
             }
@@ -357,6 +393,15 @@ impl<'b, C> Decode<'b, C> for Change {
         }
         Ok(match kind {
             ChangeKind::OrganisationAdmit => Self::OrganisationAdmit { organisation: d.decode()? },
+            ChangeKind::OrganisationAmend => Self::OrganisationAmend {
+                organisation: named(d)?,
+                name: cbor::optional(d, |d| {
+                    cbor::text(d, 1..=TEXT_BYTES_MAX, "the name of an organisation").map(str::to_owned)
+                })?,
+                legal_name: cbor::optional(d, legal_name)?,
+                registration: cbor::optional(d, |d| d.decode())?,
+                jurisdiction: cbor::optional(d, |d| d.decode())?,
+            },
             ChangeKind::OrganisationSuspend => {
                 Self::OrganisationSuspend { organisation: named(d)?, reason: reasoned(d)? }
             }

@@ -37,7 +37,7 @@ pub enum NameError {
 }
 
 /// Input as an error may show it.
-fn shown(text: &str) -> String {
+pub(crate) fn shown(text: &str) -> String {
     text.chars().take(80).collect()
 }
 

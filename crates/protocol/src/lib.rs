@@ -21,6 +21,7 @@ pub mod mandate;
 pub mod merkle;
 pub mod network;
 pub mod operation;
+pub mod organisation;
 pub mod outcome;
 pub mod policy;
 pub mod principal;
@@ -46,13 +47,12 @@ pub use key::{Algorithm, KeyError, PublicKey, Signature, SigningKey};
 pub use log::{LogEntry, LogLeaf};
 pub use mandate::MandateTerms;
 pub use merkle::{Frontier, MerkleError, Tree};
-pub use network::{
-    Genesis, GenesisError, GenesisOrganisation, GenesisPrincipal, GenesisValidator, NetworkId, OrganisationStatus,
-};
+pub use network::{Genesis, GenesisError, GenesisOrganisation, GenesisPrincipal, GenesisValidator, NetworkId};
 pub use operation::{
     Cardinality, Datatype, EntryKind, Field, ImportedEntry, NameError, NewEntry, Operation, OperationName, Phase,
     PrincipalId,
 };
+pub use organisation::{Jurisdiction, OrganisationStatus, Particulars, ParticularsError, Registration};
 pub use outcome::{Appended, Code, Decision, Outcome, Refusal, Violation, ViolationRule};
 pub use policy::{PolicyChange, PolicyId, PolicyText};
 pub use principal::{Assurance, PrincipalKind, PrincipalStatus, Roles};

@@ -57,6 +57,14 @@ pub const LOG_ENTRY_BYTES_MAX: usize = TRANSACTION_BYTES_MAX + OUTCOME_BYTES_MAX
 
 /// Organisations of a network.
 pub const ORGANISATIONS_MAX: usize = 1_000;
+/// Bytes of an organisation's name in law.
+pub const LEGAL_NAME_BYTES_MAX: usize = 256;
+/// Bytes of how an organisation is reached: a mail address has 254 at most.
+pub const CONTACT_BYTES_MAX: usize = 256;
+/// Bytes of the code of a register in which organisations are registered.
+pub const REGISTRATION_SCHEME_BYTES_MAX: usize = 32;
+/// Bytes of an organisation's number in such a register.
+pub const REGISTRATION_NUMBER_BYTES_MAX: usize = 64;
 /// Roles of one principal.
 pub const ROLES_MAX: usize = 8;
 /// Seconds for which a key that is being replaced may go on signing.
@@ -146,6 +154,8 @@ pub const PROPOSALS_PER_ORGANISATION_MAX: u64 = 8;
 pub const PRINCIPALS_PER_ORGANISATION_MAX: u64 = 1_000_000;
 /// Ids on one page of the list of organisations.
 pub const ORGANISATIONS_PER_PAGE: u32 = 200;
+/// Names on one page of the list of an organisation's principals: each enrolment writes a page.
+pub const PRINCIPALS_PER_PAGE: u32 = 100;
 /// Ids on one page of the list of proposals.
 pub const PROPOSALS_PER_PAGE: u32 = 200;
 /// Proposals that take effect in one block.

@@ -72,12 +72,14 @@ impl Operation {
             | Self::RegisterImport { register, .. }
             | Self::RegisterPolicy { register, .. } => format!("register:{register}"),
             Self::PrincipalStatus { principal, .. }
+            | Self::PrincipalAmend { principal, .. }
             | Self::PrincipalRecover { principal, .. }
             | Self::KeyAdd { principal, .. }
             | Self::KeyRotate { principal, .. }
             | Self::KeyRetire { principal, .. }
             | Self::KeyCertify { principal, .. } => format!("principal:{principal}"),
-            Self::PrincipalEnrol { .. }
+            Self::OrganisationContact { .. }
+            | Self::PrincipalEnrol { .. }
             | Self::RecoverySet { .. }
             | Self::AuthorityAdmit { .. }
             | Self::AuthorityRetire { .. }

@@ -8,8 +8,9 @@ use crate::{
         ADDRESS_BYTES_MAX, EPOCH_BLOCKS_MAX, EPOCH_BLOCKS_MIN, GENESIS_PRINCIPALS_MAX, ORGANISATIONS_MAX,
         TEXT_BYTES_MAX, VALIDATORS_MAX,
     },
-    names::{names, serde_as_text},
+    names::serde_as_text,
     operation::{NameError, validate_name},
+    organisation::{Particulars, ParticularsError},
     principal::{PrincipalKind, Roles},
     rulebook::{Rulebook, RulebookError},
     validators::{ValidatorSet, is_address},
@@ -99,20 +100,11 @@ pub struct GenesisOrganisation {
     pub id: String,
     /// What people call it.
     pub name: String,
+    /// Who it is in law, and how it is reached.
+    #[serde(default, skip_serializing_if = "Particulars::is_empty")]
+    pub particulars: Particulars,
     /// Its first principals; at least one administrator.
     pub principals: Vec<GenesisPrincipal>,
-}
-
-names! {
-    /// Where an organisation's membership stands.
-    pub enum OrganisationStatus, "status of an organisation" {
-        /// A member that acts and votes.
-        Active = "active",
-        /// A member whose principals' acts are refused.
-        Suspended = "suspended",
-        /// No member any more, for good.
-        Expelled = "expelled",
-    }
 }
 
 /// A principal of an organisation.
@@ -168,6 +160,14 @@ pub enum GenesisError {
         what: String,
         /// What is wrong.
         error: NameError,
+    },
+    /// Particulars that cannot be.
+    #[error("organisation {organisation}: {error}")]
+    Particulars {
+        /// Whose.
+        organisation: String,
+        /// What is wrong.
+        error: ParticularsError,
     },
     /// Too few or too many of something.
     #[error("{what}: {count}, must be {min} to {max}: add or remove some")]
@@ -343,6 +343,9 @@ impl GenesisOrganisation {
             problems.push(GenesisError::Name { what: "organisation".into(), error });
         }
         check_title(problems, &what, &self.name);
+        if let Err(error) = self.particulars.validate() {
+            problems.push(GenesisError::Particulars { organisation: self.id.clone(), error });
+        }
         check_count(problems, &format!("principals of {what}"), self.principals.len(), GENESIS_PRINCIPALS_MAX);
         check_order(problems, &format!("principals of {what}"), self.principals.iter().map(|p| &p.name));
         if !self.principals.iter().any(|p| p.roles.is_administrator()) {
@@ -390,18 +393,22 @@ impl<C> Encode<C> for Genesis {
 
 impl<C> Encode<C> for GenesisOrganisation {
     fn encode<W: encode::Write>(&self, e: &mut Encoder<W>, _: &mut C) -> Result<(), encode::Error<W::Error>> {
-        e.array(3)?.str(&self.id)?.str(&self.name)?;
-        cbor::write_values(e, &self.principals)
+        let is_known = !self.particulars.is_empty();
+        e.array(3 + u64::from(is_known))?.str(&self.id)?.str(&self.name)?;
+        cbor::write_values(e, &self.principals)?;
+        // Left out rather than null: a network without them keeps the id that it would have had.
+        if is_known { e.encode(&self.particulars)?.ok() } else { Ok(()) }
     }
 }
 
 impl<'b, C> Decode<'b, C> for GenesisOrganisation {
     fn decode(d: &mut Decoder<'b>, _: &mut C) -> Result<Self, decode::Error> {
-        cbor::array(d, 3, "an organisation")?;
+        let parts = cbor::list(d, 3..=4, "an organisation")?;
         Ok(Self {
             id: slug(d)?,
             name: cbor::text(d, 1..=TEXT_BYTES_MAX, "the name of an organisation")?.to_owned(),
             principals: cbor::values(d, 1..=GENESIS_PRINCIPALS_MAX, "the principals of an organisation")?,
+            particulars: if parts > 3 { d.decode()? } else { Particulars::default() },
         })
     }
 }
@@ -495,6 +502,7 @@ mod tests {
                 .map(|(id, n)| GenesisOrganisation {
                     id: (*id).into(),
                     name: id.to_uppercase(),
+                    particulars: Particulars::default(),
                     principals: vec![
                         GenesisPrincipal::person("admin", Roles::administrator(), key(n)),
                         GenesisPrincipal::person("clerk", Roles::registrar(), key(n + 100)),

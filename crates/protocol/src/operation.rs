@@ -165,6 +165,11 @@ pub enum Operation {
         /// The root of the register's tree after them.
         root: Hash,
     },
+    /// Says how the signer's organisation is reached.
+    OrganisationContact {
+        /// An address of an office; none takes it away.
+        contact: Option<String>,
+    },
     /// Adds a principal with its first key to the signer's organisation.
     PrincipalEnrol {
         /// Its name within the organisation.
@@ -186,6 +191,15 @@ pub enum Operation {
         status: PrincipalStatus,
         /// Why.
         reason: String,
+    },
+    /// Says anew what a principal is to its organisation, or how sure that is of one of its keys; what is none stays.
+    PrincipalAmend {
+        /// Whom.
+        principal: PrincipalId,
+        /// All its roles from now on.
+        roles: Option<Roles>,
+        /// One of its keys, and the level of assurance of that from now on.
+        assurance: Option<(PublicKey, Assurance)>,
     },
     /// Gives a principal that has lost its keys a new one, and ends all others. As many administrators must sign as the
     /// organisation asks for.
@@ -325,10 +339,14 @@ names! {
         EntryAppend = "entry-append",
         /// [`Operation::RegisterImport`].
         RegisterImport = "register-import",
+        /// [`Operation::OrganisationContact`].
+        OrganisationContact = "organisation-contact",
         /// [`Operation::PrincipalEnrol`].
         PrincipalEnrol = "principal-enrol",
         /// [`Operation::PrincipalStatus`].
         PrincipalStatus = "principal-status",
+        /// [`Operation::PrincipalAmend`].
+        PrincipalAmend = "principal-amend",
         /// [`Operation::PrincipalRecover`].
         PrincipalRecover = "principal-recover",
         /// [`Operation::RecoverySet`].
@@ -368,7 +386,11 @@ impl OperationName {
     /// Elements of the operation's array, the name included.
     const fn arity(self) -> u64 {
         match self {
-            Self::AuthorityRetire | Self::RecoverySet | Self::MandateRevoke | Self::ProposalWithdraw => 2,
+            Self::AuthorityRetire
+            | Self::OrganisationContact
+            | Self::RecoverySet
+            | Self::MandateRevoke
+            | Self::ProposalWithdraw => 2,
             Self::AuthorityAdmit
             | Self::EntryAppend
             | Self::KeyRetire
@@ -380,6 +402,7 @@ impl OperationName {
             Self::RegisterCreate
             | Self::RegisterPhase
             | Self::PrincipalStatus
+            | Self::PrincipalAmend
             | Self::PrincipalRecover
             | Self::KeyAdd
             | Self::RevocationPost => 4,
@@ -402,8 +425,10 @@ impl Operation {
             Self::RegisterPhase { .. } => OperationName::RegisterPhase,
             Self::EntryAppend { .. } => OperationName::EntryAppend,
             Self::RegisterImport { .. } => OperationName::RegisterImport,
+            Self::OrganisationContact { .. } => OperationName::OrganisationContact,
             Self::PrincipalEnrol { .. } => OperationName::PrincipalEnrol,
             Self::PrincipalStatus { .. } => OperationName::PrincipalStatus,
+            Self::PrincipalAmend { .. } => OperationName::PrincipalAmend,
             Self::PrincipalRecover { .. } => OperationName::PrincipalRecover,
             Self::RecoverySet { .. } => OperationName::RecoverySet,
             Self::KeyAdd { .. } => OperationName::KeyAdd,
@@ -431,8 +456,10 @@ impl Operation {
             | Self::EntryAppend { register, .. }
             | Self::RegisterImport { register, .. }
             | Self::RegisterPolicy { register, .. } => Some(register),
-            Self::PrincipalEnrol { .. }
+            Self::OrganisationContact { .. }
+            | Self::PrincipalEnrol { .. }
             | Self::PrincipalStatus { .. }
+            | Self::PrincipalAmend { .. }
             | Self::PrincipalRecover { .. }
             | Self::RecoverySet { .. }
             | Self::KeyAdd { .. }

@@ -147,11 +147,12 @@ impl Operation {
                 vec![own(), Resource::new(Principal, format_args!("{}/{name}", signer.organisation()))]
             }
             Self::PrincipalStatus { principal, .. }
+            | Self::PrincipalAmend { principal, .. }
             | Self::PrincipalRecover { principal, .. }
             | Self::KeyAdd { principal, .. }
             | Self::KeyRotate { principal, .. }
             | Self::KeyRetire { principal, .. } => vec![Resource::new(Principal, principal)],
-            Self::RecoverySet { .. } => vec![own()],
+            Self::OrganisationContact { .. } | Self::RecoverySet { .. } => vec![own()],
             Self::MandateGrant { name, terms } => {
                 let granted = Resource::new(Mandate, format_args!("{signer}/{name}"));
                 let agents = terms.agents.iter().map(|agent| Resource::new(Principal, agent));
@@ -192,7 +193,8 @@ impl Change {
         };
         match self {
             Self::OrganisationAdmit { organisation } => vec![Resource::new(Organisation, &organisation.id)],
-            Self::OrganisationSuspend { organisation, .. }
+            Self::OrganisationAmend { organisation, .. }
+            | Self::OrganisationSuspend { organisation, .. }
             | Self::OrganisationResume { organisation }
             | Self::OrganisationExpel { organisation, .. } => vec![Resource::new(Organisation, organisation)],
             Self::AuthorityAdmit { organisation, certificate, .. } => {

@@ -327,6 +327,7 @@ impl Default for Rulebook {
                 // Urgent, and undone by the next vote.
                 Kind::OrganisationSuspend | Kind::OrganisationResume | Kind::RegisterEntrust => (two_thirds, 7, 1),
                 Kind::OrganisationAdmit
+                | Kind::OrganisationAmend
                 | Kind::OrganisationExpel
                 | Kind::Validators
                 | Kind::ProtocolVersion
@@ -508,12 +509,12 @@ mod tests {
             (|r| r.rules[0].threshold.denominator = 1, "`2/1` of organisation-admit"),
             (|r| r.rules[0].threshold = ">1/1".parse().unwrap(), "`>1/1` of"),
             (|r| r.rules[0].threshold = "1/1001".parse().unwrap(), "`1/1001` of"),
-            (|r| r.rules[1].open_seconds = 1, "open_seconds of organisation-suspend is 1: use 60 to"),
-            (|r| r.rules[1].notice_blocks = 0, "notice_blocks of organisation-suspend is 0"),
-            (|r| r.rules[1].pause_seconds = u64::MAX, "pause_seconds"),
-            (|r| r.rules[13].vote = Circle::Concerned, "rulebook concerns no organisation"),
-            (|r| r.rules[7].propose = Circle::Others, "policies concerns no organisation"),
-            (|r| r.rules[13].direct = true, "rulebook is done by proposal only"),
+            (|r| r.rules[2].open_seconds = 1, "open_seconds of organisation-suspend is 1: use 60 to"),
+            (|r| r.rules[2].notice_blocks = 0, "notice_blocks of organisation-suspend is 0"),
+            (|r| r.rules[2].pause_seconds = u64::MAX, "pause_seconds"),
+            (|r| r.rules[14].vote = Circle::Concerned, "rulebook concerns no organisation"),
+            (|r| r.rules[8].propose = Circle::Others, "policies concerns no organisation"),
+            (|r| r.rules[14].direct = true, "rulebook is done by proposal only"),
         ];
         for (spoil, expected) in rows {
             let mut rulebook = Rulebook::default();

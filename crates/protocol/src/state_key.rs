@@ -60,7 +60,7 @@ pub enum Noun {
     Ballot = 25,
     /// An organisation's objection to a proposal.
     Objection = 26,
-    /// A page of the list of organisations or of proposals.
+    /// A page of the list of organisations, of an organisation's principals, or of proposals.
     Page = 27,
     /// The limits that the network has set.
     Limits = 28,
@@ -177,6 +177,12 @@ impl StateKey {
     /// A page of the list of organisations, from 0.
     pub fn organisations(page: u32) -> Self {
         Self::new(Noun::Page, 0, &[b"organisations/".as_slice(), &page.to_be_bytes()].concat())
+    }
+
+    /// A page of the list of an organisation's principals, from 0.
+    pub fn principals(organisation: &str, page: u32) -> Self {
+        let name = [b"principals/".as_slice(), organisation.as_bytes(), b"/", &page.to_be_bytes()].concat();
+        Self::new(Noun::Page, 0, &name)
     }
 
     /// A page of the list of proposals, from 0.

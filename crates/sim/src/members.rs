@@ -7,8 +7,8 @@ use commonware_cryptography::{
 };
 use std::sync::Arc;
 use tallystick_protocol::{
-    Genesis, GenesisOrganisation, GenesisPrincipal, GenesisValidator, Intent, Operation, PrincipalId, Roles,
-    SignedTransaction, SigningKey, limits::EPOCH_BLOCKS_MIN,
+    Genesis, GenesisOrganisation, GenesisPrincipal, GenesisValidator, Intent, Operation, Particulars, PrincipalId,
+    Roles, SignedTransaction, SigningKey, limits::EPOCH_BLOCKS_MIN,
 };
 
 /// Principals of an organisation: one administrator, and registrars.
@@ -113,6 +113,7 @@ fn organisation(index: usize, members: &[Member]) -> GenesisOrganisation {
     GenesisOrganisation {
         id: slug(index),
         name: format!("Organisation {index}"),
+        particulars: Particulars::default(),
         principals: members.iter().enumerate().map(principal).collect(),
     }
 }

@@ -179,12 +179,22 @@ fn example(kind: ChangeKind) -> String {
         + &match kind {
             ChangeKind::OrganisationAdmit => {
                 "[changes.organisation]\nid = \"harbour\"\nname = \"Harbour Authority\"\n\
+                 # Who it is in law, and how it is reached: an address of an office. Any of it may be left out.\n\
+                 [changes.organisation.particulars]\nlegal_name = \"The Harbour Authority\"\n\
+                 # A code of org-id.guide, `-`, and its number in that register.\nregistration = \"GB-COH-00445790\"\n\
+                 # ISO 3166.\njurisdiction = \"GB\"\ncontact = \"registry@harbour.example\"\n\
                  # Its first principals, at least one administrator. The file is what `tally key new` wrote beside the secret\n\
                  # key; or give the key itself: key = \"ed25519:…\"\n\
                  [[changes.organisation.principals]]\nname = \"administrator\"\nroles = [\"administrator\"]\n\
                  key-file = \"administrator.pem.pub\"\n"
                     .to_owned()
             }
+            ChangeKind::OrganisationAmend => format!(
+                "{organisation}# What is left out stays as it is; how it is reached, it says itself: tally organisation contact\n\
+                 # name = \"Harbour Authority\"\nlegal_name = \"The Harbour Authority\"\n\
+                 # A code of org-id.guide, `-`, and its number in that register.\nregistration = \"GB-COH-00445790\"\n\
+                 # ISO 3166.\njurisdiction = \"GB\"\n"
+            ),
             ChangeKind::OrganisationSuspend | ChangeKind::OrganisationExpel => {
                 format!("{organisation}reason = \"Why, for the record.\"\n")
             }

@@ -30,8 +30,8 @@ use tallystick_client::{
 use tallystick_ledger::x509::{Certificate, Wording, issue, issue_authority};
 use tallystick_node::config::{Config, Log, Peer};
 use tallystick_protocol::{
-    Algorithm, Genesis, GenesisOrganisation, GenesisPrincipal, GenesisValidator, PrincipalId, PublicKey, Roles,
-    SigningKey,
+    Algorithm, Genesis, GenesisOrganisation, GenesisPrincipal, GenesisValidator, Particulars, PrincipalId, PublicKey,
+    Roles, SigningKey,
 };
 
 /// The first organisations' ids and names; the profile signs as the administrator of the first.
@@ -343,7 +343,13 @@ fn make_genesis(organisations: &[Keys], epoch_blocks: u64) -> Result<Genesis, Fa
             .iter()
             .map(|(name, roles, key)| GenesisPrincipal::person(*name, roles.clone(), key.public()))
             .collect();
-        genesis.organisations.push(GenesisOrganisation { id: keys.id.clone(), name: keys.name.clone(), principals });
+        let particulars = Particulars {
+            jurisdiction: "GB".parse().ok(),
+            contact: Some(format!("registry@{}.example", keys.id)),
+            ..Particulars::default()
+        };
+        let (id, name) = (keys.id.clone(), keys.name.clone());
+        genesis.organisations.push(GenesisOrganisation { id, name, particulars, principals });
         genesis.validators.push(GenesisValidator {
             organisation: keys.id.clone(),
             key: validator_key(&keys.validator.public())?,

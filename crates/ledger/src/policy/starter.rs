@@ -1,7 +1,7 @@
 //! The policies with which a network begins, written into block 1 like any others: they can be changed and removed.
 
 /// Id and text of each, sorted by id.
-pub const STARTER: [(&str, &str); 4] = [
+pub const STARTER: [(&str, &str); 5] = [
     (
         "administrators-manage",
         r#"// Administrators do everything for their own organisation: to itself, its principals, its registers.
@@ -35,6 +35,18 @@ permit (
   resource
 ) when {
   resource == principal
+};
+"#,
+    ),
+    (
+        "own-keys",
+        r#"// Everybody adds, replaces and ends keys of their own, but no agent does it for them.
+permit (
+  principal,
+  action in [Action::"key-add", Action::"key-rotate", Action::"key-retire"],
+  resource
+) when {
+  resource == principal && context.signer == principal
 };
 "#,
     ),

@@ -20,9 +20,9 @@ use tallystick_ledger::{
 };
 use tallystick_protocol::{
     Appended, Assurance, Change, Cosigner, Field, Genesis, GenesisOrganisation, GenesisPrincipal, GenesisValidator,
-    Hash, ImportedEntry, Intent, MandateTerms, NewEntry, Operation, Outcome, PolicyChange, PolicyId, PolicyText,
-    PrincipalId, PublicKey, Roles, Rule, RuleText, Rulebook, RulebookChange, SigningKey, StateKey, VerifiedTransaction,
-    VoteWeight,
+    Hash, ImportedEntry, Intent, MandateTerms, NewEntry, Operation, Outcome, Particulars, PolicyChange, PolicyId,
+    PolicyText, PrincipalId, PublicKey, Roles, Rule, RuleText, Rulebook, RulebookChange, SigningKey, StateKey,
+    VerifiedTransaction, VoteWeight,
 };
 
 /// The state between blocks, and the clock.
@@ -59,6 +59,7 @@ pub fn organisations(ids: &[&str]) -> Genesis {
     let organisation = |id: &str, principals: &[(&str, &str)]| GenesisOrganisation {
         id: id.into(),
         name: format!("Organisation {id}"),
+        particulars: Particulars::default(),
         principals: principals.iter().map(|(name, role)| principal(id, name, role)).collect(),
     };
     let validator = |id: &str| {
@@ -271,6 +272,12 @@ pub fn operation(text: &str) -> Operation {
             assurance: Assurance::Substantial,
         },
         "quorum" => Operation::RecoverySet { administrators: words[0].parse().unwrap() },
+        "amend" => Operation::PrincipalAmend {
+            principal: words[0].parse().unwrap(),
+            roles: words[1].strip_prefix("roles:").map(|roles| roles.parse().unwrap()),
+            assurance: words[1].strip_prefix("key:").map(|name| (key(name).public(), words[2].parse().unwrap())),
+        },
+        "contact" => Operation::OrganisationContact { contact: (!rest.is_empty()).then(|| rest.into()) },
         "add" => Operation::KeyAdd {
             principal: words[0].parse().unwrap(),
             key: key(words[1]).public(),
@@ -309,7 +316,7 @@ fn propose(words: &[&str]) -> Operation {
     }
 }
 
-/// A change as the tables write it: `admit:ID`, `suspend:ID`, `resume:ID`, `expel:ID`, `validator:+ID`, `validator:-ID`, `create:REGISTER:CUSTODIAN`,
+/// A change as the tables write it: `admit:ID`, `amend:ID:FIELD=VALUE,…`, `suspend:ID`, `resume:ID`, `expel:ID`, `validator:+ID`, `validator:-ID`, `create:REGISTER:CUSTODIAN`,
 /// `entrust:REGISTER:CUSTODIAN`, `close:REGISTER`, `limit:NAME:VALUE`, `version:N`, `rule:KIND:FIELD=VALUE,…`, `weights:ID=VOTES,…`.
 pub fn change(text: &str) -> Change {
     let parts: Vec<&str> = text.split(':').collect();
@@ -320,6 +327,19 @@ pub fn change(text: &str) -> Change {
             let mut organisation = organisations(&[parts[1]]).organisations.remove(0);
             organisation.name = format!("New {}", parts[1]);
             Change::OrganisationAdmit { organisation }
+        }
+        "amend" => {
+            let told = |field: &str| {
+                let mut told = parts[2].split(',').filter_map(|each| each.split_once('='));
+                told.find(|(name, _)| *name == field).map(|(_, value)| value)
+            };
+            Change::OrganisationAmend {
+                organisation: organisation(),
+                name: told("name").map(Into::into),
+                legal_name: told("legal").map(Into::into),
+                registration: told("registration").map(|text| text.parse().unwrap()),
+                jurisdiction: told("jurisdiction").map(|text| text.parse().unwrap()),
+            }
         }
         "suspend" => Change::OrganisationSuspend { organisation: organisation(), reason: reason() },
         "resume" => Change::OrganisationResume { organisation: organisation() },

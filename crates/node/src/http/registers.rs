@@ -19,7 +19,7 @@ use tallystick_api::{
     routes,
 };
 use tallystick_ledger::{MandateRow, OrganisationRow, entry_leaf::format_v1_hash, state::TreeRow};
-use tallystick_protocol::{EntryKind, MandateId, MandateTerms, PrincipalId, Receipt, RegisterRow};
+use tallystick_protocol::{EntryKind, MandateId, MandateTerms, Particulars, PrincipalId, Receipt, RegisterRow};
 
 /// A register as the state holds it.
 pub struct Register {
@@ -157,8 +157,21 @@ pub async fn organisation(State(app): State<App>, PathOf(id): PathOf<String>) ->
 }
 
 fn organisation_view(row: OrganisationRow) -> OrganisationView {
-    let OrganisationRow { id, name, status, reason, principals, administrators, recovery, .. } = row;
-    OrganisationView { id, name, status, reason, principals, administrators, recovery }
+    let OrganisationRow { id, name, status, reason, principals, administrators, recovery, particulars, .. } = row;
+    let Particulars { legal_name, registration, jurisdiction, contact } = particulars;
+    OrganisationView {
+        id,
+        name,
+        legal_name,
+        registration,
+        jurisdiction,
+        contact,
+        status,
+        reason,
+        principals,
+        administrators,
+        recovery,
+    }
 }
 
 /// All organisations that are or were members, in the order in which they joined.

@@ -8,6 +8,7 @@ use crate::{
         CHANGES_MAX, ENTRIES_MAX, FIELDS_MAX, ITEM_BYTES_MAX, ITEMS_PER_ENTRY_MAX, KEY_OVERLAP_SECONDS_MAX,
         REASON_BYTES_MAX, RECOVERY_SIGNERS_MAX, TEXT_BYTES_MAX, X509_BYTES_MAX, X509_LIST_BYTES_MAX, X509_PATH_MAX,
     },
+    organisation,
 };
 use minicbor::{Decode, Decoder, Encode, Encoder, decode, encode};
 
@@ -41,6 +42,20 @@ fn proposal_submit(d: &mut Decoder<'_>) -> Result<Operation, decode::Error> {
         changes: cbor::values(d, 1..=CHANGES_MAX, "the changes of a proposal")?,
         effect_height: cbor::optional(d, |d| d.u64())?,
     })
+}
+
+fn principal_amend(d: &mut Decoder<'_>) -> Result<Operation, decode::Error> {
+    let principal = d.decode()?;
+    let at = d.position();
+    let roles = cbor::optional(d, |d| d.decode())?;
+    let assurance = cbor::optional(d, |d| {
+        cbor::array(d, 2, "a key and its assurance")?;
+        Ok((d.decode()?, d.decode()?))
+    })?;
+    if roles.is_none() && assurance.is_none() {
+        return Err(decode::Error::message("a principal is amended in its roles or in a key's assurance").at(at));
+    }
+    Ok(Operation::PrincipalAmend { principal, roles, assurance })
 }
 
 fn certificate(d: &mut Decoder<'_>) -> Result<Vec<u8>, decode::Error> {
@@ -155,11 +170,19 @@ impl<C> Encode<C> for Operation {
                 cbor::write_values(e, entries)?;
                 e.encode(root)?.ok()
             }
+            Self::OrganisationContact { contact } => e.encode(contact.as_deref())?.ok(),
             Self::PrincipalEnrol { name, kind, roles, key, assurance } => {
                 e.str(name)?.encode(kind)?.encode(roles)?.encode(key)?.encode(assurance)?.ok()
             }
             Self::PrincipalStatus { principal, status, reason } => {
                 e.encode(principal)?.encode(status)?.str(reason)?.ok()
+            }
+            Self::PrincipalAmend { principal, roles, assurance } => {
+                e.encode(principal)?.encode(roles)?;
+                match assurance {
+                    Some((key, level)) => e.array(2)?.encode(key)?.encode(level)?.ok(),
+                    None => e.null()?.ok(),
+                }
             }
             Self::PrincipalRecover { principal, key, assurance } | Self::KeyAdd { principal, key, assurance } => {
                 e.encode(principal)?.encode(key)?.encode(assurance)?.ok()
@@ -223,6 +246,9 @@ impl<'b, C> Decode<'b, C> for Operation {
                 entries: cbor::values(d, 1..=ENTRIES_MAX, "the entries of a transaction")?,
                 root: d.decode()?,
             },
+            OperationName::OrganisationContact => {
+                Self::OrganisationContact { contact: cbor::optional(d, organisation::contact)? }
+            }
             OperationName::PrincipalEnrol => Self::PrincipalEnrol {
                 name: named(d)?,
                 kind: d.decode()?,
@@ -233,6 +259,7 @@ impl<'b, C> Decode<'b, C> for Operation {
             OperationName::PrincipalStatus => {
                 Self::PrincipalStatus { principal: d.decode()?, status: d.decode()?, reason: reasoned(d)? }
             }
+            OperationName::PrincipalAmend => principal_amend(d)?,
             OperationName::PrincipalRecover => {
                 Self::PrincipalRecover { principal: d.decode()?, key: d.decode()?, assurance: d.decode()? }
             }

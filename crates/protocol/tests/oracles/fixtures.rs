@@ -3,9 +3,9 @@
 use tallystick_protocol::{
     Assurance, AuthorityTerms, BlockHeader, Cardinality, Change, Choice, Cosigner, Datatype, Decision, EntryKind,
     Field, FinalityCertificate, Genesis, GenesisOrganisation, GenesisPrincipal, GenesisValidator, Hash, ImportedEntry,
-    Intent, LimitName, LogCommitment, LogLeaf, MandateId, MandateTerms, NewEntry, Operation, Outcome, Phase,
-    PolicyChange, PolicyMeaning, PolicyText, PrincipalId, PrincipalKind, PrincipalStatus, PublicKey, Roles, RuleText,
-    Rulebook, RulebookChange, SigningKey, StateCommitment, Tree, VoteWeight,
+    Intent, LimitName, LogCommitment, LogLeaf, MandateId, MandateTerms, NewEntry, Operation, Outcome, Particulars,
+    Phase, PolicyChange, PolicyMeaning, PolicyText, PrincipalId, PrincipalKind, PrincipalStatus, PublicKey, Roles,
+    RuleText, Rulebook, RulebookChange, SigningKey, StateCommitment, Tree, VoteWeight,
     receipt::{Finality, TransactionReceipt},
 };
 
@@ -36,6 +36,7 @@ pub fn genesis() -> Genesis {
             .map(|(id, n)| GenesisOrganisation {
                 id: (*id).into(),
                 name: id.replace('-', " "),
+                particulars: Particulars::default(),
                 principals: vec![GenesisPrincipal::person(
                     "administrator",
                     Roles::administrator(),
@@ -165,6 +166,8 @@ pub fn operations() -> Vec<(&'static str, Operation)> {
                 root: Hash::of(&[b"root"]),
             },
         ),
+        ("organisation-contact", Operation::OrganisationContact { contact: Some("registrar@harbour.example".into()) }),
+        ("organisation-contact of none", Operation::OrganisationContact { contact: None }),
         (
             "principal-enrol",
             Operation::PrincipalEnrol {
@@ -181,6 +184,22 @@ pub fn operations() -> Vec<(&'static str, Operation)> {
                 principal: principal.clone(),
                 status: PrincipalStatus::Suspended,
                 reason: "On leave until March".into(),
+            },
+        ),
+        (
+            "principal-amend of roles",
+            Operation::PrincipalAmend {
+                principal: principal.clone(),
+                roles: Some(Roles::new(["auditor"]).unwrap()),
+                assurance: None,
+            },
+        ),
+        (
+            "principal-amend of a key",
+            Operation::PrincipalAmend {
+                principal: principal.clone(),
+                roles: None,
+                assurance: Some((p256, Assurance::Substantial)),
             },
         ),
         (
@@ -292,8 +311,16 @@ pub fn changes() -> Vec<Change> {
             organisation: GenesisOrganisation {
                 id: "harbour".into(),
                 name: "Harbour Authority".into(),
+                particulars: particulars(),
                 ..genesis().organisations.remove(0)
             },
+        },
+        Change::OrganisationAmend {
+            organisation: organisation(),
+            name: None,
+            legal_name: Some("Harbour Authority Limited".into()),
+            registration: particulars().registration,
+            jurisdiction: Some("GB-SCT".parse().unwrap()),
         },
         Change::OrganisationSuspend { organisation: organisation(), reason: "It leaked a key.".into() },
         Change::OrganisationResume { organisation: organisation() },
@@ -330,12 +357,21 @@ pub fn changes() -> Vec<Change> {
         Change::ProtocolVersion { version: 2 },
         Change::Rulebook {
             rulebook: RulebookChange {
-                rules: vec![rulebook.rules[13]],
+                rules: vec![*rulebook.rules.last().unwrap()],
                 weights: Some(vec![VoteWeight { organisation: organisation(), votes: 2 }]),
                 register_policies_max: None,
             },
         },
     ]
+}
+
+fn particulars() -> Particulars {
+    Particulars {
+        legal_name: Some("The Harbour Authority".into()),
+        registration: Some("GB-COH-00445790".parse().unwrap()),
+        jurisdiction: Some("GB".parse().unwrap()),
+        contact: Some("registrar@harbour.example".into()),
+    }
 }
 
 fn terms(parent: Option<MandateId>) -> MandateTerms {

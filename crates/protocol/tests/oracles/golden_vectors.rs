@@ -69,6 +69,10 @@ fn operation(operation: &Operation) -> Value {
         Operation::PrincipalStatus { principal, status, reason } => {
             json!({"principal": principal, "status": status, "reason": reason})
         }
+        Operation::OrganisationContact { contact } => json!({"contact": contact}),
+        Operation::PrincipalAmend { principal, roles, assurance } => {
+            json!({"principal": principal, "roles": roles, "assurance": assurance})
+        }
         Operation::PrincipalRecover { principal, key, assurance } | Operation::KeyAdd { principal, key, assurance } => {
             json!({"principal": principal, "key": key, "assurance": assurance})
         }

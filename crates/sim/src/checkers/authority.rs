@@ -14,11 +14,13 @@ use tallystick_ledger::state::PrincipalRow;
 use tallystick_protocol::{
     Change, Choice, EntryKind, Genesis, Hash, LogEntry, MandateId, MandateTerms, Operation, Outcome, Phase, PolicyId,
     PrincipalId, PrincipalStatus, PublicKey, RecordRow, RegisterRow, Roles, SignedTransaction, StateKey,
+    limits::PRINCIPALS_PER_PAGE,
 };
 
 const PROMISE: &str = "authority";
 /// The policies with which a network begins.
-const STARTERS: [&str; 4] = ["administrators-manage", "custodian-writes", "own-certificate", "own-mandates"];
+const STARTERS: [&str; 5] =
+    ["administrators-manage", "custodian-writes", "own-certificate", "own-keys", "own-mandates"];
 
 /// All rows of a state.
 pub type Rows = BTreeMap<StateKey, Vec<u8>>;
@@ -129,7 +131,7 @@ impl Model {
         let actor = self.actor(&transaction, entry.time_ms)?;
         let act = Act { leaf, time_ms: entry.time_ms, transaction: &transaction, actor };
         for operation in transaction.operations() {
-            if !self.permits(&act, operation) {
+            if !self.permits(&act, operation) || !self.keeps_recovery(&act, operation) {
                 let (name, who) = (operation.name(), &act.actor);
                 return Err(format!("it is accepted, and no rule permits {name} to {who}: {operation:?}"));
             }
@@ -166,13 +168,51 @@ impl Model {
         Ok(actor)
     }
 
-    /// Whether as many administrators of an organisation signed as it wants for a recovery, where it has said so.
-    fn recovers(&self, act: &Act<'_>, organisation: &str) -> bool {
+    /// Whether as many administrators of an organisation signed as it wants for a recovery, or two where it has not said, or
+    /// one where there are not two; whom it is about does not count.
+    fn recovers(&self, act: &Act<'_>, organisation: &str, subject: Option<&PrincipalId>) -> bool {
         let administers = |who: &PrincipalId| {
-            who.organisation() == organisation && self.principals.get(who).is_some_and(|p| p.roles.is_administrator())
+            who.organisation() == organisation
+                && subject != Some(who)
+                && self
+                    .principals
+                    .get(who)
+                    .is_some_and(|known| known.status != PrincipalStatus::Retired && known.roles.is_administrator())
         };
+        let able = self.principals.keys().filter(|who| administers(who)).count();
         let signed = act.transaction.signers().filter(|(who, _)| administers(who)).count();
-        self.recovery.get(organisation).is_none_or(|wanted| signed >= *wanted as usize)
+        let wanted = self.recovery.get(organisation).map(|wanted| *wanted as usize);
+        signed >= wanted.unwrap_or_else(|| able.clamp(1, 2))
+    }
+
+    /// Whether somebody may give another a key, make an administrator or end one: as many sign as for a recovery.
+    fn keeps_recovery(&self, act: &Act<'_>, operation: &Operation) -> bool {
+        let is_own = |subject: &PrincipalId| subject == act.transaction.principal() && subject == &act.actor;
+        let was = |subject: &PrincipalId| self.principals.get(subject).is_some_and(|p| p.roles.is_administrator());
+        let (organisation, subject) = (
+            act.actor.organisation(),
+            match operation {
+                Operation::PrincipalRecover { principal, .. } => Some(principal),
+                Operation::KeyAdd { principal, .. } | Operation::KeyRotate { principal, .. } if !is_own(principal) => {
+                    Some(principal)
+                }
+                Operation::PrincipalStatus { principal, status: PrincipalStatus::Retired, .. }
+                    if was(principal) && !is_own(principal) =>
+                {
+                    Some(principal)
+                }
+                Operation::PrincipalAmend { principal, roles: Some(roles), .. } => {
+                    let is = roles.is_administrator();
+                    if was(principal) == is || (!is && is_own(principal)) {
+                        return true;
+                    }
+                    Some(principal)
+                }
+                Operation::PrincipalEnrol { roles, .. } if roles.is_administrator() => None,
+                _ => return true,
+            },
+        );
+        self.recovers(act, organisation, subject)
     }
 
     /// Whether somebody granted a mandate, or one of which it was passed on.
@@ -181,8 +221,8 @@ impl Model {
         above.into_iter().any(|id| id.grantor() == *who)
     }
 
-    /// The starter rules: custodians write, administrators run their own organisation, everybody renews their own certificate
-    /// and entrusts others with what they may do themselves.
+    /// The starter rules: custodians write, administrators run their own organisation, everybody keeps their own keys and
+    /// certificates and entrusts others with what they may do themselves.
     fn permits(&self, act: &Act<'_>, operation: &Operation) -> bool {
         let signer = &act.actor;
         let administers = self.principals.get(signer).is_some_and(|known| known.roles.is_administrator());
@@ -195,19 +235,26 @@ impl Model {
             | Operation::RegisterImport { register, .. }
             | Operation::RegisterPhase { register, .. } => administers && keeps(register),
             Operation::KeyCertify { principal, .. } if principal == signer => true,
+            Operation::KeyAdd { principal, .. }
+            | Operation::KeyRotate { principal, .. }
+            | Operation::KeyRetire { principal, .. }
+                if principal == signer && principal == act.transaction.principal() =>
+            {
+                true
+            }
             Operation::MandateGrant { .. } => true,
             Operation::MandateRevoke { mandate } => {
                 self.granted(signer, mandate) || administers && is_of_its_own(&mandate.grantor())
             }
-            Operation::PrincipalRecover { principal, .. } => {
-                administers && is_of_its_own(principal) && self.recovers(act, principal.organisation())
-            }
             Operation::PrincipalStatus { principal, .. }
+            | Operation::PrincipalAmend { principal, .. }
+            | Operation::PrincipalRecover { principal, .. }
             | Operation::KeyAdd { principal, .. }
             | Operation::KeyRotate { principal, .. }
             | Operation::KeyRetire { principal, .. }
             | Operation::KeyCertify { principal, .. } => administers && is_of_its_own(principal),
             Operation::RegisterCreate { .. }
+            | Operation::OrganisationContact { .. }
             | Operation::PrincipalEnrol { .. }
             | Operation::RecoverySet { .. }
             | Operation::AuthorityAdmit { .. }
@@ -245,6 +292,12 @@ impl Model {
                 self.end_keys(principal, act.time_ms, |_| true);
                 self.add_key(principal, key);
             }
+            Operation::PrincipalAmend { principal, roles, .. } => {
+                self.principals
+                    .entry(principal.clone())
+                    .and_modify(|known| known.roles = roles.clone().unwrap_or_else(|| known.roles.clone()));
+            }
+            Operation::OrganisationContact { .. } => {}
             Operation::RecoverySet { administrators } => drop(self.recovery.insert(own.to_owned(), *administrators)),
             Operation::KeyAdd { principal, key, .. } => self.add_key(principal, key),
             Operation::KeyRotate { principal, old, new, overlap } => {
@@ -297,7 +350,9 @@ impl Model {
     }
 
     fn enrol(&mut self, id: &PrincipalId, roles: &Roles, key: &PublicKey) {
-        self.explained.insert(StateKey::principal(id));
+        let before = self.principals.keys().filter(|known| known.organisation() == id.organisation()).count();
+        let page = u32::try_from(before).expect("few principals") / PRINCIPALS_PER_PAGE;
+        self.explained.extend([StateKey::principal(id), StateKey::principals(id.organisation(), page)]);
         let principal = Principal { roles: roles.clone(), status: PrincipalStatus::Active, keys: Vec::new() };
         self.principals.insert(id.clone(), principal);
         self.add_key(id, key);
@@ -365,7 +420,8 @@ impl Model {
             Change::RegisterClose { register, .. } => {
                 self.registers.entry(register.clone()).and_modify(|known| known.phase = Phase::Closed);
             }
-            Change::OrganisationSuspend { .. }
+            Change::OrganisationAmend { .. }
+            | Change::OrganisationSuspend { .. }
             | Change::OrganisationResume { .. }
             | Change::OrganisationExpel { .. }
             | Change::AuthorityRetire { .. }
