@@ -20,7 +20,8 @@ use std::{
 use tallystick_api::ValidatorsView;
 use tallystick_client::Client;
 use tallystick_protocol::{
-    Change, FinalityCertificate, GenesisOrganisation, GenesisPrincipal, GenesisValidator, Hash, Receipt, Roles, cbor,
+    Change, FinalityCertificate, GenesisOrganisation, GenesisPrincipal, GenesisValidator, Hash, Particulars, Receipt,
+    Roles, cbor,
     limits::{CERTIFICATE_BYTES_MAX, EPOCH_BLOCKS_MAX, EPOCH_BLOCKS_MIN},
 };
 
@@ -193,7 +194,14 @@ fn admit(cluster: &Cluster, newcomer: &Newcomer) -> Done {
     let address = newcomer.place.listen.to_string();
     let validator = GenesisValidator { organisation: id.clone(), key: newcomer.validator, address };
     let changes = vec![
-        Change::OrganisationAdmit { organisation: GenesisOrganisation { id, name, principals: vec![administrator] } },
+        Change::OrganisationAdmit {
+            organisation: GenesisOrganisation {
+                id,
+                name,
+                particulars: Particulars::default(),
+                principals: vec![administrator],
+            },
+        },
         Change::Validators { add: vec![validator], remove: Vec::new() },
     ];
     cluster.decree(PROPOSAL, changes)
