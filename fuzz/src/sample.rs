@@ -5,9 +5,9 @@ use std::sync::OnceLock;
 use tallystick_protocol::{
     Algorithm, Appended, Assurance, BlockHeader, Cardinality, Change, Choice, Code, Cosigner, Datatype, Decision,
     EntryKind, Field, Genesis, GenesisOrganisation, GenesisPrincipal, GenesisValidator, Hash, ImportedEntry, Intent,
-    LogCommitment, LogEntry, LogLeaf, MandateTerms, NetworkId, NewEntry, Operation, Outcome, Phase, PolicyChange,
-    PolicyText, PrincipalId, PrincipalStatus, PublicKey, Refusal, Roles, RuleText, SignedTransaction, SigningKey,
-    StateCommitment, Tree, Violation, ViolationRule,
+    LogCommitment, LogEntry, LogLeaf, MandateTerms, NetworkId, NewEntry, Operation, Outcome, Particulars, Phase,
+    PolicyChange, PolicyText, PrincipalId, PrincipalStatus, PublicKey, Refusal, Roles, RuleText, SignedTransaction,
+    SigningKey, StateCommitment, Tree, Violation, ViolationRule,
     certificate::FinalityCertificate,
     receipt::{Finality, TransactionReceipt},
 };
