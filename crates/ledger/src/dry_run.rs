@@ -3,7 +3,7 @@
 //! The changes are made on a draft by the very functions that make them in earnest, each on top of those before it, and the
 //! draft is thrown away. What differs is told in the words of those who will vote, row by row.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use tallystick_protocol::{Change, Code, Hash, PublicKey, Rulebook, StateKey, Violation};
 
@@ -35,10 +35,16 @@ pub struct Difference {
     pub after: String,
 }
 
+/// The rows that a dry run of these changes surely reads.
+pub fn dry_run_rows(changes: &[Change]) -> Vec<StateKey> {
+    let rows: BTreeSet<StateKey> = changes.iter().flat_map(change::wanted).collect();
+    rows.into_iter().collect()
+}
+
 /// What the changes would do in this block, each after the ones before it. One that is refused is left out.
 ///
 /// # Errors
-/// When rows are missing.
+/// When rows are missing: those of all changes, as far as can be told.
 pub fn dry_run(view: &mut View, block: &BlockContext, changes: &[Change]) -> Result<Vec<Report>, Missing> {
     let mut draft = Draft::new(view);
     let mut reports = Vec::with_capacity(changes.len());
@@ -47,16 +53,17 @@ pub fn dry_run(view: &mut View, block: &BlockContext, changes: &[Change]) -> Res
         let decree = Decree { block, leaf: block.log_size };
         let made = change::require_possible(&draft, std::slice::from_ref(change))
             .and_then(|()| change::make(&mut draft, &decree, change));
-        reports.push(match made {
-            Ok(()) => Report { refusal: None, differences: differences(&mut draft, &before) },
+        match made {
+            Ok(()) => reports.push(Report { refusal: None, differences: differences(&mut draft, &before) }),
             Err(Stop::Refused(code, violations)) => {
                 draft.restore(before);
-                Report { refusal: Some((code, violations)), differences: Vec::new() }
+                reports.push(Report { refusal: Some((code, violations)), differences: Vec::new() });
             }
-            Err(Stop::Unread) => return Err(draft.into_missing()),
-        });
+            // The rest tells what it lacks too, so that all of it is fetched together.
+            Err(Stop::Unread) => draft.restore(before),
+        }
     }
-    Ok(reports)
+    if draft.complete().is_ok() { Ok(reports) } else { Err(draft.into_missing()) }
 }
 
 fn differences(draft: &mut Draft<'_>, before: &BTreeMap<StateKey, Row>) -> Vec<Difference> {

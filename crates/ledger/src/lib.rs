@@ -38,7 +38,7 @@ pub mod x509;
 
 pub use agenda::{AgendaRow, Turn, begin_block, wanted_first};
 pub use apply::{BlockContext, apply, renews_itself, wanted, wanted_next};
-pub use dry_run::{Difference, Report, dry_run};
+pub use dry_run::{Difference, Report, dry_run, dry_run_rows};
 pub use entry_leaf::{entry_leaf, entry_leaf_hash};
 pub use genesis::genesis;
 pub use limit::LimitsRow;

@@ -4,24 +4,33 @@
 mod harness;
 
 use harness::{Ledger, change, organisations};
-use tallystick_ledger::{Missing, View, dry_run};
+use tallystick_ledger::{Missing, Report, View, dry_run, dry_run_rows};
 use tallystick_protocol::{Change, Code, ProposalStatus};
 
 fn four() -> Ledger {
     Ledger::of(organisations(&["a", "b", "c", "d"]))
 }
 
+/// What the ledger answers, and how many times rows were fetched for it: first those that are surely read.
+fn asked(ledger: &Ledger, changes: &[Change]) -> (Vec<Report>, usize) {
+    let mut view = View::new();
+    ledger.fetch(&mut view, dry_run_rows(changes));
+    for fetched in 1.. {
+        match dry_run(&mut view, &ledger.context(), changes) {
+            Ok(reports) => {
+                assert!(view.changes().is_empty(), "a dry run changes nothing");
+                return (reports, fetched);
+            }
+            Err(Missing(keys)) => ledger.fetch(&mut view, keys),
+        }
+    }
+    unreachable!("rows are fetched without end")
+}
+
 /// What a dry run says, as lines: `NUMBER ok|CODE`, then `subject: field: before -> after`.
 fn tried(ledger: &Ledger, changes: &[&str]) -> Vec<String> {
     let changes: Vec<Change> = changes.iter().map(|text| change(text)).collect();
-    let mut view = View::new();
-    let reports = loop {
-        match dry_run(&mut view, &ledger.context(), &changes) {
-            Ok(reports) => break reports,
-            Err(Missing(keys)) => ledger.fetch(&mut view, keys),
-        }
-    };
-    assert!(view.changes().is_empty(), "a dry run changes nothing");
+    let (reports, _) = asked(ledger, &changes);
     let mut lines = Vec::new();
     for (report, number) in reports.iter().zip(1..) {
         let verdict = report.refusal.as_ref().map_or("ok", |(code, _)| code.as_str());
@@ -98,13 +107,22 @@ fn whose_a_validator_is_must_be_said_truly() {
         }
         other => other,
     };
-    let mut view = View::new();
-    let reports = loop {
-        match dry_run(&mut view, &ledger.context(), &[lie("validator:-a", "b"), change("validator:-a")]) {
-            Ok(reports) => break reports,
-            Err(Missing(keys)) => ledger.fetch(&mut view, keys),
-        }
-    };
+    let (reports, _) = asked(&ledger, &[lie("validator:-a", "b"), change("validator:-a")]);
     assert_eq!(reports[0].refusal.as_ref().unwrap().0, Code::ValidatorUnknown);
     assert_eq!(reports[1].refusal, None);
+}
+
+#[test]
+fn rows_of_all_changes_are_fetched_together() {
+    let mut ledger = four();
+    ledger.run("a/admin | create list list | ok");
+    let one = ["suspend:d", "admit:g", "create:berth:a", "close:list", "rule:limit:share=1/4"];
+    let fetches = |changes: &[&str]| {
+        let changes: Vec<Change> = changes.iter().map(|text| change(text)).collect();
+        asked(&ledger, &changes).1
+    };
+    let most = one.iter().map(|change| fetches(&[change])).max().unwrap();
+    let many: Vec<String> = (0..10).map(|n| format!("admit:org{n}")).collect();
+    let many: Vec<&str> = many.iter().map(String::as_str).chain(one).collect();
+    assert_eq!(fetches(&many), most, "a list costs no more rounds than the change that takes the most");
 }

@@ -3,6 +3,7 @@
 
 pub mod policy;
 pub mod proposal;
+mod state;
 pub mod validators;
 
 use crate::{
@@ -345,11 +346,23 @@ impl<E: Runtime> Service<E> {
 
     /// A register's definition and its tree's row, and the height they stand at.
     pub async fn register(&self, name: &str) -> Result<Option<(u64, RegisterRow, TreeRow)>, ReadError> {
-        let Some((_, row)) = self.row(StateKey::register(name), RegisterRow::decode).await? else { return Ok(None) };
-        let Some((height, tree)) = self.row(StateKey::tree(row.number), TreeRow::decode).await? else {
-            return Ok(None);
-        };
-        Ok(Some((height, row, tree)))
+        let (height, mut found) = self.registers(&[name]).await?;
+        Ok(found.pop().map(|(row, tree)| (height, row, tree)))
+    }
+
+    /// Those of these registers that there are, each with its tree's row, and the height they stand at.
+    pub async fn registers(
+        &self,
+        names: &[impl AsRef<str> + Sync],
+    ) -> Result<(u64, Vec<(RegisterRow, TreeRow)>), ReadError> {
+        let keys: Vec<StateKey> = names.iter().map(|name| StateKey::register(name.as_ref())).collect();
+        self.read(keys.iter().copied(), |sheet| {
+            let rows: Vec<RegisterRow> =
+                sheet.rows(keys.iter().copied(), RegisterRow::decode)?.into_iter().flatten().collect();
+            let trees = sheet.rows(rows.iter().map(|row| StateKey::tree(row.number)), TreeRow::decode)?;
+            Ok(rows.into_iter().zip(trees).filter_map(|(row, tree)| Some((row, tree?))).collect())
+        })
+        .await
     }
 
     /// An organisation, and the height it stands at.
@@ -370,15 +383,10 @@ impl<E: Runtime> Service<E> {
     async fn row<T, X: std::fmt::Display>(
         &self,
         key: StateKey,
-        decode: impl FnOnce(&[u8]) -> Result<T, X>,
+        decode: impl Fn(&[u8]) -> Result<T, X>,
     ) -> Result<Option<(u64, T)>, ReadError> {
-        let mut rows = self.0.reader.rows(&[key]).await?;
-        let Some(bytes) = rows.rows.pop().flatten() else { return Ok(None) };
-        let row = decode(&bytes).map_err(|error| ReadError::Storage {
-            database: "state",
-            detail: format!("a row does not decode: {error}"),
-        })?;
-        Ok(Some((rows.height, row)))
+        let (height, row) = self.read([key], |sheet| sheet.row(key, &decode)).await?;
+        Ok(row.map(|row| (height, row)))
     }
 
     /// Who certifies the next block, and who will certify later ones.

@@ -293,8 +293,8 @@ pub const GOSSIP_MESSAGES_MAX: usize = 32;
 pub const GOSSIP_MESSAGE_BYTES_MAX: usize = GOSSIP_BYTES_MAX + (GOSSIP_TRANSACTIONS_MAX + 1) * 5;
 /// Blocks searched for a receipt, backwards from the tip for one that is certified and holds the transaction.
 pub const RECEIPT_SEARCH_BLOCKS_MAX: u64 = 16;
-/// Times that a dry run asks for rows that it lacks: every change could ask several times.
-pub const DRY_RUN_ROUNDS_MAX: usize = 1_000;
+/// Reads of the state for one answer: a dry run asks a few times for rows that it lacks, and again when a block came between.
+pub const STATE_ROUNDS_MAX: usize = 128;
 /// Attempts at a receipt of a record while blocks go by.
 pub const RECEIPT_ATTEMPTS_MAX: usize = 50;
 /// Blocks that a subscriber may fall behind before it loses some.
@@ -339,6 +339,8 @@ pub const REQUESTS_MAX: usize = 256;
 pub const STREAMS_MAX: usize = 128;
 /// Whole registers being downloaded at once.
 pub const DOWNLOADS_MAX: usize = 4;
+/// Dry runs and explanations worked on at once: each may take as long as a block, and blocks come first.
+pub const QUESTIONS_MAX: usize = 2;
 
 /// Entries or records on a page when the request does not say.
 pub const PAGE_DEFAULT: u64 = 100;
@@ -346,6 +348,8 @@ pub const PAGE_DEFAULT: u64 = 100;
 pub const PAGE_MAX: u64 = 5_000;
 /// Bytes of the items on a page: the default page fits whatever its entries hold.
 pub const PAGE_BYTES_MAX: usize = 16 * 1_024 * 1_024;
+/// Organisations on a page: they are read together, and blocks wait for a read.
+pub const ORGANISATIONS_PAGE_MAX: u64 = 200;
 /// Acts on a page of an audit.
 pub const AUDIT_PAGE_MAX: u64 = 1_000;
 /// Proposals on a page.

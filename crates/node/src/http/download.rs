@@ -7,8 +7,9 @@
 use super::{
     App, PathOf, Service, Wanted,
     negotiate::Form,
-    problem::{Answer, Failure},
+    problem::Answer,
     registers::{Register, no_register},
+    room::Place,
     snapshot::{At, snapshot},
 };
 use axum::{
@@ -20,10 +21,10 @@ use bytes::Bytes;
 use futures::stream;
 use http::header;
 use std::{collections::HashSet, io, time::Duration};
-use tallystick_api::{Problem, limits::DOWNLOADS_MAX, media, routes};
+use tallystick_api::{Problem, media, routes};
 use tallystick_ledger::{definition::Definition, item::item_hash, rsf::RsfWriter};
 use tallystick_protocol::{EntryKind, Hash, limits::DOWNLOAD_PIECES_MAX, merkle::empty_root};
-use tokio::sync::{OwnedSemaphorePermit, mpsc};
+use tokio::sync::mpsc;
 
 /// Entries read at once.
 const BATCH: u64 = 500;
@@ -41,12 +42,7 @@ const PATIENCE: Duration = Duration::from_secs(60);
     ))]
 pub async fn download(State(app): State<App>, PathOf(name): PathOf<String>, wanted: Wanted) -> Answer<Response> {
     wanted.choose(&[Form::Rsf])?;
-    let permit = app.downloads.clone().try_acquire_owned().map_err(|_| {
-        Failure::busy(
-            format!("this node serves {DOWNLOADS_MAX} downloads already: try again later, or another node"),
-            5_000,
-        )
-    })?;
+    let place = app.downloads.enter()?;
     let found = snapshot(&app.service, |history, tip| {
         let register = history.register(&name)?;
         let user = register.count(EntryKind::User);
@@ -57,7 +53,7 @@ pub async fn download(State(app): State<App>, PathOf(name): PathOf<String>, want
     let described = if extent.system == 0 { description(&app.service, &name).await? } else { Vec::new() };
     let disposition = format!("attachment; filename=\"{name}.rsf\"");
     let headers = [(header::CONTENT_TYPE, media::RSF.to_owned()), (header::CONTENT_DISPOSITION, disposition)];
-    let body = body(Download::new(app.service, name, extent, described), permit);
+    let body = body(Download::new(app.service, name, extent, described), place);
     Ok(At(height, (headers, body)).into_response())
 }
 
@@ -88,10 +84,10 @@ async fn description(service: &Service, name: &str) -> Answer<Vec<Description>> 
 }
 
 /// Writes in a task of its own, so that reading the disk and sending overlap.
-fn body(download: Download, permit: OwnedSemaphorePermit) -> Body {
+fn body(download: Download, place: Place) -> Body {
     let (sender, receiver) = mpsc::channel(DOWNLOAD_PIECES_MAX);
     tokio::spawn(async move {
-        let _permit = permit;
+        let _place = place;
         if let Err(error) = download.write(&sender).await {
             // The reader sees the body break off; one that left sees nothing.
             let _ = tokio::time::timeout(PATIENCE, sender.send(Err(error))).await;

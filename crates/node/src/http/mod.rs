@@ -24,6 +24,7 @@ mod proofs;
 mod proposals;
 mod registers;
 mod render;
+mod room;
 mod sequence;
 mod server;
 mod snapshot;
@@ -40,16 +41,13 @@ use axum::{
 };
 use http::request::Parts;
 use problem::Failure;
+use room::Room;
 use serde::de::DeserializeOwned;
-use std::sync::Arc;
 use tallystick_api::{
-    limits::{BODY_BYTES_MAX, DOWNLOADS_MAX, STREAMS_MAX},
+    limits::{BODY_BYTES_MAX, DOWNLOADS_MAX, QUESTIONS_MAX, STREAMS_MAX},
     routes,
 };
-use tokio::{
-    net::TcpListener,
-    sync::{Semaphore, watch},
-};
+use tokio::{net::TcpListener, sync::watch};
 
 /// The node behind the interface.
 pub type Service = crate::service::Service<commonware_runtime::tokio::Context>;
@@ -61,9 +59,11 @@ struct App {
     /// Turns true when the server stops, so that streams end.
     stopping: watch::Receiver<bool>,
     /// Room for streams of blocks.
-    streams: Arc<Semaphore>,
+    streams: Room,
     /// Room for downloads.
-    downloads: Arc<Semaphore>,
+    downloads: Room,
+    /// Room for dry runs and explanations.
+    questions: Room,
 }
 
 /// Serves until `shutdown` resolves; then ends the streams and gives the requests under way
@@ -75,8 +75,9 @@ pub async fn serve(listener: TcpListener, service: Service, shutdown: impl Futur
     let app = App {
         service,
         stopping,
-        streams: Arc::new(Semaphore::new(STREAMS_MAX)),
-        downloads: Arc::new(Semaphore::new(DOWNLOADS_MAX)),
+        streams: Room::new("streams", STREAMS_MAX, 5_000),
+        downloads: Room::new("downloads", DOWNLOADS_MAX, 5_000),
+        questions: Room::new("dry runs and explanations", QUESTIONS_MAX, 1_000),
     };
     let router = router().route_layer(from_fn_with_state(app.clone(), health::about_ledger)).with_state(app);
     server::run(listener, guard::around(router), shutdown, stop).await;

@@ -105,7 +105,7 @@ pub async fn records(
     QueryOf(query): QueryOf,
     wanted: Wanted,
 ) -> Answer<Response> {
-    let (form, page) = (wanted.choose(FORMS)?, RecordPage::of(&query, PAGE_DEFAULT)?);
+    let (form, page) = (wanted.choose(FORMS)?, RecordPage::of(&query, PAGE_DEFAULT, PAGE_MAX)?);
     let found = snapshot(&app.service, |history, tip| {
         let register = history.register(&name)?;
         let numbers: Vec<u64> = register.current(EntryKind::User).skip(page.skip()).take(page.size()).collect();
@@ -217,7 +217,7 @@ pub async fn record_entries(
     QueryOf(query): QueryOf,
     wanted: Wanted,
 ) -> Answer<Response> {
-    let (form, page) = (wanted.choose(FORMS)?, RecordPage::of(&query, PAGE_MAX)?);
+    let (form, page) = (wanted.choose(FORMS)?, RecordPage::of(&query, PAGE_MAX, PAGE_MAX)?);
     let found = snapshot(&app.service, |history, tip| {
         Some((tip.header.height, history.register(&name)?.entries_of(EntryKind::User, &key)))
     });
@@ -256,7 +256,7 @@ pub async fn records_with(
     QueryOf(query): QueryOf,
     wanted: Wanted,
 ) -> Answer<Response> {
-    let (form, page) = (wanted.choose(FORMS)?, RecordPage::of(&query, PAGE_DEFAULT)?);
+    let (form, page) = (wanted.choose(FORMS)?, RecordPage::of(&query, PAGE_DEFAULT, PAGE_MAX)?);
     let register = Register::find(&app.service, &name).await?;
     if register.row.fields.iter().all(|known| known.name != field) {
         let shown: String = field.chars().take(80).collect();

@@ -109,14 +109,14 @@ pub struct RecordPage {
 }
 
 impl RecordPage {
-    /// The page that `query` asks for, of `size` when it does not say.
+    /// The page that `query` asks for: of `size` when it does not say, of `size_max` at most.
     ///
     /// # Errors
     /// `bad-request` when a number is none or out of range.
-    pub fn of(query: &Query, size: u64) -> Result<Self, Failure> {
+    pub fn of(query: &Query, size: u64, size_max: u64) -> Result<Self, Failure> {
         Ok(Self {
             index: number(query, "page-index", 1, 1..=u64::from(u32::MAX))?,
-            size: number(query, "page-size", size, 1..=PAGE_MAX)?,
+            size: number(query, "page-size", size, 1..=size_max)?,
         })
     }
 
@@ -242,19 +242,21 @@ mod tests {
             assert_eq!(failure.problem().status, 400);
             assert!(failure.problem().detail.contains(&format!("`{name}` is `{value}`")), "{failure:?}");
         }
-        let failure = RecordPage::of(&query(&[("page-size", "5001")]), PAGE_DEFAULT).unwrap_err();
+        let failure = RecordPage::of(&query(&[("page-size", "5001")]), PAGE_DEFAULT, PAGE_MAX).unwrap_err();
         assert_eq!(failure.problem().detail, "`page-size` is `5001`: write a whole number from 1 to 5000");
+        let failure = RecordPage::of(&query(&[("page-size", "201")]), PAGE_DEFAULT, 200).unwrap_err();
+        assert_eq!(failure.problem().detail, "`page-size` is `201`: write a whole number from 1 to 200");
     }
 
     #[test]
     fn records_are_paged_by_index() {
-        let page = RecordPage::of(&query(&[("page-index", "3"), ("page-size", "50")]), PAGE_DEFAULT).unwrap();
+        let page = RecordPage::of(&query(&[("page-index", "3"), ("page-size", "50")]), PAGE_DEFAULT, PAGE_MAX).unwrap();
         assert_eq!((page.skip(), page.size()), (100, 50));
         assert_eq!(
             page.links(50, true).unwrap().as_str(),
             "<?page-index=4&page-size=50>; rel=\"next\", <?page-index=2&page-size=50>; rel=\"previous\""
         );
         assert_eq!(page.links(0, false).unwrap_err().problem().status, 404);
-        assert_eq!(RecordPage::of(&query(&[]), PAGE_DEFAULT).unwrap().links(0, false).unwrap().as_str(), "");
+        assert_eq!(RecordPage::of(&query(&[]), PAGE_DEFAULT, PAGE_MAX).unwrap().links(0, false).unwrap().as_str(), "");
     }
 }

@@ -65,6 +65,7 @@ pub async fn policy(State(app): State<App>, QueryOf(query): QueryOf) -> Answer<R
     responses(
         (status = 200, description = "The answer", body = PolicyAnswer),
         (status = 400, description = "Not a question", body = Problem, content_type = "application/problem+json"),
+        (status = 503, description = "As many questions as the node works on", body = Problem, content_type = "application/problem+json"),
     ))]
 pub async fn explain(State(app): State<App>, body: Result<Json<PolicyQuestion>, JsonRejection>) -> Answer<Response> {
     let Json(asked) = body.map_err(|error| Failure::bad_request(error.body_text()))?;
@@ -80,11 +81,8 @@ pub async fn explain(State(app): State<App>, body: Result<Json<PolicyQuestion>, 
         action: asked.action.parse().map_err(|error: String| Failure::bad_request(format!("action: {error}")))?,
         resource: asked.resource,
     };
-    let (height, explained) = app
-        .service
-        .explain(&question)
-        .await?
-        .ok_or_else(|| Failure::unavailable("blocks come too fast to look at one state: try again shortly"))?;
+    let room = app.questions.enter()?;
+    let (height, explained) = app.service.explain(question, room).await?;
     let explanation = explained.map_err(|error| Failure::bad_request(error.to_string()))?;
     Ok(json_at(height, answer(explanation)))
 }

@@ -49,7 +49,8 @@ pub async fn proposal(State(app): State<App>, PathOf(id): PathOf<String>) -> Ans
         let shown: String = id.chars().take(80).collect();
         Failure::not_found(format!("there is no proposal `{shown}`: {} lists those there are", routes::PROPOSALS))
     })?;
-    Ok(json_at(found.height, view(found)))
+    let (height, proposal) = found;
+    Ok(json_at(height, view(proposal)))
 }
 
 /// The rulebook in force.
@@ -71,17 +72,15 @@ pub async fn rulebook(State(app): State<App>) -> Answer<Response> {
     responses(
         (status = 200, description = "What each change would do", body = DryRunView),
         (status = 400, description = "Not a list of changes", body = Problem, content_type = "application/problem+json"),
+        (status = 503, description = "As many questions as the node works on", body = Problem, content_type = "application/problem+json"),
     ))]
 pub async fn dry_run(State(app): State<App>, body: Result<Json<DryRun>, JsonRejection>) -> Answer<Response> {
     let Json(DryRun { changes }) = body.map_err(|error| Failure::bad_request(error.body_text()))?;
     if !(1..=CHANGES_MAX).contains(&changes.len()) {
         return Err(Failure::bad_request(format!("there are {} changes: send 1 to {CHANGES_MAX}", changes.len())));
     }
-    let (height, reports) = app
-        .service
-        .dry_run(&changes)
-        .await?
-        .ok_or_else(|| Failure::unavailable("blocks come too fast to look at one state: try again shortly"))?;
+    let room = app.questions.enter()?;
+    let (height, reports) = app.service.dry_run(changes.clone(), room).await?;
     let holds = reports.iter().all(|report| report.refusal.is_none());
     let changes = changes.iter().zip(reports).map(|(change, report)| report_view(change, report)).collect();
     Ok(json_at(height, DryRunView { holds, changes }))
@@ -102,12 +101,8 @@ fn brief(row: &ProposalRow) -> ProposalBrief {
 fn view(proposal: Proposal) -> ProposalView {
     let Proposal { row, text, changes, said, .. } = proposal;
     let has_vote = |organisation: &str| row.polls.iter().any(|poll| poll.has_elector(organisation));
-    let is_outstanding = |said: &&Said| said.ballot.is_none() && said.was_active && has_vote(&said.organisation);
-    let outstanding = if row.status == tallystick_protocol::ProposalStatus::Open {
-        said.iter().filter(is_outstanding).map(|said| said.organisation.clone()).collect()
-    } else {
-        Vec::new()
-    };
+    let outstanding = said.iter().filter(|said| said.is_outstanding && has_vote(&said.organisation));
+    let outstanding = outstanding.map(|said| said.organisation.clone()).collect();
     ProposalView {
         brief: brief(&row),
         text_hash: row.text,

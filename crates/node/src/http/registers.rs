@@ -15,11 +15,14 @@ use axum::{
 use tallystick_api::{
     FieldView, KeyView, MandateView, OrganisationList, OrganisationView, PrincipalView, Problem, RegisterList,
     RegisterView,
-    limits::{PAGE_DEFAULT, PAGE_MAX},
+    limits::{ORGANISATIONS_PAGE_MAX, PAGE_DEFAULT, PAGE_MAX},
     routes,
 };
 use tallystick_ledger::{MandateRow, OrganisationRow, entry_leaf::format_v1_hash, state::TreeRow};
 use tallystick_protocol::{EntryKind, MandateId, MandateTerms, Particulars, PrincipalId, Receipt, RegisterRow};
+
+/// Registers read together.
+const REGISTERS_READ: usize = 100;
 
 /// A register as the state holds it.
 pub struct Register {
@@ -64,7 +67,7 @@ pub fn no_register(name: &str) -> Failure {
     ),
     responses((status = 200, description = "The registers; the Link header leads to the next page", body = RegisterList)))]
 pub async fn registers(State(app): State<App>, QueryOf(query): QueryOf) -> Answer<Response> {
-    let page = RecordPage::of(&query, PAGE_MAX)?;
+    let page = RecordPage::of(&query, PAGE_MAX, PAGE_MAX)?;
     let (height, total, names) = snapshot(&app.service, |history, tip| {
         let names = history.registers().map(|(name, _)| name.to_owned()).skip(page.skip()).take(page.size());
         (tip.header.height, history.registers().count(), names.collect::<Vec<_>>())
@@ -72,11 +75,10 @@ pub async fn registers(State(app): State<App>, QueryOf(query): QueryOf) -> Answe
     .await?;
     let links = page.links(names.len(), total > page.skip() + names.len())?;
     let mut registers = Vec::with_capacity(names.len());
-    for name in &names {
-        // A register that was only proposed is in the index and not in the state.
-        if let Some((height, row, tree)) = app.service.register(name).await? {
-            registers.push(view(&app.service, Register { height, row, tree }));
-        }
+    // Piece by piece: blocks wait for a read. A register that was only proposed is in the index and not in the state.
+    for names in names.chunks(REGISTERS_READ) {
+        let (height, found) = app.service.registers(names).await?;
+        registers.extend(found.into_iter().map(|(row, tree)| view(&app.service, Register { height, row, tree })));
     }
     Ok((links, json_at(height, RegisterList { registers })).into_response())
 }
@@ -178,20 +180,14 @@ fn organisation_view(row: OrganisationRow) -> OrganisationView {
 #[utoipa::path(get, path = routes::ORGANISATIONS, tag = "organisations",
     params(
         ("page-index" = Option<u64>, Query, description = "The page, from 1"),
-        ("page-size" = Option<u64>, Query, description = "Organisations on a page: 100 by default"),
+        ("page-size" = Option<u64>, Query, description = "Organisations on a page: 100 by default, 200 at most"),
     ),
     responses((status = 200, description = "The organisations; the Link header leads to the next page", body = OrganisationList)))]
 pub async fn organisations(State(app): State<App>, QueryOf(query): QueryOf) -> Answer<Response> {
-    let page = RecordPage::of(&query, PAGE_DEFAULT)?;
-    let ids = app.service.organisations().await?;
-    let (mut height, mut organisations) = (0, Vec::new());
-    for id in ids.iter().skip(page.skip()).take(page.size()) {
-        if let Some((at, row)) = app.service.organisation(id).await? {
-            height = at;
-            organisations.push(organisation_view(row));
-        }
-    }
-    let links = page.links(organisations.len(), ids.len() > page.skip() + organisations.len())?;
+    let page = RecordPage::of(&query, PAGE_DEFAULT, ORGANISATIONS_PAGE_MAX)?;
+    let (height, total, rows) = app.service.organisations(page.skip(), page.size()).await?;
+    let links = page.links(rows.len(), total > page.skip().saturating_add(rows.len()))?;
+    let organisations = rows.into_iter().map(organisation_view).collect();
     Ok((links, json_at(height, OrganisationList { organisations })).into_response())
 }
 

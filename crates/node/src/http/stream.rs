@@ -8,6 +8,7 @@ use super::{
     negotiate::Form,
     page,
     problem::{Answer, Failure},
+    room::Place,
 };
 use crate::chain::FinalisedBlock;
 use axum::{
@@ -20,12 +21,8 @@ use axum::{
 use futures::stream;
 use http::HeaderMap;
 use std::{convert::Infallible, sync::Arc, time::Duration};
-use tallystick_api::{
-    BlockEvent, Problem,
-    limits::{KEEP_ALIVE_SECONDS, STREAMS_MAX},
-    routes,
-};
-use tokio::sync::{OwnedSemaphorePermit, broadcast, watch};
+use tallystick_api::{BlockEvent, Problem, limits::KEEP_ALIVE_SECONDS, routes};
+use tokio::sync::{broadcast, watch};
 
 /// What a client should wait before it connects again.
 const RETRY: Duration = Duration::from_secs(1);
@@ -52,12 +49,7 @@ pub async fn blocks(State(app): State<App>, QueryOf(query): QueryOf, wanted: Wan
     {
         return Err(blocks::absent(from, tip));
     }
-    let permit = app.streams.clone().try_acquire_owned().map_err(|_| {
-        Failure::busy(
-            format!("this node serves {STREAMS_MAX} streams already: try again later, or another node"),
-            5_000,
-        )
-    })?;
+    let place = app.streams.enter()?;
     let feed = Feed {
         next: from.unwrap_or(tip + 1),
         service: app.service,
@@ -65,7 +57,7 @@ pub async fn blocks(State(app): State<App>, QueryOf(query): QueryOf, wanted: Wan
         live: None,
         ids,
         ended: false,
-        _permit: permit,
+        _place: place,
     };
     let events = stream::unfold(feed, async |mut feed| {
         let event = feed.event().await?;
@@ -105,7 +97,7 @@ struct Feed {
     live: Option<broadcast::Receiver<Arc<FinalisedBlock>>>,
     ids: bool,
     ended: bool,
-    _permit: OwnedSemaphorePermit,
+    _place: Place,
 }
 
 impl Feed {

@@ -1,21 +1,23 @@
 //! Proposals as the state has them, the rulebook, and dry runs.
 
-use super::{Runtime, Service};
+use super::{
+    Runtime, Service,
+    state::{Lack, Sheet},
+};
+use std::ops::Range;
 use tallystick_ledger::{
-    AgendaRow, BallotRow, BlockContext, Missing, ObjectionRow, OrganisationRow, PageRow, ProposalRow, Report, View,
-    dry_run, state::CountersRow,
+    AgendaRow, BallotRow, CountersRow, ObjectionRow, OrganisationRow, PageRow, ProposalRow, Report, dry_run,
+    dry_run_rows,
 };
 use tallystick_protocol::{
-    Change, OrganisationStatus, Rulebook, StateKey, cbor,
-    limits::{DRY_RUN_ROUNDS_MAX, ORGANISATIONS_PER_PAGE, PROPOSALS_PER_PAGE, STATE_VALUE_BYTES_MAX},
+    Change, OrganisationStatus, ProposalStatus, Rulebook, StateKey, cbor,
+    limits::{ORGANISATIONS_PER_PAGE, PROPOSALS_PER_PAGE, STATE_VALUE_BYTES_MAX},
 };
 use tallystick_storage::read::ReadError;
 
 /// A proposal with all that was said on it.
 #[derive(Debug)]
 pub struct Proposal {
-    /// The height it stands at.
-    pub height: u64,
     /// Where it stands.
     pub row: ProposalRow,
     /// Its text, if it carries it.
@@ -31,8 +33,9 @@ pub struct Proposal {
 pub struct Said {
     /// The organisation.
     pub organisation: String,
-    /// Whether it is active, and was when the proposal was submitted: it has a vote where the rule gives it one.
-    pub was_active: bool,
+    /// Whether votes are taken and it may still cast one, where the rule gives it one: it has cast none, is active, and was when
+    /// the proposal was submitted.
+    pub is_outstanding: bool,
     /// Its ballot.
     pub ballot: Option<BallotRow>,
     /// Its objection.
@@ -43,100 +46,116 @@ impl<E: Runtime> Service<E> {
     /// The newest proposals whose numbers, from 0 in the order of submission, are below `before`: at most `limit`, the newest
     /// first. With the height they stand at, and the number of the last one.
     pub async fn proposals(&self, before: u64, limit: usize) -> Result<(u64, u64, Vec<ProposalRow>), ReadError> {
-        let agenda = self.row(StateKey::agenda(), AgendaRow::decode).await?;
-        let (height, total) = agenda.map_or((0, 0), |(height, agenda)| (height, agenda.proposals));
-        let end = total.min(before);
-        let first = end.saturating_sub(limit as u64);
-        let mut rows = Vec::new();
-        let mut page: Option<(u64, PageRow)> = None;
-        for number in (first..end).rev() {
-            let wanted = number / u64::from(PROPOSALS_PER_PAGE);
-            if page.as_ref().is_none_or(|(held, _)| *held != wanted) {
-                let key = StateKey::proposals(u32::try_from(wanted).unwrap_or(u32::MAX));
-                page = Some((wanted, self.decoded(key, PageRow::decode).await?.unwrap_or_default()));
-            }
-            let place = usize::try_from(number % u64::from(PROPOSALS_PER_PAGE)).unwrap_or(usize::MAX);
-            let Some(id) = page.as_ref().and_then(|(_, page)| page.ids.get(place)) else { continue };
-            rows.extend(self.decoded(StateKey::proposal(id), ProposalRow::decode).await?);
-        }
+        let found = self.read([StateKey::agenda()], |sheet| {
+            let total = sheet.row(StateKey::agenda(), AgendaRow::decode)?.map_or(0, |agenda| agenda.proposals);
+            let end = total.min(before);
+            let first = end.saturating_sub(limit as u64);
+            let ids = listed(sheet, StateKey::proposals, PROPOSALS_PER_PAGE, first..end)?;
+            let rows = sheet.rows(ids.iter().rev().map(|id| StateKey::proposal(id)), ProposalRow::decode)?;
+            Ok((first, rows.into_iter().flatten().collect()))
+        });
+        let (height, (first, rows)) = found.await?;
         Ok((height, first, rows))
     }
 
-    /// A proposal with all that was said on it.
-    pub async fn proposal(&self, id: &str) -> Result<Option<Proposal>, ReadError> {
-        let Some((height, row)) = self.row(StateKey::proposal(id), ProposalRow::decode).await? else { return Ok(None) };
-        let text = self.decoded(StateKey::rule_text(id), |bytes| cbor::decode(bytes, STATE_VALUE_BYTES_MAX)).await?;
-        let mut changes = Vec::new();
-        for index in 0..row.changes {
-            let change = |bytes: &[u8]| cbor::decode(bytes, STATE_VALUE_BYTES_MAX);
-            changes.extend(self.decoded(StateKey::change(id, index), change).await?);
-        }
-        let mut said = Vec::new();
-        for organisation in self.organisations().await? {
-            let ballot = self.decoded(StateKey::ballot(id, &organisation), BallotRow::decode).await?;
-            let objection = self.decoded(StateKey::objection(id, &organisation), ObjectionRow::decode).await?;
-            let member = self.decoded(StateKey::organisation(&organisation), OrganisationRow::decode).await?;
-            let was_active = member.is_some_and(|member| {
-                member.status == OrganisationStatus::Active && member.since_height <= row.submitted_height
-            });
-            said.push(Said { organisation, was_active, ballot, objection });
-        }
-        Ok(Some(Proposal { height, row, text, changes, said }))
+    /// A proposal with all that was said on it, and the height that it stands at.
+    pub async fn proposal(&self, id: &str) -> Result<Option<(u64, Proposal)>, ReadError> {
+        let first = [StateKey::proposal(id), StateKey::rule_text(id), StateKey::counters()];
+        let (height, proposal) = self.read(first, |sheet| proposal(sheet, id)).await?;
+        Ok(proposal.map(|proposal| (height, proposal)))
     }
 
-    /// The ids of all organisations that are or were members, in the order in which they joined.
-    pub async fn organisations(&self) -> Result<Vec<String>, ReadError> {
-        let counters = self.decoded(StateKey::counters(), CountersRow::decode).await?.unwrap_or_default();
-        let mut ids = Vec::new();
-        for page in 0..counters.organisations.div_ceil(ORGANISATIONS_PER_PAGE) {
-            let page = self.decoded(StateKey::organisations(page), PageRow::decode).await?;
-            ids.extend(page.into_iter().flat_map(|page| page.ids));
-        }
-        Ok(ids)
+    /// Organisations that are or were members, in the order in which they joined: `count` of them after the first `skip`. With
+    /// how many there are, and the height that they stand at.
+    pub async fn organisations(
+        &self,
+        skip: usize,
+        count: usize,
+    ) -> Result<(u64, usize, Vec<OrganisationRow>), ReadError> {
+        let found = self.read([StateKey::counters()], |sheet| {
+            let total = u64::from(organisations(sheet)?);
+            let first = total.min(skip as u64);
+            let end = total.min(first.saturating_add(count as u64));
+            let ids = listed(sheet, StateKey::organisations, ORGANISATIONS_PER_PAGE, first..end)?;
+            let rows = sheet.rows(ids.iter().map(|id| StateKey::organisation(id)), OrganisationRow::decode)?;
+            Ok((usize::try_from(total).unwrap_or(usize::MAX), rows.into_iter().flatten().collect()))
+        });
+        let (height, (total, rows)) = found.await?;
+        Ok((height, total, rows))
     }
 
     /// The rulebook in force, the version of the protocol, and the height they stand at.
     pub async fn rulebook(&self) -> Result<Option<(u64, u32, Rulebook)>, ReadError> {
-        let decode = |bytes: &[u8]| cbor::decode(bytes, STATE_VALUE_BYTES_MAX);
-        let Some((height, rulebook)) = self.row(StateKey::rulebook(), decode).await? else { return Ok(None) };
-        let agenda = self.decoded(StateKey::agenda(), AgendaRow::decode).await?.unwrap_or_default();
-        Ok(Some((height, agenda.version, rulebook)))
+        let found = self.read([StateKey::rulebook(), StateKey::agenda()], |sheet| {
+            let agenda = sheet.row(StateKey::agenda(), AgendaRow::decode)?.unwrap_or_default();
+            Ok((agenda.version, sheet.row(StateKey::rulebook(), |bytes| cbor::decode(bytes, STATE_VALUE_BYTES_MAX))?))
+        });
+        let (height, (version, rulebook)) = found.await?;
+        Ok(rulebook.map(|rulebook| (height, version, rulebook)))
     }
 
-    /// What changes would do in the next block, as late as this node's clock says it is; nothing comes of it. `None` when blocks came too fast to look at one state.
-    pub async fn dry_run(&self, changes: &[Change]) -> Result<Option<(u64, Vec<Report>)>, ReadError> {
-        let (mut height, mut view) = (None, View::with_policies(&self.0.shared.policies));
-        for _ in 0..DRY_RUN_ROUNDS_MAX {
-            let tip = self.tip();
-            let context = BlockContext {
-                network: self.network(),
-                height: tip.header.height + 1,
-                time_ms: tip.header.time_ms.max(crate::application::now_ms(&self.0.runtime)),
-                log_size: tip.header.log.size,
-            };
-            let missing = match dry_run(&mut view, &context, changes) {
-                Ok(reports) => return Ok(Some((height.unwrap_or(tip.header.height), reports))),
-                Err(Missing(missing)) => missing,
-            };
-            let read = self.0.reader.rows(&missing).await?;
-            if height.is_some_and(|height| height != read.height) {
-                // Rows of two blocks make no state: begin again with those of the newer one.
-                (height, view) = (None, View::with_policies(&self.0.shared.policies));
-                continue;
-            }
-            height = Some(read.height);
-            for (key, row) in missing.into_iter().zip(read.rows) {
-                view.insert(key, row.map(|row| row.to_vec()));
-            }
-        }
-        Ok(None)
-    }
-
-    pub(super) async fn decoded<T, X: std::fmt::Display>(
+    /// What changes would do in the next block, and at which height that is said; nothing comes of it. `place` is kept until that
+    /// is done.
+    pub async fn dry_run<P: Send + 'static>(
         &self,
-        key: StateKey,
-        decode: impl FnOnce(&[u8]) -> Result<T, X>,
-    ) -> Result<Option<T>, ReadError> {
-        Ok(self.row(key, decode).await?.map(|(_, row)| row))
+        changes: Vec<Change>,
+        place: P,
+    ) -> Result<(u64, Vec<Report>), ReadError> {
+        self.at_one_state(dry_run_rows(&changes), place, move |view, context| dry_run(view, context, &changes)).await
     }
+}
+
+/// How many organisations are or were members.
+fn organisations(sheet: &Sheet) -> Result<u32, Lack> {
+    Ok(sheet.row(StateKey::counters(), CountersRow::decode)?.map_or(0, |counters| counters.organisations))
+}
+
+/// The ids at these numbers, from 0, of a list that is kept in pages.
+fn listed(
+    sheet: &Sheet,
+    page: impl Fn(u32) -> StateKey,
+    page_size: u32,
+    numbers: Range<u64>,
+) -> Result<Vec<String>, Lack> {
+    let (first, end) = (numbers.start / u64::from(page_size), numbers.end.div_ceil(u64::from(page_size)));
+    let numbered = |number: u64| page(u32::try_from(number).unwrap_or(u32::MAX));
+    let pages = sheet.rows((first..end).map(numbered), PageRow::decode)?;
+    let ids = pages.into_iter().flat_map(|page| page.unwrap_or_default().ids);
+    let ids = ids.zip(first * u64::from(page_size)..).filter(|(_, number)| numbers.contains(number));
+    Ok(ids.map(|(id, _)| id).collect())
+}
+
+fn proposal(sheet: &Sheet, id: &str) -> Result<Option<Proposal>, Lack> {
+    let Some(row) = sheet.row(StateKey::proposal(id), ProposalRow::decode)? else { return Ok(None) };
+    let text = sheet.row(StateKey::rule_text(id), |bytes| cbor::decode(bytes, STATE_VALUE_BYTES_MAX))?;
+    let changes = (0..row.changes).map(|index| StateKey::change(id, index));
+    let changes = sheet.rows(changes, |bytes| cbor::decode(bytes, STATE_VALUE_BYTES_MAX))?;
+    let organisations = 0..u64::from(organisations(sheet)?);
+    let organisations = listed(sheet, StateKey::organisations, ORGANISATIONS_PER_PAGE, organisations)?;
+    // Who has still to vote is of interest only while votes are taken.
+    let is_open = row.status == ProposalStatus::Open;
+    let member_key = |organisation: &str| is_open.then(|| StateKey::organisation(organisation));
+    sheet.require(organisations.iter().flat_map(|organisation| {
+        let said = [StateKey::ballot(id, organisation), StateKey::objection(id, organisation)];
+        said.into_iter().chain(member_key(organisation))
+    }))?;
+    let was_active = |member: &OrganisationRow| {
+        member.status == OrganisationStatus::Active && member.since_height <= row.submitted_height
+    };
+    let said = organisations.into_iter().map(|organisation| {
+        let ballot = sheet.row(StateKey::ballot(id, &organisation), BallotRow::decode)?;
+        let objection = sheet.row(StateKey::objection(id, &organisation), ObjectionRow::decode)?;
+        let member = match member_key(&organisation) {
+            Some(key) => sheet.row(key, OrganisationRow::decode)?,
+            None => None,
+        };
+        Ok(Said {
+            organisation,
+            is_outstanding: is_open && ballot.is_none() && member.is_some_and(|member| was_active(&member)),
+            ballot,
+            objection,
+        })
+    });
+    let said = said.collect::<Result<_, Lack>>()?;
+    Ok(Some(Proposal { text, changes: changes.into_iter().flatten().collect(), said, row }))
 }

@@ -26,14 +26,15 @@ impl<E: Runtime> Service<E> {
 
     /// Who certifies the next block and later ones; `None` before the first block.
     pub async fn validators(&self) -> Result<Option<Validators>, ReadError> {
-        let schedule = self.row(StateKey::schedule(), ScheduleRow::decode).await?;
-        let Some((height, schedule)) = schedule else { return Ok(None) };
-        let standing = Standing::at(schedule, &self.calendar(), height + 1);
-        let mut rows = BTreeMap::new();
-        for key in standing.keys() {
-            // A validator's row is for ever: one that was scheduled is found at every later height.
-            rows.extend(self.decoded(StateKey::validator(&key), ValidatorRow::decode).await?.map(|row| (key, row)));
-        }
-        Ok(Some(Validators { height, standing, rows }))
+        let found = self.read([StateKey::schedule()], |sheet| {
+            let Some(schedule) = sheet.row(StateKey::schedule(), ScheduleRow::decode)? else { return Ok(None) };
+            let height = sheet.height();
+            let standing = Standing::at(schedule, &self.calendar(), height + 1);
+            let keys: Vec<[u8; 32]> = standing.keys().into_iter().collect();
+            let rows = sheet.rows(keys.iter().map(StateKey::validator), ValidatorRow::decode)?;
+            let rows = keys.into_iter().zip(rows).filter_map(|(key, row)| Some((key, row?))).collect();
+            Ok(Some(Validators { height, standing, rows }))
+        });
+        Ok(found.await?.1)
     }
 }
