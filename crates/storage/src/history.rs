@@ -240,12 +240,7 @@ impl History {
         let range = range.start..range.end.min(before);
         let terms = query.terms(&self.hasher);
         match query.record().and_then(|record| Some((record, record.record()?))) {
-            Some((record, (register, key))) => {
-                let mut leaves = self.acts_on_record(record, register, key, range);
-                leaves.retain(|leaf| self.acts.bears(&terms, *leaf));
-                leaves.truncate(limit);
-                leaves
-            }
+            Some((record, entries_of)) => self.acts_on_record(record, entries_of, terms, range, limit),
             None => self.acts.newest(&terms, range, limit),
         }
     }
@@ -307,16 +302,29 @@ impl History {
         from_ms.map_or(0, from)..to_ms.map_or(self.size(), from)
     }
 
-    /// The leaves of acts on a record, newest first: accepted ones from the register's index, refused ones from that of acts.
-    fn acts_on_record(&self, record: &Resource, register: &str, key: &str, range: Range<u64>) -> Vec<u64> {
-        let numbers = self.registers.get(register).into_iter().flat_map(|register| {
-            let numbers = register.entries_of(EntryKind::User, key).into_iter();
-            numbers.filter_map(|number| register.position(EntryKind::User, number))
+    /// The newest leaves of acts on a record that bear all these terms, at most `limit`, newest first: accepted ones from the
+    /// register's index, refused ones from that of acts. Blocks wait meanwhile: of a record that was written a million times,
+    /// no more is looked at than lies before the page's end.
+    fn acts_on_record(
+        &self,
+        record: &Resource,
+        (register, key): (&str, &str),
+        terms: Vec<u64>,
+        range: Range<u64>,
+        limit: usize,
+    ) -> Vec<u64> {
+        let accepted = self.registers.get(register).into_iter().flat_map(|register| {
+            let numbers = register.newest_of(EntryKind::User, key);
+            numbers.filter_map(|number| Some(register.position(EntryKind::User, number)?.leaf))
         });
-        let mut leaves: Vec<u64> = numbers.map(|position| position.leaf).filter(|leaf| range.contains(leaf)).collect();
-        leaves.extend(self.acts.refused(&self.hasher, record, range));
+        let in_range = accepted.skip_while(|leaf| *leaf >= range.end).take_while(|leaf| *leaf >= range.start);
+        let mut last = None;
+        let once = in_range.filter(|leaf| last.replace(*leaf) != Some(*leaf));
+        let mut leaves: Vec<u64> = once.filter(|leaf| self.acts.bears(&terms, *leaf)).take(limit).collect();
+        leaves.extend(self.acts.refused(&self.hasher, record, terms, range, limit));
         leaves.sort_unstable_by(|one, other| other.cmp(one));
         leaves.dedup();
+        leaves.truncate(limit);
         leaves
     }
 

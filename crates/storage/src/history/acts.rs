@@ -235,9 +235,18 @@ impl Acts {
         found
     }
 
-    /// All leaves of a record that the register's own index does not know: those of refused acts. Newest first.
-    pub(super) fn refused(&self, hasher: &impl BuildHasher, record: &Resource, range: Range<u64>) -> Vec<u64> {
-        self.newest(&[hasher.hash_one(Term::Resource(record))], range, usize::MAX)
+    /// The newest leaves that bear all these terms and act on a record, of those that the register's own index does not know: of
+    /// refused acts. At most `limit`, newest first.
+    pub(super) fn refused(
+        &self,
+        hasher: &impl BuildHasher,
+        record: &Resource,
+        mut terms: Vec<u64>,
+        range: Range<u64>,
+        limit: usize,
+    ) -> Vec<u64> {
+        terms.push(hasher.hash_one(Term::Resource(record)));
+        self.newest(&terms, range, limit)
     }
 
     /// Whether a leaf bears all these terms.

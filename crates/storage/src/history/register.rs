@@ -108,15 +108,20 @@ impl RegisterHistory {
         self.entries(kind).find(self.hasher.hash_one(key)).map(number_of)
     }
 
-    /// The numbers of all entries for the key, ascending.
-    pub fn entries_of(&self, kind: EntryKind, key: &str) -> Vec<u64> {
+    /// The numbers of all entries for the key, newest first.
+    pub fn newest_of(&self, kind: EntryKind, key: &str) -> impl Iterator<Item = u64> {
         let entries = self.entries(kind);
         let newest = entries.find(self.hasher.hash_one(key));
         let older = |place: &u32| {
             let slot = entries.slots.get(*place as usize)?;
             Some(slot.older).filter(|older| *older != NONE)
         };
-        let mut numbers: Vec<u64> = std::iter::successors(newest, older).map(number_of).collect();
+        std::iter::successors(newest, older).map(number_of)
+    }
+
+    /// The numbers of all entries for the key, ascending.
+    pub fn entries_of(&self, kind: EntryKind, key: &str) -> Vec<u64> {
+        let mut numbers: Vec<u64> = self.newest_of(kind, key).collect();
         numbers.reverse();
         numbers
     }
