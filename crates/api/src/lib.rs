@@ -20,7 +20,9 @@ pub mod validators;
 pub use audit::{ActOutcome, ActView, AuditPage};
 pub use block::{BlockEvent, BlockView};
 pub use log::{Checkpoint, ConsistencyProof, InclusionProof};
-pub use organisation::{KeyView, MandateView, OrganisationList, OrganisationView, PrincipalView};
+pub use organisation::{
+    KeyView, MandateList, MandateView, OrganisationList, OrganisationView, PrincipalList, PrincipalView,
+};
 pub use policy::{EntityView, PolicyAnswer, PolicyAsPut, PolicyList, PolicyQuestion, PolicyView, SkippedView};
 pub use problem::{Problem, ProblemCode};
 pub use proposal::{

@@ -71,6 +71,16 @@ pub struct PrincipalView {
     pub keys: Vec<KeyView>,
 }
 
+/// Principals of an organisation, the latest enrolled first.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct PrincipalList {
+    /// The principals. A page may hold fewer than were asked for and not be the last: only the absence of `next` says that.
+    pub principals: Vec<PrincipalView>,
+    /// The `cursor` of the next page. It stays good whoever is enrolled meanwhile.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub next: Option<String>,
+}
+
 /// A key and when it was in use.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct KeyView {
@@ -121,4 +131,14 @@ pub struct MandateView {
     /// Revoked at: milliseconds since 1970; absent while it is not.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub revoked_ms: Option<u64>,
+}
+
+/// Mandates, the latest granted first, revoked ones too.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct MandateList {
+    /// The mandates. A page may hold fewer than were asked for and not be the last: only the absence of `next` says that.
+    pub mandates: Vec<MandateView>,
+    /// The `cursor` of the next page. It stays good whatever is granted meanwhile.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub next: Option<String>,
 }

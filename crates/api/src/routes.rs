@@ -34,8 +34,12 @@ pub const STATUS: &str = "/v1/status";
 pub const ORGANISATIONS: &str = "/v1/organisations";
 /// One organisation.
 pub const ORGANISATION: &str = "/v1/organisations/{id}";
+/// The principals of an organisation.
+pub const ORGANISATION_PRINCIPALS: &str = "/v1/organisations/{id}/principals";
 /// One principal with its keys.
 pub const PRINCIPAL: &str = "/v1/principals/{organisation}/{name}";
+/// Mandates that somebody granted or was granted.
+pub const MANDATES: &str = "/v1/mandates";
 /// One mandate.
 pub const MANDATE: &str = "/v1/mandates/{organisation}/{grantor}/{name}";
 /// All registers.
@@ -136,6 +140,11 @@ pub fn block(height: u64) -> String {
 /// [`ORGANISATION`] of `id`.
 pub fn organisation(id: &str) -> String {
     fill(ORGANISATION, &[id])
+}
+
+/// [`ORGANISATION_PRINCIPALS`] of `id`.
+pub fn organisation_principals(id: &str) -> String {
+    fill(ORGANISATION_PRINCIPALS, &[id])
 }
 
 /// [`PRINCIPAL`] of `id`.

@@ -123,6 +123,17 @@ impl Connection {
         }
     }
 
+    /// The organisation of the profile's own principal.
+    ///
+    /// # Errors
+    /// When there is no profile, or it names nobody.
+    pub fn own_organisation(&self) -> Result<String, Failure> {
+        match self.profile()?.and_then(|profile| profile.principal) {
+            Some(text) => Ok(text.parse::<PrincipalId>().map_err(Failure::error)?.organisation().to_owned()),
+            None => Err(nowhere("no organisation is named", "its id")),
+        }
+    }
+
     /// Who signs, with the key unlocked. No node is asked where the trust anchor is at hand.
     ///
     /// # Errors

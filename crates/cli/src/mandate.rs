@@ -2,12 +2,13 @@
 
 use crate::{
     connection::{Acting, Connection},
-    output::{Colour, Done, Failure, json, line, paint, time},
+    output::{Colour, Done, Failure, Table, json, line, paint, time},
+    paging::Paging,
 };
 use clap::{Args, Subcommand};
 use tallystick_api::MandateView;
 use tallystick_client::now_seconds;
-use tallystick_protocol::{MandateId, MandateTerms, Operation, PrincipalId};
+use tallystick_protocol::{MandateId, MandateTerms, Operation, PrincipalId, limits::MANDATES_PAGE_MAX};
 
 /// Let others act for you, within words and dates, and take it back
 #[derive(Debug, Args)]
@@ -17,6 +18,7 @@ use tallystick_protocol::{MandateId, MandateTerms, Operation, PrincipalId};
     Examples:\n  \
     tally mandate grant filing --agent hmrc/clerk --action entry-append --resource register:school --days 30 --purpose \"Yearly returns\"\n  \
     tally register append school 100001 name=\"St Ann's\" school=100001 --as hmrc/clerk --mandate companies-house/registrar/filing\n  \
+    tally mandate list --granted-to hmrc/clerk\n  \
     tally mandate show companies-house/registrar/filing\n  \
     tally mandate revoke companies-house/registrar/filing"
 )]
@@ -29,6 +31,7 @@ pub struct Mandate {
 enum MandateCommand {
     Grant(Grant),
     Revoke(Revoke),
+    List(List),
     Show(Show),
 }
 
@@ -79,6 +82,24 @@ struct Revoke {
     acting: Acting,
 }
 
+/// List mandates, the latest granted first, ended ones too
+#[derive(Debug, Args)]
+struct List {
+    /// Only those that this principal granted: organisation/name
+    #[arg(long, value_name = "PRINCIPAL")]
+    granted_by: Option<PrincipalId>,
+    /// Only those of which this principal is an agent: organisation/name
+    #[arg(long, value_name = "PRINCIPAL")]
+    granted_to: Option<PrincipalId>,
+    #[command(flatten)]
+    paging: Paging,
+    /// As JSON
+    #[arg(long)]
+    json: bool,
+    #[command(flatten)]
+    connection: Connection,
+}
+
 /// Show a mandate, and those above it
 #[derive(Debug, Args)]
 struct Show {
@@ -98,6 +119,7 @@ impl Mandate {
         match self.command {
             MandateCommand::Grant(command) => command.run(),
             MandateCommand::Revoke(command) => command.run(),
+            MandateCommand::List(command) => command.run(),
             MandateCommand::Show(command) => command.run(),
         }
     }
@@ -137,6 +159,43 @@ impl Revoke {
         let Self { id: mandate, acting } = self;
         let (subject, told) = (format!("revoke {mandate}"), format!("mandate {mandate} has ended"));
         acting.begin()?.act(subject, vec![Operation::MandateRevoke { mandate }], told).map(drop)
+    }
+}
+
+impl List {
+    fn run(self) -> Done {
+        let client = self.connection.client()?;
+        let asked = [("granted-by", &self.granted_by), ("granted-to", &self.granted_to)];
+        let asked = asked.iter().filter_map(|(name, value)| Some((*name, value.as_ref()?.as_str())));
+        let asked: Vec<(&str, &str)> = asked.collect();
+        let list = self.paging.whole(
+            MANDATES_PAGE_MAX,
+            |query| Ok(client.mandates(&[&asked, query].concat())?.value),
+            |list, older| {
+                list.mandates.extend(older.mandates);
+                list.next = older.next;
+            },
+            |list| (list.mandates.len(), list.next.clone()),
+        )?;
+        if self.json {
+            return json(&list);
+        }
+        let now = now_seconds();
+        let mut table = Table::new(&["mandate", "agents", "may", "to", "until", "is"]);
+        for view in list.mandates {
+            let agents: Vec<&str> = view.agents.iter().map(PrincipalId::as_str).collect();
+            let is = match view.revoked_ms {
+                Some(_) => "revoked",
+                None if now < view.from => "to come",
+                None if now >= view.until => "over",
+                None => "in its dates",
+            };
+            let (id, agents) = (view.id.to_string(), agents.join(" "));
+            let until = time(view.until.saturating_mul(1_000));
+            table.row([id, agents, view.actions.join(" "), view.resources.join(" "), until, is.to_owned()]);
+        }
+        table.print()?;
+        Paging::more(list.next.as_deref())
     }
 }
 

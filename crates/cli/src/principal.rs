@@ -4,6 +4,7 @@ use crate::{
     connection::{Acting, Connection},
     key::{NewKey, public_key},
     output::{Colour, Doing, Done, Failure, Table, json, line, paint, say, time},
+    paging::Paging,
 };
 use clap::{Args, Subcommand};
 use rand::Rng;
@@ -12,9 +13,11 @@ use std::{
     io::Write,
     path::{Path, PathBuf},
 };
-use tallystick_protocol::{Assurance, Operation, PrincipalId, PrincipalKind, PrincipalStatus, Roles};
+use tallystick_protocol::{
+    Assurance, Operation, PrincipalId, PrincipalKind, PrincipalStatus, Roles, limits::PRINCIPALS_PAGE_MAX,
+};
 
-/// Enrol, show, amend, suspend, resume, retire and recover those who act for an organisation
+/// Enrol, list, show, amend, suspend, resume, retire and recover those who act for an organisation
 #[derive(Debug, Args)]
 #[command(
     after_help = "A principal is a person, an office, a device or a program of an organisation, with one or more keys. What it may do \
@@ -25,6 +28,7 @@ use tallystick_protocol::{Assurance, Operation, PrincipalId, PrincipalKind, Prin
     tally principal amend companies-house/clerk --role registrar --role auditor\n  \
     tally principal suspend companies-house/clerk --reason \"On leave until March\"\n  \
     tally principal recover companies-house/clerk --public new.pem.pub --cosigner companies-house/deputy=deputy.pem\n  \
+    tally principal list companies-house --status suspended\n  \
     tally principal show companies-house/clerk"
 )]
 pub struct Principal {
@@ -35,6 +39,7 @@ pub struct Principal {
 #[derive(Debug, Subcommand)]
 enum PrincipalCommand {
     Enrol(Enrol),
+    List(List),
     Show(Show),
     Amend(Amend),
     Suspend(Suspend),
@@ -70,6 +75,30 @@ struct Enrol {
     public: String,
     #[command(flatten)]
     acting: Acting,
+}
+
+/// List the principals of an organisation, the latest enrolled first
+#[derive(Debug, Args)]
+struct List {
+    /// Whose: that of the profile's own principal if not given
+    #[arg(value_name = "ORGANISATION")]
+    organisation: Option<String>,
+    /// Only those of this kind: person, organisation, role, device or program
+    #[arg(long)]
+    kind: Option<PrincipalKind>,
+    /// Only those of this status: active, suspended or retired
+    #[arg(long)]
+    status: Option<PrincipalStatus>,
+    /// Only those with this role
+    #[arg(long)]
+    role: Option<String>,
+    #[command(flatten)]
+    paging: Paging,
+    /// As JSON
+    #[arg(long)]
+    json: bool,
+    #[command(flatten)]
+    connection: Connection,
 }
 
 /// Show a principal: roles, status and keys
@@ -171,6 +200,7 @@ impl Principal {
     pub fn run(self) -> Done {
         match self.command {
             PrincipalCommand::Enrol(command) => command.run(),
+            PrincipalCommand::List(command) => command.run(),
             PrincipalCommand::Show(command) => show(&command.connection, &command.principal, command.json),
             PrincipalCommand::Amend(command) => command.run(),
             PrincipalCommand::Suspend(command) => command.change.run(PrincipalStatus::Suspended, "suspend"),
@@ -179,6 +209,47 @@ impl Principal {
             PrincipalCommand::Recover(command) => command.run(),
             PrincipalCommand::Quorum(command) => command.run(),
         }
+    }
+}
+
+impl List {
+    fn run(self) -> Done {
+        let organisation = match self.organisation {
+            Some(organisation) => organisation,
+            None => self.connection.own_organisation()?,
+        };
+        let client = self.connection.client()?;
+        let asked = [
+            ("kind", self.kind.map(|kind| kind.to_string())),
+            ("status", self.status.map(|status| status.to_string())),
+            ("role", self.role),
+        ];
+        let asked = asked.iter().filter_map(|(name, value)| Some((*name, value.as_deref()?)));
+        let asked: Vec<(&str, &str)> = asked.collect();
+        let list = self.paging.whole(
+            PRINCIPALS_PAGE_MAX,
+            |query| match client.principals(&organisation, &[&asked, query].concat())? {
+                Some(found) => Ok(found.value),
+                None => Err(Failure::no(format!(
+                    "there is no organisation `{organisation}`: `tally organisation list` names all"
+                ))),
+            },
+            |list, more| {
+                list.principals.extend(more.principals);
+                list.next = more.next;
+            },
+            |list| (list.principals.len(), list.next.clone()),
+        )?;
+        if self.json {
+            return json(&list);
+        }
+        let mut table = Table::new(&["principal", "kind", "roles", "status", "keys"]);
+        for view in list.principals {
+            let keys = view.keys.iter().filter(|key| key.retired_ms.is_none()).count().to_string();
+            table.row([view.id, view.kind.to_string(), view.roles.to_string(), view.status.to_string(), keys]);
+        }
+        table.print()?;
+        Paging::more(list.next.as_deref())
     }
 }
 

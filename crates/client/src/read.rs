@@ -4,13 +4,14 @@ use crate::{error::Error, http::Client};
 use serde::de::DeserializeOwned;
 use std::io::{self, BufRead, BufReader, Read, Write};
 use tallystick_api::{
-    AuditPage, BlockEvent, BlockView, DryRun, DryRunView, MandateView, NetworkView, NodeStatus, OrganisationList,
-    OrganisationView, PolicyAnswer, PolicyAsPut, PolicyList, PolicyQuestion, PrincipalView, ProposalList, ProposalView,
-    RegisterList, RegisterView, RulebookView, TransactionStatus, ValidatorsView, media, routes,
+    AuditPage, BlockEvent, BlockView, DryRun, DryRunView, MandateList, MandateView, NetworkView, NodeStatus,
+    OrganisationList, OrganisationView, PolicyAnswer, PolicyAsPut, PolicyList, PolicyQuestion, PrincipalList,
+    PrincipalView, ProposalList, ProposalView, RegisterList, RegisterView, RulebookView, TransactionStatus,
+    ValidatorsView, media, routes,
 };
 use tallystick_protocol::{
     Change, Hash, MandateId, PolicyId, PrincipalId,
-    limits::{ORGANISATIONS_MAX, RECEIPT_BYTES_MAX, STREAM_LINE_BYTES_MAX},
+    limits::{ORGANISATIONS_PAGE_MAX, RECEIPT_BYTES_MAX, STREAM_LINE_BYTES_MAX},
 };
 
 /// What was read, and the height of the state that it shows.
@@ -124,7 +125,38 @@ impl Client {
     /// # Errors
     /// When no node answers.
     pub fn organisations(&self) -> Result<At<OrganisationList>, Error> {
-        self.read(&format!("{}?page-size={ORGANISATIONS_MAX}", routes::ORGANISATIONS))
+        let page = |index: usize| -> Result<At<OrganisationList>, Error> {
+            let (index, size) = (index.to_string(), ORGANISATIONS_PAGE_MAX.to_string());
+            let query = [("page-index", index.as_str()), ("page-size", size.as_str())];
+            self.read(&routes::with_query(routes::ORGANISATIONS, &query))
+        };
+        let mut whole = page(1)?;
+        let full = usize::try_from(ORGANISATIONS_PAGE_MAX).unwrap_or(usize::MAX);
+        let mut pages = 1;
+        while whole.value.organisations.len() == full.saturating_mul(pages) {
+            pages += 1;
+            // A page after the last one is not there.
+            let Some(more) = absent_as_none(page(pages))? else { break };
+            whole.value.organisations.extend(more.value.organisations);
+        }
+        Ok(whole)
+    }
+
+    /// A page of an organisation's principals, the latest enrolled first: the query is that of
+    /// [`routes::ORGANISATION_PRINCIPALS`]. `None` when there is no such organisation.
+    ///
+    /// # Errors
+    /// When no node answers, or the query is not understood.
+    pub fn principals(&self, organisation: &str, query: &[(&str, &str)]) -> Result<Option<At<PrincipalList>>, Error> {
+        absent_as_none(self.read(&routes::with_query(&routes::organisation_principals(organisation), query)))
+    }
+
+    /// A page of mandates, the latest granted first: the query is that of [`routes::MANDATES`].
+    ///
+    /// # Errors
+    /// When no node answers, or the query is not understood.
+    pub fn mandates(&self, query: &[(&str, &str)]) -> Result<At<MandateList>, Error> {
+        self.read(&routes::with_query(routes::MANDATES, query))
     }
 
     /// The policies in force, of the partition or for a register.

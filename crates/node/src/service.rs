@@ -1,7 +1,9 @@
 //! Everything a node does for those who ask it: submit, wait, look up, prove. HTTP answers from here, and so do the simulator's
 //! clients: there is no second way in.
 
+pub mod mandate;
 pub mod policy;
+pub mod principal;
 pub mod proposal;
 mod state;
 pub mod validators;

@@ -352,6 +352,12 @@ pub const PAGE_BYTES_MAX: usize = 16 * 1_024 * 1_024;
 pub const ORGANISATIONS_PAGE_MAX: u64 = 200;
 /// Acts on a page of an audit.
 pub const AUDIT_PAGE_MAX: u64 = 1_000;
+/// Principals on a page of an organisation's.
+pub const PRINCIPALS_PAGE_MAX: u64 = 1_000;
+/// Principals that are looked at for one page: those that are asked for may be few.
+pub const PRINCIPALS_LOOKED_AT_MAX: u64 = 1_000;
+/// Grants that are looked at for one page of mandates.
+pub const MANDATES_PAGE_MAX: u64 = 1_000;
 /// Proposals on a page.
 pub const PROPOSALS_PAGE_MAX: u64 = 1_000;
 /// Resources named in one row of an audit.

@@ -73,6 +73,11 @@ impl Resource {
         Ok(Self::new(ResourceKind::Proposal, id))
     }
 
+    /// A principal.
+    pub fn principal(id: &PrincipalId) -> Self {
+        Self::new(ResourceKind::Principal, id)
+    }
+
     /// What sort of thing it is.
     pub const fn kind(&self) -> ResourceKind {
         self.kind

@@ -1,8 +1,8 @@
 //! Acts: who did what, when, to what, and what became of it, refused ones too.
 
 use super::{
-    App, QueryOf,
-    page::{CursorPage, Query},
+    App, QueryOf, Service,
+    page::{CursorPage, Query, parsed},
     problem::{Answer, Failure},
     snapshot::{json_at, snapshot},
 };
@@ -11,10 +11,9 @@ use axum::{
     extract::State,
     response::{IntoResponse, Response},
 };
-use std::str::FromStr;
 use tallystick_api::{ActView, AuditPage, Problem, limits::AUDIT_PAGE_MAX, routes};
 use tallystick_ledger::moment::datetime_start;
-use tallystick_protocol::{Code, Resource, operation::validate_name};
+use tallystick_protocol::{BlockHeader, Code, Resource, operation::validate_name};
 use tallystick_storage::history::{ActQuery, Outcomes};
 
 /// Every name that the query may have: a misspelt one would ask for more than was meant.
@@ -55,17 +54,9 @@ const NAMES: [&str; 12] = [
     ))]
 pub async fn audit(State(app): State<App>, QueryOf(query): QueryOf) -> Answer<Response> {
     let asked = asked(&query)?;
-    let CursorPage { before, limit } = CursorPage::of(&query, AUDIT_PAGE_MAX)?;
-    let (header, mut leaves) = snapshot(&app.service, |history, tip| {
-        // One more tells whether there is a next page.
-        (tip.header.clone(), history.acts(&asked, before, limit + 1))
-    })
-    .await?;
-    let is_more = leaves.len() > limit;
-    leaves.truncate(limit);
-    let (acts, read) = app.service.acts(&asked, &leaves).await?;
-    let last = read.checked_sub(1).and_then(|last| leaves.get(last));
-    let next = last.filter(|_| is_more || read < leaves.len()).map(u64::to_string);
+    let candidates = Candidates::find(&app.service, &asked, CursorPage::of(&query, AUDIT_PAGE_MAX)?).await?;
+    let (acts, read) = app.service.acts(&asked, &candidates.leaves).await?;
+    let (next, header) = (candidates.next(read), candidates.header);
     let links = CursorPage::links(routes::AUDIT, &query, next.as_deref());
     let page = AuditPage {
         height: header.height,
@@ -75,6 +66,39 @@ pub async fn audit(State(app): State<App>, QueryOf(query): QueryOf) -> Answer<Re
         next,
     };
     Ok((links, json_at(header.height, page)).into_response())
+}
+
+/// A page of leaves that may be acts asked for.
+pub struct Candidates {
+    /// The block up to which every act was looked for.
+    pub header: BlockHeader,
+    /// Them, newest first.
+    pub leaves: Vec<u64>,
+    is_more: bool,
+}
+
+impl Candidates {
+    /// Those of a page.
+    ///
+    /// # Errors
+    /// When the node is behind itself.
+    pub async fn find(service: &Service, asked: &ActQuery, page: CursorPage) -> Result<Self, Failure> {
+        let CursorPage { before, limit } = page;
+        let (header, mut leaves) = snapshot(service, |history, tip| {
+            // One more tells whether there is a next page.
+            (tip.header.clone(), history.acts(asked, before, limit + 1))
+        })
+        .await?;
+        let is_more = leaves.len() > limit;
+        leaves.truncate(limit);
+        Ok(Self { header, leaves, is_more })
+    }
+
+    /// Where the next page begins when so many of these were read.
+    pub fn next(&self, read: usize) -> Option<String> {
+        let last = read.checked_sub(1).and_then(|last| self.leaves.get(last));
+        last.filter(|_| self.is_more || read < self.leaves.len()).map(u64::to_string)
+    }
 }
 
 fn asked(query: &Query) -> Result<ActQuery, Failure> {
@@ -99,11 +123,6 @@ fn asked(query: &Query) -> Result<ActQuery, Failure> {
         from_ms: moment(query, "from")?,
         to_ms: moment(query, "to")?,
     })
-}
-
-fn parsed<T: FromStr<Err: std::fmt::Display>>(query: &Query, name: &str) -> Result<Option<T>, Failure> {
-    let parsed = query.get(name).map(|text| text.parse());
-    parsed.transpose().map_err(|error| Failure::bad_request(format!("`{name}`: {error}")))
 }
 
 fn outcomes(text: &str) -> Result<Outcomes, Failure> {

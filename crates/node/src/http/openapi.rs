@@ -1,8 +1,8 @@
 //! The interface as an OpenAPI document, made from the handlers themselves.
 
 use super::{
-    audit, blocks, download, health, log, openregister, policies, proofs, proposals, registers, snapshot, status,
-    stream, transactions, validators,
+    audit, blocks, download, health, log, mandates, openregister, organisations, policies, principals, proofs,
+    proposals, registers, snapshot, status, stream, transactions, validators,
 };
 use axum::response::Response;
 use bytes::Bytes;
@@ -34,10 +34,12 @@ use utoipa::OpenApi;
         status::network,
         status::status,
         validators::validators,
-        registers::organisations,
-        registers::organisation,
-        registers::principal,
-        registers::mandate,
+        organisations::organisations,
+        organisations::organisation,
+        principals::principal,
+        principals::principals,
+        mandates::mandate,
+        mandates::mandates,
         registers::registers,
         registers::register,
         registers::record_receipt,

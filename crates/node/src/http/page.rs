@@ -3,7 +3,7 @@
 use super::problem::Failure;
 use axum::response::{IntoResponse, IntoResponseParts, Response, ResponseParts};
 use http::{HeaderValue, header};
-use std::{collections::BTreeMap, convert::Infallible, ops::RangeInclusive};
+use std::{collections::BTreeMap, convert::Infallible, ops::RangeInclusive, str::FromStr};
 use tallystick_api::{
     limits::{PAGE_DEFAULT, PAGE_MAX},
     routes,
@@ -24,6 +24,15 @@ pub fn number(query: &Query, name: &str, default: u64, range: RangeInclusive<u64
         let bounds = if max == u64::MAX { format!("from {min} on") } else { format!("from {min} to {max}") };
         Failure::bad_request(format!("`{name}` is `{shown}`: write a whole number {bounds}"))
     })
+}
+
+/// A part of the query, if it is there, as what it should be.
+///
+/// # Errors
+/// `bad-request` when it is anything else.
+pub fn parsed<T: FromStr<Err: std::fmt::Display>>(query: &Query, name: &str) -> Result<Option<T>, Failure> {
+    let parsed = query.get(name).map(|text| text.parse());
+    parsed.transpose().map_err(|error| Failure::bad_request(format!("`{name}`: {error}")))
 }
 
 /// A page of what only grows at one end, newest first: `?cursor=N&limit=N`. A cursor is a place, so it stays good for ever.

@@ -1,4 +1,4 @@
-//! Registers as this ledger defines them, the organisations that keep them, and receipts of records.
+//! Registers as this ledger defines them, and receipts of records.
 
 use super::{
     App, PathOf, QueryOf, Service, Wanted,
@@ -12,14 +12,9 @@ use axum::{
     extract::State,
     response::{IntoResponse, Response},
 };
-use tallystick_api::{
-    FieldView, KeyView, MandateView, OrganisationList, OrganisationView, PrincipalView, Problem, RegisterList,
-    RegisterView,
-    limits::{ORGANISATIONS_PAGE_MAX, PAGE_DEFAULT, PAGE_MAX},
-    routes,
-};
-use tallystick_ledger::{MandateRow, OrganisationRow, entry_leaf::format_v1_hash, state::TreeRow};
-use tallystick_protocol::{EntryKind, MandateId, MandateTerms, Particulars, PrincipalId, Receipt, RegisterRow};
+use tallystick_api::{FieldView, Problem, RegisterList, RegisterView, limits::PAGE_MAX, routes};
+use tallystick_ledger::{entry_leaf::format_v1_hash, state::TreeRow};
+use tallystick_protocol::{EntryKind, Receipt, RegisterRow};
 
 /// Registers read together.
 const REGISTERS_READ: usize = 100;
@@ -140,133 +135,6 @@ pub async fn record_receipt(
     let receipt = app.service.record_receipt(&name, &key).await?;
     let height = receipt.finality.headers.first().map_or(0, |header| header.height);
     Ok(receipt_at(height, &Receipt::Record(receipt)))
-}
-
-/// One organisation.
-#[utoipa::path(get, path = routes::ORGANISATION, tag = "organisations",
-    params(("id" = String, Path, description = "The organisation's id")),
-    responses(
-        (status = 200, description = "The organisation", body = OrganisationView),
-        (status = 404, description = "No such organisation", body = Problem, content_type = "application/problem+json"),
-    ))]
-pub async fn organisation(State(app): State<App>, PathOf(id): PathOf<String>) -> Answer<Response> {
-    let found = app.service.organisation(&id).await?;
-    let (height, row) = found.ok_or_else(|| {
-        let shown: String = id.chars().take(80).collect();
-        Failure::not_found(format!("there is no organisation `{shown}`: {} lists the members", routes::NETWORK))
-    })?;
-    Ok(json_at(height, organisation_view(row)))
-}
-
-fn organisation_view(row: OrganisationRow) -> OrganisationView {
-    let OrganisationRow { id, name, status, reason, principals, administrators, recovery, particulars, .. } = row;
-    let Particulars { legal_name, registration, jurisdiction, contact } = particulars;
-    OrganisationView {
-        id,
-        name,
-        legal_name,
-        registration,
-        jurisdiction,
-        contact,
-        status,
-        reason,
-        principals,
-        administrators,
-        recovery,
-    }
-}
-
-/// All organisations that are or were members, in the order in which they joined.
-#[utoipa::path(get, path = routes::ORGANISATIONS, tag = "organisations",
-    params(
-        ("page-index" = Option<u64>, Query, description = "The page, from 1"),
-        ("page-size" = Option<u64>, Query, description = "Organisations on a page: 100 by default, 200 at most"),
-    ),
-    responses((status = 200, description = "The organisations; the Link header leads to the next page", body = OrganisationList)))]
-pub async fn organisations(State(app): State<App>, QueryOf(query): QueryOf) -> Answer<Response> {
-    let page = RecordPage::of(&query, PAGE_DEFAULT, ORGANISATIONS_PAGE_MAX)?;
-    let (height, total, rows) = app.service.organisations(page.skip(), page.size()).await?;
-    let links = page.links(rows.len(), total > page.skip().saturating_add(rows.len()))?;
-    let organisations = rows.into_iter().map(organisation_view).collect();
-    Ok((links, json_at(height, OrganisationList { organisations })).into_response())
-}
-
-/// One principal with its keys.
-#[utoipa::path(get, path = routes::PRINCIPAL, tag = "organisations",
-    params(
-        ("organisation" = String, Path, description = "The organisation's id"),
-        ("name" = String, Path, description = "The principal's name within it"),
-    ),
-    responses(
-        (status = 200, description = "The principal", body = PrincipalView),
-        (status = 400, description = "Not a principal's name", body = Problem, content_type = "application/problem+json"),
-        (status = 404, description = "No such principal", body = Problem, content_type = "application/problem+json"),
-    ))]
-pub async fn principal(
-    State(app): State<App>,
-    PathOf((organisation, name)): PathOf<(String, String)>,
-) -> Answer<Response> {
-    let id = PrincipalId::new(&organisation, &name).map_err(|error| Failure::bad_request(error.to_string()))?;
-    let found = app.service.principal(&id).await?;
-    let (height, row) = found.ok_or_else(|| {
-        let detail = format!("there is no principal `{id}`: check its name, or have an administrator enrol it");
-        Failure::not_found(detail)
-    })?;
-    let keys = row.keys.iter().map(|held| KeyView {
-        key: held.key.to_string(),
-        from_ms: held.from_ms,
-        assurance: held.assurance,
-        retired_ms: held.retired_ms,
-        until_ms: held.until_ms,
-    });
-    let view = PrincipalView {
-        id: id.to_string(),
-        kind: row.kind,
-        keys: keys.collect(),
-        roles: row.roles,
-        status: row.status,
-        reason: row.reason,
-    };
-    Ok(json_at(height, view))
-}
-
-/// One mandate.
-#[utoipa::path(get, path = routes::MANDATE, tag = "organisations",
-    params(
-        ("organisation" = String, Path, description = "The grantor's organisation"),
-        ("grantor" = String, Path, description = "The grantor's name within it"),
-        ("name" = String, Path, description = "The mandate's name"),
-    ),
-    responses(
-        (status = 200, description = "The mandate", body = MandateView),
-        (status = 400, description = "Not a mandate's name", body = Problem, content_type = "application/problem+json"),
-        (status = 404, description = "No such mandate", body = Problem, content_type = "application/problem+json"),
-    ))]
-pub async fn mandate(
-    State(app): State<App>,
-    PathOf((organisation, grantor, name)): PathOf<(String, String, String)>,
-) -> Answer<Response> {
-    let grantor = PrincipalId::new(&organisation, &grantor).map_err(|error| Failure::bad_request(error.to_string()))?;
-    let id = MandateId::new(&grantor, &name).map_err(|error| Failure::bad_request(error.to_string()))?;
-    let found = app.service.mandate(&id).await?;
-    let (height, MandateRow { id, terms, granted, revoked_ms }) =
-        found.ok_or_else(|| Failure::not_found(format!("there is no mandate `{id}`: check its name")))?;
-    let MandateTerms { agents, actions, resources, purpose, from, until, depth, concur, parent } = terms;
-    let view = MandateView {
-        id,
-        agents,
-        actions,
-        resources,
-        purpose,
-        from,
-        until,
-        depth,
-        concur,
-        parent,
-        granted,
-        revoked_ms,
-    };
-    Ok(json_at(height, view))
 }
 
 /// The link from a record to all its entries.

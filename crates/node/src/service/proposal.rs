@@ -111,7 +111,7 @@ fn organisations(sheet: &Sheet) -> Result<u32, Lack> {
 }
 
 /// The ids at these numbers, from 0, of a list that is kept in pages.
-fn listed(
+pub(super) fn listed(
     sheet: &Sheet,
     page: impl Fn(u32) -> StateKey,
     page_size: u32,

@@ -1,0 +1,68 @@
+//! The members: who they are, and where their membership stands.
+
+use super::{
+    App, PathOf, QueryOf,
+    page::RecordPage,
+    problem::{Answer, Failure},
+    snapshot::json_at,
+};
+use axum::{
+    extract::State,
+    response::{IntoResponse, Response},
+};
+use tallystick_api::{
+    OrganisationList, OrganisationView, Problem,
+    limits::{ORGANISATIONS_PAGE_MAX, PAGE_DEFAULT},
+    routes,
+};
+use tallystick_ledger::OrganisationRow;
+use tallystick_protocol::Particulars;
+
+/// One organisation.
+#[utoipa::path(get, path = routes::ORGANISATION, tag = "organisations",
+    params(("id" = String, Path, description = "The organisation's id")),
+    responses(
+        (status = 200, description = "The organisation", body = OrganisationView),
+        (status = 404, description = "No such organisation", body = Problem, content_type = "application/problem+json"),
+    ))]
+pub async fn organisation(State(app): State<App>, PathOf(id): PathOf<String>) -> Answer<Response> {
+    let found = app.service.organisation(&id).await?;
+    let (height, row) = found.ok_or_else(|| {
+        let shown: String = id.chars().take(80).collect();
+        Failure::not_found(format!("there is no organisation `{shown}`: {} lists the members", routes::ORGANISATIONS))
+    })?;
+    Ok(json_at(height, organisation_view(row)))
+}
+
+fn organisation_view(row: OrganisationRow) -> OrganisationView {
+    let OrganisationRow { id, name, status, reason, principals, administrators, recovery, particulars, .. } = row;
+    let Particulars { legal_name, registration, jurisdiction, contact } = particulars;
+    OrganisationView {
+        id,
+        name,
+        legal_name,
+        registration,
+        jurisdiction,
+        contact,
+        status,
+        reason,
+        principals,
+        administrators,
+        recovery,
+    }
+}
+
+/// All organisations that are or were members, in the order in which they joined.
+#[utoipa::path(get, path = routes::ORGANISATIONS, tag = "organisations",
+    params(
+        ("page-index" = Option<u64>, Query, description = "The page, from 1"),
+        ("page-size" = Option<u64>, Query, description = "Organisations on a page: 100 by default, 200 at most"),
+    ),
+    responses((status = 200, description = "The organisations; the Link header leads to the next page", body = OrganisationList)))]
+pub async fn organisations(State(app): State<App>, QueryOf(query): QueryOf) -> Answer<Response> {
+    let page = RecordPage::of(&query, PAGE_DEFAULT, ORGANISATIONS_PAGE_MAX)?;
+    let (height, total, rows) = app.service.organisations(page.skip(), page.size()).await?;
+    let links = page.links(rows.len(), total > page.skip().saturating_add(rows.len()))?;
+    let organisations = rows.into_iter().map(organisation_view).collect();
+    Ok((links, json_at(height, OrganisationList { organisations })).into_response())
+}
