@@ -20,6 +20,20 @@ pub struct PrincipalQuery {
 }
 
 impl PrincipalQuery {
+    /// At most `limit` of the rows, the last of which stands before the place `end` in the list, from the last one on; and the
+    /// place before which there may be more.
+    fn choose(&self, end: u64, rows: Vec<Option<PrincipalRow>>, limit: usize) -> (Vec<PrincipalRow>, Option<u64>) {
+        let (mut next, mut chosen) = (end, Vec::new());
+        for (place, row) in (0..end).rev().zip(rows.into_iter().rev()) {
+            if chosen.len() >= limit {
+                break;
+            }
+            next = place;
+            chosen.extend(row.filter(|row| self.matches(row)));
+        }
+        (chosen, (next > 0).then_some(next))
+    }
+
     fn matches(&self, row: &PrincipalRow) -> bool {
         self.kind.is_none_or(|kind| row.kind == kind)
             && self.status.is_none_or(|status| row.status == status)
@@ -59,17 +73,48 @@ impl<E: Runtime> Service<E> {
             let ids: Vec<PrincipalId> =
                 names.iter().filter_map(|name| PrincipalId::new(organisation, name).ok()).collect();
             let rows = sheet.rows(ids.iter().map(StateKey::principal), PrincipalRow::decode)?;
-            let (mut next, mut chosen) = (end, Vec::new());
-            for (place, row) in (first..end).zip(rows).rev() {
-                if chosen.len() >= limit {
-                    break;
-                }
-                next = place;
-                chosen.extend(row.filter(|row| asked.matches(row)));
-            }
-            Ok(Some((chosen, (next > 0).then_some(next))))
+            Ok(Some(asked.choose(end, rows, limit)))
         });
         let (height, page) = found.await?;
         Ok(page.map(|(rows, next)| PrincipalPage { height, rows, next }))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+    use tallystick_protocol::Roles;
+
+    /// The principals at the places 3 to 9 of a list, every third of them suspended.
+    fn rows() -> Vec<Option<PrincipalRow>> {
+        let row = |place: u64| PrincipalRow {
+            id: PrincipalId::new("alpha", &format!("p{place}")).unwrap(),
+            kind: PrincipalKind::Person,
+            roles: Roles::registrar(),
+            status: if place.is_multiple_of(3) { PrincipalStatus::Suspended } else { PrincipalStatus::Active },
+            reason: String::new(),
+            keys: Vec::new(),
+        };
+        (3..10).map(|place| Some(row(place))).collect()
+    }
+
+    fn chosen(asked: &PrincipalQuery, limit: usize) -> (Vec<String>, Option<u64>) {
+        let (rows, next) = asked.choose(10, rows(), limit);
+        (rows.iter().map(|row| row.id.name().to_owned()).collect(), next)
+    }
+
+    #[test]
+    fn a_page_ends_when_it_is_full_or_enough_was_looked_at() {
+        let all = PrincipalQuery::default();
+        assert_eq!(chosen(&all, 2), (vec!["p9".into(), "p8".into()], Some(8)));
+        assert_eq!(chosen(&all, 99).1, Some(3), "what stands before was not looked at");
+        let suspended = PrincipalQuery { status: Some(PrincipalStatus::Suspended), ..PrincipalQuery::default() };
+        assert_eq!(chosen(&suspended, 2), (vec!["p9".into(), "p6".into()], Some(6)));
+        assert_eq!(chosen(&suspended, 9), (vec!["p9".into(), "p6".into(), "p3".into()], Some(3)));
+        let device = PrincipalQuery { kind: Some(PrincipalKind::Device), ..PrincipalQuery::default() };
+        assert_eq!(chosen(&device, 9), (Vec::new(), Some(3)));
+        let role = |role: &str| PrincipalQuery { role: Some(role.into()), ..PrincipalQuery::default() };
+        assert_eq!((chosen(&role("registrar"), 99).0.len(), chosen(&role("auditor"), 99).0.len()), (7, 0));
     }
 }
