@@ -384,7 +384,10 @@ fn holds(path: &Path, part: &[u8]) -> bool {
 
 /// Started again on the same folder, the network goes on where it was.
 fn resume(desk: &Desk, port: u16, size: u64) {
+    // As if it had been stopped while it was founded: what was done before is not in the way.
+    fs::write(desk.path("sandbox/unfounded"), "").unwrap();
     let sandbox = Sandbox::start(desk, &[]);
+    assert!(!desk.path("sandbox/unfounded").exists(), "all of it is there");
     assert!(sandbox.heard().iter().any(|line| line.contains(&format!(":{port}"))), "on the same ports");
     assert!(log_size(desk) >= size, "nothing is lost");
     things_to_try(desk, &sandbox);

@@ -58,6 +58,7 @@ impl From<Output> for Answer {
 }
 
 /// A folder to work in, and the binary to work with.
+#[derive(Debug, Clone)]
 pub struct Desk {
     binary: PathBuf,
     /// The working directory of every command; `sandbox` in it is where they look for a network.

@@ -19,8 +19,12 @@ use std::{
     fs,
     io::{BufRead, BufReader, Write},
     process::{Child, ChildStdin, Command, Stdio},
-    sync::mpsc::{Receiver, RecvTimeoutError, channel},
-    thread,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, AtomicU32, Ordering},
+        mpsc::{Receiver, RecvTimeoutError, channel},
+    },
+    thread::{self, JoinHandle},
     time::{Duration, Instant},
 };
 
@@ -36,6 +40,8 @@ const SILENCE: Duration = Duration::from_secs(240);
 const HEALED_WITHIN: Duration = Duration::from_secs(120);
 /// How long a shell may take to end.
 const END_WITHIN: Duration = Duration::from_secs(30);
+/// Entries of [`Traffic`] so far.
+static ENTRIES: AtomicU32 = AtomicU32::new(1);
 /// What begins the line after a block.
 const MARK: &str = "\u{1}done ";
 
@@ -123,7 +129,9 @@ impl<'d> Walk<'d> {
                 }
             }
         }
-        said + &shell.run(&lines.join("\n"), fails, name)
+        let script = lines.join("\n");
+        let _traffic = self.sandbox.as_ref().filter(|_| script.contains("--wait")).map(|_| Traffic::start(self.desk));
+        said + &shell.run(&script, fails, name)
     }
 
     /// What the sandbox has said. It is started if none runs: whoever goes on to another guide need not start it again.
@@ -143,6 +151,37 @@ impl<'d> Walk<'d> {
             assert!(begun.elapsed() < HEALED_WITHIN, "{}", answer.text());
             thread::sleep(Duration::from_millis(200));
         }
+    }
+}
+
+/// Entries by somebody else, one after the other: what takes effect after some blocks does so soon, as on a network that is in use,
+/// and nobody waits for the blocks of an idle one.
+struct Traffic {
+    ends: Arc<AtomicBool>,
+    thread: Option<JoinHandle<()>>,
+}
+
+impl Traffic {
+    fn start(desk: &Desk) -> Self {
+        let ends = Arc::new(AtomicBool::new(false));
+        let (told, desk) = (Arc::clone(&ends), desk.clone());
+        let append = move || {
+            while !told.load(Ordering::Relaxed) {
+                let number = ENTRIES.fetch_add(1, Ordering::Relaxed);
+                let as_registrar = "--as food-standards-agency/registrar";
+                desk.line(&format!("register append food-business T-{number} name=Traffic {as_registrar}"))
+                    .expect(0, &[]);
+            }
+        };
+        Self { ends, thread: Some(thread::spawn(append)) }
+    }
+}
+
+impl Drop for Traffic {
+    fn drop(&mut self) {
+        self.ends.store(true, Ordering::Relaxed);
+        let ended = self.thread.take().map(JoinHandle::join);
+        assert!(thread::panicking() || ended.is_some_and(|ended| ended.is_ok()), "the traffic stopped");
     }
 }
 
