@@ -20,7 +20,6 @@ pub struct PolicyView {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct PolicyAsPut {
     /// It.
-    #[serde(flatten)]
     pub policy: PolicyView,
     /// Whether this very text is in force now.
     pub in_force: bool,

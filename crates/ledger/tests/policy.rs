@@ -434,7 +434,7 @@ fn the_deepest_policies_fit_a_small_stack() {
         (sum, true),
         (branches, true),
         (nested("(", ")", 1), true),
-        (nested("!(", ")", 1), depth % 2 == 0),
+        (nested("!(", ")", 1), depth.is_multiple_of(2)),
         (nested("(if ", " then true else true)", 3), true),
         ("[".repeat(depth - 1) + "1" + &"]".repeat(depth - 1) + " == [1]", false),
         (heavy, true),
