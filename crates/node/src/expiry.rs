@@ -21,6 +21,8 @@ use tallystick_storage::read::{ReadError, Reader};
 
 /// Pause between two looks: nobody needs to know sooner of an end that is days away.
 const LOOK_PAUSE: Duration = Duration::from_secs(60);
+/// Places of the log read at a time, for the same reason as rows.
+const LOG_PLACES_READ: u64 = 4_096;
 /// Rows read at a time, so that blocks need not wait for a look.
 const ROWS_READ: usize = 256;
 const DAY_MS: u64 = 86_400_000;
@@ -41,6 +43,11 @@ impl Expiries {
     /// Says whose ends are watched, before the log is read.
     pub fn watch(&self, organisation: Option<String>) {
         self.lock().organisation = organisation;
+    }
+
+    /// Whether somebody's ends are watched.
+    fn is_watching(&self) -> bool {
+        self.lock().organisation.is_some()
     }
 
     /// Notes what an accepted transaction speaks of.
@@ -84,12 +91,18 @@ pub async fn organisation<E: Runtime>(reader: &Reader<E>, genesis: &Genesis, me:
     holder.or_else(|| Some(genesis.validators.iter().find(|validator| validator.key == *me)?.organisation.clone()))
 }
 
-/// Looks again and again, once the chain is ready.
-pub async fn look<E: Runtime>(runtime: E, shared: Arc<Shared>, reader: Reader<E>) {
+/// Looks again and again, once the chain is ready. `me` is the node's key, which the ledger may come to know while it runs.
+pub async fn look<E: Runtime>(runtime: E, shared: Arc<Shared>, reader: Reader<E>, me: [u8; 32]) {
     shared.chain.ready().await;
     let mut said = BTreeSet::new();
     loop {
         let expiries = shared.chain.expiries();
+        if !expiries.is_watching()
+            && let Some(organisation) = organisation(&reader, shared.chain.genesis(), &me).await
+        {
+            expiries.watch(Some(organisation));
+            read_log(&reader, expiries).await;
+        }
         // A look that fails leaves what was found: the disk's failure is told elsewhere.
         if let Ok(found) = find(&reader, expiries).await {
             expiries.lock().found = Arc::new(found);
@@ -104,6 +117,22 @@ pub async fn look<E: Runtime>(runtime: E, shared: Arc<Shared>, reader: Reader<E>
         let told = expiries.told(now_ms);
         said.retain(|(id, until_ms, _)| told.iter().any(|expiry| expiry.id == *id && expiry.until_ms == *until_ms));
         runtime.sleep(LOOK_PAUSE).await;
+    }
+}
+
+/// Notes what the log holds so far. What is applied meanwhile is noted by the chain.
+async fn read_log<E: Runtime>(reader: &Reader<E>, expiries: &Expiries) {
+    let note = |entries: &[LogEntry]| {
+        for entry in entries {
+            if let Ok(transaction) = SignedTransaction::decode(entry.transaction.clone()) {
+                expiries.note(entry, &transaction);
+            }
+        }
+    };
+    let mut location = 1; // Location 0 is the empty database's own commit.
+    // A read that fails leaves what was noted: the disk's failure is told elsewhere.
+    while let Ok((next, false)) = reader.scan(location, LOG_PLACES_READ, note, |_| true).await {
+        location = next;
     }
 }
 

@@ -64,7 +64,7 @@ impl<E: Runtime> Opening<E> {
             match done {
                 Ok((next, true)) => {
                     tracing::info!(height, log_places = next, "ready");
-                    return expiry::look(runtime, self.shared, self.reader).await;
+                    return expiry::look(runtime, self.shared, self.reader, self.me).await;
                 }
                 Ok((next, false)) => location = next,
                 Err(error) => stop(&error),
