@@ -66,7 +66,7 @@ pub struct ProposalView {
     /// Why it changed nothing, if it was accepted and did not.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub failure: Option<FailureView>,
-    /// The polls that it must pass, one for each kind of change.
+    /// The polls that it must pass, at least one for each kind of change.
     pub polls: Vec<PollView>,
     /// Who voted what.
     pub ballots: Vec<BallotView>,
@@ -97,11 +97,14 @@ pub struct FailureView {
     pub advice: String,
 }
 
-/// How the ballots on one kind of change stand.
+/// How the ballots stand on one kind of change, or on what such changes do to one organisation.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct PollView {
     /// The kind of change.
     pub kind: String,
+    /// The organisation that it is about, where not all members vote on this kind.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub about: Option<String>,
     /// The rule it goes by, in a line.
     pub rule: String,
     /// The share of the votes that it needs, such as `2/3` or `>1/2`.

@@ -373,11 +373,12 @@ pub fn standing(view: &ProposalView) -> Done {
 
 fn poll_line(poll: &PollView) -> String {
     let PollView { kind, threshold, votes: all, yes, no, abstain, .. } = poll;
+    let about = poll.about.as_ref().map(|about| format!(" of {about}")).unwrap_or_default();
     let outcome = match poll.verdict.as_str() {
         "undecided" => format!("{} more for it needed", poll.needed),
         verdict => verdict.to_owned(),
     };
-    format!("{kind} needs {threshold} of {}: {yes} yes, {no} no, {abstain} abstained; {outcome}", votes(*all))
+    format!("{kind}{about} needs {threshold} of {}: {yes} yes, {no} no, {abstain} abstained; {outcome}", votes(*all))
 }
 
 fn votes(number: u64) -> String {

@@ -222,7 +222,7 @@ fn turn(draft: &mut Draft<'_>, block: &BlockContext, due: &Due) -> Result<Turn, 
 /// States the height at which an accepted proposal takes effect: after its notice, and not before it was asked for.
 pub(crate) fn schedule(row: &mut ProposalRow, agenda: &AgendaRow, block: &BlockContext) -> When {
     let noticed = block.height.saturating_add(row.notice_blocks());
-    let wanted = row.effect_height.or(row.stated_height).unwrap_or_default();
+    let wanted = row.stated_height.unwrap_or_default();
     let height = agenda.free_height(wanted.max(noticed));
     row.effect_height = Some(height);
     When::Effect(height)

@@ -6,7 +6,7 @@
 use std::collections::BTreeSet;
 
 use tallystick_protocol::{
-    Change, Code, StateKey, Violation, ViolationRule, cbor,
+    Change, Code, RulebookError, StateKey, Violation, ViolationRule, cbor,
     limits::{CHANGE_BYTES_MAX, VIOLATIONS_MAX},
 };
 
@@ -164,8 +164,10 @@ fn fault(draft: &Draft<'_>, change: &Change) -> Option<(&'static str, ViolationR
         }
         Change::ProtocolVersion { version } => (*version < 2).then_some(("version", ViolationRule::Unusable)),
         Change::Rulebook { rulebook } => {
-            let is_possible = tallystick_protocol::Rulebook::default().with(rulebook).validate().is_ok();
-            (!is_possible).then_some(("rulebook", ViolationRule::Unusable))
+            tallystick_protocol::Rulebook::default().with(rulebook).err().map(|error| match error {
+                RulebookError::Twice(_) => ("rulebook", ViolationRule::Duplicate),
+                _ => ("rulebook", ViolationRule::Unusable),
+            })
         }
         Change::OrganisationAmend { .. }
         | Change::OrganisationSuspend { .. }

@@ -18,7 +18,8 @@ use crate::{
     apply::{BlockContext, Stop},
     principal::{list, take_key},
     proposal::row::PageRow,
-    state::{CountersRow, Draft, OrganisationRow, PrincipalRow, Row},
+    rulebook,
+    state::{CountersRow, Draft, OrganisationRow, PrincipalRow, Row, Unread},
     validators,
 };
 
@@ -140,7 +141,14 @@ fn end_activity(
     row.since_height = block.height;
     row.reason = Some(reason.to_owned());
     draft.write(StateKey::organisation(id), Row::Organisation(row));
-    Ok(())
+    // It may have been the only one with votes.
+    rulebook::require_way_back(draft)
+}
+
+/// Whether an organisation acts and votes.
+pub(crate) fn is_active(draft: &mut Draft<'_>, id: &str) -> Result<bool, Unread> {
+    let row = draft.organisation(&StateKey::organisation(id))?;
+    Ok(row.is_some_and(|row| row.status == OrganisationStatus::Active))
 }
 
 fn organisation(draft: &mut Draft<'_>, id: &str) -> Result<OrganisationRow, Stop> {

@@ -21,16 +21,15 @@ pub mod row;
 use std::{collections::BTreeSet, sync::Arc};
 
 use tallystick_protocol::{
-    Change, ChangeKind, Choice, Circle, Code, LimitName, OrganisationStatus, ProposalStatus, Rule, RuleText, Rulebook,
-    StateKey, Weight,
-    limits::{EFFECT_BLOCKS_AHEAD_MAX, PROPOSALS_OPEN_MAX, PROPOSALS_PER_PAGE, STATE_VALUE_BYTES_MAX},
+    Change, ChangeKind, Choice, Circle, Code, LimitName, ProposalStatus, RuleText, Rulebook, StateKey, Weight,
+    limits::{EFFECT_BLOCKS_AHEAD_MAX, POLLS_MAX, PROPOSAL_ROW_BYTES_MAX, PROPOSALS_OPEN_MAX, PROPOSALS_PER_PAGE},
 };
 
 use crate::{
     agenda::{AgendaRow, When, schedule},
     apply::{Act, Stop},
     authorise::Resource,
-    change, limit, rulebook,
+    change, limit, membership, rulebook,
     state::{Draft, Row, Unread},
 };
 use row::{BallotRow, ObjectionRow, PageRow, Poll, ProposalRow, Verdict};
@@ -53,13 +52,7 @@ pub(crate) fn submit(draft: &mut Draft<'_>, act: &Act<'_>, new: &Submission<'_>)
     let agenda = AgendaRow::read(draft)?;
     require_room(draft, act, &agenda)?;
     let rulebook = rulebook::read(draft)?;
-    let polls = polls(draft, &rulebook, new.changes)?;
-    if !polls.iter().all(|poll| may_propose(poll, act.organisation())) {
-        return Err(Code::NotProposer.into());
-    }
-    if polls.iter().any(|poll| poll.votes == 0) {
-        return Err(Code::NotElector.into());
-    }
+    let polls = polls(draft, act, &rulebook, new.changes)?;
     let heights = act.block.height + 1..=act.block.height.saturating_add(EFFECT_BLOCKS_AHEAD_MAX);
     if new.effect_height.is_some_and(|height| !heights.contains(&height)) {
         return Err(Code::EffectHeight.into());
@@ -97,7 +90,7 @@ fn write_new(
         decided_height: None,
         failure: None,
     };
-    if row.to_bytes().len() > STATE_VALUE_BYTES_MAX {
+    if row.to_bytes().len() > PROPOSAL_ROW_BYTES_MAX {
         return Err(Code::TooLarge.into());
     }
     for (change, index) in new.changes.iter().zip(0..) {
@@ -138,71 +131,61 @@ pub(crate) fn page_of(number: u64) -> u32 {
 fn require_room(draft: &mut Draft<'_>, act: &Act<'_>, agenda: &AgendaRow) -> Result<(), Stop> {
     let own = agenda.due.iter().filter(|due| due.organisation == act.organisation()).count();
     let own_max = limit::value(draft, LimitName::ProposalsPerOrganisation)?;
-    if agenda.due.len() >= PROPOSALS_OPEN_MAX || own as u64 >= own_max {
-        return Err(Code::ProposalsFull.into());
-    }
-    Ok(())
+    let free = PROPOSALS_OPEN_MAX.saturating_sub(agenda.due.len());
+    // Who has a place gets another only while there is one for each member that has none: a few would else fill the agenda,
+    // and fill it again, and nobody else could propose anything.
+    let kept = if own == 0 { 0 } else { members_without(draft, agenda)? };
+    if free <= kept || own as u64 >= own_max { Err(Code::ProposalsFull.into()) } else { Ok(()) }
 }
 
-/// The polls that these changes must pass: one for each kind, by its rule in force now, among those who have a vote now.
-fn polls(draft: &mut Draft<'_>, rulebook: &Rulebook, changes: &[Change]) -> Result<Vec<Poll>, Stop> {
-    let mut polls = Vec::new();
-    for kind in ChangeKind::ALL.iter().copied() {
-        let of_kind = changes.iter().filter(|change| change.kind() == kind);
-        let mut concerned = BTreeSet::new();
-        let mut count = 0;
-        for change in of_kind {
-            count += 1;
-            concerned.append(&mut change::concerned(draft, change)?);
-        }
-        if count > 0 {
-            let rule = rulebook::rule(rulebook, kind);
-            let votes = electorate(draft, rulebook, &rule, &concerned)?;
-            polls.push(Poll { rule, concerned: concerned.into_iter().collect(), votes, yes: 0, no: 0, abstain: 0 });
-        }
+/// Active organisations that have no proposal on the agenda.
+fn members_without(draft: &mut Draft<'_>, agenda: &AgendaRow) -> Result<usize, Unread> {
+    let with: BTreeSet<&str> = agenda.due.iter().map(|due| due.organisation.as_str()).collect();
+    with.iter().for_each(|organisation| draft.touch(StateKey::organisation(organisation)));
+    draft.complete()?;
+    let mut without = draft.counters(&StateKey::counters())?.map_or(0, |counters| counters.active as usize);
+    for organisation in with {
+        without = without.saturating_sub(usize::from(membership::is_active(draft, organisation)?));
     }
-    Ok(polls)
+    Ok(without)
 }
 
-/// How many votes there are in a poll by this rule.
-fn electorate(
-    draft: &mut Draft<'_>,
-    rulebook: &Rulebook,
-    rule: &Rule,
-    concerned: &BTreeSet<String>,
-) -> Result<u64, Unread> {
-    let votes = |organisation: &str| row::votes(&rulebook.weights, rule.weight, organisation);
-    let mut of_concerned = 0;
-    for organisation in concerned {
-        if is_active(draft, organisation)? {
-            of_concerned += votes(organisation);
+/// The polls that these changes must pass, by the rules in force now, among those who have a vote now. Where a rule tells those
+/// that a change is about from the others there is one poll for each of them: for else whoever proposes would choose, by what
+/// it names beside an organisation, who has no vote on that organisation.
+fn polls(draft: &mut Draft<'_>, act: &Act<'_>, rulebook: &Rulebook, changes: &[Change]) -> Result<Vec<Poll>, Stop> {
+    let mut asked: BTreeSet<(ChangeKind, Option<String>)> = BTreeSet::new();
+    for change in changes {
+        let rule = rulebook::rule(rulebook, change.kind());
+        let concerned = change::concerned(draft, change)?;
+        if !may_propose(rule.propose, &concerned, act.organisation()) {
+            return Err(Code::NotProposer.into());
+        }
+        if rule.vote == Circle::Members {
+            asked.insert((rule.kind, None));
+        } else {
+            asked.extend(concerned.into_iter().map(|organisation| (rule.kind, Some(organisation))));
         }
     }
-    if rule.vote == Circle::Concerned {
-        return Ok(of_concerned);
+    if asked.len() > POLLS_MAX {
+        return Err(Code::TooLarge.into());
     }
-    let mut of_all = draft.counters(&StateKey::counters())?.map_or(0, |counters| u64::from(counters.active));
-    if rule.weight == Weight::Listed {
-        for weight in &rulebook.weights {
-            if is_active(draft, &weight.organisation)? {
-                of_all = (of_all + u64::from(weight.votes)).saturating_sub(1);
-            }
-        }
+    asked.iter().flat_map(|(_, about)| about).for_each(|about| draft.touch(StateKey::organisation(about)));
+    let mut polls = Vec::with_capacity(asked.len());
+    for (kind, about) in asked {
+        let rule = rulebook::rule(rulebook, kind);
+        let votes = rulebook::electorate(draft, rulebook, &rule, about.as_deref())?;
+        polls.push(Poll { rule, about, votes, yes: 0, no: 0, abstain: 0 });
     }
-    Ok(if rule.vote == Circle::Others { of_all.saturating_sub(of_concerned) } else { of_all })
+    if polls.iter().any(|poll| poll.votes == 0) { Err(Code::ElectorateEmpty.into()) } else { Ok(polls) }
 }
 
-fn is_active(draft: &mut Draft<'_>, organisation: &str) -> Result<bool, Unread> {
-    let row = draft.organisation(&StateKey::organisation(organisation))?;
-    Ok(row.is_some_and(|row| row.status == OrganisationStatus::Active))
-}
-
-fn may_propose(poll: &Poll, organisation: &str) -> bool {
-    let is_concerned = poll.concerned.iter().any(|id| id == organisation);
-    match poll.rule.propose {
+fn may_propose(circle: Circle, concerned: &BTreeSet<String>, organisation: &str) -> bool {
+    let is_concerned = concerned.contains(organisation);
+    match circle {
         Circle::Members => true,
         Circle::Others => !is_concerned,
-        Circle::Concerned => is_concerned && poll.concerned.len() == 1,
+        Circle::Concerned => is_concerned && concerned.len() == 1,
     }
 }
 
@@ -224,11 +207,7 @@ pub(crate) fn vote(draft: &mut Draft<'_>, act: &Act<'_>, id: &str, choice: Choic
     act.permit(draft, Resource::Organisation(act.organisation()))?;
     let mut row = find(draft, id)?;
     let organisation = act.organisation();
-    let joined = draft.organisation(&StateKey::organisation(organisation))?.map(|member| member.since_height);
-    let was_member = joined.is_some_and(|height| height <= row.submitted_height);
-    if !was_member || !row.polls.iter().any(|poll| poll.has_elector(organisation)) {
-        return Err(Code::NotElector.into());
-    }
+    require_elector(draft, &row, organisation)?;
     if row.status != ProposalStatus::Open || (row.paused_until_ms.is_none() && act.block.time_ms >= row.closes_ms) {
         return Err(Code::ProposalStatus.into());
     }
@@ -242,7 +221,7 @@ pub(crate) fn vote(draft: &mut Draft<'_>, act: &Act<'_>, id: &str, choice: Choic
     let weights = std::mem::take(&mut row.weights);
     for poll in &mut row.polls {
         if poll.has_elector(organisation) {
-            poll.count(choice, row::votes(&weights, poll.rule.weight, organisation));
+            poll.count(choice, poll.rule.weight.votes(&weights, organisation));
         }
     }
     row.weights = weights;
@@ -261,6 +240,7 @@ pub(crate) fn vote(draft: &mut Draft<'_>, act: &Act<'_>, id: &str, choice: Choic
 pub(crate) fn object(draft: &mut Draft<'_>, act: &Act<'_>, id: &str, reason: &str) -> Result<(), Stop> {
     act.permit(draft, Resource::Organisation(act.organisation()))?;
     let mut row = find(draft, id)?;
+    require_elector(draft, &row, act.organisation())?;
     let now_ms = act.block.time_ms;
     let is_over = row.status == ProposalStatus::Open && row.paused_until_ms.is_none() && now_ms >= row.closes_ms;
     if !row.is_pending() || is_over {
@@ -279,6 +259,8 @@ pub(crate) fn object(draft: &mut Draft<'_>, act: &Act<'_>, id: &str, reason: &st
     // The clock for ballots stands still meanwhile.
     row.closes_ms = row.closes_ms.saturating_add(until_ms - paused_ms);
     row.paused_until_ms = Some(until_ms);
+    // The notice begins anew when the pause is over: until then nobody knows the height.
+    row.effect_height = None;
     let objection = ObjectionRow {
         principal: act.signer.id.clone(),
         reason: reason.to_owned(),
@@ -292,6 +274,14 @@ pub(crate) fn object(draft: &mut Draft<'_>, act: &Act<'_>, id: &str, reason: &st
     agenda.write(draft);
     row.write(draft);
     Ok(())
+}
+
+/// Goes on only if the organisation has a vote on it: it is of a poll's circle, and was active when that was frozen.
+fn require_elector(draft: &mut Draft<'_>, row: &ProposalRow, organisation: &str) -> Result<(), Stop> {
+    let joined = draft.organisation(&StateKey::organisation(organisation))?.map(|member| member.since_height);
+    let was_member = joined.is_some_and(|height| height <= row.submitted_height);
+    let has_vote = was_member && row.polls.iter().any(|poll| poll.has_elector(organisation));
+    if has_vote { Ok(()) } else { Err(Code::NotElector.into()) }
 }
 
 fn find(draft: &mut Draft<'_>, id: &str) -> Result<ProposalRow, Stop> {

@@ -3,11 +3,12 @@
 use std::sync::Arc;
 
 use tallystick_protocol::{
-    ChangeKind, Code, Rule, Rulebook, RulebookChange, StateKey, cbor, limits::STATE_VALUE_BYTES_MAX,
+    ChangeKind, Circle, Code, Rule, Rulebook, RulebookChange, StateKey, Weight, cbor, limits::STATE_VALUE_BYTES_MAX,
 };
 
 use crate::{
     apply::Stop,
+    membership,
     state::{Draft, Row, Unread},
 };
 
@@ -30,13 +31,47 @@ pub(crate) fn require_direct(draft: &mut Draft<'_>, kind: ChangeKind) -> Result<
     if rule(&rulebook, kind).direct { Ok(()) } else { Err(Code::BallotRequired.into()) }
 }
 
+/// How many votes there are in a poll by this rule, now; about this organisation, where the rule tells it from the others.
+pub(crate) fn electorate(
+    draft: &mut Draft<'_>,
+    rulebook: &Rulebook,
+    rule: &Rule,
+    about: Option<&str>,
+) -> Result<u64, Unread> {
+    let votes = |organisation: &str| rule.weight.votes(&rulebook.weights, organisation);
+    let of_concerned = match about {
+        Some(about) if membership::is_active(draft, about)? => votes(about),
+        _ => 0,
+    };
+    if rule.vote == Circle::Concerned {
+        return Ok(of_concerned);
+    }
+    let mut of_all = draft.counters(&StateKey::counters())?.map_or(0, |counters| u64::from(counters.active));
+    if rule.weight == Weight::Listed {
+        rulebook.weights.iter().for_each(|weight| draft.touch(StateKey::organisation(&weight.organisation)));
+        draft.complete()?;
+        for weight in &rulebook.weights {
+            if membership::is_active(draft, &weight.organisation)? {
+                of_all = (of_all + u64::from(weight.votes)).saturating_sub(1);
+            }
+        }
+    }
+    Ok(if rule.vote == Circle::Others { of_all.saturating_sub(of_concerned) } else { of_all })
+}
+
+/// Goes on only if somebody has a vote on the rulebook: one that nobody can change would stand for ever.
+pub(crate) fn require_way_back(draft: &mut Draft<'_>) -> Result<(), Stop> {
+    let rulebook = read(draft)?;
+    let rule = rule(&rulebook, ChangeKind::Rulebook);
+    if electorate(draft, &rulebook, &rule, None)? > 0 { Ok(()) } else { Err(Code::RulebookLockOut.into()) }
+}
+
 /// Changes the rulebook, by decree.
 pub(crate) fn change(draft: &mut Draft<'_>, change: &RulebookChange) -> Result<(), Stop> {
-    let rulebook = read(draft)?.with(change);
-    rulebook.validate().map_err(|_| Code::RulebookInvalid)?;
+    let rulebook = read(draft)?.with(change).map_err(|_| Code::RulebookInvalid)?;
     if cbor::encode(&rulebook).len() > STATE_VALUE_BYTES_MAX {
         return Err(Code::TooLarge.into());
     }
     draft.write(StateKey::rulebook(), Row::Rulebook(Arc::new(rulebook)));
-    Ok(())
+    require_way_back(draft)
 }

@@ -241,11 +241,12 @@ fn objections_hold_up_what_is_accepted() {
         c/admin | vote p yes                                     | ok
         * p | accepted 3-0-0/4 @14
         d/admin | object p it is a mistake                       | ok
-        * p | accepted 3-0-0/4 @14 paused
+        # Nobody knows yet at which height it will take effect.
+        * p | accepted 3-0-0/4 paused
         blocks 20
         # Height 26: it was due and is not in effect.
         a/admin | create x x ; create y y                        | ok
-        * p | accepted 3-0-0/4 @14 paused
+        * p | accepted 3-0-0/4 paused
         time 2020-01-02T00:00:00Z
         # At height 27 the notice begins anew.
         blocks 1
@@ -645,10 +646,24 @@ fn an_organisation_proposes_only_so_much_at_a_time() {
         "#,
     );
     let open = AgendaRow::decode(&ledger.rows[&StateKey::agenda()]).unwrap().due.len();
-    for n in open..PROPOSALS_OPEN_MAX {
+    // Whatever a may have, a place is left for each of those that have none: c and d.
+    for n in open..PROPOSALS_OPEN_MAX - 2 {
         ledger.run(&format!("a/admin | propose n{n} limit:registers:9 | ok"));
     }
-    ledger.run("c/admin | propose last limit:registers:9 | 0 proposals-full");
+    ledger.run(
+        r#"
+        a/admin | propose last limit:registers:9                 | 0 proposals-full
+        b/admin | propose last limit:registers:9                 | 0 proposals-full
+        c/admin | propose n98 limit:registers:9                  | ok
+        c/admin | propose last limit:registers:9                 | 0 proposals-full
+        # What a takes back anybody may have, and d's is still there.
+        a/admin | withdraw n97                                   | ok
+        c/admin | propose last limit:registers:9                 | ok
+        c/admin | propose over limit:registers:9                 | 0 proposals-full
+        d/admin | propose n99 limit:registers:9                  | ok
+        d/admin | propose full limit:registers:9                 | 0 proposals-full
+        "#,
+    );
     // All of them run out at once: a block deals with some, and the next ones with the rest.
     ledger.run("time 2020-03-01T00:00:00Z");
     let mut blocks = 0;

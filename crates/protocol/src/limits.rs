@@ -122,6 +122,11 @@ pub const RECEIPT_BYTES_MAX: usize = 2 * 1_024 * 1_024;
 
 /// Changes of one proposal.
 pub const CHANGES_MAX: usize = 16;
+/// Polls of one proposal: one for each kind of change, and, where not all members vote on a kind, for each organisation that such
+/// changes are about.
+pub const POLLS_MAX: usize = 32;
+/// Bytes of a proposal's row when it is submitted: ballots, heights and a failure are still to come.
+pub const PROPOSAL_ROW_BYTES_MAX: usize = STATE_VALUE_BYTES_MAX - 4_096;
 /// Bytes of one change, so that it fits into a row beside what is noted of it.
 pub const CHANGE_BYTES_MAX: usize = STATE_VALUE_BYTES_MAX - 512;
 /// Bytes of the text that a proposal carries; of a longer one it carries the hash.

@@ -298,8 +298,12 @@ impl Genesis {
             self.check_validator(&mut problems, validator);
         }
         self.check_keys_distinct(&mut problems);
-        if let Some(Err(error)) = self.rulebook.as_ref().map(Rulebook::validate) {
-            problems.push(GenesisError::Rulebook(error));
+        match self.rulebook.as_ref().map(|rulebook| (rulebook, rulebook.validate())) {
+            Some((_, Err(error))) => problems.push(GenesisError::Rulebook(error)),
+            Some((rulebook, Ok(()))) if !rulebook.can_change_by(self.organisations.iter().map(|o| o.id.as_str())) => {
+                problems.push(GenesisError::Rulebook(RulebookError::Electorate));
+            }
+            _ => {}
         }
         if problems.is_empty() { Ok(()) } else { Err(problems) }
     }
@@ -488,7 +492,10 @@ mod tests {
     #![allow(clippy::unwrap_used, clippy::indexing_slicing)]
 
     use super::*;
-    use crate::key::SigningKey;
+    use crate::{
+        key::SigningKey,
+        rulebook::{VoteWeight, Weight},
+    };
 
     fn genesis() -> Genesis {
         let key = |n: u8| SigningKey::from_ed25519_seed(&[n; 32]).public();
@@ -558,6 +565,16 @@ mod tests {
             (|g| g.validators[0].key = [0; 32], "small order"),
             (|g| g.validators[0].address = "nowhere".into(), "`nowhere` is no address"),
             (|g| g.rulebook = Some(Rulebook { rules: Vec::new(), ..Rulebook::default() }), "one rule for each kind"),
+            (
+                |g| {
+                    let mut rulebook = Rulebook::default();
+                    rulebook.rules.iter_mut().for_each(|rule| rule.weight = Weight::Listed);
+                    let weight = |o: &GenesisOrganisation| VoteWeight { organisation: o.id.clone(), votes: 0 };
+                    rulebook.weights = g.organisations.iter().map(weight).collect();
+                    g.rulebook = Some(rulebook);
+                },
+                "no member has a vote on the rulebook",
+            ),
             (|g| g.epoch_blocks = 1, "blocks of an epoch: 1, must be 20 to 1000000"),
             (|g| g.organisations[0].principals[0].key = PublicKey::P256([9; 33]), "not a point"),
             (|g| g.organisations[0].principals[0].key = g.organisations[1].principals[0].key, "is used elsewhere too"),

@@ -65,6 +65,8 @@ names! {
         ProposalUnknown = "proposal-unknown",
         /// The rulebook lets other organisations propose, or take back, this.
         NotProposer = "not-proposer",
+        /// The rulebook gives nobody a vote on one of the changes.
+        ElectorateEmpty = "electorate-empty",
         /// The rulebook gives the organisation no vote on this.
         NotElector = "not-elector",
         /// The proposal's status does not allow this: it is decided, or its time is up.
@@ -95,6 +97,8 @@ names! {
         LastOrganisation = "last-organisation",
         /// The rulebook would contradict itself.
         RulebookInvalid = "rulebook-invalid",
+        /// Nobody would have a vote on the rulebook.
+        RulebookLockOut = "rulebook-lock-out",
         /// The version is not the one after that in force.
         VersionInvalid = "version-invalid",
         /// A limit that the network has set is reached.
@@ -218,6 +222,7 @@ advice! {
     ProposalsFull => "wait until some are decided, or take back one of your own",
     ProposalUnknown => "check the proposal's id: `tally proposal list`",
     NotProposer => "ask an organisation that may: `tally proposal rulebook` says which",
+    ElectorateEmpty => "change the rule for this kind of change first: `tally proposal rulebook` says who votes",
     NotElector => "nothing need be done: others decide this, or it was proposed before you were admitted",
     ProposalStatus => "look the proposal up: `tally proposal show`",
     ProposalPaused => "wait until the pause ends: `tally proposal show` says when",
@@ -233,6 +238,7 @@ advice! {
     OrganisationValidates => "remove its validators in the same proposal, in a change before this one",
     LastOrganisation => "admit another organisation first",
     RulebookInvalid => "keep every threshold and time within its bounds: see docs/reference/rulebook.md",
+    RulebookLockOut => "leave votes on the rulebook to an organisation that stays: give it a weight in an earlier change",
     VersionInvalid => "propose the version after the one in force",
     LimitReached => "have the limit raised by proposal",
     PrincipalExists => "choose another name, or rotate the key of the existing principal",

@@ -44,6 +44,19 @@ names! {
     }
 }
 
+impl Weight {
+    /// An organisation's votes, with these listed.
+    pub fn votes(self, listed: &[VoteWeight], organisation: &str) -> u64 {
+        match self {
+            Self::Equal => 1,
+            Self::Listed => listed
+                .iter()
+                .find(|weight| weight.organisation == organisation)
+                .map_or(1, |weight| u64::from(weight.votes)),
+        }
+    }
+}
+
 /// The share of the votes that carries a change: `2/3` is two thirds or more, `>1/2` more than half.
 ///
 /// An abstention takes its votes out of the count; a ballot not cast stays in it.
@@ -157,6 +170,12 @@ pub enum RulebookError {
     /// No operation does this without a proposal.
     #[error("{0} is done by proposal only: set `direct` to false")]
     Direct(ChangeKind),
+    /// A change with two rules for one kind.
+    #[error("there are two rules for {0}: give one")]
+    Twice(ChangeKind),
+    /// No member has a vote on the rulebook.
+    #[error("by its weights no member has a vote on the rulebook, which nobody could change: give one of them votes")]
+    Electorate,
     /// Too many weights, or not sorted, or one twice.
     #[error(
         "the weights must be at most {VOTE_WEIGHTS_MAX}, sorted by organisation, each of at most {VOTES_MAX} votes"
@@ -271,25 +290,29 @@ impl Rulebook {
         self.rules.iter().find(|rule| rule.kind == kind)
     }
 
-    /// An organisation's votes under `weight`.
-    pub fn votes(&self, weight: Weight, organisation: &str) -> u32 {
-        match weight {
-            Weight::Equal => 1,
-            Weight::Listed => {
-                self.weights.iter().find(|listed| listed.organisation == organisation).map_or(1, |listed| listed.votes)
+    /// The rulebook with the change made.
+    ///
+    /// # Errors
+    /// When the change says one thing twice, or the rulebook would not be valid.
+    pub fn with(&self, change: &RulebookChange) -> Result<Self, RulebookError> {
+        for (index, rule) in change.rules.iter().enumerate() {
+            if change.rules.iter().take(index).any(|earlier| earlier.kind == rule.kind) {
+                return Err(RulebookError::Twice(rule.kind));
             }
         }
-    }
-
-    /// The rulebook with the change made.
-    #[must_use]
-    pub fn with(&self, change: &RulebookChange) -> Self {
         let replaced = |rule: &Rule| *change.rules.iter().find(|new| new.kind == rule.kind).unwrap_or(rule);
-        Self {
+        let rulebook = Self {
             rules: self.rules.iter().map(replaced).collect(),
             weights: change.weights.clone().unwrap_or_else(|| self.weights.clone()),
             register_policies_max: change.register_policies_max.unwrap_or(self.register_policies_max),
-        }
+        };
+        rulebook.validate().map(|()| rulebook)
+    }
+
+    /// Whether one of these organisations has a vote on the rulebook itself: if none has, it stands for ever.
+    pub fn can_change_by<'a>(&self, members: impl IntoIterator<Item = &'a str>) -> bool {
+        let rule = self.rule(ChangeKind::Rulebook);
+        rule.is_some_and(|rule| members.into_iter().any(|member| rule.weight.votes(&self.weights, member) > 0))
     }
 
     /// Checks what the ledger relies on.
@@ -536,12 +559,20 @@ mod tests {
     fn a_change_replaces_what_it_names() {
         let old = Rulebook::default();
         let rule = Rule { open_seconds: 60, ..*old.rule(ChangeKind::Limit).unwrap() };
-        let new = old.with(&RulebookChange { rules: vec![rule], ..RulebookChange::default() });
+        let new = old.with(&RulebookChange { rules: vec![rule], ..RulebookChange::default() }).unwrap();
         assert_eq!(new.rule(ChangeKind::Limit), Some(&rule));
         assert_eq!(new.rule(ChangeKind::Rulebook), old.rule(ChangeKind::Rulebook));
         let weights = vec![VoteWeight { organisation: "a".into(), votes: 3 }];
-        let new = old.with(&RulebookChange { weights: Some(weights), ..RulebookChange::default() });
-        assert_eq!((new.votes(Weight::Listed, "a"), new.votes(Weight::Listed, "b")), (3, 1));
-        assert_eq!(new.votes(Weight::Equal, "a"), 1);
+        let new = old.with(&RulebookChange { weights: Some(weights), ..RulebookChange::default() }).unwrap();
+        let votes = |weight: Weight, organisation| weight.votes(&new.weights, organisation);
+        assert_eq!((votes(Weight::Listed, "a"), votes(Weight::Listed, "b")), (3, 1));
+        assert_eq!(votes(Weight::Equal, "a"), 1);
+        // Of two rules for one kind nobody could say which holds.
+        let twice =
+            RulebookChange { rules: vec![rule, Rule { open_seconds: 61, ..rule }], ..RulebookChange::default() };
+        assert_eq!(old.with(&twice), Err(RulebookError::Twice(ChangeKind::Limit)));
+        let late = Rule { open_seconds: 1, ..rule };
+        let late = RulebookChange { rules: vec![late], ..RulebookChange::default() };
+        assert!(matches!(old.with(&late), Err(RulebookError::Duration { .. })));
     }
 }

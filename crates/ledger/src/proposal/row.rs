@@ -2,7 +2,7 @@
 
 use minicbor::{Decode, Encode};
 use tallystick_protocol::{
-    Choice, Code, Hash, ProposalStatus, Rule, VoteWeight, Weight, operation::PrincipalId, rulebook::Circle,
+    Choice, Code, Hash, ProposalStatus, Rule, VoteWeight, operation::PrincipalId, rulebook::Circle,
 };
 
 use crate::state::row_bytes;
@@ -38,7 +38,7 @@ pub struct ProposalRow {
     /// Where it stands.
     #[n(8)]
     pub status: ProposalStatus,
-    /// The polls that it must pass, one for each kind of change in it, under the rules in force when it was submitted.
+    /// The polls that it must pass, at least one for each kind of change in it, under the rules in force when it was submitted.
     #[n(9)]
     pub polls: Vec<Poll>,
     /// The weights in force when it was submitted, if one of the polls counts by them.
@@ -76,16 +76,16 @@ pub struct Failure {
     pub code: Code,
 }
 
-/// How the ballots on one kind of change stand.
+/// How the ballots stand on one kind of change, or on what such changes do to one organisation.
 #[derive(Clone, Debug, PartialEq, Eq, Encode, Decode)]
 #[cbor(array)]
 pub struct Poll {
     /// The rule that it goes by.
     #[n(0)]
     pub rule: Rule,
-    /// The organisations that the changes of this kind are about, sorted.
+    /// The organisation that it is about, where the rule tells it from the others; none where all members vote.
     #[n(1)]
-    pub concerned: Vec<String>,
+    pub about: Option<String>,
     /// All votes that could be cast when the proposal was submitted.
     #[n(2)]
     pub votes: u64,
@@ -164,7 +164,7 @@ pub enum Verdict {
 impl Poll {
     /// Whether the organisation has a vote.
     pub fn has_elector(&self, organisation: &str) -> bool {
-        let is_concerned = self.concerned.iter().any(|id| id == organisation);
+        let is_concerned = self.about.as_deref() == Some(organisation);
         match self.rule.vote {
             Circle::Members => true,
             Circle::Others => !is_concerned,
@@ -225,22 +225,8 @@ impl ProposalRow {
         self.polls.iter().map(|poll| of(&poll.rule)).max().unwrap_or_default()
     }
 
-    /// An organisation's votes in a poll that goes by `weight`.
-    pub fn votes(&self, weight: Weight, organisation: &str) -> u64 {
-        votes(&self.weights, weight, organisation)
-    }
-
     /// Whether it still may be voted on, held up or carried out.
     pub const fn is_pending(&self) -> bool {
         matches!(self.status, ProposalStatus::Open | ProposalStatus::Accepted)
-    }
-}
-
-/// An organisation's votes under `weight`, with these weights listed.
-pub(crate) fn votes(weights: &[VoteWeight], weight: Weight, organisation: &str) -> u64 {
-    let listed = || weights.iter().find(|listed| listed.organisation == organisation);
-    match weight {
-        Weight::Equal => 1,
-        Weight::Listed => listed().map_or(1, |listed| u64::from(listed.votes)),
     }
 }

@@ -129,6 +129,7 @@ fn poll_view(poll: &Poll) -> PollView {
     let verdict = poll.verdict();
     PollView {
         kind: poll.rule.kind.to_string(),
+        about: poll.about.clone(),
         rule: poll.rule.to_string(),
         threshold: poll.rule.threshold.to_string(),
         votes: poll.votes,
