@@ -95,6 +95,9 @@ pub struct FailureView {
     pub code: String,
     /// What to do about it.
     pub advice: String,
+    /// Which principal's key, validator, policy or certificate of that change; the first ones.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub violations: Vec<ViolationView>,
 }
 
 /// How the ballots stand on one kind of change, or on what such changes do to one organisation.

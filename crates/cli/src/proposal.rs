@@ -14,7 +14,7 @@ use std::{
     path::{Path, PathBuf},
     time::Duration,
 };
-use tallystick_api::{DryRunView, PollView, ProposalView, limits::PROPOSALS_PAGE_MAX};
+use tallystick_api::{DryRunView, PollView, ProposalView, ViolationView, limits::PROPOSALS_PAGE_MAX};
 use tallystick_client::Client;
 use tallystick_protocol::{Change, ChangeKind, Choice, Operation, ProposalStatus};
 
@@ -368,7 +368,17 @@ pub fn standing(view: &ProposalView) -> Done {
         _ => {}
     }
     line(text)?;
+    for violation in view.failure.iter().flat_map(|failure| &failure.violations) {
+        line(format_args!("  {}", violation_line(violation)))?;
+    }
     view.polls.iter().try_for_each(|poll| line(format_args!("  {}", poll_line(poll))))
+}
+
+/// What a refusal is about in particular, counted from 1 as people do.
+fn violation_line(violation: &ViolationView) -> String {
+    let ViolationView { entry, field, rule } = violation;
+    let named = if field.is_empty() { String::new() } else { format!(", `{field}`") };
+    format!("number {}{named}: {rule}", entry + 1)
 }
 
 fn poll_line(poll: &PollView) -> String {
@@ -442,7 +452,7 @@ fn tell_dry_run(report: &DryRunView, as_json: bool) -> Done {
                 line(format_args!("     {advice}"))?;
             }
             for violation in &change.violations {
-                line(format_args!("     {}: {}", violation.field, violation.rule))?;
+                line(format_args!("     {}", violation_line(violation)))?;
             }
             for difference in &change.differences {
                 let before = difference.before.as_deref().unwrap_or("(new)");

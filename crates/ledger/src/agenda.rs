@@ -8,7 +8,7 @@
 use minicbor::{Decode, Encode};
 use tallystick_protocol::{
     Code, ProposalStatus, StateKey,
-    limits::{EFFECTS_PER_BLOCK_MAX, LAPSES_PER_BLOCK_MAX},
+    limits::{EFFECTS_PER_BLOCK_MAX, FAILURE_VIOLATIONS_MAX, LAPSES_PER_BLOCK_MAX},
 };
 
 use crate::{
@@ -168,11 +168,28 @@ fn run(draft: &mut Draft<'_>, block: &BlockContext) -> Result<Vec<Turn>, Unread>
     };
     due.iter().for_each(|due| draft.touch(StateKey::proposal(&due.proposal)));
     draft.complete()?;
+    fetch_changes(draft, &due)?;
     let mut turns = Vec::with_capacity(due.len());
     for due in due {
         turns.push(turn(draft, block, &due)?);
     }
     Ok(turns)
+}
+
+/// Asks at once for all rows that those that take effect read.
+fn fetch_changes(draft: &mut Draft<'_>, due: &[Due]) -> Result<(), Unread> {
+    let mut keys = Vec::new();
+    for due in due.iter().filter(|due| matches!(due.when, When::Effect(_))) {
+        let changes = draft.proposal(&StateKey::proposal(&due.proposal))?.map_or(0, |row| row.changes);
+        keys.extend((0..changes).map(|index| StateKey::change(&due.proposal, index)));
+    }
+    keys.iter().for_each(|key| draft.touch(*key));
+    draft.complete()?;
+    let mut changes = Vec::with_capacity(keys.len());
+    for key in &keys {
+        changes.extend(draft.change(key)?.cloned());
+    }
+    change::fetch(draft, changes.iter())
 }
 
 /// Stops at blocks of a later protocol: they mean what this program cannot know.
@@ -241,21 +258,19 @@ pub(crate) fn set_version(draft: &mut Draft<'_>, version: u32) -> Result<(), Sto
 
 /// Makes the changes of a proposal, all or none; says which one cannot be made.
 fn take_effect(draft: &mut Draft<'_>, block: &BlockContext, row: &ProposalRow) -> Result<Option<Failure>, Unread> {
-    let keys: Vec<StateKey> = (0..row.changes).map(|index| StateKey::change(&row.id, index)).collect();
-    keys.iter().for_each(|key| draft.touch(*key));
-    draft.complete()?;
     let decree = Decree { block, leaf: row.leaf };
     let before = draft.save();
-    for (key, index) in keys.iter().zip(0..) {
-        let Some(change) = draft.change(key)?.cloned() else {
+    for index in 0..row.changes {
+        let Some(change) = draft.change(&StateKey::change(&row.id, index))?.cloned() else {
             unreachable!("change {index} of proposal {} is not in the state", row.id)
         };
         match change::make(draft, &decree, &change) {
             Ok(()) => {}
             Err(Stop::Unread) => return Err(Unread),
-            Err(Stop::Refused(code, _)) => {
+            Err(Stop::Refused(code, mut violations)) => {
                 draft.restore(before);
-                return Ok(Some(Failure { change: index, code }));
+                violations.truncate(FAILURE_VIOLATIONS_MAX);
+                return Ok(Some(Failure { change: index, code, violations }));
             }
         }
     }

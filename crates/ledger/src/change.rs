@@ -6,15 +6,15 @@
 use std::collections::BTreeSet;
 
 use tallystick_protocol::{
-    Change, Code, RulebookError, StateKey, Violation, ViolationRule, cbor,
+    Change, Code, Hash, PrincipalId, PublicKey, RulebookError, StateKey, Violation, ViolationRule, cbor,
     limits::{CHANGE_BYTES_MAX, VIOLATIONS_MAX},
 };
 
 use crate::{
     agenda,
     apply::{BlockContext, Stop},
-    authority, limit, membership, policy, register, rulebook,
-    state::Draft,
+    authority, key, limit, membership, policy, register, rulebook,
+    state::{Draft, Unread},
     validators,
 };
 
@@ -53,10 +53,10 @@ pub(crate) fn make(draft: &mut Draft<'_>, decree: &Decree<'_>, change: &Change) 
         }
         Change::Validators { add, remove } => {
             // A proposal is voted on by those whom it says that it concerns: it must say so truly.
-            for validator in remove {
+            for (validator, entry) in remove.iter().zip(0..) {
                 let row = draft.validator(&StateKey::validator(&validator.key))?;
                 if row.is_none_or(|row| row.organisation != validator.organisation) {
-                    return Err(Code::ValidatorUnknown.into());
+                    return Err(validators::unknown(entry, validator));
                 }
             }
             add.iter().try_for_each(|validator| membership::require_member(draft, &validator.organisation))?;
@@ -180,30 +180,97 @@ fn fault(draft: &Draft<'_>, change: &Change) -> Option<(&'static str, ViolationR
     }
 }
 
+/// Keeps the keys that changes name for those who are to hold them, while their proposal is pending.
+pub(crate) fn keep_keys(draft: &mut Draft<'_>, proposal: &str, changes: &[Change]) -> Result<(), Stop> {
+    for (change, entry) in changes.iter().zip(0..) {
+        match change {
+            Change::OrganisationAdmit { organisation } => {
+                for principal in &organisation.principals {
+                    let id = PrincipalId::new(&organisation.id, &principal.name).map_err(|_| Code::SubjectUnknown)?;
+                    key::keep(draft, id.as_str(), &principal.key, proposal)
+                        .map_err(|stop| key::named(stop, entry, &principal.name))?;
+                }
+            }
+            Change::Validators { add, .. } => {
+                for validator in add {
+                    key::keep(draft, &validator.organisation, &PublicKey::Ed25519(validator.key), proposal)
+                        .map_err(|stop| key::named(stop, entry, &validator.organisation))?;
+                }
+            }
+            _ => {}
+        }
+    }
+    Ok(())
+}
+
+/// Asks at once for the rows that making these changes reads: those that can be told beforehand, then those that they lead to.
+/// Each row that were met one by one would cost a block another round.
+pub(crate) fn fetch<'c>(
+    draft: &mut Draft<'_>,
+    changes: impl Iterator<Item = &'c Change> + Clone,
+) -> Result<(), Unread> {
+    changes.clone().flat_map(wanted).for_each(|key| draft.touch(key));
+    draft.complete()?;
+    let mut admitted = 0;
+    for change in changes {
+        match change {
+            Change::OrganisationAdmit { .. } => {
+                let page = membership::page_of(draft, admitted)?;
+                draft.touch(page);
+                admitted += 1;
+            }
+            Change::OrganisationExpel { .. } => {
+                validators::note_missing(draft)?;
+                rulebook::note_missing(draft)?;
+            }
+            Change::Policies { put, remove } => policy::note_changed(draft, put, remove)?,
+            Change::Rulebook { .. } | Change::OrganisationSuspend { .. } => rulebook::note_missing(draft)?,
+            _ => {}
+        }
+    }
+    draft.complete()
+}
+
 /// The rows that making a change surely reads.
 pub(crate) fn wanted(change: &Change) -> Vec<StateKey> {
+    let counters = StateKey::counters();
     match change {
-        Change::OrganisationAdmit { organisation } => vec![StateKey::organisation(&organisation.id)],
-        Change::OrganisationAmend { organisation, .. }
-        | Change::OrganisationSuspend { organisation, .. }
-        | Change::OrganisationResume { organisation }
-        | Change::OrganisationExpel { organisation, .. }
-        | Change::AuthorityAdmit { organisation, .. }
-        | Change::AuthorityRetire { organisation, .. } => vec![StateKey::organisation(organisation)],
-        Change::RegisterCreate { register, .. } | Change::RegisterClose { register, .. } => {
-            vec![StateKey::register(register)]
+        Change::OrganisationAdmit { organisation } => {
+            let keys = organisation.principals.iter().map(|principal| StateKey::key(&principal.key));
+            let first = StateKey::principals(&organisation.id, 0);
+            [StateKey::organisation(&organisation.id), counters, first].into_iter().chain(keys).collect()
+        }
+        Change::OrganisationAmend { organisation, .. } => vec![StateKey::organisation(organisation)],
+        Change::OrganisationResume { organisation } => vec![StateKey::organisation(organisation), counters],
+        Change::OrganisationSuspend { organisation, .. } => {
+            vec![StateKey::organisation(organisation), counters, StateKey::rulebook()]
+        }
+        Change::OrganisationExpel { organisation, .. } => {
+            vec![StateKey::organisation(organisation), counters, StateKey::rulebook(), StateKey::schedule()]
+        }
+        Change::AuthorityAdmit { organisation, certificate, .. } => {
+            let authority = StateKey::authority(organisation, &Hash::of(&[certificate]));
+            vec![StateKey::organisation(organisation), authority]
+        }
+        Change::AuthorityRetire { organisation, authority } => {
+            vec![StateKey::organisation(organisation), StateKey::authority(organisation, authority)]
+        }
+        Change::RegisterCreate { register, custodian, .. } => {
+            vec![StateKey::register(register), StateKey::organisation(custodian), counters, StateKey::limits()]
         }
         Change::RegisterEntrust { register, custodian } => {
             vec![StateKey::register(register), StateKey::organisation(custodian)]
         }
-        Change::Validators { add, remove } => {
-            let mut keys = validators::wanted(add);
-            keys.extend(remove.iter().map(|validator| StateKey::validator(&validator.key)));
-            keys
+        Change::RegisterClose { register, successor } => {
+            [register].into_iter().chain(successor).map(|register| StateKey::register(register)).collect()
         }
+        Change::Validators { add, remove } => validators::wanted(add, remove),
         Change::Policies { put, remove } => policy::wanted(put, remove),
-        Change::ProtocolVersion { .. } => Vec::new(),
+        Change::ProtocolVersion { .. } => vec![StateKey::agenda()],
         Change::Limit { .. } => vec![StateKey::limits()],
-        Change::Rulebook { .. } => vec![StateKey::rulebook()],
+        Change::Rulebook { rulebook } => {
+            let weighted = rulebook.weights.iter().flatten().map(|weight| StateKey::organisation(&weight.organisation));
+            [StateKey::rulebook(), counters].into_iter().chain(weighted).collect()
+        }
     }
 }

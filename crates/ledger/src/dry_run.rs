@@ -47,6 +47,9 @@ pub fn dry_run_rows(changes: &[Change]) -> Vec<StateKey> {
 /// When rows are missing: those of all changes, as far as can be told.
 pub fn dry_run(view: &mut View, block: &BlockContext, changes: &[Change]) -> Result<Vec<Report>, Missing> {
     let mut draft = Draft::new(view);
+    if change::fetch(&mut draft, changes.iter()).is_err() {
+        return Err(draft.into_missing());
+    }
     let mut reports = Vec::with_capacity(changes.len());
     for change in changes {
         let before = draft.save();

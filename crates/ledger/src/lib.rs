@@ -20,6 +20,7 @@ pub mod expiry;
 pub mod genesis;
 mod import;
 pub mod item;
+mod key;
 pub mod limit;
 mod mandate;
 mod membership;
@@ -43,7 +44,7 @@ pub use entry_leaf::{entry_leaf, entry_leaf_hash};
 pub use genesis::genesis;
 pub use limit::LimitsRow;
 pub use policy::{PolicyCache, PolicyRow, PolicySetRow};
-pub use proposal::row::{BallotRow, ObjectionRow, PageRow, Poll, ProposalRow, Verdict};
+pub use proposal::row::{BallotRow, Failure, ObjectionRow, PageRow, Poll, ProposalRow, Verdict};
 pub use rsf::{Rsf, RsfError, RsfWriter};
 pub use state::{
     AuthorityRow, CountersRow, HeldKey, KeyRow, MandateRow, Missing, OrganisationRow, PrincipalRow, RevocationRow,

@@ -16,7 +16,8 @@ use tallystick_protocol::{
 
 use crate::{
     apply::{BlockContext, Stop},
-    principal::{list, take_key},
+    key,
+    principal::list,
     proposal::row::PageRow,
     rulebook,
     state::{CountersRow, Draft, OrganisationRow, PrincipalRow, Row, Unread},
@@ -32,23 +33,23 @@ pub(crate) struct Amendment<'a> {
 }
 
 pub(crate) fn admit(draft: &mut Draft<'_>, block: &BlockContext, new: &GenesisOrganisation) -> Result<(), Stop> {
-    let key = StateKey::organisation(&new.id);
-    if draft.organisation(&key)?.is_some() {
+    let row_key = StateKey::organisation(&new.id);
+    if draft.organisation(&row_key)?.is_some() {
         return Err(Code::OrganisationExists.into());
     }
     let mut counters = counters(draft)?;
     if counters.organisations as usize >= ORGANISATIONS_MAX {
         return Err(Code::OrganisationsFull.into());
     }
-    let page_key = StateKey::organisations(counters.organisations / ORGANISATIONS_PER_PAGE);
+    let page_key = page_of(draft, 0)?;
     let mut page: PageRow = draft.page(&page_key)?.cloned().unwrap_or_default();
     page.ids.push(new.id.clone());
     counters.organisations += 1;
     counters.active += 1;
     let mut row = OrganisationRow::new(new, block.height);
-    for principal in &new.principals {
+    for (principal, entry) in new.principals.iter().zip(0..) {
         let id = PrincipalId::new(&new.id, &principal.name).map_err(|_| Code::SubjectUnknown)?;
-        take_key(draft, &id, &principal.key)?;
+        key::take(draft, id.as_str(), &principal.key).map_err(|stop| key::named(stop, entry, &principal.name))?;
         list(draft, &mut row, &id)?;
         row.administrator_keys += u32::from(principal.roles.is_administrator());
         row.administrators += u32::from(principal.roles.is_administrator());
@@ -58,7 +59,7 @@ pub(crate) fn admit(draft: &mut Draft<'_>, block: &BlockContext, new: &GenesisOr
     }
     draft.write(page_key, Row::Page(page));
     draft.write(StateKey::counters(), Row::Counters(counters));
-    draft.write(key, Row::Organisation(row));
+    draft.write(row_key, Row::Organisation(row));
     Ok(())
 }
 
@@ -143,6 +144,12 @@ fn end_activity(
     draft.write(StateKey::organisation(id), Row::Organisation(row));
     // It may have been the only one with votes.
     rulebook::require_way_back(draft)
+}
+
+/// The page of the list on which the organisation stands that is admitted after so many others.
+pub(crate) fn page_of(draft: &mut Draft<'_>, after: u32) -> Result<StateKey, Unread> {
+    let organisations = draft.counters(&StateKey::counters())?.map_or(0, |counters| counters.organisations);
+    Ok(StateKey::organisations(organisations.saturating_add(after) / ORGANISATIONS_PER_PAGE))
 }
 
 /// Whether an organisation acts and votes.

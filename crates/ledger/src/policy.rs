@@ -317,6 +317,29 @@ pub(crate) fn note_missing(draft: &mut Draft<'_>, register: &str) {
     }
 }
 
+/// Notes the rows that a change reads once the sets that it is about are there: the texts that it replaces, and of the partition,
+/// whose new set is compiled, all that are in force.
+pub(crate) fn note_changed(draft: &mut Draft<'_>, put: &[PolicyText], remove: &[PolicyId]) -> Result<(), Unread> {
+    let mut rows = Vec::new();
+    if scopes(put, remove).contains("") {
+        let set = draft.policy_set(&StateKey::policy_set(""))?;
+        let in_force = set.iter().flat_map(|set| &set.row.policies);
+        rows.extend(in_force.map(|policy| StateKey::policy(&policy.id, policy.version)));
+    }
+    for policy in put {
+        rows.extend(in_force(draft, &policy.id)?);
+    }
+    rows.into_iter().for_each(|row| draft.touch(row));
+    Ok(())
+}
+
+/// The row of the policy's text that is in force.
+pub(crate) fn in_force(draft: &mut Draft<'_>, id: &PolicyId) -> Result<Option<StateKey>, Unread> {
+    let set = draft.policy_set(&StateKey::policy_set(id.register().unwrap_or_default()))?;
+    let found = set.and_then(|set| set.row.policies.iter().find(|policy| policy.id == *id));
+    Ok(found.map(|policy| StateKey::policy(id, policy.version)))
+}
+
 /// The set's rules, compiled now if they are not yet.
 fn compiled(draft: &mut Draft<'_>, set: &PolicySet) -> Result<Arc<Rules>, Unread> {
     let cache = draft.policies().clone();
@@ -409,8 +432,11 @@ fn change_set(
     let mut policies: BTreeMap<PolicyId, PolicyInForce> =
         before.into_iter().map(|policy| (policy.id.clone(), policy)).collect();
     let in_scope = |id: &PolicyId| id.register().unwrap_or_default() == scope;
-    for id in remove.iter().filter(|id| in_scope(id)) {
-        policies.remove(id).ok_or(Code::PolicyUnknown)?;
+    for (id, entry) in remove.iter().zip(0..).filter(|(id, _)| in_scope(id)) {
+        if policies.remove(id).is_none() {
+            let violation = Violation { entry, field: id.name().to_owned(), rule: ViolationRule::Unresolved };
+            return Err(Stop::Refused(Code::PolicyUnknown, vec![violation]));
+        }
     }
     for policy in put.iter().filter(|policy| in_scope(&policy.id)) {
         let id = policy.id.clone();

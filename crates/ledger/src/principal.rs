@@ -18,9 +18,9 @@ use tallystick_protocol::{
 use crate::{
     apply::{Act, Stop},
     authorise::Resource,
-    limit,
+    key, limit,
     organisation::{organisation_of, require_recovery_quorum},
-    state::{Draft, HeldKey, KeyRow, OrganisationRow, PrincipalRow, Row},
+    state::{Draft, HeldKey, OrganisationRow, PrincipalRow, Row},
 };
 
 /// Who is to be enrolled, and with which key.
@@ -281,7 +281,7 @@ fn bare_key(
     assurance: Assurance,
 ) -> Result<HeldKey, Stop> {
     let assurance = vouched(act, holder, assurance)?;
-    take_key(draft, holder, key)?;
+    key::take(draft, holder.as_str(), key)?;
     Ok(HeldKey::new(*key, act.block.time_ms, assurance))
 }
 
@@ -290,15 +290,4 @@ fn bare_key(
 fn vouched(act: &Act<'_>, holder: &PrincipalId, assurance: Assurance) -> Result<Assurance, Stop> {
     let most = if act.is_own(holder) { act.assurance.min(Assurance::Substantial) } else { Assurance::Substantial };
     if assurance > most { Err(Code::AssuranceTooHigh.into()) } else { Ok(assurance) }
-}
-
-/// Gives a key its one holder.
-pub(crate) fn take_key(draft: &mut Draft<'_>, holder: &PrincipalId, key: &PublicKey) -> Result<(), Stop> {
-    key.validate().map_err(|_| Code::KeyInvalid)?;
-    let row = StateKey::key(key);
-    if draft.key(&row)?.is_some() {
-        return Err(Code::KeyInUse.into());
-    }
-    draft.write(row, Row::Key(KeyRow { holder: holder.as_str().to_owned() }));
-    Ok(())
 }

@@ -107,7 +107,7 @@ fn write_new(
     agenda.set(&row, When::Closes(row.closes_ms));
     agenda.write(draft);
     row.write(draft);
-    Ok(())
+    change::keep_keys(draft, new.id, new.changes)
 }
 
 /// The rows that any act of an organisation on a proposal that is there reads.

@@ -3,7 +3,8 @@
 use std::sync::Arc;
 
 use tallystick_protocol::{
-    ChangeKind, Circle, Code, Rule, Rulebook, RulebookChange, StateKey, Weight, cbor, limits::STATE_VALUE_BYTES_MAX,
+    ChangeKind, Circle, Code, Rule, Rulebook, RulebookChange, StateKey, VoteWeight, Weight, cbor,
+    limits::STATE_VALUE_BYTES_MAX,
 };
 
 use crate::{
@@ -48,7 +49,7 @@ pub(crate) fn electorate(
     }
     let mut of_all = draft.counters(&StateKey::counters())?.map_or(0, |counters| u64::from(counters.active));
     if rule.weight == Weight::Listed {
-        rulebook.weights.iter().for_each(|weight| draft.touch(StateKey::organisation(&weight.organisation)));
+        note_weighted(draft, &rulebook.weights);
         draft.complete()?;
         for weight in &rulebook.weights {
             if membership::is_active(draft, &weight.organisation)? {
@@ -57,6 +58,17 @@ pub(crate) fn electorate(
         }
     }
     Ok(if rule.vote == Circle::Others { of_all.saturating_sub(of_concerned) } else { of_all })
+}
+
+/// Notes the rows that [`require_way_back`] reads.
+pub(crate) fn note_missing(draft: &mut Draft<'_>) -> Result<(), Unread> {
+    let rulebook = read(draft)?;
+    note_weighted(draft, &rulebook.weights);
+    Ok(())
+}
+
+fn note_weighted(draft: &mut Draft<'_>, weights: &[VoteWeight]) {
+    weights.iter().for_each(|weight| draft.touch(StateKey::organisation(&weight.organisation)));
 }
 
 /// Goes on only if somebody has a vote on the rulebook: one that nobody can change would stand for ever.

@@ -10,13 +10,14 @@
 //! fixed for a whole epoch: every node knows it and speaks with it before its first vote.
 
 use tallystick_protocol::{
-    Code, Genesis, GenesisValidator, PublicKey, StateKey, ValidatorSet,
+    Code, Genesis, GenesisValidator, PublicKey, StateKey, ValidatorSet, Violation, ViolationRule,
     limits::{FORMER_VALIDATORS_MAX, TOLERANT_VALIDATORS_MIN, VALIDATORS_MAX},
 };
 
 use crate::{
     apply::Stop,
-    state::{Draft, KeyRow, Row, ScheduleRow, ValidatorRow, View},
+    key,
+    state::{Draft, KeyRow, Row, ScheduleRow, Unread, ValidatorRow, View},
 };
 
 /// The rows of the genesis' validators, and their keys', so that no principal can take one.
@@ -24,7 +25,8 @@ pub(crate) fn genesis(view: &mut View, genesis: &Genesis) {
     let Some(set) = genesis.validator_set() else { unreachable!("a valid genesis has validators, each once") };
     for validator in &genesis.validators {
         let key = PublicKey::Ed25519(validator.key);
-        view.write(StateKey::key(&key), Row::Key(KeyRow { holder: validator.organisation.clone() }));
+        let holder = validator.organisation.clone();
+        view.write(StateKey::key(&key), Row::Key(KeyRow { holder, proposal: None }));
         view.write(StateKey::validator(&validator.key), Row::Validator(row(validator)));
     }
     let schedule = ScheduleRow { epoch: 0, running: set.clone(), next: set.clone(), later: set, former: Vec::new() };
@@ -66,13 +68,13 @@ pub(crate) fn change(draft: &mut Draft<'_>, add: &[GenesisValidator], remove: &[
         None => unreachable!("a ledger has a schedule of validators from its first block on"),
     };
     let mut keys = schedule.later.keys().to_vec();
-    for validator in remove {
-        let place = keys.binary_search(&validator.key).map_err(|_| Code::ValidatorUnknown)?;
+    for (validator, entry) in remove.iter().zip(0..) {
+        let place = keys.binary_search(&validator.key).map_err(|_| unknown(entry, validator))?;
         keys.remove(place);
         schedule.former.push(validator.key);
     }
-    for validator in add {
-        admit(draft, validator)?;
+    for (validator, entry) in add.iter().zip(0..) {
+        admit(draft, validator).map_err(|stop| key::named(stop, entry, &validator.organisation))?;
         if let Err(place) = keys.binary_search(&validator.key) {
             keys.insert(place, validator.key);
         }
@@ -87,18 +89,33 @@ pub(crate) fn change(draft: &mut Draft<'_>, add: &[GenesisValidator], remove: &[
     Ok(())
 }
 
+/// The refusal of a validator that is not there to leave, or not that organisation's.
+pub(crate) fn unknown(entry: u32, validator: &GenesisValidator) -> Stop {
+    let (field, rule) = (validator.organisation.clone(), ViolationRule::Unresolved);
+    Stop::Refused(Code::ValidatorUnknown, vec![Violation { entry, field, rule }])
+}
+
 /// Whether an organisation runs one of the validators that are to certify, as far as was decided.
 pub(crate) fn are_run_by(draft: &mut Draft<'_>, organisation: &str) -> Result<bool, Stop> {
-    let Some(schedule) = draft.schedule(&StateKey::schedule())? else { return Ok(false) };
-    let rows: Vec<StateKey> = schedule.later.keys().iter().map(StateKey::validator).collect();
-    rows.iter().for_each(|row| draft.touch(*row));
+    note_missing(draft)?;
     draft.complete()?;
-    for row in &rows {
+    for row in &later_rows(draft)? {
         if draft.validator(row)?.is_some_and(|validator| validator.organisation == organisation) {
             return Ok(true);
         }
     }
     Ok(false)
+}
+
+/// Notes the rows of those that are to certify.
+pub(crate) fn note_missing(draft: &mut Draft<'_>) -> Result<(), Unread> {
+    later_rows(draft)?.into_iter().for_each(|row| draft.touch(row));
+    Ok(())
+}
+
+fn later_rows(draft: &mut Draft<'_>) -> Result<Vec<StateKey>, Unread> {
+    let schedule = draft.schedule(&StateKey::schedule())?;
+    Ok(schedule.iter().flat_map(|schedule| schedule.later.keys()).map(StateKey::validator).collect())
 }
 
 /// Whether the set can certify even if none of its new validators comes up.
@@ -116,14 +133,9 @@ fn admit(draft: &mut Draft<'_>, validator: &GenesisValidator) -> Result<(), Stop
     if draft.organisation(&StateKey::organisation(&validator.organisation))?.is_none() {
         return Err(Code::ValidatorOrganisation.into());
     }
-    let key = PublicKey::Ed25519(validator.key);
-    key.validate().map_err(|_| Code::KeyInvalid)?;
-    let (key_row, validator_row) = (StateKey::key(&key), StateKey::validator(&validator.key));
-    let known = draft.validator(&validator_row)?.map(|known| known.organisation == validator.organisation);
-    let taken = draft.key(&key_row)?.is_some();
-    match known {
-        None if taken => return Err(Code::KeyInUse.into()),
-        None => draft.write(key_row, Row::Key(KeyRow { holder: validator.organisation.clone() })),
+    let validator_row = StateKey::validator(&validator.key);
+    match draft.validator(&validator_row)?.map(|known| known.organisation == validator.organisation) {
+        None => key::take(draft, &validator.organisation, &PublicKey::Ed25519(validator.key))?,
         Some(false) => return Err(Code::KeyInUse.into()),
         Some(true) => {}
     }
@@ -132,12 +144,13 @@ fn admit(draft: &mut Draft<'_>, validator: &GenesisValidator) -> Result<(), Stop
 }
 
 /// The rows that [`change`] reads.
-pub(crate) fn wanted(add: &[GenesisValidator]) -> Vec<StateKey> {
+pub(crate) fn wanted(add: &[GenesisValidator], remove: &[GenesisValidator]) -> Vec<StateKey> {
     let mut keys = vec![StateKey::schedule()];
     for validator in add {
         let key = StateKey::key(&PublicKey::Ed25519(validator.key));
-        keys.extend([StateKey::organisation(&validator.organisation), key, StateKey::validator(&validator.key)]);
+        keys.extend([StateKey::organisation(&validator.organisation), key]);
     }
+    keys.extend(add.iter().chain(remove).map(|validator| StateKey::validator(&validator.key)));
     keys
 }
 
@@ -184,7 +197,7 @@ mod tests {
 
     /// Makes the change with every row at hand.
     fn changed(view: &mut View, add: &[GenesisValidator], remove: &[GenesisValidator]) -> Result<(), Code> {
-        for key in wanted(add) {
+        for key in wanted(add, remove) {
             view.insert(key, None);
         }
         let mut draft = Draft::new(view);

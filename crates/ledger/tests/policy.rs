@@ -156,7 +156,7 @@ fn a_custodian_lets_others_in_and_keeps_its_own_out() {
         alpha/admin | policy country put country/all permit (principal, action, resource) | 0 policy-invalid (0 all policy-scope)
         alpha/admin | policy country put country/all permit (principal, action, resource == Register::"town") | 0 policy-invalid (0 all policy-scope)
         alpha/admin | policy country remove custodian-writes                            | 0 policy-unknown
-        alpha/admin | policy country remove country/none                                | 0 policy-unknown
+        alpha/admin | policy country remove country/none                                | 0 policy-unknown (0 none unresolved)
         alpha/admin | policy nowhere remove nowhere/none                                | 0 register-unknown
         # One that forbids wins over all that permit, at once and within one transaction.
         alpha/admin | policy country put country/closed forbid (principal, action in Action::"writing", resource == Register::"country") unless { principal in Organisation::"beta" } ; append country DE {"country":"DE"} | 1 not-permitted

@@ -127,6 +127,8 @@ pub const CHANGES_MAX: usize = 16;
 pub const POLLS_MAX: usize = 32;
 /// Bytes of a proposal's row when it is submitted: ballots, heights and a failure are still to come.
 pub const PROPOSAL_ROW_BYTES_MAX: usize = STATE_VALUE_BYTES_MAX - 4_096;
+/// Violations kept of a proposal that could not take effect: the first ones.
+pub const FAILURE_VIOLATIONS_MAX: usize = 8;
 /// Bytes of one change, so that it fits into a row beside what is noted of it.
 pub const CHANGE_BYTES_MAX: usize = STATE_VALUE_BYTES_MAX - 512;
 /// Bytes of the text that a proposal carries; of a longer one it carries the hash.

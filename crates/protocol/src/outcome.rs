@@ -119,7 +119,8 @@ names! {
         SubjectKeyUnknown = "subject-key-unknown",
         /// The key is no usable public key.
         KeyInvalid = "key-invalid",
-        /// The key belongs to a principal or validator already, now or in the past: a key has one holder for ever.
+        /// The key belongs to a principal or validator already, now or in the past, or a pending proposal keeps it for one: a key
+        /// has one holder for ever.
         KeyInUse = "key-in-use",
         /// The organisation admitted the certificate authority before.
         AuthorityExists = "authority-exists",
@@ -335,6 +336,8 @@ names! {
         Unusable = "unusable",
         /// A change of more bytes than fit into a row.
         TooLong = "too-long",
+        /// A key that is another's, or kept for another by a pending proposal.
+        InUse = "in-use",
         /// A policy that is too long, too deep, or has too many operators.
         PolicyForm = "policy-form",
         /// A text that is not one Cedar policy.

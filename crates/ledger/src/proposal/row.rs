@@ -2,7 +2,7 @@
 
 use minicbor::{Decode, Encode};
 use tallystick_protocol::{
-    Choice, Code, Hash, ProposalStatus, Rule, VoteWeight, operation::PrincipalId, rulebook::Circle,
+    Choice, Code, Hash, ProposalStatus, Rule, Violation, VoteWeight, operation::PrincipalId, rulebook::Circle,
 };
 
 use crate::state::row_bytes;
@@ -65,7 +65,7 @@ pub struct ProposalRow {
 }
 
 /// Why an accepted proposal changed nothing.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Encode, Decode)]
+#[derive(Clone, Debug, PartialEq, Eq, Encode, Decode)]
 #[cbor(array)]
 pub struct Failure {
     /// The change that could not be made, from 0.
@@ -74,6 +74,10 @@ pub struct Failure {
     /// Why.
     #[n(1)]
     pub code: Code,
+    /// What in particular, within that change: which principal's key, which validator, which policy, which certificate; the
+    /// first ones.
+    #[n(2)]
+    pub violations: Vec<Violation>,
 }
 
 /// How the ballots stand on one kind of change, or on what such changes do to one organisation.

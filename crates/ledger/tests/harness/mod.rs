@@ -15,8 +15,8 @@
 use std::{collections::BTreeMap, sync::LazyLock};
 
 use tallystick_ledger::{
-    BlockContext, Missing, PolicyCache, ProposalRow, Turn, View, apply, begin_block, moment::parse_timestamp, wanted,
-    wanted_first,
+    BlockContext, Failure, Missing, PolicyCache, ProposalRow, Turn, View, apply, begin_block, moment::parse_timestamp,
+    wanted, wanted_first,
 };
 use tallystick_protocol::{
     Appended, Assurance, Change, Cosigner, Field, Genesis, GenesisOrganisation, GenesisPrincipal, GenesisValidator,
@@ -24,6 +24,9 @@ use tallystick_protocol::{
     PolicyText, PrincipalId, PublicKey, Roles, Rule, RuleText, Rulebook, RulebookChange, SigningKey, StateKey,
     VerifiedTransaction, VoteWeight,
 };
+
+/// How often what is due, or a dry run, may ask for rows.
+pub const ROUNDS_MAX: usize = 5;
 
 /// The state between blocks, and the clock.
 pub struct Ledger {
@@ -146,7 +149,9 @@ impl Ledger {
     /// Does in a view what is due at the beginning of the block.
     pub fn begin_in(&self, view: &mut View) -> Vec<Turn> {
         self.fetch(view, wanted_first());
-        for _ in 0..200 {
+        // However much takes effect at once: the proposals, their changes, the rows of these, the rows that those lead to, and
+        // the rows that one change makes another one read.
+        for _ in 0..ROUNDS_MAX {
             match begin_block(view, &self.context()) {
                 Ok(turns) => return turns,
                 Err(Missing(keys)) => {
@@ -155,7 +160,7 @@ impl Ledger {
                 }
             }
         }
-        panic!("still missing rows after two hundred rounds");
+        panic!("still missing rows after {ROUNDS_MAX} rounds");
     }
 
     /// A proposal's row.
@@ -172,7 +177,7 @@ impl Ledger {
         }
         text += &row.effect_height.map(|height| format!(" @{height}")).unwrap_or_default();
         text += if row.paused_until_ms.is_some() { " paused" } else { "" };
-        text += &row.failure.map(|failure| format!(" ({} {})", failure.change, failure.code)).unwrap_or_default();
+        text += &row.failure.as_ref().map(failure).unwrap_or_default();
         text
     }
 
@@ -238,6 +243,13 @@ impl Ledger {
             assert_eq!(describe(&outcome), expected, "{line}");
         }
     }
+}
+
+/// Why a proposal failed, as the tables write it: ` (CHANGE CODE: ENTRY FIELD RULE, …)`.
+fn failure(failure: &Failure) -> String {
+    let told: Vec<String> = failure.violations.iter().map(|v| format!("{} {} {}", v.entry, v.field, v.rule)).collect();
+    let told = if told.is_empty() { String::new() } else { format!(": {}", told.join(", ")) };
+    format!(" ({} {}{told})", failure.change, failure.code)
 }
 
 /// An operation as the tables write it.
@@ -317,7 +329,7 @@ fn propose(words: &[&str]) -> Operation {
 }
 
 /// A change as the tables write it: `admit:ID`, `amend:ID:FIELD=VALUE,…`, `suspend:ID`, `resume:ID`, `expel:ID`, `validator:+ID`, `validator:-ID`, `create:REGISTER:CUSTODIAN`,
-/// `entrust:REGISTER:CUSTODIAN`, `close:REGISTER`, `limit:NAME:VALUE`, `version:N`, `rule:KIND:FIELD=VALUE,…`, `weights:ID=VOTES,…`.
+/// `entrust:REGISTER:CUSTODIAN`, `close:REGISTER`, `unpolicy:ID`, `limit:NAME:VALUE`, `version:N`, `rule:KIND:FIELD=VALUE,…`, `weights:ID=VOTES,…`.
 pub fn change(text: &str) -> Change {
     let parts: Vec<&str> = text.split(':').collect();
     let reason = || "A reason.".to_owned();
@@ -361,6 +373,7 @@ pub fn change(text: &str) -> Change {
             let (add, remove) = if sign == "+" { (vec![validator], vec![]) } else { (vec![], vec![validator]) };
             Change::Validators { add, remove }
         }
+        "unpolicy" => Change::Policies { put: Vec::new(), remove: vec![parts[1].parse().unwrap()] },
         "limit" => Change::Limit { limit: parts[1].parse().unwrap(), value: parts[2].parse().unwrap() },
         "version" => Change::ProtocolVersion { version: parts[1].parse().unwrap() },
         "rule" => {

@@ -117,6 +117,7 @@ fn view(proposal: Proposal) -> ProposalView {
             change: failure.change,
             code: failure.code.to_string(),
             advice: failure.code.advice().to_owned(),
+            violations: failure.violations.iter().map(ViolationView::from).collect(),
         }),
         polls: row.polls.iter().map(poll_view).collect(),
         ballots: said.iter().filter_map(ballot_view).collect(),
