@@ -165,7 +165,7 @@ fn a_custodian_lets_others_in_and_keeps_its_own_out() {
         alpha/clerk | append town A {"town":"A"}                                        | ok town user 1+1
         beta/clerk  | append country DE {"country":"DE"}                                | ok country user 2+1
         alpha/admin | policy country remove country/closed                              | ok
-        alpha/admin | policy country remove country/closed                              | 0 policy-unknown
+        alpha/admin | policy country remove country/closed                              | 0 policy-unknown (0 closed unresolved)
         alpha/clerk | append country DK {"country":"DK"}                                | ok country user 3+1
         # What is not Cedar, or not this ledger's.
         alpha/admin | policy country put country/x permit everything                    | 0 policy-invalid (0 x policy-syntax)

@@ -381,6 +381,8 @@ impl Model {
         let page = u32::try_from(self.proposals.len()).expect("few proposals");
         self.explained.extend([StateKey::proposal(id), StateKey::rule_text(id), StateKey::proposals(page)]);
         self.explained.extend((0..).zip(changes).map(|(index, _)| StateKey::change(id, index)));
+        // The keys that it names are kept for those who are to hold them.
+        self.explained.extend(changes.iter().flat_map(keys_named).map(|key| StateKey::key(&key)));
         self.proposals.insert(id.to_owned(), Proposal { changes: changes.to_vec(), voters: BTreeSet::new() });
     }
 
@@ -470,6 +472,15 @@ impl Model {
             }
         }
         Ok(())
+    }
+}
+
+/// The new keys that a change names.
+fn keys_named(change: &Change) -> Vec<PublicKey> {
+    match change {
+        Change::OrganisationAdmit { organisation } => organisation.principals.iter().map(|one| one.key).collect(),
+        Change::Validators { add, .. } => add.iter().map(|validator| PublicKey::Ed25519(validator.key)).collect(),
+        _ => Vec::new(),
     }
 }
 
