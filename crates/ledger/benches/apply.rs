@@ -30,7 +30,7 @@ fn main() {
     println!("{:<58} {:>9}", "", "us each");
     row("apply, empty register, rows fetched beforehand", BLOCK, || blocks(&ledger, &appends, false));
     row("  the same with changes() encoded", BLOCK, || blocks(&ledger, &appends, true));
-    let mut large = Ledger { rows: ledger.rows.clone(), genesis: ledger.genesis.clone(), ..ledger };
+    let mut large = Ledger { rows: ledger.rows.clone(), genesis: ledger.genesis.clone(), turns: Vec::new(), ..ledger };
     let peaks = (0..20_u8).map(|n| Hash([n; 32])).collect();
     let tree = TreeRow { user: Frontier::from_parts((1 << 20) - 1, peaks).unwrap(), ..TreeRow::default() };
     large.rows.insert(StateKey::tree(1), tree.to_bytes());

@@ -6,11 +6,9 @@
 mod harness;
 
 use harness::{Ledger, change, organisations};
-use proptest::prelude::*;
 use tallystick_ledger::{AgendaRow, BallotRow, LimitsRow, ObjectionRow, OrganisationRow, ScheduleRow};
 use tallystick_protocol::{
-    Change, ChangeKind, Choice, LimitName, Operation, OrganisationStatus, ProposalStatus, RegisterRow, RuleText,
-    Rulebook, StateKey, cbor,
+    Change, LimitName, Operation, OrganisationStatus, RegisterRow, RuleText, Rulebook, StateKey, cbor,
     limits::{CHANGES_MAX, EFFECTS_PER_BLOCK_MAX, PROPOSALS_OPEN_MAX},
 };
 
@@ -714,71 +712,6 @@ fn a_program_stops_at_a_protocol_that_it_does_not_know() {
         "#,
     );
     ledger.empty_block();
-}
-
-/// What an oracle that shares no code with the ledger makes of the ballots in the state.
-fn is_carried(ledger: &Ledger, id: &str) -> bool {
-    let row = ledger.proposal(id);
-    let ballots: Vec<(String, BallotRow)> = ["a", "b", "c", "d", "e"]
-        .iter()
-        .filter_map(|organisation| {
-            let ballot = ledger.rows.get(&StateKey::ballot(id, organisation))?;
-            Some(((*organisation).to_owned(), BallotRow::decode(ballot).unwrap()))
-        })
-        .collect();
-    assert!(ballots.iter().all(|(organisation, ballot)| ballot.principal.organisation() == organisation));
-    row.polls.iter().all(|poll| {
-        let count = |choice| ballots.iter().filter(|(_, ballot)| ballot.choice == choice).count() as u64;
-        let (yes, abstain) = (count(Choice::Yes), count(Choice::Abstain));
-        let base = poll.votes - abstain;
-        // The rules of these networks: two thirds, or more than half.
-        match poll.rule.kind {
-            ChangeKind::OrganisationSuspend | ChangeKind::OrganisationResume => yes > 0 && yes * 3 >= base * 2,
-            _ => yes * 2 > base,
-        }
-    })
-}
-
-proptest! {
-    #![proptest_config(ProptestConfig::with_cases(300))]
-
-    /// No change without the recorded ballots that the rulebook in force demands, whoever does what and when.
-    #[test]
-    fn nothing_changes_without_the_ballots(
-        acts in prop::collection::vec((0..5usize, 0..6usize, 0..4usize, 0..8u64), 1..60)
-    ) {
-        let organisations_ = ["a", "b", "c", "d", "e"];
-        let mut ledger = Ledger::of(organisations(&organisations_));
-        let changes = ["suspend:e", "resume:e", "limit:registers:5", "limit:registers:6"];
-        let mut proposed = Vec::new();
-        for (who, what, which, step) in acts {
-            let who = format!("{}/admin", organisations_[who]);
-            let id = format!("p{which}");
-            let text = match what {
-                0 => format!("propose {id} {}", changes[which]),
-                1 => format!("vote {id} no"),
-                2 => format!("vote {id} abstain"),
-                3 => format!("object {id} why"),
-                _ => format!("vote {id} yes"),
-            };
-            let outcome = ledger.act(&who, vec![harness::operation(&text)]);
-            if what == 0 && outcome.is_accepted() {
-                proposed.push(id);
-            }
-            ledger.time_ms += step * 20_000_000;
-            (0..step).for_each(|_| drop(ledger.empty_block()));
-        }
-        (0..30).for_each(|_| drop(ledger.empty_block()));
-        let effective = |id: &&String| ledger.proposal(id).status == ProposalStatus::Effective;
-        for id in proposed.iter().filter(effective) {
-            prop_assert!(is_carried(&ledger, id), "{}", ledger.standing(id));
-        }
-        // What differs from the beginning was changed by a proposal that took effect.
-        let by = |number: usize| proposed.iter().filter(effective).any(|id| *id == format!("p{number}"));
-        let suspended = OrganisationRow::decode(&ledger.rows[&StateKey::organisation("e")]).unwrap();
-        prop_assert!(suspended.status == OrganisationStatus::Active || by(0));
-        prop_assert!(!ledger.rows.contains_key(&StateKey::limits()) || by(2) || by(3));
-    }
 }
 
 #[test]

@@ -95,7 +95,7 @@ fn as_the_node_does(ledger: &Ledger, transactions: &[VerifiedTransaction]) -> Re
 
 /// One block for each transaction.
 fn one_by_one(ledger: &Ledger, transactions: &[VerifiedTransaction]) -> Result {
-    let mut copy = Ledger { genesis: ledger.genesis.clone(), rows: ledger.rows.clone(), ..*ledger };
+    let mut copy = Ledger { genesis: ledger.genesis.clone(), rows: ledger.rows.clone(), turns: Vec::new(), ..*ledger };
     let mut outcomes = Vec::new();
     for (transaction, leaf) in transactions.iter().zip(ledger.leaf..) {
         let mut view = harness::warm_view();

@@ -36,6 +36,8 @@ pub struct Ledger {
     pub leaf: u64,
     /// Of the next block.
     pub height: u64,
+    /// What became of proposals at the beginnings of blocks, until somebody takes it.
+    pub turns: Vec<Turn>,
 }
 
 /// A view that finds policies compiled, as a node's does.
@@ -98,7 +100,7 @@ impl Ledger {
         let mut view = warm_view();
         tallystick_ledger::genesis(&mut view, &genesis);
         let rows = view.changes().into_iter().map(|(key, row)| (key, row.unwrap())).collect();
-        Self { time_ms: genesis.created_ms, genesis, rows, leaf: 0, height: 1 }
+        Self { time_ms: genesis.created_ms, genesis, rows, leaf: 0, height: 1, turns: Vec::new() }
     }
 
     pub fn context(&self) -> BlockContext {
@@ -185,6 +187,7 @@ impl Ledger {
     pub fn empty_block(&mut self) -> Vec<Turn> {
         let mut view = warm_view();
         let turns = self.begin_in(&mut view);
+        self.turns.extend(turns.iter().cloned());
         self.keep(view.changes());
         self.height += 1;
         turns
@@ -193,7 +196,8 @@ impl Ledger {
     /// Makes a block of one transaction and keeps its changes.
     pub fn block(&mut self, transaction: &VerifiedTransaction) -> Outcome {
         let mut view = warm_view();
-        self.begin_in(&mut view);
+        let turns = self.begin_in(&mut view);
+        self.turns.extend(turns);
         let begun = view.changes();
         self.keep(begun);
         let mut view = warm_view();
