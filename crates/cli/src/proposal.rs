@@ -1,5 +1,6 @@
 //! `tally proposal`: how the organisations of a network change its order.
 
+mod diff;
 mod draft;
 
 use crate::{
@@ -14,9 +15,14 @@ use std::{
     path::{Path, PathBuf},
     time::Duration,
 };
-use tallystick_api::{DryRunView, PollView, ProposalView, ViolationView, limits::PROPOSALS_PAGE_MAX};
+use tallystick_api::{
+    ChangeView, DifferenceView, DryRunView, PollView, ProposalView, ViolationView, limits::PROPOSALS_PAGE_MAX,
+};
 use tallystick_client::Client;
-use tallystick_protocol::{Change, ChangeKind, Choice, Operation, ProposalStatus};
+use tallystick_protocol::{Change, ChangeKind, Choice, Operation, ProposalStatus, change::words::Shown};
+
+/// The property of a policy that is its text.
+const POLICY_TEXT: &str = "text";
 
 /// How often to look whether a proposal has taken effect: an idle network makes a block in about this time.
 const LOOK_AGAIN: Duration = Duration::from_secs(1);
@@ -237,7 +243,7 @@ impl Show {
         if self.json {
             json(&view)?
         } else {
-            tell(&view)?
+            tell(&view, &compared(&client, &view)?)?
         }
         if self.wait && !is_in_effect { Err(Failure::Said) } else { Ok(()) }
     }
@@ -395,7 +401,32 @@ fn votes(number: u64) -> String {
     count(number, "vote", "votes")
 }
 
-fn tell(view: &ProposalView) -> Done {
+/// How the policies that it puts differ from those that they replace, as things stand; nothing once it is decided and done.
+fn compared(client: &Client, view: &ProposalView) -> Result<Vec<DifferenceView>, Failure> {
+    let puts = |change: &ChangeView| matches!(&change.change, Change::Policies { put, .. } if !put.is_empty());
+    let is_pending = matches!(view.brief.status, ProposalStatus::Open | ProposalStatus::Accepted);
+    if !is_pending || !view.changes.iter().any(puts) {
+        return Ok(Vec::new());
+    }
+    let changes: Vec<Change> = view.changes.iter().map(|change| change.change.clone()).collect();
+    let report = client.dry_run(&changes)?.value;
+    let differences = report.changes.into_iter().flat_map(|change| change.differences);
+    Ok(differences.filter(|difference| difference.before.is_some() && difference.field == POLICY_TEXT).collect())
+}
+
+/// A difference in a line, or of longer texts line by line.
+fn tell_difference(difference: &DifferenceView) -> Done {
+    let DifferenceView { subject, field, before, after } = difference;
+    if let Some(before) = before.as_deref().filter(|before| before.contains('\n') || after.contains('\n')) {
+        line(format_args!("     {subject}: {field}:"))?;
+        let mut lines = diff::lines(before, after).into_iter();
+        return lines.try_for_each(|(sign, text)| line(format_args!("       {sign} {}", Shown(text))));
+    }
+    let before = before.as_deref().unwrap_or("(new)");
+    line(format_args!("     {}: {field}: {} -> {}", Shown(subject), Shown(before), Shown(after)))
+}
+
+fn tell(view: &ProposalView, compared: &[DifferenceView]) -> Done {
     standing(view)?;
     line("")?;
     line(format_args!("{}  {}", paint(Colour::Bold, "title   "), view.brief.title))?;
@@ -408,6 +439,11 @@ fn tell(view: &ProposalView) -> Done {
     ))?;
     for (change, number) in view.changes.iter().zip(1..) {
         line(format_args!("{}  {}", paint(Colour::Bold, &format!("change {number}")), change.words))?;
+        change.change.particulars().into_iter().try_for_each(|text| line(format_args!("     {text}")))?;
+    }
+    if !compared.is_empty() {
+        line(paint(Colour::Bold, "as against the policies in force"))?;
+        compared.iter().try_for_each(tell_difference)?;
     }
     match &view.text {
         Some(text) => {
@@ -455,9 +491,7 @@ fn tell_dry_run(report: &DryRunView, as_json: bool) -> Done {
                 line(format_args!("     {}", violation_line(violation)))?;
             }
             for difference in &change.differences {
-                let before = difference.before.as_deref().unwrap_or("(new)");
-                let (subject, field, after) = (&difference.subject, &difference.field, &difference.after);
-                line(format_args!("     {subject}: {field}: {before} -> {after}"))?;
+                tell_difference(difference)?;
             }
         }
     }

@@ -19,6 +19,7 @@ use tallystick_protocol::{
 use crate::{
     apply::{Act, BlockContext, Stop},
     authorise::Resource,
+    moment::format_timestamp,
     principal::permitted,
     rulebook,
     state::{AuthorityRow, Draft, RevocationRow, RevokedRow, Row},
@@ -77,6 +78,14 @@ pub(crate) fn retire_for(
     row.retired_ms = Some(block.time_ms);
     draft.write(StateKey::authority(organisation, authority), Row::Authority(row));
     Ok(())
+}
+
+/// Whose certificate it is and until when it is valid, for people.
+pub(crate) fn told(certificate: &[u8]) -> (String, String) {
+    match Certificate::parse(certificate) {
+        Ok(certificate) => (certificate.subject().to_string(), format_timestamp(certificate.not_after())),
+        Err(fault) => (fault.to_string(), String::new()),
+    }
 }
 
 /// Whether it is no certificate that could be admitted at any time.

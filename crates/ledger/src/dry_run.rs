@@ -5,12 +5,15 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use tallystick_protocol::{Change, Code, Hash, PublicKey, Rulebook, StateKey, Violation};
+use tallystick_protocol::{
+    Change, Code, Hash, PolicyId, PublicKey, Rulebook, StateKey, Violation, change::words::weights_in_words,
+};
 
 use crate::{
     apply::{BlockContext, Stop},
+    authority,
     change::{self, Decree},
-    state::{Draft, Missing, Row, View},
+    state::{Draft, Missing, Row, ValidatorRow, View},
 };
 
 /// What one change would do.
@@ -57,7 +60,7 @@ pub fn dry_run(view: &mut View, block: &BlockContext, changes: &[Change]) -> Res
         let made = change::require_possible(&draft, std::slice::from_ref(change))
             .and_then(|()| change::make(&mut draft, &decree, change));
         match made {
-            Ok(()) => reports.push(Report { refusal: None, differences: differences(&mut draft, &before) }),
+            Ok(()) => reports.push(Report { refusal: None, differences: differences(&mut draft, &before, change) }),
             Err(Stop::Refused(code, violations)) => {
                 draft.restore(before);
                 reports.push(Report { refusal: Some((code, violations)), differences: Vec::new() });
@@ -69,21 +72,58 @@ pub fn dry_run(view: &mut View, block: &BlockContext, changes: &[Change]) -> Res
     if draft.complete().is_ok() { Ok(reports) } else { Err(draft.into_missing()) }
 }
 
-fn differences(draft: &mut Draft<'_>, before: &BTreeMap<StateKey, Row>) -> Vec<Difference> {
+fn differences(draft: &mut Draft<'_>, before: &BTreeMap<StateKey, Row>, change: &Change) -> Vec<Difference> {
+    let validators = validators(change);
     let mut found = Vec::new();
     for (key, row) in draft.save() {
-        let old = before.get(&key).cloned().or_else(|| draft.stored(&key));
-        let Some((subject, facts)) = facts(&row) else { continue };
-        let known: BTreeMap<String, String> =
-            old.as_ref().and_then(self::facts).map(|(_, facts)| facts.into_iter().collect()).unwrap_or_default();
-        for (field, after) in facts {
-            let before = known.get(&field).cloned();
+        let old = match &row {
+            // A policy that is put has a row of its own: it is compared with the one that it replaces.
+            Row::Policy(row) if !before.contains_key(&key) => replaced(draft, before, &row.id),
+            _ => earlier(draft, before, &key),
+        };
+        let named = |row: &Row| match row {
+            Row::Validator(row) => Some(validator_facts(validators.get(&key)?, row)),
+            row => facts(row),
+        };
+        let Some((subject, new)) = named(&row) else { continue };
+        let known: Facts = old.as_ref().and_then(named).map(|(_, facts)| facts).unwrap_or_default();
+        let value = |facts: &Facts, field: &str| facts.iter().find(|(known, _)| known == field).map(|(_, v)| v.clone());
+        let gone = known.iter().filter(|(field, _)| value(&new, field).is_none());
+        let gone = gone.map(|(field, _)| (field.clone(), NOTHING.to_owned()));
+        for (field, after) in new.clone().into_iter().chain(gone) {
+            let before = value(&known, &field);
             if before.as_ref() != Some(&after) && !(before.is_none() && after == NOTHING) {
                 found.push(Difference { subject: subject.clone(), field, before, after });
             }
         }
     }
     found
+}
+
+/// A row as it was before the change.
+fn earlier(draft: &mut Draft<'_>, before: &BTreeMap<StateKey, Row>, key: &StateKey) -> Option<Row> {
+    before.get(key).cloned().or_else(|| draft.stored(key))
+}
+
+/// The policy that was in force under this id before the change.
+fn replaced(draft: &mut Draft<'_>, before: &BTreeMap<StateKey, Row>, id: &PolicyId) -> Option<Row> {
+    let set = StateKey::policy_set(id.register().unwrap_or_default());
+    let Some(Row::PolicySet(set)) = earlier(draft, before, &set) else { return None };
+    let version = set.row.policies.iter().find(|policy| policy.id == *id)?.version;
+    earlier(draft, before, &StateKey::policy(id, version))
+}
+
+/// The validators that a change names, by their rows, which do not hold their keys.
+fn validators(change: &Change) -> BTreeMap<StateKey, PublicKey> {
+    let Change::Validators { add, remove } = change else { return BTreeMap::new() };
+    let named = add.iter().chain(remove);
+    named.map(|validator| (StateKey::validator(&validator.key), PublicKey::Ed25519(validator.key))).collect()
+}
+
+fn validator_facts(key: &PublicKey, row: &ValidatorRow) -> (String, Facts) {
+    let address = if row.address.is_empty() { NOTHING.to_owned() } else { row.address.clone() };
+    let facts = [("organisation", row.organisation.clone()), ("address", address)];
+    (format!("validator {key}"), facts.map(|(field, value)| (field.to_owned(), value)).into())
 }
 
 /// A property that is not there.
@@ -119,7 +159,12 @@ fn facts(row: &Row) -> Option<(String, Facts)> {
                 row.keys.iter().filter(|held| held.is_kept()).map(|held| held.key.to_string()).collect();
             (
                 format!("principal {}", row.id),
-                list(&[("roles", row.roles.to_string()), ("status", row.status.to_string()), ("keys", keys.join(" "))]),
+                list(&[
+                    ("kind", row.kind.to_string()),
+                    ("roles", row.roles.to_string()),
+                    ("status", row.status.to_string()),
+                    ("keys", keys.join(" ")),
+                ]),
             )
         }
         Row::Register(register) => (
@@ -128,13 +173,25 @@ fn facts(row: &Row) -> Option<(String, Facts)> {
                 ("custodian", register.row.custodian.clone()),
                 ("phase", register.row.phase.to_string()),
                 ("successor", or_none(&register.row.successor)),
-                ("fields", names(register.row.fields.iter().map(|field| field.name.as_str()))),
-            ]),
+                ("text", if register.row.text.is_empty() { NOTHING.to_owned() } else { register.row.text.clone() }),
+            ])
+            .into_iter()
+            .chain(register.row.fields.iter().map(|field| ("field".to_owned() + " " + &field.name, field.to_string())))
+            .collect(),
         ),
         Row::Authority(row) => {
             let trusted = if row.retired_ms.is_some() { "no longer" } else { "yes" };
             let id = Hash::of(&[&row.certificate]);
-            (format!("certificate authority {id} of {}", row.organisation), list(&[("trusted", trusted.to_owned())]))
+            let (subject, until) = authority::told(&row.certificate);
+            (
+                format!("certificate authority {id} of {}", row.organisation),
+                list(&[
+                    ("trusted", trusted.to_owned()),
+                    ("subject", subject),
+                    ("valid until", until),
+                    ("terms", row.terms.particulars().join("; ")),
+                ]),
+            )
         }
         Row::Agenda(row) => ("the protocol".to_owned(), list(&[("version", row.version.to_string())])),
         Row::Limits(row) => {
@@ -142,16 +199,18 @@ fn facts(row: &Row) -> Option<(String, Facts)> {
         }
         Row::PolicySet(set) => (
             "the policies".to_owned(),
-            list(&[("in force", names(set.row.policies.iter().map(|policy| policy.id.as_str())))]),
+            set.row
+                .policies
+                .iter()
+                .map(|policy| (policy.id.to_string(), format!("put by change {}", policy.version)))
+                .collect(),
         ),
         Row::Policy(row) => (format!("policy {}", row.id), list(&[("text", row.text.clone())])),
         Row::Schedule(row) => {
-            let keys: Vec<String> = row.later.keys().iter().map(|key| PublicKey::Ed25519(*key).to_string()).collect();
-            let count = keys.len().to_string();
-            (
-                "validators from the epoch after the next on".to_owned(),
-                list(&[("number", count), ("keys", keys.join(" "))]),
-            )
+            let keys =
+                row.later.keys().iter().map(|key| (PublicKey::Ed25519(*key).to_string(), "certifies".to_owned()));
+            let number = ("number".to_owned(), row.later.len().to_string());
+            ("validators from the epoch after the next on".to_owned(), [number].into_iter().chain(keys).collect())
         }
         Row::Rulebook(rulebook) => ("the rulebook".to_owned(), rules(rulebook)),
         _ => return None,
@@ -162,16 +221,9 @@ fn or_none(thing: &Option<impl ToString>) -> String {
     thing.as_ref().map_or_else(|| NOTHING.to_owned(), ToString::to_string)
 }
 
-fn names<'a>(names: impl Iterator<Item = &'a str>) -> String {
-    names.collect::<Vec<_>>().join(", ")
-}
-
 fn rules(rulebook: &Rulebook) -> Facts {
     let mut facts: Facts = rulebook.rules.iter().map(|rule| (rule.kind.to_string(), rule.to_string())).collect();
-    let weights: Vec<String> =
-        rulebook.weights.iter().map(|weight| format!("{} {}", weight.organisation, weight.votes)).collect();
-    let weights = if weights.is_empty() { NOTHING.to_owned() } else { weights.join(", ") };
-    facts.push(("weights".to_owned(), weights));
+    facts.push(("weights".to_owned(), weights_in_words(&rulebook.weights)));
     facts.push(("policies a custodian may set alone".to_owned(), rulebook.register_policies_max.to_string()));
     facts
 }

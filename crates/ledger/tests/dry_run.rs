@@ -3,9 +3,13 @@
 
 mod harness;
 
-use harness::{Ledger, change, organisations};
-use tallystick_ledger::{Missing, Report, View, dry_run, dry_run_rows};
-use tallystick_protocol::{Change, Code, ProposalStatus};
+use harness::{Ledger, change, key, organisations};
+use tallystick_ledger::{
+    Missing, Report, View, dry_run, dry_run_rows,
+    policy::STARTER,
+    x509::{Wording, issue_authority},
+};
+use tallystick_protocol::{Assurance, AuthorityTerms, Change, Code, PolicyMeaning, PolicyText, ProposalStatus};
 
 fn four() -> Ledger {
     Ledger::of(organisations(&["a", "b", "c", "d"]))
@@ -30,9 +34,12 @@ fn asked(ledger: &Ledger, changes: &[Change]) -> (Vec<Report>, usize) {
 /// What a dry run says, as lines: `NUMBER ok|CODE`, then `subject: field: before -> after`.
 fn tried(ledger: &Ledger, changes: &[&str]) -> Vec<String> {
     let changes: Vec<Change> = changes.iter().map(|text| change(text)).collect();
-    let (reports, _) = asked(ledger, &changes);
+    told(ledger, &changes)
+}
+
+fn told(ledger: &Ledger, changes: &[Change]) -> Vec<String> {
     let mut lines = Vec::new();
-    for (report, number) in reports.iter().zip(1..) {
+    for (report, number) in asked(ledger, changes).0.iter().zip(1..) {
         let verdict = report.refusal.as_ref().map_or("ok", |(code, _)| code.as_str());
         lines.push(format!("{number} {verdict}"));
         for difference in &report.differences {
@@ -78,6 +85,53 @@ fn a_dry_run_tells_what_would_differ() {
     let admitted = tried(&ledger, &["admit:g"]);
     assert!(admitted.contains(&"organisation g: status: (new) -> active".to_owned()), "{admitted:?}");
     assert!(admitted.contains(&"principal g/admin: roles: (new) -> administrator".to_owned()), "{admitted:?}");
+}
+
+/// What people vote on is told thing by thing: what a policy replaces, what an authority may say, whose a validator is, what a field
+/// holds.
+#[test]
+fn nothing_that_is_voted_on_is_left_out() {
+    let ledger = four();
+    let (id, old) = STARTER.into_iter().find(|(id, _)| *id == "own-mandates").unwrap();
+    let new = old.replace("permit", "// Anew.\npermit");
+    let put = |text: &str| Change::Policies {
+        put: vec![PolicyText { id: id.parse().unwrap(), text: text.to_owned() }],
+        remove: Vec::new(),
+    };
+    let newer = new.replace("Anew", "Once more");
+    let lines = told(&ledger, &[put(&new), put(&newer), change("unpolicy:own-mandates")]);
+    assert!(lines.contains(&format!("policy own-mandates: text: {old} -> {new}")), "{lines:?}");
+    // Of several changes each is compared with what the one before it leaves.
+    assert!(lines.contains(&format!("policy own-mandates: text: {new} -> {newer}")), "{lines:?}");
+    assert_eq!(lines.last().unwrap(), "the policies: own-mandates: put by change 3 -> none");
+
+    let (a, d) = (key("new-validator-a").public(), key("validator-d").public());
+    let lines = tried(&ledger, &["validator:+a", "validator:-d", "create:berth:a"]);
+    for expected in [
+        format!("validator {a}: organisation: (new) -> a"),
+        format!("validators from the epoch after the next on: {a}: (new) -> certifies"),
+        format!("validators from the epoch after the next on: {d}: certifies -> none"),
+        "register berth: text: (new) -> A register".to_owned(),
+        "register berth: field berth: (new) -> berth: string".to_owned(),
+    ] {
+        assert!(lines.contains(&expected), "{expected}: {lines:?}");
+    }
+
+    let terms = AuthorityTerms {
+        policies: vec![PolicyMeaning { policy: "1.2.3".into(), assurance: Assurance::High }],
+        names: vec!["clerk".into()],
+    };
+    let wording = Wording { serial: [1; 16], subject: "CN=Root", from: 1, until: 4_000_000_000 };
+    let certificate = issue_authority(&key("root"), &wording).unwrap().der().to_vec();
+    let lines = told(&ledger, &[Change::AuthorityAdmit { organisation: "a".into(), certificate, terms }]);
+    let ends = [
+        ": subject: (new) -> CN=Root",
+        ": valid until: (new) -> 2096-10-02T07:06:40Z",
+        ": terms: (new) -> certificate policy 1.2.3 means assurance high; it may certify principals whose names begin with clerk",
+    ];
+    for expected in ends {
+        assert!(lines.iter().any(|line| line.ends_with(expected)), "{expected}: {lines:?}");
+    }
 }
 
 #[test]

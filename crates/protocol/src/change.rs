@@ -3,6 +3,8 @@
 //! In CBOR a change is an array: the name of its kind, then its fields in the order of the type. In JSON and TOML, where
 //! people write it, it is an object whose member `change` is that name.
 
+pub mod words;
+
 use crate::{
     authority::AuthorityTerms,
     cbor,
@@ -18,6 +20,7 @@ use crate::{
 use minicbor::{Decode, Decoder, Encode, Encoder, decode, encode};
 use serde::{Deserialize, Serialize};
 use std::fmt;
+use words::Shown;
 
 names! {
     /// What kind of thing a change changes: the rulebook has one rule for each.
@@ -265,7 +268,13 @@ impl fmt::Display for Change {
         match self {
             Self::OrganisationAdmit { organisation } => {
                 let names: Vec<&str> = organisation.principals.iter().map(|each| each.name.as_str()).collect();
-                write!(f, "admit organisation {} ({}) with {}", organisation.id, organisation.name, names.join(", "))
+                write!(
+                    f,
+                    "admit organisation {} ({}) with {}",
+                    organisation.id,
+                    Shown(&organisation.name),
+                    names.join(", ")
+                )
             }
             Self::OrganisationAmend { organisation, name, legal_name, registration, jurisdiction } => {
                 let parts = [
@@ -278,11 +287,11 @@ impl fmt::Display for Change {
                 write!(f, "amend organisation {organisation}: {}", parts.join(", "))
             }
             Self::OrganisationSuspend { organisation, reason } => {
-                write!(f, "suspend organisation {organisation}: {reason}")
+                write!(f, "suspend organisation {organisation}: {}", Shown(reason))
             }
             Self::OrganisationResume { organisation } => write!(f, "end the suspension of organisation {organisation}"),
             Self::OrganisationExpel { organisation, reason } => {
-                write!(f, "expel organisation {organisation}: {reason}")
+                write!(f, "expel organisation {organisation}: {}", Shown(reason))
             }
             Self::AuthorityAdmit { organisation, certificate, .. } => {
                 write!(f, "trust certificate authority {} for {organisation}", Hash::of(&[certificate]))
@@ -295,9 +304,9 @@ impl fmt::Display for Change {
                     validators.iter().map(|each| each.organisation.as_str()).collect::<Vec<_>>().join(", ")
                 };
                 match (add.as_slice(), remove.as_slice()) {
-                    (add, []) => write!(f, "add a validator of {}", of(add)),
-                    ([], remove) => write!(f, "remove a validator of {}", of(remove)),
-                    (add, remove) => write!(f, "add a validator of {}, remove one of {}", of(add), of(remove)),
+                    (add, []) => write!(f, "add validators of {}", of(add)),
+                    ([], remove) => write!(f, "remove validators of {}", of(remove)),
+                    (add, remove) => write!(f, "add validators of {}; remove validators of {}", of(add), of(remove)),
                 }
             }
             Self::Policies { put, remove } => {
