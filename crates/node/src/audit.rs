@@ -238,7 +238,7 @@ struct Replay<E: Runtime> {
 impl<E: Runtime> Replay<E> {
     async fn new(context: E, genesis: Arc<Genesis>, validators: ValidatorSet) -> Self {
         let cache = CacheRef::new(PAGE_BYTES, NZUsize!(65_536));
-        let config = database::config::<E>("audit", &cache, &cache);
+        let config = database::config::<E>("audit", database::OPERATIONS_PER_FILE, &cache, &cache);
         let databases = Databases::<E>::init(context.child("databases"), config, None).await;
         let parent = engine::genesis_header::<E>(&genesis);
         Self {

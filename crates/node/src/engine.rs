@@ -131,6 +131,8 @@ pub struct Config {
     pub prefix: String,
     /// Pages of 4 KiB of the state that are kept in memory.
     pub cache_pages: NonZeroUsize,
+    /// Operations of a database in one file. Whole files are pruned; a data directory keeps the number it began with.
+    pub operations_per_file: NonZeroU64,
     /// Whether to fetch the state from peers, if this data directory was never complete.
     pub state_sync: bool,
     /// Nodes to speak with, itself among them, and where they are. What this says of a validator's place goes before what the
@@ -417,7 +419,7 @@ impl<E: Runtime, P: Provider<PublicKey = PublicKey>, B: Blocker<PublicKey = Publ
     async fn plan<S, R>(
         &self,
         epochs: &Epochs,
-        hand_overs: &HandOvers<E>,
+        hand_overs: &HandOvers,
         channel: (S, R),
         (asking, hearing): &mut (S, R),
     ) -> Result<(Plan<E>, probe::Mailbox<Scheme, Standard<Block>>), StartError>
@@ -426,12 +428,10 @@ impl<E: Runtime, P: Provider<PublicKey = PublicKey>, B: Blocker<PublicKey = Publ
         R: Receiver<PublicKey = PublicKey>,
     {
         let mut plan = Plan::init(self.runtime.child("plan"), format!("{}-", self.config.prefix)).await;
-        let begun = plan.floor().map(|floor| floor.proposal.round.epoch().get());
-        if let Some(epoch) = begun {
-            epochs.know(epoch, hand_overs.trust_in(epoch).validators())?;
-        }
-        let fetches = plan.should_sync(self.config.state_sync) && begun.is_none();
-        let mut newest = begun.unwrap_or(0);
+        // One that was interrupted asks again: the state of the block it began with may be kept by nobody any more. The plan takes
+        // only a newer block.
+        let fetches = plan.should_sync(self.config.state_sync);
+        let mut newest = 0;
         if fetches {
             tracing::info!("asking peers who certifies, and for a recent finalised block to fetch the state of");
             newest = hand_overs.learn(self.runtime, epochs, (&mut *asking, &mut *hearing), false).await;
@@ -454,6 +454,10 @@ impl<E: Runtime, P: Provider<PublicKey = PublicKey>, B: Blocker<PublicKey = Publ
                 plan = plan.set_floor(finalization).await;
             }
         }
+        if let Some(floor) = plan.floor() {
+            let epoch = floor.proposal.round.epoch().get();
+            epochs.know(epoch, hand_overs.trust_in(epoch).validators())?;
+        }
         Ok((plan, mailbox))
     }
 
@@ -474,27 +478,27 @@ impl<E: Runtime, P: Provider<PublicKey = PublicKey>, B: Blocker<PublicKey = Publ
     fn databases(&self) -> database::Config<E> {
         let state_cache = CacheRef::new(PAGE_BYTES, self.config.cache_pages);
         let log_cache = CacheRef::new(PAGE_BYTES, LOG_CACHE_PAGES);
-        database::config::<E>(&self.config.prefix, &state_cache, &log_cache)
+        database::config::<E>(&self.config.prefix, self.config.operations_per_file, &state_cache, &log_cache)
     }
 
     /// Answers who asks how the sets of validators followed one another.
     fn serve_hand_overs(
         &self,
-        hand_overs: &HandOvers<E>,
+        hand_overs: &HandOvers,
         (shared, marshal): (&Arc<Shared>, &Marshal),
         channel: (impl Sender<PublicKey = PublicKey>, impl Receiver<PublicKey = PublicKey>),
     ) {
         let (hand_overs, blocker) = (hand_overs.clone(), self.blocker.clone());
         let (shared, marshal) = (shared.clone(), marshal.clone());
         let server = self.runtime.child("serve_hand_overs");
-        server.spawn(move |_| hand_overs.serve(marshal, shared, channel, blocker));
+        server.spawn(move |runtime| hand_overs.serve(runtime, marshal, shared, channel, blocker));
     }
 
     /// Who leads from one epoch into the next.
     fn conductor<S: Sender, A>(
         &self,
         (shared, reader, marshal): (&Arc<Shared>, &Reader<E>, &Marshal),
-        (epochs, hand_overs): (Epochs, HandOvers<E>),
+        (epochs, hand_overs): (Epochs, HandOvers),
         lanes: Lanes<S>,
         automaton: A,
         cache: CacheRef,
@@ -516,6 +520,7 @@ impl<E: Runtime, P: Provider<PublicKey = PublicKey>, B: Blocker<PublicKey = Publ
             timing: self.config.timing,
             cache,
             first,
+            oldest_votes: u64::MAX,
         }
     }
 

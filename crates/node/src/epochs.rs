@@ -9,16 +9,22 @@
 //!   └─ the engine of e ends, and the journal of e−1 is removed
 //! ```
 //!
-//! A node that hears of a later epoch has missed the last block of its own, and asks whoever sent that for it.
+//! A node that hears of a later epoch has missed the last block of its own, and asks those who are there for it (`ahead.rs`).
 //!
-//! INVARIANT: no certificate of an epoch is believed before the last block of the epoch before was applied here. So that block
-//! is never passed over: its own certificate is in the archive, and is the hand-over.
+//! A node that fetches its state applies nothing meanwhile, and the chain goes on. It passes from epoch to epoch all the same, by
+//! the last block of each with its certificate and by the hand-overs that its peers show it: if it stayed, the state it fetches
+//! would be that of a block which no peer keeps for long.
+//!
+//! INVARIANT: no certificate of an epoch is believed before the last block of the epoch before was applied here, or was certified
+//! here if the state is being fetched. So that block is never passed over: its own certificate is in the archive, and is the
+//! hand-over.
 
 use crate::{
+    ahead::Ahead,
     application::Shared,
     chain::FinalisedBlock,
     engine::{MAILBOX, Marshal, REPLAY_BUFFER, Runtime, VIEWS_KEPT, vote_journal},
-    hand_overs::{HandOvers, from_block},
+    hand_overs::{ASK_AGAIN, HandOvers, from_block},
     patience::Bounded,
     timing::Timing,
 };
@@ -51,13 +57,15 @@ use tallystick_consensus::{Context, Epochs, Scheme, peers::PeerAddress, validato
 use tallystick_ledger::{ScheduleRow, ValidatorRow};
 use tallystick_protocol::{
     Calendar, Genesis, StateKey, ValidatorSet,
-    limits::{PEERS_MAX, RECEIPT_SEARCH_BLOCKS_MAX},
+    limits::{HAND_OVER_ASKS_MAX, PEERS_MAX, RECEIPT_SEARCH_BLOCKS_MAX},
 };
-use tallystick_storage::read::{ReadError, Reader};
+use tallystick_storage::read::{ReadError, Reader, Rows};
 use tokio::sync::watch;
 
 /// Wait before the databases are looked at again, when they are behind what was told.
 const LOOK_AGAIN: Duration = Duration::from_millis(20);
+/// Wait before a node that fetches its state looks again whether the chain has passed the epoch's end.
+const LOOK_FOR_END: Duration = Duration::from_millis(250);
 
 /// Who certifies now, and who will.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -146,7 +154,7 @@ pub(crate) struct Conductor<E: Runtime, S: Sender, P, B, A> {
     pub reader: Reader<E>,
     pub marshal: Marshal,
     pub epochs: Epochs,
-    pub hand_overs: HandOvers<E>,
+    pub hand_overs: HandOvers,
     pub peers: P,
     pub blocker: B,
     /// Nodes that this one is told of by its configuration, itself among them, and where they are.
@@ -158,6 +166,8 @@ pub(crate) struct Conductor<E: Runtime, S: Sender, P, B, A> {
     pub cache: CacheRef,
     /// The genesis block's digest.
     pub first: Digest,
+    /// The oldest epoch whose vote journal may lie here.
+    pub oldest_votes: u64,
 }
 
 /// What ended a wait.
@@ -184,39 +194,36 @@ where
     /// Leads until an engine ends that must not. A node that fetches its state begins at the block `floor`, whose state it
     /// does not have yet.
     pub async fn run(mut self, floor: Option<Finalization<Scheme, Digest>>) {
-        let (mut running, mut entered) = (None, None);
+        let (mut running, mut entered, mut ahead) = (None, None, Ahead::default());
         if let Some(floor) = floor {
-            running = self.start(floor.proposal.round.epoch().get(), Floor::Finalized(floor)).await;
+            self.oldest_votes = floor.proposal.round.epoch().get();
+            running = self.start(self.oldest_votes, Floor::Finalized(floor)).await;
         }
         let mut tip = self.shared.chain.watch_tip();
-        // The furthest that a peer was seen, so that a node that is far behind need not wait to hear of it again.
-        let mut ahead: Option<(u64, PublicKey)> = None;
         loop {
             let height = tip.borrow_and_update().header.height;
-            let due = self.shared.chain.calendar().epoch_of(height + 1);
-            if self.shared.chain.is_ready() && entered != Some(due) {
-                let standing = self.standing(height).await;
-                let epoch = standing.epoch;
-                entered = Some(epoch);
-                self.enter(standing).await;
-                // A node that fetched its state has an engine of this epoch already.
-                if running.as_ref().is_none_or(|running: &Running| running.epoch != epoch) {
+            let begun = if self.shared.chain.is_ready() {
+                self.next_applied(height, &mut entered).await
+            } else {
+                self.next_passed(running.as_ref()).await
+            };
+            if let Some(epoch) = begun {
+                // A node that fetched its state may have an engine of this epoch, or of the next, already.
+                if running.as_ref().is_none_or(|running: &Running| running.epoch < epoch) {
                     let floor = self.floor(epoch).await;
                     let Some(next) = self.start(epoch, floor).await else { return };
                     // The engine before ends here, after this one has begun.
                     running = Some(next);
                 }
-                if let Some((_, peer)) = ahead.as_ref().filter(|(seen, _)| *seen > epoch) {
-                    self.ask_for_end(epoch, peer.clone());
-                }
+                self.ask_for_end(epoch, ahead.of(epoch));
                 continue;
             }
             match self.hear(&mut running, &mut tip).await {
                 Heard::Tip => {}
                 Heard::Peer(epoch, peer) => {
                     if let Some(running) = running.as_ref().filter(|running| running.epoch < epoch) {
-                        self.ask_for_end(running.epoch, peer.clone());
-                        ahead = Some((epoch, peer));
+                        self.ask_for_end(running.epoch, vec![peer.clone()]);
+                        ahead.note(peer, epoch);
                     }
                 }
                 Heard::End => return,
@@ -224,18 +231,58 @@ where
         }
     }
 
+    /// Enters the epoch of the block after the one applied at `height`, unless it was entered.
+    async fn next_applied(&mut self, height: u64, entered: &mut Option<u64>) -> Option<u64> {
+        if !is_due(*entered, self.shared.chain.calendar().epoch_of(height + 1)) {
+            return None;
+        }
+        let standing = self.standing(height).await;
+        let epoch = standing.epoch;
+        *entered = Some(epoch);
+        self.enter(standing).await;
+        Some(epoch)
+    }
+
+    /// While the state is being fetched: the epoch after the running one, once the last block of that is certified here and the
+    /// validators are known whom it names.
+    async fn next_passed(&mut self, running: Option<&Running>) -> Option<u64> {
+        let epoch = running?.epoch;
+        let last = Height::new(self.last_of(epoch));
+        self.marshal.get_finalization(last).await?;
+        let named = self.marshal.get_block(last).await?.inner().header().next_validators;
+        let next = self.hand_overs.trust_in(epoch + 1);
+        if next.validators().hash() != named {
+            self.hand_overs.ask();
+            return None;
+        }
+        if let Err(error) = self.epochs.know(epoch + 1, next.validators()) {
+            stop(&error);
+        }
+        tracing::info!(epoch = epoch + 1, "the epoch begins while the state is being fetched");
+        Some(epoch + 1)
+    }
+
     async fn hear(&mut self, running: &mut Option<Running>, tip: &mut watch::Receiver<Arc<FinalisedBlock>>) -> Heard {
         let applied = std::pin::pin!(tip.changed());
         let votes = std::pin::pin!(self.lanes.stray_votes.recv());
         let certificates = std::pin::pin!(self.lanes.stray_certificates.recv());
+        // Nothing tells what a node has that applies nothing yet, and the tip is told a moment before the node is ready.
+        let opened = std::pin::pin!(async {
+            if self.shared.chain.is_ready() {
+                return std::future::pending().await;
+            }
+            let ready = std::pin::pin!(self.shared.chain.ready());
+            let pause = std::pin::pin!(self.runtime.sleep(LOOK_FOR_END));
+            select(ready, pause).await;
+        });
         let ended = std::pin::pin!(async {
             match running {
                 Some(running) => _ = (&mut running.engine).await,
                 None => std::future::pending().await,
             }
         });
-        match select(select(applied, ended), select(votes, certificates)).await {
-            Either::Left((Either::Left((Ok(()), _)), _)) => Heard::Tip,
+        match select(select(select(applied, opened), ended), select(votes, certificates)).await {
+            Either::Left((Either::Left((Either::Left((Ok(()), _)) | Either::Right(_), _)), _)) => Heard::Tip,
             Either::Left(_) => Heard::End,
             Either::Right((Either::Left((stray, _)) | Either::Right((stray, _)), _)) => match stray {
                 Some((epoch, (peer, _))) => Heard::Peer(epoch, peer),
@@ -249,27 +296,34 @@ where
         self.shared.chain.calendar().last_of(epoch)
     }
 
-    fn ask_for_end(&self, epoch: u64, peer: PublicKey) {
-        self.marshal.hint_finalized(Height::new(self.last_of(epoch)), NonEmptyVec::new(peer));
+    /// Asks peers, one after another until one has it, for the last block of an epoch.
+    fn ask_for_end(&self, epoch: u64, peers: Vec<PublicKey>) {
+        if let Ok(peers) = NonEmptyVec::try_from(peers) {
+            self.marshal.hint_finalized(Height::new(self.last_of(epoch)), peers);
+        }
+    }
+
+    /// Rows of the state once it has the block at `height`, and the height at which they stand.
+    async fn rows(&self, keys: &[StateKey], height: u64) -> Rows {
+        loop {
+            match self.reader.rows(keys).await {
+                Ok(rows) if rows.height >= height => return rows,
+                Ok(_) | Err(ReadError::NotOpen) => self.runtime.sleep(LOOK_AGAIN).await,
+                Err(error) => stop(&error),
+            }
+        }
     }
 
     /// Who certifies, as the state says once it has the block at `height`.
     async fn standing(&self, height: u64) -> Standing {
-        loop {
-            match self.reader.rows(&[StateKey::schedule()]).await {
-                Ok(rows) if rows.height >= height => {
-                    let row = rows.rows.into_iter().next().flatten();
-                    let Some(row) = row else { return self.shared.chain.standing().as_ref().clone() };
-                    match ScheduleRow::decode(&row) {
-                        Ok(schedule) => return Standing::at(schedule, &self.shared.chain.calendar(), rows.height + 1),
-                        Err(error) => stop(&error),
-                    }
-                }
-                Ok(_) => {}
-                Err(ReadError::NotOpen) => {}
-                Err(error) => stop(&error),
-            }
-            self.runtime.sleep(LOOK_AGAIN).await;
+        let rows = self.rows(&[StateKey::schedule()], height).await;
+        // Before block 1 there is no row.
+        let Some(row) = rows.rows.into_iter().next().flatten() else {
+            return self.shared.chain.standing().as_ref().clone();
+        };
+        match ScheduleRow::decode(&row) {
+            Ok(schedule) => Standing::at(schedule, &self.shared.chain.calendar(), rows.height + 1),
+            Err(error) => stop(&error),
         }
     }
 
@@ -283,45 +337,54 @@ where
         self.track(&standing).await;
         tracing::info!(epoch, validators = standing.running.len(), "the epoch begins");
         self.shared.chain.stands(standing);
-        // The last block of the epoch before that one is durable by now: fewer blocks wait than an epoch has.
-        if let Some(old) = epoch.checked_sub(2) {
+        // The last block of the epoch before that one is durable by now: fewer blocks wait than an epoch has. While a state is
+        // fetched nothing is removed, because a node that starts again may begin at the same floor.
+        let Some(old) = epoch.checked_sub(2) else { return };
+        for old in self.oldest_votes.min(old)..=old {
             // None where there was none.
             let _ = self.runtime.remove(&vote_journal(&self.prefix, old), None).await;
         }
+        self.oldest_votes = old + 1;
     }
 
-    /// Keeps the certificate by which the validators before named these, if they are others.
+    /// Keeps the certificate by which the validators before named these, if they are others. Without it no receipt of this epoch
+    /// could be checked.
     async fn keep_hand_over(&self, standing: &Standing) {
-        let leads_to = self.hand_overs.trust_in(standing.epoch);
-        let Some(last) = standing.epoch.checked_sub(1).map(|before| self.last_of(before)) else { return };
-        if *leads_to.validators() == standing.running {
+        let Standing { epoch, running, .. } = standing;
+        let Some(last) = epoch.checked_sub(1).map(|before| self.last_of(before)) else { return };
+        if self.hand_overs.leads_to(*epoch, running) {
             return;
         }
-        let link = from_block(&self.marshal, last, standing.running.clone()).await;
-        let kept = match link {
-            Some(link) => self.hand_overs.add(link).await.map_err(|error| error.to_string()),
-            None => Err(format!("this node has no certificate of block {last}")),
-        };
-        if let Err(why) = kept {
-            tracing::error!(
-                epoch = standing.epoch,
-                why,
-                "the hand-over to new validators cannot be shown: receipts lack it"
-            );
+        if let Some(link) = from_block(&self.marshal, last, running.clone()).await {
+            // One that leads nowhere: links before it are missing.
+            let _ = self.hand_overs.add(link).await;
         }
+        for _ in 0..HAND_OVER_ASKS_MAX {
+            if self.hand_overs.leads_to(*epoch, running) {
+                return;
+            }
+            tracing::warn!(epoch, "the hand-over to the epoch's validators is not here: asking the peers for it");
+            self.hand_overs.ask();
+            self.runtime.sleep(ASK_AGAIN).await;
+        }
+        lost(*epoch)
     }
 
     /// Speaks with the validators of this epoch and of the next, and with those who follow.
     async fn track(&mut self, standing: &Standing) {
         let keys = standing.keys();
         let rows: Vec<StateKey> = keys.iter().map(StateKey::validator).collect();
-        let rows = self.reader.rows(&rows).await.map(|rows| rows.rows).unwrap_or_default();
+        let rows = self.rows(&rows, 0).await.rows;
         let mut addresses = BTreeMap::new();
-        for (key, row) in keys.iter().zip(rows.into_iter().chain(std::iter::repeat(None))) {
+        for (key, row) in keys.iter().zip(rows) {
             let Ok(public) = decode_key(key) else { continue };
             let told = self.known.iter().find(|(known, _)| *known == public).map(|(_, address)| address.clone());
             let stated = || row.and_then(|row| address_of(&ValidatorRow::decode(&row).ok()?.address));
-            addresses.insert(*key, (public, told.or_else(stated).unwrap_or(NOWHERE)));
+            let address = told.or_else(stated).unwrap_or_else(|| {
+                tracing::warn!(validator = %public, "no address of this validator is known: it must dial this node itself");
+                NOWHERE
+            });
+            addresses.insert(*key, (public, address));
         }
         let is_primary = |key: &[u8; 32]| standing.running.contains(key) || standing.next.contains(key);
         let part = |primary: bool| {
@@ -404,6 +467,12 @@ where
     }
 }
 
+/// Whether an epoch is still to be entered. The rows that tell who certifies may be a block ahead of what is told as applied, and
+/// then a later epoch than that was entered.
+fn is_due(entered: Option<u64>, epoch: u64) -> bool {
+    entered.is_none_or(|entered| entered < epoch)
+}
+
 /// Where nobody is reached: a validator whose address is not known dials the others itself.
 const NOWHERE: Address = Address::Symmetric(SocketAddr::new(IpAddr::V4(Ipv4Addr::UNSPECIFIED), 0));
 
@@ -414,4 +483,23 @@ fn address_of(text: &str) -> Option<Address> {
 #[expect(clippy::panic, reason = "a node that cannot tell who certifies must stop")]
 fn stop(error: &impl std::fmt::Display) -> ! {
     panic!("the schedule of the validators cannot be read: {error}: run `tally audit` on the data directory")
+}
+
+#[expect(clippy::panic, reason = "receipts that nobody can check are worse than none")]
+fn lost(epoch: u64) -> ! {
+    panic!(
+        "the hand-over to the validators of epoch {epoch} is neither here nor with the peers: see that the node reaches them, then start it again; if it stays so, move the data directory away and start the node, which fetches everything from its peers"
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_epoch_is_entered_once_also_when_the_rows_are_ahead_of_the_tip() {
+        assert!(is_due(None, 0) && is_due(Some(3), 4));
+        assert!(!is_due(Some(4), 4));
+        assert!(!is_due(Some(5), 4), "the rows said 5 when the tip said 4");
+    }
 }

@@ -6,7 +6,11 @@
 //! answer    0x01 ‖ varint count ‖ count × ( varint length ‖ hand-over )      the last one is of a recent block, change or not
 //! ```
 //!
-//! INVARIANT: every link held was checked against the one before, down to the genesis, and is durable.
+//! Nobody is answered more often than those who join ask, and the costly part of an answer is found once an epoch: a question is
+//! nine bytes, its answer up to a third of a MiB.
+//!
+//! INVARIANT: every link held was checked against the one before, down to the genesis, and is durable. Whoever asked for it to be
+//! kept may go away meanwhile: it is kept in a task of its own.
 
 use crate::{
     application::Shared,
@@ -19,37 +23,45 @@ use commonware_cryptography::ed25519::PublicKey;
 use commonware_p2p::{Blocker, Receiver, Recipients, Sender};
 use commonware_storage::metadata::{self, Metadata};
 use commonware_utils::sequence::U64;
+use futures::future::{Either, select};
 use std::{
-    collections::BTreeSet,
+    collections::{BTreeMap, BTreeSet},
     sync::{Arc, PoisonError, RwLock},
-    time::Duration,
+    time::{Duration, SystemTime},
 };
 use tallystick_consensus::{certificate, epochs::Epochs};
 use tallystick_protocol::{
     Calendar, Genesis, HandOver, Trust, TrustError, ValidatorSet,
     limits::{HAND_OVER_BYTES_MAX, HAND_OVERS_ANSWERED_MAX, RECEIPT_SEARCH_BLOCKS_MAX},
 };
-use tokio::sync::Mutex;
+use tokio::sync::{Notify, mpsc, oneshot};
 
 /// First byte of a question and of an answer.
 const ASK: u8 = 0;
 const ANSWER: u8 = 1;
 /// Wait before everybody is asked again.
-const ASK_AGAIN: Duration = Duration::from_secs(1);
+pub(crate) const ASK_AGAIN: Duration = Duration::from_secs(1);
+/// Least time between two answers to one peer: shorter than [`ASK_AGAIN`] by what a network may make of the time between two
+/// questions.
+const ANSWER_AGAIN: Duration = Duration::from_millis(750);
 
-/// Where the chain lies on disk, once it is open.
+/// Where the chain lies on disk.
 type Store<E> = Metadata<E, U64, Vec<u8>>;
 
 /// The chain, in memory and on disk. Clones share it.
-pub struct HandOvers<E: Runtime> {
+#[derive(Clone)]
+pub struct HandOvers {
     chain: Arc<RwLock<Held>>,
-    store: Arc<Mutex<Option<Store<E>>>>,
+    /// To the task that keeps links.
+    keeper: mpsc::Sender<Keep>,
+    /// Tells the task that answers peers that this node has a question itself.
+    ask: Arc<Notify>,
 }
 
-impl<E: Runtime> Clone for HandOvers<E> {
-    fn clone(&self) -> Self {
-        Self { chain: self.chain.clone(), store: self.store.clone() }
-    }
+/// A link to keep, and whom to tell that it is.
+struct Keep {
+    link: HandOver,
+    kept: oneshot::Sender<Result<(), TrustError>>,
 }
 
 /// What is held: the links, and whom to trust after each of them. There is one trust more than links: the first is the
@@ -117,18 +129,18 @@ impl Links {
     }
 }
 
-impl<E: Runtime> HandOvers<E> {
+impl HandOvers {
     /// Reads what this node keeps.
     ///
     /// # Panics
     ///
     /// When the disk fails, or holds a chain that does not hold.
-    pub async fn open(runtime: E, prefix: &str, genesis: &Genesis) -> Result<Self, TrustError> {
+    pub async fn open<E: Runtime>(runtime: E, prefix: &str, genesis: &Genesis) -> Result<Self, TrustError> {
         let config = metadata::Config {
             partition: format!("{prefix}-hand-overs"),
             codec_config: (RangeCfg::from(0..=HAND_OVER_BYTES_MAX), ()),
         };
-        let store = match Metadata::<E, U64, Vec<u8>>::init(runtime, config).await {
+        let store = match Store::<E>::init(runtime.child("store"), config).await {
             Ok(store) => store,
             Err(error) => stop(&error),
         };
@@ -142,7 +154,11 @@ impl<E: Runtime> HandOvers<E> {
             links.push(link);
             trusts.push(trust.clone());
         }
-        Ok(Self { chain: Arc::new(RwLock::new(Held { links, trusts })), store: Arc::new(Mutex::new(Some(store))) })
+        let chain = Arc::new(RwLock::new(Held { links, trusts }));
+        let (keeper, inbox) = mpsc::channel(1);
+        let held = chain.clone();
+        runtime.child("keeper").spawn(move |_| keep(store, held, inbox));
+        Ok(Self { chain, keeper, ask: Arc::default() })
     }
 
     /// The links, for receipts.
@@ -163,87 +179,144 @@ impl<E: Runtime> HandOvers<E> {
         }
     }
 
-    /// Adds a link, durably, if it leads on from the end of the chain. One to the set that is trusted already adds nothing.
-    pub async fn add(&self, link: HandOver) -> Result<(), TrustError> {
-        let mut store = self.store.lock().await;
-        let (mut trust, place) = {
-            let chain = self.chain.read().unwrap_or_else(PoisonError::into_inner);
-            (chain.trust_in(u64::MAX).cloned(), chain.links.len() as u64)
-        };
-        let Some(trust) = trust.as_mut().filter(|trust| *trust.validators() != link.validators) else { return Ok(()) };
-        trust.walk(&link)?;
-        if let Some(open) = store.take() {
-            match open.put_sync(U64::new(place), link.to_bytes()).await {
-                Ok(open) => *store = Some(open),
-                Err(error) => stop(&error),
-            }
-        }
-        let mut chain = self.chain.write().unwrap_or_else(PoisonError::into_inner);
-        chain.trusts.push(trust.clone());
-        chain.links.push(link);
-        Ok(())
+    /// Whether the chain leads to these validators in an epoch.
+    pub fn leads_to(&self, epoch: u64, validators: &ValidatorSet) -> bool {
+        self.trust_in(epoch).validators() == validators
     }
 
-    /// Answers those who ask, until the node stops. `marshal` tells of the newest certified block.
-    pub async fn serve<S, R, B>(
+    /// Adds a link, durably, if it leads on from the end of the chain. One to the set that is trusted already adds nothing.
+    ///
+    /// The link is kept also when the caller does not wait for it.
+    pub async fn add(&self, link: HandOver) -> Result<(), TrustError> {
+        let (kept, answer) = oneshot::channel();
+        let told = match self.keeper.send(Keep { link, kept }).await {
+            Ok(()) => answer.await.ok(),
+            Err(_) => None,
+        };
+        match told {
+            Some(result) => result,
+            // The keeper ends with the node, which goes on with nothing that is not kept.
+            None => std::future::pending().await,
+        }
+    }
+
+    /// Has every peer asked once for the links that this node has not.
+    pub fn ask(&self) {
+        self.ask.notify_one();
+    }
+
+    /// Answers those who ask, and asks when it is told to, until the node stops. `marshal` tells of the newest certified block.
+    pub async fn serve<E, S, R, B>(
         self,
+        runtime: E,
         marshal: Marshal,
         shared: Arc<Shared>,
         (mut sender, mut receiver): (S, R),
         blocker: B,
     ) where
+        E: Runtime,
         S: Sender<PublicKey = PublicKey>,
         R: Receiver<PublicKey = PublicKey>,
         B: Blocker<PublicKey = PublicKey>,
     {
-        while let Ok((peer, message)) = receiver.recv().await {
-            let known = match message.as_ref().split_first() {
-                Some((&ASK, known)) => <[u8; 8]>::try_from(known).ok().map(u64::from_be_bytes),
-                // The answer to a question of before: this node has joined.
-                Some((&ANSWER, _)) => continue,
-                _ => None,
+        let mut answers = Answers::default();
+        // Peers whose answer to this node's last question is still awaited; all others' are not looked at.
+        let mut answered: Option<BTreeSet<PublicKey>> = None;
+        loop {
+            let heard = {
+                let heard = std::pin::pin!(receiver.recv());
+                let told = std::pin::pin!(self.ask.notified());
+                match select(heard, told).await {
+                    Either::Left((heard, _)) => Some(heard),
+                    Either::Right(_) => None,
+                }
             };
-            let Some(known) = known else {
-                tracing::warn!(%peer, "blocked a peer that asks for hand-overs in no known way");
-                let _ = blocker.clone().block(peer);
-                continue;
+            let (peer, message) = match heard {
+                Some(Ok(heard)) => heard,
+                Some(Err(_)) => return,
+                None => {
+                    answered = Some(BTreeSet::new());
+                    let _ = sender.send(Recipients::All, self.question(), false);
+                    continue;
+                }
             };
-            let (height, next) = (shared.chain.tip().header.height, shared.chain.standing().next.clone());
-            let mut answer: Vec<Vec<u8>> = {
-                let chain = self.chain.read().unwrap_or_else(PoisonError::into_inner);
-                let skip = usize::try_from(known).unwrap_or(usize::MAX);
-                chain.links.iter().skip(skip).take(HAND_OVERS_ANSWERED_MAX - 1).map(HandOver::to_bytes).collect()
-            };
-            let Some(latest) = latest(&marshal, height, next).await else { continue };
-            answer.push(latest.to_bytes());
-            let bytes: Bytes = [[ANSWER].as_slice(), &answer.encode()].concat().into();
-            let _ = sender.send(Recipients::One(peer), bytes, false);
+            match message.as_ref().split_first() {
+                Some((&ASK, known)) if known.len() == size_of::<u64>() => {
+                    let known = known.iter().fold(0, |known, byte| known << 8 | u64::from(*byte));
+                    if !answers.may(&peer, runtime.current()) {
+                        continue;
+                    }
+                    let (height, standing) = (shared.chain.tip().header.height, shared.chain.standing());
+                    let find = async || newest(&marshal, height, standing.next.clone()).await;
+                    if let Some(latest) = answers.latest((standing.epoch, height), find).await {
+                        let _ = sender.send(Recipients::One(peer), self.answer(known, latest), false);
+                    }
+                }
+                Some((&ANSWER, _)) => {
+                    if answered.as_mut().is_some_and(|answered| answered.insert(peer)) {
+                        self.take(message.as_ref()).await;
+                    }
+                }
+                _ => {
+                    tracing::warn!(%peer, "blocked a peer that asks for hand-overs in no known way");
+                    let _ = blocker.clone().block(peer);
+                }
+            }
         }
+    }
+
+    fn question(&self) -> Bytes {
+        let known = self.chain.read().unwrap_or_else(PoisonError::into_inner).links.len() as u64;
+        [[ASK].as_slice(), &known.to_be_bytes()].concat().into()
+    }
+
+    /// For one who knows so many links.
+    fn answer(&self, known: u64, latest: &HandOver) -> Bytes {
+        let mut answer: Vec<Vec<u8>> = {
+            let chain = self.chain.read().unwrap_or_else(PoisonError::into_inner);
+            let skip = usize::try_from(known).unwrap_or(usize::MAX);
+            chain.links.iter().skip(skip).take(HAND_OVERS_ANSWERED_MAX - 1).map(HandOver::to_bytes).collect()
+        };
+        answer.push(latest.to_bytes());
+        [[ANSWER].as_slice(), &answer.encode()].concat().into()
     }
 
     /// Asks every peer again and again and tells `epochs` whom to believe. Once more peers than can be lying have answered, it
     /// returns the newest epoch that they have shown; or never, if it is to go `on`.
-    pub async fn learn<S, R>(&self, runtime: &E, epochs: &Epochs, (sender, receiver): (&mut S, &mut R), on: bool) -> u64
+    pub async fn learn<E, S, R>(
+        &self,
+        runtime: &E,
+        epochs: &Epochs,
+        (sender, receiver): (&mut S, &mut R),
+        on: bool,
+    ) -> u64
     where
+        E: Runtime,
         S: Sender<PublicKey = PublicKey>,
         R: Receiver<PublicKey = PublicKey>,
     {
         let mut answered = BTreeSet::new();
         let mut newest = 0;
         loop {
-            let known = self.chain.read().unwrap_or_else(PoisonError::into_inner).links.len() as u64;
-            let ask: Bytes = [[ASK].as_slice(), &known.to_be_bytes()].concat().into();
-            let _ = sender.send(Recipients::All, ask, false);
+            let _ = sender.send(Recipients::All, self.question(), false);
             let again = runtime.current() + ASK_AGAIN;
             loop {
                 let heard = std::pin::pin!(receiver.recv());
                 let pause = std::pin::pin!(runtime.sleep_until(again));
-                let (peer, message) = match futures::future::select(heard, pause).await {
-                    futures::future::Either::Left((Ok(heard), _)) => heard,
-                    futures::future::Either::Left((Err(_), _)) => return newest,
-                    futures::future::Either::Right(_) => break,
+                let (peer, message) = match select(heard, pause).await {
+                    Either::Left((Ok(heard), _)) => heard,
+                    Either::Left((Err(_), _)) => return newest,
+                    Either::Right(_) => break,
                 };
-                let Some(epoch) = self.take(epochs, message.as_ref()).await else { continue };
+                let Some(latest) = self.take(message.as_ref()).await else { continue };
+                let epoch = latest.header.epoch;
+                // What is believed here was kept before: a node that starts again believes the same.
+                for (epoch, named) in [(epoch, latest.header.validators), (epoch + 1, latest.header.next_validators)] {
+                    let trust = self.trust_in(epoch);
+                    if trust.validators().hash() == named {
+                        let _ = epochs.know(epoch, trust.validators());
+                    }
+                }
                 newest = newest.max(epoch);
                 answered.insert(peer);
                 let faulty = (self.trust_in(newest).validators().len() - 1) / 3;
@@ -254,8 +327,8 @@ impl<E: Runtime> HandOvers<E> {
         }
     }
 
-    /// Takes an answer in, as far as it holds. Returns the epoch of the block it ends with.
-    async fn take(&self, epochs: &Epochs, message: &[u8]) -> Option<u64> {
+    /// Keeps what of an answer leads on. Returns the hand-over from a recent block that it ends with, if that holds.
+    async fn take(&self, message: &[u8]) -> Option<HandOver> {
         let (&ANSWER, answer) = message.split_first()? else { return None };
         let limits = (RangeCfg::from(0..=HAND_OVERS_ANSWERED_MAX), (RangeCfg::from(0..=HAND_OVER_BYTES_MAX), ()));
         let links = Vec::<Vec<u8>>::decode_cfg(Bytes::copy_from_slice(answer), &limits).ok()?;
@@ -265,21 +338,80 @@ impl<E: Runtime> HandOvers<E> {
             // Those that another peer told before lead nowhere from here, and need not.
             let _ = self.add(link).await;
         }
-        let trust = self.trust_in(latest.header.epoch);
-        trust.certified(&latest.header, &latest.certificate).ok()?;
-        let epoch = latest.header.epoch;
-        epochs.know(epoch, trust.validators()).ok()?;
+        self.trust_in(latest.header.epoch).certified(&latest.header, &latest.certificate).ok()?;
         if latest.validators.hash() == latest.header.next_validators {
-            epochs.know(epoch + 1, &latest.validators).ok()?;
             // It hands over as well as any later one will.
-            let _ = self.add(latest).await;
+            let _ = self.add(latest.clone()).await;
         }
-        Some(epoch)
+        Some(latest)
+    }
+}
+
+/// Keeps the links that lead on, one after another, until nobody can ask for it any more.
+async fn keep<E: Runtime>(mut store: Store<E>, chain: Arc<RwLock<Held>>, mut inbox: mpsc::Receiver<Keep>) {
+    while let Some(Keep { link, kept }) = inbox.recv().await {
+        let (trust, place) = {
+            let chain = chain.read().unwrap_or_else(PoisonError::into_inner);
+            (chain.trust_in(u64::MAX).cloned(), chain.links.len() as u64)
+        };
+        let leads_on = trust.filter(|trust| *trust.validators() != link.validators);
+        let walked = leads_on.map(|mut trust| trust.walk(&link).map(|()| trust));
+        if let Some(Ok(trust)) = &walked {
+            store = match store.put_sync(U64::new(place), link.to_bytes()).await {
+                Ok(store) => store,
+                Err(error) => stop(&error),
+            };
+            let mut chain = chain.write().unwrap_or_else(PoisonError::into_inner);
+            chain.trusts.push(trust.clone());
+            chain.links.push(link);
+        }
+        // Whoever asked may have gone.
+        let _ = kept.send(walked.map_or(Ok(()), |walked| walked.map(drop)));
+    }
+}
+
+/// Whom this node answered, and with what.
+#[derive(Default)]
+struct Answers {
+    /// When, by peer. Only peers of the network get here: as many as there are.
+    given: BTreeMap<PublicKey, SystemTime>,
+    latest: Option<HandOver>,
+    /// The tip at which it was found.
+    found_at: Option<u64>,
+}
+
+impl Answers {
+    /// Whether the peer may have an answer now. It then has had it.
+    fn may(&mut self, peer: &PublicKey, now: SystemTime) -> bool {
+        // A clock that was set back holds nobody up.
+        let waits = |given: &SystemTime| now.duration_since(*given).is_ok_and(|since| since < ANSWER_AGAIN);
+        if self.given.get(peer).is_some_and(waits) {
+            return false;
+        }
+        self.given.insert(peer.clone(), now);
+        true
+    }
+
+    /// The hand-over of a recent block: one of the running epoch serves for the whole of it, and one of the epoch before until the
+    /// tip moves.
+    async fn latest(
+        &mut self,
+        (epoch, height): (u64, u64),
+        find: impl AsyncFnOnce() -> Option<HandOver>,
+    ) -> Option<&HandOver> {
+        let serves = self.latest.as_ref().is_some_and(|latest| latest.header.epoch >= epoch);
+        if !serves
+            && self.found_at != Some(height)
+            && let Some(found) = find().await
+        {
+            (self.latest, self.found_at) = (Some(found), Some(height));
+        }
+        self.latest.as_ref()
     }
 }
 
 /// A hand-over from the newest certified block at or below `height`, to the set that its epoch names as the next.
-async fn latest(marshal: &Marshal, height: u64, next: ValidatorSet) -> Option<HandOver> {
+async fn newest(marshal: &Marshal, height: u64, next: ValidatorSet) -> Option<HandOver> {
     for height in (height.saturating_sub(RECEIPT_SEARCH_BLOCKS_MAX)..=height).rev() {
         if let Some(link) = from_block(marshal, height, next.clone()).await
             && link.header.next_validators == next.hash()
@@ -303,4 +435,150 @@ fn stop(error: &impl std::fmt::Display) -> ! {
     panic!(
         "the chain of validators' hand-overs cannot be read or written: {error}: check the disk under the data directory, then start the node again"
     )
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, reason = "tests")]
+    use super::*;
+    use commonware_consensus::{
+        simplex::types::{Finalization, Finalize, Proposal},
+        types::{Epoch, Round, View},
+    };
+    use commonware_cryptography::{Signer as _, ed25519::PrivateKey, sha256::Digest};
+    use commonware_parallel::Sequential;
+    use commonware_runtime::{
+        Clock as _, Runner as _, Supervisor as _, deterministic,
+        mocks::{DelayedSyncContext, PendingSyncs, release_pending_syncs},
+    };
+    use commonware_utils::non_empty;
+    use tallystick_consensus::Validators;
+    use tallystick_protocol::{
+        BlockHeader, GenesisValidator, Hash, LogCommitment, NetworkId, StateCommitment, limits::EPOCH_BLOCKS_MIN,
+    };
+
+    fn set(seeds: std::ops::Range<u64>) -> ValidatorSet {
+        let key = |seed| <[u8; 32]>::try_from(PrivateKey::from_seed(seed).public_key().encode().as_ref()).unwrap();
+        ValidatorSet::new(seeds.map(key).collect()).unwrap()
+    }
+
+    fn genesis() -> Genesis {
+        let mut genesis = Genesis {
+            name: "a network".to_owned(),
+            created_ms: 1,
+            nonce: [7; 16],
+            organisations: Vec::new(),
+            validators: set(1..5)
+                .keys()
+                .iter()
+                .map(|key| GenesisValidator { organisation: "one".to_owned(), key: *key, address: String::new() })
+                .collect(),
+            epoch_blocks: EPOCH_BLOCKS_MIN,
+            rulebook: None,
+        };
+        genesis.sort();
+        genesis
+    }
+
+    /// The hand-over in `epoch` from the validators of these seeds to those of the others.
+    fn link(network: NetworkId, epoch: u64, from: std::ops::Range<u64>, to: std::ops::Range<u64>) -> HandOver {
+        let header = BlockHeader {
+            network,
+            height: epoch * EPOCH_BLOCKS_MIN + 5,
+            epoch,
+            view: 5,
+            leader: [0; 32],
+            parent_view: 4,
+            parent: Hash([0; 32]),
+            time_ms: 1,
+            transactions: Hash([0; 32]),
+            transaction_count: 0,
+            state: StateCommitment::default(),
+            log: LogCommitment::default(),
+            validators: set(from.clone()).hash(),
+            next_validators: set(to.clone()).hash(),
+        };
+        let validators = Validators::new(network, &set(from.clone())).unwrap();
+        let round = Round::new(Epoch::new(epoch), View::new(5));
+        let proposal = Proposal::new(round, View::new(4), Digest(header.hash().0));
+        let votes: Vec<_> = from
+            .map(|seed| validators.signer(PrivateKey::from_seed(seed).into()).unwrap())
+            .map(|scheme| Finalize::sign(&scheme, proposal.clone()).unwrap())
+            .collect();
+        let made = Finalization::from_finalizes(&validators.observer(), non_empty![@votes.iter()], &Sequential);
+        HandOver { header, certificate: certificate(&made.unwrap()).unwrap(), validators: set(to) }
+    }
+
+    #[test]
+    fn a_link_is_kept_also_when_whoever_learnt_it_goes_away() {
+        deterministic::Runner::default().start(|context| async move {
+            let (genesis, pending) = (genesis(), PendingSyncs::default());
+            let disk = DelayedSyncContext { inner: context.child("disk"), pending: pending.clone() };
+            let hand_overs = HandOvers::open(disk, "node", &genesis).await.unwrap();
+            pending.arm();
+            // The disk is busy with it when the one that waits is dropped.
+            let first = link(genesis.id(), 1, 1..5, 2..6);
+            let waits = Box::pin(hand_overs.add(first.clone()));
+            let pause = Box::pin(context.sleep(Duration::from_secs(1)));
+            assert!(matches!(select(waits, pause).await, Either::Right(_)));
+            assert!(!hand_overs.leads_to(2, &set(2..6)), "nothing is told of what is not durable");
+            release_pending_syncs(&pending);
+            hand_overs.add(link(genesis.id(), 3, 2..6, 3..7)).await.unwrap();
+            assert!(hand_overs.leads_to(2, &set(2..6)) && hand_overs.leads_to(4, &set(3..7)));
+
+            // The disk says the same.
+            let links = hand_overs.links().to(9);
+            drop(hand_overs);
+            context.sleep(Duration::from_secs(1)).await;
+            let again = HandOvers::open(context.child("again"), "node", &genesis).await.unwrap();
+            assert_eq!(again.links().to(9), links);
+            assert_eq!(links.len(), 2);
+        });
+    }
+
+    #[test]
+    fn a_link_that_leads_nowhere_is_refused() {
+        deterministic::Runner::default().start(|context| async move {
+            let genesis = genesis();
+            let hand_overs = HandOvers::open(context.child("disk"), "node", &genesis).await.unwrap();
+            assert!(hand_overs.add(link(genesis.id(), 3, 2..6, 3..7)).await.is_err());
+            assert!(hand_overs.add(link(genesis.id(), 3, 1..5, 1..5)).await.is_ok(), "it adds nothing");
+            assert!(hand_overs.links().to(9).is_empty());
+        });
+    }
+
+    #[test]
+    fn a_peer_is_answered_no_more_often_than_those_who_join_ask() {
+        let [one, other] = [1, 2].map(|seed| PrivateKey::from_seed(seed).public_key());
+        let (mut answers, start) = (Answers::default(), SystemTime::UNIX_EPOCH + Duration::from_secs(1_000));
+        assert!(answers.may(&one, start) && answers.may(&other, start));
+        assert!((0..7).all(|tenth| !answers.may(&one, start + Duration::from_millis(100 * tenth))));
+        assert!(answers.may(&one, start + ASK_AGAIN - Duration::from_millis(100)), "a network is not a metronome");
+        assert!(answers.may(&one, start - Duration::from_secs(900)), "the clock was set back");
+    }
+
+    #[test]
+    fn the_costly_part_of_an_answer_is_found_once_an_epoch() {
+        deterministic::Runner::default().start(|_| async move {
+            let network = genesis().id();
+            let (mut answers, mut found) = (Answers::default(), 0);
+            for (epoch, height, block_epoch, times) in [
+                (1, 25, 1, 1),
+                (1, 26, 1, 1),
+                (1, 39, 1, 1),
+                (2, 40, 1, 2),
+                (2, 40, 1, 2),
+                (2, 41, 2, 3),
+                (2, 55, 2, 3),
+            ] {
+                let find = async || {
+                    found += 1;
+                    Some(link(network, block_epoch, 1..5, 2..6))
+                };
+                let latest = answers.latest((epoch, height), find).await.unwrap();
+                assert_eq!(latest.header.epoch, block_epoch);
+                assert_eq!(found, times, "epoch {epoch}, height {height}");
+            }
+        });
+    }
 }

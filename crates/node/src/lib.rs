@@ -1,6 +1,7 @@
 //! Admit, order, apply, commit, certify and serve: the one process.
 
 pub mod admission;
+mod ahead;
 pub mod application;
 pub mod audit;
 pub mod certify;

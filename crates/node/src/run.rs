@@ -28,6 +28,7 @@ use tallystick_consensus::{
     validators::decode_key,
 };
 use tallystick_protocol::{Genesis, GenesisError, SigningKey, limits::TOKEN_VOTE_MAX};
+use tallystick_storage::database::OPERATIONS_PER_FILE;
 use tokio::{net::TcpListener, signal::unix, sync::watch};
 
 /// Names of everything a node stores begin with this.
@@ -271,6 +272,7 @@ async fn serve(context: real::Context, prepared: Prepared) -> Result<(), RunErro
         voting: if voting { Voting::Signs(signer) } else { Voting::Observes },
         prefix: PREFIX.to_owned(),
         cache_pages: NonZeroUsize::new(pages).unwrap_or(NonZeroUsize::MIN),
+        operations_per_file: OPERATIONS_PER_FILE,
         state_sync,
         known,
         timing: Timing::default(),

@@ -114,6 +114,8 @@ pub const HAND_OVER_BYTES_MAX: usize = 16 + HEADER_BYTES_MAX + CERTIFICATE_BYTES
 pub const HAND_OVERS_ANSWERED_MAX: usize = 32;
 /// Bytes of one message of them: a byte, a count, and a length before each.
 pub const HAND_OVERS_MESSAGE_BYTES_MAX: usize = 6 + HAND_OVERS_ANSWERED_MAX * (HAND_OVER_BYTES_MAX + 5);
+/// Times that a node asks its peers, each a second after the other, for a hand-over without which its receipts cannot be checked.
+pub const HAND_OVER_ASKS_MAX: usize = 60;
 /// Hand-overs of a receipt: one for each epoch whose validators changed.
 pub const RECEIPT_HAND_OVERS_MAX: usize = 1_024;
 /// Bytes of one encoded receipt. Without hand-overs half a MiB is plenty; the rest holds [`RECEIPT_HAND_OVERS_MAX`] of them

@@ -3,6 +3,7 @@
 pub mod equivocator;
 pub mod forger;
 
+use crate::machine::Hardware;
 use commonware_actor::{Feedback, Unreliable};
 use commonware_cryptography::ed25519::PublicKey;
 use commonware_p2p::{CheckedSender, LimitedSender, Recipients, simulated};
@@ -16,6 +17,8 @@ type Inner = simulated::Sender<PublicKey, deterministic::Context>;
 pub enum Manner {
     /// It sends what the node says to whom the node says.
     Honest,
+    /// The same, and while the machine's way to others' states is cut, nobody hears it.
+    Cut(Arc<Hardware>),
     /// Only these hear it, as a rule.
     Facing(Arc<equivocator::Audience>),
     /// What it sends is not always what the node said.
@@ -49,7 +52,8 @@ impl LimitedSender for Line {
     fn check(&mut self, recipients: Recipients<PublicKey>) -> Result<CheckedLine<'_>, SystemTime> {
         let recipients = match &self.manner {
             Manner::Facing(audience) => audience.of(recipients),
-            Manner::Honest | Manner::Forging(_) => recipients,
+            Manner::Cut(hardware) if hardware.is_state_cut() => Recipients::Some(Vec::new()),
+            Manner::Honest | Manner::Cut(_) | Manner::Forging(_) => recipients,
         };
         Ok(CheckedLine { inner: self.sender.check(recipients)?, manner: self.manner.clone() })
     }
@@ -70,7 +74,7 @@ impl CheckedSender for CheckedLine<'_> {
 
     fn send(self, message: impl Into<IoBufs> + Send, priority: bool) -> Unreliable<Feedback> {
         match &self.manner {
-            Manner::Honest | Manner::Facing(_) => self.inner.send(message, priority),
+            Manner::Honest | Manner::Cut(_) | Manner::Facing(_) => self.inner.send(message, priority),
             Manner::Forging(forger) => {
                 let forged = forger.forge(message.into().coalesce().as_ref());
                 self.inner.send(forged, priority)

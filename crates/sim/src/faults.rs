@@ -8,7 +8,7 @@ use crate::{
     world::Record,
 };
 use commonware_p2p::simulated::Link;
-use commonware_runtime::{Handle, deterministic};
+use commonware_runtime::{Handle, Storage as _, deterministic};
 use commonware_utils::Probability;
 use std::{sync::Arc, time::Duration};
 
@@ -71,12 +71,13 @@ impl<'a> Hosts<'a> {
         self.record.note(format!("for {} ms: {:?}", event.lasts.as_millis(), event.fault));
         self.active.push(event.fault.clone());
         match &event.fault {
-            Fault::Crash { node } => self.stop(*node),
+            Fault::Crash { node } | Fault::Forget { node } => self.stop(*node),
             Fault::Wipe { node } => {
                 self.stop(*node);
                 self.lives[*node].disks_lost += 1;
             }
             Fault::SlowDisk { node, ms } => self.hardware[*node].set_disk_delay_ms(*ms),
+            Fault::NoState { node } => self.hardware[*node].set_state_cut(true),
             Fault::ClockJump { node, ms } => self.hardware[*node].set_clock_ahead_ms(*ms),
             Fault::Split { .. } | Fault::Lossy { .. } => self.relink().await,
             // The world votes.
@@ -90,14 +91,19 @@ impl<'a> Hosts<'a> {
         if let Some(index) = self.active.iter().position(|fault| *fault == event.fault) {
             self.active.remove(index);
         }
+        if let Fault::Forget { node } = &event.fault {
+            let partition = format!("{}-hand-overs", self.lives[*node].prefix(""));
+            self.world.remove(&partition, None).await.expect("a node that ran keeps hand-overs");
+        }
         match &event.fault {
-            Fault::Crash { node } | Fault::Wipe { node } => {
+            Fault::Crash { node } | Fault::Wipe { node } | Fault::Forget { node } => {
                 self.down[*node] -= 1;
                 if self.down[*node] == 0 {
                     self.start(*node).await;
                 }
             }
             Fault::SlowDisk { node, .. } => self.hardware[*node].set_disk_delay_ms(0),
+            Fault::NoState { node } => self.hardware[*node].set_state_cut(false),
             Fault::ClockJump { node, .. } => self.hardware[*node].set_clock_ahead_ms(0),
             Fault::Split { .. } | Fault::Lossy { .. } => self.relink().await,
             Fault::Reform { .. } => {}

@@ -14,7 +14,7 @@ use std::{
     ops::RangeInclusive,
     sync::{
         Arc,
-        atomic::{AtomicI64, AtomicU64, Ordering},
+        atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering},
     },
     time::{Duration, SystemTime},
 };
@@ -24,6 +24,7 @@ use std::{
 pub struct Hardware {
     clock_ahead_ms: AtomicI64,
     disk_delay_ms: AtomicU64,
+    state_cut: AtomicBool,
 }
 
 impl Hardware {
@@ -35,6 +36,16 @@ impl Hardware {
     /// Makes every write and sync take this much longer.
     pub fn set_disk_delay_ms(&self, ms: u64) {
         self.disk_delay_ms.store(ms, Ordering::Relaxed);
+    }
+
+    /// Cuts the way by which the machine asks others for their state, or joins it.
+    pub fn set_state_cut(&self, cut: bool) {
+        self.state_cut.store(cut, Ordering::Relaxed);
+    }
+
+    /// Whether that way is cut.
+    pub fn is_state_cut(&self) -> bool {
+        self.state_cut.load(Ordering::Relaxed)
     }
 
     fn date(&self, world: SystemTime) -> SystemTime {

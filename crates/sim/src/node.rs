@@ -14,7 +14,7 @@ use commonware_p2p::{
     simulated::{Oracle, Receiver, SplitTarget},
 };
 use commonware_runtime::{Clock as _, Handle, Spawner as _, Supervisor as _, deterministic};
-use commonware_utils::NZUsize;
+use commonware_utils::{NZU64, NZUsize};
 use std::{
     net::SocketAddr,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
@@ -112,6 +112,11 @@ impl Life {
     pub const fn has_lost_votes(&self) -> bool {
         self.disks_lost > 0
     }
+
+    /// What the names on its disk begin with.
+    pub fn prefix(&self, face: &str) -> String {
+        format!("node-{}{face}-disk-{}", self.node, self.disks_lost)
+    }
 }
 
 /// How long the nodes of a simulation wait for what: shorter than in the world, as its links are.
@@ -182,6 +187,7 @@ impl Start<'_> {
                 Some(Crime::Forger) if forged.contains(&id) => {
                     Manner::Forging(Arc::new(forger::Forger::new(self.seed, id, percent)))
                 }
+                _ if [channel::STATE_SYNC, channel::LOG_SYNC].contains(&id) => Manner::Cut(self.hardware.clone()),
                 _ => Manner::Honest,
             };
             channels.push((Line::new(sender, manner), receiver));
@@ -202,15 +208,18 @@ impl Start<'_> {
 
     /// One process.
     fn one(&self, channels: Channels, face: &'static str, is_watched: bool) -> Handle<()> {
-        let Life { node, disks_lost, starts } = self.life;
+        let prefix = self.life.prefix(face);
+        let Life { node, starts, .. } = self.life;
         let signer = self.members.nodes[node].clone();
         let lost = self.life.has_lost_votes();
         let config = engine::Config {
             genesis: self.members.genesis.clone(),
             me: self.me(),
             voting: if lost { Voting::Observes } else { Voting::Signs(signer.into()) },
-            prefix: format!("node-{node}{face}-disk-{disks_lost}"),
+            prefix,
             cache_pages: NZUsize!(256),
+            // So few that pruning takes away what nobody may need any more.
+            operations_per_file: NZU64!(64),
             state_sync: lost || !self.members.is_founder(node),
             known: self.known(),
             timing: timing(),

@@ -45,6 +45,16 @@ pub enum Fault {
         /// Milliseconds that each write takes longer.
         ms: u64,
     },
+    /// A node stops, loses what it keeps of how the validators followed one another, and starts again.
+    Forget {
+        /// Which.
+        node: usize,
+    },
+    /// A node that asks for the others' state is not heard: as if there were so much of it that it takes as long.
+    NoState {
+        /// Which.
+        node: usize,
+    },
     /// No fault: the network votes that nodes become validators or cease to be. What it lasts is without meaning.
     Reform {
         /// Who joins.

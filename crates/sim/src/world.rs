@@ -63,6 +63,8 @@ pub struct Report {
     pub told: usize,
     /// Receipts given and checked.
     pub receipts: usize,
+    /// Those of them that lead through a hand-over between validators, by the node that gave them.
+    pub led: BTreeMap<usize, usize>,
     /// Seconds that passed in the world.
     pub seconds: u64,
     /// Digest of everything that happened, in its order.
@@ -257,6 +259,7 @@ impl Stage {
             transactions: seen.agreement.header(seen.agreement.height()).map_or(0, |header| header.log.size as usize),
             told: seen.durability.count(),
             receipts: seen.receipts.count(),
+            led: seen.receipts.led(),
             seconds: time.duration_since(start).unwrap_or_default().as_secs(),
             auditor,
             trace: Vec::new(),

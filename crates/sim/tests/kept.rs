@@ -60,7 +60,38 @@ fn all_nodes_crash_at_once_and_nothing_told_is_lost() {
 #[test]
 fn a_wiped_node_fetches_the_state_and_does_not_vote() {
     let report = keeps(&calm(6).with(&[(3, 1, Fault::Wipe { node: 2 })]));
-    assert!(report.trace.iter().filter(|line| line.contains("node 2 is ready")).count() == 2, "{:?}", report.trace);
+    assert_eq!(notes(&report, "node 2 is ready"), 2, "{:?}", report.trace);
+}
+
+/// Blocks after which peers have pruned the state that a node began to fetch at height `from` or below.
+fn is_pruned(from: u64) -> u64 {
+    // 256 are kept, 17 may wait, and it is looked every 64 blocks.
+    from + 256 + 17 + 64
+}
+
+/// The height at which a node was ready for the last time.
+fn last_ready(report: &Report, node: usize) -> u64 {
+    let ready = format!("node {node} is ready at height ");
+    let mut heights = report.trace.iter().filter_map(|line| line.split_once(&ready)?.1.parse().ok());
+    heights.next_back().unwrap_or_else(|| panic!("never ready: {:?}", report.trace))
+}
+
+#[test]
+fn a_state_that_takes_many_epochs_to_fetch_is_fetched() {
+    // What it asked for at first is pruned everywhere by then.
+    let faults = [(3, 1, Fault::Wipe { node: 2 }), (3, 250, Fault::NoState { node: 2 })];
+    let report = keeps(&Plan::calm(60, 4, Duration::from_secs(254)).with(&faults));
+    assert_eq!(notes(&report, "node 2 is ready"), 2, "{:?}", report.trace);
+    assert!(last_ready(&report, 2) > is_pruned(40), "{:?}", report.trace);
+}
+
+#[test]
+fn a_fetch_of_the_state_that_was_interrupted_begins_at_a_newer_block() {
+    let faults =
+        [(3, 1, Fault::Wipe { node: 2 }), (3, 110, Fault::NoState { node: 2 }), (8, 104, Fault::Crash { node: 2 })];
+    let report = keeps(&Plan::calm(61, 4, Duration::from_secs(114)).with(&faults));
+    assert_eq!(notes(&report, "node 2 is ready"), 2, "{:?}", report.trace);
+    assert!(last_ready(&report, 2) > is_pruned(40), "{:?}", report.trace);
 }
 
 #[test]
@@ -141,12 +172,19 @@ fn notes(report: &Report, note: &str) -> usize {
     report.trace.iter().filter(|line| line.contains(note)).count()
 }
 
+/// The network changed its validators, and there are receipts of those who came after.
+fn changed(report: &Report) {
+    assert_eq!(notes(report, "proposal-submit: Accepted"), 1, "{:?}", report.trace);
+    assert_eq!(notes(report, "ballot-cast: Accepted"), 3, "two thirds decide: {:?}", report.trace);
+    assert!(report.led.values().sum::<usize>() > 0, "no receipt leads through a hand-over: {report:?}");
+}
+
 #[test]
 fn a_follower_becomes_a_validator_and_the_one_it_replaces_follows() {
     // When it has joined, one of the three that stay loses its vote for good: finality is in the hands of the new one.
     let report = keeps(&reformed(50, 24, &[0]).with(&[(20, 1, Fault::Wipe { node: 1 })]));
     assert!(report.height > 80, "the change took effect: {report:?}");
-    assert_eq!(notes(&report, "ballot-cast: Accepted"), 3, "two thirds decide: {:?}", report.trace);
+    changed(&report);
 }
 
 #[test]
@@ -158,17 +196,32 @@ fn a_fifth_validator_joins_through_crashes_and_a_network_split() {
     ];
     let report = keeps(&reformed(51, 20, &[]).with(&faults));
     assert!(report.height > 60, "{report:?}");
+    changed(&report);
 }
 
 #[test]
 fn a_key_is_rotated_during_a_network_split() {
     for seed in 52..55 {
-        keeps(&reformed(seed, 20, &[2]).with(&[(6, 6, Fault::Split { side: vec![2, 3] })]));
+        let report = keeps(&reformed(seed, 20, &[2]).with(&[(6, 6, Fault::Split { side: vec![2, 3] })]));
+        changed(&report);
     }
 }
 
 #[test]
 fn a_wiped_node_fetches_the_state_of_a_later_epoch() {
     // Nothing but the chain of hand-overs tells it whose certificates to believe.
-    keeps(&reformed(56, 26, &[0]).with(&[(22, 1, Fault::Wipe { node: 3 })]));
+    let report = keeps(&reformed(56, 26, &[0]).with(&[(22, 1, Fault::Wipe { node: 3 })]));
+    assert_eq!(notes(&report, "node 3 is ready"), 2, "{:?}", report.trace);
+    assert!(last_ready(&report, 3) > 60, "{:?}", report.trace);
+    changed(&report);
+}
+
+#[test]
+fn a_node_that_lost_its_hand_overs_gets_them_from_its_peers() {
+    // The change is some epochs old by then: no block of the epoch before tells of it. Each receipt is checked.
+    let report = keeps(&reformed(57, 26, &[0]).with(&[(18, 1, Fault::Forget { node: 2 })]));
+    assert_eq!(notes(&report, "node 2 is ready"), 2, "{:?}", report.trace);
+    assert!(last_ready(&report, 2) > 60, "{:?}", report.trace);
+    assert!(report.led.get(&2).is_some_and(|led| *led > 0), "{report:?}");
+    changed(&report);
 }

@@ -61,26 +61,34 @@ pub const SYNC_OPERATIONS: NonZeroU64 = NZU64!(256);
 
 /// Nodes of a Merkle structure per file.
 const NODES_PER_BLOB: NonZeroU64 = NZU64!(1 << 20);
-/// Operations per file.
-const OPERATIONS_PER_SECTION: NonZeroU64 = NZU64!(1 << 16);
+/// Operations per file, unless a node is told otherwise. Whole files are pruned.
+pub const OPERATIONS_PER_FILE: NonZeroU64 = NZU64!(1 << 16);
 /// Bytes gathered before a write, in each journal.
 const WRITE_BUFFER: NonZeroUsize = NZUsize!(1 << 20);
 /// Bytes read ahead when a journal is replayed at start.
 const REPLAY_BUFFER: NonZeroUsize = NZUsize!(1 << 20);
 
 /// Where the databases lie and what they may keep in memory. Each has a cache of its own: rows are read at random, and
-/// what is appended to the log would push them out.
-pub fn config<E: Context + Spawner>(prefix: &str, state: &CacheRef, log: &CacheRef) -> Config<E> {
+/// what is appended to the log would push them out. The operations per file must stay as they were when the databases were made.
+pub fn config<E: Context + Spawner>(
+    prefix: &str,
+    operations_per_file: NonZeroU64,
+    state: &CacheRef,
+    log: &CacheRef,
+) -> Config<E> {
     let state = current::Config {
         merkle_config: merkle(prefix, "state", state),
-        journal_config: journal(prefix, "state", ((), ()), state),
+        journal_config: journal(prefix, "state", operations_per_file, ((), ()), state),
         grafted_metadata_partition: format!("{prefix}-state-grafted"),
         translator: EightCap,
         init_cache: Some(NZUsize!(1 << 16)),
         init_buffer: NZUsize!(1 << 21),
         init_concurrency: (),
     };
-    let log = keyless::Config { merkle: merkle(prefix, "log", log), log: journal(prefix, "log", (), log) };
+    let log = keyless::Config {
+        merkle: merkle(prefix, "log", log),
+        log: journal(prefix, "log", operations_per_file, (), log),
+    };
     (state, log)
 }
 
@@ -97,10 +105,16 @@ fn merkle(prefix: &str, name: &str, cache: &CacheRef) -> MerkleConfig<Sequential
     }
 }
 
-fn journal<C>(prefix: &str, name: &str, codec_config: C, cache: &CacheRef) -> variable::Config<C> {
+fn journal<C>(
+    prefix: &str,
+    name: &str,
+    operations_per_file: NonZeroU64,
+    codec_config: C,
+    cache: &CacheRef,
+) -> variable::Config<C> {
     variable::Config {
         partition: format!("{prefix}-{name}-operations"),
-        items_per_section: OPERATIONS_PER_SECTION,
+        items_per_section: operations_per_file,
         compression: None,
         codec_config,
         page_cache: cache.clone(),

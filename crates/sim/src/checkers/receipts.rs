@@ -1,6 +1,7 @@
 //! Receipts: every receipt that was ever given verifies offline against the genesis, for ever, and says what its giver said.
 
 use super::Broken;
+use std::collections::BTreeMap;
 use tallystick_protocol::{Genesis, Hash, Outcome, Receipt, receipt::Claim};
 
 const PROMISE: &str = "receipts";
@@ -29,6 +30,20 @@ impl Receipts {
     /// How many there are.
     pub fn count(&self) -> usize {
         self.given.len()
+    }
+
+    /// How many each node gave that lead through a hand-over between validators.
+    pub fn led(&self) -> BTreeMap<usize, usize> {
+        let mut led = BTreeMap::new();
+        for (node, _, file) in &self.given {
+            let finality = match Receipt::decode(file) {
+                Ok(Receipt::Transaction(receipt)) => receipt.finality,
+                Ok(Receipt::Record(receipt)) => receipt.finality,
+                Err(_) => continue,
+            };
+            *led.entry(*node).or_default() += usize::from(!finality.hand_overs.is_empty());
+        }
+        led
     }
 
     /// Checks every one.
