@@ -2,6 +2,7 @@
 //!
 //! INVARIANT: after a PIN was refused, this process does not try it again: tokens lock themselves after a few attempts.
 
+mod desk;
 mod error;
 mod session;
 mod token;

@@ -101,6 +101,11 @@ impl Scheme {
         Some(Self { signer: Some((index, key)), ..Self::verifier(namespace, validators) })
     }
 
+    /// The same, casting no votes.
+    pub fn observer(&self) -> Self {
+        Self { signer: None, ..self.clone() }
+    }
+
     /// A scheme that checks votes and casts none.
     pub fn verifier(namespace: &[u8], validators: Set<PublicKey>) -> Self {
         Self { engine: Generic::verifier(namespace, validators), signer: None }

@@ -7,7 +7,8 @@
 //!
 //! Simplex is one engine an epoch (`epochs.rs`); all the rest goes on from one epoch to the next.
 //!
-//! INVARIANT: a node whose vote journal is lost starts with a scheme that cannot sign ([`Voting::Observes`]).
+//! INVARIANT: a node whose vote journal is lost starts with a scheme that cannot sign ([`Voting::Observes`]), and one whose journal
+//! of an epoch is lost has an engine that cannot sign in that epoch.
 
 use crate::{
     admission::Admission,
@@ -19,6 +20,7 @@ use crate::{
     metrics::Metrics,
     opening::Opening,
     timing::Timing,
+    voting::Votes,
 };
 use commonware_broadcast::buffered;
 use commonware_codec::Codec;
@@ -103,8 +105,8 @@ const BROADCAST_BLOCKS_KEPT: usize = 6;
 /// Whether a node may vote.
 #[derive(Clone)]
 pub enum Voting {
-    /// It votes with its key; its vote journal stands, or it never voted before.
-    Signs(NodeKey),
+    /// It votes with its key, in the epochs in which it may by what is known of its votes. Without that it never lost a journal.
+    Signs(Box<NodeKey>, Option<Arc<Votes>>),
     /// It follows and checks everything, and votes for nothing.
     Observes,
 }
@@ -113,7 +115,15 @@ impl Voting {
     /// The key it votes with, if it votes.
     fn signer(&self) -> Option<NodeKey> {
         match self {
-            Self::Signs(key) => Some(key.clone()),
+            Self::Signs(key, _) => Some(key.as_ref().clone()),
+            Self::Observes => None,
+        }
+    }
+
+    /// What is known of its votes.
+    fn votes(&self) -> Option<Arc<Votes>> {
+        match self {
+            Self::Signs(_, votes) => votes.clone(),
             Self::Observes => None,
         }
     }
@@ -520,6 +530,7 @@ impl<E: Runtime, P: Provider<PublicKey = PublicKey>, B: Blocker<PublicKey = Publ
             timing: self.config.timing,
             cache,
             first,
+            votes: self.config.voting.votes(),
             oldest_votes: u64::MAX,
         }
     }

@@ -27,6 +27,7 @@ use crate::{
     hand_overs::{ASK_AGAIN, HandOvers, from_block},
     patience::Bounded,
     timing::Timing,
+    voting::Votes,
 };
 use commonware_consensus::{
     CertifiableAutomaton, Relay, Reporter,
@@ -38,7 +39,7 @@ use commonware_consensus::{
     },
     types::{Epoch, Height},
 };
-use commonware_cryptography::{Digestible as _, Sha256, ed25519::PublicKey, sha256::Digest};
+use commonware_cryptography::{Digestible as _, Sha256, certificate::Scheme as _, ed25519::PublicKey, sha256::Digest};
 use commonware_p2p::{
     Address, AddressableManager, AddressableTrackedPeers, Blocker, Channel, Message, Receiver, Sender,
     utils::mux::{Builder as _, MuxHandle, Muxer},
@@ -166,6 +167,8 @@ pub(crate) struct Conductor<E: Runtime, S: Sender, P, B, A> {
     pub cache: CacheRef,
     /// The genesis block's digest.
     pub first: Digest,
+    /// What is known of the votes of this node's key, if they can be lost.
+    pub votes: Option<Arc<Votes>>,
     /// The oldest epoch whose vote journal may lie here.
     pub oldest_votes: u64,
 }
@@ -421,15 +424,31 @@ where
 
     /// Starts an epoch's engine. `None` when a channel has ended.
     async fn start(&mut self, epoch: u64, floor: Floor<Scheme, Digest>) -> Option<Running> {
-        let scheme = self.epochs.scheme_of(epoch)?;
+        let scheme = self.scheme(epoch).await?;
         let votes = self.lanes.votes.register(epoch).await.ok()?;
         let certificates = self.lanes.certificates.register(epoch).await.ok()?;
         let requests = self.lanes.requests.register(epoch).await.ok()?;
-        let config = self.simplex(epoch, scheme.as_ref().clone(), floor);
+        let config = self.simplex(epoch, scheme, floor);
         let runtime = self.runtime.child("simplex").with_attribute("epoch", epoch);
         let runtime = Bounded::new(runtime, self.timing.longest());
         let engine = simplex::Engine::new(runtime, config).start(votes, certificates, requests);
         Some(Running { epoch, engine })
+    }
+
+    /// What the epoch's engine votes with, or only checks with when this node's key must not vote in it.
+    async fn scheme(&self, epoch: u64) -> Option<Scheme> {
+        let scheme = self.epochs.scheme_of(epoch)?.as_ref().clone();
+        let Some(votes) = self.votes.clone().filter(|_| scheme.me().is_some()) else { return Some(scheme) };
+        // The disk is written, and perhaps a token.
+        let begun = self.runtime.child("begin_votes").shared(true).spawn(move |_| async move { votes.begin(epoch) });
+        match begun.await.ok()? {
+            Ok(true) => return Some(scheme),
+            Ok(false) => {
+                tracing::warn!(epoch, "the votes that this node's key cast in this epoch are not here: no vote")
+            }
+            Err(error) => tracing::error!(epoch, %error, "the epoch cannot be marked as voted in: no vote in it"),
+        }
+        Some(scheme.observer())
     }
 
     fn simplex(

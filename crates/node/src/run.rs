@@ -6,7 +6,7 @@ use crate::{
     http,
     service::Service,
     timing::Timing,
-    voting::{self, Journal, Mark, MarkError},
+    voting::{Mark, MarkError, Votes},
 };
 use commonware_cryptography::{Signer as _, ed25519::PublicKey};
 use commonware_p2p::Address;
@@ -37,6 +37,11 @@ pub const PREFIX: &str = "tally";
 pub const PASSPHRASE_VARIABLE: &str = "TALLY_PASSPHRASE";
 /// Threads that run tasks; disk and signatures have their own.
 const WORKER_THREADS: usize = 2;
+
+/// The same for a node with this key: one that lies in a token has a thread wait for each signature.
+const fn worker_threads(key: &KeyName) -> usize {
+    WORKER_THREADS + matches!(key, KeyName::Token(_)) as usize
+}
 
 /// Why a node did not start, or stopped.
 #[derive(Debug, thiserror::Error)]
@@ -112,7 +117,8 @@ struct Prepared {
     signer: NodeKey,
     /// The nodes that the configuration names, this one, and the genesis' validators, each with its place.
     known: Vec<(PublicKey, Address)>,
-    voting: bool,
+    /// The key's votes, unless it must not vote.
+    votes: Option<Votes>,
     state_sync: bool,
 }
 
@@ -127,7 +133,7 @@ pub fn run(config: Config) -> Result<(), RunError> {
     free(prepared.config.listen, "listen")?;
     let runner = real::Runner::new(
         real::Config::new()
-            .with_worker_threads(WORKER_THREADS)
+            .with_worker_threads(worker_threads(&prepared.config.key))
             .with_storage_directory(prepared.config.data_dir.join("storage")),
     );
     runner.start(|context| serve(context, prepared))
@@ -140,14 +146,10 @@ fn prepare(config: Config) -> Result<Prepared, RunError> {
     let known = peers_of(&config, &genesis, &signer.public_key())?;
     std::fs::create_dir_all(&config.data_dir)
         .map_err(|source| RunError::DataDir { path: config.data_dir.clone(), source })?;
-    let journal = voting::journal(&mark, &config.data_dir)?;
-    if journal == Journal::New {
-        let mut name = [0; 16];
-        tallystick_client::randomness().fill_bytes(&mut name);
-        voting::begin(&mark, &config.data_dir, name)?;
-    }
-    let voting = journal != Journal::Lost;
-    if !voting {
+    let mut name = [0; 16];
+    tallystick_client::randomness().fill_bytes(&mut name);
+    let votes = Votes::open(mark, &config.data_dir, PREFIX, name)?;
+    if votes.is_none() {
         tracing::warn!(
             key = %config.key,
             "this validator's key has voted with a journal that is not in the data directory: \
@@ -156,7 +158,8 @@ fn prepare(config: Config) -> Result<Prepared, RunError> {
     }
     // One that joins later need not apply everything that ever happened.
     let joins = genesis.validators.iter().all(|validator| validator.key.as_slice() != signer.public_key().as_ref());
-    Ok(Prepared { config, genesis: Arc::new(genesis), signer, known, voting, state_sync: !voting || joins })
+    let state_sync = votes.is_none() || joins;
+    Ok(Prepared { config, genesis: Arc::new(genesis), signer, known, votes, state_sync })
 }
 
 /// The node's key, and where it remembers the journal it votes with.
@@ -239,7 +242,8 @@ fn free(address: SocketAddr, field: &'static str) -> Result<(), RunError> {
 }
 
 async fn serve(context: real::Context, prepared: Prepared) -> Result<(), RunError> {
-    let Prepared { config, genesis, signer, known, voting, state_sync } = prepared;
+    let Prepared { config, genesis, signer, known, votes, state_sync } = prepared;
+    let voting = votes.is_some();
     let listener = TcpListener::bind(config.http).await.map_err(|source| RunError::Listen {
         address: config.http,
         field: "http",
@@ -269,7 +273,10 @@ async fn serve(context: real::Context, prepared: Prepared) -> Result<(), RunErro
     let engine_config = engine::Config {
         genesis,
         me,
-        voting: if voting { Voting::Signs(signer) } else { Voting::Observes },
+        voting: match votes {
+            Some(votes) => Voting::Signs(Box::new(signer), Some(Arc::new(votes))),
+            None => Voting::Observes,
+        },
         prefix: PREFIX.to_owned(),
         cache_pages: NonZeroUsize::new(pages).unwrap_or(NonZeroUsize::MIN),
         operations_per_file: OPERATIONS_PER_FILE,
@@ -331,4 +338,16 @@ fn log_to_stderr(config: &Config) {
         LogFormat::Text => lines.with_target(false).with_ansi(false).try_init(),
         LogFormat::Json => lines.json().try_init(),
     };
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, reason = "a test")]
+    use super::*;
+
+    #[test]
+    fn a_token_that_is_slow_to_sign_takes_no_thread_from_the_rest() {
+        assert_eq!(worker_threads(&"validator.pem".parse().unwrap()), WORKER_THREADS);
+        assert_eq!(worker_threads(&"pkcs11:token=hsm;object=validator".parse().unwrap()), WORKER_THREADS + 1);
+    }
 }

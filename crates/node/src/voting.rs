@@ -2,34 +2,39 @@
 //!
 //! A validator writes each vote to a journal before it sends it, so that it can never vote twice in one view. One that lost the
 //! journal (a wiped disk, a restored backup) could, and so it must not vote with that key again. A mark beside the key
-//! remembers which data directory's journal the key votes with. The mark of a key in a token is a data object in the token, so
-//! that it goes wherever the key goes:
+//! remembers which data directory's journal the key votes with, the newest epoch it votes in, and how often it was started; the
+//! data directory remembers the same. The mark of a key in a token is a data object in the token, so that it goes wherever the
+//! key goes:
 //!
 //! ```text
 //! validator.pem            the key
-//! validator.pem.voting     the name of the data directory's journal, 32 hexadecimal digits
-//! <data>/journal-id        the same name
+//! validator.pem.voting     name epoch starts silent     the name: 32 hexadecimal digits; no epoch, no silence: -
+//! <data>/journal-id        name epoch starts            of the data directory's journal
+//! <data>/storage/…-votes-N the votes cast in epoch N
 //! ```
 //!
-//! INVARIANT: the mark is durable before the first vote.
+//! | the data directory | the key |
+//! |---|---|
+//! | has no name, or another | never votes again |
+//! | has an older epoch, or fewer starts: it was restored | is silent up to the mark's epoch, and votes in later ones, in which it never voted |
+//! | has no journal of an epoch that the mark knows | is silent in that epoch |
+//!
+//! INVARIANT: the data directory's journal and its name for an epoch are durable before the mark, and the mark before the first
+//! vote of that epoch.
+//!
+//! What this cannot see: a copy of the data directory that was made since the node's last start **and** in the running epoch, and
+//! a copy of everything, mark and data together, as a snapshot of the whole machine is. `docs/operating.md` says how to restore.
 
+use crate::engine::vote_journal;
 use std::{
+    fmt,
     fs::{self, File},
     io::{self, Write as _},
     path::{Path, PathBuf},
+    str::FromStr,
+    sync::{Mutex, PoisonError},
 };
 use tallystick_client::pkcs11::{TokenError, TokenKey};
-
-/// What the marks say.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Journal {
-    /// The key never voted: it may begin.
-    New,
-    /// The journal it voted with is here.
-    Here,
-    /// It voted with a journal that is not here: it must not vote again.
-    Lost,
-}
 
 /// Why the marks cannot be read or written.
 #[derive(Debug, thiserror::Error)]
@@ -42,6 +47,9 @@ pub enum MarkError {
         /// What the system says.
         source: io::Error,
     },
+    /// One that says nothing.
+    #[error("{0} is not the mark of a vote journal: if it cannot be restored, vote with a new key")]
+    Garbled(String),
     /// The one in a token.
     #[error("the mark of the vote journal beside the validator's key: {0}")]
     Token(#[from] TokenError),
@@ -58,6 +66,45 @@ pub enum Mark {
     Token(Box<TokenKey>),
 }
 
+/// What is remembered, beside the key and in the data directory.
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct Memory {
+    /// The journal.
+    name: String,
+    /// The newest epoch that was begun with it.
+    epoch: Option<u64>,
+    /// Starts with it.
+    starts: u64,
+    /// The last epoch in which the key must not vote. Only the mark knows one.
+    silent: Option<u64>,
+}
+
+impl fmt::Display for Memory {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let shown = |epoch: Option<u64>| epoch.map_or_else(|| "-".to_owned(), |epoch| epoch.to_string());
+        write!(f, "{} {} {} {}", self.name, shown(self.epoch), self.starts, shown(self.silent))
+    }
+}
+
+impl FromStr for Memory {
+    type Err = ();
+
+    fn from_str(text: &str) -> Result<Self, ()> {
+        let epoch = |word: &str| match word {
+            "-" => Ok(None),
+            number => number.parse().map(Some).map_err(drop),
+        };
+        let words: Vec<&str> = text.split_whitespace().collect();
+        let &[name, newest, starts, silent] = words.as_slice() else { return Err(()) };
+        Ok(Self {
+            name: name.to_owned(),
+            epoch: epoch(newest)?,
+            starts: starts.parse().map_err(drop)?,
+            silent: epoch(silent)?,
+        })
+    }
+}
+
 impl Mark {
     /// The mark beside a key file.
     pub fn beside(key_file: &Path) -> Self {
@@ -66,21 +113,94 @@ impl Mark {
         Self::File(name.into())
     }
 
-    fn read(&self) -> Result<Option<String>, MarkError> {
+    fn read(&self) -> Result<Option<Memory>, MarkError> {
         match self {
             Self::File(path) => read(path),
             Self::Token(key) => {
-                let note = key.note(TOKEN_NOTE)?;
-                Ok(note.map(|text| String::from_utf8_lossy(&text).into_owned()))
+                let notes = key.notes(TOKEN_NOTE)?;
+                let garbled = || MarkError::Garbled(format!("the data object `{TOKEN_NOTE}` beside the key"));
+                let marks = notes.iter().map(|note| String::from_utf8_lossy(note).parse().map_err(|()| garbled()));
+                let marks = marks.collect::<Result<Vec<Memory>, _>>()?;
+                // A crash between the writing of a new one and the removal of the old leaves both.
+                Ok(marks.into_iter().max_by_key(|mark| (mark.starts, mark.epoch, mark.silent)))
             }
         }
     }
 
-    fn write(&self, name: &str) -> Result<(), MarkError> {
+    fn write(&self, memory: &Memory) -> Result<(), MarkError> {
         match self {
-            Self::File(path) => write(path, name),
-            Self::Token(key) => Ok(key.set_note(TOKEN_NOTE, name.as_bytes())?),
+            Self::File(path) => write(path, memory),
+            Self::Token(key) => Ok(key.set_note(TOKEN_NOTE, memory.to_string().as_bytes())?),
         }
+    }
+}
+
+/// The votes of a key, as far as the marks tell.
+pub struct Votes {
+    mark: Mark,
+    data_dir: PathBuf,
+    /// Names of what the node stores begin with this.
+    prefix: &'static str,
+    memory: Mutex<Memory>,
+}
+
+impl Votes {
+    /// Compares the mark beside the key with the data directory, and notes the start in both. `None` when the key voted with a
+    /// journal that is not here: it must not vote again. `name` is chosen at random, for a key that never voted.
+    pub fn open(mark: Mark, data_dir: &Path, prefix: &'static str, name: [u8; 16]) -> Result<Option<Self>, MarkError> {
+        let (marked, here) = (mark.read()?, read(&journal_path(data_dir))?);
+        let memory = match (marked, here) {
+            // Without a mark the key has not voted: the directory's name is written first.
+            (None, _) => Memory { name: hex::encode(name), epoch: None, starts: 1, silent: None },
+            (Some(mut marked), Some(here)) if marked.name == here.name => {
+                if here.epoch < marked.epoch || here.starts < marked.starts {
+                    tracing::warn!(
+                        epoch = marked.epoch,
+                        "the data directory is older than the last vote of this validator's key: \
+                         it casts no vote up to this epoch"
+                    );
+                    marked.silent = marked.silent.max(marked.epoch);
+                    // Before the directory looks like a new one.
+                    mark.write(&marked)?;
+                }
+                marked.starts = marked.starts.max(here.starts) + 1;
+                marked
+            }
+            (Some(_), _) => return Ok(None),
+        };
+        let votes = Self { mark, data_dir: data_dir.to_owned(), prefix, memory: Mutex::new(memory.clone()) };
+        votes.remember(&memory)?;
+        Ok(Some(votes))
+    }
+
+    /// Whether the key may vote in an epoch, which is then durably marked as one in which it does. Waits for the disk, and for the
+    /// token of a key that lies in one.
+    pub fn begin(&self, epoch: u64) -> Result<bool, MarkError> {
+        let mut memory = self.memory.lock().unwrap_or_else(PoisonError::into_inner);
+        if memory.silent.is_some_and(|silent| epoch <= silent) {
+            return Ok(false);
+        }
+        let journal = self.data_dir.join("storage").join(vote_journal(self.prefix, epoch));
+        if memory.epoch.is_some_and(|newest| epoch <= newest) {
+            let is_here = journal.is_dir();
+            if !is_here {
+                memory.silent = Some(epoch);
+                self.mark.write(&memory)?;
+            }
+            return Ok(is_here);
+        }
+        let made = fs::create_dir_all(&journal).and_then(|()| sync_folder(&journal));
+        made.map_err(|source| MarkError::File { path: journal, source })?;
+        let next = Memory { epoch: Some(epoch), ..memory.clone() };
+        self.remember(&next)?;
+        *memory = next;
+        Ok(true)
+    }
+
+    /// The directory's first: a crash in between leaves a key that has not voted in what the mark does not know.
+    fn remember(&self, memory: &Memory) -> Result<(), MarkError> {
+        write(&journal_path(&self.data_dir), memory)?;
+        self.mark.write(memory)
     }
 }
 
@@ -88,48 +208,33 @@ fn journal_path(data_dir: &Path) -> PathBuf {
     data_dir.join("journal-id")
 }
 
-/// Compares the mark beside the key with the one in the data directory.
-pub fn journal(mark: &Mark, data_dir: &Path) -> Result<Journal, MarkError> {
-    let (mark, here) = (mark.read()?, read(&journal_path(data_dir))?);
-    Ok(match (mark, here) {
-        (None, None) => Journal::New,
-        (Some(mark), Some(here)) if mark == here => Journal::Here,
-        // A crash between the two writes of `begin`: the key has not voted yet.
-        (None, Some(_)) => Journal::New,
-        (Some(_), _) => Journal::Lost,
-    })
-}
-
-/// Marks the key as voting with the journal in this data directory. `name` is chosen at random.
-pub fn begin(mark: &Mark, data_dir: &Path, name: [u8; 16]) -> Result<(), MarkError> {
-    let name = hex::encode(name);
-    // The directory's first: a crash in between leaves a key that has not voted.
-    write(&journal_path(data_dir), &name)?;
-    mark.write(&name)
-}
-
-fn read(path: &Path) -> Result<Option<String>, MarkError> {
+fn read(path: &Path) -> Result<Option<Memory>, MarkError> {
     match fs::read_to_string(path) {
-        Ok(text) => Ok(Some(text.trim().to_owned())),
+        Ok(text) => text.parse().map(Some).map_err(|()| MarkError::Garbled(path.display().to_string())),
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
         Err(source) => Err(MarkError::File { path: path.to_owned(), source }),
     }
 }
 
-fn write(path: &Path, text: &str) -> Result<(), MarkError> {
+fn write(path: &Path, memory: &Memory) -> Result<(), MarkError> {
     let attempt = || {
         let temporary = path.with_extension("tmp");
         let mut file = File::create(&temporary)?;
-        writeln!(file, "{text}")?;
+        writeln!(file, "{memory}")?;
         file.sync_all()?;
         fs::rename(&temporary, path)?;
         // The rename is durable when its directory is.
-        if let Some(folder) = path.parent().filter(|folder| !folder.as_os_str().is_empty()) {
-            File::open(folder)?.sync_all()?;
-        }
-        Ok(())
+        sync_folder(path)
     };
     attempt().map_err(|source| MarkError::File { path: path.to_owned(), source })
+}
+
+/// Makes the name of `path` durable.
+fn sync_folder(path: &Path) -> io::Result<()> {
+    match path.parent().filter(|folder| !folder.as_os_str().is_empty()) {
+        Some(folder) => File::open(folder)?.sync_all(),
+        None => Ok(()),
+    }
 }
 
 #[cfg(test)]
@@ -137,28 +242,118 @@ mod tests {
     #![allow(clippy::unwrap_used, reason = "a test")]
     use super::*;
 
-    #[test]
-    fn a_key_votes_with_its_own_journal_only() {
-        let folder = tempfile::tempdir().unwrap();
-        let (key, data) = (Mark::beside(&folder.path().join("validator.pem")), folder.path().join("data"));
-        fs::create_dir(&data).unwrap();
-        assert_eq!(journal(&key, &data).unwrap(), Journal::New);
-        begin(&key, &data, [7; 16]).unwrap();
-        assert_eq!(journal(&key, &data).unwrap(), Journal::Here);
+    /// A validator's folder: its key's mark and its data.
+    struct Place(tempfile::TempDir);
 
-        // Wiped, or another machine's directory: the key must not vote again.
-        fs::remove_dir_all(&data).unwrap();
-        fs::create_dir(&data).unwrap();
-        assert_eq!(journal(&key, &data).unwrap(), Journal::Lost);
-        fs::write(journal_path(&data), hex::encode([8; 16])).unwrap();
-        assert_eq!(journal(&key, &data).unwrap(), Journal::Lost);
+    impl Place {
+        fn new() -> Self {
+            let place = Self(tempfile::tempdir().unwrap());
+            fs::create_dir(place.data()).unwrap();
+            place
+        }
+
+        fn data(&self) -> PathBuf {
+            self.0.path().join("data")
+        }
+
+        fn start(&self) -> Option<Votes> {
+            let mark = Mark::beside(&self.0.path().join("validator.pem"));
+            Votes::open(mark, &self.data(), "tally", [7; 16]).unwrap()
+        }
+
+        /// Starts and says whether the key may vote in these epochs.
+        fn votes_in<const N: usize>(&self, epochs: [u64; N]) -> [bool; N] {
+            let votes = self.start().unwrap();
+            epochs.map(|epoch| votes.begin(epoch).unwrap())
+        }
+
+        fn back_up(&self) {
+            copy(&self.data(), &self.0.path().join("backup"));
+        }
+
+        fn restore(&self) {
+            fs::remove_dir_all(self.data()).unwrap();
+            copy(&self.0.path().join("backup"), &self.data());
+        }
+    }
+
+    fn copy(from: &Path, to: &Path) {
+        fs::create_dir_all(to).unwrap();
+        for entry in fs::read_dir(from).unwrap() {
+            let entry = entry.unwrap();
+            let to = to.join(entry.file_name());
+            if entry.path().is_dir() {
+                copy(&entry.path(), &to);
+            } else {
+                fs::copy(entry.path(), to).unwrap();
+            }
+        }
     }
 
     #[test]
-    fn a_crash_while_marking_leaves_a_key_that_may_begin() {
-        let folder = tempfile::tempdir().unwrap();
-        let key = Mark::beside(&folder.path().join("validator.pem"));
-        fs::write(journal_path(folder.path()), hex::encode([7; 16])).unwrap();
-        assert_eq!(journal(&key, folder.path()).unwrap(), Journal::New);
+    fn a_key_votes_with_its_own_journal_only() {
+        let place = Place::new();
+        assert_eq!(place.votes_in([0, 1]), [true, true]);
+        assert_eq!(place.votes_in([1, 2]), [true, true], "it was started again");
+
+        // Wiped, or another machine's directory: the key must not vote again.
+        fs::remove_dir_all(place.data()).unwrap();
+        fs::create_dir(place.data()).unwrap();
+        assert!(place.start().is_none());
+        fs::write(journal_path(&place.data()), format!("{} 2 2 -\n", hex::encode([8; 16]))).unwrap();
+        assert!(place.start().is_none());
+        fs::write(journal_path(&place.data()), "torn").unwrap();
+        let mark = Mark::beside(&place.0.path().join("validator.pem"));
+        assert!(matches!(Votes::open(mark, &place.data(), "tally", [9; 16]), Err(MarkError::Garbled(_))));
+    }
+
+    #[test]
+    fn a_restored_folder_is_silent_in_every_epoch_that_its_key_may_have_voted_in() {
+        let place = Place::new();
+        assert_eq!(place.votes_in([3]), [true]);
+        place.back_up();
+        assert_eq!(place.votes_in([3, 4, 5]), [true; 3]);
+        place.restore();
+        assert_eq!(place.votes_in([3, 4, 5, 6]), [false, false, false, true]);
+        assert_eq!(place.votes_in([5, 6, 7]), [false, true, true], "a second start makes it no newer");
+    }
+
+    #[test]
+    fn a_folder_restored_within_its_epoch_is_silent_in_it_if_the_node_was_started_since() {
+        let place = Place::new();
+        assert_eq!(place.votes_in([3]), [true]);
+        place.back_up();
+        assert_eq!(place.votes_in([3]), [true]);
+        place.restore();
+        assert_eq!(place.votes_in([3, 4]), [false, true]);
+
+        // What is not seen, as the head of the file says: no start between the copy and the loss.
+        place.back_up();
+        place.restore();
+        assert_eq!(place.votes_in([4]), [true]);
+    }
+
+    #[test]
+    fn a_journal_that_is_gone_silences_its_epoch_for_good() {
+        let place = Place::new();
+        assert_eq!(place.votes_in([3]), [true]);
+        let storage = place.data().join("storage");
+        fs::remove_dir_all(&storage).unwrap();
+        assert_eq!(place.votes_in([3]), [false]);
+        // The engine of the epoch, which checks without voting, makes one.
+        fs::create_dir_all(storage.join(vote_journal("tally", 3))).unwrap();
+        assert_eq!(place.votes_in([3, 4]), [false, true]);
+    }
+
+    #[test]
+    fn a_crash_while_marking_costs_no_vote() {
+        let place = Place::new();
+        fs::write(journal_path(&place.data()), format!("{} - 1 -\n", hex::encode([7; 16]))).unwrap();
+        assert_eq!(place.votes_in([0]), [true], "the directory was named, and the key not marked");
+        let mark = place.0.path().join("validator.pem.voting");
+        let before = fs::read(&mark).unwrap();
+        assert_eq!(place.votes_in([1]), [true]);
+        fs::write(&mark, before).unwrap();
+        assert_eq!(place.votes_in([0, 1]), [true, true], "the directory is ahead of the mark");
     }
 }

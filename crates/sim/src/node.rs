@@ -215,7 +215,7 @@ impl Start<'_> {
         let config = engine::Config {
             genesis: self.members.genesis.clone(),
             me: self.me(),
-            voting: if lost { Voting::Observes } else { Voting::Signs(signer.into()) },
+            voting: if lost { Voting::Observes } else { Voting::Signs(Box::new(signer.into()), None) },
             prefix,
             cache_pages: NZUsize!(256),
             // So few that pruning takes away what nobody may need any more.

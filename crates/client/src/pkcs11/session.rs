@@ -258,6 +258,11 @@ impl Place {
 }
 
 impl Held {
+    /// Asks the token for something of the key that it gives without a touch.
+    pub(super) fn is_there(&self) -> Result<(), Cryptoki> {
+        self.session.get_attributes(self.key, &[AttributeType::KeyType]).map(drop)
+    }
+
     /// Signs `message` whole. The signature is not checked here.
     pub(super) fn sign(&self, message: &[u8]) -> Result<Signature, Cryptoki> {
         let bytes = match self.public {
@@ -271,23 +276,26 @@ impl Held {
         signature(&bytes).ok_or(Cryptoki::InvalidValue)
     }
 
-    /// The value of a data object of this name, which must begin with the public key's bytes.
-    pub(super) fn note(&self, label: &str) -> Result<Option<Vec<u8>>, Cryptoki> {
+    /// The data objects of this name whose values begin with the public key's bytes, and the rest of the values.
+    pub(super) fn notes(&self, label: &str) -> Result<Vec<(ObjectHandle, Vec<u8>)>, Cryptoki> {
+        let mut notes = Vec::new();
         for object in self.session.find_objects(&note(label, Vec::new()).split_off(1))? {
             for attribute in self.session.get_attributes(object, &[AttributeType::Value])? {
                 if let Attribute::Value(value) = attribute
                     && let Some(text) = value.strip_prefix(self.public.as_bytes())
                 {
-                    return Ok(Some(text.to_vec()));
+                    notes.push((object, text.to_vec()));
                 }
             }
         }
-        Ok(None)
+        Ok(notes)
     }
 
-    /// Writes a data object of this name.
+    /// Writes a data object of this name, and removes those before it: never without one.
     pub(super) fn set_note(&self, label: &str, text: &[u8]) -> Result<(), Cryptoki> {
-        self.session.create_object(&note(label, [self.public.as_bytes(), text].concat())).map(drop)
+        let old = self.notes(label)?;
+        self.session.create_object(&note(label, [self.public.as_bytes(), text].concat()))?;
+        old.into_iter().try_for_each(|(object, _)| self.session.destroy_object(object))
     }
 }
 

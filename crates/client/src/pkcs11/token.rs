@@ -1,23 +1,16 @@
 //! A key in a token that signs for this process: opened once, asked from any thread, found again after it was away.
 //!
-//! The session lives in a thread of its own, because a session serves one caller at a time and a device may not answer: the
-//! caller waits a bounded time, and never holds more than the device's own work up.
+//! The session lives behind a [`Desk`], because a session serves one caller at a time and a device may not answer.
 
 use super::{
     KeyUri, TokenError,
+    desk::Desk,
     session::{self, Held},
 };
 use crate::Passphrase;
 use cryptoki::error::Error as Cryptoki;
-use std::{
-    sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, sync_channel},
-    thread,
-    time::{Duration, Instant},
-};
-use tallystick_protocol::{Algorithm, PublicKey, SigningKey, limits::TOKEN_REQUESTS_MAX};
-
-/// Something to do in the session's thread.
-type Job = Box<dyn FnOnce(&mut Worker) + Send>;
+use std::time::Duration;
+use tallystick_protocol::{Algorithm, PublicKey, SigningKey};
 
 /// A key in a token. Cheap to clone; the session ends with the last clone.
 #[derive(Clone)]
@@ -26,7 +19,7 @@ pub struct TokenKey {
     token: String,
     public: PublicKey,
     patience: Duration,
-    jobs: SyncSender<(Instant, Job)>,
+    desk: Desk<Worker>,
 }
 
 /// The thread's own: the session, and what is needed to open it again.
@@ -56,14 +49,12 @@ impl TokenKey {
         let held = place.key(place.log_in(pin.as_ref(), false)?)?;
         let (token, public) = (place.token, held.public);
         let worker = Worker { uri: uri.clone(), token: token.clone(), public, pin, held: Some(held), refused: None };
-        let (jobs, inbox) = sync_channel(TOKEN_REQUESTS_MAX);
-        let thread = thread::Builder::new().name("pkcs11".to_owned());
-        thread.spawn(move || worker.run(&inbox)).map_err(|error| TokenError::Refused {
+        let desk = Desk::open(worker, patience, Worker::answers).map_err(|error| TokenError::Refused {
             token: token.clone(),
             what: "start a thread",
             error: error.to_string(),
         })?;
-        Ok(Self { uri: uri.clone(), token, public, patience, jobs })
+        Ok(Self { uri: uri.clone(), token, public, patience, desk })
     }
 
     /// Its public half.
@@ -80,15 +71,17 @@ impl TokenKey {
         })
     }
 
-    /// What was written beside the key in the token under `label`, by [`TokenKey::set_note`].
+    /// What was written beside the key in the token under `label`, by [`TokenKey::set_note`]. One note as a rule; two after a crash
+    /// while a new one was written.
     ///
     /// # Errors
     /// When the token is away or says no.
-    pub fn note(&self, label: &'static str) -> Result<Option<Vec<u8>>, TokenError> {
-        self.ask("show a data object", move |held| held.note(label))
+    pub fn notes(&self, label: &'static str) -> Result<Vec<Vec<u8>>, TokenError> {
+        self.ask("show a data object", move |held| Ok(held.notes(label)?.into_iter().map(|(_, text)| text).collect()))
     }
 
-    /// Writes `text` beside the key in the token, for whoever uses the key next, on this machine or another.
+    /// Writes `text` beside the key in the token, for whoever uses the key next, on this machine or another; then removes what was
+    /// written before.
     ///
     /// # Errors
     /// When the token is away or says no; one that cannot be written to holds no such note.
@@ -114,15 +107,7 @@ impl TokenKey {
             uri: self.uri.to_string(),
             ms: self.patience.as_millis(),
         };
-        let (answer, answered) = sync_channel(1);
-        // Whoever asked may have gone: then nobody reads the answer.
-        let job: Job = Box::new(move |worker| drop(answer.send(job(worker))));
-        // A full queue means that the device has been busy for longer than anybody waits.
-        self.jobs.try_send((Instant::now() + self.patience, job)).map_err(|_| silent())?;
-        match answered.recv_timeout(self.patience) {
-            Ok(result) => result,
-            Err(RecvTimeoutError::Timeout | RecvTimeoutError::Disconnected) => Err(silent()),
-        }
+        self.desk.ask(job).unwrap_or_else(|| Err(silent()))
     }
 }
 
@@ -156,13 +141,10 @@ pub fn generate<E: From<TokenError>>(
 }
 
 impl Worker {
-    fn run(mut self, inbox: &Receiver<(Instant, Job)>) {
-        while let Ok((until, job)) = inbox.recv() {
-            // Nobody waits any more: a signature would be of use to nobody.
-            if Instant::now() < until {
-                job(&mut self);
-            }
-        }
+    /// Whether the token answers at all, also if it says that something is wrong: whoever asks next is told what.
+    fn answers(&mut self) -> bool {
+        let _ = self.act("show the key", Held::is_there);
+        true
     }
 
     /// Acts in the session; a session that fails is opened again once.
