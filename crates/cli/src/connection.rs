@@ -162,6 +162,16 @@ impl Connection {
     }
 }
 
+/// From which network, and in which form: what a command that only reads takes.
+#[derive(Debug, Args)]
+pub struct Reading {
+    /// As JSON
+    #[arg(long)]
+    pub json: bool,
+    #[command(flatten)]
+    pub connection: Connection,
+}
+
 /// As whom, on which network: what a command that signs takes.
 #[derive(Debug, Args)]
 pub struct Acting {

@@ -1,7 +1,7 @@
 //! `tally mandate`: let others act for you, and take it back.
 
 use crate::{
-    connection::{Acting, Connection},
+    connection::{Acting, Reading},
     output::{Colour, Done, Failure, Table, json, line, paint, time},
     paging::Paging,
 };
@@ -93,11 +93,8 @@ struct List {
     granted_to: Option<PrincipalId>,
     #[command(flatten)]
     paging: Paging,
-    /// As JSON
-    #[arg(long)]
-    json: bool,
     #[command(flatten)]
-    connection: Connection,
+    reading: Reading,
 }
 
 /// Show a mandate, and those above it
@@ -106,11 +103,8 @@ struct Show {
     /// organisation/name/mandate
     #[arg(value_name = "MANDATE")]
     id: MandateId,
-    /// As JSON
-    #[arg(long)]
-    json: bool,
     #[command(flatten)]
-    connection: Connection,
+    reading: Reading,
 }
 
 impl Mandate {
@@ -164,7 +158,7 @@ impl Revoke {
 
 impl List {
     fn run(self) -> Done {
-        let client = self.connection.client()?;
+        let client = self.reading.connection.client()?;
         let asked = [("granted-by", &self.granted_by), ("granted-to", &self.granted_to)];
         let asked = asked.iter().filter_map(|(name, value)| Some((*name, value.as_ref()?.as_str())));
         let asked: Vec<(&str, &str)> = asked.collect();
@@ -177,7 +171,7 @@ impl List {
             },
             |list| (list.mandates.len(), list.next.clone()),
         )?;
-        if self.json {
+        if self.reading.json {
             return json(&list);
         }
         let now = now_seconds();
@@ -201,7 +195,7 @@ impl List {
 
 impl Show {
     fn run(self) -> Done {
-        let client = self.connection.client()?;
+        let client = self.reading.connection.client()?;
         let mut chain = Vec::new();
         let mut next = Some(self.id);
         while let Some(id) = next {
@@ -211,7 +205,7 @@ impl Show {
             next = found.value.parent.clone();
             chain.push(found.value);
         }
-        if self.json { json(&chain) } else { chain.iter().try_for_each(show) }
+        if self.reading.json { json(&chain) } else { chain.iter().try_for_each(show) }
     }
 }
 

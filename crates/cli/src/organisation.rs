@@ -1,7 +1,7 @@
 //! `tally organisation`: the members, who they are in law, and how they are reached.
 
 use crate::{
-    connection::{Acting, Connection},
+    connection::{Acting, Reading},
     output::{Colour, Done, Failure, Table, count, json, line, paint},
 };
 use clap::{Args, Subcommand};
@@ -36,11 +36,8 @@ struct List {
     /// Only those of this status: active, suspended or expelled
     #[arg(long)]
     status: Option<OrganisationStatus>,
-    /// As JSON
-    #[arg(long)]
-    json: bool,
     #[command(flatten)]
-    connection: Connection,
+    reading: Reading,
 }
 
 /// Show an organisation: who it is, how it is reached, where its membership stands
@@ -49,11 +46,8 @@ struct Show {
     /// Its id
     #[arg(value_name = "ORGANISATION")]
     id: String,
-    /// As JSON
-    #[arg(long)]
-    json: bool,
     #[command(flatten)]
-    connection: Connection,
+    reading: Reading,
 }
 
 /// Say how the signer's organisation is reached
@@ -82,9 +76,9 @@ impl Organisation {
 
 impl List {
     fn run(self) -> Done {
-        let mut list = self.connection.client()?.organisations()?.value;
+        let mut list = self.reading.connection.client()?.organisations()?.value;
         list.organisations.retain(|view| self.status.is_none_or(|status| view.status == status));
-        if self.json {
+        if self.reading.json {
             return json(&list);
         }
         let mut table = Table::new(&["organisation", "name", "registration", "jurisdiction", "status", "principals"]);
@@ -103,11 +97,11 @@ fn or_dash(thing: Option<impl ToString>) -> String {
 
 impl Show {
     fn run(self) -> Done {
-        let Some(found) = self.connection.client()?.organisation(&self.id)? else {
+        let Some(found) = self.reading.connection.client()?.organisation(&self.id)? else {
             let id = &self.id;
             return Err(Failure::no(format!("there is no organisation `{id}`: `tally organisation list` names all")));
         };
-        if self.json { json(&found.value) } else { show(&found.value) }
+        if self.reading.json { json(&found.value) } else { show(&found.value) }
     }
 }
 

@@ -1,7 +1,7 @@
 //! `tally principal`: who may act for an organisation.
 
 use crate::{
-    connection::{Acting, Connection},
+    connection::{Acting, Connection, Reading},
     key::{NewKey, public_key},
     output::{Colour, Doing, Done, Failure, Table, json, line, paint, say, time},
     paging::Paging,
@@ -94,11 +94,8 @@ struct List {
     role: Option<String>,
     #[command(flatten)]
     paging: Paging,
-    /// As JSON
-    #[arg(long)]
-    json: bool,
     #[command(flatten)]
-    connection: Connection,
+    reading: Reading,
 }
 
 /// Show a principal: roles, status and keys
@@ -107,11 +104,8 @@ struct Show {
     /// organisation/name
     #[arg(value_name = "PRINCIPAL")]
     principal: PrincipalId,
-    /// As JSON
-    #[arg(long)]
-    json: bool,
     #[command(flatten)]
-    connection: Connection,
+    reading: Reading,
 }
 
 /// Change what a principal is to its organisation, or how sure that is of one of its keys
@@ -201,7 +195,9 @@ impl Principal {
         match self.command {
             PrincipalCommand::Enrol(command) => command.run(),
             PrincipalCommand::List(command) => command.run(),
-            PrincipalCommand::Show(command) => show(&command.connection, &command.principal, command.json),
+            PrincipalCommand::Show(command) => {
+                show(&command.reading.connection, &command.principal, command.reading.json)
+            }
             PrincipalCommand::Amend(command) => command.run(),
             PrincipalCommand::Suspend(command) => command.change.run(PrincipalStatus::Suspended, "suspend"),
             PrincipalCommand::Resume(command) => command.change.run(PrincipalStatus::Active, "resume"),
@@ -216,9 +212,9 @@ impl List {
     fn run(self) -> Done {
         let organisation = match self.organisation {
             Some(organisation) => organisation,
-            None => self.connection.own_organisation()?,
+            None => self.reading.connection.own_organisation()?,
         };
-        let client = self.connection.client()?;
+        let client = self.reading.connection.client()?;
         let asked = [
             ("kind", self.kind.map(|kind| kind.to_string())),
             ("status", self.status.map(|status| status.to_string())),
@@ -240,7 +236,7 @@ impl List {
             },
             |list| (list.principals.len(), list.next.clone()),
         )?;
-        if self.json {
+        if self.reading.json {
             return json(&list);
         }
         let mut table = Table::new(&["principal", "kind", "roles", "status", "keys"]);
@@ -362,5 +358,32 @@ impl Quorum {
         let subject = format!("recoveries take {administrators} administrators");
         let told = format!("{administrators} administrators must sign a recovery");
         acting.begin()?.act(subject, vec![Operation::RecoverySet { administrators }], told).map(drop)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+    use tallystick_protocol::identifier::validate_name;
+
+    #[test]
+    fn who_a_pseudonym_is_stands_in_the_organisations_file_alone() {
+        let folder = std::env::temp_dir().join(format!("tally-pseudonyms-{}", std::process::id()));
+        std::fs::create_dir_all(&folder).unwrap();
+        let file = folder.join("pseudonyms.csv");
+        let names = ["Ann \"Annie\" Smith", "Ann \"Annie\" Smith", "Bob"].map(|of| pseudonym(&file, of).unwrap());
+        let [first, second, third] = &names;
+        assert!(first != second && second != third, "the same person twice is two names: nothing of it is in the name");
+        names.iter().for_each(|name| validate_name(name).unwrap());
+        let noted = std::fs::read_to_string(&file).unwrap();
+        let ann = "\"Ann \"\"Annie\"\" Smith\"";
+        assert_eq!(noted, format!("{first},{ann}\n{second},{ann}\n{third},\"Bob\"\n"));
+        #[cfg(unix)]
+        {
+            let mode = std::os::unix::fs::PermissionsExt::mode(&std::fs::metadata(&file).unwrap().permissions());
+            assert_eq!(mode & 0o077, 0, "nobody else reads it");
+        }
+        std::fs::remove_dir_all(&folder).unwrap();
     }
 }

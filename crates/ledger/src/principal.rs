@@ -115,8 +115,7 @@ pub(crate) fn recover(
         for held in principal.keys.iter_mut().filter(|held| !held.has_ended(act.block.time_ms)) {
             held.retired_ms = Some(act.block.time_ms);
         }
-        let key = bare_key(draft, act, subject, key, assurance)?;
-        principal.push(key, act.block.time_ms)
+        begin_key(draft, act, principal, key, assurance)
     })
 }
 
@@ -129,8 +128,7 @@ pub(crate) fn add_key(
 ) -> Result<(), Stop> {
     change(draft, act, subject, |draft, principal| {
         require_giver(draft, act, principal)?;
-        let key = bare_key(draft, act, subject, key, assurance)?;
-        principal.push(key, act.block.time_ms)
+        begin_key(draft, act, principal, key, assurance)
     })
 }
 
@@ -148,8 +146,7 @@ pub(crate) fn rotate_key(
         let end_ms = now_ms.saturating_add(overlap_seconds.saturating_mul(1_000));
         let ended = end_key(principal, old, now_ms, end_ms)?.min(Assurance::Substantial);
         let level = if act.is_own(subject) { ended.min(act.assurance) } else { ended };
-        let key = bare_key(draft, act, subject, new, level)?;
-        principal.push(key, now_ms)
+        begin_key(draft, act, principal, new, level)
     })
 }
 
@@ -173,6 +170,18 @@ fn change(
     let mut after = before.clone();
     change(draft, &mut after)?;
     save(draft, Some(&before), after)
+}
+
+/// Adds a bare key from now on.
+fn begin_key(
+    draft: &mut Draft<'_>,
+    act: &Act<'_>,
+    principal: &mut PrincipalRow,
+    key: &PublicKey,
+    assurance: Assurance,
+) -> Result<(), Stop> {
+    let key = bare_key(draft, act, &principal.id, key, assurance)?;
+    principal.push(key, act.block.time_ms)
 }
 
 /// Goes on only if the holder itself gives the key, or others as in a recovery.

@@ -12,7 +12,7 @@ mod data;
 use serde_json::Value;
 use tallystick_ledger::{
     moment::parse_timestamp,
-    x509::{Certificate, Fault, Terms, find},
+    x509::{Certificate, Fault, RevocationList, Terms, find},
 };
 use x509_cert::{der::asn1::ObjectIdentifier, ext::pkix::name::GeneralName};
 
@@ -130,6 +130,7 @@ fn limbo_agrees() {
 #[test]
 fn what_is_no_certificate_is_refused() {
     assert_eq!(Certificate::parse(&vec![0x30; 8_193]).unwrap_err(), Fault::TooLong);
+    assert_eq!(RevocationList::parse(&vec![0x30; 49_153]).unwrap_err(), Fault::ListTooLong);
     for bytes in [&b""[..], b"\x30", b"\x30\x00", b"\x30\x84\xff\xff\xff\xff", &[0x30; 4_000]] {
         assert!(matches!(Certificate::parse(bytes), Err(Fault::Malformed(_))), "{bytes:?}");
     }
