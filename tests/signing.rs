@@ -2,7 +2,7 @@
 //! trust anchor, and no node anywhere.
 //!
 //! Cargo builds this as a test of `crates/cli`, which is where the binary is.
-#![allow(clippy::unwrap_used, clippy::print_stdout)]
+#![allow(clippy::unwrap_used, clippy::print_stdout, clippy::indexing_slicing)]
 
 use std::{fs, path::Path, process::Command};
 use tallystick_tests::sandbox::{Answer, Desk};
@@ -39,6 +39,14 @@ fn an_administrator_signs_and_co_signs_without_a_node() {
     let sign = "transaction sign leave.tx --as companies-house/deputy --key deputy.pem --passphrase-file secret";
     desk.line(&format!("{sign} {ANCHOR}")).expect(0, &["asks", "all have signed"]);
     desk.line("transaction read leave.tx").expect(0, &["co-signed  companies-house/deputy"]);
+    let read = desk.line("transaction read leave.tx --json").expect(0, &[]);
+    let read: serde_json::Value = serde_json::from_str(&read.stdout).unwrap();
+    assert_eq!(read["principal"], "companies-house/administrator");
+    assert_eq!(read["cosigners"][0]["signed"], true);
+    let again = suspend.replace("leave.tx", "again.tx");
+    let again = signs(&desk, &format!("{again} --json")).expect(0, &[]);
+    let again: serde_json::Value = serde_json::from_str(&again.stdout).unwrap();
+    assert_eq!((&again["file"], &again["cosigners"][0]["signed"]), (&"again.tx".into(), &false.into()));
     desk.line("transaction submit leave.tx").expect(2, &["no node is named"]);
     signs(&desk, "principal suspend companies-house/clerk --reason x").expect(2, &["no node is named"]);
 }
@@ -58,6 +66,7 @@ fn what_is_passed_on_is_not_said_to_be_done() {
         ),
         (format!("ca admit {certificates}/root.pem --proposal trust"), "is proposed"),
         ("proposal vote trust yes".to_owned(), "proposal trust is"),
+        ("proposal object trust --reason \"Not read yet\"".to_owned(), "proposal trust is"),
         ("register phase harbour live".to_owned(), "register harbour is"),
         ("mandate revoke companies-house/administrator/filing".to_owned(), "has ended"),
     ] {

@@ -63,6 +63,9 @@ pub struct Signing {
     /// Seconds to wait until a transaction is final
     #[arg(long, value_name = "SECONDS", default_value_t = 60, value_parser = clap::value_parser!(u64).range(1..=86_400))]
     pub timeout: u64,
+    /// As JSON
+    #[arg(long)]
+    pub json: bool,
 }
 
 impl Connection {
@@ -199,7 +202,7 @@ impl Acting {
 }
 
 impl Session<'_> {
-    /// Has the operations done, all or none, and tells it; false when the transaction is passed on to co-signers instead.
+    /// Has the operations done, all or none, and tells it; false when nothing is left to say, as of [`act`].
     ///
     /// # Errors
     /// When they are refused, or the network cannot be reached.

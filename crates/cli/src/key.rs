@@ -3,7 +3,7 @@
 use crate::{
     ca,
     connection::{Acting, Connection, new_passphrase, passphrase, pin, unlock},
-    output::{Doing, Done, Failure, json, line},
+    output::{Doing, Done, Failure, json, line, say},
     principal,
 };
 use clap::{Args, Subcommand};
@@ -191,8 +191,20 @@ impl Key {
     }
 }
 
+/// Where it is told that a key was made: it is the answer, or goes on beside it.
+type Tell = fn(std::fmt::Arguments<'_>) -> Done;
+
+fn answer(text: std::fmt::Arguments<'_>) -> Done {
+    line(text)
+}
+
+fn beside(text: std::fmt::Arguments<'_>) -> Done {
+    say(text);
+    Ok(())
+}
+
 /// Makes a key file and its `.pub`.
-fn make(file: &Path, algorithm: Algorithm, passphrase_file: Option<&Path>) -> Result<PublicKey, Failure> {
+fn make(file: &Path, algorithm: Algorithm, passphrase_file: Option<&Path>, tell: Tell) -> Result<PublicKey, Failure> {
     if file.exists() {
         return Err(keyfile::KeyFileError::Exists(file.to_owned()).into());
     }
@@ -201,8 +213,8 @@ fn make(file: &Path, algorithm: Algorithm, passphrase_file: Option<&Path>) -> Re
     keyfile::write(file, &key, &passphrase)?;
     let public = public_file(file);
     std::fs::write(&public, format!("{}\n", key.public())).doing(|| format!("cannot write `{}`", public.display()))?;
-    line(format_args!("wrote {}  (private)", file.display()))?;
-    line(format_args!("wrote {}  (public: {})", public.display(), key.public()))?;
+    tell(format_args!("wrote {}  (private)", file.display()))?;
+    tell(format_args!("wrote {}  (public: {})", public.display(), key.public()))?;
     Ok(key.public())
 }
 
@@ -211,10 +223,11 @@ fn make_in_token(
     uri: &KeyUri,
     algorithm: Algorithm,
     secret: impl FnOnce(&str) -> Result<Passphrase, Failure>,
+    tell: Tell,
 ) -> Result<PublicKey, Failure> {
     let public = pkcs11::generate(uri, algorithm, |token| secret(&pin_prompt(token)))?;
-    line(format_args!("made in the token: {uri}"))?;
-    line(format_args!("public: {public}"))?;
+    tell(format_args!("made in the token: {uri}"))?;
+    tell(format_args!("public: {public}"))?;
     Ok(public)
 }
 
@@ -243,7 +256,9 @@ impl From<TokenError> for Opening {
 fn find_or_make(uri: &KeyUri, algorithm: Algorithm, pin_file: Option<&Path>) -> Result<PublicKey, Failure> {
     match open_token(uri, TOKEN_ANSWER_MAX, |prompt| pin(pin_file, prompt).map_err(Opening::Secret)) {
         Ok(key) => Ok(key.public()),
-        Err(Opening::Token(TokenError::NoKey { .. })) => make_in_token(uri, algorithm, |prompt| pin(pin_file, prompt)),
+        Err(Opening::Token(TokenError::NoKey { .. })) => {
+            make_in_token(uri, algorithm, |prompt| pin(pin_file, prompt), beside)
+        }
         Err(Opening::Token(error)) => Err(error.into()),
         Err(Opening::Secret(failure)) => Err(failure),
     }
@@ -281,8 +296,10 @@ impl New {
     fn run(self) -> Done {
         let secret = self.passphrase_file.as_deref();
         match (&self.pkcs11, &self.file) {
-            (Some(uri), _) => make_in_token(uri, self.algorithm, |prompt| passphrase(secret, prompt)).map(|_| ()),
-            (None, Some(file)) => make(file, self.algorithm, secret).map(|_| ()),
+            (Some(uri), _) => {
+                make_in_token(uri, self.algorithm, |prompt| passphrase(secret, prompt), answer).map(|_| ())
+            }
+            (None, Some(file)) => make(file, self.algorithm, secret, answer).map(|_| ()),
             (None, None) => Err(Failure::error("name the file to write, or a token with --pkcs11")),
         }
     }
@@ -365,7 +382,7 @@ impl Rotate {
             ));
         }
         let key = match &name {
-            KeyName::Token(uri) if self.make => make_in_token(uri, algorithm, |prompt| pin(secret, prompt))?,
+            KeyName::Token(uri) if self.make => make_in_token(uri, algorithm, |prompt| pin(secret, prompt), beside)?,
             KeyName::Token(uri) if is_own => find_or_make(uri, algorithm, secret)?,
             KeyName::Token(_) => name.open(TOKEN_ANSWER_MAX, |prompt| pin(secret, prompt))?.public(),
             KeyName::File(file) if self.make => make_anew(file, text, algorithm, secret)?,
@@ -393,7 +410,7 @@ fn make_anew(file: &Path, text: &str, algorithm: Algorithm, secret: Option<&Path
     if file.exists() {
         return Err(Failure::error(format!("`{text}` is there already: leave --make out to rotate to the key in it")));
     }
-    make(file, algorithm, secret)
+    make(file, algorithm, secret, beside)
 }
 
 /// Whether it is a public key as text, right or wrong.

@@ -133,6 +133,55 @@ mod tests {
         assert!(now == made, "{} is not the help: UPDATE_EXPECT=1 cargo test -p tallystick-cli", path.display());
     }
 
+    /// Commands whose answer is what they make or run, not something to be read by a program.
+    const WITHOUT_JSON: [&str; 8] = [
+        "tally sandbox",
+        "tally node",
+        "tally node init",
+        "tally network init",
+        "tally network join",
+        "tally network assemble",
+        "tally register export",
+        "tally key new",
+    ];
+
+    /// The conventions that docs/reference/cli.md states.
+    #[test]
+    fn flags_are_the_same_in_every_command() {
+        let mut root = Tally::command();
+        root.build();
+        let (mut asked, mut without_json) = (Vec::new(), Vec::new());
+        walk(&root, &mut |command| {
+            let name = command.get_bin_name().unwrap_or_default();
+            let has = |id: &str| command.get_arguments().any(|argument| argument.get_id() == id);
+            let (signs, waits) = (has("signing-principal"), has("wait"));
+            if command.get_arguments().all(|argument| argument.get_id() != "json") {
+                without_json.push(name.to_owned());
+            }
+            assert!(!(signs || waits) || has("timeout"), "{name} waits, and has no --timeout");
+            for argument in command.get_arguments() {
+                let id = argument.get_id().as_str();
+                let shown = argument.get_value_names().unwrap_or_default().join(" ").to_lowercase();
+                let is_reason = id.contains("reason") || shown.contains("reason");
+                assert!(!is_reason || argument.get_long() == Some("reason"), "{name}: a reason is given with --reason");
+            }
+            asked.push(name.to_owned());
+        });
+        assert!(asked.len() > 60, "{asked:?}");
+        let unlisted: Vec<_> = without_json.iter().filter(|name| !WITHOUT_JSON.contains(&name.as_str())).collect();
+        assert!(unlisted.is_empty(), "these answer, and have no --json: {unlisted:?}");
+    }
+
+    /// Every command that does something by itself.
+    fn walk(command: &clap::Command, visit: &mut impl FnMut(&clap::Command)) {
+        let shown = |command: &&clap::Command| command.get_name() != "help" && !command.is_hide_set();
+        let own: Vec<_> = command.get_subcommands().filter(shown).collect();
+        if own.is_empty() || !command.is_subcommand_required_set() {
+            visit(command);
+        }
+        own.into_iter().for_each(|command| walk(command, visit));
+    }
+
     fn describe(command: &mut clap::Command, out: &mut String) {
         if command.is_hide_set() || command.get_name() == "help" {
             return;

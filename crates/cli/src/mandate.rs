@@ -205,7 +205,7 @@ impl Show {
             next = found.value.parent.clone();
             chain.push(found.value);
         }
-        if self.reading.json { json(&chain) } else { chain.iter().try_for_each(show) }
+        if self.reading.json { json(&serde_json::json!({"mandates": chain})) } else { chain.iter().try_for_each(show) }
     }
 }
 

@@ -50,6 +50,9 @@ struct Show {
     /// As it stood after so many changes of policies: the number that an outcome gives
     #[arg(long, value_name = "CHANGE")]
     as_of: Option<u64>,
+    /// As JSON
+    #[arg(long)]
+    json: bool,
     #[command(flatten)]
     connection: Connection,
 }
@@ -63,6 +66,9 @@ struct Check {
     /// The id that it is to have: register/name for one that is for a register
     #[arg(long, value_name = "ID", default_value = "policy")]
     id: PolicyId,
+    /// As JSON
+    #[arg(long)]
+    json: bool,
 }
 
 /// Put a policy of your own register in force
@@ -142,10 +148,11 @@ impl Policy {
 
 impl List {
     fn run(self) -> Done {
-        let PolicyList { policies } = self.connection.client()?.policies(self.register.as_deref())?.value;
+        let list = self.connection.client()?.policies(self.register.as_deref())?.value;
         if self.json {
-            return json(&policies);
+            return json(&list);
         }
+        let PolicyList { policies } = list;
         let mut table = Table::new(&["policy", "change", "says"]);
         for policy in &policies {
             let says = policy.text.lines().next().unwrap_or_default().trim_start_matches("// ").to_owned();
@@ -160,6 +167,9 @@ impl Show {
         let Some(found) = self.connection.client()?.policy(&self.id, self.as_of)? else {
             return Err(Failure::no(format!("no policy `{}` was put until then: see tally policy list", self.id)));
         };
+        if self.json {
+            return json(&found.value);
+        }
         let PolicyAsPut { policy, in_force } = found.value;
         line(policy.text.trim_end())?;
         let standing = if in_force { "in force" } else { "not in force any more" };
@@ -170,7 +180,13 @@ impl Show {
 
 impl Check {
     fn run(self) -> Done {
-        read(&self.file, &self.id)?;
+        let verdict = read(&self.file, &self.id);
+        if self.json && !matches!(verdict, Err(Failure::Error(_))) {
+            let reasons: Vec<String> = verdict.as_ref().err().iter().map(ToString::to_string).collect();
+            json(&serde_json::json!({"holds": verdict.is_ok(), "reasons": reasons}))?;
+            return if verdict.is_ok() { Ok(()) } else { Err(Failure::Said) };
+        }
+        verdict?;
         line(format_args!("{} `{}`", paint(Colour::Green, "holds:"), self.file.display()))
     }
 }

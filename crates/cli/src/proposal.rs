@@ -13,7 +13,7 @@ use clap::{Args, Subcommand};
 use draft::Draft;
 use std::{
     path::{Path, PathBuf},
-    time::Duration,
+    time::{Duration, Instant},
 };
 use tallystick_api::{
     ChangeView, DifferenceView, DryRunView, PollView, ProposalView, ViolationView, limits::PROPOSALS_PAGE_MAX,
@@ -95,6 +95,9 @@ struct Show {
     /// Wait until it is in effect; exit code 1 if it never will be
     #[arg(long, conflicts_with = "dry_run")]
     wait: bool,
+    /// Seconds to wait at most [default: as long as it takes]
+    #[arg(long, value_name = "SECONDS", requires = "wait")]
+    timeout: Option<u64>,
     /// As JSON
     #[arg(long)]
     json: bool,
@@ -136,7 +139,7 @@ struct Object {
     #[arg(value_name = "ID")]
     id: String,
     /// Why, for the record
-    #[arg(value_name = "REASON")]
+    #[arg(long, value_name = "TEXT")]
     reason: String,
     #[command(flatten)]
     signing: Signing,
@@ -231,9 +234,8 @@ impl Show {
     fn run(self) -> Done {
         let client = self.connection.client()?;
         let mut view = find(&client, &self.id)?;
-        while self.wait && matches!(view.brief.status, ProposalStatus::Open | ProposalStatus::Accepted) {
-            std::thread::sleep(LOOK_AGAIN);
-            view = find(&client, &self.id)?;
+        if self.wait {
+            view = self.settled(&client, view)?;
         }
         if self.dry_run {
             let changes: Vec<_> = view.changes.into_iter().map(|change| change.change).collect();
@@ -246,6 +248,31 @@ impl Show {
             tell(&view, &compared(&client, &view)?)?
         }
         if self.wait && !is_in_effect { Err(Failure::Said) } else { Ok(()) }
+    }
+}
+
+impl Show {
+    /// The proposal once nothing more will become of it. A read that fails is made again: nodes are started anew meanwhile.
+    fn settled(&self, client: &Client, mut view: ProposalView) -> Result<ProposalView, Failure> {
+        let started = Instant::now();
+        let mut failing = false;
+        while matches!(view.brief.status, ProposalStatus::Open | ProposalStatus::Accepted) {
+            if self.timeout.is_some_and(|seconds| started.elapsed() >= Duration::from_secs(seconds)) {
+                let (id, status) = (&view.brief.id, view.brief.status);
+                return Err(Failure::no(format!("proposal {id} is still {status}: give more time with --timeout")));
+            }
+            std::thread::sleep(LOOK_AGAIN);
+            match find(client, &self.id) {
+                Ok(found) => (view, failing) = (found, false),
+                Err(Failure::Error(why)) => {
+                    if !std::mem::replace(&mut failing, true) {
+                        say(format_args!("asking again: {why}"));
+                    }
+                }
+                Err(failure) => return Err(failure),
+            }
+        }
+        Ok(view)
     }
 }
 

@@ -150,8 +150,8 @@ impl Register {
     }
 }
 
-/// Signs and hands in, waits until it is final, and fails unless it was accepted; none when it is passed on instead, which
-/// takes no node.
+/// Signs and hands in, waits until it is final, and fails unless it was accepted. None when nothing is left to say: it is passed
+/// on instead, which takes no node, or was told as JSON.
 pub fn act(
     connection: &Connection,
     signer: &Signer,
@@ -161,22 +161,33 @@ pub fn act(
 ) -> Result<Option<Settled>, Failure> {
     match &signing.pass_on {
         Some(file) => {
-            transaction::pass_on(file, &signer.begin(&signer.intent(subject, operations))?)?;
+            transaction::pass_on(file, &signer.begin(&signer.intent(subject, operations))?, signing.json)?;
             Ok(None)
         }
         None => {
             let transaction = signer.sign(subject, operations)?;
-            settle(&connection.client()?, &transaction, signing.patience()).map(Some)
+            settle(&connection.client()?, &transaction, signing.patience(), signing.json)
         }
     }
 }
 
-/// Hands a transaction in, waits until it is final, and fails unless it was accepted.
-pub fn settle(client: &Client, transaction: &SignedTransaction, patience: Duration) -> Result<Settled, Failure> {
+/// Hands a transaction in, waits until it is final, and fails unless it was accepted; none when it was told as JSON.
+pub fn settle(
+    client: &Client,
+    transaction: &SignedTransaction,
+    patience: Duration,
+    as_json: bool,
+) -> Result<Option<Settled>, Failure> {
     let settled = client.submit(transaction, patience)?;
-    if settled.outcome.is_accepted() {
+    let is_accepted = settled.outcome.is_accepted();
+    if as_json {
+        let Settled { id, index, outcome } = &settled;
+        json(&serde_json::json!({"id": id, "index": index, "outcome": outcome}))?;
+        return if is_accepted { Ok(None) } else { Err(Failure::Said) };
+    }
+    if is_accepted {
         say(paint_transaction(&settled));
-        return Ok(settled);
+        return Ok(Some(settled));
     }
     let lines = outcome_lines(&settled.outcome).join("\n");
     Err(Failure::no(format!("transaction {} was refused\n{lines}", settled.id)))
@@ -338,7 +349,7 @@ impl List {
     fn run(self) -> Done {
         let found = self.connection.client()?.registers()?;
         if self.json {
-            return json(&found.value.registers);
+            return json(&found.value);
         }
         if found.value.registers.is_empty() {
             return line("no registers yet: `tally register create` or `tally register import FILE.rsf` makes one");

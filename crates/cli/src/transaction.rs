@@ -53,6 +53,9 @@ struct Read {
     /// The file
     #[arg(value_name = "FILE")]
     file: PathBuf,
+    /// As JSON
+    #[arg(long)]
+    json: bool,
 }
 
 /// Co-sign a transaction in a file
@@ -76,13 +79,19 @@ struct Submit {
     /// Seconds to wait until it is final
     #[arg(long, value_name = "SECONDS", default_value_t = 60, value_parser = clap::value_parser!(u64).range(1..=86_400))]
     timeout: u64,
+    /// As JSON
+    #[arg(long)]
+    json: bool,
     #[command(flatten)]
     connection: Connection,
 }
 
 /// Writes a transaction for those who have still to sign it.
-pub fn pass_on(file: &Path, transaction: &PartlySignedTransaction) -> Done {
+pub fn pass_on(file: &Path, transaction: &PartlySignedTransaction, as_json: bool) -> Done {
     std::fs::write(file, transaction.bytes()).doing(|| format!("cannot write `{}`", file.display()))?;
+    if as_json {
+        return json(&description(file, transaction));
+    }
     line(format_args!("wrote {}", file.display()))?;
     let by = time(transaction.intent().not_after.saturating_mul(1_000));
     let missing: Vec<String> = transaction.missing().map(ToString::to_string).collect();
@@ -107,6 +116,25 @@ fn passed_on(file: &Path) -> Result<PartlySignedTransaction, Failure> {
     Ok(transaction)
 }
 
+/// What a transaction in a file asks, and who has still to sign.
+fn description(file: &Path, transaction: &PartlySignedTransaction) -> serde_json::Value {
+    let intent = transaction.intent();
+    let cosigners = transaction.cosigners().map(
+        |(cosigner, signed)| serde_json::json!({"principal": cosigner.principal, "key": cosigner.key, "signed": signed}),
+    );
+    serde_json::json!({
+        "file": file.display().to_string(),
+        "principal": intent.principal,
+        "key": transaction.key(),
+        "mandate": intent.mandate,
+        "cosigners": cosigners.collect::<Vec<_>>(),
+        "subject": intent.subject,
+        "operations": intent.operations.iter().map(brief).collect::<Vec<_>>(),
+        "network": intent.network.to_string(),
+        "not_after": intent.not_after,
+    })
+}
+
 fn describe(transaction: &PartlySignedTransaction) -> Done {
     let intent = transaction.intent();
     line(format_args!("signed by  {}", intent.principal))?;
@@ -125,13 +153,22 @@ fn describe(transaction: &PartlySignedTransaction) -> Done {
     line(format_args!("void after {}", time(intent.not_after.saturating_mul(1_000))))
 }
 
+impl Read {
+    fn run(self) -> Done {
+        let transaction = passed_on(&self.file)?;
+        if self.json { json(&description(&self.file, &transaction)) } else { describe(&transaction) }
+    }
+}
+
 impl Sign {
     fn run(self) -> Done {
         let transaction = passed_on(&self.file)?;
         // Before a passphrase is asked for, it is said what for.
-        describe(&transaction)?;
+        if !self.signing.json {
+            describe(&transaction)?;
+        }
         let signer = self.connection.signer(&self.signing)?;
-        pass_on(&self.file, &signer.cosign(&transaction)?)
+        pass_on(&self.file, &signer.cosign(&transaction)?, self.signing.json)
     }
 }
 
@@ -139,8 +176,10 @@ impl Submit {
     fn run(self) -> Done {
         let transaction = passed_on(&self.file)?.complete().map_err(Failure::no)?;
         let client = self.connection.client()?;
-        let settled = settle(&client, &transaction, Duration::from_secs(self.timeout))?;
-        outcome_lines(&settled.outcome).into_iter().try_for_each(line)
+        match settle(&client, &transaction, Duration::from_secs(self.timeout), self.json)? {
+            Some(settled) => outcome_lines(&settled.outcome).into_iter().try_for_each(line),
+            None => Ok(()),
+        }
     }
 }
 
@@ -148,7 +187,7 @@ impl Transaction {
     /// Runs the command.
     pub fn run(self) -> Done {
         match self.command {
-            Some(TransactionCommand::Read(command)) => return describe(&passed_on(&command.file)?),
+            Some(TransactionCommand::Read(command)) => return command.run(),
             Some(TransactionCommand::Sign(command)) => return command.run(),
             Some(TransactionCommand::Submit(command)) => return command.run(),
             None => {}

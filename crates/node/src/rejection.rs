@@ -123,9 +123,13 @@ impl Rejection {
     }
 
     pub(crate) fn inactive(principal: &PrincipalId, status: PrincipalStatus) -> Self {
-        let detail = format!(
-            "principal `{principal}` is {status}: an administrator of its organisation can resume a suspended one"
-        );
+        let remedy = match status {
+            PrincipalStatus::Retired => "it signs nothing ever again, so sign as another, or have another enrolled",
+            PrincipalStatus::Suspended | PrincipalStatus::Active => {
+                "an administrator of its organisation can resume it with `tally principal resume`"
+            }
+        };
+        let detail = format!("principal `{principal}` is {status}: {remedy}");
         Self::new(RejectionCode::Inactive, detail)
     }
 
@@ -146,5 +150,23 @@ impl Rejection {
 
     pub(crate) fn stopping() -> Self {
         Self::unavailable("this node is stopping: send the transaction to another")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+
+    #[test]
+    fn who_signs_nothing_is_told_what_helps() {
+        let told = |status| Rejection::inactive(&"hmrc/clerk".parse().unwrap(), status).detail;
+        let suspended = told(PrincipalStatus::Suspended);
+        assert!(suspended.contains("is suspended: an administrator") && suspended.contains("resume"), "{suspended}");
+        let retired = told(PrincipalStatus::Retired);
+        assert!(
+            retired.contains("is retired: it signs nothing ever again") && !retired.contains("resume"),
+            "{retired}"
+        );
     }
 }

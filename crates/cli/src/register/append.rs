@@ -73,6 +73,9 @@ impl Append {
                 "these entries need several transactions, and one can be passed on: give fewer",
             ));
         }
+        if batches.is_empty() {
+            return Err(Failure::error("there is nothing to append: the file holds no entries"));
+        }
         let bar = progress(total as u64, &self.register);
         let mut last = None;
         for (index, batch) in batches.iter().enumerate() {
@@ -81,19 +84,15 @@ impl Append {
                 _ => format!("append to {}, part {} of {}", self.register, index + 1, batches.len()),
             };
             let operation = Operation::EntryAppend { register: self.register.clone(), entries: batch.clone() };
-            let settled = act(&self.connection, &signer, &self.signing, subject, vec![operation])
+            last = act(&self.connection, &signer, &self.signing, subject, vec![operation])
                 .inspect_err(|_| bar.abandon())?;
-            if settled.is_none() {
-                return Ok(());
-            }
-            last = settled;
             bar.inc(batch.len() as u64);
         }
         bar.finish_and_clear();
         match last {
             Some(last) if total == 1 => line(format_args!("{}: {}", self.register, number(&last))),
             Some(_) => line(format_args!("{}: {} appended", self.register, count(total as u64, "entry", "entries"))),
-            None => Err(Failure::error("there is nothing to append: the file holds no entries")),
+            None => Ok(()),
         }
     }
 

@@ -56,9 +56,6 @@ pub struct Import {
     /// Leave new registers in the phase `draft`
     #[arg(long)]
     draft: bool,
-    /// As JSON
-    #[arg(long)]
-    json: bool,
     #[command(flatten)]
     signing: Signing,
     #[command(flatten)]
@@ -145,8 +142,8 @@ impl Import {
             }
         }
         done.sort_by(|a, b| a.register.cmp(&b.register));
-        if self.json {
-            json(&done)?;
+        if self.signing.json {
+            json(&serde_json::json!({"registers": done}))?;
         } else if !done.is_empty() {
             let mut table = Table::new(&["register", "entries", "system", "root", "seconds"]);
             for report in &done {
