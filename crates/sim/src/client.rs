@@ -138,7 +138,7 @@ impl Client {
         let registrar = self.members.principals[self.organisation][1].clone();
         // One in twelve is of a registrar gone rogue.
         if self.chance.below(12) == 0 {
-            let operation = self.overreach(&registrar);
+            let operation = self.overreach();
             return self.sign(&registrar, vec![operation]);
         }
         // One in six goes to another's register, which is refused, or breaks the schema.
@@ -159,7 +159,7 @@ impl Client {
 
     /// What only an administrator may, asked for by a registrar: to enrol a friend, to have a register, to close the one
     /// there is, to put a key of its own in the place of the administrator's, and to end keys.
-    fn overreach(&mut self, registrar: &Member) -> Operation {
+    fn overreach(&mut self) -> Operation {
         let seed = self.chance.bytes(32);
         let new = SigningKey::from_ed25519_seed(seed.first_chunk().expect("32 bytes")).public();
         let administrator = &self.members.principals[self.organisation][0];
@@ -171,7 +171,8 @@ impl Client {
                 let (principal, old) = (administrator.id.clone(), administrator.key.public());
                 Operation::KeyRotate { principal, old, new, overlap: 0 }
             }
-            _ => Operation::KeyRetire { principal: registrar.id.clone(), key: registrar.key.public() },
+            // Not its own, which it may end: then it would ask for nothing any more.
+            _ => Operation::KeyRetire { principal: administrator.id.clone(), key: administrator.key.public() },
         }
     }
 
