@@ -162,11 +162,14 @@ pub(crate) fn grant(draft: &mut Draft<'_>, act: &Act<'_>, name: &str, terms: &Ma
     Ok(())
 }
 
-/// Ends a mandate: its grantor may, whoever granted a mandate above it, and whoever may do this to its grantor.
+/// Ends a mandate. Whoever granted one above it ends what it has itself entrusted, and policies are asked about that; about the
+/// mandate's own grantor when anybody else wants it.
 pub(crate) fn revoke(draft: &mut Draft<'_>, act: &Act<'_>, mandate: &MandateId) -> Result<(), Stop> {
     let key = StateKey::mandate(mandate);
     let mut row = draft.mandate(&key)?.ok_or(Code::MandateUnknown)?.clone();
-    if !granted_above(draft, &act.signer.id, &row)? {
+    if granted_above(draft, &act.signer.id, &row)? {
+        act.permit(draft, Resource::Principal(act.signer))?;
+    } else {
         let grantor = draft.principal(&StateKey::principal(&mandate.grantor()))?.map(Arc::clone);
         let grantor = grantor.ok_or(Code::MandateUnknown)?;
         act.permit(draft, Resource::Principal(&grantor))?;

@@ -171,3 +171,20 @@ fn the_outcome_names_the_chain() {
     assert_eq!(chain(&mut ledger, "alpha/clerk", r#"append a 2 {"a":"2"}"#), "");
     assert_eq!(chain(&mut ledger, "gamma/admin under beta/clerk/two", r#"append a 3 {"a":"3"}"#), "");
 }
+
+/// Also to take back what was passed on is permitted by a policy, and so can be forbidden by one.
+#[test]
+fn who_takes_back_what_was_passed_on_is_permitted_by_a_policy() {
+    let mut ledger = Ledger::new();
+    ledger.run(
+        r#"
+        alpha/admin | create a a | ok
+        alpha/clerk | grant one beta/clerk entry-append register:a 2020-01-01 2030-01-01 1 1 | ok
+        beta/clerk  | grant two beta/admin entry-append register:a 2020-01-01 2030-01-01 0 1 alpha/clerk/one | ok
+        "#,
+    );
+    let outcome = ledger.act("alpha/clerk", vec![operation("revoke beta/clerk/two")]);
+    assert!(outcome.is_accepted(), "{outcome:?}");
+    let determining: Vec<&str> = outcome.decision().determining.iter().map(|id| id.as_str()).collect();
+    assert_eq!(determining, ["own-mandates"]);
+}
