@@ -13,7 +13,7 @@ use commonware_cryptography::Digested;
 use commonware_runtime::Clock;
 use futures::StreamExt as _;
 use std::time::{Duration, UNIX_EPOCH};
-use tallystick_protocol::limits::BLOCK_DRIFT_MS_MAX;
+use tallystick_protocol::limits::{BLOCK_DRIFT_MS_MAX, BLOCK_STEP_MS_MAX};
 
 /// Where a leader's transactions come from, as far as pacing needs to know.
 pub trait Work: Clone + Send + Sync + 'static {
@@ -106,6 +106,11 @@ async fn wait<E: Clock>(runtime: &E, work: &impl Work, pace: Pace, parent_ms: u6
     let parent = UNIX_EPOCH + Duration::from_millis(parent_ms);
     // A parent from the future (another clock) counts as just made.
     let age = start.duration_since(parent).unwrap_or_default();
+    if age > Duration::from_millis(BLOCK_STEP_MS_MAX) {
+        // The ledger's time is further behind than one block may move it, as after a night in which everything was switched off.
+        // Until it has caught up nothing new is in time, so that there is nothing to wait for.
+        return;
+    }
     let spacing = pace.spacing.saturating_sub(age);
     loop {
         // Before looking: what comes between the look and the wait must end the wait.
@@ -122,5 +127,45 @@ async fn wait<E: Clock>(runtime: &E, work: &impl Work, pace: Pace, parent_ms: u6
         let Some(left) = due.checked_sub(waited).filter(|left| !left.is_zero()) else { return };
         let sleep = std::pin::pin!(runtime.sleep(left));
         futures::future::select(changed, sleep).await;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, reason = "tests")]
+    use super::*;
+    use commonware_runtime::{Runner as _, deterministic};
+
+    /// A pool in which nothing waits, and nothing comes.
+    #[derive(Clone)]
+    struct Empty;
+
+    impl Work for Empty {
+        fn ready(&self) -> usize {
+            0
+        }
+
+        async fn changed(&self) {
+            std::future::pending().await
+        }
+    }
+
+    /// One row: the parent's age, and what a leader without work waits.
+    #[test]
+    fn a_leader_waits_for_work_but_not_while_the_ledger_is_behind_the_clock() {
+        const NOW_MS: u64 = 1_790_000_000_000;
+        let pace = Pace { spacing: Duration::from_millis(100), full: 10, idle: Duration::from_millis(1_500) };
+        for (age_ms, waited_ms) in
+            [(0, 1_500), (BLOCK_STEP_MS_MAX, 1_500), (BLOCK_STEP_MS_MAX + 1, 0), (400 * 86_400_000, 0)]
+        {
+            let config = deterministic::Config::default().with_start_time(UNIX_EPOCH + Duration::from_millis(NOW_MS));
+            let waited = deterministic::Runner::new(config).start(|runtime| async move {
+                let start = runtime.current();
+                wait(&runtime, &Empty, pace, NOW_MS - age_ms).await;
+                runtime.current().duration_since(start).unwrap()
+            });
+            let (least, most) = (Duration::from_millis(waited_ms), Duration::from_millis(waited_ms + 50));
+            assert!((least..=most).contains(&waited), "a parent of {age_ms} ms ago: {waited:?}");
+        }
     }
 }
