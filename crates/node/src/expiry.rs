@@ -3,6 +3,7 @@
 //! INVARIANT: an end stops nothing here: whoever asks is told, and that is all.
 
 use crate::{application::Shared, engine::Runtime};
+use futures::future::{Either, select};
 use std::{
     collections::BTreeSet,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
@@ -18,18 +19,25 @@ use tallystick_protocol::{
     limits::{EXPIRIES_TOLD_MAX, EXPIRIES_WATCHED_MAX, EXPIRY_WARNING_DAYS},
 };
 use tallystick_storage::read::{ReadError, Reader};
+use tokio::sync::Notify;
 
 /// Pause between two looks: nobody needs to know sooner of an end that is days away.
 const LOOK_PAUSE: Duration = Duration::from_secs(60);
 /// Places of the log read at a time, for the same reason as rows.
 const LOG_PLACES_READ: u64 = 4_096;
+/// Pause before a look at what was just certified: others may be certified beside it.
+const NOTED_PAUSE: Duration = Duration::from_secs(2);
 /// Rows read at a time, so that blocks need not wait for a look.
 const ROWS_READ: usize = 256;
 const DAY_MS: u64 = 86_400_000;
 
 /// What the node watches, and what it found.
 #[derive(Default)]
-pub struct Expiries(Mutex<Watch>);
+pub struct Expiries {
+    watch: Mutex<Watch>,
+    /// Told when there is something new to look at.
+    noted: Notify,
+}
 
 #[derive(Default)]
 struct Watch {
@@ -62,6 +70,7 @@ impl Expiries {
                 return;
             }
             watch.subjects.insert(subject);
+            self.noted.notify_one();
         }
     }
 
@@ -79,7 +88,7 @@ impl Expiries {
     }
 
     fn lock(&self) -> MutexGuard<'_, Watch> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.watch.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -116,7 +125,10 @@ pub async fn look<E: Runtime>(runtime: E, shared: Arc<Shared>, reader: Reader<E>
         // What is no longer told need not be remembered.
         let told = expiries.told(now_ms);
         said.retain(|(id, until_ms, _)| told.iter().any(|expiry| expiry.id == *id && expiry.until_ms == *until_ms));
-        runtime.sleep(LOOK_PAUSE).await;
+        let pause = std::pin::pin!(runtime.sleep(LOOK_PAUSE));
+        if let Either::Right(_) = select(pause, std::pin::pin!(expiries.noted.notified())).await {
+            runtime.sleep(NOTED_PAUSE).await;
+        }
     }
 }
 
