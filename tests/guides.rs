@@ -15,7 +15,7 @@ use tallystick_tests::{
     workspace::{files, read, root},
 };
 
-/// Guides that the shared walk leaves out: the first has a test of its own below, the second asks about what others have done.
+/// Guides that the shared walk leaves out: each has a test of its own below.
 const APART: [&str; 2] = ["keys.md", "audit.md"];
 
 fn desk() -> (tempfile::TempDir, Desk) {
@@ -62,6 +62,19 @@ fn the_guides_are_true() {
     for name in shared {
         walk.through(&name);
     }
+    walk.stop();
+}
+
+/// Acts are found, on whatever they are asked by, and everything that was told is proven without the network.
+#[test]
+fn the_guide_to_audits_is_true() {
+    let (_place, desk) = desk();
+    let mut walk = Walk::new(&desk);
+    let said = walk.through("docs/guides/audit.md");
+    let receipts = |folder: &str| fs::read_dir(desk.path(folder)).unwrap().count();
+    // The submission, three ballots at least, and the proposal itself.
+    assert!(receipts("vote") >= 5 && receipts("evidence") >= 10, "{said}");
+    assert!(desk.path("vote/proposal-first-policies.receipt").exists(), "{said}");
     walk.stop();
 }
 

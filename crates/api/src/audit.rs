@@ -1,10 +1,10 @@
 //! Acts: who did what, when, to what, and what became of it.
 
-use crate::{DecisionView, routes};
+use crate::{DecisionView, ProposalBrief, routes};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeSet;
 use tallystick_protocol::{
-    Hash, LogEntry, MandateId, Operation, Outcome, PrincipalId, ResourceKind, SignedTransaction,
+    Hash, LogEntry, MandateId, Operation, Outcome, PrincipalId, ProposalStatus, ResourceKind, SignedTransaction,
     limits::AUDIT_RESOURCES_MAX,
 };
 use utoipa::ToSchema;
@@ -20,6 +20,13 @@ pub struct AuditPage {
     pub log_size: u64,
     /// The acts. A page may hold fewer than were asked for and not be the last: only the absence of `next` says that.
     pub acts: Vec<ActView>,
+    /// What became of proposals at the beginning of blocks, newest first: no transaction tells of it. Asked for by time, resource
+    /// and proposal alone.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub turns: Vec<TurnView>,
+    /// Where the proposal stands that was asked for.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub proposal: Option<ProposalBrief>,
     /// The `cursor` of the next page, of older acts. It stays good whatever is appended meanwhile.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub next: Option<String>,
@@ -76,6 +83,27 @@ pub struct ActView {
     /// The policies that determined this, in which version, and the mandates under which it was done.
     pub decision: DecisionView,
     /// Where its receipt is.
+    pub receipt: String,
+}
+
+/// What became of a proposal at the beginning of a block, before its transactions.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct TurnView {
+    /// The block.
+    pub height: u64,
+    /// Its time: milliseconds since 1970.
+    pub time_ms: u64,
+    /// Leaves of the log before the block: it happened after the last of them, and before the leaf of this number.
+    pub log_size: u64,
+    /// The proposal.
+    pub proposal: String,
+    /// Where it stood from then on: `effective` or `failed` when its height had come, `lapsed` when its time was up, `open` or
+    /// `accepted` when an objection no longer held it up.
+    #[schema(value_type = String)]
+    pub status: ProposalStatus,
+    /// The changes of the proposal, in words: made when it became effective, and not otherwise.
+    pub changes: Vec<String>,
+    /// Where the receipt of the proposal is.
     pub receipt: String,
 }
 

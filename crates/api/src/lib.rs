@@ -17,7 +17,7 @@ pub mod status;
 pub mod transaction;
 pub mod validators;
 
-pub use audit::{ActOutcome, ActView, AuditPage};
+pub use audit::{ActOutcome, ActView, AuditPage, TurnView};
 pub use block::{BlockEvent, BlockView};
 pub use log::{Checkpoint, ConsistencyProof, InclusionProof};
 pub use organisation::{

@@ -23,6 +23,9 @@ pub struct ProposalBrief {
     /// Until when an objection holds it up: milliseconds since 1970.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub paused_until_ms: Option<u64>,
+    /// The height at which it was accepted, rejected, withdrawn or lapsed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub decided_height: Option<u64>,
     /// The height at which it takes or took effect, once it is accepted.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub effect_height: Option<u64>,
@@ -60,9 +63,6 @@ pub struct ProposalView {
     /// The height that its proposer asked for.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub stated_height: Option<u64>,
-    /// The height at which it was accepted, rejected, withdrawn or lapsed.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub decided_height: Option<u64>,
     /// Why it changed nothing, if it was accepted and did not.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub failure: Option<FailureView>,

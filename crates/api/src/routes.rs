@@ -84,6 +84,8 @@ pub const EXPLAIN: &str = "/v1/policies/explain";
 pub const PROPOSALS: &str = "/v1/proposals";
 /// One proposal, with its ballots.
 pub const PROPOSAL: &str = "/v1/proposals/{id}";
+/// Proof of where a proposal stands.
+pub const PROPOSAL_RECEIPT: &str = "/v1/proposals/{id}/receipt";
 /// What changes would do.
 pub const DRY_RUN: &str = "/v1/dry-run";
 /// The rulebook in force.
@@ -171,6 +173,11 @@ pub fn policy(id: &str, as_of: Option<u64>) -> String {
 /// [`PROPOSAL`] of `id`.
 pub fn proposal(id: &str) -> String {
     fill(PROPOSAL, &[id])
+}
+
+/// [`PROPOSAL_RECEIPT`] of `id`.
+pub fn proposal_receipt(id: &str) -> String {
+    fill(PROPOSAL_RECEIPT, &[id])
 }
 
 /// [`MANDATE`] of `id`.

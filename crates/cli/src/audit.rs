@@ -1,6 +1,7 @@
 //! `tally audit`: who did what, with proof; and whether a node's stored ledger holds.
 
 mod disk;
+mod evidence;
 mod query;
 
 use crate::output::Done;

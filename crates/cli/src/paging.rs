@@ -46,6 +46,11 @@ impl Paging {
         }
     }
 
+    /// Whether the answer begins with the newest.
+    pub const fn is_from_the_newest(&self) -> bool {
+        self.cursor.is_none()
+    }
+
     /// Says how to go on, if there is more.
     pub fn more(next: Option<&str>) -> Done {
         next.map_or(Ok(()), |cursor| line(format_args!("there are more: --cursor {cursor} goes on, --all shows all")))

@@ -8,6 +8,7 @@ use crate::{
     output::{Colour, Doing, Done, Failure, Table, count, json, line, paint, say, time},
     paging::Paging,
     register,
+    transaction::write_receipt,
 };
 use clap::{Args, Subcommand};
 use draft::Draft;
@@ -16,7 +17,8 @@ use std::{
     time::{Duration, Instant},
 };
 use tallystick_api::{
-    ChangeView, DifferenceView, DryRunView, PollView, ProposalView, ViolationView, limits::PROPOSALS_PAGE_MAX,
+    ChangeView, DifferenceView, DryRunView, FailureView, PollView, ProposalBrief, ProposalView, ViolationView,
+    limits::PROPOSALS_PAGE_MAX,
 };
 use tallystick_client::Client;
 use tallystick_protocol::{Change, ChangeKind, Choice, Operation, ProposalStatus, change::words::Shown};
@@ -98,6 +100,9 @@ struct Show {
     /// Seconds to wait at most [default: as long as it takes]
     #[arg(long, value_name = "SECONDS", requires = "wait")]
     timeout: Option<u64>,
+    /// Write the proof of where it stands to this file: `tally verify` checks it offline
+    #[arg(long, value_name = "FILE", conflicts_with = "dry_run")]
+    receipt: Option<PathBuf>,
     /// As JSON
     #[arg(long)]
     json: bool,
@@ -247,6 +252,9 @@ impl Show {
         } else {
             tell(&view, &compared(&client, &view)?)?
         }
+        if let Some(path) = &self.receipt {
+            write_receipt(path, &client.proposal_receipt(&self.id)?)?;
+        }
         if self.wait && !is_in_effect { Err(Failure::Said) } else { Ok(()) }
     }
 }
@@ -378,7 +386,15 @@ fn act(connection: &Connection, signing: &Signing, id: &str, operation: Operatio
 
 /// Where a proposal stands, and what it needs.
 pub fn standing(view: &ProposalView) -> Done {
-    let brief = &view.brief;
+    line(stands(&view.brief, view.failure.as_ref()))?;
+    for violation in view.failure.iter().flat_map(|failure| &failure.violations) {
+        line(format_args!("  {}", violation_line(violation)))?;
+    }
+    view.polls.iter().try_for_each(|poll| line(format_args!("  {}", poll_line(poll))))
+}
+
+/// Where a proposal stands, in a line.
+pub fn stands(brief: &ProposalBrief, failure: Option<&FailureView>) -> String {
     let colour = match brief.status {
         ProposalStatus::Accepted | ProposalStatus::Effective => Colour::Green,
         ProposalStatus::Rejected | ProposalStatus::Failed => Colour::Red,
@@ -393,18 +409,14 @@ pub fn standing(view: &ProposalView) -> Done {
         (ProposalStatus::Accepted, Some(height)) => text += &format!(": it takes effect at height {height}"),
         (ProposalStatus::Effective, Some(height)) => text += &format!(" since height {height}"),
         (ProposalStatus::Failed, _) => {
-            if let Some(failure) = &view.failure {
+            if let Some(failure) = failure {
                 let number = failure.change + 1;
                 text += &format!(": change {number} could not be made ({}): {}", failure.code, failure.advice);
             }
         }
         _ => {}
     }
-    line(text)?;
-    for violation in view.failure.iter().flat_map(|failure| &failure.violations) {
-        line(format_args!("  {}", violation_line(violation)))?;
-    }
-    view.polls.iter().try_for_each(|poll| line(format_args!("  {}", poll_line(poll))))
+    text
 }
 
 /// What a refusal is about in particular, counted from 1 as people do.

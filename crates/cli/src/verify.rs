@@ -2,7 +2,7 @@
 
 use crate::{
     connection::Connection,
-    output::{Colour, Doing, Done, Failure, count, json, line, paint, time},
+    output::{Colour, Doing, Done, Failure, count, json, line, paint, say, time},
     record::{moment, shown},
 };
 use clap::Args;
@@ -14,26 +14,26 @@ use std::{
 };
 use tallystick_api::{CosignerView, OutcomeView};
 use tallystick_protocol::{
-    Cosigner, Genesis, Hash, Operation,
+    Cosigner, Genesis, Hash, Operation, Poll, ProposalRow, ProposalStatus,
     limits::RECEIPT_BYTES_MAX,
     receipt::{CheckError, Claim, Proven, Receipt, Step},
 };
 
-/// Check a receipt without the network, and say what it proves
+/// Check receipts without the network, and say what they prove
 #[derive(Debug, Args)]
 #[command(
     after_help = "Nothing is asked of anybody: the receipt and the trust anchor are enough. Get network.json from somebody \
     you trust, not from whoever gave you the receipt.\n\n\
-    Exit codes: 0 it holds; 1 it does not, and which step failed is said; 2 a file cannot be read.\n\n\
+    Exit codes: 0 all hold; 1 one does not, and which step failed is said; 2 a file cannot be read.\n\n\
     Examples:\n  \
     tally verify gb.receipt --network network.json\n  \
     tally verify gb.receipt                         with the trust anchor of the profile\n  \
     tally verify gb.receipt --json                  for a program"
 )]
 pub struct Verify {
-    /// The receipt
-    #[arg(value_name = "FILE")]
-    file: PathBuf,
+    /// The receipts
+    #[arg(value_name = "FILE", required = true)]
+    files: Vec<PathBuf>,
     /// As JSON
     #[arg(long)]
     json: bool,
@@ -45,8 +45,28 @@ impl Verify {
     /// Runs the command.
     pub fn run(self) -> Done {
         let genesis = self.connection.genesis()?;
-        let bytes = read(&self.file)?;
-        let name = self.file.display();
+        let mut done = Ok(());
+        for (place, file) in self.files.iter().enumerate() {
+            if place > 0 && !self.json {
+                line("")?;
+            }
+            match self.check(file, &genesis) {
+                Ok(()) => {}
+                // The others may hold.
+                Err(Failure::No(why)) if self.files.len() > 1 => {
+                    say(why);
+                    done = Err(Failure::Said);
+                }
+                Err(Failure::Said) => done = Err(Failure::Said),
+                Err(failure) => return Err(failure),
+            }
+        }
+        done
+    }
+
+    fn check(&self, file: &Path, genesis: &Genesis) -> Done {
+        let bytes = read(file)?;
+        let name = file.display();
         let receipt = match Receipt::decode(&bytes) {
             Ok(receipt) => receipt,
             Err(error) if self.json => {
@@ -55,15 +75,15 @@ impl Verify {
             }
             Err(error) => return Err(Failure::no(format!("`{name}` is no receipt, or was altered: {error}"))),
         };
-        match receipt.check(&genesis) {
-            Ok(proven) if self.json => json(&proven_json(&proven, &signers(&proven, &genesis))),
-            Ok(proven) => show(&proven, &genesis, &signers(&proven, &genesis), receipt.steps()),
+        match receipt.check(genesis) {
+            Ok(proven) if self.json => json(&proven_json(&proven, &signers(&proven, genesis))),
+            Ok(proven) => show(&proven, genesis, &signers(&proven, genesis), receipt.steps()),
             Err(error) if self.json => {
                 let (step, reason) = (error.step.as_str(), error.reason.to_string());
                 json(&serde_json::json!({"holds": false, "failed": step, "reason": reason}))?;
                 Err(Failure::Said)
             }
-            Err(error) => refuse(&self.file, &error),
+            Err(error) => refuse(file, &error),
         }
     }
 }
@@ -106,8 +126,8 @@ const fn found(step: Step) -> &'static str {
         Step::Certificate => "a quorum of validators signed the last of them",
         Step::Transaction => "the transaction is signed by the keys it names",
         Step::Inclusion => "the transaction and its outcome are in the log of that block",
-        Step::Row => "the record is of the register and key that were asked",
-        Step::State => "the record, or its absence, is in the state of that block",
+        Step::Row => "the record, or the proposal, is the one that was asked for",
+        Step::State => "the record, its absence, or the proposal, is in the state of that block",
         Step::Items => "the content is what the record names",
     }
 }
@@ -171,10 +191,48 @@ fn claim_lines(proven: &Proven) -> Vec<String> {
             ),
             format!("when       at {when}"),
         ],
+        Claim::Proposal { proposal } => proposal_lines(proposal, &when),
         Claim::NoRegister { register } => {
             vec![format!("what       there is no register {register}"), format!("when       at {when}")]
         }
     }
+}
+
+/// Where a proposal stands, with which votes.
+fn proposal_lines(proposal: &ProposalRow, when: &str) -> Vec<String> {
+    let mut lines = vec![
+        format!("what       proposal {} is {}: {}", proposal.id, proposal.status, proposal.title),
+        format!(
+            "           submitted by {} in block {}, leaf {} of the log, with {}",
+            proposal.proposer,
+            proposal.submitted_height,
+            proposal.leaf,
+            count(u64::from(proposal.changes), "change", "changes")
+        ),
+        format!("           its text has the SHA-256 {}", proposal.text),
+    ];
+    lines.extend(proposal.decided_height.map(|height| format!("decided    at block {height}")));
+    for Poll { rule, votes, yes, no, abstain, .. } in &proposal.polls {
+        let of = count(*votes, "vote", "votes");
+        lines.push(format!(
+            "poll       {}: {} of {of}: {yes} yes, {no} no, {abstain} abstained",
+            rule.kind, rule.threshold
+        ));
+    }
+    match (proposal.effect_height, &proposal.failure) {
+        (Some(height), Some(failure)) => lines.push(format!(
+            "effect     none: at block {height} change {} could not be made ({})",
+            failure.change + 1,
+            failure.code
+        )),
+        (Some(height), None) if proposal.status == ProposalStatus::Effective => {
+            lines.push(format!("effect     from the beginning of block {height} on"));
+        }
+        (Some(height), None) => lines.push(format!("effect     stated for block {height}")),
+        (None, _) => {}
+    }
+    lines.push(format!("when       it stood so at {when}"));
+    lines
 }
 
 fn item_lines(item: &str) -> Vec<String> {
@@ -266,6 +324,17 @@ fn proven_json(proven: &Proven, signers: &[String]) -> Value {
         }),
         Claim::Absent { register, key } => serde_json::json!({
             "kind": "no-record", "register": register.register, "custodian": register.custodian, "key": key,
+        }),
+        Claim::Proposal { proposal } => serde_json::json!({
+            "kind": "proposal", "id": proposal.id, "title": proposal.title, "proposer": proposal.proposer,
+            "status": proposal.status, "text_hash": proposal.text, "changes": proposal.changes,
+            "index": proposal.leaf, "submitted_height": proposal.submitted_height,
+            "decided_height": proposal.decided_height, "effect_height": proposal.effect_height,
+            "failure": proposal.failure.as_ref().map(|failure| serde_json::json!({"change": failure.change, "code": failure.code})),
+            "polls": proposal.polls.iter().map(|poll| serde_json::json!({
+                "kind": poll.rule.kind, "threshold": poll.rule.threshold, "votes": poll.votes,
+                "yes": poll.yes, "no": poll.no, "abstain": poll.abstain,
+            })).collect::<Vec<_>>(),
         }),
         Claim::NoRegister { register } => serde_json::json!({"kind": "no-register", "register": register}),
     };

@@ -238,6 +238,14 @@ impl Client {
         self.receipt(&routes::transaction_receipt(id))
     }
 
+    /// Proof of where a proposal stands.
+    ///
+    /// # Errors
+    /// When no node answers, or there is no such proposal.
+    pub fn proposal_receipt(&self, id: &str) -> Result<Vec<u8>, Error> {
+        self.receipt(&routes::proposal_receipt(id))
+    }
+
     /// Proof of a record, or that there is none.
     ///
     /// # Errors

@@ -7,14 +7,15 @@
 
 use minicbor::{Decode, Encode};
 use tallystick_protocol::{
-    Code, ProposalStatus, StateKey,
-    limits::{EFFECTS_PER_BLOCK_MAX, FAILURE_VIOLATIONS_MAX, LAPSES_PER_BLOCK_MAX},
+    Code, ProposalRow, ProposalStatus, StateKey,
+    limits::{EFFECTS_PER_BLOCK_MAX, FAILURE_VIOLATIONS_MAX, LAPSES_PER_BLOCK_MAX, TURNS_PER_PAGE},
+    proposal::Failure,
 };
 
 use crate::{
     apply::{BlockContext, Stop},
     change::{self, Decree},
-    proposal::row::{Failure, ProposalRow},
+    proposal::{self, row::Turn},
     state::{Draft, Missing, Row, Unread, View, row_bytes},
 };
 
@@ -36,6 +37,9 @@ pub struct AgendaRow {
     /// The proposals that are not decided or carried out yet, in no order that means anything.
     #[n(2)]
     pub due: Vec<Due>,
+    /// Turns so far: what became of proposals at the beginning of blocks.
+    #[n(3)]
+    pub turns: u64,
 }
 
 /// When a proposal is due.
@@ -67,20 +71,11 @@ pub enum When {
     Effect(#[n(0)] u64),
 }
 
-/// What became of a proposal at the beginning of a block.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Turn {
-    /// The proposal.
-    pub proposal: String,
-    /// Where it stands now.
-    pub status: ProposalStatus,
-}
-
 row_bytes!(AgendaRow);
 
 impl Default for AgendaRow {
     fn default() -> Self {
-        Self { version: FIRST_VERSION, proposals: 0, due: Vec::new() }
+        Self { version: FIRST_VERSION, proposals: 0, due: Vec::new(), turns: 0 }
     }
 }
 
@@ -230,10 +225,32 @@ fn turn(draft: &mut Draft<'_>, block: &BlockContext, due: &Due) -> Result<Turn, 
             agenda.remove(&row.id);
         }
     }
-    let turn = Turn { proposal: row.id.clone(), status: row.status };
+    let turn = Turn {
+        proposal: row.id.clone(),
+        status: row.status,
+        height: block.height,
+        time_ms: block.time_ms,
+        log_size: block.log_size,
+    };
+    note(draft, &mut agenda, turn.clone())?;
     agenda.write(draft);
-    row.write(draft);
+    proposal::write(draft, row);
     Ok(turn)
+}
+
+/// Adds to the list of turns: no transaction tells of them, so the state does.
+fn note(draft: &mut Draft<'_>, agenda: &mut AgendaRow, turn: Turn) -> Result<(), Unread> {
+    let key = StateKey::turns(turns_page(agenda.turns));
+    let mut page = draft.turns(&key)?.cloned().unwrap_or_default();
+    page.turns.push(turn);
+    draft.write(key, Row::Turns(page));
+    agenda.turns += 1;
+    Ok(())
+}
+
+/// The page of the list of turns on which the one of this number, from 0, stands.
+pub fn turns_page(number: u64) -> u32 {
+    u32::try_from(number / TURNS_PER_PAGE).unwrap_or(u32::MAX)
 }
 
 /// States the height at which an accepted proposal takes effect: after its notice, and not before it was asked for.

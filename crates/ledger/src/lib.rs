@@ -37,14 +37,14 @@ pub mod state;
 pub mod validators;
 pub mod x509;
 
-pub use agenda::{AgendaRow, Turn, begin_block, wanted_first};
+pub use agenda::{AgendaRow, begin_block, wanted_first};
 pub use apply::{BlockContext, apply, renews_itself, wanted, wanted_next};
 pub use dry_run::{Difference, Report, dry_run, dry_run_rows};
 pub use entry_leaf::{entry_leaf, entry_leaf_hash};
 pub use genesis::genesis;
 pub use limit::LimitsRow;
 pub use policy::{PolicyCache, PolicyRow, PolicySetRow};
-pub use proposal::row::{BallotRow, Failure, ObjectionRow, PageRow, Poll, ProposalRow, Verdict};
+pub use proposal::row::{BallotRow, Failure, ObjectionRow, PageRow, Poll, ProposalRow, Turn, TurnsRow, Verdict};
 pub use rsf::{Rsf, RsfError, RsfWriter};
 pub use state::{
     AuthorityRow, CountersRow, HeldKey, KeyRow, MandateRow, Missing, OrganisationRow, PrincipalRow, RevocationRow,

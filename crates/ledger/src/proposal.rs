@@ -106,7 +106,7 @@ fn write_new(
     agenda.proposals += 1;
     agenda.set(&row, When::Closes(row.closes_ms));
     agenda.write(draft);
-    row.write(draft);
+    write(draft, row);
     change::keep_keys(draft, new.id, new.changes)
 }
 
@@ -199,7 +199,7 @@ pub(crate) fn withdraw(draft: &mut Draft<'_>, act: &Act<'_>, id: &str) -> Result
         return Err(Code::ProposalStatus.into());
     }
     decide(draft, act, &mut row, ProposalStatus::Withdrawn)?;
-    row.write(draft);
+    write(draft, row);
     Ok(())
 }
 
@@ -233,7 +233,7 @@ pub(crate) fn vote(draft: &mut Draft<'_>, act: &Act<'_>, id: &str, choice: Choic
     } else if verdicts.iter().all(|verdict| *verdict == Verdict::Passed) {
         decide(draft, act, &mut row, ProposalStatus::Accepted)?;
     }
-    row.write(draft);
+    write(draft, row);
     Ok(())
 }
 
@@ -272,7 +272,7 @@ pub(crate) fn object(draft: &mut Draft<'_>, act: &Act<'_>, id: &str, reason: &st
     let mut agenda = AgendaRow::read(draft)?;
     agenda.set(&row, When::Resumes(until_ms));
     agenda.write(draft);
-    row.write(draft);
+    write(draft, row);
     Ok(())
 }
 
@@ -305,8 +305,6 @@ fn decide(draft: &mut Draft<'_>, act: &Act<'_>, row: &mut ProposalRow, status: P
     Ok(())
 }
 
-impl ProposalRow {
-    pub(crate) fn write(self, draft: &mut Draft<'_>) {
-        draft.write(StateKey::proposal(&self.id), Row::Proposal(Arc::new(self)));
-    }
+pub(crate) fn write(draft: &mut Draft<'_>, row: ProposalRow) {
+    draft.write(StateKey::proposal(&row.id), Row::Proposal(Arc::new(row)));
 }

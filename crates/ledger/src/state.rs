@@ -12,8 +12,8 @@ use std::{collections::BTreeMap, sync::Arc};
 use minicbor::{Decode, Encode};
 use tallystick_protocol::{
     Assurance, AuthorityTerms, CborError, Change, Frontier, GenesisOrganisation, MandateId, MandateTerms, Noun,
-    OrganisationStatus, Particulars, PrincipalKind, PrincipalStatus, PublicKey, RecordRow, RegisterRow, Roles,
-    Rulebook, StateKey, ValidatorSet, cbor,
+    OrganisationStatus, Particulars, PrincipalKind, PrincipalStatus, ProposalRow, PublicKey, RecordRow, RegisterRow,
+    Roles, Rulebook, StateKey, ValidatorSet, cbor,
     limits::STATE_VALUE_BYTES_MAX,
     operation::{EntryKind, PrincipalId},
 };
@@ -22,7 +22,7 @@ use crate::{
     agenda::AgendaRow,
     limit::LimitsRow,
     policy::{Judged, Judgement, Judgements, PolicyCache, PolicyRow, PolicySet, PolicySetRow},
-    proposal::row::{BallotRow, ObjectionRow, PageRow, ProposalRow},
+    proposal::row::{BallotRow, ObjectionRow, PageRow, TurnsRow},
     schema::Schema,
 };
 
@@ -411,6 +411,7 @@ pub(crate) enum Row {
     Ballot(BallotRow),
     Objection(ObjectionRow),
     Page(PageRow),
+    Turns(TurnsRow),
     Schedule(ScheduleRow),
     Validator(ValidatorRow),
     Mandate(MandateRow),
@@ -442,6 +443,7 @@ impl Row {
             n if n == Noun::Ballot as u8 => Self::Ballot(BallotRow::decode(bytes)?),
             n if n == Noun::Objection as u8 => Self::Objection(ObjectionRow::decode(bytes)?),
             n if n == Noun::Page as u8 => Self::Page(PageRow::decode(bytes)?),
+            n if n == Noun::Turns as u8 => Self::Turns(TurnsRow::decode(bytes)?),
             n if n == Noun::Schedule as u8 => Self::Schedule(ScheduleRow::decode(bytes)?),
             n if n == Noun::Validator as u8 => Self::Validator(ValidatorRow::decode(bytes)?),
             n if n == Noun::Mandate as u8 => Self::Mandate(MandateRow::decode(bytes)?),
@@ -472,6 +474,7 @@ impl Row {
             Self::Ballot(row) => row.to_bytes(),
             Self::Objection(row) => row.to_bytes(),
             Self::Page(row) => row.to_bytes(),
+            Self::Turns(row) => row.to_bytes(),
             Self::Schedule(row) => row.to_bytes(),
             Self::Validator(row) => row.to_bytes(),
             Self::Mandate(row) => row.to_bytes(),
@@ -681,6 +684,7 @@ impl<'v> Draft<'v> {
     read!(ballot, Ballot, BallotRow);
     read!(objection, Objection, ObjectionRow);
     read!(page, Page, PageRow);
+    read!(turns, Turns, TurnsRow);
     read!(schedule, Schedule, ScheduleRow);
     read!(validator, Validator, ValidatorRow);
     read!(mandate, Mandate, MandateRow);

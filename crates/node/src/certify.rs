@@ -11,7 +11,8 @@ use commonware_consensus::types::Height;
 use std::time::Duration;
 use tallystick_consensus::certificate;
 use tallystick_protocol::{
-    EntryKind, Finality, Hash, RecordAnswer, RecordReceipt, RecordRow, RegisterRow, StateKey, TransactionReceipt,
+    EntryKind, Finality, Hash, ProposalReceipt, RecordAnswer, RecordReceipt, RecordRow, RegisterRow, StateKey,
+    TransactionReceipt,
     limits::{RECEIPT_ATTEMPTS_MAX, RECEIPT_HEADERS_MAX, RECEIPT_SEARCH_BLOCKS_MAX},
     receipt::question,
 };
@@ -113,6 +114,27 @@ pub async fn record_receipt<E: Runtime>(
                 answer,
                 finality,
             });
+        }
+        runtime.sleep(ATTEMPT_PAUSE).await;
+    }
+    Err(CertifyError::NotYet)
+}
+
+/// The receipt of a proposal, at the newest applied block.
+pub async fn proposal_receipt<E: Runtime>(
+    runtime: &E,
+    chain: &Chain,
+    marshal: &Marshal,
+    reader: &Reader<E>,
+    id: &str,
+) -> Result<ProposalReceipt, CertifyError> {
+    for _ in 0..RECEIPT_ATTEMPTS_MAX {
+        let proved = reader.prove(&[StateKey::proposal(id)]).await?.pop().ok_or(CertifyError::NotYet)?;
+        let absent = || CertifyError::NotFound(format!("there is no proposal `{id}` on this ledger"));
+        let row = proved.row.ok_or_else(absent)?;
+        if let Some(finality) = certified(chain, marshal, proved.height).await {
+            let (network, proof) = (chain.network(), proved.proof.into());
+            return Ok(ProposalReceipt { network, proposal: id.to_owned(), row, proof, finality });
         }
         runtime.sleep(ATTEMPT_PAUSE).await;
     }

@@ -1,6 +1,7 @@
 //! Everything a node does for those who ask it: submit, wait, look up, prove. HTTP answers from here, and so do the simulator's
 //! clients: there is no second way in.
 
+pub mod audit;
 pub mod mandate;
 pub mod policy;
 pub mod principal;
@@ -30,10 +31,10 @@ use tallystick_consensus::certificate;
 use tallystick_ledger::{MandateRow, OrganisationRow, PrincipalRow, TreeRow};
 use tallystick_protocol::{
     BlockHeader, EntryKind, Finality, FinalityCertificate, Genesis, Hash, LogEntry, MandateId, NetworkId, PrincipalId,
-    RecordReceipt, RegisterRow, SignedTransaction, StateKey, TransactionReceipt, limits::PAGE_BYTES_MAX,
+    ProposalReceipt, RecordReceipt, RegisterRow, StateKey, TransactionReceipt,
 };
 use tallystick_storage::{
-    history::{ActQuery, Entry, History, Position, entry_at},
+    history::{Entry, History, Position, entry_at},
     read::{ReadError, Reader},
 };
 use tokio::sync::broadcast;
@@ -77,20 +78,6 @@ pub struct StoredBlock {
     /// Its own certificate; a block may be final by a descendant's alone.
     pub certificate: Option<FinalityCertificate>,
 }
-
-/// An act as the log has it.
-#[derive(Clone)]
-pub struct Act {
-    /// Its leaf.
-    pub leaf: u64,
-    /// What the log stores.
-    pub entry: LogEntry,
-    /// The entry's transaction, decoded.
-    pub transaction: SignedTransaction,
-}
-
-/// Log entries read together while acts are looked through.
-const ACTS_READ: usize = 64;
 
 /// How a node does.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -220,6 +207,12 @@ impl<E: Runtime> Service<E> {
         certify::record_receipt(&inner.runtime, &inner.shared.chain, &inner.marshal, &inner.reader, register, key).await
     }
 
+    /// The receipt of a proposal: where it stands at the newest applied block.
+    pub async fn proposal_receipt(&self, id: &str) -> Result<ProposalReceipt, CertifyError> {
+        let inner = &self.0;
+        certify::proposal_receipt(&inner.runtime, &inner.shared.chain, &inner.marshal, &inner.reader, id).await
+    }
+
     /// The newest applied block.
     pub fn tip(&self) -> Arc<FinalisedBlock> {
         self.0.shared.chain.tip()
@@ -274,32 +267,6 @@ impl<E: Runtime> Service<E> {
         let location = self.history().location(index);
         let Some(location) = location else { return Ok(None) };
         Ok(self.0.reader.log_entries(&[location]).await?.pop())
-    }
-
-    /// Reads leaves that [`History::acts`] gave, newest first, and gives those that are asked for, and how many leaves it
-    /// read: not all of them when their bytes are many.
-    pub async fn acts(&self, query: &ActQuery, leaves: &[u64]) -> Result<(Vec<Act>, usize), ReadError> {
-        let (mut acts, mut read, mut bytes) = (Vec::new(), 0, 0);
-        for leaves in leaves.chunks(ACTS_READ) {
-            let locations: Vec<u64> = {
-                let history = self.history();
-                leaves.iter().rev().filter_map(|leaf| history.location(*leaf)).collect()
-            };
-            let entries = self.0.reader.log_entries(&locations).await?;
-            for (leaf, entry) in leaves.iter().zip(entries.into_iter().rev()) {
-                bytes += entry.transaction.len();
-                let transaction = SignedTransaction::decode(entry.transaction.clone())
-                    .map_err(|error| ReadError::Storage { database: "log", detail: error.to_string() })?;
-                if query.matches(&entry, &transaction) {
-                    acts.push(Act { leaf: *leaf, entry, transaction });
-                }
-            }
-            read += leaves.len();
-            if bytes >= PAGE_BYTES_MAX {
-                break;
-            }
-        }
-        Ok((acts, read))
     }
 
     /// Entries of a register by number, in rising order; numbers that do not exist are left out.

@@ -56,9 +56,10 @@ pub use organisation::{Jurisdiction, OrganisationStatus, Particulars, Particular
 pub use outcome::{Appended, Code, Decision, Outcome, Refusal, Violation, ViolationRule};
 pub use policy::{PolicyChange, PolicyId, PolicyText};
 pub use principal::{Assurance, PrincipalKind, PrincipalStatus, Roles};
-pub use proposal::{Choice, ProposalStatus, RuleText};
+pub use proposal::{Choice, Poll, ProposalRow, ProposalStatus, RuleText, Verdict};
 pub use receipt::{
-    CheckError, Claim, Finality, Proven, Receipt, RecordAnswer, RecordReceipt, Step, TransactionReceipt,
+    CheckError, Claim, Finality, ProposalReceipt, Proven, Receipt, RecordAnswer, RecordReceipt, Step,
+    TransactionReceipt,
 };
 pub use resource::{Resource, ResourceError, ResourceKind};
 pub use row::{RecordRow, RegisterRow};

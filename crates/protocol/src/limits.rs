@@ -167,6 +167,8 @@ pub const ORGANISATIONS_PER_PAGE: u32 = 200;
 pub const PRINCIPALS_PER_PAGE: u32 = 100;
 /// Ids on one page of the list of proposals.
 pub const PROPOSALS_PER_PAGE: u32 = 200;
+/// Turns on one page of what became of proposals at the beginning of blocks: such a row stays within its limit.
+pub const TURNS_PER_PAGE: u64 = 64;
 /// Proposals that take effect in one block.
 pub const EFFECTS_PER_BLOCK_MAX: usize = 4;
 /// Proposals whose time ran out that one block deals with; more wait for the next.
@@ -369,6 +371,9 @@ pub const PRINCIPALS_LOOKED_AT_MAX: u64 = 1_000;
 pub const MANDATES_PAGE_MAX: u64 = 1_000;
 /// Proposals on a page.
 pub const PROPOSALS_PAGE_MAX: u64 = 1_000;
+/// Turns of proposals looked through for a page of an audit: more than can lie between two leaves, where each undecided
+/// proposal has two at most.
+pub const AUDIT_TURNS_MAX: usize = 256;
 /// Resources named in one row of an audit.
 pub const AUDIT_RESOURCES_MAX: usize = 32;
 /// Seconds between two comments that keep a stream of blocks alive.

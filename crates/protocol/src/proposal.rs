@@ -1,6 +1,10 @@
 //! Proposals and ballots: what a vote on the network's order is made of. What is voted on is a list of
 //! [`Change`](crate::Change)s.
 
+mod row;
+
+pub use row::{Failure, Poll, ProposalRow, Verdict};
+
 use crate::{cbor, hash::Hash, limits::PROPOSAL_TEXT_BYTES_MAX, names::names};
 use minicbor::{Decode, Decoder, Encode, Encoder, data::Type, decode, encode};
 

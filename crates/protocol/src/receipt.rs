@@ -34,6 +34,7 @@ use crate::{
     operation::{EntryKind, Operation, PrincipalId},
     outcome::Outcome,
     proof::{self, ProofError},
+    proposal::ProposalRow,
     row::{RecordRow, RegisterRow},
     state_key::StateKey,
     transaction::{Cosigner, DecodeError, SignedTransaction, VerifyError},
@@ -42,6 +43,11 @@ use crate::{
 use bytes::Bytes;
 use minicbor::{Decode, Decoder, Encode, Encoder, decode, encode};
 use std::fmt;
+
+mod proposal;
+
+use proposal::PROPOSAL_RECEIPT;
+pub use proposal::ProposalReceipt;
 
 /// First element of a transaction's receipt: what the file is, and its version.
 const TRANSACTION_RECEIPT: &str = "tallystick-transaction-receipt-1";
@@ -55,6 +61,8 @@ pub enum Receipt {
     Transaction(TransactionReceipt),
     /// Of a record: what a register said, or did not say, at a height.
     Record(RecordReceipt),
+    /// Of a proposal: where it stood at a height.
+    Proposal(ProposalReceipt),
 }
 
 /// How a receipt's root is final. In CBOR: its three fields, in place.
@@ -163,7 +171,7 @@ names! {
         Transaction = "transaction",
         /// The transaction and its outcome are in the log of the first header.
         Inclusion = "inclusion",
-        /// The row is of the register and key that were asked.
+        /// The row is of the register and key, or of the proposal, that were asked.
         Row = "row",
         /// The row, or its absence, is in the state of the first header.
         State = "state",
@@ -179,6 +187,9 @@ impl Step {
     /// The steps of a record's receipt.
     pub const RECORD: &'static [Self] =
         &[Self::Network, Self::Headers, Self::HandOvers, Self::Certificate, Self::Row, Self::State, Self::Items];
+    /// The steps of a proposal's receipt.
+    pub const PROPOSAL: &'static [Self] =
+        &[Self::Network, Self::Headers, Self::HandOvers, Self::Certificate, Self::Row, Self::State];
 }
 
 /// Which step of the check failed, and why. `{}` says it in a line; `{:#}` lists the steps, one a line.
@@ -335,6 +346,11 @@ pub enum Claim {
         /// The key.
         key: String,
     },
+    /// The proposal stands so.
+    Proposal {
+        /// Its row.
+        proposal: Box<ProposalRow>,
+    },
     /// There is no such register.
     NoRegister {
         /// The name that was asked.
@@ -361,6 +377,7 @@ impl Receipt {
         match self {
             Self::Transaction(receipt) => receipt.network,
             Self::Record(receipt) => receipt.network,
+            Self::Proposal(receipt) => receipt.network,
         }
     }
 
@@ -369,6 +386,7 @@ impl Receipt {
         match self {
             Self::Transaction(receipt) => &receipt.finality,
             Self::Record(receipt) => &receipt.finality,
+            Self::Proposal(receipt) => &receipt.finality,
         }
     }
 
@@ -377,6 +395,7 @@ impl Receipt {
         match self {
             Self::Transaction(_) => Step::TRANSACTION,
             Self::Record(_) => Step::RECORD,
+            Self::Proposal(_) => Step::PROPOSAL,
         }
     }
 
@@ -402,6 +421,10 @@ impl Receipt {
                 (claim, receipt.height, receipt.time_ms)
             }
             Self::Record(receipt) => {
+                let claim = receipt.check_claim(header).map_err(|(step, reason)| fail(step, reason))?;
+                (claim, header.height, header.time_ms)
+            }
+            Self::Proposal(receipt) => {
                 let claim = receipt.check_claim(header).map_err(|(step, reason)| fail(step, reason))?;
                 (claim, header.height, header.time_ms)
             }
@@ -618,6 +641,7 @@ impl<C> Encode<C> for Receipt {
                 e.str(&receipt.register)?.str(&receipt.key)?.encode(&receipt.answer)?;
                 receipt.finality.encode(e)
             }
+            Self::Proposal(receipt) => receipt.encode(e.array(8)?),
         }
     }
 }
@@ -643,6 +667,7 @@ impl<'b, C> Decode<'b, C> for Receipt {
                 answer: d.decode()?,
                 finality: Finality::decode(d)?,
             })),
+            (Some(8), PROPOSAL_RECEIPT) => Ok(Self::Proposal(ProposalReceipt::decode(d)?)),
             _ => Err(decode::Error::message("a receipt must begin with its kind and version").at(at)),
         }
     }

@@ -191,7 +191,7 @@ impl Operation {
 
 impl Change {
     /// What the change is about; nothing when it is about the network as a whole.
-    fn resources(&self) -> Vec<Resource> {
+    pub fn resources(&self) -> Vec<Resource> {
         use ResourceKind::{Authority, Organisation, Policy, Register};
         let authority = |organisation: &str, id: &dyn fmt::Display| {
             vec![Resource::new(Organisation, organisation), Resource::new(Authority, id)]

@@ -64,6 +64,8 @@ pub enum Noun {
     Page = 27,
     /// The limits that the network has set.
     Limits = 28,
+    /// A page of what became of proposals at the beginning of blocks.
+    Turns = 29,
     /// Which validators certify which epochs.
     Schedule = 30,
     /// A validator: whose it is and where it is dialled.
@@ -188,6 +190,11 @@ impl StateKey {
     /// A page of the list of proposals, from 0.
     pub fn proposals(page: u32) -> Self {
         Self::new(Noun::Page, 0, &[b"proposals/".as_slice(), &page.to_be_bytes()].concat())
+    }
+
+    /// A page of what became of proposals at the beginning of blocks, from 0.
+    pub fn turns(page: u32) -> Self {
+        Self::new(Noun::Turns, 0, &page.to_be_bytes())
     }
 
     /// The row that says which validators certify which epochs.

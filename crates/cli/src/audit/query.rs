@@ -1,20 +1,17 @@
 //! `tally audit query`: who did what, when, to what, and what became of it; with a receipt of each act, checked offline.
 
+use super::evidence;
 use crate::{
     connection::Connection,
-    output::{Colour, Doing, Done, Failure, Table, count, json, line, paint, say, time},
+    output::{Colour, Done, Failure, Table, count, json, line, paint, time},
     paging::Paging,
+    proposal::stands,
 };
 use clap::Args;
-use std::{
-    fs,
-    path::{Path, PathBuf},
-};
-use tallystick_api::{ActOutcome, ActView, AuditPage, limits::AUDIT_PAGE_MAX};
+use std::path::PathBuf;
+use tallystick_api::{ActOutcome, ActView, AuditPage, TurnView, limits::AUDIT_PAGE_MAX};
 use tallystick_client::Client;
-use tallystick_protocol::{
-    Genesis, LogEntry, MandateId, PolicyId, PrincipalId, Receipt, Resource, SignedTransaction, TransactionReceipt,
-};
+use tallystick_protocol::{MandateId, PolicyId, PrincipalId, ProposalStatus, Resource};
 
 /// Show who did what, when, and what became of it; refused acts too
 #[derive(Debug, Args)]
@@ -27,6 +24,8 @@ use tallystick_protocol::{
     tally audit query --organisation hmrc --from 2026-11-01 --to 2026-12-01\n  \
     tally audit query --resource record:country/GB --receipts evidence\n  \
     tally audit query --principal hmrc/alice --outcome refused\n  \
+    tally audit query --policy custodian-writes --from 2026-11-25\n  \
+    tally audit query --proposal admit-harbour --all --receipts evidence\n  \
     tally audit query --action key-rotate --all --json"
 )]
 pub struct Query {
@@ -63,7 +62,7 @@ pub struct Query {
     outcome: Option<String>,
     #[command(flatten)]
     paging: Paging,
-    /// Fetch the receipt of each act into this folder, and check each without the network
+    /// Fetch the receipt of each act and of each proposal into this folder, and check each without the network
     #[arg(long, value_name = "DIR")]
     receipts: Option<PathBuf>,
     /// As JSON
@@ -84,9 +83,23 @@ impl Query {
             show(&page)?;
         }
         match &self.receipts {
-            Some(folder) => prove(&client, &self.connection.genesis()?, folder, &page.acts),
+            Some(folder) => {
+                let whole = self.proposal.as_deref().filter(|_| self.is_whole_proposal() && page.next.is_none());
+                evidence::prove(&client, &self.connection.genesis()?, folder, &page, whole)
+            }
             None => Ok(()),
         }
+    }
+
+    /// Whether all that was done on a proposal is asked for.
+    fn is_whole_proposal(&self) -> bool {
+        let narrowed = [&self.organisation, &self.action, &self.from, &self.to, &self.outcome];
+        self.principal.is_none()
+            && self.resource.is_none()
+            && self.policy.is_none()
+            && self.mandate.is_none()
+            && self.paging.is_from_the_newest()
+            && narrowed.iter().all(|text| text.is_none())
     }
 
     /// As many pages as it takes, as one. It is complete to the block of the first: later pages lie before it.
@@ -113,6 +126,7 @@ impl Query {
             },
             |whole, older| {
                 whole.acts.extend(older.acts);
+                whole.turns.extend(older.turns);
                 whole.next = older.next;
             },
             |whole| (whole.acts.len(), whole.next.clone()),
@@ -121,12 +135,20 @@ impl Query {
 }
 
 fn show(page: &AuditPage) -> Done {
-    if !page.acts.is_empty() {
+    let mut rows: Vec<((u64, bool), [String; 7])> = Vec::new();
+    // A turn lies after the leaves before its block, so before the block's own.
+    rows.extend(page.turns.iter().map(|turn| ((turn.log_size, false), turn_row(turn))));
+    rows.extend(page.acts.iter().map(|act| ((act.leaf, true), row(act))));
+    rows.sort_by(|(one, _), (other, _)| other.cmp(one));
+    if !rows.is_empty() {
         let mut table = Table::new(&["time", "leaf", "who", "did", "to", "outcome", "under"]);
-        page.acts.iter().for_each(|act| table.row(row(act)));
+        rows.into_iter().for_each(|(_, row)| table.row(row));
         for (index, text) in table.lines().iter().enumerate() {
             line(if index == 0 { paint(Colour::Bold, text) } else { text.clone() })?;
         }
+    }
+    if let Some(proposal) = &page.proposal {
+        line(stands(proposal, None))?;
     }
     line(format_args!(
         "{}, complete to block {} of {}",
@@ -152,6 +174,17 @@ fn row(act: &ActView) -> [String; 7] {
         (ActOutcome::Refused, None) => "refused".to_owned(),
     };
     [time(act.time_ms), act.leaf.to_string(), who(act), act.actions.join(", "), about, outcome, under(act)]
+}
+
+/// What became of a proposal at the beginning of a block: nobody's act, and so without a leaf.
+fn turn_row(turn: &TurnView) -> [String; 7] {
+    let outcome = match turn.status {
+        ProposalStatus::Open | ProposalStatus::Accepted => "goes on".to_owned(),
+        status => status.to_string(),
+    };
+    let changes = turn.changes.join("; ");
+    let place = format!("block {}", turn.height);
+    [time(turn.time_ms), "-".to_owned(), place, changes, format!("proposal:{}", turn.proposal), outcome, String::new()]
 }
 
 /// Who signed, with whom, and for whom.
@@ -181,43 +214,4 @@ fn under(act: &ActView) -> String {
         under.push(format!("mandate {}", ids.join(" from ")));
     }
     under.join("; ")
-}
-
-/// Fetches every act's receipt, checks it, and that it proves what the row says.
-fn prove(client: &Client, genesis: &Genesis, folder: &Path, acts: &[ActView]) -> Done {
-    fs::create_dir_all(folder).doing(|| format!("cannot make the folder `{}`", folder.display()))?;
-    let mut broken = 0;
-    for act in acts {
-        let bytes = client.transaction_receipt(&act.id)?;
-        let path = folder.join(format!("{:010}-{}.receipt", act.leaf, act.id));
-        fs::write(&path, &bytes).doing(|| format!("cannot write `{}`", path.display()))?;
-        if let Err(why) = check(&bytes, genesis, act) {
-            broken += 1;
-            say(format_args!("{} {}: {why}", paint(Colour::Red, "does not hold:"), path.display()));
-        }
-    }
-    let held = acts.len() as u64 - broken;
-    let place = folder.display();
-    say(format_args!("{} in {place}, each checked against the trust anchor", count(held, "receipt", "receipts")));
-    if broken == 0 {
-        return Ok(());
-    }
-    Err(Failure::no(format!(
-        "{} not prove what the node said: do not rely on it",
-        count(broken, "act does", "acts do")
-    )))
-}
-
-/// Whether the receipt holds, and proves the row: made anew from what is proven, it is the same.
-fn check(bytes: &[u8], genesis: &Genesis, act: &ActView) -> Result<(), String> {
-    let receipt = Receipt::decode(bytes).map_err(|error| error.to_string())?;
-    receipt.check(genesis).map_err(|error| error.to_string())?;
-    let Receipt::Transaction(proven) = receipt else { return Err("it is a record's receipt".to_owned()) };
-    let transaction = SignedTransaction::decode(proven.transaction.clone()).map_err(|error| error.to_string())?;
-    let TransactionReceipt { height, time_ms, transaction: bytes, outcome, index, .. } = proven;
-    let entry = LogEntry { transaction: bytes, height, time_ms, outcome };
-    if ActView::new(index, &entry, &transaction) == *act {
-        return Ok(());
-    }
-    Err("it proves another act than the node's row says".to_owned())
 }

@@ -4,14 +4,15 @@ use super::{
     App, QueryOf, Service,
     page::{CursorPage, Query, parsed},
     problem::{Answer, Failure},
+    proposals::brief,
     snapshot::{json_at, snapshot},
 };
-use crate::service::Act;
+use crate::service::audit::{Act, ProposalTurn};
 use axum::{
     extract::State,
     response::{IntoResponse, Response},
 };
-use tallystick_api::{ActView, AuditPage, Problem, limits::AUDIT_PAGE_MAX, routes};
+use tallystick_api::{ActView, AuditPage, Problem, TurnView, limits::AUDIT_PAGE_MAX, routes};
 use tallystick_ledger::moment::datetime_start;
 use tallystick_protocol::{BlockHeader, Code, Resource, operation::validate_name};
 use tallystick_storage::history::{ActQuery, Outcomes};
@@ -54,15 +55,29 @@ const NAMES: [&str; 12] = [
     ))]
 pub async fn audit(State(app): State<App>, QueryOf(query): QueryOf) -> Answer<Response> {
     let asked = asked(&query)?;
-    let candidates = Candidates::find(&app.service, &asked, CursorPage::of(&query, AUDIT_PAGE_MAX)?).await?;
-    let (acts, read) = app.service.acts(&asked, &candidates.leaves).await?;
-    let (next, header) = (candidates.next(read), candidates.header);
+    let page = CursorPage::of(&query, AUDIT_PAGE_MAX)?;
+    let candidates = Candidates::find(&app.service, &asked, page).await?;
+    let (mut acts, read) = app.service.acts(&asked, &candidates.leaves).await?;
+    let (mut next, header) = (candidates.place(read), candidates.header);
+    let (turns, rest) = app.service.turns(&asked, header.height, (next, page.before)).await?;
+    if rest.is_some() {
+        // Turns ran out first: what lies before the last of them comes on the next page.
+        acts.retain(|act| Some(act.leaf) >= rest);
+        next = rest;
+    }
+    let proposal = match query.get("proposal") {
+        Some(id) => app.service.proposal_row(id).await?,
+        None => None,
+    };
+    let next = next.map(|next| next.to_string());
     let links = CursorPage::links(routes::AUDIT, &query, next.as_deref());
     let page = AuditPage {
         height: header.height,
         time_ms: header.time_ms,
         log_size: header.log.size,
         acts: acts.iter().map(view).collect(),
+        turns: turns.iter().map(turn_view).collect(),
+        proposal: proposal.as_ref().map(brief),
         next,
     };
     Ok((links, json_at(header.height, page)).into_response())
@@ -96,8 +111,12 @@ impl Candidates {
 
     /// Where the next page begins when so many of these were read.
     pub fn next(&self, read: usize) -> Option<String> {
-        let last = read.checked_sub(1).and_then(|last| self.leaves.get(last));
-        last.filter(|_| self.is_more || read < self.leaves.len()).map(u64::to_string)
+        self.place(read).map(|place| place.to_string())
+    }
+
+    fn place(&self, read: usize) -> Option<u64> {
+        let last = read.checked_sub(1).and_then(|last| self.leaves.get(last)).copied();
+        last.filter(|_| self.is_more || read < self.leaves.len())
     }
 }
 
@@ -155,6 +174,18 @@ fn shown(text: &str) -> String {
 
 fn view(act: &Act) -> ActView {
     ActView::new(act.leaf, &act.entry, &act.transaction)
+}
+
+fn turn_view(ProposalTurn { turn, changes }: &ProposalTurn) -> TurnView {
+    TurnView {
+        height: turn.height,
+        time_ms: turn.time_ms,
+        log_size: turn.log_size,
+        proposal: turn.proposal.clone(),
+        status: turn.status,
+        changes: changes.iter().map(ToString::to_string).collect(),
+        receipt: routes::proposal_receipt(&turn.proposal),
+    }
 }
 
 #[cfg(test)]

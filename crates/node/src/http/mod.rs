@@ -142,6 +142,7 @@ routes! {
     post routes::EXPLAIN => policies::explain;
     get routes::PROPOSALS => proposals::proposals;
     get routes::PROPOSAL => proposals::proposal;
+    get routes::PROPOSAL_RECEIPT => proposals::receipt;
     get routes::RULEBOOK => proposals::rulebook;
     post routes::DRY_RUN => proposals::dry_run;
     get routes::HEALTH => health::alive;

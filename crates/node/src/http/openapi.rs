@@ -61,6 +61,7 @@ use utoipa::OpenApi;
         policies::explain,
         proposals::proposals,
         proposals::proposal,
+        proposals::receipt,
         proposals::rulebook,
         proposals::dry_run,
         health::alive,

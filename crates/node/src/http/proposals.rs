@@ -1,10 +1,12 @@
 //! Proposals, the rulebook, and dry runs.
 
 use super::{
-    App, PathOf, QueryOf,
+    App, PathOf, QueryOf, Wanted,
+    negotiate::Form,
     page::CursorPage,
     problem::{Answer, Failure},
     snapshot::json_at,
+    transactions::receipt_at,
 };
 use crate::service::proposal::{Proposal, Said};
 use axum::{
@@ -18,8 +20,8 @@ use tallystick_api::{
     limits::{CHANGES_MAX, PROPOSALS_PAGE_MAX},
     routes,
 };
-use tallystick_ledger::{Poll, ProposalRow, Report, Verdict};
-use tallystick_protocol::Change;
+use tallystick_ledger::Report;
+use tallystick_protocol::{Change, Poll, ProposalRow, Receipt, Verdict, operation::validate_name};
 
 /// All proposals, the newest first.
 #[utoipa::path(get, path = routes::PROPOSALS, tag = "governance",
@@ -45,12 +47,30 @@ pub async fn proposals(State(app): State<App>, QueryOf(query): QueryOf) -> Answe
         (status = 404, description = "No such proposal", body = Problem, content_type = "application/problem+json"),
     ))]
 pub async fn proposal(State(app): State<App>, PathOf(id): PathOf<String>) -> Answer<Response> {
-    let found = app.service.proposal(&id).await?.ok_or_else(|| {
-        let shown: String = id.chars().take(80).collect();
-        Failure::not_found(format!("there is no proposal `{shown}`: {} lists those there are", routes::PROPOSALS))
-    })?;
-    let (height, proposal) = found;
+    let (height, proposal) = app.service.proposal(&id).await?.ok_or_else(|| absent(&id))?;
     Ok(json_at(height, view(proposal)))
+}
+
+fn absent(id: &str) -> Failure {
+    let shown: String = id.chars().take(80).collect();
+    Failure::not_found(format!("there is no proposal `{shown}`: {} lists those there are", routes::PROPOSALS))
+}
+
+/// Proof of where a proposal stands, with its polls, to be checked offline.
+#[utoipa::path(get, path = routes::PROPOSAL_RECEIPT, tag = "governance",
+    params(("id" = String, Path, description = "The proposal's id")),
+    responses(
+        (status = 200, description = "The receipt", body = Vec<u8>, content_type = "application/vnd.tallystick.receipt+cbor"),
+        (status = 404, description = "No such proposal", body = Problem, content_type = "application/problem+json"),
+        (status = 406, description = "A receipt has one form", body = Problem, content_type = "application/problem+json"),
+        (status = 503, description = "No certificate has reached this node yet", body = Problem, content_type = "application/problem+json"),
+    ))]
+pub async fn receipt(State(app): State<App>, PathOf(id): PathOf<String>, wanted: Wanted) -> Answer<Response> {
+    wanted.choose(&[Form::Receipt])?;
+    validate_name(&id).map_err(|_| absent(&id))?;
+    let receipt = app.service.proposal_receipt(&id).await?;
+    let height = receipt.finality.headers.first().map_or(0, |header| header.height);
+    Ok(receipt_at(height, &Receipt::Proposal(receipt)))
 }
 
 /// The rulebook in force.
@@ -86,7 +106,8 @@ pub async fn dry_run(State(app): State<App>, body: Result<Json<DryRun>, JsonReje
     Ok(json_at(height, DryRunView { holds, changes }))
 }
 
-fn brief(row: &ProposalRow) -> ProposalBrief {
+/// A proposal in brief.
+pub fn brief(row: &ProposalRow) -> ProposalBrief {
     ProposalBrief {
         id: row.id.clone(),
         title: row.title.clone(),
@@ -94,6 +115,7 @@ fn brief(row: &ProposalRow) -> ProposalBrief {
         status: row.status,
         closes_ms: row.closes_ms,
         paused_until_ms: row.paused_until_ms,
+        decided_height: row.decided_height,
         effect_height: row.effect_height,
     }
 }
@@ -112,7 +134,6 @@ fn view(proposal: Proposal) -> ProposalView {
         submitted_height: row.submitted_height,
         submitted_ms: row.submitted_ms,
         stated_height: row.stated_height,
-        decided_height: row.decided_height,
         failure: row.failure.map(|failure| FailureView {
             change: failure.change,
             code: failure.code.to_string(),

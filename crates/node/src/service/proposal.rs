@@ -6,11 +6,10 @@ use super::{
 };
 use std::ops::Range;
 use tallystick_ledger::{
-    AgendaRow, BallotRow, CountersRow, ObjectionRow, OrganisationRow, PageRow, ProposalRow, Report, dry_run,
-    dry_run_rows,
+    AgendaRow, BallotRow, CountersRow, ObjectionRow, OrganisationRow, PageRow, Report, dry_run, dry_run_rows,
 };
 use tallystick_protocol::{
-    Change, OrganisationStatus, ProposalStatus, Rulebook, StateKey, cbor,
+    Change, OrganisationStatus, ProposalRow, ProposalStatus, Rulebook, StateKey, cbor,
     limits::{ORGANISATIONS_PER_PAGE, PROPOSALS_PER_PAGE, STATE_VALUE_BYTES_MAX},
 };
 use tallystick_storage::read::ReadError;
@@ -56,6 +55,12 @@ impl<E: Runtime> Service<E> {
         });
         let (height, (first, rows)) = found.await?;
         Ok((height, first, rows))
+    }
+
+    /// Where a proposal stands.
+    pub async fn proposal_row(&self, id: &str) -> Result<Option<ProposalRow>, ReadError> {
+        let key = StateKey::proposal(id);
+        Ok(self.read([key], |sheet| sheet.row(key, ProposalRow::decode)).await?.1)
     }
 
     /// A proposal with all that was said on it, and the height that it stands at.

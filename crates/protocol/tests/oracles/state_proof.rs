@@ -16,8 +16,8 @@ use commonware_storage::{
 use commonware_utils::{NZU16, NZU64, NZUsize};
 use std::collections::BTreeMap;
 use tallystick_protocol::{
-    CheckError, Claim, EntryKind, Field, Hash, LogCommitment, Phase, Receipt, RecordAnswer, RecordReceipt, RecordRow,
-    RegisterRow, StateKey, Step,
+    ChangeKind, CheckError, Claim, EntryKind, Field, Hash, LogCommitment, Phase, Poll, ProposalReceipt, ProposalRow,
+    ProposalStatus, Receipt, RecordAnswer, RecordReceipt, RecordRow, RegisterRow, Rulebook, StateKey, Step,
     proof::{self, ProofError, StateValue},
     receipt::question,
 };
@@ -203,6 +203,68 @@ fn proofs_of_the_engine_hold() {
     assert_eq!(claim, Claim::Absent { register: register(), key: "XX".into() });
     let claim = no_register.check(&genesis).unwrap().claim;
     assert_eq!(claim, Claim::NoRegister { register: "planet".into() });
+}
+
+fn proposal() -> ProposalRow {
+    let rule = *Rulebook::default().rule(ChangeKind::Limit).unwrap();
+    ProposalRow {
+        id: "more-registers".into(),
+        title: "More registers".into(),
+        proposer: "harbour/administrator".parse().unwrap(),
+        text: Hash::of(&[b"The rule."]),
+        changes: 1,
+        leaf: 20,
+        submitted_height: 3,
+        submitted_ms: 1_460_000_000_000,
+        status: ProposalStatus::Effective,
+        polls: vec![Poll { rule, concerned: Vec::new(), votes: 4, yes: 3, no: 0, abstain: 1 }],
+        weights: Vec::new(),
+        closes_ms: 1_460_600_000_000,
+        paused_until_ms: None,
+        stated_height: None,
+        effect_height: Some(8),
+        decided_height: Some(5),
+        failure: None,
+    }
+}
+
+#[test]
+fn a_proposals_receipt_says_how_it_went_and_no_byte_of_it_can_be_changed() {
+    let genesis = fixtures::genesis();
+    let place = StateKey::proposal("more-registers");
+    let mut blocks = blocks();
+    blocks[1].insert(place, proposal().to_bytes());
+    let (root, proofs) = prove(blocks, vec![place]);
+    let [(true, proof)] = &proofs[..] else { panic!("the proposal is there") };
+    let log = LogCommitment { size: 400, ..LogCommitment::default() };
+    let honest = ProposalReceipt {
+        network: genesis.id(),
+        proposal: "more-registers".into(),
+        row: proposal().to_bytes().into(),
+        proof: proof.clone().into(),
+        finality: fixtures::finality(fixtures::header(9, Hash::of(&[b"parent"]), log, root)),
+    };
+    let receipt = Receipt::Proposal(honest.clone());
+    let bytes = receipt.to_bytes();
+    assert_eq!(Receipt::decode(&bytes).as_ref(), Ok(&receipt));
+    let proven = receipt.check(&genesis).unwrap();
+    assert_eq!((proven.height, proven.claim), (9, Claim::Proposal { proposal: Box::new(proposal()) }));
+    let changed = |change: fn(&mut ProposalReceipt)| {
+        let mut forged = honest.clone();
+        change(&mut forged);
+        Receipt::Proposal(forged).check(&genesis).unwrap_err().step
+    };
+    assert_eq!(changed(|forged| forged.proposal = "fewer-registers".into()), Step::Row);
+    let other = |forged: &mut ProposalReceipt| {
+        forged.row = ProposalRow { effect_height: Some(7), ..proposal() }.to_bytes().into();
+    };
+    assert_eq!(changed(other), Step::State);
+    for at in 0..bytes.len() {
+        let mut forged = bytes.clone();
+        forged[at] ^= 1;
+        let is_refused = Receipt::decode(&forged).map_or(true, |forged| forged.check(&genesis).is_err());
+        assert!(is_refused, "byte {at} was changed");
+    }
 }
 
 #[test]

@@ -380,6 +380,8 @@ impl Model {
     fn propose(&mut self, id: &str, changes: &[Change]) {
         let page = u32::try_from(self.proposals.len()).expect("few proposals");
         self.explained.extend([StateKey::proposal(id), StateKey::rule_text(id), StateKey::proposals(page)]);
+        // However it ends, a page lists what became of it.
+        self.explained.insert(StateKey::turns(0));
         self.explained.extend((0..).zip(changes).map(|(index, _)| StateKey::change(id, index)));
         // The keys that it names are kept for those who are to hold them.
         self.explained.extend(changes.iter().flat_map(keys_named).map(|key| StateKey::key(&key)));

@@ -99,6 +99,16 @@ impl ActQuery {
         terms.map(|term| hasher.hash_one(term)).collect()
     }
 
+    /// Whether only things and times are asked for, so that what happened without a transaction may be asked for too.
+    pub const fn asks_for_turns(&self) -> bool {
+        self.principal.is_none()
+            && self.organisation.is_none()
+            && self.action.is_none()
+            && self.policy.is_none()
+            && self.mandate.is_none()
+            && self.outcome.is_none()
+    }
+
     /// A record that is asked for, if one is.
     pub(super) fn record(&self) -> Option<&Resource> {
         self.resources.iter().find(|resource| resource.kind() == ResourceKind::Record)
