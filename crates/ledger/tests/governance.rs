@@ -523,7 +523,7 @@ fn what_becomes_of_proposals_is_listed() {
     };
     // Seven leaves lay before block 17, and block 17 has none.
     let effective = ("p".to_owned(), ProposalStatus::Effective, 17, 7);
-    assert_eq!(turns(&ledger), [effective.clone()]);
+    assert_eq!(turns(&ledger), std::slice::from_ref(&effective));
     // The pause ends after a day; the time for ballots after a week, and for the one that was held up a day later.
     let mut seen = vec![effective];
     for (day, proposal, status) in
