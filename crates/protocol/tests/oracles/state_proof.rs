@@ -217,7 +217,7 @@ fn proposal() -> ProposalRow {
         submitted_height: 3,
         submitted_ms: 1_460_000_000_000,
         status: ProposalStatus::Effective,
-        polls: vec![Poll { rule, concerned: Vec::new(), votes: 4, yes: 3, no: 0, abstain: 1 }],
+        polls: vec![Poll { rule, about: None, votes: 4, yes: 3, no: 0, abstain: 1 }],
         weights: Vec::new(),
         closes_ms: 1_460_600_000_000,
         paused_until_ms: None,

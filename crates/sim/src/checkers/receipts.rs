@@ -39,6 +39,7 @@ impl Receipts {
             let finality = match Receipt::decode(file) {
                 Ok(Receipt::Transaction(receipt)) => receipt.finality,
                 Ok(Receipt::Record(receipt)) => receipt.finality,
+                Ok(Receipt::Proposal(receipt)) => receipt.finality,
                 Err(_) => continue,
             };
             *led.entry(*node).or_default() += usize::from(!finality.hand_overs.is_empty());
