@@ -154,13 +154,18 @@ pub fn begin_block(view: &mut View, block: &BlockContext) -> Result<Vec<Turn>, M
 
 fn run(draft: &mut Draft<'_>, block: &BlockContext) -> Result<Vec<Turn>, Unread> {
     // In nearly every block this is all: one row, looked at where it lies.
-    let due = match draft.agenda(&StateKey::agenda())? {
+    let (due, turns) = match draft.agenda(&StateKey::agenda())? {
         Some(agenda) => {
             require_known(agenda.version, block.height);
-            agenda.due_now(block)
+            (agenda.due_now(block), agenda.turns)
         }
-        None => Vec::new(),
+        None => (Vec::new(), 0),
     };
+    if due.is_empty() {
+        return Ok(Vec::new());
+    }
+    let pages = turns_page(turns)..=turns_page(turns.saturating_add(due.len() as u64));
+    pages.for_each(|page| draft.touch(StateKey::turns(page)));
     due.iter().for_each(|due| draft.touch(StateKey::proposal(&due.proposal)));
     draft.complete()?;
     fetch_changes(draft, &due)?;

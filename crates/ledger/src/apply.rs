@@ -120,14 +120,7 @@ impl Act<'_> {
 
 /// The rows that the transaction surely reads: to be fetched before [`apply`]. What else it reads depends on these.
 pub fn wanted(tx: &SignedTransaction) -> Vec<StateKey> {
-    let mut keys = vec![StateKey::counters(), StateKey::policy_set("")];
-    for (principal, _) in tx.signers() {
-        keys.extend([StateKey::principal(principal), StateKey::organisation(principal.organisation())]);
-    }
-    keys.extend(tx.mandate().iter().flat_map(|id| {
-        let grantor = id.grantor();
-        [StateKey::mandate(id), StateKey::principal(&grantor), StateKey::organisation(grantor.organisation())]
-    }));
+    let mut keys = wanted_of_signers(tx);
     let organisation = || StateKey::organisation(tx.principal().organisation());
     let of_register = |register: &str| [StateKey::register(register), StateKey::policy_set(register)];
     let authority = |id: &Hash| StateKey::authority(tx.principal().organisation(), id);
@@ -192,6 +185,19 @@ pub fn wanted(tx: &SignedTransaction) -> Vec<StateKey> {
     }
     keys.sort_unstable();
     keys.dedup();
+    keys
+}
+
+/// The rows by which it is told who acts, and which the policies are.
+fn wanted_of_signers(tx: &SignedTransaction) -> Vec<StateKey> {
+    let mut keys = vec![StateKey::counters(), StateKey::policy_set("")];
+    for (principal, _) in tx.signers() {
+        keys.extend([StateKey::principal(principal), StateKey::organisation(principal.organisation())]);
+    }
+    keys.extend(tx.mandate().iter().flat_map(|id| {
+        let grantor = id.grantor();
+        [StateKey::mandate(id), StateKey::principal(&grantor), StateKey::organisation(grantor.organisation())]
+    }));
     keys
 }
 

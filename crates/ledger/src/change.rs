@@ -214,10 +214,14 @@ pub(crate) fn fetch<'c>(
     let mut admitted = 0;
     for change in changes {
         match change {
-            Change::OrganisationAdmit { .. } => {
+            Change::OrganisationAdmit { organisation } => {
                 let page = membership::page_of(draft, admitted)?;
                 draft.touch(page);
                 admitted += 1;
+                organisation.principals.iter().try_for_each(|each| key::note_missing(draft, &each.key))?;
+            }
+            Change::Validators { add, .. } => {
+                add.iter().try_for_each(|each| key::note_missing(draft, &PublicKey::Ed25519(each.key)))?;
             }
             Change::OrganisationExpel { .. } => {
                 validators::note_missing(draft)?;

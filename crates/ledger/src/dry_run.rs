@@ -6,14 +6,15 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use tallystick_protocol::{
-    Change, Code, Hash, PolicyId, PublicKey, Rulebook, StateKey, Violation, change::words::weights_in_words,
+    Change, Code, Hash, PolicyId, PublicKey, RegisterRow, Rulebook, StateKey, Violation,
+    change::words::weights_in_words,
 };
 
 use crate::{
     apply::{BlockContext, Stop},
     authority,
     change::{self, Decree},
-    state::{Draft, Missing, Row, ValidatorRow, View},
+    state::{Draft, Missing, OrganisationRow, Row, ValidatorRow, View},
 };
 
 /// What one change would do.
@@ -133,27 +134,12 @@ type Facts = Vec<(String, String)>;
 
 /// What a row says, to people: what it is about, and its properties. None for rows that only help to find others.
 fn facts(row: &Row) -> Option<(String, Facts)> {
-    let list = |facts: &[(&str, String)]| -> Facts {
-        facts.iter().map(|(field, value)| ((*field).to_owned(), value.clone())).collect()
-    };
     Some(match row {
         Row::Counters(row) => (
             "the ledger".to_owned(),
             list(&[("registers", row.registers.to_string()), ("organisations that vote", row.active.to_string())]),
         ),
-        Row::Organisation(row) => (
-            format!("organisation {}", row.id),
-            list(&[
-                ("name", row.name.clone()),
-                ("legal name", or_none(&row.particulars.legal_name)),
-                ("registration", or_none(&row.particulars.registration)),
-                ("jurisdiction", or_none(&row.particulars.jurisdiction)),
-                ("contact", or_none(&row.particulars.contact)),
-                ("status", row.status.to_string()),
-                ("reason", or_none(&row.reason)),
-                ("principals", row.principals.to_string()),
-            ]),
-        ),
+        Row::Organisation(row) => (format!("organisation {}", row.id), organisation(row)),
         Row::Principal(row) => {
             let keys: Vec<String> =
                 row.keys.iter().filter(|held| held.is_kept()).map(|held| held.key.to_string()).collect();
@@ -167,18 +153,7 @@ fn facts(row: &Row) -> Option<(String, Facts)> {
                 ]),
             )
         }
-        Row::Register(register) => (
-            format!("register {}", register.row.register),
-            list(&[
-                ("custodian", register.row.custodian.clone()),
-                ("phase", register.row.phase.to_string()),
-                ("successor", or_none(&register.row.successor)),
-                ("text", if register.row.text.is_empty() { NOTHING.to_owned() } else { register.row.text.clone() }),
-            ])
-            .into_iter()
-            .chain(register.row.fields.iter().map(|field| ("field".to_owned() + " " + &field.name, field.to_string())))
-            .collect(),
-        ),
+        Row::Register(register) => (format!("register {}", register.row.register), self::register(&register.row)),
         Row::Authority(row) => {
             let trusted = if row.retired_ms.is_some() { "no longer" } else { "yes" };
             let id = Hash::of(&[&row.certificate]);
@@ -215,6 +190,34 @@ fn facts(row: &Row) -> Option<(String, Facts)> {
         Row::Rulebook(rulebook) => ("the rulebook".to_owned(), rules(rulebook)),
         _ => return None,
     })
+}
+
+fn list(facts: &[(&str, String)]) -> Facts {
+    facts.iter().map(|(field, value)| ((*field).to_owned(), value.clone())).collect()
+}
+
+fn organisation(row: &OrganisationRow) -> Facts {
+    list(&[
+        ("name", row.name.clone()),
+        ("legal name", or_none(&row.particulars.legal_name)),
+        ("registration", or_none(&row.particulars.registration)),
+        ("jurisdiction", or_none(&row.particulars.jurisdiction)),
+        ("contact", or_none(&row.particulars.contact)),
+        ("status", row.status.to_string()),
+        ("reason", or_none(&row.reason)),
+        ("principals", row.principals.to_string()),
+    ])
+}
+
+fn register(row: &RegisterRow) -> Facts {
+    let mut facts = list(&[
+        ("custodian", row.custodian.clone()),
+        ("phase", row.phase.to_string()),
+        ("successor", or_none(&row.successor)),
+        ("text", if row.text.is_empty() { NOTHING.to_owned() } else { row.text.clone() }),
+    ]);
+    facts.extend(row.fields.iter().map(|field| (format!("field {}", field.name), field.to_string())));
+    facts
 }
 
 fn or_none(thing: &Option<impl ToString>) -> String {

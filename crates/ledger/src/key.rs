@@ -48,6 +48,13 @@ pub(crate) fn named(stop: Stop, entry: u32, field: &str) -> Stop {
     Stop::Refused(code, vec![Violation { entry, field: field.to_owned(), rule }])
 }
 
+/// Asks for the proposal that keeps the key, if the key's row tells of one.
+pub(crate) fn note_missing(draft: &mut Draft<'_>, key: &PublicKey) -> Result<(), Unread> {
+    let keeper = draft.key(&StateKey::key(key))?.and_then(|row| row.proposal.as_deref().map(StateKey::proposal));
+    keeper.into_iter().for_each(|proposal| draft.touch(proposal));
+    Ok(())
+}
+
 /// Whose a key is, or for whom it is kept.
 fn held(draft: &mut Draft<'_>, key: &PublicKey) -> Result<Option<KeyRow>, Unread> {
     let Some(row) = draft.key(&StateKey::key(key))?.cloned() else { return Ok(None) };

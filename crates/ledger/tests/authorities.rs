@@ -375,7 +375,7 @@ fn by_default_the_members_decide_whom_to_trust() {
         beta/admin  | vote trust yes ; vote clerk yes                | ok
         blocks 10
         * trust | effective 2-0-0/3 @16
-        * clerk | failed 2-0-0/3 @16 (0 certificate-invalid)
+        * clerk | failed 2-0-0/3 @16 (0 certificate-invalid: 0  certificate-use)
         "#,
     );
     assert!(ledger.rows.contains_key(&StateKey::authority("alpha", &id("root.pem"))));

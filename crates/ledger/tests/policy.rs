@@ -630,14 +630,3 @@ fn the_partitions_policies_change_by_proposal_alone() {
     let ended = &ledger.rows[&StateKey::policy(&"custodian-writes".parse().unwrap(), 1)];
     assert_eq!(PolicyRow::decode(ended).unwrap().text, STARTER[1].1);
 }
-
-#[test]
-fn the_guides_policies_hold() {
-    let guide = read(&root().join("docs/guides/write-a-policy.md"));
-    let schema = Schema::parse(SCHEMA).unwrap();
-    let policies: Vec<&str> = guide.split("```cedar\n").skip(1).map(|rest| rest.split("```").next().unwrap()).collect();
-    for (policy, id) in policies.iter().zip(["country/partners", "nobody-alone"]) {
-        assert_eq!(check(&schema, &id.parse().unwrap(), policy), Ok(()), "{policy}");
-    }
-    assert_eq!(policies.len(), 2);
-}

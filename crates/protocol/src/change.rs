@@ -331,15 +331,19 @@ impl fmt::Display for Change {
             Self::Limit { limit, value } => write!(f, "set the limit {limit} to {value}"),
             Self::ProtocolVersion { version } => write!(f, "go on by version {version} of the protocol"),
             Self::Rulebook { rulebook } => {
-                let mut parts: Vec<String> =
-                    rulebook.rules.iter().map(|rule| format!("the rule for {}", rule.kind)).collect();
-                parts.extend(rulebook.weights.is_some().then(|| "the weights of votes".to_owned()));
-                let policies = rulebook.register_policies_max;
-                parts.extend(policies.map(|most| format!("policies a custodian may set alone ({most})")));
-                write!(f, "change the rulebook: {}", parts.join(", "))
+                write!(f, "change the rulebook: {}", parts_of(rulebook).join(", "))
             }
         }
     }
+}
+
+/// What of the rulebook changes.
+fn parts_of(rulebook: &RulebookChange) -> Vec<String> {
+    let mut parts: Vec<String> = rulebook.rules.iter().map(|rule| format!("the rule for {}", rule.kind)).collect();
+    parts.extend(rulebook.weights.is_some().then(|| "the weights of votes".to_owned()));
+    let policies = rulebook.register_policies_max;
+    parts.extend(policies.map(|most| format!("policies a custodian may set alone ({most})")));
+    parts
 }
 
 fn named(d: &mut Decoder<'_>) -> Result<String, decode::Error> {

@@ -40,7 +40,7 @@ const AROUND: Duration = Duration::from_secs(10);
 /// Receipts of acknowledged transactions that are fetched from the fifth node and checked.
 const RECEIPTS: usize = 100;
 /// The longest gap between final blocks that is borne.
-const GAP_MS_MAX: f64 = 3_000.0;
+const GAP_MS_BAR: f64 = 3_000.0;
 
 /// Measure what it costs to admit a fifth validator under load
 #[derive(Debug, Args)]
@@ -310,8 +310,8 @@ impl Report {
         row("  proposed by the fifth", thousands(self.proposed));
         row("  certificates with its signature", thousands(self.signed));
         table.print()?;
-        if self.gap_around_ms > GAP_MS_MAX {
-            line(format_args!("the gap is longer than {} s", GAP_MS_MAX / 1_000.0))?;
+        if self.gap_around_ms > GAP_MS_BAR {
+            line(format_args!("the gap is longer than {} s", GAP_MS_BAR / 1_000.0))?;
         }
         Ok(())
     }

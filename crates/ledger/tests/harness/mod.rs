@@ -153,16 +153,19 @@ impl Ledger {
         self.fetch(view, wanted_first());
         // However much takes effect at once: the proposals, their changes, the rows of these, the rows that those lead to, and
         // the rows that one change makes another one read.
+        let mut rounds = Vec::new();
         for _ in 0..ROUNDS_MAX {
             match begin_block(view, &self.context()) {
                 Ok(turns) => return turns,
                 Err(Missing(keys)) => {
                     assert!(!keys.is_empty() && keys.iter().all(|key| !view.contains(key)));
+                    // The first byte of a key is its noun.
+                    rounds.push(keys.iter().map(|key| key.0[0]).collect::<Vec<_>>());
                     self.fetch(view, keys);
                 }
             }
         }
-        panic!("still missing rows after {ROUNDS_MAX} rounds");
+        panic!("still missing rows after {ROUNDS_MAX} rounds, of the nouns {rounds:?}");
     }
 
     /// A proposal's row.

@@ -279,11 +279,10 @@ impl<'b, C> Decode<'b, C> for Operation {
                 authority: d.decode()?,
                 chain: chain(d, 1)?,
             },
-            OperationName::RevocationPost => Self::RevocationPost {
-                list: cbor::bytes(d, 1..=X509_LIST_BYTES_MAX, "a revocation list")?.to_vec(),
-                authority: d.decode()?,
-                chain: chain(d, 0)?,
-            },
+            OperationName::RevocationPost => {
+                let list = cbor::bytes(d, 1..=X509_LIST_BYTES_MAX, "a revocation list")?.to_vec();
+                Self::RevocationPost { list, authority: d.decode()?, chain: chain(d, 0)? }
+            }
             OperationName::ProposalSubmit => proposal_submit(d)?,
             OperationName::ProposalWithdraw => Self::ProposalWithdraw { proposal: named(d)? },
             OperationName::BallotCast => Self::BallotCast { proposal: named(d)?, choice: d.decode()? },
