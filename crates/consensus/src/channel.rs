@@ -32,5 +32,7 @@ pub const HAND_OVERS: u64 = 9;
 pub const ALL: [u64; 10] =
     [VOTES, CERTIFICATES, RESOLVER, BACKFILL, BLOCKS, STATE_SYNC, LOG_SYNC, PROBE, TRANSACTIONS, HAND_OVERS];
 
-/// Messages per second that one peer may send on one channel.
-pub const QUOTA: Quota = Quota::per_second(NZU32!(1024));
+/// Messages that one peer may send on one channel: a second's worth at most, of them at once no more than a burst. The network
+/// sets memory aside for a burst of every peer there may be on every channel: with a whole second's worth a node that idled
+/// held 1.6 GB.
+pub const QUOTA: Quota = Quota::per_second(NZU32!(1024)).allow_burst(NZU32!(32));
