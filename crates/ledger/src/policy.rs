@@ -135,6 +135,21 @@ pub(crate) struct Judgement {
     pub skipped: BTreeMap<PolicyId, String>,
 }
 
+impl Judgement {
+    fn of(rules: &[Arc<Rules>], request: &Request) -> Self {
+        let verdict = cedar::decide(&rules.iter().map(AsRef::as_ref).collect::<Vec<_>>(), request);
+        let id = |id: &String| match id.parse() {
+            Ok(id) => id,
+            Err(error) => unreachable!("a policy in force has no id: {error}"),
+        };
+        Self {
+            allowed: verdict.allowed,
+            determining: verdict.determining.iter().map(id).collect(),
+            skipped: verdict.skipped.iter().map(|(skipped, why)| (id(skipped), why.clone())).collect(),
+        }
+    }
+}
+
 /// What policies said to the requests of an operation, or of a transaction.
 #[derive(Debug, Default)]
 pub(crate) struct Judgements {
@@ -181,7 +196,12 @@ struct Compiled {
     sets: BTreeMap<Hash, Arc<Rules>>,
     /// Policies that were read, by the hash of id and text: a set that changes costs what changes.
     rules: BTreeMap<Hash, Rule>,
+    /// What was judged.
+    judged: BTreeMap<Asked, Arc<Judgement>>,
 }
+
+/// The sets that were asked, of the partition and for a register, and what: without the time where their rules do not look at it.
+type Asked = (Hash, Hash, Request);
 
 impl PolicyCache {
     fn lock(&self) -> MutexGuard<'_, Compiled> {
@@ -210,6 +230,18 @@ impl PolicyCache {
         compiled.sets.insert(hash, Arc::clone(rules));
     }
 
+    fn judged(&self, asked: &Asked) -> Option<Arc<Judgement>> {
+        self.lock().judged.get(asked).cloned()
+    }
+
+    fn note(&self, asked: Asked, judgement: &Arc<Judgement>) {
+        let mut compiled = self.lock();
+        if compiled.judged.len() >= DECISIONS_REMEMBERED_MAX {
+            compiled.judged.clear();
+        }
+        compiled.judged.insert(asked, Arc::clone(judgement));
+    }
+
     /// A policy in force, read now if it was not yet.
     fn rule(&self, policy: &PolicyRow) -> Rule {
         let hash = Hash::of(&[policy.id.as_str().as_bytes(), &[0], policy.text.as_bytes()]);
@@ -229,10 +261,6 @@ impl PolicyCache {
         }
     }
 }
-
-/// What was judged while a block is applied, by the sets asked and the request.
-#[derive(Debug, Default)]
-pub(crate) struct Judged(BTreeMap<(Hash, Hash, Request), Arc<Judgement>>);
 
 /// What is wrong with a policy that is to be put.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -275,36 +303,29 @@ pub fn check(schema: &Schema, id: &PolicyId, text: &str) -> Result<(), PolicyErr
 }
 
 /// What the policies in force say: those of the partition, and those for the register if it is about one.
-pub(crate) fn judge(draft: &mut Draft<'_>, request: Request, register: &str) -> Result<Arc<Judgement>, Unread> {
+pub(crate) fn judge(draft: &mut Draft<'_>, mut request: Request, register: &str) -> Result<Arc<Judgement>, Unread> {
     let keys = [StateKey::policy_set(""), StateKey::policy_set(register)];
     keys.iter().for_each(|key| draft.touch(*key));
     draft.complete()?;
     let partition = draft.policy_set(&keys[0])?.cloned();
     let own = if register.is_empty() { None } else { draft.policy_set(&keys[1])?.cloned() };
     let hash = |set: &Option<Arc<PolicySet>>| set.as_ref().map_or(Hash([0; 32]), |set| set.hash);
-    let question = (hash(&partition), hash(&own), request);
-    if let Some(judgement) = draft.judged().0.get(&question) {
-        return Ok(Arc::clone(judgement));
-    }
+    let (of_partition, of_register) = (hash(&partition), hash(&own));
     let mut rules = Vec::with_capacity(2);
     for set in [partition, own].into_iter().flatten() {
         rules.push(compiled(draft, &set)?);
     }
-    let verdict = cedar::decide(&rules.iter().map(AsRef::as_ref).collect::<Vec<_>>(), &question.2);
-    let id = |id: &String| match id.parse() {
-        Ok(id) => id,
-        Err(error) => unreachable!("a policy in force has no id: {error}"),
-    };
-    let judgement = Arc::new(Judgement {
-        allowed: verdict.allowed,
-        determining: verdict.determining.iter().map(id).collect(),
-        skipped: verdict.skipped.iter().map(|(skipped, why)| (id(skipped), why.clone())).collect(),
-    });
-    let judged = draft.judged();
-    if judged.0.len() >= DECISIONS_REMEMBERED_MAX {
-        judged.0.clear();
+    let timed = rules.iter().any(|rules| rules.are_timed(&request.action));
+    let time = if timed { None } else { request.context.remove_entry("time") };
+    let asked = (of_partition, of_register, request);
+    let cache = draft.policies();
+    if let Some(judgement) = cache.judged(&asked) {
+        return Ok(judgement);
     }
-    judged.0.insert(question, Arc::clone(&judgement));
+    let mut request = asked.2.clone();
+    request.context.extend(time);
+    let judgement = Arc::new(Judgement::of(&rules, &request));
+    cache.note(asked, &judgement);
     Ok(judgement)
 }
 

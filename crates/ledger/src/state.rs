@@ -21,7 +21,7 @@ use tallystick_protocol::{
 use crate::{
     agenda::AgendaRow,
     limit::LimitsRow,
-    policy::{Judged, Judgement, Judgements, PolicyCache, PolicyRow, PolicySet, PolicySetRow},
+    policy::{Judgement, Judgements, PolicyCache, PolicyRow, PolicySet, PolicySetRow},
     proposal::row::{BallotRow, ObjectionRow, PageRow, TurnsRow},
     schema::Schema,
 };
@@ -489,7 +489,6 @@ impl Row {
 pub struct View {
     rows: BTreeMap<StateKey, Slot>,
     policies: PolicyCache,
-    judged: Judged,
 }
 
 #[derive(Debug)]
@@ -694,11 +693,6 @@ impl<'v> Draft<'v> {
     /// Policies compiled.
     pub fn policies(&self) -> &PolicyCache {
         &self.view.policies
-    }
-
-    /// What was judged while this block is applied.
-    pub fn judged(&mut self) -> &mut Judged {
-        &mut self.view.judged
     }
 
     /// Notes what policies said, for the outcome.

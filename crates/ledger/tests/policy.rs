@@ -560,6 +560,28 @@ fn a_cache_is_only_a_cache() {
     assert_eq!(outcome(&PolicyCache::default()), cold);
 }
 
+/// What is remembered of one time is not said at another, if a policy looks at the time; however it does.
+#[test]
+fn what_is_remembered_knows_whether_time_matters() {
+    let schema = std::sync::Arc::new(Schema::parse(SCHEMA).unwrap());
+    for (condition, timed) in [
+        ("true", false),
+        ("principal in context.cosigners", false),
+        ("\"time\" == \"context\"", false),
+        ("context has mandate && context.purpose == \"time\"", false),
+        ("context.time > 0", true),
+        ("context has time", true),
+        ("!(if true then context[\"time\"] > 0 else false)", true),
+        ("{a: context}.a.assurance == 1", true),
+        ("[context].contains(context)", true),
+    ] {
+        let text = format!("permit (principal, action == Action::\"entry-append\", resource) when {{ {condition} }};");
+        let rules = Rules::compile(&schema, [("x", text.as_str())]).unwrap();
+        assert_eq!(rules.are_timed("entry-append"), timed, "{condition}");
+        assert!(!rules.are_timed("register-import"), "{condition}");
+    }
+}
+
 fn policies(put: &[(&str, &str)], remove: &[&str]) -> Change {
     Change::Policies {
         put: put.iter().map(|(id, text)| PolicyText { id: id.parse().unwrap(), text: (*text).into() }).collect(),

@@ -238,7 +238,7 @@ pub const DECISION_POLICIES_MAX: usize = 32;
 ///
 /// Who acts and who signs, the resource, each with its organisation; and for each mandate it, its grantor, and that one's.
 pub const REQUEST_ENTITIES_MAX: usize = 2 * (2 + COSIGNERS_MAX) + 2 + 3 * MANDATE_CHAIN_MAX;
-/// Decisions that are remembered while a block is applied.
+/// Decisions that a node remembers.
 pub const DECISIONS_REMEMBERED_MAX: usize = 4_096;
 /// Changes of policies among which the text of an old one is looked for.
 pub const POLICY_CHANGES_LOOKED_AT_MAX: u64 = 4_096;

@@ -6,6 +6,8 @@
 //!
 //! Rules are kept by action. A policy whose scope names other actions cannot be satisfied, and a scope never fails, so leaving
 //! such policies out changes neither the decision nor what is reported.
+//!
+//! Rules that do not look at the time say the same to a request at any time: [`Rules::are_timed`] tells.
 
 use std::{borrow::Cow, collections::BTreeMap, str::FromStr, sync::Arc};
 
@@ -189,7 +191,15 @@ impl Rule {
 #[derive(Debug)]
 pub struct Rules {
     schema: Arc<Schema>,
-    by_action: BTreeMap<String, PolicySet>,
+    by_action: BTreeMap<String, ActionRules>,
+}
+
+/// The policies that speak of an action.
+#[derive(Debug, Default)]
+struct ActionRules {
+    policies: PolicySet,
+    /// Whether some of them may look at the time.
+    timed: bool,
 }
 
 impl Rules {
@@ -210,8 +220,10 @@ impl Rules {
     /// # Errors
     /// When an id stands twice.
     pub fn of(schema: &Arc<Schema>, rules: impl IntoIterator<Item = Rule>) -> Result<Self, RuleError> {
-        let mut by_action: BTreeMap<String, PolicySet> = BTreeMap::new();
+        let mut by_action: BTreeMap<String, ActionRules> = BTreeMap::new();
         for Rule(policy) in rules {
+            let json = policy.to_json().map_err(|error| RuleError::Syntax(error.to_string()))?;
+            let timed = json.get("conditions").is_some_and(looks_at_time);
             let constraint = policy.action_constraint();
             for (action, (uid, groups)) in &schema.actions {
                 let applies = match &constraint {
@@ -220,8 +232,9 @@ impl Rules {
                     ActionConstraint::In(any) => any.iter().any(|one| one == uid || groups.contains(one)),
                 };
                 if applies {
-                    let set = by_action.entry(action.clone()).or_default();
-                    set.add(policy.clone()).map_err(|error| RuleError::Syntax(error.to_string()))?;
+                    let rules = by_action.entry(action.clone()).or_default();
+                    rules.policies.add(policy.clone()).map_err(|error| RuleError::Syntax(error.to_string()))?;
+                    rules.timed |= timed;
                 }
             }
         }
@@ -231,7 +244,7 @@ impl Rules {
     /// Whether anybody could be permitted the action, as far as scopes tell: some policy that speaks of it permits, and none
     /// forbids it to everybody whatever the circumstances.
     pub fn may_permit(&self, action: &str) -> bool {
-        let policies = || self.by_action.get(action).into_iter().flat_map(PolicySet::policies);
+        let policies = || self.by_action.get(action).into_iter().flat_map(|rules| rules.policies.policies());
         let forbids_all = |policy: &Policy| {
             policy.effect() == Effect::Forbid
                 && policy.principal_constraint() == PrincipalConstraint::Any
@@ -239,6 +252,27 @@ impl Rules {
                 && !policy.has_non_scope_constraint()
         };
         policies().any(|policy| policy.effect() == Effect::Permit) && !policies().any(forbids_all)
+    }
+
+    /// Whether what they say of the action may change with the time alone.
+    pub fn are_timed(&self, action: &str) -> bool {
+        self.by_action.get(action).is_some_and(|rules| rules.timed)
+    }
+}
+
+/// Whether an expression, in Cedar's JSON format, looks at `context.time`. That is `{".": {"left": {"Var": "context"}, "attr":
+/// "time"}}`, and `has` is like it; anywhere but left of an attribute, the context is looked at as a whole.
+fn looks_at_time(expression: &serde_json::Value) -> bool {
+    use serde_json::Value;
+    let is_context = |value: &Value| value.get("Var").and_then(Value::as_str) == Some("context");
+    match expression {
+        context if is_context(context) => true,
+        Value::Object(fields) => match (fields.get("left"), fields.get("attr")) {
+            (Some(left), Some(Value::String(attribute))) if is_context(left) => attribute == "time",
+            _ => fields.values().any(looks_at_time),
+        },
+        Value::Array(values) => values.iter().any(looks_at_time),
+        _ => false,
     }
 }
 
@@ -250,7 +284,7 @@ pub fn decide(rules: &[&Rules], request: &Request) -> Verdict {
     let Some((question, entities)) = prepare(schema, request) else { return Verdict::default() };
     for rules in rules {
         let Some(policies) = rules.by_action.get(request.action.as_ref()) else { continue };
-        let response = Authorizer::new().is_authorized(&question, policies, &entities);
+        let response = Authorizer::new().is_authorized(&question, &policies.policies, &entities);
         let reasons = response.diagnostics().reason().map(ToString::to_string);
         match response.decision() {
             Decision::Allow => permits.extend(reasons),
