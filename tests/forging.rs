@@ -50,6 +50,7 @@ attacks! {
     log_entry_decode
     header_decode
     receipt_decode
+    opening_decode
     item_parse
     rsf_parse
     merkle_inclusion

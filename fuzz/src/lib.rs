@@ -13,6 +13,7 @@ mod oracle;
 mod receipt;
 mod rsf;
 mod sample;
+mod seal;
 mod signature;
 mod x509;
 
@@ -21,6 +22,7 @@ pub use json::item_parse;
 pub use merkle::{merkle_consistency, merkle_inclusion};
 pub use receipt::{receipt_decode, receipt_forge, record_receipt_forge};
 pub use rsf::rsf_parse;
+pub use seal::opening_decode;
 pub use signature::signature_forge;
 pub use x509::x509_forge;
 
@@ -34,6 +36,7 @@ pub const TARGETS: &[Target] = &[
     ("log_entry_decode", log_entry_decode),
     ("header_decode", header_decode),
     ("receipt_decode", receipt_decode),
+    ("opening_decode", opening_decode),
     ("item_parse", item_parse),
     ("rsf_parse", rsf_parse),
     ("merkle_inclusion", merkle_inclusion),

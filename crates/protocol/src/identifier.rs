@@ -31,6 +31,9 @@ pub enum NameError {
     /// Not a mandate.
     #[error("`{0}` is not a mandate: write organisation/name/mandate, each of lower-case letters, digits and `-`")]
     Mandate(String),
+    /// Not a subject.
+    #[error("`{0}` is not a subject: write register:key, the record that it is about")]
+    Subject(String),
     /// Not a policy.
     #[error("`{0}` is not a policy: write a name, or register/name, of lower-case letters, digits and `-`")]
     Policy(String),

@@ -31,6 +31,7 @@ pub mod receipt;
 pub mod resource;
 pub mod row;
 pub mod rulebook;
+pub mod seal;
 pub mod state_key;
 pub mod transaction;
 pub mod validators;
@@ -64,6 +65,7 @@ pub use receipt::{
 pub use resource::{Resource, ResourceError, ResourceKind};
 pub use row::{RecordRow, RegisterRow};
 pub use rulebook::{Circle, Rule, Rulebook, RulebookChange, RulebookError, Share, VoteWeight, Weight};
+pub use seal::{Blinding, Commitment, Opening, Place, SealError, SealScheme, Secret, Subject};
 pub use state_key::{Noun, StateKey};
 pub use transaction::{
     Cosigner, DecodeError, Intent, PartlySignedTransaction, SignError, SignedTransaction, VerifiedTransaction,

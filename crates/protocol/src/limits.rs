@@ -12,6 +12,10 @@ pub const ENTRIES_MAX: usize = 1_024;
 pub const ITEM_BYTES_MAX: usize = 16_384;
 /// Items of one entry.
 pub const ITEMS_PER_ENTRY_MAX: usize = 16;
+/// Bytes of a value that is sealed: what an item could hold of it.
+pub const SEALED_VALUE_BYTES_MAX: usize = ITEM_BYTES_MAX;
+/// Bytes of the opening of a sealed value: the value, its place and its blinding.
+pub const SEAL_OPENING_BYTES_MAX: usize = SEALED_VALUE_BYTES_MAX + 1_024;
 /// Fields of a register's schema.
 pub const FIELDS_MAX: usize = 128;
 /// Bytes of a slug: the name of an organisation, a principal, a register or a field.

@@ -1,11 +1,12 @@
 //! A network of four with fixed keys, and one of each thing it exchanges.
 
 use tallystick_protocol::{
-    Assurance, AuthorityTerms, BlockHeader, Cardinality, Change, Choice, Cosigner, Datatype, Decision, EntryKind,
-    Field, FinalityCertificate, Genesis, GenesisOrganisation, GenesisPrincipal, GenesisValidator, Hash, ImportedEntry,
-    Intent, LimitName, LogCommitment, LogLeaf, MandateId, MandateTerms, NewEntry, Operation, Outcome, Particulars,
-    Phase, PolicyChange, PolicyMeaning, PolicyText, PrincipalId, PrincipalKind, PrincipalStatus, PublicKey, Roles,
-    RuleText, Rulebook, RulebookChange, SigningKey, StateCommitment, Tree, VoteWeight,
+    Assurance, AuthorityTerms, Blinding, BlockHeader, Cardinality, Change, Choice, Cosigner, Datatype, Decision,
+    EntryKind, Field, FinalityCertificate, Genesis, GenesisOrganisation, GenesisPrincipal, GenesisValidator, Hash,
+    ImportedEntry, Intent, LimitName, LogCommitment, LogLeaf, MandateId, MandateTerms, NewEntry, Opening, Operation,
+    Outcome, Particulars, Phase, Place, PolicyChange, PolicyMeaning, PolicyText, PrincipalId, PrincipalKind,
+    PrincipalStatus, PublicKey, Roles, RuleText, Rulebook, RulebookChange, Secret, SigningKey, StateCommitment, Tree,
+    VoteWeight,
     receipt::{Finality, TransactionReceipt},
 };
 
@@ -97,6 +98,22 @@ pub fn cosigned_intent() -> Intent {
         ],
         ..intent(vec![append()])
     }
+}
+
+/// Sealed values: a record's own, one about another record, one that is not ASCII, and one with the smallest blinding.
+pub fn openings() -> Vec<Opening> {
+    let opening = |(register, key, field): (&str, &str, &str), subject: &str, value: &str, blinding: u8| {
+        let place = Place::new(register, key, field, subject.parse().unwrap()).unwrap();
+        let mut bytes = [blinding; 32];
+        bytes[31] = 0;
+        Opening::new(place, Secret::new(value), Blinding::from_bytes(bytes.into()).unwrap()).unwrap()
+    };
+    vec![
+        opening(("patient", "p-17", "name"), "patient:p-17", "Jane Doe", 0xa5),
+        opening(("licence", "L/204.b", "holder-name"), "patient:p-17", "Jane Doe", 0x11),
+        opening(("patient", "p-18", "name"), "patient:p-18", "Siân Ó Súilleabháin", 0xff),
+        opening(("vessel", "9074729", "berth-plan"), "vessel:9074729", "7", 0),
+    ]
 }
 
 /// Every operation, by what distinguishes it.

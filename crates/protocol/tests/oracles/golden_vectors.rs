@@ -6,8 +6,8 @@ use serde_json::{Value, json};
 use std::path::Path;
 use tallystick_protocol::{
     Appended, BlockHeader, Change, Code, Decision, EntryKind, Field, Hash, ImportedEntry, Intent, LogLeaf, NewEntry,
-    Operation, Outcome, PolicyChange, PolicyText, Receipt, Refusal, RuleText, Rulebook, SignedTransaction, SigningKey,
-    Violation, ViolationRule, cbor,
+    Opening, Operation, Outcome, PolicyChange, PolicyText, Receipt, Refusal, RuleText, Rulebook, SignedTransaction,
+    SigningKey, Violation, ViolationRule, cbor,
 };
 
 /// Compares `actual` with the file, or writes it.
@@ -343,6 +343,29 @@ fn leaf() {
 fn refusal_codes() {
     let codes: Vec<Value> = Code::ALL.iter().map(|code| json!({"code": code, "advice": code.advice()})).collect();
     check("refusal-codes.json", &json!(codes));
+}
+
+/// Openings with what they are made of, and the commitments that they open.
+#[test]
+fn sealed_values() {
+    let vectors: Vec<Value> = fixtures::openings()
+        .iter()
+        .map(|opening| {
+            assert_eq!(Opening::decode(&opening.to_bytes()).as_ref(), Ok(opening));
+            let place = opening.place();
+            json!({
+                "register": place.register(),
+                "key": place.key(),
+                "field": place.field(),
+                "subject": place.subject(),
+                "value": opening.value().reveal(),
+                "blinding": hex::encode(opening.blinding().reveal()),
+                "commitment": opening.commitment(),
+                "cbor": hex::encode(opening.to_bytes()),
+            })
+        })
+        .collect();
+    check("sealed-values.json", &json!(vectors));
 }
 
 /// The receipt beside the `network.json` that it is checked with.
