@@ -3,6 +3,7 @@
 use crate::{
     chance::Chance,
     checkers::{Broken, durability::Told, receipts::About},
+    machine::Leap,
     members::{Member, Members},
     node::Door,
     world::Record,
@@ -26,6 +27,8 @@ const PATIENCE: Duration = Duration::from_secs(4);
 pub struct Client {
     /// The world's clock.
     pub world: deterministic::Context,
+    /// Time that passed beside it.
+    pub leap: Leap,
     /// The doors it may knock at: honest nodes.
     pub doors: Vec<(usize, Door)>,
     /// Who is who.
@@ -36,6 +39,16 @@ pub struct Client {
     pub organisation: usize,
     /// Its luck.
     pub chance: Chance,
+}
+
+/// What became of a transaction.
+pub enum Fate {
+    /// It is final.
+    Final(Told),
+    /// A node does not take it, and would not later.
+    Rejected(usize, Rejection),
+    /// Its time has passed and no block holds it; or the world stopped.
+    Void,
 }
 
 /// What a node said.
@@ -122,7 +135,8 @@ impl Client {
         format!("register-{}", self.organisation)
     }
 
-    fn create(&self) -> Operation {
+    /// The register of the client's organisation.
+    pub fn create(&self) -> Operation {
         let field = |name: String| Field {
             name,
             datatype: Datatype::String,
@@ -176,11 +190,14 @@ impl Client {
         }
     }
 
-    fn now_s(&self) -> u64 {
-        self.world.current().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs()
+    /// Seconds since 1970, by the client's clock.
+    pub fn now_s(&self) -> u64 {
+        let world = self.world.current().duration_since(UNIX_EPOCH).unwrap_or_default();
+        (world + self.leap.passed()).as_secs()
     }
 
-    fn sign(&mut self, member: &Member, operations: Vec<Operation>) -> SignedTransaction {
+    /// A transaction that is good for a while.
+    pub fn sign(&mut self, member: &Member, operations: Vec<Operation>) -> SignedTransaction {
         let not_after = self.now_s() + self.chance.between(6, 120);
         let key = self.chance.bytes(16);
         let transaction = self.members.sign(member, not_after, key, operations);
@@ -188,44 +205,61 @@ impl Client {
         transaction
     }
 
-    /// Asks one node after another until the transaction is final or void. Says its outcome, if it learns it.
+    /// Has a transaction taken that nodes must take. Says its outcome, if it has one.
     async fn drive(&mut self, transaction: SignedTransaction) -> Option<Outcome> {
+        let id = transaction.id();
+        match self.submit(transaction).await {
+            Fate::Final(told) => Some(told.outcome),
+            Fate::Void => None,
+            Fate::Rejected(_, rejection) if self.is_out_of_time(rejection.code) => None,
+            Fate::Rejected(node, rejection) => {
+                let detail = format!("node {node} rejects an honest client's {id}: {rejection}");
+                self.record.broken(Broken::new("admission", detail));
+                None
+            }
+        }
+    }
+
+    /// Whether a rejection is because time has passed that nobody saw pass.
+    fn is_out_of_time(&self, code: RejectionCode) -> bool {
+        code == RejectionCode::ExpiredKey && !self.leap.passed().is_zero()
+    }
+
+    /// Asks one node after another until it is told what became of the transaction.
+    pub async fn submit(&mut self, transaction: SignedTransaction) -> Fate {
         self.record.set_unanswered(self.organisation, Some(transaction.clone()));
         let id = transaction.id();
-        let outcome = loop {
+        let fate = loop {
             let (node, door) = self.chance.pick(&self.doors).clone();
             match ask(&door, &transaction).await {
                 Some(Answer::Final(told, receipt)) => {
-                    let outcome = told.outcome.clone();
                     self.record.check(|seen| {
                         if let Some(file) = receipt {
                             seen.receipts.given(node, About::Transaction(id, told.outcome.clone()), file);
                         }
-                        seen.durability.told(id, told)
+                        seen.durability.told(id, told.clone())
                     });
                     self.ask_record(node, &door, &transaction).await;
-                    break Some(outcome);
+                    break Fate::Final(told);
                 }
                 Some(Answer::Waited(WaitError::Expired)) => {
                     self.record.told_expired(id);
-                    break None;
+                    break Fate::Void;
                 }
                 Some(Answer::Rejected(rejection)) if !may_pass(rejection.code) => {
-                    let detail = format!("node {node} rejects an honest client's {id}: {rejection}");
-                    self.record.broken(Broken::new("admission", detail));
-                    break None;
+                    break Fate::Rejected(node, rejection);
                 }
                 Some(Answer::Waited(WaitError::TimedOut | WaitError::Unknown) | Answer::Rejected(_)) | None => {}
             }
-            // A minute after its end it is void everywhere, or was applied and nobody said so.
-            if self.record.is_stopping() || self.now_s() > transaction.not_after() + 60 {
-                break None;
+            let is_late = self.now_s() > transaction.not_after() + 60;
+            if self.record.is_stopping() || (is_late && is_past(&door, &transaction).await) {
+                break Fate::Void;
             }
             let pause = self.chance.between(50, 400);
             self.world.sleep(Duration::from_millis(pause)).await;
         };
         self.record.set_unanswered(self.organisation, None);
-        outcome
+        fate
     }
 
     /// Now and then asks what a register says of a key, with proof.
@@ -256,6 +290,17 @@ fn may_pass(code: RejectionCode) -> bool {
     use RejectionCode::{Busy, Expired, NotAfterTooLate, Unavailable, UnknownKey};
     // A node that has not applied block 1 yet knows nobody.
     matches!(code, Busy | Unavailable | Expired | NotAfterTooLate | UnknownKey)
+}
+
+/// Whether the ledger's time has passed the transaction's end on a node whose log does not hold it: then none ever will.
+async fn is_past(door: &Door, transaction: &SignedTransaction) -> bool {
+    let (id, not_after) = (transaction.id(), transaction.not_after());
+    let asked = door.ask(move |service| async move {
+        // The time first: what comes into the log after it is later.
+        let is_later = service.tip().header.time_ms / 1_000 > not_after;
+        is_later && service.history().index_of(&id).is_none()
+    });
+    asked.await.unwrap_or(false)
 }
 
 /// Submits, waits, and fetches the receipt: as one conversation with one node.

@@ -1,7 +1,7 @@
 //! Faults at work: which are on, and what they make of links, machines and processes.
 
 use crate::{
-    machine::Hardware,
+    machine::{Hardware, Leap},
     members::Members,
     node::{Door, Life, Network, Start},
     plan::{Event, Fault, Plan},
@@ -28,6 +28,8 @@ pub struct Hosts<'a> {
     pub doors: Vec<Door>,
     /// What outlives each node's process.
     pub lives: Vec<Life>,
+    /// Time that passed at once.
+    pub leap: Leap,
     hardware: Vec<Arc<Hardware>>,
     processes: Vec<Vec<Handle<()>>>,
     /// Faults that keep each node down.
@@ -41,7 +43,7 @@ impl<'a> Hosts<'a> {
         world: &'a deterministic::Context,
         network: &'a Network,
         (plan, members, record): (&'a Plan, &'a Members, &'a Record),
-        lives: Vec<Life>,
+        (lives, leap): (Vec<Life>, Leap),
     ) -> Self {
         Self {
             world,
@@ -50,10 +52,11 @@ impl<'a> Hosts<'a> {
             members,
             record,
             doors: lives.iter().map(|_| Door::default()).collect(),
-            hardware: lives.iter().map(|_| Arc::default()).collect(),
+            hardware: lives.iter().map(|_| Arc::new(Hardware::new(leap.clone()))).collect(),
             processes: lives.iter().map(|_| Vec::new()).collect(),
             down: lives.iter().map(|_| 0).collect(),
             lives,
+            leap,
             active: Vec::new(),
         }
     }
@@ -80,8 +83,9 @@ impl<'a> Hosts<'a> {
             Fault::NoState { node } => self.hardware[*node].set_state_cut(true),
             Fault::ClockJump { node, ms } => self.hardware[*node].set_clock_ahead_ms(*ms),
             Fault::Split { .. } | Fault::Lossy { .. } => self.relink().await,
-            // The world votes.
-            Fault::Reform { .. } => {}
+            Fault::TimePasses { hours } => self.leap.pass(Duration::from_secs(hours * 3_600)),
+            // The world sends somebody.
+            Fault::Reform { .. } | Fault::Errand(_) => {}
         }
     }
 
@@ -106,7 +110,7 @@ impl<'a> Hosts<'a> {
             Fault::NoState { node } => self.hardware[*node].set_state_cut(false),
             Fault::ClockJump { node, .. } => self.hardware[*node].set_clock_ahead_ms(0),
             Fault::Split { .. } | Fault::Lossy { .. } => self.relink().await,
-            Fault::Reform { .. } => {}
+            Fault::Reform { .. } | Fault::Errand(_) | Fault::TimePasses { .. } => {}
         }
     }
 

@@ -18,6 +18,7 @@ pub mod chance;
 pub mod checkers;
 pub mod client;
 pub mod crimes;
+pub mod errands;
 pub mod faults;
 pub mod machine;
 pub mod members;

@@ -19,15 +19,37 @@ use std::{
     time::{Duration, SystemTime},
 };
 
+/// Time that passed at once, for all clocks of the world: as if nobody had looked for so long. Clones are the same.
+#[derive(Clone, Debug, Default)]
+pub struct Leap(Arc<AtomicU64>);
+
+impl Leap {
+    /// So much more time has passed.
+    pub fn pass(&self, by: Duration) {
+        self.0.fetch_add(u64::try_from(by.as_millis()).unwrap_or(u64::MAX), Ordering::Relaxed);
+    }
+
+    /// How much has passed.
+    pub fn passed(&self) -> Duration {
+        Duration::from_millis(self.0.load(Ordering::Relaxed))
+    }
+}
+
 /// What can be wrong with a machine. Shared by all that runs on it.
 #[derive(Debug, Default)]
 pub struct Hardware {
+    leap: Leap,
     clock_ahead_ms: AtomicI64,
     disk_delay_ms: AtomicU64,
     state_cut: AtomicBool,
 }
 
 impl Hardware {
+    /// Sound hardware in a world in which time passes so.
+    pub fn new(leap: Leap) -> Self {
+        Self { leap, ..Self::default() }
+    }
+
     /// Sets the clock this far ahead of the world's (behind, if negative).
     pub fn set_clock_ahead_ms(&self, ms: i64) {
         self.clock_ahead_ms.store(ms, Ordering::Relaxed);
@@ -49,11 +71,16 @@ impl Hardware {
     }
 
     fn date(&self, world: SystemTime) -> SystemTime {
-        shift(world, self.clock_ahead_ms.load(Ordering::Relaxed))
+        shift(world, self.ahead_ms())
     }
 
     fn world_time(&self, date: SystemTime) -> SystemTime {
-        shift(date, -self.clock_ahead_ms.load(Ordering::Relaxed))
+        shift(date, -self.ahead_ms())
+    }
+
+    fn ahead_ms(&self) -> i64 {
+        let passed = i64::try_from(self.leap.passed().as_millis()).unwrap_or(i64::MAX);
+        passed.saturating_add(self.clock_ahead_ms.load(Ordering::Relaxed))
     }
 }
 
@@ -267,6 +294,22 @@ mod tests {
             assert!(passed >= Duration::from_secs(2) && passed < Duration::from_secs(3), "{passed:?}");
             hardware.set_clock_ahead_ms(-3_600_000_000);
             assert_eq!(machine.current(), SystemTime::UNIX_EPOCH);
+        });
+    }
+
+    #[test]
+    fn time_that_passes_passes_for_every_machine() {
+        deterministic::Runner::seeded(1).start(|world| async move {
+            let (leap, day) = (Leap::default(), Duration::from_secs(86_400));
+            let [right, wrong] = [(); 2].map(|()| Arc::new(Hardware::new(leap.clone())));
+            wrong.set_clock_ahead_ms(-1_000);
+            let [right, wrong] = [right, wrong].map(|hardware| Machine::new(world.child("machine"), hardware));
+            let before = world.current() + day;
+            leap.pass(day);
+            right.sleep_until(right.current() + Duration::from_secs(1)).await;
+            assert_eq!(right.current(), world.current() + day);
+            assert_eq!(wrong.current(), right.current() - Duration::from_secs(1));
+            assert!(right.current() < before + Duration::from_secs(2), "waits are the world's");
         });
     }
 

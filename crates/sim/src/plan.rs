@@ -62,6 +62,8 @@ pub enum Fault {
         /// Who leaves.
         remove: Vec<usize>,
     },
+    /// No fault: somebody sets out on an errand. What it lasts is without meaning: it must be done when all faults have ended.
+    Errand(Errand),
     /// A clock is wrong.
     ClockJump {
         /// Whose.
@@ -69,6 +71,18 @@ pub enum Fault {
         /// Milliseconds ahead, or behind if negative.
         ms: i64,
     },
+    /// All clocks of the world go on by so much at once, as if everybody had slept so long. It is not taken back.
+    TimePasses {
+        /// How much.
+        hours: u64,
+    },
+}
+
+/// What somebody sets out to do, step by step, while things go wrong.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Errand {
+    /// Certify keys for a day under an authority of three, wait until time has passed, and mend what has ended.
+    Outlive,
 }
 
 /// A fault and its time.

@@ -17,10 +17,10 @@ use crate::{
     },
     client::{Client, Hostile},
     faults::Hosts,
-    machine::Machine,
+    machine::{Leap, Machine},
     members::Members,
     node::{Door, Life},
-    plan::{Event, Fault, Plan, PowerLoss, Segment},
+    plan::{Errand, Event, Fault, Plan, PowerLoss, Segment},
 };
 use bytes::Bytes;
 use commonware_p2p::simulated::{Config, Network};
@@ -47,6 +47,8 @@ const GLANCE: Duration = Duration::from_millis(250);
 const WAIT: Duration = Duration::from_secs(60);
 /// The number of the client that changes the validators.
 const REFORMER: usize = 1_000;
+/// The numbers of those on errands, from this one.
+const ERRANDS: usize = 2_000;
 /// Signed transactions kept for those who replay.
 const REPLAYS_MAX: usize = 500;
 
@@ -101,6 +103,8 @@ pub struct Seen {
     broken: Option<Broken>,
     trace: Vec<String>,
     now: Option<SystemTime>,
+    /// Who is on an errand.
+    away: Vec<Errand>,
     stopping: bool,
     probed: bool,
 }
@@ -187,6 +191,14 @@ impl Record {
         seen.stopping || seen.broken.is_some()
     }
 
+    /// Somebody is back from an errand.
+    pub fn is_back(&self, errand: Errand) {
+        self.note(format!("back from {errand:?}"));
+        let mut seen = self.lock();
+        let place = seen.away.iter().position(|away| *away == errand);
+        place.map(|place| seen.away.remove(place));
+    }
+
     fn is_broken(&self) -> bool {
         self.lock().broken.is_some()
     }
@@ -206,7 +218,7 @@ pub fn run_plan(plan: &Plan) -> Result<Report, Failure> {
     let members = Members::new(plan.seed, plan.validators, plan.followers, START_S * 1000);
     let record = Record::default();
     record.note(format!("{} nodes, criminal {:?}, links {:?} ms", plan.validators, plan.criminal, plan.delay_ms));
-    let stage = Stage { plan: plan.clone(), members, record: record.clone() };
+    let stage = Stage { plan: plan.clone(), members, record: record.clone(), leap: Leap::default() };
     // A node stops loudly when its disk or its code is broken: here that is a finding like any other.
     let ran = catch_unwind(AssertUnwindSafe(|| stage.run()));
     let mut seen = record.lock();
@@ -230,6 +242,7 @@ struct Stage {
     plan: Plan,
     members: Members,
     record: Record,
+    leap: Leap,
 }
 
 impl Stage {
@@ -289,7 +302,10 @@ impl Stage {
                 clock.sleep(Duration::from_millis(10)).await;
             }
         });
-        let mut hosts = Hosts::new(&world, &oracle, (&self.plan, &self.members, &self.record), lives);
+        // Who was on an errand when the power was lost does not come back.
+        self.record.lock().away.clear();
+        let mut hosts =
+            Hosts::new(&world, &oracle, (&self.plan, &self.members, &self.record), (lives, self.leap.clone()));
         hosts.start_all().await;
         let clients = self.clients(&world, index, &hosts);
         self.play(&world, &mut hosts, segment).await;
@@ -308,6 +324,7 @@ impl Stage {
     fn client(&self, world: &deterministic::Context, hosts: &Hosts<'_>, organisation: usize, luck: u64) -> Client {
         Client {
             world: world.child("client"),
+            leap: self.leap.clone(),
             doors: hosts.honest().map(|node| (node, hosts.doors[node].clone())).collect(),
             members: self.members.clone(),
             record: self.record.clone(),
@@ -347,16 +364,31 @@ impl Stage {
             }
             if begins {
                 hosts.begin(event).await;
-                if let Fault::Reform { add, remove } = &event.fault {
-                    let client = self.client(world, hosts, REFORMER, 77);
-                    let (add, remove) = (add.clone(), remove.clone());
-                    world.child("reform").spawn(move |_| client.reform(add, remove));
-                }
+                self.send(world, hosts, &event.fault);
             } else {
                 hosts.end(event).await;
             }
         }
         world.sleep_until(start + segment.lasts).await;
+    }
+
+    /// Sends somebody to do what is no fault.
+    fn send(&self, world: &deterministic::Context, hosts: &Hosts<'_>, fault: &Fault) {
+        match fault {
+            Fault::Reform { add, remove } => {
+                let client = self.client(world, hosts, REFORMER, 77);
+                let (add, remove) = (add.clone(), remove.clone());
+                world.child("reform").spawn(move |_| client.reform(add, remove));
+            }
+            Fault::Errand(errand) => {
+                let number = ERRANDS + *errand as usize;
+                let client = self.client(world, hosts, number, number as u64);
+                self.record.lock().away.push(*errand);
+                let errand = *errand;
+                world.child("errand").spawn(move |_| client.go(errand));
+            }
+            _ => {}
+        }
     }
 
     /// After the last fault: finality must return, and then everything must be as promised.
@@ -374,13 +406,16 @@ impl Stage {
                 return;
             }
             let heights = heights(hosts).await;
-            let probed = self.record.lock().probed;
+            let (probed, away) = {
+                let seen = self.record.lock();
+                (seen.probed, seen.away.clone())
+            };
             let reached: Option<Vec<u64>> = heights.iter().map(|(_, height)| *height).collect();
-            if reached.is_some_and(|reached| progress::has_returned(from, &reached, probed)) {
+            if reached.is_some_and(|reached| progress::has_returned(from, &reached, probed)) && away.is_empty() {
                 break;
             }
             if world.current() > since + progress::BOUND {
-                return self.record.broken(progress::broken(from, &heights, probed));
+                return self.record.broken(progress::broken(from, &heights, probed, &away));
             }
             world.sleep(GLANCE).await;
         }

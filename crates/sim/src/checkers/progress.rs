@@ -1,7 +1,8 @@
 //! Progress: when the faults have ended, finality returns within a bound, on every honest node, and a new transaction becomes
-//! final.
+//! final, and every errand is done.
 
 use super::Broken;
+use crate::plan::Errand;
 use std::time::Duration;
 
 const PROMISE: &str = "progress";
@@ -19,9 +20,9 @@ pub fn has_returned(from: u64, heights: &[u64], probe_is_final: bool) -> bool {
 }
 
 /// The bound has passed.
-pub fn broken(from: u64, heights: &[(usize, Option<u64>)], probe_is_final: bool) -> Broken {
+pub fn broken(from: u64, heights: &[(usize, Option<u64>)], probe_is_final: bool, away: &[Errand]) -> Broken {
     let detail = format!(
-        "{} s after the faults ended at height {from} the nodes stand at {heights:?}, a new transaction is {}",
+        "{} s after the faults ended at height {from} the nodes stand at {heights:?}, a new transaction is {}, not done are {away:?}",
         BOUND.as_secs(),
         if probe_is_final { "final" } else { "not final" }
     );
