@@ -1,6 +1,6 @@
 //! Acts: who did what, when, to what, and what became of it.
 
-use crate::{DecisionView, ProposalBrief, routes};
+use crate::{DecisionView, ProposalBrief, RecoveryView, routes};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeSet;
 use tallystick_protocol::{
@@ -24,6 +24,9 @@ pub struct AuditPage {
     /// and proposal alone.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub turns: Vec<TurnView>,
+    /// Recoveries of the network, newest first: no transaction tells of them. Asked for by time alone.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub recoveries: Vec<RecoveryView>,
     /// Where the proposal stands that was asked for.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub proposal: Option<ProposalBrief>,

@@ -36,4 +36,4 @@ pub use transaction::{
     AppendedView, CosignerView, DecisionView, OperationView, OutcomeView, SubmissionResult, SubmissionStatus,
     SubmissionsView, TransactionAccepted, TransactionStatus, TransactionView, ViolationView,
 };
-pub use validators::{ValidatorSetView, ValidatorView, ValidatorsView};
+pub use validators::{RecoveryView, ValidatorSetView, ValidatorView, ValidatorsView};

@@ -6,6 +6,8 @@ pub const COSE: &str = "application/cose";
 pub const CBOR_SEQ: &str = "application/cbor-seq";
 /// A receipt: deterministic CBOR, `Receipt` of the protocol.
 pub const RECEIPT: &str = "application/vnd.tallystick.receipt+cbor";
+/// What a recovery stands on: deterministic CBOR, `RecoveryGround` of the protocol.
+pub const RECOVERY: &str = "application/vnd.tallystick.recovery+cbor";
 /// JSON (RFC 8259).
 pub const JSON: &str = "application/json";
 /// An error (RFC 9457).

@@ -28,6 +28,8 @@ pub const BLOCK: &str = "/v1/blocks/{height}";
 pub const NETWORK: &str = "/v1/network";
 /// Who certifies blocks, now and next.
 pub const VALIDATORS: &str = "/v1/validators";
+/// What a recovery stands on that goes on from the node's newest block.
+pub const RECOVERY: &str = "/v1/recovery";
 /// How this node is.
 pub const STATUS: &str = "/v1/status";
 /// All organisations that are or were members.

@@ -66,6 +66,9 @@ pub struct NodeStatus {
     pub validators: u64,
     /// Whether it votes.
     pub voting: bool,
+    /// The last blocks before the network was recovered, each time.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub recovered: Vec<u64>,
     /// Registers on the ledger.
     pub registers: u64,
     /// What of the node's organisation ends within 90 days, or has ended, the nearest end first. It stops no node.

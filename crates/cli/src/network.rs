@@ -3,6 +3,7 @@
 //! One organisation begins a draft, each makes its keys by itself and publishes its part, and each assembles the same
 //! network.json from the same draft and parts: nobody sends a private key anywhere, and nobody need be trusted to assemble.
 
+mod recover;
 mod validators;
 
 use crate::{
@@ -14,6 +15,7 @@ use crate::{
 };
 use clap::{Args, Subcommand};
 use rand::Rng;
+use recover::Recover;
 use serde::{Deserialize, Serialize};
 use std::{
     fs,
@@ -32,7 +34,7 @@ use tallystick_protocol::{
 };
 use validators::Validators;
 
-/// Make a network of organisations, or show one
+/// Make a network of organisations, show one, or recover one
 #[derive(Debug, Args)]
 #[command(after_help = AFTER)]
 pub struct Network {
@@ -55,6 +57,7 @@ enum NetworkCommand {
     Assemble(Assemble),
     Show(Show),
     Validators(Validators),
+    Recover(Recover),
 }
 
 /// Begin a draft: the network's name, date and a random number that makes it one of a kind
@@ -191,6 +194,7 @@ impl Network {
             NetworkCommand::Assemble(command) => command.run(),
             NetworkCommand::Show(command) => command.run(),
             NetworkCommand::Validators(command) => command.run(),
+            NetworkCommand::Recover(command) => command.run(),
         }
     }
 }

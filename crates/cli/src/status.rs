@@ -179,6 +179,10 @@ fn show(rows: &[Row], own: &[ExpiryView]) -> Done {
             count(status.log_size, "transaction", "transactions"),
             count(status.registers, "register", "registers")
         ))?;
+        for height in &status.recovered {
+            let told = format!("recovered after block {height}: `tally network validators` says why, and by whom");
+            line(paint(Colour::Yellow, &told))?;
+        }
     }
     let mut table =
         Table::new(&["node", "state", "height", "lag", "age", "votes", "peers", "waiting", "finality", "disk"]);

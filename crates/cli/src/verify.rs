@@ -16,7 +16,7 @@ use tallystick_api::{CosignerView, OutcomeView};
 use tallystick_protocol::{
     Cosigner, Genesis, Hash, Operation, Poll, ProposalRow, ProposalStatus,
     limits::RECEIPT_BYTES_MAX,
-    receipt::{CheckError, Claim, Proven, Receipt, Step},
+    receipt::{CheckError, Claim, Proven, Receipt, Recovered, Step},
 };
 
 /// Check receipts without the network, and say what they prove
@@ -148,10 +148,24 @@ fn show(proven: &Proven, genesis: &Genesis, signers: &[String], steps: &[Step]) 
         let epochs: Vec<String> = proven.hand_overs.iter().map(ToString::to_string).collect();
         line(format_args!("  the validators changed with epoch {}", epochs.join(", ")))?;
     }
+    for Recovered { height, epoch, principals, reason, validators } in &proven.recoveries {
+        let principals: Vec<String> = principals.iter().map(ToString::to_string).collect();
+        let run: Vec<&str> = validators.iter().map(|validator| validator.organisation.as_str()).collect();
+        line(format_args!("  the network was recovered after block {height}: it had lost its quorum for good"))?;
+        line(format_args!("    because    {reason}"))?;
+        line(format_args!("    signed by  {}", principals.join(", ")))?;
+        line(format_args!("    who named  the validators of {}, from epoch {epoch} on", run.join(", ")))?;
+    }
     line(format_args!("  network {}", proven.network))?;
     line("")?;
     for step in steps {
-        line(format_args!("  {} {}", paint(Colour::Green, "✓"), paint(Colour::Dim, found(*step))))?;
+        let found = match step {
+            Step::HandOvers if !proven.recoveries.is_empty() => {
+                "each change of the validators was certified by those before, or signed by the organisations"
+            }
+            step => found(*step),
+        };
+        line(format_args!("  {} {}", paint(Colour::Green, "✓"), paint(Colour::Dim, found)))?;
     }
     Ok(())
 }
@@ -342,5 +356,9 @@ fn proven_json(proven: &Proven, signers: &[String]) -> Value {
         "holds": true, "network": proven.network, "height": proven.height, "time_ms": proven.time_ms,
         "signed": signers.len(), "validators": proven.validators, "signers": signers,
         "hand_overs": proven.hand_overs, "claim": claim,
+        "recoveries": proven.recoveries.iter().map(|one| serde_json::json!({
+            "height": one.height, "epoch": one.epoch, "reason": one.reason, "signers": one.principals,
+            "validators": one.validators,
+        })).collect::<Vec<_>>(),
     })
 }

@@ -10,7 +10,7 @@ use tallystick_api::{
     ValidatorsView, media, routes,
 };
 use tallystick_protocol::{
-    Change, Hash, MandateId, PolicyId, PrincipalId,
+    Change, Hash, MandateId, PolicyId, PrincipalId, RecoveryGround,
     limits::{ORGANISATIONS_PAGE_MAX, RECEIPT_BYTES_MAX, STREAM_LINE_BYTES_MAX},
 };
 
@@ -46,6 +46,24 @@ impl Client {
     /// When no node answers.
     pub fn validators(&self) -> Result<At<ValidatorsView>, Error> {
         self.read(routes::VALIDATORS)
+    }
+
+    /// What a recovery stands on that goes on from the node's newest block: with these organisations, which are to run validators,
+    /// and with the principal that is to sign.
+    ///
+    /// # Errors
+    /// When no node answers, or there is no such principal.
+    pub fn recovery_ground(
+        &self,
+        principal: Option<&PrincipalId>,
+        organisations: &[String],
+    ) -> Result<RecoveryGround, Error> {
+        let (principal, organisations) = (principal.map(ToString::to_string), organisations.join(","));
+        let mut query = vec![("organisations", organisations.as_str())];
+        query.extend(principal.as_deref().map(|principal| ("principal", principal)));
+        let answer = self.get(&routes::with_query(routes::RECOVERY, &query), media::RECOVERY)?;
+        RecoveryGround::decode(&answer.body)
+            .map_err(|error| Error::Answer { node: answer.node, what: format!("no ground of a recovery: {error}") })
     }
 
     /// All registers.

@@ -47,6 +47,6 @@ pub use policy::{PolicyCache, PolicyRow, PolicySetRow};
 pub use proposal::row::{BallotRow, Failure, ObjectionRow, PageRow, Poll, ProposalRow, Turn, TurnsRow, Verdict};
 pub use rsf::{Rsf, RsfError, RsfWriter};
 pub use state::{
-    AuthorityRow, CountersRow, HeldKey, KeyRow, MandateRow, Missing, OrganisationRow, PrincipalRow, RevocationRow,
-    RevokedRow, ScheduleRow, TreeRow, ValidatorRow, View,
+    AuthorityRow, CountersRow, HeldKey, KeyRow, MandateRow, Missing, OrganisationRow, PrincipalRow, RecoveryRow,
+    RevocationRow, RevokedRow, ScheduleRow, TreeRow, ValidatorRow, View,
 };

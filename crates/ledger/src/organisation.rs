@@ -22,14 +22,12 @@ use crate::{
     state::{Draft, OrganisationRow, PrincipalRow, Row},
 };
 
-impl OrganisationRow {
-    /// Administrators who must sign to recover `subject`: as many as the organisation says; else two, or one where the
-    /// subject leaves no more.
-    fn recovery_quorum(&self, subject: Option<&PrincipalRow>) -> u32 {
-        let besides = subject.is_some_and(PrincipalRow::is_administrator);
-        let able = self.administrators.saturating_sub(u32::from(besides));
-        self.recovery.unwrap_or_else(|| able.clamp(1, 2))
-    }
+/// Administrators who must sign to recover `subject`: as many as the organisation says; else two, or one where the subject
+/// leaves no more.
+fn recovery_quorum(row: &OrganisationRow, subject: Option<&PrincipalRow>) -> u32 {
+    let besides = subject.is_some_and(PrincipalRow::is_administrator);
+    let able = row.administrators.saturating_sub(u32::from(besides));
+    row.recovery.unwrap_or_else(|| able.clamp(1, 2))
 }
 
 /// Says how the organisation is reached.
@@ -62,7 +60,7 @@ pub(crate) fn require_recovery_quorum(
     of: &PrincipalId,
     subject: Option<&PrincipalRow>,
 ) -> Result<(), Stop> {
-    let needed = organisation_of(draft, of)?.recovery_quorum(subject);
+    let needed = recovery_quorum(&organisation_of(draft, of)?, subject);
     let counts = |row: &&PrincipalRow| {
         row.is_active_administrator()
             && row.id.organisation() == of.organisation()

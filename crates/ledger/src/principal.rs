@@ -10,7 +10,7 @@
 use std::sync::Arc;
 
 use tallystick_protocol::{
-    Assurance, Code, GenesisPrincipal, LimitName, PrincipalKind, PrincipalStatus, PublicKey, Roles, StateKey,
+    Assurance, Code, LimitName, PrincipalKind, PrincipalStatus, PublicKey, Roles, StateKey,
     limits::{KEYS_PER_PRINCIPAL_MAX, PRINCIPALS_PER_PAGE},
     operation::PrincipalId,
 };
@@ -181,7 +181,7 @@ fn begin_key(
     assurance: Assurance,
 ) -> Result<(), Stop> {
     let key = bare_key(draft, act, &principal.id, key, assurance)?;
-    principal.push(key, act.block.time_ms)
+    push(principal, key, act.block.time_ms)
 }
 
 /// Goes on only if the holder itself gives the key, or others as in a recovery.
@@ -248,28 +248,14 @@ fn save(draft: &mut Draft<'_>, before: Option<&PrincipalRow>, after: PrincipalRo
     Ok(())
 }
 
-impl PrincipalRow {
-    /// One of an organisation's first principals. Everybody who agreed to it vouches for the key; no certificate does.
-    pub(crate) fn first(id: PrincipalId, principal: &GenesisPrincipal, now_ms: u64) -> Self {
-        Self {
-            id,
-            kind: principal.kind,
-            roles: principal.roles.clone(),
-            status: PrincipalStatus::Active,
-            reason: String::new(),
-            keys: vec![HeldKey::new(principal.key, now_ms, Assurance::Substantial)],
-        }
+/// Adds a key. The row lists the latest ones; those that have ended keep their own rows, and the log has all.
+fn push(row: &mut PrincipalRow, key: HeldKey, now_ms: u64) -> Result<(), Stop> {
+    row.keys.push(key);
+    while row.keys.len() > KEYS_PER_PRINCIPAL_MAX {
+        let oldest = row.keys.iter().position(|held| held.has_ended(now_ms)).ok_or(Code::KeysFull)?;
+        row.keys.remove(oldest);
     }
-
-    /// Adds a key. The row lists the latest ones; those that have ended keep their own rows, and the log has all.
-    fn push(&mut self, key: HeldKey, now_ms: u64) -> Result<(), Stop> {
-        self.keys.push(key);
-        while self.keys.len() > KEYS_PER_PRINCIPAL_MAX {
-            let oldest = self.keys.iter().position(|held| held.has_ended(now_ms)).ok_or(Code::KeysFull)?;
-            self.keys.remove(oldest);
-        }
-        Ok(())
-    }
+    Ok(())
 }
 
 /// Ends a key, now or later; gives its level.

@@ -11,12 +11,10 @@ use std::{collections::BTreeMap, sync::Arc};
 
 use minicbor::{Decode, Encode};
 use tallystick_protocol::{
-    Assurance, AuthorityTerms, CborError, Change, Frontier, GenesisOrganisation, MandateId, MandateTerms, Noun,
-    OrganisationStatus, Particulars, PrincipalKind, PrincipalStatus, ProposalRow, PublicKey, RecordRow, RegisterRow,
-    Roles, Rulebook, StateKey, ValidatorSet, cbor,
-    limits::STATE_VALUE_BYTES_MAX,
-    operation::{EntryKind, PrincipalId},
+    AuthorityTerms, CborError, Change, Frontier, Hash, MandateId, MandateTerms, Noun, ProposalRow, RecordRow,
+    RegisterRow, Rulebook, StateKey, ValidatorSet, cbor, limits::STATE_VALUE_BYTES_MAX, operation::EntryKind,
 };
+pub use tallystick_protocol::{CountersRow, HeldKey, OrganisationRow, PrincipalRow};
 
 use crate::{
     agenda::AgendaRow,
@@ -25,105 +23,6 @@ use crate::{
     proposal::row::{BallotRow, ObjectionRow, PageRow, TurnsRow},
     schema::Schema,
 };
-
-/// Counters of the whole ledger.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Encode, Decode)]
-#[cbor(array)]
-pub struct CountersRow {
-    /// Registers so far: the number of the latest.
-    #[n(0)]
-    pub registers: u32,
-    /// Organisations so far, those that left included.
-    #[n(1)]
-    pub organisations: u32,
-    /// Organisations that act and vote now.
-    #[n(2)]
-    pub active: u32,
-    /// Changes of policies so far: the number of the latest.
-    #[n(3)]
-    pub policies: u64,
-}
-
-/// An organisation.
-#[derive(Clone, Debug, PartialEq, Eq, Encode, Decode)]
-#[cbor(array)]
-pub struct OrganisationRow {
-    /// Its id: a slug.
-    #[n(0)]
-    pub id: String,
-    /// What people call it.
-    #[n(1)]
-    pub name: String,
-    /// Keys with which its active administrators can sign until something ends them; never none.
-    #[n(2)]
-    pub administrator_keys: u32,
-    /// Principals enrolled so far.
-    #[n(3)]
-    pub principals: u32,
-    /// Where its membership stands.
-    #[n(4)]
-    pub status: OrganisationStatus,
-    /// Since which height it stands there.
-    #[n(5)]
-    pub since_height: u64,
-    /// Why, when it was suspended or expelled.
-    #[n(6)]
-    pub reason: Option<String>,
-    /// Administrators who are not retired: a suspended one still counts among those whom a recovery asks.
-    #[n(7)]
-    pub administrators: u32,
-    /// Administrators who must sign to recover a principal; none until it says so.
-    #[n(8)]
-    pub recovery: Option<u32>,
-    /// Who it is in law, and how it is reached.
-    #[n(9)]
-    pub particulars: Particulars,
-}
-
-/// A principal and its keys.
-#[derive(Clone, Debug, PartialEq, Eq, Encode, Decode)]
-#[cbor(array)]
-pub struct PrincipalRow {
-    /// Who it is.
-    #[n(0)]
-    pub id: PrincipalId,
-    /// What it is.
-    #[n(1)]
-    pub kind: PrincipalKind,
-    /// What it is to its organisation.
-    #[n(2)]
-    pub roles: Roles,
-    /// Whether it may act.
-    #[n(3)]
-    pub status: PrincipalStatus,
-    /// Why it has that status; empty since its enrolment.
-    #[n(4)]
-    pub reason: String,
-    /// Its keys, the latest last; of those that have ended only the latest few.
-    #[n(5)]
-    pub keys: Vec<HeldKey>,
-}
-
-/// A key of a principal.
-#[derive(Clone, Debug, PartialEq, Eq, Encode, Decode)]
-#[cbor(array)]
-pub struct HeldKey {
-    /// The key.
-    #[n(0)]
-    pub key: PublicKey,
-    /// Since when it signs, in Unix milliseconds of ledger time.
-    #[n(1)]
-    pub from_ms: u64,
-    /// Since when it no longer signs, in Unix milliseconds of ledger time; in the future while a rotation's overlap lasts.
-    #[n(2)]
-    pub retired_ms: Option<u64>,
-    /// When its certificate ends, in Unix milliseconds of ledger time; none for a key without one.
-    #[n(3)]
-    pub until_ms: Option<u64>,
-    /// How sure its organisation is that it is in the hands of the principal.
-    #[n(4)]
-    pub assurance: Assurance,
-}
 
 /// A certificate authority of an organisation.
 #[derive(Clone, Debug, PartialEq, Eq, Encode, Decode)]
@@ -190,6 +89,24 @@ pub struct ValidatorRow {
     /// Where others dial it; empty when their configuration says so.
     #[n(1)]
     pub address: String,
+}
+
+/// That the network lost its quorum for good and went on by the word of its organisations.
+#[derive(Clone, Debug, PartialEq, Eq, Encode, Decode)]
+#[cbor(array)]
+pub struct RecoveryRow {
+    /// The last block before.
+    #[n(0)]
+    pub head: u64,
+    /// The first epoch after.
+    #[n(1)]
+    pub epoch: u64,
+    /// SHA-256 of what the organisations signed.
+    #[n(2)]
+    pub terms: Hash,
+    /// Why.
+    #[n(3)]
+    pub reason: String,
 }
 
 /// A list of keys as byte strings.
@@ -294,9 +211,6 @@ macro_rules! row_bytes {
 pub(crate) use row_bytes;
 
 row_bytes!(
-    CountersRow,
-    OrganisationRow,
-    PrincipalRow,
     KeyRow,
     TreeRow,
     AuthorityRow,
@@ -304,70 +218,9 @@ row_bytes!(
     RevokedRow,
     ScheduleRow,
     ValidatorRow,
+    RecoveryRow,
     MandateRow
 );
-
-impl OrganisationRow {
-    /// An active organisation without principals.
-    pub fn new(organisation: &GenesisOrganisation, height: u64) -> Self {
-        Self {
-            id: organisation.id.clone(),
-            name: organisation.name.clone(),
-            administrator_keys: 0,
-            principals: 0,
-            status: OrganisationStatus::Active,
-            since_height: height,
-            reason: None,
-            administrators: 0,
-            recovery: None,
-            particulars: organisation.particulars.clone(),
-        }
-    }
-}
-
-impl PrincipalRow {
-    /// The key, if the principal holds or lately held it.
-    pub fn key(&self, key: &PublicKey) -> Option<&HeldKey> {
-        self.keys.iter().find(|held| held.key == *key)
-    }
-
-    /// Whether it is an administrator, and not retired.
-    pub fn is_administrator(&self) -> bool {
-        self.status != PrincipalStatus::Retired && self.roles.is_administrator()
-    }
-
-    /// Whether it is an administrator and may act.
-    pub fn is_active_administrator(&self) -> bool {
-        self.status == PrincipalStatus::Active && self.roles.is_administrator()
-    }
-}
-
-impl HeldKey {
-    /// A key without a certificate, from now on.
-    pub const fn new(key: PublicKey, from_ms: u64, assurance: Assurance) -> Self {
-        Self { key, from_ms, retired_ms: None, until_ms: None, assurance }
-    }
-
-    /// Whether it was retired or replaced before now.
-    pub fn has_ended(&self, now_ms: u64) -> bool {
-        self.retired_ms.is_some_and(|retired_ms| now_ms >= retired_ms)
-    }
-
-    /// Whether it was neither retired nor replaced, not even with an overlap that still lasts.
-    pub const fn is_kept(&self) -> bool {
-        self.retired_ms.is_none()
-    }
-
-    /// When it stops to sign, as far as is known: by its certificate, or its replacement.
-    pub fn end_ms(&self) -> Option<u64> {
-        [self.until_ms, self.retired_ms].into_iter().flatten().min()
-    }
-
-    /// Whether its certificate, if it has one, has ended.
-    pub fn is_expired(&self, now_ms: u64) -> bool {
-        self.until_ms.is_some_and(|until_ms| now_ms >= until_ms)
-    }
-}
 
 /// A register's row with what is derived from it.
 #[derive(Debug)]
@@ -414,6 +267,7 @@ pub(crate) enum Row {
     Turns(TurnsRow),
     Schedule(ScheduleRow),
     Validator(ValidatorRow),
+    Recovery(RecoveryRow),
     Mandate(MandateRow),
     PolicySet(Arc<PolicySet>),
     Policy(PolicyRow),
@@ -446,6 +300,7 @@ impl Row {
             n if n == Noun::Turns as u8 => Self::Turns(TurnsRow::decode(bytes)?),
             n if n == Noun::Schedule as u8 => Self::Schedule(ScheduleRow::decode(bytes)?),
             n if n == Noun::Validator as u8 => Self::Validator(ValidatorRow::decode(bytes)?),
+            n if n == Noun::Recovery as u8 => Self::Recovery(RecoveryRow::decode(bytes)?),
             n if n == Noun::Mandate as u8 => Self::Mandate(MandateRow::decode(bytes)?),
             n if n == Noun::PolicySet as u8 => Self::PolicySet(Arc::new(PolicySet::new(PolicySetRow::decode(bytes)?))),
             n if n == Noun::Policy as u8 => Self::Policy(PolicyRow::decode(bytes)?),
@@ -477,6 +332,7 @@ impl Row {
             Self::Turns(row) => row.to_bytes(),
             Self::Schedule(row) => row.to_bytes(),
             Self::Validator(row) => row.to_bytes(),
+            Self::Recovery(row) => row.to_bytes(),
             Self::Mandate(row) => row.to_bytes(),
             Self::PolicySet(set) => set.row.to_bytes(),
             Self::Policy(row) => row.to_bytes(),

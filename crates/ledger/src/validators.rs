@@ -9,15 +9,17 @@
 //! At the first block of an epoch each set moves up one place. A change touches only the later set, so that the next one is
 //! fixed for a whole epoch: every node knows it and speaks with it before its first vote.
 
+use std::collections::BTreeSet;
+
 use tallystick_protocol::{
-    Code, Genesis, GenesisValidator, PublicKey, StateKey, ValidatorSet, Violation, ViolationRule,
+    Code, Genesis, GenesisValidator, Hash, PublicKey, Recovery, StateKey, ValidatorSet, Violation, ViolationRule,
     limits::{FORMER_VALIDATORS_MAX, TOLERANT_VALIDATORS_MIN, VALIDATORS_MAX},
 };
 
 use crate::{
     apply::Stop,
     key,
-    state::{Draft, KeyRow, Row, ScheduleRow, Unread, ValidatorRow, View},
+    state::{Draft, KeyRow, RecoveryRow, Row, ScheduleRow, Unread, ValidatorRow, View},
 };
 
 /// The rows of the genesis' validators, and their keys', so that no principal can take one.
@@ -56,6 +58,56 @@ pub fn begin_epoch(view: &mut View, epoch: u64) -> ScheduleRow {
     schedule.epoch = epoch;
     schedule.running = schedule.next;
     schedule.next = schedule.later.clone();
+    view.write(StateKey::schedule(), Row::Schedule(schedule.clone()));
+    schedule
+}
+
+/// The schedule with which an epoch begins that a recovery begins.
+pub fn recovered(mut schedule: ScheduleRow, epoch: u64, set: &ValidatorSet) -> ScheduleRow {
+    let lost = [&schedule.running, &schedule.next, &schedule.later].map(|lost| lost.keys().to_vec()).concat();
+    schedule.former.extend(lost);
+    let mut seen = BTreeSet::new();
+    // The latest counts of one that left more than once.
+    schedule.former.reverse();
+    schedule.former.retain(|key| !set.contains(key) && seen.insert(*key));
+    schedule.former.truncate(FORMER_VALIDATORS_MAX);
+    schedule.former.reverse();
+    ScheduleRow { epoch, running: set.clone(), next: set.clone(), later: set.clone(), former: schedule.former }
+}
+
+/// The rows that [`recover`] reads.
+pub fn recovery_rows(recovery: &Recovery) -> Vec<StateKey> {
+    recovery.validators.iter().map(|validator| StateKey::key(&PublicKey::Ed25519(validator.key))).collect()
+}
+
+/// Puts the validators in their place whom the organisations named when those before were lost: the first thing that the first
+/// block after does, instead of [`begin_epoch`]. Returns the epoch's sets.
+///
+/// # Panics
+/// When a row was not fetched or is broken, or when the recovery was not checked.
+pub fn recover(view: &mut View, epoch: u64, recovery: &Recovery) -> ScheduleRow {
+    let schedule = match view.read(&StateKey::schedule()) {
+        Some(Some(Row::Schedule(schedule))) => schedule.clone(),
+        _ => unreachable!("a ledger has a schedule of validators from its first block on"),
+    };
+    let Ok(set) = recovery.validator_set() else { unreachable!("a recovery is checked before it is believed") };
+    for validator in &recovery.validators {
+        let key = StateKey::key(&PublicKey::Ed25519(validator.key));
+        match view.read(&key) {
+            Some(None) => {
+                view.write(key, Row::Key(KeyRow { holder: validator.organisation.clone(), proposal: None }));
+            }
+            // One that has a holder keeps it: what the organisations signed stands all the same.
+            Some(Some(_)) => {}
+            None => unreachable!("the rows of a recovery are fetched before"),
+        }
+        view.write(StateKey::validator(&validator.key), Row::Validator(row(validator)));
+    }
+    let head = recovery.head.height;
+    let terms = Hash::of(&[&recovery.signed_bytes()]);
+    let said = RecoveryRow { head, epoch, terms, reason: recovery.reason.clone() };
+    view.write(StateKey::recovery(head), Row::Recovery(said));
+    let schedule = recovered(schedule, epoch, &set);
     view.write(StateKey::schedule(), Row::Schedule(schedule.clone()));
     schedule
 }

@@ -131,7 +131,8 @@ impl Application {
         transactions: &[VerifiedTransaction],
     ) -> Result<Executed<E>, Stale> {
         let genesis = self.shared.chain.genesis();
-        let block = BlockPlace::new(&self.shared.chain.calendar(), height, time_ms);
+        let links = self.shared.chain.links();
+        let block = BlockPlace::new(&links.calendar(), height, time_ms, links.recovery_before(height));
         execute::execute::<E>(batches, genesis, &self.shared.policies, block, transactions).await
     }
 
@@ -344,7 +345,10 @@ impl<E: Runtime> stateful::Application<E> for Application {
         if finality == Finality::Candidate {
             let header = block.inner().header();
             let parent = ancestry.clone().next().await?;
-            if !follows(header, parent.inner().header(), &self.shared.chain.calendar()) {
+            let links = self.shared.chain.links();
+            let recovered = links.recovery_before(header.height).and_then(|recovery| recovery.validator_set().ok());
+            let recovered = recovered.map(|set| set.hash());
+            if !follows(header, parent.inner().header(), &links.calendar(), recovered) {
                 return None;
             }
             self.shared.chain.ready().await;

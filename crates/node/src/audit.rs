@@ -6,6 +6,7 @@
 use crate::{
     admission::verify_all,
     engine::{self, PAGE_BYTES, Runtime, archive_config},
+    hand_overs::Links,
     run::{PREFIX, RunError, read_genesis},
     validity::{follows, in_time},
 };
@@ -25,7 +26,7 @@ use std::{
 };
 use tallystick_consensus::{Block, Scheme, certificate};
 use tallystick_ledger::PolicyCache;
-use tallystick_protocol::{BlockHeader, Calendar, Genesis, Hash, ValidatorSet, limits::VALIDATORS_MAX};
+use tallystick_protocol::{BlockHeader, Genesis, Hash, ValidatorSet, limits::VALIDATORS_MAX};
 use tallystick_storage::{
     database::{self, Databases},
     execute::{self, BlockPlace, Stale},
@@ -132,7 +133,7 @@ impl Copy {
         for folder in folders {
             let folder = folder.map_err(error)?;
             let name = folder.file_name().to_string_lossy().into_owned();
-            let wanted = ["blocks", "finalizations"].map(|archive| format!("{PREFIX}-{archive}-"));
+            let wanted = ["blocks-", "finalizations-", "hand-overs"].map(|what| format!("{PREFIX}-{what}"));
             if wanted.iter().any(|prefix| name.starts_with(prefix)) {
                 copy_folder(&folder.path(), &copy.0.join("storage").join(&name)).map_err(error)?;
             }
@@ -189,7 +190,10 @@ async fn check<E: Runtime>(
     let last = blocks.last_index().unwrap_or(0);
     let validators = genesis.validator_set();
     let validators = validators.ok_or_else(|| broken(0, "the network file names no set of validators".to_owned()))?;
-    let mut replay = Replay::new(context.child("replay"), genesis.clone(), validators).await;
+    let links = Links::read(&context.child("hand_overs"), PREFIX, &genesis).await;
+    let links =
+        links.map_err(|error| broken(0, format!("the chain of hand-overs and recoveries does not hold: {error}")))?;
+    let mut replay = Replay::new(context.child("replay"), genesis.clone(), validators, links).await;
     let mut certified = 0;
     let mut checked = 0;
     for height in 1..=last {
@@ -225,7 +229,8 @@ async fn check<E: Runtime>(
 struct Replay<E: Runtime> {
     context: E,
     genesis: Arc<Genesis>,
-    calendar: Calendar,
+    /// How the validators followed one another: checked, each link by those before.
+    links: Links,
     databases: Databases<E>,
     parent: BlockHeader,
     /// Those who certify the latest block.
@@ -236,14 +241,14 @@ struct Replay<E: Runtime> {
 }
 
 impl<E: Runtime> Replay<E> {
-    async fn new(context: E, genesis: Arc<Genesis>, validators: ValidatorSet) -> Self {
+    async fn new(context: E, genesis: Arc<Genesis>, validators: ValidatorSet, links: Links) -> Self {
         let cache = CacheRef::new(PAGE_BYTES, NZUsize!(65_536));
         let config = database::config::<E>("audit", database::OPERATIONS_PER_FILE, &cache, &cache);
         let databases = Databases::<E>::init(context.child("databases"), config, None).await;
         let parent = engine::genesis_header::<E>(&genesis);
         Self {
             context,
-            calendar: Calendar::new(genesis.epoch_blocks),
+            links,
             genesis,
             databases,
             parent,
@@ -259,7 +264,12 @@ impl<E: Runtime> Replay<E> {
         let height = self.parent.height + 1;
         let header_bytes = Some(0..header.to_bytes().len());
         let fault = |what: String| Finding { height, bytes: header_bytes.clone(), what };
-        if !follows(header, &self.parent, &self.calendar) {
+        let (calendar, recovery) = (self.links.calendar(), self.links.recovery_before(height));
+        if recovery.as_ref().is_some_and(|recovery| recovery.head != self.parent) {
+            return Err(fault("the recovery before it goes on from another block".to_owned()));
+        }
+        let recovered = recovery.as_ref().and_then(|recovery| recovery.validator_set().ok()).map(|set| set.hash());
+        if !follows(header, &self.parent, &calendar, recovered) {
             return Err(fault("its header does not follow from the block before it".to_owned()));
         }
         // What has expired by this block's time may not be in it, so its tag is free again.
@@ -281,7 +291,7 @@ impl<E: Runtime> Replay<E> {
             }
             transactions.push(transaction);
         }
-        let place = BlockPlace::new(&self.calendar, height, header.time_ms);
+        let place = BlockPlace::new(&calendar, height, header.time_ms, recovery);
         let batches = self.databases.new_batches().await;
         let executed = execute::execute::<E>(batches, &self.genesis, &self.policies, place, &transactions)
             .await

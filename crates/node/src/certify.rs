@@ -11,9 +11,11 @@ use commonware_consensus::types::Height;
 use std::time::Duration;
 use tallystick_consensus::certificate;
 use tallystick_protocol::{
-    EntryKind, Finality, Hash, ProposalReceipt, RecordAnswer, RecordReceipt, RecordRow, RegisterRow, StateKey,
-    TransactionReceipt,
-    limits::{RECEIPT_ATTEMPTS_MAX, RECEIPT_HEADERS_MAX, RECEIPT_SEARCH_BLOCKS_MAX},
+    BlockHeader, EntryKind, Finality, Hash, PrincipalId, ProposalReceipt, ProvenRow, RecordAnswer, RecordReceipt,
+    RecordRow, Recovery, RecoveryGround, RegisterRow, Rulebook, StateKey, TransactionReceipt, cbor,
+    limits::{
+        RECEIPT_ATTEMPTS_MAX, RECEIPT_HEADERS_MAX, RECEIPT_SEARCH_BLOCKS_MAX, RECOVERY_ROWS_MAX, STATE_VALUE_BYTES_MAX,
+    },
     receipt::question,
 };
 use tallystick_storage::{
@@ -139,6 +141,59 @@ pub async fn proposal_receipt<E: Runtime>(
         runtime.sleep(ATTEMPT_PAUSE).await;
     }
     Err(CertifyError::NotYet)
+}
+
+/// What a recovery stands on that goes on from the newest applied block, with these organisations; for this principal to sign if
+/// one is named.
+pub async fn recovery_ground<E: Runtime>(
+    runtime: &E,
+    chain: &Chain,
+    marshal: &Marshal,
+    reader: &Reader<E>,
+    asked: (Option<&PrincipalId>, &[String]),
+) -> Result<RecoveryGround, CertifyError> {
+    for _ in 0..RECEIPT_ATTEMPTS_MAX {
+        if let Some(ground) = ground(chain, marshal, reader, asked).await? {
+            return Ok(ground);
+        }
+        runtime.sleep(ATTEMPT_PAUSE).await;
+    }
+    Err(CertifyError::NotYet)
+}
+
+/// The same, unless a block comes meanwhile or has no certificate of its own.
+async fn ground<E: Runtime>(
+    chain: &Chain,
+    marshal: &Marshal,
+    reader: &Reader<E>,
+    (principal, asked): (Option<&PrincipalId>, &[String]),
+) -> Result<Option<RecoveryGround>, CertifyError> {
+    let rulebook = reader.prove(&[StateKey::rulebook()]).await?.pop().and_then(|proved| proved.row);
+    let Some(rulebook) = rulebook else { return Ok(None) };
+    let rulebook: Rulebook = cbor::decode(&rulebook, STATE_VALUE_BYTES_MAX).map_err(damaged)?;
+    let mut organisations = Recovery::weighted(&rulebook);
+    organisations.extend(asked.iter().cloned());
+    organisations.extend(principal.map(|principal| principal.organisation().to_owned()));
+    let mut keys = vec![StateKey::rulebook(), StateKey::counters()];
+    keys.extend(principal.map(StateKey::principal));
+    let fixed = keys.len();
+    keys.extend(organisations.iter().map(|id| StateKey::organisation(id)));
+    let proved = reader.prove(&keys).await?;
+    let height = proved.first().map_or(0, |first| first.height);
+    let mut rows = proved.into_iter().map(|one| Some(ProvenRow { row: one.row?, proof: one.proof.into() }));
+    let mut fixed = rows.by_ref().take(fixed);
+    let (rulebook, counters) = (fixed.next().flatten(), fixed.next().flatten());
+    let signer = fixed.next().flatten();
+    drop(fixed);
+    if let (Some(principal), None) = (principal, &signer) {
+        return Err(CertifyError::NotFound(format!("there is no principal `{principal}`: check its name")));
+    }
+    let (Some(rulebook), Some(counters)) = (rulebook, counters) else { return Ok(None) };
+    let organisations: Vec<ProvenRow> = rows.flatten().take(RECOVERY_ROWS_MAX).collect();
+    let Some(finality) = certified(chain, marshal, height).await else { return Ok(None) };
+    let Ok([head]) = <[BlockHeader; 1]>::try_from(finality.headers) else { return Ok(None) };
+    let (links, certificate) = (finality.hand_overs, finality.certificate);
+    Ok(Some(RecoveryGround { links, head, certificate, rulebook, counters, organisations, principal: signer }))
 }
 
 /// What the register says of the key, and the height it says so at.

@@ -33,6 +33,9 @@ pub struct Config {
     /// A file whose first line is the passphrase, or the PIN; without it the environment variable `TALLY_PASSPHRASE` is taken.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub passphrase_file: Option<PathBuf>,
+    /// A recovery that the node is to take on: see `tally network recover`. Once it did, this may be left out again.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub recovery_file: Option<PathBuf>,
     /// Where peers reach the node.
     pub listen: SocketAddr,
     /// Where clients reach the node.
@@ -136,6 +139,7 @@ impl Config {
         }
         config.key = config.key.relative_to(folder);
         config.passphrase_file = config.passphrase_file.map(|file| folder.join(file));
+        config.recovery_file = config.recovery_file.map(|file| folder.join(file));
         config.check(path)?;
         Ok(config)
     }
@@ -149,6 +153,7 @@ impl Config {
             ("network_file", Some(&self.network_file), "`tally network assemble`"),
             ("key", key, "`tally network join`"),
             ("passphrase_file", self.passphrase_file.as_ref(), "your passphrase on its first line"),
+            ("recovery_file", self.recovery_file.as_ref(), "`tally network recover`"),
         ];
         for (field, target, remedy) in must_exist {
             if let Some(target) = target

@@ -44,7 +44,7 @@ use commonware_p2p::{Address, AddressableManager, Blocker, Provider, Receiver, S
 use commonware_parallel::Sequential;
 use commonware_runtime::{Clock, Handle, Spawner, Storage, buffer::paged::CacheRef};
 use commonware_storage::{
-    archive::immutable,
+    archive::{Archive as _, immutable},
     mmr,
     qmdb::sync::{ServeError, Source},
 };
@@ -58,7 +58,7 @@ use std::{
 };
 use tallystick_consensus::{Block, Epochs, NodeKey, Paced, Scheme, validators::ValidatorsError};
 use tallystick_protocol::{
-    BlockHeader, Genesis, Hash, TrustError,
+    BlockHeader, Genesis, Hash, RecoveryFile, TrustError,
     limits::{
         GOSSIP_MESSAGE_BYTES_MAX, HAND_OVERS_MESSAGE_BYTES_MAX, LOG_OPERATION_BYTES_MAX, SYNC_BYTES_MAX, VALIDATORS_MAX,
     },
@@ -148,6 +148,8 @@ pub struct Config {
     /// Nodes to speak with, itself among them, and where they are. What this says of a validator's place goes before what the
     /// ledger says.
     pub known: Vec<(PublicKey, Address)>,
+    /// A recovery of the network that this node is to take on.
+    pub recovery: Option<RecoveryFile>,
     /// How long to wait for what.
     pub timing: Timing,
 }
@@ -214,7 +216,7 @@ pub enum StartError {
     /// The genesis block does not stand.
     #[error("the network file gives no genesis block: {0}")]
     Genesis(#[from] tallystick_consensus::block::BlockError),
-    /// The kept hand-overs do not lead from the genesis.
+    /// The kept hand-overs do not lead from the genesis, or the recovery is none that this node may take on.
     #[error(transparent)]
     Trust(#[from] TrustError),
     /// A channel could not be opened.
@@ -276,14 +278,17 @@ where
     let cache = CacheRef::new(PAGE_BYTES, ENGINE_CACHE_PAGES);
 
     let epochs = Epochs::new(config.genesis.id(), config.voting.signer());
-    let hand_overs = HandOvers::open(runtime.child("hand_overs"), &config.prefix, &config.genesis).await?;
+    let hand_overs = HandOvers::open(runtime.child("hand_overs"), &config.prefix, &config.genesis).await;
     let epocher = hand_overs.links();
+    let finalizations = archive(&runtime, &config.prefix, "finalizations", &cache, VALIDATORS_MAX).await;
+    let blocks = archive(&runtime, &config.prefix, "blocks", &cache, ()).await;
+    if let Some(file) = config.recovery.clone() {
+        hand_overs.recover(file, finalizations.last_index().unwrap_or(0)).await?;
+    }
     let (plan, probe) = wiring.plan(&epochs, &hand_overs, channels.probe, &mut channels.hand_overs).await?;
     let resolver = marshal_resolver::init(runtime.child("marshal_resolver"), wiring.backfill(), channels.backfill);
     let (broadcast, buffer) = buffered::Engine::new(runtime.child("broadcast"), wiring.broadcast());
     broadcast.start(channels.blocks);
-    let finalizations = archive(&runtime, &config.prefix, "finalizations", &cache, VALIDATORS_MAX).await;
-    let blocks = archive(&runtime, &config.prefix, "blocks", &cache, ()).await;
     let sync_floor = plan.floor().cloned();
     let marshal_config = wiring.marshal(&epochs, &plan, &first, epocher.clone(), &cache);
     let context = runtime.child("marshal");

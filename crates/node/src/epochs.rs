@@ -9,6 +9,8 @@
 //!   └─ the engine of e ends, and the journal of e−1 is removed
 //! ```
 //!
+//! After a recovery the epoch of its head is followed by the one after the next, whose validators the recovery names.
+//!
 //! A node that hears of a later epoch has missed the last block of its own, and asks those who are there for it (`ahead.rs`).
 //!
 //! A node that fetches its state applies nothing meanwhile, and the chain goes on. It passes from epoch to epoch all the same, by
@@ -24,7 +26,7 @@ use crate::{
     application::Shared,
     chain::FinalisedBlock,
     engine::{MAILBOX, Marshal, REPLAY_BUFFER, Runtime, VIEWS_KEPT, vote_journal},
-    hand_overs::{ASK_AGAIN, HandOvers, from_block},
+    hand_overs::{ASK_AGAIN, HandOvers, Links, from_block},
     patience::Bounded,
     timing::Timing,
     voting::Votes,
@@ -55,9 +57,9 @@ use std::{
     time::Duration,
 };
 use tallystick_consensus::{Context, Epochs, Scheme, peers::PeerAddress, validators::decode_key};
-use tallystick_ledger::{ScheduleRow, ValidatorRow};
+use tallystick_ledger::{ScheduleRow, ValidatorRow, validators::recovered as recovered_schedule};
 use tallystick_protocol::{
-    Calendar, Genesis, StateKey, ValidatorSet,
+    Genesis, Link, StateKey, ValidatorSet,
     limits::{HAND_OVER_ASKS_MAX, PEERS_MAX, RECEIPT_SEARCH_BLOCKS_MAX},
 };
 use tallystick_storage::read::{ReadError, Reader, Rows};
@@ -91,8 +93,13 @@ impl Standing {
     }
 
     /// As the schedule says when the next block is at `height`.
-    pub fn at(schedule: ScheduleRow, calendar: &Calendar, height: u64) -> Self {
-        let epoch = calendar.epoch_of(height);
+    pub fn at(schedule: ScheduleRow, links: &Links, height: u64) -> Self {
+        let epoch = links.calendar().epoch_of(height);
+        let recovered = links.recovery_before(height).and_then(|recovery| recovery.validator_set().ok());
+        let schedule = match recovered {
+            Some(set) if schedule.epoch < epoch => recovered_schedule(schedule, epoch, &set),
+            _ => schedule,
+        };
         let ScheduleRow { running, next, later, former, .. } = schedule;
         if schedule.epoch == epoch {
             return Self { epoch, running, next, later, former };
@@ -253,16 +260,18 @@ where
         let last = Height::new(self.last_of(epoch));
         self.marshal.get_finalization(last).await?;
         let named = self.marshal.get_block(last).await?.inner().header().next_validators;
-        let next = self.hand_overs.trust_in(epoch + 1);
-        if next.validators().hash() != named {
+        // A recovery passes over an epoch, and over what the last block of the one before names.
+        let next = self.shared.chain.calendar().epoch_of(last.get() + 1);
+        let trust = self.hand_overs.trust_in(next);
+        if next == epoch + 1 && trust.validators().hash() != named {
             self.hand_overs.ask();
             return None;
         }
-        if let Err(error) = self.epochs.know(epoch + 1, next.validators()) {
+        if let Err(error) = self.epochs.know(next, trust.validators()) {
             stop(&error);
         }
-        tracing::info!(epoch = epoch + 1, "the epoch begins while the state is being fetched");
-        Some(epoch + 1)
+        tracing::info!(epoch = next, "the epoch begins while the state is being fetched");
+        Some(next)
     }
 
     async fn hear(&mut self, running: &mut Option<Running>, tip: &mut watch::Receiver<Arc<FinalisedBlock>>) -> Heard {
@@ -325,7 +334,7 @@ where
             return self.shared.chain.standing().as_ref().clone();
         };
         match ScheduleRow::decode(&row) {
-            Ok(schedule) => Standing::at(schedule, &self.shared.chain.calendar(), rows.height + 1),
+            Ok(schedule) => Standing::at(schedule, self.shared.chain.links(), rows.height + 1),
             Err(error) => stop(&error),
         }
     }
@@ -342,7 +351,9 @@ where
         self.shared.chain.stands(standing);
         // The last block of the epoch before that one is durable by now: fewer blocks wait than an epoch has. While a state is
         // fetched nothing is removed, because a node that starts again may begin at the same floor.
-        let Some(old) = epoch.checked_sub(2) else { return };
+        let calendar = self.shared.chain.calendar();
+        let before = calendar.first_of(epoch).checked_sub(1).map(|height| calendar.epoch_of(height));
+        let Some(old) = before.and_then(|before| before.checked_sub(1)) else { return };
         for old in self.oldest_votes.min(old)..=old {
             // None where there was none.
             let _ = self.runtime.remove(&vote_journal(&self.prefix, old), None).await;
@@ -360,7 +371,7 @@ where
         }
         if let Some(link) = from_block(&self.marshal, last, running.clone()).await {
             // One that leads nowhere: links before it are missing.
-            let _ = self.hand_overs.add(link).await;
+            let _ = self.hand_overs.add(Link::HandOver(link)).await;
         }
         for _ in 0..HAND_OVER_ASKS_MAX {
             if self.hand_overs.leads_to(*epoch, running) {

@@ -3,11 +3,14 @@
 //!
 //! ```text
 //! ask       0x00 ‖ links known (8 bytes, big-endian)
-//! answer    0x01 ‖ varint count ‖ count × ( varint length ‖ hand-over )      the last one is of a recent block, change or not
+//! answer    0x01 ‖ varint count ‖ count × ( varint length ‖ link )           the last one is of a recent block, change or not
 //! ```
 //!
+//! A link is a hand-over or a recovery. A recovery takes the place of the hand-over that the lost validators may have made in the
+//! epoch of its head: so one who has a hand-over last asks for what stands in its place, too.
+//!
 //! Nobody is answered more often than those who join ask, and the costly part of an answer is found once an epoch: a question is
-//! nine bytes, its answer up to a third of a MiB.
+//! nine bytes, its answer up to three quarters of a MiB.
 //!
 //! INVARIANT: every link held was checked against the one before, down to the genesis, and is durable. Whoever asked for it to be
 //! kept may go away meanwhile: it is kept in a task of its own.
@@ -31,8 +34,8 @@ use std::{
 };
 use tallystick_consensus::{certificate, epochs::Epochs};
 use tallystick_protocol::{
-    Calendar, Genesis, HandOver, Trust, TrustError, ValidatorSet,
-    limits::{HAND_OVER_BYTES_MAX, HAND_OVERS_ANSWERED_MAX, RECEIPT_SEARCH_BLOCKS_MAX},
+    Calendar, Genesis, HandOver, Link, Recovery, RecoveryError, RecoveryFile, Trust, TrustError, ValidatorSet,
+    limits::{HAND_OVERS_ANSWERED_MAX, RECEIPT_SEARCH_BLOCKS_MAX, RECOVERY_BYTES_MAX},
 };
 use tokio::sync::{Notify, mpsc, oneshot};
 
@@ -60,14 +63,14 @@ pub struct HandOvers {
 
 /// A link to keep, and whom to tell that it is.
 struct Keep {
-    link: HandOver,
+    link: Link,
     kept: oneshot::Sender<Result<(), TrustError>>,
 }
 
 /// What is held: the links, and whom to trust after each of them. There is one trust more than links: the first is the
 /// genesis'.
 struct Held {
-    links: Vec<HandOver>,
+    links: Vec<Link>,
     trusts: Vec<Trust>,
 }
 
@@ -76,6 +79,23 @@ impl Held {
     fn trust_in(&self, epoch: u64) -> Option<&Trust> {
         self.trusts.iter().rev().find(|trust| trust.first_epoch() <= epoch)
     }
+
+    /// Where a link belongs: a hand-over at the end; a recovery where the links from before the epoch of its head end. A hand-over
+    /// that stands there leads to validators who never certified. `None`: it stands there already.
+    fn place_of(&self, link: &Link) -> Result<Option<usize>, TrustError> {
+        let Some(recovery) = link.recovery() else { return Ok(Some(self.links.len())) };
+        let place = self.links.iter().take_while(|known| known.header().epoch < recovery.head.epoch).count();
+        match self.links.iter().skip(place).find_map(Link::recovery) {
+            None => Ok(Some(place)),
+            Some(known) if known.signed_bytes() == recovery.signed_bytes() => Ok(None),
+            Some(known) => Err(RecoveryError::Second(known.head.height).into()),
+        }
+    }
+
+    /// The recovery that went on from the block at this height.
+    fn recovery_at(&self, head: u64) -> Option<&Recovery> {
+        self.links.iter().rev().filter_map(Link::recovery).find(|recovery| recovery.head.height == head)
+    }
 }
 
 /// The links of the chain, for whoever makes receipts. Clones share them.
@@ -83,10 +103,30 @@ impl Held {
 pub struct Links(Arc<RwLock<Held>>);
 
 impl Links {
+    /// What a node kept, checked.
+    ///
+    /// # Errors
+    /// When the disk fails, or holds a chain that does not hold.
+    pub async fn read<E: Runtime>(runtime: &E, prefix: &str, genesis: &Genesis) -> Result<Self, String> {
+        Ok(Self(Arc::new(RwLock::new(read(runtime, prefix, genesis).await?.1))))
+    }
+
     /// Those that lead to the validators of `epoch`.
-    pub fn to(&self, epoch: u64) -> Vec<HandOver> {
+    pub fn to(&self, epoch: u64) -> Vec<Link> {
         let chain = self.0.read().unwrap_or_else(PoisonError::into_inner);
-        chain.links.iter().take_while(|link| link.header.epoch < epoch).cloned().collect()
+        chain.links.iter().take_while(|link| link.header().epoch < epoch).cloned().collect()
+    }
+
+    /// The recovery whose first block is the one at this height.
+    pub fn recovery_before(&self, height: u64) -> Option<Box<Recovery>> {
+        let chain = self.0.read().unwrap_or_else(PoisonError::into_inner);
+        chain.recovery_at(height.checked_sub(1)?).cloned().map(Box::new)
+    }
+
+    /// All recoveries, the latest last.
+    pub fn recoveries(&self) -> Vec<Recovery> {
+        let chain = self.0.read().unwrap_or_else(PoisonError::into_inner);
+        chain.links.iter().filter_map(Link::recovery).cloned().collect()
     }
 
     /// Which block is of which epoch.
@@ -135,30 +175,16 @@ impl HandOvers {
     /// # Panics
     ///
     /// When the disk fails, or holds a chain that does not hold.
-    pub async fn open<E: Runtime>(runtime: E, prefix: &str, genesis: &Genesis) -> Result<Self, TrustError> {
-        let config = metadata::Config {
-            partition: format!("{prefix}-hand-overs"),
-            codec_config: (RangeCfg::from(0..=HAND_OVER_BYTES_MAX), ()),
-        };
-        let store = match Store::<E>::init(runtime.child("store"), config).await {
-            Ok(store) => store,
+    pub async fn open<E: Runtime>(runtime: E, prefix: &str, genesis: &Genesis) -> Self {
+        let (store, held) = match read(&runtime, prefix, genesis).await {
+            Ok(read) => read,
             Err(error) => stop(&error),
         };
-        let (mut trust, mut links) = (Trust::anchored(genesis)?, Vec::new());
-        let mut trusts = vec![trust.clone()];
-        while let Some(bytes) = store.get(&U64::new(links.len() as u64)) {
-            let link = HandOver::decode(bytes).unwrap_or_else(|error| stop(&error));
-            if let Err(error) = trust.walk(&link) {
-                stop(&error);
-            }
-            links.push(link);
-            trusts.push(trust.clone());
-        }
-        let chain = Arc::new(RwLock::new(Held { links, trusts }));
+        let chain = Arc::new(RwLock::new(held));
         let (keeper, inbox) = mpsc::channel(1);
         let held = chain.clone();
         runtime.child("keeper").spawn(move |_| keep(store, held, inbox));
-        Ok(Self { chain, keeper, ask: Arc::default() })
+        Self { chain, keeper, ask: Arc::default() }
     }
 
     /// The links, for receipts.
@@ -184,10 +210,37 @@ impl HandOvers {
         self.trust_in(epoch).validators() == validators
     }
 
-    /// Adds a link, durably, if it leads on from the end of the chain. One to the set that is trusted already adds nothing.
+    /// Takes a recovery on, durably, with what leads to its head. `highest` is the highest block that this node has a certificate
+    /// of: what is final is not given up.
+    pub async fn recover(&self, file: RecoveryFile, highest: u64) -> Result<(), TrustError> {
+        let recovery = Link::Recovery(Box::new(file.recovery));
+        let head = recovery.header().height;
+        let is_known = {
+            let chain = self.chain.read().unwrap_or_else(PoisonError::into_inner);
+            chain.place_of(&recovery)?.is_none()
+        };
+        if is_known {
+            return Ok(());
+        }
+        if highest > head {
+            return Err(RecoveryError::Passed { highest, head }.into());
+        }
+        for link in file.links {
+            // Those that are here already lead nowhere from here.
+            let _ = self.add(link).await;
+        }
+        self.add(recovery).await?;
+        tracing::warn!(
+            head,
+            "the network is recovered: its organisations have named other validators from the block after this on"
+        );
+        Ok(())
+    }
+
+    /// Adds a link, durably, if it leads on from its place in the chain. A hand-over to the set that is trusted already adds nothing.
     ///
     /// The link is kept also when the caller does not wait for it.
-    pub async fn add(&self, link: HandOver) -> Result<(), TrustError> {
+    pub async fn add(&self, link: Link) -> Result<(), TrustError> {
         let (kept, answer) = oneshot::channel();
         let told = match self.keeper.send(Keep { link, kept }).await {
             Ok(()) => answer.await.ok(),
@@ -254,7 +307,8 @@ impl HandOvers {
                 }
                 Some((&ANSWER, _)) => {
                     if answered.as_mut().is_some_and(|answered| answered.insert(peer)) {
-                        self.take(message.as_ref()).await;
+                        // One that is fetching its state cannot know what it will have.
+                        self.take(message.as_ref(), !shared.chain.is_ready()).await;
                     }
                 }
                 _ => {
@@ -266,7 +320,11 @@ impl HandOvers {
     }
 
     fn question(&self) -> Bytes {
-        let known = self.chain.read().unwrap_or_else(PoisonError::into_inner).links.len() as u64;
+        let known = {
+            let chain = self.chain.read().unwrap_or_else(PoisonError::into_inner);
+            let may_give_way = chain.links.last().is_some_and(|link| link.recovery().is_none());
+            chain.links.len() as u64 - u64::from(may_give_way)
+        };
         [[ASK].as_slice(), &known.to_be_bytes()].concat().into()
     }
 
@@ -275,7 +333,13 @@ impl HandOvers {
         let mut answer: Vec<Vec<u8>> = {
             let chain = self.chain.read().unwrap_or_else(PoisonError::into_inner);
             let skip = usize::try_from(known).unwrap_or(usize::MAX);
-            chain.links.iter().skip(skip).take(HAND_OVERS_ANSWERED_MAX - 1).map(HandOver::to_bytes).collect()
+            let mut recoveries = 0;
+            let fits = |link: &&Link| {
+                recoveries += usize::from(link.recovery().is_some());
+                recoveries <= 1
+            };
+            let links = chain.links.iter().skip(skip).take(HAND_OVERS_ANSWERED_MAX - 1).take_while(fits);
+            links.map(Link::to_bytes).collect()
         };
         answer.push(latest.to_bytes());
         [[ANSWER].as_slice(), &answer.encode()].concat().into()
@@ -308,7 +372,7 @@ impl HandOvers {
                     Either::Left((Err(_), _)) => return newest,
                     Either::Right(_) => break,
                 };
-                let Some(latest) = self.take(message.as_ref()).await else { continue };
+                let Some(latest) = self.take(message.as_ref(), true).await else { continue };
                 let epoch = latest.header.epoch;
                 // What is believed here was kept before: a node that starts again believes the same.
                 for (epoch, named) in [(epoch, latest.header.validators), (epoch + 1, latest.header.next_validators)] {
@@ -327,47 +391,82 @@ impl HandOvers {
         }
     }
 
-    /// Keeps what of an answer leads on. Returns the hand-over from a recent block that it ends with, if that holds.
-    async fn take(&self, message: &[u8]) -> Option<HandOver> {
+    /// Keeps what of an answer leads on; of recoveries, only if it may. Returns the hand-over from a recent block that it ends with,
+    /// if that holds.
+    async fn take(&self, message: &[u8], recoveries: bool) -> Option<HandOver> {
         let (&ANSWER, answer) = message.split_first()? else { return None };
-        let limits = (RangeCfg::from(0..=HAND_OVERS_ANSWERED_MAX), (RangeCfg::from(0..=HAND_OVER_BYTES_MAX), ()));
+        let limits = (RangeCfg::from(0..=HAND_OVERS_ANSWERED_MAX), (RangeCfg::from(0..=RECOVERY_BYTES_MAX), ()));
         let links = Vec::<Vec<u8>>::decode_cfg(Bytes::copy_from_slice(answer), &limits).ok()?;
-        let mut links: Vec<HandOver> = links.iter().map(|link| HandOver::decode(link).ok()).collect::<Option<_>>()?;
-        let latest = links.pop()?;
+        let mut links: Vec<Link> = links.iter().map(|link| Link::decode(link).ok()).collect::<Option<_>>()?;
+        let Link::HandOver(latest) = links.pop()? else { return None };
         for link in links {
-            // Those that another peer told before lead nowhere from here, and need not.
-            let _ = self.add(link).await;
+            if link.recovery().is_none() || recoveries {
+                // Those that another peer told before lead nowhere from here, and need not.
+                let _ = self.add(link).await;
+            }
         }
         self.trust_in(latest.header.epoch).certified(&latest.header, &latest.certificate).ok()?;
         if latest.validators.hash() == latest.header.next_validators {
             // It hands over as well as any later one will.
-            let _ = self.add(latest.clone()).await;
+            let _ = self.add(Link::HandOver(latest.clone())).await;
         }
         Some(latest)
     }
 }
 
+/// What lies on disk, checked.
+async fn read<E: Runtime>(runtime: &E, prefix: &str, genesis: &Genesis) -> Result<(Store<E>, Held), String> {
+    let config = metadata::Config {
+        partition: format!("{prefix}-hand-overs"),
+        codec_config: (RangeCfg::from(0..=RECOVERY_BYTES_MAX), ()),
+    };
+    let store = Store::<E>::init(runtime.child("store"), config).await.map_err(|error| error.to_string())?;
+    let mut trust = Trust::anchored(genesis).map_err(|error| error.to_string())?;
+    let (mut links, mut trusts) = (Vec::new(), vec![trust.clone()]);
+    while let Some(bytes) = store.get(&U64::new(links.len() as u64)) {
+        let link = Link::decode(bytes).map_err(|error| error.to_string())?;
+        trust.walk(&link).map_err(|error| error.to_string())?;
+        links.push(link);
+        trusts.push(trust.clone());
+    }
+    Ok((store, Held { links, trusts }))
+}
+
 /// Keeps the links that lead on, one after another, until nobody can ask for it any more.
 async fn keep<E: Runtime>(mut store: Store<E>, chain: Arc<RwLock<Held>>, mut inbox: mpsc::Receiver<Keep>) {
     while let Some(Keep { link, kept }) = inbox.recv().await {
-        let (trust, place) = {
+        let (walked, many) = {
             let chain = chain.read().unwrap_or_else(PoisonError::into_inner);
-            (chain.trust_in(u64::MAX).cloned(), chain.links.len() as u64)
+            (walk(&chain, &link), chain.links.len())
         };
-        let leads_on = trust.filter(|trust| *trust.validators() != link.validators);
-        let walked = leads_on.map(|mut trust| trust.walk(&link).map(|()| trust));
-        if let Some(Ok(trust)) = &walked {
-            store = match store.put_sync(U64::new(place), link.to_bytes()).await {
+        if let Ok(Some((place, trust))) = &walked {
+            for gone in place + 1..many {
+                store.remove(&U64::new(gone as u64));
+            }
+            store = match store.put_sync(U64::new(*place as u64), link.to_bytes()).await {
                 Ok(store) => store,
                 Err(error) => stop(&error),
             };
             let mut chain = chain.write().unwrap_or_else(PoisonError::into_inner);
+            chain.trusts.truncate(place + 1);
+            chain.links.truncate(*place);
             chain.trusts.push(trust.clone());
             chain.links.push(link);
         }
         // Whoever asked may have gone.
-        let _ = kept.send(walked.map_or(Ok(()), |walked| walked.map(drop)));
+        let _ = kept.send(walked.map(drop));
     }
+}
+
+/// Where the link belongs, and whom to trust after it; `None` when it adds nothing.
+fn walk(chain: &Held, link: &Link) -> Result<Option<(usize, Trust)>, TrustError> {
+    let Some(place) = chain.place_of(link)? else { return Ok(None) };
+    let Some(mut trust) = chain.trusts.get(place).cloned() else { return Ok(None) };
+    if matches!(link, Link::HandOver(link) if link.validators == *trust.validators()) {
+        return Ok(None);
+    }
+    trust.walk(link)?;
+    Ok(Some((place, trust)))
 }
 
 /// Whom this node answered, and with what.
@@ -439,7 +538,7 @@ fn stop(error: &impl std::fmt::Display) -> ! {
 
 #[cfg(test)]
 mod tests {
-    #![allow(clippy::unwrap_used, reason = "tests")]
+    #![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "tests")]
     use super::*;
     use commonware_consensus::{
         simplex::types::{Finalization, Finalize, Proposal},
@@ -454,7 +553,8 @@ mod tests {
     use commonware_utils::non_empty;
     use tallystick_consensus::Validators;
     use tallystick_protocol::{
-        BlockHeader, GenesisValidator, Hash, LogCommitment, NetworkId, StateCommitment, limits::EPOCH_BLOCKS_MIN,
+        BlockHeader, GenesisValidator, Hash, LogCommitment, NetworkId, ProvenRow, StateCommitment,
+        limits::EPOCH_BLOCKS_MIN,
     };
 
     fn set(seeds: std::ops::Range<u64>) -> ValidatorSet {
@@ -514,23 +614,23 @@ mod tests {
         deterministic::Runner::default().start(|context| async move {
             let (genesis, pending) = (genesis(), PendingSyncs::default());
             let disk = DelayedSyncContext { inner: context.child("disk"), pending: pending.clone() };
-            let hand_overs = HandOvers::open(disk, "node", &genesis).await.unwrap();
+            let hand_overs = HandOvers::open(disk, "node", &genesis).await;
             pending.arm();
             // The disk is busy with it when the one that waits is dropped.
             let first = link(genesis.id(), 1, 1..5, 2..6);
-            let waits = Box::pin(hand_overs.add(first.clone()));
+            let waits = Box::pin(hand_overs.add(Link::HandOver(first.clone())));
             let pause = Box::pin(context.sleep(Duration::from_secs(1)));
             assert!(matches!(select(waits, pause).await, Either::Right(_)));
             assert!(!hand_overs.leads_to(2, &set(2..6)), "nothing is told of what is not durable");
             release_pending_syncs(&pending);
-            hand_overs.add(link(genesis.id(), 3, 2..6, 3..7)).await.unwrap();
+            hand_overs.add(Link::HandOver(link(genesis.id(), 3, 2..6, 3..7))).await.unwrap();
             assert!(hand_overs.leads_to(2, &set(2..6)) && hand_overs.leads_to(4, &set(3..7)));
 
             // The disk says the same.
             let links = hand_overs.links().to(9);
             drop(hand_overs);
             context.sleep(Duration::from_secs(1)).await;
-            let again = HandOvers::open(context.child("again"), "node", &genesis).await.unwrap();
+            let again = HandOvers::open(context.child("again"), "node", &genesis).await;
             assert_eq!(again.links().to(9), links);
             assert_eq!(links.len(), 2);
         });
@@ -540,10 +640,64 @@ mod tests {
     fn a_link_that_leads_nowhere_is_refused() {
         deterministic::Runner::default().start(|context| async move {
             let genesis = genesis();
-            let hand_overs = HandOvers::open(context.child("disk"), "node", &genesis).await.unwrap();
-            assert!(hand_overs.add(link(genesis.id(), 3, 2..6, 3..7)).await.is_err());
-            assert!(hand_overs.add(link(genesis.id(), 3, 1..5, 1..5)).await.is_ok(), "it adds nothing");
+            let hand_overs = HandOvers::open(context.child("disk"), "node", &genesis).await;
+            assert!(hand_overs.add(Link::HandOver(link(genesis.id(), 3, 2..6, 3..7))).await.is_err());
+            assert!(hand_overs.add(Link::HandOver(link(genesis.id(), 3, 1..5, 1..5))).await.is_ok(), "it adds nothing");
             assert!(hand_overs.links().to(9).is_empty());
+        });
+    }
+
+    /// A recovery from block 5 of an epoch of these validators, which nobody has signed.
+    fn recovery(network: NetworkId, epoch: u64, from: std::ops::Range<u64>, reason: &str) -> Recovery {
+        let HandOver { header, certificate, .. } = link(network, epoch, from, 1..5);
+        let row = ProvenRow { row: Bytes::from_static(b"\x80"), proof: Bytes::from_static(b"\x00") };
+        let validator = GenesisValidator { organisation: "one".to_owned(), key: [9; 32], address: String::new() };
+        Recovery {
+            head: header,
+            certificate,
+            validators: vec![validator],
+            reason: reason.to_owned(),
+            rulebook: row.clone(),
+            counters: row,
+            organisations: Vec::new(),
+            approvals: Vec::new(),
+        }
+    }
+
+    #[test]
+    fn a_recovery_takes_the_place_of_what_the_lost_validators_named() {
+        let network = genesis().id();
+        let links = [link(network, 1, 1..5, 2..6), link(network, 3, 2..6, 3..7)].map(Link::HandOver);
+        let mut held = Held { links: links.to_vec(), trusts: Vec::new() };
+        let from = |epoch, reason| Link::Recovery(Box::new(recovery(network, epoch, 1..5, reason)));
+        for (epoch, place) in [(0, 0), (1, 0), (2, 1), (3, 1), (4, 2)] {
+            assert_eq!(held.place_of(&from(epoch, "fire")), Ok(Some(place)), "from epoch {epoch}");
+        }
+        held.links = vec![links[0].clone(), from(3, "fire")];
+        assert_eq!(held.place_of(&from(3, "fire")), Ok(None), "it is there");
+        for (epoch, reason) in [(3, "water"), (2, "fire"), (1, "water")] {
+            let second = Err(RecoveryError::Second(3 * EPOCH_BLOCKS_MIN + 5).into());
+            assert_eq!(held.place_of(&from(epoch, reason)), second, "from epoch {epoch}, for {reason}");
+        }
+        assert_eq!(held.place_of(&from(5, "water")), Ok(Some(2)), "again, later");
+    }
+
+    #[test]
+    fn a_recovery_that_gives_up_what_is_final_or_is_not_signed_is_refused() {
+        deterministic::Runner::default().start(|context| async move {
+            let genesis = genesis();
+            let hand_overs = HandOvers::open(context.child("disk"), "node", &genesis).await;
+            hand_overs.add(Link::HandOver(link(genesis.id(), 1, 1..5, 2..6))).await.unwrap();
+            let one = recovery(genesis.id(), 1, 1..5, "fire");
+            let head = one.head.height;
+            let file = RecoveryFile { links: Vec::new(), recovery: one };
+            let refused = hand_overs.recover(file.clone(), head + 1).await;
+            assert_eq!(refused, Err(RecoveryError::Passed { highest: head + 1, head }.into()));
+            let refused = hand_overs.recover(file, head).await;
+            assert!(matches!(refused, Err(TrustError::Recovery(RecoveryError::Row { .. }))), "{refused:?}");
+            assert!(hand_overs.leads_to(2, &set(2..6)) && hand_overs.links().recoveries().is_empty());
+            // Another's place may hold a recovery where this one holds a hand-over.
+            assert_eq!(hand_overs.question()[1..], 0_u64.to_be_bytes());
         });
     }
 

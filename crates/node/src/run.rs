@@ -13,6 +13,7 @@ use commonware_p2p::Address;
 use commonware_runtime::{Runner as _, Supervisor as _, tokio as real};
 use rand_core::Rng as _;
 use std::{
+    io::Read as _,
     net::SocketAddr,
     num::NonZeroUsize,
     path::PathBuf,
@@ -27,7 +28,10 @@ use tallystick_consensus::{
     peers::{self, PeerAddress},
     validators::decode_key,
 };
-use tallystick_protocol::{Genesis, GenesisError, SigningKey, limits::TOKEN_VOTE_MAX};
+use tallystick_protocol::{
+    Genesis, GenesisError, RecoveryFile, SigningKey,
+    limits::{RECOVERY_FILE_BYTES_MAX, TOKEN_VOTE_MAX},
+};
 use tallystick_storage::database::OPERATIONS_PER_FILE;
 use tokio::{net::TcpListener, signal::unix, sync::watch};
 
@@ -52,6 +56,14 @@ pub enum RunError {
     /// The network file.
     #[error("the network file {path}: {detail}", path = path.display())]
     Network {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong with it.
+        detail: String,
+    },
+    /// The recovery file.
+    #[error("the recovery file {path}: {detail}", path = path.display())]
+    Recovery {
         /// The file.
         path: PathBuf,
         /// What is wrong with it.
@@ -120,6 +132,7 @@ struct Prepared {
     /// The key's votes, unless it must not vote.
     votes: Option<Votes>,
     state_sync: bool,
+    recovery: Option<RecoveryFile>,
 }
 
 /// Runs a node until it is told to stop (SIGTERM or SIGINT), or cannot go on.
@@ -141,6 +154,7 @@ pub fn run(config: Config) -> Result<(), RunError> {
 
 fn prepare(config: Config) -> Result<Prepared, RunError> {
     let genesis = read_genesis(&config.network_file)?;
+    let recovery = config.recovery_file.as_deref().map(|path| read_recovery(path, &genesis)).transpose()?;
     let (key, mark) = open_key(&config)?;
     let signer = NodeKey::new(key).ok_or_else(|| RunError::NotEd25519(config.key.clone()))?;
     let known = peers_of(&config, &genesis, &signer.public_key())?;
@@ -159,7 +173,7 @@ fn prepare(config: Config) -> Result<Prepared, RunError> {
     // One that joins later need not apply everything that ever happened.
     let joins = genesis.validators.iter().all(|validator| validator.key.as_slice() != signer.public_key().as_ref());
     let state_sync = votes.is_none() || joins;
-    Ok(Prepared { config, genesis: Arc::new(genesis), signer, known, votes, state_sync })
+    Ok(Prepared { config, genesis: Arc::new(genesis), signer, known, votes, state_sync, recovery })
 }
 
 /// The node's key, and where it remembers the journal it votes with.
@@ -207,6 +221,22 @@ pub fn read_genesis(path: &std::path::Path) -> Result<Genesis, RunError> {
     Genesis::from_json(&json).map_err(|error: GenesisError| network(error.to_string()))
 }
 
+/// Reads a recovery of this network.
+fn read_recovery(path: &std::path::Path, genesis: &Genesis) -> Result<RecoveryFile, RunError> {
+    let error = |detail: String| RunError::Recovery { path: path.to_owned(), detail };
+    let mut bytes = Vec::new();
+    let file = std::fs::File::open(path).map(|file| file.take(RECOVERY_FILE_BYTES_MAX as u64 + 1));
+    file.and_then(|mut file| file.read_to_end(&mut bytes)).map_err(|why| error(why.to_string()))?;
+    let file =
+        RecoveryFile::decode(&bytes).map_err(|why| error(format!("it is no recovery, or was altered: {why}")))?;
+    let (network, ours) = (file.recovery.network(), genesis.id());
+    if network == ours {
+        Ok(file)
+    } else {
+        Err(error(format!("recovery-network: it is of network {network}, not {ours}: use that of this network")))
+    }
+}
+
 fn peers_of(config: &Config, genesis: &Genesis, me: &PublicKey) -> Result<Vec<(PublicKey, Address)>, RunError> {
     let configured = config
         .peers
@@ -242,7 +272,7 @@ fn free(address: SocketAddr, field: &'static str) -> Result<(), RunError> {
 }
 
 async fn serve(context: real::Context, prepared: Prepared) -> Result<(), RunError> {
-    let Prepared { config, genesis, signer, known, votes, state_sync } = prepared;
+    let Prepared { config, genesis, signer, known, votes, state_sync, recovery } = prepared;
     let voting = votes.is_some();
     let listener = TcpListener::bind(config.http).await.map_err(|source| RunError::Listen {
         address: config.http,
@@ -282,6 +312,7 @@ async fn serve(context: real::Context, prepared: Prepared) -> Result<(), RunErro
         operations_per_file: OPERATIONS_PER_FILE,
         state_sync,
         known,
+        recovery,
         timing: Timing::default(),
     };
     let (provider, blocker) = (network.oracle.clone(), network.oracle.clone());

@@ -31,7 +31,7 @@ use tallystick_consensus::certificate;
 use tallystick_ledger::{MandateRow, OrganisationRow, PrincipalRow, TreeRow};
 use tallystick_protocol::{
     BlockHeader, EntryKind, Finality, FinalityCertificate, Genesis, Hash, LogEntry, MandateId, NetworkId, PrincipalId,
-    ProposalReceipt, RecordReceipt, RegisterRow, StateKey, TransactionReceipt,
+    ProposalReceipt, RecordReceipt, RecoveryGround, RegisterRow, StateKey, TransactionReceipt,
 };
 use tallystick_storage::{
     history::{Entry, History, Position, entry_at},
@@ -211,6 +211,17 @@ impl<E: Runtime> Service<E> {
     pub async fn proposal_receipt(&self, id: &str) -> Result<ProposalReceipt, CertifyError> {
         let inner = &self.0;
         certify::proposal_receipt(&inner.runtime, &inner.shared.chain, &inner.marshal, &inner.reader, id).await
+    }
+
+    /// What a recovery stands on that goes on from the newest applied block, with these organisations; for this principal to sign
+    /// if one is named.
+    pub async fn recovery_ground(
+        &self,
+        principal: Option<&PrincipalId>,
+        organisations: &[String],
+    ) -> Result<RecoveryGround, CertifyError> {
+        let (inner, asked) = (&self.0, (principal, organisations));
+        certify::recovery_ground(&inner.runtime, &inner.shared.chain, &inner.marshal, &inner.reader, asked).await
     }
 
     /// The newest applied block.

@@ -3,7 +3,7 @@
 //! INVARIANT: pure functions of the block and its parent. Leader, validators and auditor ask the same ones.
 
 use tallystick_protocol::{
-    BlockHeader, Calendar, SignedTransaction,
+    BlockHeader, Calendar, Hash, SignedTransaction,
     limits::{BLOCK_STEP_MS_MAX, NOT_AFTER_WINDOW_SECONDS_MAX},
 };
 
@@ -28,13 +28,19 @@ pub(crate) fn block_time(parent: &BlockHeader, now_ms: u64) -> u64 {
 }
 
 /// Whether the header follows from its parent, as far as that can be told without its transactions and the state. What the first
-/// header of an epoch says of the validators after the next is told by the state.
-pub(crate) fn follows(header: &BlockHeader, parent: &BlockHeader, calendar: &Calendar) -> bool {
+/// header of an epoch says of the validators after the next is told by the state; `recovered` are those who certify from the first
+/// block after a recovery on, if this is that block.
+pub(crate) fn follows(
+    header: &BlockHeader,
+    parent: &BlockHeader,
+    calendar: &Calendar,
+    recovered: Option<Hash>,
+) -> bool {
     let same_epoch = header.epoch == parent.epoch;
-    let (validators, next) = if same_epoch {
-        (parent.validators, parent.next_validators)
-    } else {
-        (parent.next_validators, header.next_validators)
+    let (validators, next) = match recovered {
+        Some(recovered) => (recovered, recovered),
+        None if same_epoch => (parent.validators, parent.next_validators),
+        None => (parent.next_validators, header.next_validators),
     };
     header.network == parent.network
         && header.height == parent.height + 1
@@ -51,7 +57,7 @@ mod tests {
     #![allow(clippy::unwrap_used, reason = "tests")]
     use super::*;
     use tallystick_protocol::{
-        Hash, Intent, LogCommitment, NetworkId, Operation, Phase, PrincipalId, SigningKey, StateCommitment,
+        Intent, LogCommitment, NetworkId, Operation, Phase, PrincipalId, SigningKey, StateCommitment,
     };
 
     fn header(time_ms: u64) -> BlockHeader {
@@ -102,7 +108,7 @@ mod tests {
         assert_eq!(block_time(&parent, 1_000), 5_001, "a clock that went back");
         assert_eq!(block_time(&parent, u64::MAX), 5_000 + BLOCK_STEP_MS_MAX, "a clock far ahead");
         let child = |time_ms| BlockHeader { height: 18, parent: parent.hash(), ..header(time_ms) };
-        let follows = |header: &BlockHeader| follows(header, &parent, &Calendar::new(10));
+        let follows = |header: &BlockHeader| follows(header, &parent, &Calendar::new(10), None);
         assert!(follows(&child(5_001)));
         assert!(follows(&child(5_000 + BLOCK_STEP_MS_MAX)));
         assert!(!follows(&child(5_000)));
@@ -115,23 +121,43 @@ mod tests {
     fn validators_change_between_epochs_and_never_within_one() {
         let before = header(5_000);
         let within = BlockHeader { height: 18, parent: before.hash(), ..header(6_000) };
-        assert!(follows(&within, &before, &Calendar::new(10)));
-        assert!(!follows(&within, &before, &Calendar::new(9)), "of the next epoch");
-        assert!(!follows(&BlockHeader { validators: Hash([1; 32]), ..within.clone() }, &before, &Calendar::new(10)));
+        assert!(follows(&within, &before, &Calendar::new(10), None));
+        assert!(!follows(&within, &before, &Calendar::new(9), None), "of the next epoch");
+        assert!(!follows(
+            &BlockHeader { validators: Hash([1; 32]), ..within.clone() },
+            &before,
+            &Calendar::new(10),
+            None
+        ));
         assert!(!follows(
             &BlockHeader { next_validators: Hash([1; 32]), ..within.clone() },
             &before,
-            &Calendar::new(10)
+            &Calendar::new(10),
+            None
         ));
 
         let last = BlockHeader { height: 19, ..before };
         let first = BlockHeader { height: 20, epoch: 2, parent: last.hash(), validators: Hash([9; 32]), ..within };
-        assert!(follows(&first, &last, &Calendar::new(10)));
+        assert!(follows(&first, &last, &Calendar::new(10), None));
         assert!(
-            follows(&BlockHeader { next_validators: Hash([1; 32]), ..first.clone() }, &last, &Calendar::new(10)),
+            follows(&BlockHeader { next_validators: Hash([1; 32]), ..first.clone() }, &last, &Calendar::new(10), None),
             "the state tells"
         );
-        assert!(!follows(&BlockHeader { epoch: 1, ..first.clone() }, &last, &Calendar::new(10)));
-        assert!(!follows(&BlockHeader { validators: last.validators, ..first }, &last, &Calendar::new(10)));
+        // After a recovery neither of the sets that the head names certifies.
+        let mut recovered = Calendar::new(10);
+        recovered.recover(19);
+        let after = Hash([7; 32]);
+        let first_after = BlockHeader { epoch: 3, validators: after, next_validators: after, ..first.clone() };
+        assert!(follows(&first_after, &last, &recovered, Some(after)));
+        assert!(!follows(&first_after, &last, &recovered, None));
+        assert!(!follows(
+            &BlockHeader { next_validators: Hash([9; 32]), ..first_after.clone() },
+            &last,
+            &recovered,
+            Some(after)
+        ));
+        assert!(!follows(&BlockHeader { epoch: 2, ..first_after }, &last, &recovered, Some(after)), "passed over");
+        assert!(!follows(&BlockHeader { epoch: 1, ..first.clone() }, &last, &Calendar::new(10), None));
+        assert!(!follows(&BlockHeader { validators: last.validators, ..first }, &last, &Calendar::new(10), None));
     }
 }

@@ -28,6 +28,7 @@ pub mod principal;
 pub mod proof;
 pub mod proposal;
 pub mod receipt;
+pub mod recovery;
 pub mod resource;
 pub mod row;
 pub mod rulebook;
@@ -59,11 +60,12 @@ pub use policy::{PolicyChange, PolicyId, PolicyText};
 pub use principal::{Assurance, PrincipalKind, PrincipalStatus, Roles};
 pub use proposal::{Choice, Poll, ProposalRow, ProposalStatus, RuleText, Verdict};
 pub use receipt::{
-    CheckError, Claim, Finality, ProposalReceipt, Proven, Receipt, RecordAnswer, RecordReceipt, Step,
+    CheckError, Claim, Finality, ProposalReceipt, Proven, Receipt, RecordAnswer, RecordReceipt, Recovered, Step,
     TransactionReceipt,
 };
+pub use recovery::{Approval, Approvals, ProvenRow, Recovery, RecoveryError, RecoveryFile, RecoveryGround};
 pub use resource::{Resource, ResourceError, ResourceKind};
-pub use row::{RecordRow, RegisterRow};
+pub use row::{CountersRow, HeldKey, OrganisationRow, PrincipalRow, RecordRow, RegisterRow};
 pub use rulebook::{Circle, Rule, Rulebook, RulebookChange, RulebookError, Share, VoteWeight, Weight};
 pub use seal::{Blinding, Commitment, Opening, Place, SealError, SealScheme, Secret, Subject};
 pub use state_key::{Noun, StateKey};
@@ -71,4 +73,4 @@ pub use transaction::{
     Cosigner, DecodeError, Intent, PartlySignedTransaction, SignError, SignedTransaction, VerifiedTransaction,
     VerifyError, verify_batch,
 };
-pub use validators::{HandOver, Trust, TrustError, ValidatorSet};
+pub use validators::{HandOver, Link, Trust, TrustError, ValidatorSet};

@@ -116,8 +116,15 @@ pub const CERTIFICATE_BYTES_MAX: usize = 128 + VALIDATORS_MAX * 72;
 pub const HAND_OVER_BYTES_MAX: usize = 16 + HEADER_BYTES_MAX + CERTIFICATE_BYTES_MAX + VALIDATORS_MAX * 34;
 /// Hand-overs in one message between nodes.
 pub const HAND_OVERS_ANSWERED_MAX: usize = 32;
-/// Bytes of one message of them: a byte, a count, and a length before each.
-pub const HAND_OVERS_MESSAGE_BYTES_MAX: usize = 6 + HAND_OVERS_ANSWERED_MAX * (HAND_OVER_BYTES_MAX + 5);
+/// Bytes of one encoded recovery: the signatures of about a hundred organisations, each with two proofs.
+pub const RECOVERY_BYTES_MAX: usize = 384 * 1_024;
+/// Bytes of a recovery file: what leads to its head is in receipts, too.
+pub const RECOVERY_FILE_BYTES_MAX: usize = RECOVERY_BYTES_MAX + RECEIPT_BYTES_MAX;
+/// Organisations that a recovery shows, and that sign it: [`RECOVERY_BYTES_MAX`] is reached before.
+pub const RECOVERY_ROWS_MAX: usize = 256;
+/// Bytes of one message of hand-overs: a byte, a count, and a length before each; one of them may be a recovery.
+pub const HAND_OVERS_MESSAGE_BYTES_MAX: usize =
+    6 + HAND_OVERS_ANSWERED_MAX * (HAND_OVER_BYTES_MAX + 5) + RECOVERY_BYTES_MAX;
 /// Times that a node asks its peers, each a second after the other, for a hand-over without which its receipts cannot be checked.
 pub const HAND_OVER_ASKS_MAX: usize = 60;
 /// Hand-overs of a receipt: one for each epoch whose validators changed.

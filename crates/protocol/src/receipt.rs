@@ -8,7 +8,7 @@
 //!   log root ─────────────── first header ────────── state root
 //!                                 │ parent digests
 //!                            last header ─signed by─ a quorum of the validators of its epoch
-//!                                                           │ hand-overs, one for each change of the set
+//!                                                           │ hand-overs, one for each change of the set; or a recovery
 //!                                                      network.json
 //! ```
 //!
@@ -30,7 +30,7 @@ use crate::{
     log::LogLeaf,
     merkle::{self, MerkleError},
     names::names,
-    network::{Genesis, NetworkId},
+    network::{Genesis, GenesisValidator, NetworkId},
     operation::{EntryKind, Operation, PrincipalId},
     outcome::Outcome,
     proof::{self, ProofError},
@@ -38,7 +38,7 @@ use crate::{
     row::{RecordRow, RegisterRow},
     state_key::StateKey,
     transaction::{Cosigner, DecodeError, SignedTransaction, VerifyError},
-    validators::{HandOver, Trust, TrustError},
+    validators::{Link, Trust, TrustError},
 };
 use bytes::Bytes;
 use minicbor::{Decode, Decoder, Encode, Encoder, decode, encode};
@@ -69,7 +69,7 @@ pub enum Receipt {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Finality {
     /// From the validators of `network.json` to those who signed; none when these are the same.
-    pub hand_overs: Vec<HandOver>,
+    pub hand_overs: Vec<Link>,
     /// The first holds the root; each next one names the one before as its parent; the last is certified.
     pub headers: Vec<BlockHeader>,
     /// Over the last header.
@@ -306,6 +306,23 @@ pub struct Proven {
     pub validators: usize,
     /// The epochs that began with other validators than the one before, from the anchor's to the receipt's.
     pub hand_overs: Vec<u64>,
+    /// The recoveries of the network, from the anchor to the receipt.
+    pub recoveries: Vec<Recovered>,
+}
+
+/// That the network lost its quorum for good, and how it went on.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Recovered {
+    /// The last block before.
+    pub height: u64,
+    /// The first epoch after.
+    pub epoch: u64,
+    /// Who signed, one administrator for each organisation that agreed.
+    pub principals: Vec<PrincipalId>,
+    /// Why.
+    pub reason: String,
+    /// Who certifies from then on.
+    pub validators: Vec<GenesisValidator>,
 }
 
 /// What is so.
@@ -411,7 +428,8 @@ impl Receipt {
         }
         let finality = self.finality();
         let header = finality.check_headers(anchor).map_err(|reason| fail(Step::Headers, reason))?;
-        let trust = finality.check_hand_overs(genesis).map_err(|reason| fail(Step::HandOvers, reason))?;
+        let (trust, hand_overs, recoveries) =
+            finality.check_hand_overs(genesis).map_err(|reason| fail(Step::HandOvers, reason))?;
         let last = finality.headers.last().ok_or_else(|| fail(Step::Headers, Reason::Chain(0)))?;
         let certified = trust.certified(last, &finality.certificate);
         certified.map_err(|error| fail(Step::Certificate, error.into()))?;
@@ -429,11 +447,10 @@ impl Receipt {
                 (claim, header.height, header.time_ms)
             }
         };
-        let hand_overs = finality.hand_overs.iter().map(|link| link.header.epoch.saturating_add(1)).collect();
         let set = trust.validators();
         let signer = |(index, _): &(u32, Signature)| set.keys().get(usize::try_from(*index).ok()?).copied();
         let signers = finality.certificate.signatures.iter().filter_map(signer).collect();
-        Ok(Proven { network: anchor, claim, height, time_ms, signers, validators: set.len(), hand_overs })
+        Ok(Proven { network: anchor, claim, height, time_ms, signers, validators: set.len(), hand_overs, recoveries })
     }
 }
 
@@ -452,13 +469,24 @@ impl Finality {
         self.headers.first().ok_or(Reason::Chain(0))
     }
 
-    /// Who certifies, at the end of the chain of hand-overs from the genesis.
-    fn check_hand_overs(&self, genesis: &Genesis) -> Result<Trust, Reason> {
-        let mut trust = Trust::anchored(genesis)?;
+    /// Who certifies, at the end of the chain of hand-overs from the genesis; the epochs with which each set began, and the
+    /// recoveries among them.
+    fn check_hand_overs(&self, genesis: &Genesis) -> Result<(Trust, Vec<u64>, Vec<Recovered>), Reason> {
+        let (mut trust, mut begun, mut recoveries) = (Trust::anchored(genesis)?, Vec::new(), Vec::new());
         for (place, link) in self.hand_overs.iter().enumerate() {
             trust.walk(link).map_err(|error| Reason::HandOver { place, error })?;
+            begun.push(trust.first_epoch());
+            if let Some(recovery) = link.recovery() {
+                recoveries.push(Recovered {
+                    height: recovery.head.height,
+                    epoch: trust.first_epoch(),
+                    principals: recovery.approvals().map_err(TrustError::from)?.principals,
+                    reason: recovery.reason.clone(),
+                    validators: recovery.validators.clone(),
+                });
+            }
         }
-        Ok(trust)
+        Ok((trust, begun, recoveries))
     }
 }
 

@@ -70,6 +70,8 @@ pub enum Noun {
     Schedule = 30,
     /// A validator: whose it is and where it is dialled.
     Validator = 31,
+    /// A recovery of the network.
+    Recovery = 32,
     /// Which policies are in force, of the partition or for a register.
     PolicySet = 14,
     /// A policy as it was put at one time.
@@ -205,6 +207,11 @@ impl StateKey {
     /// A validator's row, by its Ed25519 key.
     pub fn validator(key: &[u8; 32]) -> Self {
         Self::new(Noun::Validator, 0, key)
+    }
+
+    /// The row of the recovery that went on from the block at this height.
+    pub fn recovery(head: u64) -> Self {
+        Self::new(Noun::Recovery, 0, &head.to_be_bytes())
     }
 
     /// A mandate's row.

@@ -5,7 +5,8 @@
 //! ```
 //!
 //! Every header names the set that certifies it and the set of the next epoch, so any certified header of an epoch hands over.
-//! Epochs whose set is the one before need no link of the chain.
+//! Epochs whose set is the one before need no link of the chain. Where a network lost its quorum for good, the organisations'
+//! [`Recovery`] takes the place of the hand-over that the lost validators could not make.
 
 use crate::{
     calendar::Calendar,
@@ -13,8 +14,9 @@ use crate::{
     certificate::{CertificateError, FinalityCertificate},
     hash::Hash,
     header::BlockHeader,
-    limits::{ADDRESS_BYTES_MAX, HAND_OVER_BYTES_MAX, VALIDATORS_MAX},
+    limits::{ADDRESS_BYTES_MAX, HAND_OVER_BYTES_MAX, RECOVERY_BYTES_MAX, VALIDATORS_MAX},
     network::{Genesis, NetworkId},
+    recovery::{Recovery, RecoveryError},
 };
 use minicbor::{Decode, Decoder, Encode, Encoder, decode, encode};
 
@@ -90,6 +92,47 @@ impl HandOver {
     }
 }
 
+/// A link of the chain from the genesis' validators to others. In CBOR: as the one or the other, which differ in length.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[expect(clippy::large_enum_variant, reason = "nearly all links are hand-overs")]
+pub enum Link {
+    /// The validators before handed over.
+    HandOver(HandOver),
+    /// The validators before were lost, and the organisations named others.
+    Recovery(Box<Recovery>),
+}
+
+impl Link {
+    /// The header that it goes on from.
+    pub const fn header(&self) -> &BlockHeader {
+        match self {
+            Self::HandOver(link) => &link.header,
+            Self::Recovery(recovery) => &recovery.head,
+        }
+    }
+
+    /// The recovery, if it is one.
+    pub const fn recovery(&self) -> Option<&Recovery> {
+        match self {
+            Self::HandOver(_) => None,
+            Self::Recovery(recovery) => Some(recovery),
+        }
+    }
+
+    /// The link's bytes.
+    pub fn to_bytes(&self) -> Vec<u8> {
+        cbor::encode(self)
+    }
+
+    /// Decodes a link; nothing in it is checked.
+    ///
+    /// # Errors
+    /// When it is too long, malformed or not deterministic.
+    pub fn decode(bytes: &[u8]) -> Result<Self, CborError> {
+        cbor::decode(bytes, RECOVERY_BYTES_MAX)
+    }
+}
+
 /// Why a header is not certified by whom it must be, or hands over to nobody.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum TrustError {
@@ -123,6 +166,9 @@ pub enum TrustError {
     /// The new set is not the one that the old one named.
     #[error("the validators given for epoch {0} are not those that its forerunners named: the chain was altered")]
     Successors(u64),
+    /// The recovery is none.
+    #[error(transparent)]
+    Recovery(#[from] RecoveryError),
 }
 
 /// Who may certify blocks, as far as the chain of hand-overs was walked.
@@ -179,11 +225,18 @@ impl Trust {
         Ok(certificate.verify(&self.validators, self.network)?)
     }
 
-    /// Walks one link: from those trusted to those they handed over to. Trust is unchanged when it fails.
+    /// Walks one link: from those trusted to those that followed them. Trust is unchanged when it fails.
     ///
     /// # Errors
     /// When the link does not hold.
-    pub fn walk(&mut self, link: &HandOver) -> Result<(), TrustError> {
+    pub fn walk(&mut self, link: &Link) -> Result<(), TrustError> {
+        match link {
+            Link::HandOver(link) => self.hand_over(link),
+            Link::Recovery(recovery) => self.recover(recovery),
+        }
+    }
+
+    fn hand_over(&mut self, link: &HandOver) -> Result<(), TrustError> {
         self.certified(&link.header, &link.certificate)?;
         let epoch = link.header.epoch.saturating_add(1);
         if link.validators.hash() != link.header.next_validators {
@@ -191,6 +244,14 @@ impl Trust {
         }
         self.validators = link.validators.clone();
         self.first_epoch = epoch;
+        Ok(())
+    }
+
+    fn recover(&mut self, recovery: &Recovery) -> Result<(), TrustError> {
+        self.certified(&recovery.head, &recovery.certificate)?;
+        recovery.check()?;
+        self.validators = recovery.validator_set()?;
+        self.first_epoch = self.calendar.recover(recovery.head.height);
         Ok(())
     }
 }
@@ -238,6 +299,24 @@ impl<'b, C> Decode<'b, C> for HandOver {
     fn decode(d: &mut Decoder<'b>, _: &mut C) -> Result<Self, decode::Error> {
         cbor::array(d, 3, "a hand-over")?;
         Ok(Self { header: d.decode()?, certificate: d.decode()?, validators: d.decode()? })
+    }
+}
+
+impl<C> Encode<C> for Link {
+    fn encode<W: encode::Write>(&self, e: &mut Encoder<W>, _: &mut C) -> Result<(), encode::Error<W::Error>> {
+        match self {
+            Self::HandOver(link) => e.encode(link)?.ok(),
+            Self::Recovery(recovery) => e.encode(recovery.as_ref())?.ok(),
+        }
+    }
+}
+
+impl<'b, C> Decode<'b, C> for Link {
+    fn decode(d: &mut Decoder<'b>, _: &mut C) -> Result<Self, decode::Error> {
+        match d.probe().array()? {
+            Some(3) => Ok(Self::HandOver(d.decode()?)),
+            _ => Ok(Self::Recovery(Box::new(d.decode()?))),
+        }
     }
 }
 

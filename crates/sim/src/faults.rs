@@ -2,7 +2,7 @@
 
 use crate::{
     machine::{Hardware, Leap},
-    members::Members,
+    members::{Member, Members},
     node::{Door, Life, Network, Start},
     plan::{Event, Fault, Plan},
     world::Record,
@@ -11,6 +11,7 @@ use commonware_p2p::simulated::Link;
 use commonware_runtime::{Handle, Storage as _, deterministic};
 use commonware_utils::Probability;
 use std::{sync::Arc, time::Duration};
+use tallystick_protocol::PrincipalId;
 
 /// The nodes of one segment, and what is wrong with them.
 pub struct Hosts<'a> {
@@ -86,6 +87,7 @@ impl<'a> Hosts<'a> {
             Fault::TimePasses { hours } => self.leap.pass(Duration::from_secs(hours * 3_600)),
             // The world sends somebody.
             Fault::Reform { .. } | Fault::Errand(_) => {}
+            Fault::Recover { to } => self.recover(to).await,
         }
     }
 
@@ -111,7 +113,60 @@ impl<'a> Hosts<'a> {
             Fault::ClockJump { node, .. } => self.hardware[*node].set_clock_ahead_ms(0),
             Fault::Split { .. } | Fault::Lossy { .. } => self.relink().await,
             Fault::Reform { .. } | Fault::Errand(_) | Fault::TimePasses { .. } => {}
+            Fault::Recover { .. } => {
+                for node in self.given() {
+                    self.down[node] -= 1;
+                    if self.down[node] == 0 {
+                        self.start(node).await;
+                    }
+                }
+            }
         }
+    }
+
+    /// The organisations' administrators sign, as many as it takes, that the network goes on with other validators from the
+    /// highest block that a node stands at. Every node that kept its disk is given that, and stops.
+    async fn recover(&mut self, to: &[usize]) {
+        let mut heights = Vec::new();
+        for (node, door) in self.doors.iter().enumerate() {
+            let height = door.ask(|service| async move { service.tip().header.height });
+            heights.extend(height.await.map(|height| (height, node)));
+        }
+        let (_, highest) = heights.into_iter().max().expect("a node stands");
+        let door = &self.doors[highest];
+        let validators: Vec<_> = to.iter().map(|node| self.members.validator(*node)).collect();
+        let ground = async |principal: Option<PrincipalId>| {
+            let run: Vec<String> = validators.iter().map(|validator| validator.organisation.clone()).collect();
+            let ground =
+                door.ask(move |service| async move { service.recovery_ground(principal.as_ref(), &run).await });
+            ground.await.expect("the node stands").expect("a block without others after it is certified")
+        };
+        let mut file = ground(None).await.draft(validators.clone(), "two machines burnt");
+        // The last organisations first: those whose validators are lost have their say.
+        for members in self.members.principals.iter().rev() {
+            if file.recovery.check().is_ok() {
+                break;
+            }
+            let Member { id, key } = &members[0];
+            let signature = key.sign(&file.recovery.signed_bytes()).expect("a key in memory signs");
+            file.approve(ground(Some(id.clone())).await, key.public(), signature).expect("the node stands at the head");
+        }
+        let approvals = file.recovery.check().expect("enough have signed");
+        self.record.note(format!("recovered from block {} with {} votes", file.recovery.head.height, approvals.votes));
+        self.record.recovered(&file.recovery);
+        let file = Arc::new(file);
+        let wiped = |fault: &Fault, node: usize| matches!(fault, Fault::Wipe { node: wiped } if *wiped == node);
+        for node in 0..self.lives.len() {
+            if !self.active.iter().any(|fault| wiped(fault, node)) {
+                self.lives[node].recovery = Some(file.clone());
+                self.stop(node);
+            }
+        }
+    }
+
+    /// The nodes that were given the recovery.
+    fn given(&self) -> Vec<usize> {
+        (0..self.lives.len()).filter(|node| self.lives[*node].recovery.is_some()).collect()
     }
 
     /// Nodes that are to keep every promise.

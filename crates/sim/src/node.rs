@@ -26,6 +26,7 @@ use tallystick_node::{
     service::Service,
     timing::Timing,
 };
+use tallystick_protocol::RecoveryFile;
 use tallystick_storage::read::Reader;
 
 /// The network's remote control.
@@ -105,6 +106,8 @@ pub struct Life {
     pub disks_lost: u32,
     /// Starts before this one.
     pub starts: u32,
+    /// The recovery that it was given.
+    pub recovery: Option<Arc<RecoveryFile>>,
 }
 
 impl Life {
@@ -222,6 +225,7 @@ impl Start<'_> {
             operations_per_file: NZU64!(64),
             state_sync: lost || !self.members.is_founder(node),
             known: self.known(),
+            recovery: self.life.recovery.as_deref().cloned(),
             timing: timing(),
         };
         let (manager, control) = (self.network.socket_manager(), self.network.control(self.me()));

@@ -64,6 +64,12 @@ pub enum Fault {
     },
     /// No fault: somebody sets out on an errand. What it lasts is without meaning: it must be done when all faults have ended.
     Errand(Errand),
+    /// No fault: too many validators are lost for good, and the organisations name these nodes instead. Those that kept their disks
+    /// stop, and start again with the recovery.
+    Recover {
+        /// Who certifies from then on.
+        to: Vec<usize>,
+    },
     /// A clock is wrong.
     ClockJump {
         /// Whose.

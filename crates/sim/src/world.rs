@@ -36,7 +36,7 @@ use std::{
     time::{Duration, SystemTime, UNIX_EPOCH},
 };
 use tallystick_node::{engine, service::Service};
-use tallystick_protocol::{EntryKind, Hash, LogEntry, SignedTransaction, StateKey};
+use tallystick_protocol::{EntryKind, Hash, LogEntry, Recovery, SignedTransaction, StateKey};
 use tallystick_storage::read::Reader;
 
 /// When every simulated world begins: Unix seconds.
@@ -67,6 +67,8 @@ pub struct Report {
     pub receipts: usize,
     /// Those of them that lead through a hand-over between validators, by the node that gave them.
     pub led: BTreeMap<usize, usize>,
+    /// Those that say that the network was recovered, by the node that gave them.
+    pub recovered: BTreeMap<usize, usize>,
     /// Seconds that passed in the world.
     pub seconds: u64,
     /// Digest of everything that happened, in its order.
@@ -98,6 +100,7 @@ pub struct Seen {
     pub receipts: Receipts,
     signed: BTreeSet<Hash>,
     replays: Vec<Bytes>,
+    recoveries: Vec<Recovery>,
     unanswered: BTreeMap<usize, SignedTransaction>,
     done: BTreeSet<String>,
     broken: Option<Broken>,
@@ -168,6 +171,11 @@ impl Record {
     /// What a client waited for when the power was lost.
     pub fn unanswered(&self, client: usize) -> Option<SignedTransaction> {
         self.lock().unanswered.get(&client).cloned()
+    }
+
+    /// The organisations recovered the network.
+    pub fn recovered(&self, recovery: &Recovery) {
+        self.lock().recoveries.push(recovery.clone());
     }
 
     /// A client was told that a transaction expired.
@@ -251,7 +259,7 @@ impl Stage {
         let config = deterministic::Config::default().with_seed(self.plan.seed).with_start_time(start);
         let mut runner = Runner::new(config);
         let mut lives: Vec<Life> = (0..self.plan.validators + self.plan.followers)
-            .map(|node| Life { node, disks_lost: 0, starts: 0 })
+            .map(|node| Life { node, disks_lost: 0, starts: 0, recovery: None })
             .collect();
         let mut ended = None;
         for (index, segment) in self.plan.segments.iter().enumerate() {
@@ -273,6 +281,7 @@ impl Stage {
             told: seen.durability.count(),
             receipts: seen.receipts.count(),
             led: seen.receipts.led(),
+            recovered: seen.receipts.recovered(),
             seconds: time.duration_since(start).unwrap_or_default().as_secs(),
             auditor,
             trace: Vec::new(),
@@ -442,7 +451,8 @@ impl Stage {
                 seen.durability.check(node, &inside.told())?;
                 let entries = exactly_once::check_log(node, &inside.log, &seen.signed)?;
                 exactly_once::check_registers(node, &entries, &inside.entries)?;
-                authority::check(node, &self.members.genesis, &inside.log_of_rows, &inside.rows)
+                let (genesis, recoveries) = (&self.members.genesis, seen.recoveries.as_slice());
+                authority::check(node, (genesis, recoveries), &inside.log_of_rows, &inside.rows)
             });
             if self.record.is_broken() {
                 return;

@@ -225,3 +225,47 @@ fn a_node_that_lost_its_hand_overs_gets_them_from_its_peers() {
     assert!(report.led.get(&2).is_some_and(|led| *led > 0), "{report:?}");
     changed(&report);
 }
+
+/// Two of four are lost for good at second 3; at second 8 the organisations name others, and from second 16 on the machines of the
+/// lost ones, empty, follow.
+fn recovered(seed: u64, to: &[usize], more: &[(u64, u64, Fault)]) -> Report {
+    let mut plan = Plan::calm(seed, 4, Duration::from_secs(30));
+    plan.followers = to.iter().filter(|node| **node > 3).count();
+    let faults = [
+        (3, 13, Fault::Wipe { node: 2 }),
+        (3, 13, Fault::Wipe { node: 3 }),
+        (8, 2, Fault::Recover { to: to.to_vec() }),
+    ];
+    let report = keeps(&plan.with(&faults).with(more));
+    assert_eq!(notes(&report, "recovered from block"), 1, "{:?}", report.trace);
+    for node in [2, 3] {
+        assert_eq!(notes(&report, &format!("node {node} is ready")), 2, "it is given nothing: {:?}", report.trace);
+        assert!(report.recovered.get(&node).is_some_and(|told| *told > 0), "{report:?}");
+    }
+    let before = report
+        .trace
+        .iter()
+        .find_map(|line| line.split_once("recovered from block ")?.1.split(' ').next()?.parse().ok());
+    assert!(before.is_some_and(|before: u64| report.height > before + 20), "{:?}", report.trace);
+    report
+}
+
+#[test]
+fn a_network_that_lost_its_quorum_for_good_is_recovered() {
+    recovered(62, &[0, 1], &[]);
+}
+
+#[test]
+fn a_recovery_survives_crashes_in_the_middle() {
+    // One while it is given, and all of them when it has begun.
+    recovered(
+        63,
+        &[0, 1],
+        &[(9, 3, Fault::Crash { node: 1 }), (13, 1, Fault::Crash { node: 0 }), (13, 2, Fault::Crash { node: 1 })],
+    );
+}
+
+#[test]
+fn a_recovery_names_a_node_that_followed() {
+    recovered(64, &[0, 1, 4], &[(11, 1, Fault::Crash { node: 4 })]);
+}

@@ -20,12 +20,12 @@ use commonware_utils::non_empty_range;
 use std::collections::{BTreeMap, BTreeSet};
 use tallystick_ledger::{self as ledger, PolicyCache, ScheduleRow, View};
 use tallystick_protocol::{
-    BlockHeader, Calendar, Genesis, Hash, LogCommitment, LogEntry, StateCommitment, StateKey, VerifiedTransaction,
-    merkle::Frontier,
+    BlockHeader, Calendar, Genesis, Hash, LogCommitment, LogEntry, Recovery, StateCommitment, StateKey,
+    VerifiedTransaction, merkle::Frontier,
 };
 
 /// Which block is applied.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub struct BlockPlace {
     /// Its height.
     pub height: u64,
@@ -33,13 +33,16 @@ pub struct BlockPlace {
     pub time_ms: u64,
     /// The epoch that begins with it, if one does.
     begins: Option<u64>,
+    /// The recovery by which that epoch begins, if it does so by one.
+    recovery: Option<Box<Recovery>>,
 }
 
 impl BlockPlace {
-    /// The block at this height, of this time.
+    /// The block at this height, of this time; after a recovery, if it is the first one after.
     #[must_use]
-    pub fn new(calendar: &Calendar, height: u64, time_ms: u64) -> Self {
-        Self { height, time_ms, begins: calendar.begins_epoch(height).then(|| calendar.epoch_of(height)) }
+    pub fn new(calendar: &Calendar, height: u64, time_ms: u64, recovery: Option<Box<Recovery>>) -> Self {
+        let begins = calendar.begins_epoch(height).then(|| calendar.epoch_of(height));
+        Self { height, time_ms, begins, recovery }
     }
 }
 
@@ -81,6 +84,7 @@ pub async fn execute<E: Context + Spawner>(
     let mut first: BTreeSet<StateKey> = [frontier_key].into();
     first.extend(ledger::wanted_first());
     first.extend(block.begins.map(|_| ledger::validators::epoch_rows()).into_iter().flatten());
+    first.extend(block.recovery.iter().flat_map(|recovery| ledger::validators::recovery_rows(recovery)));
     for transaction in transactions {
         first.extend(ledger::wanted(transaction));
     }
@@ -95,7 +99,7 @@ pub async fn execute<E: Context + Spawner>(
     let mut frontier = rows.frontier(&frontier_key);
     let mut view = View::with_policies(policies);
     rows.give(&mut view);
-    let schedule = begin(&mut view, genesis, block);
+    let schedule = begin(&mut view, genesis, &block);
     let context = ledger::BlockContext {
         network: genesis.id(),
         height: block.height,
@@ -128,11 +132,14 @@ pub async fn execute<E: Context + Spawner>(
 }
 
 /// What a block does before its first transaction. Of an epoch's first block: its validators, and those after them.
-fn begin(view: &mut View, genesis: &Genesis, block: BlockPlace) -> Option<ScheduleRow> {
+fn begin(view: &mut View, genesis: &Genesis, block: &BlockPlace) -> Option<ScheduleRow> {
     if block.height == 1 {
         ledger::genesis(view, genesis);
     }
-    block.begins.map(|epoch| ledger::validators::begin_epoch(view, epoch))
+    block.begins.map(|epoch| match &block.recovery {
+        Some(recovery) => ledger::validators::recover(view, epoch, recovery),
+        None => ledger::validators::begin_epoch(view, epoch),
+    })
 }
 
 /// How far a block has been applied.

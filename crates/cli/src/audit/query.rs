@@ -9,7 +9,7 @@ use crate::{
 };
 use clap::Args;
 use std::path::PathBuf;
-use tallystick_api::{ActOutcome, ActView, AuditPage, TurnView, limits::AUDIT_PAGE_MAX};
+use tallystick_api::{ActOutcome, ActView, AuditPage, RecoveryView, TurnView, limits::AUDIT_PAGE_MAX};
 use tallystick_client::Client;
 use tallystick_protocol::{MandateId, PolicyId, PrincipalId, ProposalStatus, Resource};
 
@@ -127,6 +127,7 @@ impl Query {
             |whole, older| {
                 whole.acts.extend(older.acts);
                 whole.turns.extend(older.turns);
+                whole.recoveries.extend(older.recoveries);
                 whole.next = older.next;
             },
             |whole| (whole.acts.len(), whole.next.clone()),
@@ -147,6 +148,7 @@ fn show(page: &AuditPage) -> Done {
             line(if index == 0 { paint(Colour::Bold, text) } else { text.clone() })?;
         }
     }
+    page.recoveries.iter().map(RecoveryView::sentence).try_for_each(line)?;
     if let Some(proposal) = &page.proposal {
         line(stands(proposal, None))?;
     }

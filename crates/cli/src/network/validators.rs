@@ -6,7 +6,7 @@ use crate::{
 };
 use clap::Args;
 use std::collections::BTreeMap;
-use tallystick_api::{ValidatorSetView, ValidatorView, ValidatorsView};
+use tallystick_api::{RecoveryView, ValidatorSetView, ValidatorView, ValidatorsView};
 
 /// Show who certifies blocks, now and next, and at which height that changes
 #[derive(Debug, Args)]
@@ -38,7 +38,8 @@ impl Validators {
         }
         line("")?;
         table(view).print()?;
-        changes(view).iter().try_for_each(line)
+        changes(view).iter().try_for_each(line)?;
+        view.recoveries.iter().map(RecoveryView::sentence).try_for_each(line)
     }
 }
 
@@ -104,6 +105,7 @@ mod tests {
             next: set(4, &["a", "b"]),
             later: set(5, &["b", "c"]),
             former: Vec::new(),
+            recoveries: Vec::new(),
         };
         assert_eq!(
             changes(&view),

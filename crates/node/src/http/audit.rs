@@ -12,7 +12,7 @@ use axum::{
     extract::State,
     response::{IntoResponse, Response},
 };
-use tallystick_api::{ActView, AuditPage, Problem, TurnView, limits::AUDIT_PAGE_MAX, routes};
+use tallystick_api::{ActView, AuditPage, Problem, RecoveryView, TurnView, limits::AUDIT_PAGE_MAX, routes};
 use tallystick_ledger::moment::datetime_start;
 use tallystick_protocol::{BlockHeader, Code, Resource, operation::validate_name};
 use tallystick_storage::history::{ActQuery, Outcomes};
@@ -65,6 +65,7 @@ pub async fn audit(State(app): State<App>, QueryOf(query): QueryOf) -> Answer<Re
         acts.retain(|act| Some(act.leaf) >= rest);
         next = rest;
     }
+    let recoveries = recoveries(&app.service, &asked, (next, page.before));
     let proposal = match query.get("proposal") {
         Some(id) => app.service.proposal_row(id).await?,
         None => None,
@@ -77,10 +78,25 @@ pub async fn audit(State(app): State<App>, QueryOf(query): QueryOf) -> Answer<Re
         log_size: header.log.size,
         acts: acts.iter().map(view).collect(),
         turns: turns.iter().map(turn_view).collect(),
+        recoveries,
         proposal: proposal.as_ref().map(brief),
         next,
     };
     Ok((links, json_at(header.height, page)).into_response())
+}
+
+/// The recoveries of these times and places, newest first: after so many leaves of the log as say the places.
+fn recoveries(service: &Service, asked: &ActQuery, (after, to): (Option<u64>, u64)) -> Vec<RecoveryView> {
+    if !asked.asks_for_turns() || !asked.resources.is_empty() {
+        return Vec::new();
+    }
+    let wanted = |one: &RecoveryView| {
+        let in_time =
+            asked.from_ms.is_none_or(|from| one.time_ms >= from) && asked.to_ms.is_none_or(|to| one.time_ms < to);
+        in_time && after.is_none_or(|after| one.log_size > after) && one.log_size <= to
+    };
+    let all = service.recoveries();
+    all.iter().rev().map(|(epoch, one)| RecoveryView::new(*epoch, one)).filter(wanted).collect()
 }
 
 /// A page of leaves that may be acts asked for.

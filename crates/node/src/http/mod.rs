@@ -25,6 +25,7 @@ mod principals;
 mod problem;
 mod proofs;
 mod proposals;
+mod recovery;
 mod registers;
 mod render;
 mod room;
@@ -114,6 +115,7 @@ routes! {
     get routes::BLOCK => blocks::block;
     get routes::NETWORK => status::network;
     get routes::VALIDATORS => validators::validators;
+    get routes::RECOVERY => recovery::ground;
     get routes::STATUS => status::status;
     get routes::ORGANISATIONS => organisations::organisations;
     get routes::ORGANISATION => organisations::organisation;

@@ -2,7 +2,7 @@
 
 use super::{
     audit, blocks, download, health, log, mandates, openregister, organisations, policies, principals, proofs,
-    proposals, registers, snapshot, status, stream, transactions, validators,
+    proposals, recovery, registers, snapshot, status, stream, transactions, validators,
 };
 use axum::response::Response;
 use bytes::Bytes;
@@ -34,6 +34,7 @@ use utoipa::OpenApi;
         status::network,
         status::status,
         validators::validators,
+        recovery::ground,
         organisations::organisations,
         organisations::organisation,
         principals::principal,

@@ -64,6 +64,7 @@ pub async fn status(State(app): State<App>) -> Response {
             pool: health.pool as u64,
             validators: health.validators as u64,
             voting: health.voting,
+            recovered: app.service.recoveries().iter().map(|(_, one)| one.head.height).collect(),
             registers: registers as u64,
             expiries: health.expiries,
         },

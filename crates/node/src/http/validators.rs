@@ -6,7 +6,7 @@ use super::{
     snapshot::json_at,
 };
 use axum::{extract::State, response::Response};
-use tallystick_api::{Problem, ValidatorSetView, ValidatorView, ValidatorsView, routes};
+use tallystick_api::{Problem, RecoveryView, ValidatorSetView, ValidatorView, ValidatorsView, routes};
 use tallystick_protocol::ValidatorSet;
 
 /// Who certifies the next block, and who will certify later ones.
@@ -40,6 +40,7 @@ pub async fn validators(State(app): State<App>) -> Answer<Response> {
         next: set(standing.epoch + 1, &standing.next),
         later: set(standing.epoch + 2, &standing.later),
         former: standing.former.iter().map(hex::encode).collect(),
+        recoveries: app.service.recoveries().iter().map(|(epoch, one)| RecoveryView::new(*epoch, one)).collect(),
     };
     Ok(json_at(found.height, view))
 }

@@ -2,7 +2,7 @@
 
 use crate::fixtures;
 use tallystick_protocol::{
-    BlockHeader, FinalityCertificate, HandOver, Hash, LogCommitment, PublicKey, Receipt, SigningKey, Step,
+    BlockHeader, FinalityCertificate, HandOver, Hash, Link, LogCommitment, PublicKey, Receipt, SigningKey, Step,
     TransactionReceipt, ValidatorSet,
 };
 
@@ -28,7 +28,7 @@ fn sets() -> Vec<(ValidatorSet, Vec<SigningKey>)> {
 }
 
 /// A certificate by the first of these that make a quorum.
-fn certify(header: &BlockHeader, (set, keys): &(ValidatorSet, Vec<SigningKey>)) -> FinalityCertificate {
+pub fn certify(header: &BlockHeader, (set, keys): &(ValidatorSet, Vec<SigningKey>)) -> FinalityCertificate {
     let mut certificate = FinalityCertificate {
         epoch: header.epoch,
         view: header.view,
@@ -67,7 +67,7 @@ pub fn receipt() -> TransactionReceipt {
     };
     receipt.finality.certificate = certify(&first, &sets[2]);
     receipt.finality.headers = vec![first];
-    receipt.finality.hand_overs = links.to_vec();
+    receipt.finality.hand_overs = links.map(Link::HandOver).to_vec();
     receipt
 }
 
@@ -81,7 +81,16 @@ fn a_chain_of_hand_overs_leads_to_a_later_epoch() {
     assert_eq!((proven.signers.len(), proven.validators), (3, 4));
     assert!(proven.signers.contains(&key_of(&joining(0))) || proven.signers.contains(&key_of(&joining(1))));
     let link = receipt().finality.hand_overs.remove(0);
+    assert_eq!(Link::decode(&link.to_bytes()), Ok(link.clone()));
+    let Link::HandOver(link) = link else { panic!("a hand-over") };
     assert_eq!(HandOver::decode(&link.to_bytes()), Ok(link));
+}
+
+fn change(receipt: &mut TransactionReceipt, place: usize, change: impl FnOnce(&mut HandOver)) {
+    match &mut receipt.finality.hand_overs[place] {
+        Link::HandOver(link) => change(link),
+        Link::Recovery(_) => panic!("a hand-over"),
+    }
 }
 
 #[test]
@@ -91,17 +100,18 @@ fn each_altered_link_is_refused() {
         (|r| _ = r.finality.hand_overs.remove(0), Step::HandOvers),
         (|r| r.finality.hand_overs.swap(0, 1), Step::HandOvers),
         (|r| r.finality.hand_overs[1] = r.finality.hand_overs[0].clone(), Step::HandOvers),
-        (|r| r.finality.hand_overs[0].header.height += 1, Step::HandOvers),
-        (|r| r.finality.hand_overs[0].header.network.0[0] ^= 1, Step::HandOvers),
-        (|r| r.finality.hand_overs[1].validators = sets()[1].0.clone(), Step::HandOvers),
-        (|r| _ = r.finality.hand_overs[1].certificate.signatures.pop(), Step::HandOvers),
+        (|r| change(r, 0, |link| link.header.height += 1), Step::HandOvers),
+        (|r| change(r, 0, |link| link.header.network.0[0] ^= 1), Step::HandOvers),
+        (|r| change(r, 1, |link| link.validators = sets()[1].0.clone()), Step::HandOvers),
+        (|r| change(r, 1, |link| _ = link.certificate.signatures.pop()), Step::HandOvers),
         // The second set certifies in an epoch that is not its yet.
         (
             |r| {
                 let sets = sets();
                 let early = header(7, 0, &sets[1].0, &sets[2].0);
                 let certificate = certify(&early, &sets[1]);
-                r.finality.hand_overs[1] = HandOver { header: early, certificate, validators: sets[2].0.clone() };
+                let link = HandOver { header: early, certificate, validators: sets[2].0.clone() };
+                r.finality.hand_overs[1] = Link::HandOver(link);
             },
             Step::HandOvers,
         ),

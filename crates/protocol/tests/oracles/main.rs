@@ -11,6 +11,7 @@ mod forged_receipt;
 mod golden_vectors;
 mod hand_over;
 mod merkle_vectors;
+mod recovery;
 mod second_encoding;
 mod signature_vectors;
 mod state_proof;

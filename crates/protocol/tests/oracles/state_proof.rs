@@ -64,7 +64,7 @@ async fn open(context: deterministic::Context) -> Db {
 }
 
 /// A state of these rows, with a proof for each key that was asked: of its row, or of its absence.
-fn prove(blocks: Vec<BTreeMap<StateKey, Vec<u8>>>, asked: Vec<StateKey>) -> (Hash, Vec<(bool, Vec<u8>)>) {
+pub fn prove(blocks: Vec<BTreeMap<StateKey, Vec<u8>>>, asked: Vec<StateKey>) -> (Hash, Vec<(bool, Vec<u8>)>) {
     deterministic::Runner::default().start(|context| async move {
         let mut db = open(context.child("db")).await;
         for rows in blocks {

@@ -13,7 +13,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use tallystick_ledger::state::PrincipalRow;
 use tallystick_protocol::{
     Change, Choice, EntryKind, Genesis, Hash, LogEntry, MandateId, MandateTerms, Operation, Outcome, Phase, PolicyId,
-    PrincipalId, PrincipalStatus, PublicKey, RecordRow, RegisterRow, Roles, SignedTransaction, StateKey,
+    PrincipalId, PrincipalStatus, PublicKey, RecordRow, Recovery, RegisterRow, Roles, SignedTransaction, StateKey,
     limits::PRINCIPALS_PER_PAGE,
 };
 
@@ -25,9 +25,21 @@ const STARTERS: [&str; 5] =
 /// All rows of a state.
 pub type Rows = BTreeMap<StateKey, Vec<u8>>;
 
-/// Judges a node's whole log and the state after it.
-pub fn check(node: usize, genesis: &Genesis, log: &[LogEntry], rows: &Rows) -> Result<(), Broken> {
+/// Judges a node's whole log and the state after it, given what the organisations signed outside of it.
+pub fn check(
+    node: usize,
+    (genesis, recoveries): (&Genesis, &[Recovery]),
+    log: &[LogEntry],
+    rows: &Rows,
+) -> Result<(), Broken> {
     let mut model = Model::new(genesis);
+    for recovery in recoveries {
+        model.explained.insert(StateKey::recovery(recovery.head.height));
+        for validator in &recovery.validators {
+            let key = PublicKey::Ed25519(validator.key);
+            model.explained.extend([StateKey::key(&key), StateKey::validator(&validator.key)]);
+        }
+    }
     for (leaf, entry) in (0..).zip(log) {
         model.entry(leaf, entry).map_err(|detail| broken(node, &format!("log entry {leaf}: {detail}")))?;
     }
@@ -547,7 +559,7 @@ mod tests {
         }
 
         fn verdict(&self) -> Result<(), String> {
-            check(0, &self.members.genesis, &self.log, &self.rows).map_err(|broken| broken.detail)
+            check(0, (&self.members.genesis, &[]), &self.log, &self.rows).map_err(|broken| broken.detail)
         }
 
         /// With a register, a record in it, an enrolled principal and a replaced key.

@@ -2,7 +2,7 @@
 
 use super::Broken;
 use std::collections::BTreeMap;
-use tallystick_protocol::{Genesis, Hash, Outcome, Receipt, receipt::Claim};
+use tallystick_protocol::{Genesis, Hash, Link, Outcome, Receipt, receipt::Claim};
 
 const PROMISE: &str = "receipts";
 
@@ -34,17 +34,21 @@ impl Receipts {
 
     /// How many each node gave that lead through a hand-over between validators.
     pub fn led(&self) -> BTreeMap<usize, usize> {
-        let mut led = BTreeMap::new();
+        self.count_of(|links| !links.is_empty())
+    }
+
+    /// How many each node gave that say that the network was recovered.
+    pub fn recovered(&self) -> BTreeMap<usize, usize> {
+        self.count_of(|links| links.iter().any(|link| link.recovery().is_some()))
+    }
+
+    fn count_of(&self, wanted: impl Fn(&[Link]) -> bool) -> BTreeMap<usize, usize> {
+        let mut counts = BTreeMap::new();
         for (node, _, file) in &self.given {
-            let finality = match Receipt::decode(file) {
-                Ok(Receipt::Transaction(receipt)) => receipt.finality,
-                Ok(Receipt::Record(receipt)) => receipt.finality,
-                Ok(Receipt::Proposal(receipt)) => receipt.finality,
-                Err(_) => continue,
-            };
-            *led.entry(*node).or_default() += usize::from(!finality.hand_overs.is_empty());
+            let Ok(receipt) = Receipt::decode(file) else { continue };
+            *counts.entry(*node).or_default() += usize::from(wanted(&receipt.finality().hand_overs));
         }
-        led
+        counts
     }
 
     /// Checks every one.
