@@ -16,7 +16,7 @@ use tallystick_tests::{
 };
 
 /// Guides that the shared walk leaves out: each has a test of its own below.
-const APART: [&str; 2] = ["keys.md", "audit.md"];
+const APART: [&str; 3] = ["keys.md", "audit.md", "recover-a-network.md"];
 
 fn desk() -> (tempfile::TempDir, Desk) {
     let place = tempfile::tempdir().unwrap();
@@ -76,6 +76,12 @@ fn the_guide_to_audits_is_true() {
     assert!(receipts("vote") >= 5 && receipts("evidence") >= 10, "{said}");
     assert!(desk.path("vote/proposal-first-policies.receipt").exists(), "{said}");
     walk.stop();
+}
+
+/// Two of four are lost for good, two thirds of the organisations name others, and the network goes on.
+#[test]
+fn the_guide_to_recovery_is_true() {
+    walk_alone("docs/guides/recover-a-network.md");
 }
 
 /// With a real token, SoftHSM: a node votes with a key that no process ever held, and no secret is ever said.
