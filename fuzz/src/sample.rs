@@ -30,6 +30,7 @@ pub fn operations() -> Vec<Operation> {
         cardinality: Cardinality::One,
         register: Some(register()),
         text: "The number of the light.".to_owned(),
+        protection: None,
     };
     let imported = ImportedEntry {
         kind: EntryKind::User,

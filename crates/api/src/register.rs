@@ -2,7 +2,7 @@
 //! `docs/reference/api.md` shows.
 
 use serde::{Deserialize, Serialize};
-use tallystick_protocol::{Cardinality, Datatype, Field, Phase};
+use tallystick_protocol::{Cardinality, Datatype, Field, Phase, Protection};
 use utoipa::ToSchema;
 
 /// A register: who keeps it, its schema, and how far it has come.
@@ -50,6 +50,11 @@ pub struct FieldView {
     pub register: Option<String>,
     /// What it means.
     pub text: String,
+    /// Who may read its values, which are then written only sealed: `restricted`, or `personal:` and the field that names the record
+    /// that they are about.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<String>)]
+    pub protection: Option<Protection>,
 }
 
 impl From<&Field> for FieldView {
@@ -60,6 +65,7 @@ impl From<&Field> for FieldView {
             cardinality: field.cardinality,
             register: field.register.clone(),
             text: field.text.clone(),
+            protection: field.protection.clone(),
         }
     }
 }

@@ -60,7 +60,8 @@ enum RegisterCommand {
     The field that has the register's own name repeats each record's key.\n\n\
     Example:\n  \
     tally register create school --text \"Schools in England\" --field school:string --field name:string \\\n      \
-    --field local-authority:curie:1:local-authority-eng --field start-date:datetime --field tags:string:n"
+    --field local-authority:curie:1:local-authority-eng --field start-date:datetime --field tags:string:n\n  \
+    tally register create patient --field patient:string --field name:string --personal name"
 )]
 struct Create {
     /// The register's name: lower-case letters, digits and `-`
@@ -72,6 +73,13 @@ struct Create {
     /// A field of its schema; may be repeated
     #[arg(long = "field", value_name = "NAME:DATATYPE[:1|n][:REGISTER]", value_parser = field)]
     fields: Vec<Field>,
+    /// A field of personal data, which is written only sealed; SUBJECT is the field that names the record it is about, the entry's own
+    /// if not given. May be repeated
+    #[arg(long = "personal", value_name = "FIELD[:SUBJECT]")]
+    personal: Vec<String>,
+    /// A field that only some may read, which is written only sealed; may be repeated
+    #[arg(long = "restricted", value_name = "FIELD")]
+    restricted: Vec<String>,
     /// Leave it in the phase `draft`; `tally register phase NAME live` ends that
     #[arg(long)]
     draft: bool,
@@ -213,10 +221,30 @@ fn field(text: &str) -> Result<Field, String> {
     if parts.next().is_some() {
         return Err("too many parts: write NAME:DATATYPE[:1|n][:REGISTER]".to_owned());
     }
-    Ok(Field { name: name.to_owned(), datatype, cardinality, register, text: String::new() })
+    Ok(Field { name: name.to_owned(), datatype, cardinality, register, text: String::new(), protection: None })
 }
 
 impl Create {
+    /// Its fields, those protected that are to be.
+    fn protected_fields(&self) -> Result<Vec<Field>, Failure> {
+        let mut fields = self.fields.clone();
+        let personal = self.personal.iter().map(|text| {
+            let (field, subject) = text.split_once(':').unwrap_or((text, &self.name));
+            (field, format!("personal:{subject}"))
+        });
+        for (name, said) in personal.chain(self.restricted.iter().map(|name| (name.as_str(), "restricted".to_owned())))
+        {
+            let protection = said.parse().map_err(|error| Failure::error(format!("`{name}`: {error}")))?;
+            let Some(field) = fields.iter_mut().find(|field| field.name == name) else {
+                return Err(Failure::error(format!("`{name}` is none of the fields: add --field {name}:string")));
+            };
+            if field.protection.replace(protection).is_some() {
+                return Err(Failure::error(format!("`{name}` is protected twice: say once how")));
+            }
+        }
+        Ok(fields)
+    }
+
     fn run(self) -> Done {
         validate_name(&self.name).map_err(Failure::error)?;
         if self.fields.iter().all(|field| field.name != self.name) {
@@ -225,10 +253,10 @@ impl Create {
                 self.name
             )));
         }
+        let fields = self.protected_fields()?;
         let signer = self.connection.signer(&self.signing)?;
         let register = self.name.clone();
-        let mut operations =
-            vec![Operation::RegisterCreate { register: register.clone(), text: self.text, fields: self.fields }];
+        let mut operations = vec![Operation::RegisterCreate { register: register.clone(), text: self.text, fields }];
         if !self.draft {
             operations.push(Operation::RegisterPhase { register, phase: Phase::Live, successor: None });
         }
@@ -324,12 +352,14 @@ fn show(register: &RegisterView, height: Option<u64>) -> Done {
     }
     let mut table = Table::new(&["field", "datatype", "cardinality", "register", "text"]);
     for field in &register.fields {
+        let protection =
+            field.protection.as_ref().map(|protection| format!("{protection}, sealed. ")).unwrap_or_default();
         table.row([
             field.name.clone(),
             field.datatype.to_string(),
             field.cardinality.to_string(),
             field.register.clone().unwrap_or_default(),
-            shorten(&field.text, 60),
+            protection + &shorten(&field.text, 60),
         ]);
     }
     line("")?;
@@ -383,6 +413,30 @@ mod tests {
         assert!(field("name:strin").unwrap_err().contains("string"));
         assert!(field("Name:string").unwrap_err().contains("lower-case"));
         assert!(field("a:string:1:b:c").is_err());
+    }
+
+    #[test]
+    fn protections_are_written_short() {
+        use clap::Parser as _;
+        #[derive(clap::Parser)]
+        struct Line {
+            #[command(flatten)]
+            create: Create,
+        }
+        let said = |flags: &str| {
+            let line = "create person --field person --field name --field seat:curie ".to_owned() + flags;
+            let fields = Line::parse_from(line.split_whitespace()).create.protected_fields();
+            fields.map(|fields| {
+                fields.iter().filter_map(|f| Some(format!("{} {}", f.name, f.protection.clone()?))).collect()
+            })
+        };
+        let is = |said: Result<Vec<String>, Failure>, expected: &[&str]| said.is_ok_and(|said| said == expected);
+        assert!(is(said(""), &[]));
+        assert!(is(said("--personal name"), &["name personal:person"]));
+        assert!(is(said("--restricted seat --personal name:seat"), &["name personal:seat", "seat restricted"]));
+        for wrong in ["--personal age", "--personal name:A", "--personal name --restricted name"] {
+            assert!(said(wrong).is_err(), "{wrong}");
+        }
     }
 
     #[test]

@@ -9,6 +9,8 @@
 //! register:country   {"fields":["country","name"],"register":"country","text":"…"}
 //! ```
 //!
+//! A field that only some may read has a member `protection` too: see [`crate::protection`].
+//!
 //! History is taken as it is. A datatype unknown here accepts any text; a field without a definition is a single string; a
 //! field defined but not (yet) listed counts until the next list; texts are cut at the limit of a description.
 
@@ -16,7 +18,7 @@ use std::borrow::Cow;
 
 use tallystick_protocol::{
     limits::{FIELDS_MAX, TEXT_BYTES_MAX},
-    operation::{Cardinality, Datatype, Field, validate_name},
+    operation::{Cardinality, Datatype, Field, Protection, validate_name},
 };
 
 use crate::item::{Item, Value, item_from};
@@ -63,6 +65,7 @@ impl Definition {
             cardinality: parse_or(item.get_one("cardinality"), Cardinality::One),
             register: item.get_one("register").filter(|linked| validate_name(linked).is_ok()).map(str::to_owned),
             text: item.get_one("text").map(cut).unwrap_or_default(),
+            protection: self.protection(name, item),
         };
         match self.fields.iter_mut().find(|known| known.name == name) {
             Some(known) => *known = field,
@@ -70,6 +73,14 @@ impl Definition {
                 self.fields.push(field);
                 self.fields.truncate(FIELDS_MAX);
             }
+        }
+    }
+
+    /// What is said, or was said before. A protection unknown here lets nobody read: what was meant to be hidden is never shown.
+    fn protection(&self, name: &str, item: &Item<'_>) -> Option<Protection> {
+        match item.get_one("protection") {
+            Some(said) => Some(said.parse().unwrap_or(Protection::Restricted)),
+            None => self.fields.iter().find(|field| field.name == name).and_then(|field| field.protection.clone()),
         }
     }
 
@@ -85,7 +96,7 @@ impl Definition {
         for name in listed.strings().filter(|name| validate_name(name).is_ok()).take(FIELDS_MAX) {
             if fields.iter().all(|field| field.name != name) {
                 let known = self.fields.iter().find(|field| field.name == name).cloned();
-                fields.push(known.unwrap_or_else(|| plain_field(name)));
+                fields.push(known.unwrap_or_else(|| Field::new(name, Datatype::String)));
             }
         }
         self.fields = fields;
@@ -115,24 +126,16 @@ impl Definition {
 }
 
 fn field_item(field: &Field) -> String {
+    let protection = field.protection.as_ref().map(ToString::to_string);
     let members = [
         ("cardinality", Some(field.cardinality.as_str())),
         ("datatype", Some(field.datatype.as_str())),
         ("field", Some(field.name.as_str())),
+        ("protection", protection.as_deref()),
         ("register", field.register.as_deref()),
         ("text", Some(field.text.as_str())),
     ];
     item_from(members.into_iter().filter_map(|(name, value)| Some((name, Value::One(Cow::Borrowed(value?))))))
-}
-
-fn plain_field(name: &str) -> Field {
-    Field {
-        name: name.to_owned(),
-        datatype: Datatype::String,
-        cardinality: Cardinality::One,
-        register: None,
-        text: String::new(),
-    }
 }
 
 fn parse_or<T: std::str::FromStr>(text: Option<&str>, otherwise: T) -> T {
@@ -196,10 +199,28 @@ mod tests {
     }
 
     #[test]
+    fn a_protection_stays_until_another_is_said() {
+        let said = |protection: &str| {
+            let field = format!(r#"{{"field":"a","protection":"{protection}"}}"#);
+            let definition = read(&[("field:a", &field), ("field:a", r#"{"datatype":"text","field":"a"}"#)]);
+            definition.fields.first().unwrap().protection.clone()
+        };
+        assert_eq!(said("personal:b"), Some(Protection::Personal { subject: "b".into() }));
+        assert_eq!(said("restricted"), Some(Protection::Restricted));
+        for unknown in ["", "secret", "personal", "personal:", "personal:A b", "restricted:b"] {
+            assert_eq!(said(unknown), Some(Protection::Restricted), "{unknown}");
+        }
+        assert_eq!(read(&[("field:a", r#"{"field":"a"}"#)]).fields.first().unwrap().protection, None);
+    }
+
+    #[test]
     fn what_is_written_is_read_again() {
         let mut definition = read(&[
             ("register:a", r#"{"fields":["a","b"],"register":"a","text":"T"}"#),
-            ("field:b", r#"{"cardinality":"n","datatype":"curie","register":"c","text":"B"}"#),
+            (
+                "field:b",
+                r#"{"cardinality":"n","datatype":"curie","protection":"personal:a","register":"c","text":"B"}"#,
+            ),
         ]);
         definition.title = Some("A".into());
         let written = definition.to_system_entries();

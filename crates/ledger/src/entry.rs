@@ -15,6 +15,7 @@ use crate::{
     apply::{Act, Stop, refuse_if_any},
     entry_leaf::entry_leaf_hash,
     item::{Item, ItemError, ItemErrorKind},
+    protection::require_sealed,
     register::is_writable,
     schema::{Link, Violations},
     state::{Draft, Register, Row, Unread},
@@ -33,6 +34,8 @@ pub(crate) fn append(
     }
     let items = read_items(entries.iter().map(|entry| entry.items.as_slice()))?;
     let hashes = hash_items(&items)?;
+    let sealed = items.iter().zip(0..).flat_map(|(items, entry)| items.iter().map(move |item| (entry, item)));
+    require_sealed(&register.schema, sealed)?;
     check_schema(draft, &register, entries, &items)?;
     let mut tree = draft.tree(&register.tree_key)?.cloned().unwrap_or_default();
     let timestamp = act.block.time_seconds().max(tree.user_timestamp);

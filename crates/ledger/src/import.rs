@@ -1,6 +1,6 @@
 //! Imports: a history made elsewhere, with its own numbers and timestamps.
 //!
-//! History is taken as it is: no schema, no judgement of repeated entries. What must hold is that it continues the
+//! History is taken as it is: no schema, no judgement of repeated entries. But no history brings personal data in the clear. What must hold is that it continues the
 //! register's own numbers, that no key's entries go back in time, that every item is canonical, and that the register's
 //! root afterwards is the one the importer computed. System entries that describe the register change its definition.
 
@@ -15,8 +15,9 @@ use crate::{
     entry::read_items,
     entry_leaf::entry_leaf_hash,
     item::{Item, item_hash},
+    protection,
     register::{is_writable, write_definition},
-    schema::Violations,
+    schema::{Schema, Violations},
     state::{Draft, Register, Row, TreeRow},
 };
 
@@ -49,10 +50,17 @@ pub(crate) fn import(
     }
     take_entries(draft, act, &register, &mut tree, entries)?;
     let items = read_items(entries.iter().map(|entry| entry.items.as_slice()))?;
+    let redefined = redefine(&register, entries, &items)?;
+    let own = entries.iter().zip(&items).zip(0..).filter(|((entry, _), _)| entry.kind == EntryKind::User);
+    let schema = redefined.as_ref().map(|row| Schema::new(name, &row.fields));
+    let own = own.flat_map(|((_, items), at)| items.iter().map(move |item| (at, item)));
+    protection::require_sealed(schema.as_ref().unwrap_or(&register.schema), own)?;
     if tree.user.root() != *claim.root {
         return Err(Code::RootMismatch.into());
     }
-    redefine(draft, &register, entries, &items)?;
+    if let Some(row) = redefined {
+        write_definition(draft, row)?;
+    }
     for (kind, first, next) in
         [(EntryKind::System, system_first, tree.system + 1), (EntryKind::User, user_first, tree.user.size() + 1)]
     {
@@ -119,13 +127,12 @@ fn number_entry(tree: &mut TreeRow, entry: &ImportedEntry, hashes: &[Hash]) -> u
     }
 }
 
-/// Lets the system entries among these describe the register anew.
+/// The register as the system entries among these describe it anew; none when it stays as it is.
 fn redefine(
-    draft: &mut Draft<'_>,
     register: &Register,
     entries: &[ImportedEntry],
     items: &[Vec<Item<'_>>],
-) -> Result<(), Stop> {
+) -> Result<Option<RegisterRow>, Stop> {
     let row = &register.row;
     let mut definition = Definition { text: row.text.clone(), fields: row.fields.clone(), ..Definition::default() };
     for (entry, items) in entries.iter().zip(items).filter(|(entry, _)| entry.kind == EntryKind::System) {
@@ -135,7 +142,9 @@ fn redefine(
     }
     let Definition { text, fields, .. } = definition;
     if text == row.text && fields == row.fields {
-        return Ok(());
+        return Ok(None);
     }
-    write_definition(draft, RegisterRow { text, fields, ..row.clone() })
+    protection::require_kept(&row.fields, &fields)?;
+    protection::require_possible(&row.register, &fields)?;
+    Ok(Some(RegisterRow { text, fields, ..row.clone() }))
 }

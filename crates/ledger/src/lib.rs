@@ -29,6 +29,7 @@ mod organisation;
 pub mod policy;
 mod principal;
 pub mod proposal;
+pub mod protection;
 pub mod register;
 pub mod rsf;
 mod rulebook;

@@ -11,7 +11,7 @@ use tallystick_protocol::{
 use crate::{
     apply::{Act, Stop, refuse_if_any},
     authorise::Resource,
-    limit, rulebook,
+    limit, protection, rulebook,
     schema::Violations,
     state::{Draft, Register, Row, TreeRow},
 };
@@ -59,6 +59,7 @@ pub(crate) fn create_for(
         return Err(Code::RegistersFull.into());
     }
     check_fields(name, fields)?;
+    protection::require_possible(name, fields)?;
     counters.registers += 1;
     let row = RegisterRow {
         register: name.to_owned(),

@@ -1,9 +1,9 @@
 //! Schemas: whether an item is what the register's fields say.
 
 use tallystick_protocol::{
-    Violation, ViolationRule,
+    Commitment, Place, Subject, Violation, ViolationRule,
     limits::{NAME_BYTES_MAX, VIOLATIONS_MAX},
-    operation::{Cardinality, Datatype, Field},
+    operation::{Cardinality, Datatype, Field, Protection},
 };
 
 use crate::{
@@ -19,6 +19,8 @@ pub struct Schema {
     primary: String,
     /// Sorted by name.
     fields: Vec<Field>,
+    /// Whether any field is protected.
+    protected: bool,
 }
 
 /// A value that names a record of a register.
@@ -64,7 +66,41 @@ impl Schema {
     pub fn new(register: &str, fields: &[Field]) -> Self {
         let mut fields = fields.to_vec();
         fields.sort_by(|a, b| a.name.cmp(&b.name));
-        Self { primary: register.to_owned(), fields }
+        let protected = fields.iter().any(|field| field.protection.is_some());
+        Self { primary: register.to_owned(), fields, protected }
+    }
+
+    /// Its fields, sorted by name.
+    pub fn fields(&self) -> &[Field] {
+        &self.fields
+    }
+
+    /// Whether some field is written only sealed.
+    pub const fn is_protected(&self) -> bool {
+        self.protected
+    }
+
+    /// The protected fields of which the item has a value in the clear.
+    pub fn unsealed<'i>(&self, item: &'i Item<'_>) -> impl Iterator<Item = &'i str> {
+        item.members().filter_map(|(name, value)| {
+            let is_protected = self.field(name).is_some_and(|field| field.protection.is_some());
+            (is_protected && value.strings().any(|text| text.parse::<Commitment>().is_err())).then_some(name)
+        })
+    }
+
+    /// Where a value of a protected field of the entry's item stands, and whom it is about. None when the field is not protected, or
+    /// no field says whom it is about.
+    pub fn place(&self, key: &str, item: &Item<'_>, field: &str) -> Option<Place> {
+        let own = || Subject::new(&self.primary, key).ok();
+        let subject = match self.field(field)?.protection.as_ref()? {
+            Protection::Restricted => own()?,
+            Protection::Personal { subject } if *subject == self.primary => own()?,
+            Protection::Personal { subject } => {
+                let (register, key) = self.link(self.field(subject)?, item.get_one(subject)?)?;
+                Subject::new(register, key).ok()?
+            }
+        };
+        Place::new(&self.primary, key, field, subject).ok()
     }
 
     /// Checks one item of the entry with this key; adds what it breaks to `violations`, and the links whose records must be
@@ -84,6 +120,12 @@ impl Schema {
         }
         for (name, value) in item.members() {
             match self.field(name) {
+                Some(field) if field.protection.is_some() => {
+                    self.check_form(entry, field, value, violations);
+                    if self.place(key, item, name).is_none() {
+                        violations.add(entry, name, ViolationRule::Subject);
+                    }
+                }
                 Some(field) => self.check_field(entry, field, value, violations, links),
                 None => violations.add(entry, name, ViolationRule::UnknownField),
             }
@@ -103,19 +145,8 @@ impl Schema {
         violations: &mut Violations,
         links: &mut Vec<Link<'i>>,
     ) {
-        let right_form = matches!(
-            (field.cardinality, value),
-            (Cardinality::One, Value::One(_)) | (Cardinality::Many, Value::Many(_))
-        );
-        if !right_form {
-            return violations.add(entry, &field.name, ViolationRule::Cardinality);
-        }
-        if let Value::Many(values) = value {
-            let mut sorted: Vec<&str> = values.iter().map(AsRef::as_ref).collect();
-            sorted.sort_unstable();
-            if sorted.iter().zip(sorted.iter().skip(1)).any(|(a, b)| a == b) {
-                violations.add(entry, &field.name, ViolationRule::Duplicate);
-            }
+        if !self.check_form(entry, field, value, violations) {
+            return;
         }
         let linked = field.register.as_deref();
         for text in value.strings() {
@@ -127,6 +158,26 @@ impl Schema {
                 links.push(Link { entry, field: &field.name, register, key });
             }
         }
+    }
+
+    /// Checks that a field holds as many values as it should, each once; says whether it can be read further.
+    fn check_form(&self, entry: u32, field: &Field, value: &Value<'_>, violations: &mut Violations) -> bool {
+        let right_form = matches!(
+            (field.cardinality, value),
+            (Cardinality::One, Value::One(_)) | (Cardinality::Many, Value::Many(_))
+        );
+        if !right_form {
+            violations.add(entry, &field.name, ViolationRule::Cardinality);
+            return false;
+        }
+        if let Value::Many(values) = value {
+            let mut sorted: Vec<&str> = values.iter().map(AsRef::as_ref).collect();
+            sorted.sort_unstable();
+            if sorted.iter().zip(sorted.iter().skip(1)).any(|(a, b)| a == b) {
+                violations.add(entry, &field.name, ViolationRule::Duplicate);
+            }
+        }
+        true
     }
 
     /// What record a valid value names, if any. The primary key names its own record, which the entry makes.
@@ -147,7 +198,7 @@ mod tests {
     use super::*;
 
     fn field(name: &str, datatype: Datatype, cardinality: Cardinality, register: Option<&str>) -> Field {
-        Field { name: name.into(), datatype, cardinality, register: register.map(str::to_owned), text: String::new() }
+        Field { cardinality, register: register.map(str::to_owned), ..Field::new(name, datatype) }
     }
 
     fn school() -> Schema {

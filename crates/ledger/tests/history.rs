@@ -127,6 +127,29 @@ fn imports_that_do_not_hold() {
     assert_eq!(row.text, "New");
 }
 
+#[test]
+fn no_history_brings_personal_data_in_the_clear() {
+    const SEALED: &str =
+        "sealed:pedersen-ristretto255:fa723f324e1b1b7635404949c433d221157b032499371ae96098d29cb291596e";
+    let one = naive_root(&[leaf(1, "2019-01-01T00:00:00Z", "1", &[&format!(r#"{{"a":"1","b":"{SEALED}"}}"#)])]);
+    let table = r#"
+        alpha/admin | create a a b!personal:a                                         | ok
+        alpha/admin | import a 1 1 - user 1 2019-01-01T00:00:00Z {"a":"1","b":"Jane"} | 0 value-unsealed (0 b unsealed)
+        # A definition that does not speak of the protection leaves it; none takes it away, says another, or protects the key.
+        alpha/admin | import a 1 1 EMPTY system field:b 2019-01-01T00:00:00Z {"datatype":"text","field":"b"} | ok a system 1+1
+        alpha/admin | import a 1 2 - user 1 2019-01-01T00:00:00Z {"a":"1","b":"Jane"} | 0 value-unsealed (0 b unsealed)
+        alpha/admin | import a 1 2 - system field:b 2019-01-01T00:00:00Z {"protection":"restricted"} | 0 protection-invalid (1 b protection)
+        alpha/admin | import a 1 2 - system register:a 2019-01-01T00:00:00Z {"fields":["a"]} | 0 protection-invalid (1 b protection)
+        alpha/admin | import a 1 2 - system field:a 2019-01-01T00:00:00Z {"protection":"restricted"} | 0 protection-invalid (0 a protection, 1 b subject)
+        # One may be added, and holds in the same import.
+        alpha/admin | import a 1 2 - system field:c 2019-01-01T00:00:00Z {"protection":"personal:a"} & user 1 2019-01-01T00:00:00Z {"a":"1","c":"Jane"} | 0 value-unsealed (1 c unsealed)
+        alpha/admin | import a 1 2 ONE user 1 2019-01-01T00:00:00Z {"a":"1","b":"SEALED"} | ok a user 1+1
+        "#;
+    let empty = "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855";
+    let table = table.replace("SEALED", SEALED).replace("EMPTY", empty).replace("ONE", &one.to_string());
+    Ledger::new().run(&table);
+}
+
 /// The leaf as openregister v1 writes it, composed by serde_json's own rules of quoting.
 fn leaf(number: u64, timestamp: &str, key: &str, items: &[&str]) -> String {
     let hashes: Vec<String> =

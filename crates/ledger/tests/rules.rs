@@ -205,6 +205,39 @@ fn schemas_of_new_registers() {
 }
 
 #[test]
+fn protected_fields() {
+    const SEALED: &str =
+        "sealed:pedersen-ristretto255:fa723f324e1b1b7635404949c433d221157b032499371ae96098d29cb291596e";
+    let table = r#"
+        alpha/admin | create person person!restricted                                    | 0 protection-invalid (0 person protection)
+        alpha/admin | create person person name!personal:person                          | ok
+        # A field that says whom others are about names one record, to everybody.
+        alpha/admin | create visit visit name!personal:who                               | 0 protection-invalid (1 name subject)
+        alpha/admin | create visit visit who name!personal:who                           | 0 protection-invalid (2 name subject)
+        alpha/admin | create visit visit who:curie:n name!personal:who                   | 0 protection-invalid (2 name subject)
+        alpha/admin | create visit visit who:curie:1!restricted name!personal:who        | 0 protection-invalid (2 name subject)
+        alpha/admin | create visit visit name!personal:name                              | 0 protection-invalid (1 name subject)
+        alpha/admin | create visit visit who:string:1:person why!restricted notes:string:n!personal:who | ok
+        # Only sealed values are taken.
+        alpha/clerk | append person p-1 {"name":"Jane Doe","person":"p-1"}               | 0 value-unsealed (0 name unsealed)
+        alpha/clerk | append person p-1 {"name":"","person":"p-1"}                       | 0 value-unsealed (0 name unsealed)
+        alpha/clerk | append person p-1 {"name":["SEALED","Jane"],"person":"p-1"}        | 0 value-unsealed (0 name unsealed)
+        alpha/clerk | append person p-1 {"name":"sealed:pedersen-ristretto255:0000000000000000000000000000000000000000000000000000000000000000","person":"p-1"} | 0 value-unsealed (0 name unsealed)
+        alpha/clerk | append person p-1 {"name":["SEALED"],"person":"p-1"}               | 0 schema (0 name cardinality)
+        alpha/clerk | append person p-1 {"name":"SEALED","person":"p-1"}                 | ok person user 1+1
+        alpha/clerk | append person p-2 {"person":"p-2"}                                 | ok person user 2+1
+        # A personal value is about somebody; the others of the item are judged as ever.
+        alpha/clerk | append visit 1 {"notes":["SEALED"],"visit":"1"}                    | 0 schema (0 notes subject)
+        alpha/clerk | append visit 1 {"notes":["SEALED"],"visit":"1","who":"p--1"}       | 0 schema (0 notes subject, 0 who unresolved)
+        alpha/clerk | append visit 1 {"notes":["SEALED","SEALED"],"visit":"1","who":"p-1"} | 0 schema (0 notes duplicate)
+        alpha/clerk | append visit 1 {"notes":["SEALED"],"visit":"1","who":"p-9"}        | 0 schema (0 who unresolved)
+        alpha/clerk | append visit 1 {"notes":["SEALED"],"visit":"1","who":"p-1","why":"SEALED"} | ok visit user 1+1
+        alpha/clerk | append visit 1 {"notes":["a"],"visit":"1","why":"b"} & 2 {"visit":"2"} & 3 {"visit":"3","why":"b"} | 0 value-unsealed (0 notes unsealed, 0 why unsealed, 2 why unsealed)
+        "#;
+    Ledger::new().run(&table.replace("SEALED", SEALED));
+}
+
+#[test]
 fn what_entries_must_be() {
     Ledger::new().run(
         r#"

@@ -52,7 +52,7 @@ pub use merkle::{Frontier, MerkleError, Tree};
 pub use network::{Genesis, GenesisError, GenesisOrganisation, GenesisPrincipal, GenesisValidator, NetworkId};
 pub use operation::{
     Cardinality, Datatype, EntryKind, Field, ImportedEntry, NameError, NewEntry, Operation, OperationName, Phase,
-    PrincipalId,
+    PrincipalId, Protection,
 };
 pub use organisation::{Jurisdiction, OrganisationStatus, Particulars, ParticularsError, Registration};
 pub use outcome::{Appended, Code, Decision, Outcome, Refusal, Violation, ViolationRule};

@@ -11,12 +11,13 @@ use crate::{
     identifier::MandateId,
     key::PublicKey,
     mandate::MandateTerms,
-    names::names,
+    names::{names, serde_as_text},
     policy::PolicyChange,
     principal::{Assurance, PrincipalKind, PrincipalStatus, Roles},
     proposal::{Choice, RuleText},
 };
 use serde::{Deserialize, Serialize};
+use std::{fmt, str::FromStr};
 
 pub use crate::identifier::{NameError, PrincipalId, validate_key, validate_name};
 
@@ -84,7 +85,50 @@ names! {
     }
 }
 
-/// One field of a register's schema. In CBOR: `[name, datatype, cardinality, register or null, text]`.
+/// Who may read a field's values: such a field is written only sealed (see [`crate::seal`]). In CBOR, JSON and items a text.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Protection {
+    /// `personal:FIELD`: personal data. It is about the record that the item's field `FIELD` names, which is the entry's own when
+    /// that field has the register's name.
+    Personal {
+        /// The field that names the record that it is about.
+        subject: String,
+    },
+    /// `restricted`: only some may read it, and it is about nobody but the entry's own record.
+    Restricted,
+}
+
+impl fmt::Display for Protection {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Personal { subject } => write!(f, "personal:{subject}"),
+            Self::Restricted => f.write_str("restricted"),
+        }
+    }
+}
+
+impl FromStr for Protection {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        match text.split_once(':') {
+            Some(("personal", subject)) => {
+                validate_name(subject).map_err(|error| error.to_string())?;
+                Ok(Self::Personal { subject: subject.to_owned() })
+            }
+            None if text == "restricted" => Ok(Self::Restricted),
+            _ => {
+                Err("unknown protection: write `restricted`, or `personal:` and the field that names whom it is about"
+                    .to_owned())
+            }
+        }
+    }
+}
+
+serde_as_text!(Protection);
+
+/// One field of a register's schema. In CBOR: `[name, datatype, cardinality, register or null, text]`, and the protection if it
+/// has one.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Field {
@@ -100,6 +144,17 @@ pub struct Field {
     /// What it means.
     #[serde(default)]
     pub text: String,
+    /// Who may read its values; none when everybody may.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub protection: Option<Protection>,
+}
+
+impl Field {
+    /// A single value of this datatype, which everybody may read.
+    pub fn new(name: impl Into<String>, datatype: Datatype) -> Self {
+        let (name, cardinality) = (name.into(), Cardinality::One);
+        Self { name, datatype, cardinality, register: None, text: String::new(), protection: None }
+    }
 }
 
 /// An entry to append. In CBOR: `[key, [item…]]`.

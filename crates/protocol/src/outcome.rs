@@ -174,6 +174,10 @@ names! {
         ItemNotCanonical = "item-not-canonical",
         /// The entry names the same item twice.
         ItemDuplicate = "item-duplicate",
+        /// A field that cannot be protected is, or would no longer be; the violations say which.
+        ProtectionInvalid = "protection-invalid",
+        /// A value that is written only sealed is in the clear; the violations say which.
+        ValueUnsealed = "value-unsealed",
         /// Items break the register's schema; the violations are listed.
         Schema = "schema",
         /// The record has exactly these items already.
@@ -277,6 +281,8 @@ advice! {
     EntryOrder => "order each key's entries by time, and import none from the future",
     ItemNotCanonical => "sort the keys and remove white space (openregister v1 canonical JSON)",
     ItemDuplicate => "give each item of an entry once",
+    ProtectionInvalid => "protect neither keys nor the fields that name whom others are about, and keep what is protected",
+    ValueUnsealed => "seal the values of the fields that are listed: the ledger takes no personal data in the clear",
     Schema => "correct the fields that are listed",
     EntryUnchanged => "nothing need be done: the record is already so",
     RootMismatch => "check that the file is complete and in order, and import it again",
@@ -302,6 +308,12 @@ names! {
         Duplicate = "duplicate",
         /// A value that is not of the field's datatype.
         Datatype = "datatype",
+        /// A value in the clear of a field that is written only sealed.
+        Unsealed = "unsealed",
+        /// A personal value of which no field says whom it is about.
+        Subject = "subject",
+        /// A protected field that names records, or one that would lose its protection.
+        Protection = "protection",
         /// A link to a record that does not exist.
         Unresolved = "unresolved",
         /// Not canonical JSON.

@@ -143,6 +143,7 @@ impl Client {
             cardinality: Cardinality::One,
             register: None,
             text: "A field".to_owned(),
+            protection: None,
         };
         let fields = vec![field("name".to_owned()), field(self.register())];
         Operation::RegisterCreate { register: self.register(), text: "A register".to_owned(), fields }

@@ -59,6 +59,7 @@ pub fn create_register() -> Vec<Operation> {
         cardinality,
         register: None,
         text: String::new(),
+        protection: None,
     };
     let fields = vec![
         field(REGISTER, Datatype::String, Cardinality::One),

@@ -233,6 +233,7 @@ mod tests {
             cardinality,
             register: None,
             text: String::new(),
+            protection: None,
         };
         RegisterView {
             name: "school".into(),

@@ -228,7 +228,10 @@ impl<'a> History<'a> {
         let mut fields = self.definition.fields.clone();
         if fields.iter().all(|field| field.name != self.register) {
             let (name, datatype, cardinality) = (self.register.clone(), Datatype::String, Cardinality::One);
-            fields.insert(0, Field { name, datatype, cardinality, register: None, text: String::new() });
+            fields.insert(
+                0,
+                Field { name, datatype, cardinality, register: None, text: String::new(), protection: None },
+            );
         }
         Operation::RegisterCreate { register: self.register.clone(), text: self.definition.text.clone(), fields }
     }

@@ -202,6 +202,7 @@ impl Founding<'_> {
             cardinality: Cardinality::One,
             register: None,
             text: String::new(),
+            protection: None,
         };
         let register = REGISTER.to_owned();
         let create = vec![

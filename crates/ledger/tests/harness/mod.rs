@@ -445,8 +445,9 @@ fn policy(text: &str) -> Operation {
     Operation::RegisterPolicy { register: register.into(), change }
 }
 
-/// `name:datatype:cardinality:register`, all but the name optional.
+/// `name:datatype:cardinality:register!protection`, all but the name optional.
 pub fn field(text: &str) -> Field {
+    let (text, protection) = text.split_once('!').map_or((text, None), |(text, said)| (text, Some(said)));
     let parts: Vec<&str> = text.split(':').collect();
     Field {
         name: parts[0].into(),
@@ -454,6 +455,7 @@ pub fn field(text: &str) -> Field {
         cardinality: parts.get(2).unwrap_or(&"1").parse().unwrap(),
         register: parts.get(3).map(|register| (*register).into()),
         text: String::new(),
+        protection: protection.map(|protection| protection.parse().unwrap()),
     }
 }
 

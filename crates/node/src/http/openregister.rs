@@ -433,6 +433,7 @@ mod tests {
             cardinality: Cardinality::One,
             register: None,
             text: String::new(),
+            protection: None,
         };
         let mut user = Frontier::default();
         let row = RegisterRow {

@@ -6,7 +6,7 @@ use super::Change;
 use crate::{
     authority::AuthorityTerms,
     network::{GenesisPrincipal, GenesisValidator},
-    operation::{Cardinality, Field},
+    operation::{Cardinality, Field, Protection},
     organisation::Particulars,
     rulebook::VoteWeight,
 };
@@ -117,6 +117,13 @@ impl fmt::Display for Field {
         }
         if let Some(register) = &self.register {
             write!(f, ", links to {register}")?;
+        }
+        match &self.protection {
+            Some(Protection::Personal { subject }) => {
+                write!(f, ", sealed: personal data of the record that {subject} names")?;
+            }
+            Some(Protection::Restricted) => f.write_str(", sealed: restricted")?,
+            None => {}
         }
         if self.text.is_empty() { Ok(()) } else { write!(f, ": {}", Shown(&self.text)) }
     }

@@ -1,6 +1,6 @@
 //! Operations as deterministic CBOR: an array of the name, then the fields in the order of the type.
 
-use super::{EntryKind, Field, ImportedEntry, NewEntry, Operation, OperationName};
+use super::{EntryKind, Field, ImportedEntry, NewEntry, Operation, OperationName, Protection};
 use crate::{
     cbor,
     identifier::{validate_key, validate_name},
@@ -32,6 +32,11 @@ fn described(d: &mut Decoder<'_>) -> Result<String, decode::Error> {
 
 fn reasoned(d: &mut Decoder<'_>) -> Result<String, decode::Error> {
     cbor::text(d, 1..=REASON_BYTES_MAX, "a reason").map(str::to_owned)
+}
+
+fn protection(d: &mut Decoder<'_>) -> Result<Protection, decode::Error> {
+    let at = d.position();
+    d.str()?.parse().map_err(|message: String| decode::Error::message(message).at(at))
 }
 
 fn proposal_submit(d: &mut Decoder<'_>) -> Result<Operation, decode::Error> {
@@ -103,20 +108,23 @@ fn items(d: &mut Decoder<'_>) -> Result<Vec<String>, decode::Error> {
 
 impl<C> Encode<C> for Field {
     fn encode<W: encode::Write>(&self, e: &mut Encoder<W>, _: &mut C) -> Result<(), encode::Error<W::Error>> {
-        e.array(5)?.str(&self.name)?.encode(self.datatype)?.encode(self.cardinality)?;
-        e.encode(self.register.as_deref())?.str(&self.text)?.ok()
+        e.array(if self.protection.is_some() { 6 } else { 5 })?;
+        e.str(&self.name)?.encode(self.datatype)?.encode(self.cardinality)?;
+        e.encode(self.register.as_deref())?.str(&self.text)?;
+        self.protection.iter().try_for_each(|protection| e.str(&protection.to_string())?.ok())
     }
 }
 
 impl<'b, C> Decode<'b, C> for Field {
     fn decode(d: &mut Decoder<'b>, _: &mut C) -> Result<Self, decode::Error> {
-        cbor::array(d, 5, "a field")?;
+        let elements = cbor::list(d, 5..=6, "a field")?;
         Ok(Self {
             name: named(d)?,
             datatype: d.decode()?,
             cardinality: d.decode()?,
             register: cbor::optional(d, named)?,
             text: described(d)?,
+            protection: if elements == 6 { Some(protection(d)?) } else { None },
         })
     }
 }

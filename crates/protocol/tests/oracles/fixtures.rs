@@ -127,6 +127,11 @@ pub fn operations() -> Vec<(&'static str, Operation)> {
         cardinality,
         register: register.map(Into::into),
         text: format!("The {name}."),
+        protection: None,
+    };
+    let protected = |name: &str, protection: &str| Field {
+        protection: Some(protection.parse().unwrap()),
+        ..field(name, Datatype::String, Cardinality::One, None)
     };
     vec![
         (
@@ -139,6 +144,19 @@ pub fn operations() -> Vec<(&'static str, Operation)> {
                     field("citizen-names", Datatype::String, Cardinality::Many, None),
                     field("start-date", Datatype::Datetime, Cardinality::One, None),
                     field("part-of", Datatype::Curie, Cardinality::Many, None),
+                ],
+            },
+        ),
+        (
+            "register-create with protected fields",
+            Operation::RegisterCreate {
+                register: "prescription".into(),
+                text: "Prescriptions".into(),
+                fields: vec![
+                    field("prescription", Datatype::String, Cardinality::One, None),
+                    field("patient", Datatype::String, Cardinality::One, Some("patient")),
+                    protected("medicine", "personal:patient"),
+                    protected("route", "restricted"),
                 ],
             },
         ),
@@ -366,6 +384,7 @@ pub fn changes() -> Vec<Change> {
                 cardinality: Cardinality::One,
                 register: None,
                 text: "Its number.".into(),
+                protection: None,
             }],
         },
         Change::RegisterEntrust { register: "berth".into(), custodian: organisation() },

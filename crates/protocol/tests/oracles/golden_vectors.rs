@@ -30,8 +30,14 @@ fn stored(file: &str) -> Value {
 fn fields(fields: &[Field]) -> Value {
     fields
         .iter()
-        .map(|Field { name, datatype, cardinality, register, text }| {
-            json!({"name": name, "datatype": datatype, "cardinality": cardinality, "register": register, "text": text})
+        .map(|Field { name, datatype, cardinality, register, text, protection }| {
+            let mut field = json!({
+                "name": name, "datatype": datatype, "cardinality": cardinality, "register": register, "text": text,
+            });
+            if let Some(protection) = protection {
+                field["protection"] = json!(protection);
+            }
+            field
         })
         .collect()
 }

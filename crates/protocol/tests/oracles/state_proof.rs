@@ -100,6 +100,7 @@ fn register() -> RegisterRow {
             cardinality: tallystick_protocol::Cardinality::One,
             register: Some("country".into()),
             text: String::new(),
+            protection: None,
         }],
         text: "Countries".into(),
         created: 2,

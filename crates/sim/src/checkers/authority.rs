@@ -592,6 +592,7 @@ mod tests {
             cardinality: Cardinality::One,
             register: None,
             text: "A field".to_owned(),
+            protection: None,
         };
         Operation::RegisterCreate { register: register.to_owned(), text: "Things".to_owned(), fields: vec![field] }
     }

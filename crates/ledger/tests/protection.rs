@@ -1,0 +1,65 @@
+//! What a node must not hand on: values in the clear that are written only sealed, told before a transaction is ordered.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
+#![allow(clippy::disallowed_methods, clippy::disallowed_types)]
+
+mod harness;
+
+use std::collections::BTreeMap;
+
+use harness::{Ledger, operation};
+use tallystick_ledger::{
+    protection::{concerned, exposed},
+    schema::Schema,
+};
+use tallystick_protocol::{RegisterRow, StateKey};
+
+const SEALED: &str = "sealed:pedersen-ristretto255:fa723f324e1b1b7635404949c433d221157b032499371ae96098d29cb291596e";
+
+/// The operations of one transaction, and what is told of them: the operation, the entry, the field, the rule.
+#[test]
+fn what_is_not_handed_on() {
+    let mut ledger = Ledger::new();
+    ledger.run(
+        r#"
+        alpha/admin | create person person name!personal:person | ok
+        alpha/admin | create town town name                     | ok
+        "#,
+    );
+    let table = r#"
+        append person 1 {"name":"SEALED","person":"1"}                            | nothing
+        append person 1 {"name":"Jane","person":"1"}                              | 0: 0 name unsealed
+        append town 1 {"name":"York","town":"1"} ; append person 1 {"person":"1"} & 2 {"name":"Jane","person":"2"} | 1: 1 name unsealed
+        # What such a register would refuse stays out of the log as well: it may hold the name under another one.
+        append person 1 {"nmae":"Jane","person":"1"}                              | 0: 0 nmae unknown-field
+        append person 1 { "name":"Jane","person":"1"}                             | 0: 0  not-canonical
+        append person 1 {"name":["SEALED","Jane"],"person":"1"}                   | 0: 0 name unsealed
+        # Of others the ledger judges.
+        append town 1 {"nmae":"York","town":"2"}                                  | nothing
+        append town 1 nonsense                                                    | nothing
+        append nowhere 1 {"name":"Jane"}                                          | nothing
+        # What the transaction itself declares counts.
+        create new new name!personal:new ; append new 1 {"name":"Jane","new":"1"} | 1: 0 name unsealed
+        create new new ; import new 1 1 - user 1 2019-01-01T00:00:00Z {"name":"Jane","new":"1"} & system field:name 2019-01-01T00:00:00Z {"protection":"personal:new"} | 1: 0 name unsealed
+        import person 1 1 - user 1 2019-01-01T00:00:00Z {"name":"Jane"}           | 0: 0 name unsealed
+        import person 1 1 - user 1 2019-01-01T00:00:00Z {"name":"SEALED"}         | nothing
+        import person 1 1 - user 1 2019-01-01T00:00:00Z nonsense                  | 0: 0  not-canonical
+        import person 1 1 - system field:name 2019-01-01T00:00:00Z {"datatype":"text"} ; append person 1 {"name":"Jane","person":"1"} | 1: 0 name unsealed
+        import town 1 1 - user 1 2019-01-01T00:00:00Z {"name":"York"}             | nothing
+        "#;
+    for line in table.lines().map(str::trim).filter(|line| !line.is_empty() && !line.starts_with('#')) {
+        let line = line.replace("SEALED", SEALED);
+        let (operations, expected) = line.split_once('|').unwrap();
+        let operations = operations.split(" ; ").map(|text| operation(text.trim())).collect();
+        let tx = ledger.sign("alpha/admin", operations);
+        let schemas: BTreeMap<String, Schema> = concerned(&tx)
+            .filter_map(|register| ledger.rows.get(&StateKey::register(register)))
+            .map(|row| RegisterRow::decode(row).unwrap())
+            .map(|row| (row.register.clone(), Schema::new(&row.register, &row.fields)))
+            .collect();
+        let told = exposed(&tx, &schemas).map_or("nothing".to_owned(), |(operation, violations)| {
+            let told: Vec<_> = violations.iter().map(|v| format!("{} {} {}", v.entry, v.field, v.rule)).collect();
+            format!("{operation}: {}", told.join(", "))
+        });
+        assert_eq!(told, expected.trim(), "{line}");
+    }
+}
