@@ -57,6 +57,8 @@ codes! {
     Inactive = "principal-inactive", 403, "Principal not active";
     /// The key's certificate has ended.
     ExpiredKey = "key-expired", 403, "Key expired";
+    /// A value is in the clear that is written only sealed; nothing was passed on.
+    Exposed = "value-unsealed", 422, "Value not sealed";
     /// The signature does not fit.
     BadSignature = "bad-signature", 403, "Signature does not fit";
     /// No room just now: try again after the time given.

@@ -8,7 +8,7 @@
 //! A transaction that is refused is in the log for ever, with all that it holds. So a node looks at what is handed in before it is
 //! ordered, with [`exposed`]: what a register with protected fields would refuse is not admitted.
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, sync::Arc};
 
 use tallystick_protocol::{
     Code, SignedTransaction, Violation, ViolationRule,
@@ -88,7 +88,7 @@ pub fn concerned(tx: &SignedTransaction) -> impl Iterator<Item = &str> {
 
 /// The first operation that would write values in the clear which are written only sealed, or be refused by the schema of a register
 /// that has such values; and what in particular. `schemas` are those of [`concerned`] registers as far as they are known.
-pub fn exposed(tx: &SignedTransaction, schemas: &BTreeMap<String, Schema>) -> Option<(u32, Vec<Violation>)> {
+pub fn exposed(tx: &SignedTransaction, schemas: &BTreeMap<String, Arc<Schema>>) -> Option<(u32, Vec<Violation>)> {
     let mut made: BTreeMap<&str, Vec<Field>> = BTreeMap::new();
     for (operation, at) in tx.operations().iter().zip(0..) {
         let mut violations = Violations::default();
@@ -98,9 +98,8 @@ pub fn exposed(tx: &SignedTransaction, schemas: &BTreeMap<String, Schema>) -> Op
             }
             Operation::EntryAppend { register, entries } => {
                 let own = made.get(register.as_str()).map(|fields| Schema::new(register, fields));
-                let Some(schema) = own.as_ref().or_else(|| schemas.get(register)).filter(|s| s.is_protected()) else {
-                    continue;
-                };
+                let schema = own.as_ref().or_else(|| schemas.get(register).map(AsRef::as_ref));
+                let Some(schema) = schema.filter(|schema| schema.is_protected()) else { continue };
                 for (entry, index) in entries.iter().zip(0..) {
                     for text in &entry.items {
                         judge(schema, index, &entry.key, text, &mut violations);

@@ -4,7 +4,7 @@
 
 mod harness;
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, sync::Arc};
 
 use harness::{Ledger, operation};
 use tallystick_ledger::{
@@ -32,7 +32,7 @@ fn what_is_not_handed_on() {
         # What such a register would refuse stays out of the log as well: it may hold the name under another one.
         append person 1 {"nmae":"Jane","person":"1"}                              | 0: 0 nmae unknown-field
         append person 1 { "name":"Jane","person":"1"}                             | 0: 0  not-canonical
-        append person 1 {"name":["SEALED","Jane"],"person":"1"}                   | 0: 0 name unsealed
+        append person 1 {"name":["SEALED","Jane"],"person":"1"}                   | 0: 0 name unsealed, 0 name cardinality
         # Of others the ledger judges.
         append town 1 {"nmae":"York","town":"2"}                                  | nothing
         append town 1 nonsense                                                    | nothing
@@ -51,10 +51,10 @@ fn what_is_not_handed_on() {
         let (operations, expected) = line.split_once('|').unwrap();
         let operations = operations.split(" ; ").map(|text| operation(text.trim())).collect();
         let tx = ledger.sign("alpha/admin", operations);
-        let schemas: BTreeMap<String, Schema> = concerned(&tx)
+        let schemas: BTreeMap<String, Arc<Schema>> = concerned(&tx)
             .filter_map(|register| ledger.rows.get(&StateKey::register(register)))
             .map(|row| RegisterRow::decode(row).unwrap())
-            .map(|row| (row.register.clone(), Schema::new(&row.register, &row.fields)))
+            .map(|row| (row.register.clone(), Arc::new(Schema::new(&row.register, &row.fields))))
             .collect();
         let told = exposed(&tx, &schemas).map_or("nothing".to_owned(), |(operation, violations)| {
             let told: Vec<_> = violations.iter().map(|v| format!("{} {} {}", v.entry, v.field, v.rule)).collect();

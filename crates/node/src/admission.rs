@@ -4,6 +4,8 @@
 //! bytes ─ decode ─ known? in time? whose key? ─▶ queue ─▶ verify in batches ─▶ pool ─▶ peers
 //! ```
 //!
+//! What a register with sealed fields would refuse is not admitted: see [`tallystick_ledger::protection`].
+//!
 //! Signatures are checked once per node, in batches as large as the load makes them: while one batch is verified the next one
 //! gathers. What came from a client is passed on to every validator, so that the next leader has it; what came from a peer is
 //! not, because that peer told everybody.
@@ -20,11 +22,16 @@ use commonware_runtime::{Clock, Spawner};
 use rand::{SeedableRng as _, rngs::StdRng};
 use rand_core::CryptoRng;
 use std::{
+    collections::BTreeMap,
     sync::Arc,
     time::{Duration, UNIX_EPOCH},
 };
+use tallystick_ledger::{
+    protection::{concerned, exposed},
+    schema::Schema,
+};
 use tallystick_protocol::{
-    Hash, PrincipalId, PrincipalStatus, PublicKey, SignedTransaction, VerifiedTransaction,
+    Hash, PrincipalId, PrincipalStatus, PublicKey, RegisterRow, SignedTransaction, StateKey, VerifiedTransaction,
     limits::{
         BLOCK_DRIFT_MS_MAX, NOT_AFTER_WINDOW_SECONDS_MAX, VERIFY_BATCH_TRANSACTIONS_MAX, VERIFY_QUEUE_TRANSACTIONS_MAX,
     },
@@ -174,6 +181,7 @@ impl<E: Runtime> Admission<E> {
         }
         self.in_time(transaction.not_after())?;
         self.may_sign(&transaction).await?;
+        self.exposes_nothing(&transaction).await?;
         Ok(Screened::New(transaction))
     }
 
@@ -223,6 +231,39 @@ impl<E: Runtime> Admission<E> {
         }
         self.shared.keys.add(changes, principal, key, held.end_ms());
         Ok(())
+    }
+
+    /// Checks that nothing would be put in the log, which never forgets, that is written only sealed.
+    async fn exposes_nothing(&self, transaction: &SignedTransaction) -> Result<(), Rejection> {
+        let mut schemas = BTreeMap::new();
+        for register in concerned(transaction) {
+            if !schemas.contains_key(register)
+                && let Some(schema) = self.protected(register).await?
+            {
+                schemas.insert(register.to_owned(), schema);
+            }
+        }
+        match exposed(transaction, &schemas) {
+            Some((operation, violations)) => Err(Rejection::exposed(operation, &violations)),
+            None => Ok(()),
+        }
+    }
+
+    /// The register's schema, if it exists at the tip and has protected fields.
+    async fn protected(&self, register: &str) -> Result<Option<Arc<Schema>>, Rejection> {
+        if let Some(known) = self.shared.schemas.get(register) {
+            return Ok(known);
+        }
+        let changes = self.shared.schemas.changes();
+        let rows = self.reader.rows(&[StateKey::register(register)]).await;
+        let mut rows = rows.map_err(|error| Rejection::unavailable(&error.to_string()))?.rows;
+        let Some(row) = rows.pop().flatten() else { return Ok(None) };
+        let row =
+            RegisterRow::decode(&row).map_err(|error| Rejection::unavailable(&format!("a row is broken: {error}")))?;
+        let schema = Schema::new(register, &row.fields);
+        let protected = schema.is_protected().then(|| Arc::new(schema));
+        self.shared.schemas.add(changes, register, protected.clone());
+        Ok(protected)
     }
 
     async fn verify(&self, transactions: Vec<SignedTransaction>, origin: Origin) -> Vec<Result<Hash, Rejection>> {

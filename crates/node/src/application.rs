@@ -14,6 +14,7 @@ use crate::{
     keys::{KeyCache, changes_keys},
     metrics::Metrics,
     pool::Pool,
+    schemas::{SchemaCache, changes_fields},
     validity::{belongs, block_time, follows, in_time},
 };
 use bytes::Bytes;
@@ -47,6 +48,8 @@ pub struct Shared {
     pool: Mutex<Pool>,
     /// Keys found in use.
     pub keys: KeyCache,
+    /// Protected fields found.
+    pub schemas: SchemaCache,
     /// Policies found compiled.
     pub policies: PolicyCache,
     /// Counters.
@@ -65,6 +68,7 @@ struct ExecutedBlock {
     digest: Hash,
     transactions: Vec<VerifiedTransaction>,
     changes_keys: bool,
+    changes_fields: bool,
     entries: Vec<LogEntry>,
 }
 
@@ -74,6 +78,7 @@ impl Shared {
         Self {
             chain,
             keys: KeyCache::default(),
+            schemas: SchemaCache::default(),
             policies: PolicyCache::default(),
             metrics,
             pool: Mutex::new(Pool::default()),
@@ -240,9 +245,13 @@ impl Application {
     }
 
     fn note(&self, block: &Block, transactions: Vec<VerifiedTransaction>, entries: Vec<LogEntry>) {
-        let changes_keys = transactions.iter().flat_map(|transaction| transaction.operations()).any(changes_keys);
+        let operations = || transactions.iter().flat_map(|transaction| transaction.operations());
+        let (changes_keys, changes_fields) = (operations().any(changes_keys), operations().any(changes_fields));
         let digest = block.header().hash();
-        self.shared.remember(block.header().height, ExecutedBlock { digest, transactions, changes_keys, entries });
+        self.shared.remember(
+            block.header().height,
+            ExecutedBlock { digest, transactions, changes_keys, changes_fields, entries },
+        );
     }
 
     /// Whether no transaction of the block was ordered before, in it or in its ancestors.
@@ -378,6 +387,9 @@ impl<E: Runtime> stateful::Application<E> for Application {
         let Some(executed) = self.shared.recall(header.height, digest) else { unreachable_block(header.height) };
         if executed.changes_keys {
             self.shared.keys.clear();
+        }
+        if executed.changes_fields {
+            self.shared.schemas.clear();
         }
         self.shared.chain.applied(header, digest, &executed.transactions, &executed.entries);
         self.shared.forget(header.height);

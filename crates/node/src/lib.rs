@@ -20,6 +20,7 @@ mod patience;
 pub mod pool;
 pub mod rejection;
 pub mod run;
+pub mod schemas;
 pub mod service;
 pub mod state;
 pub mod timing;

@@ -1,7 +1,7 @@
 //! Why a node did not admit a transaction. A rejection leaves no trace on the ledger: the transaction may be mended or sent again.
 
 use std::time::Duration;
-use tallystick_protocol::{NetworkId, PrincipalId, PrincipalStatus, PublicKey};
+use tallystick_protocol::{NetworkId, PrincipalId, PrincipalStatus, PublicKey, Violation};
 
 /// What is wrong, strongest first: the first that applies is told.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -22,6 +22,8 @@ pub enum RejectionCode {
     Inactive,
     /// The key's certificate has ended.
     ExpiredKey,
+    /// It holds a value in the clear that is written only sealed, or would be refused by a register that has such values.
+    Exposed,
     /// The signature does not fit.
     BadSignature,
     /// The node has no room just now.
@@ -32,7 +34,7 @@ pub enum RejectionCode {
 
 impl RejectionCode {
     /// Every code, in order of precedence.
-    pub const ALL: [Self; 11] = [
+    pub const ALL: [Self; 12] = [
         Self::Malformed,
         Self::WrongNetwork,
         Self::IdempotencyConflict,
@@ -41,6 +43,7 @@ impl RejectionCode {
         Self::UnknownKey,
         Self::Inactive,
         Self::ExpiredKey,
+        Self::Exposed,
         Self::BadSignature,
         Self::Busy,
         Self::Unavailable,
@@ -57,6 +60,7 @@ impl RejectionCode {
             Self::UnknownKey => "key-unknown",
             Self::Inactive => "principal-inactive",
             Self::ExpiredKey => "key-expired",
+            Self::Exposed => "value-unsealed",
             Self::BadSignature => "bad-signature",
             Self::Busy => "busy",
             Self::Unavailable => "unavailable",
@@ -138,6 +142,18 @@ impl Rejection {
             "the certificate of key {key} of `{principal}` has expired: renew it with `tally key certify`, which this key may still sign"
         );
         Self::new(RejectionCode::ExpiredKey, detail)
+    }
+
+    pub(crate) fn exposed(operation: u32, violations: &[Violation]) -> Self {
+        let told: Vec<String> = violations
+            .iter()
+            .map(|Violation { entry, field, rule }| format!("entry {entry}: field `{field}`: {rule}"))
+            .collect();
+        let detail = format!(
+            "operation {operation} is for a register with sealed fields, which would refuse it ({}), and a refused transaction is in the log for ever: nothing of it was passed on; correct it, and seal what is `unsealed`",
+            told.join("; ")
+        );
+        Self::new(RejectionCode::Exposed, detail)
     }
 
     pub(crate) fn busy(what: &str, retry_after: Duration) -> Self {

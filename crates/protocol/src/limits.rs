@@ -307,6 +307,8 @@ pub const SHOWN_CHARS_MAX: usize = 80;
 pub const VERIFY_BATCH_TRANSACTIONS_MAX: usize = 2048;
 /// Keys that a node remembers the holders of; a network that uses more reads the state more often.
 pub const KEYS_REMEMBERED_MAX: usize = 100_000;
+/// Registers of which a node remembers whether they have protected fields.
+pub const SCHEMAS_REMEMBERED_MAX: usize = 10_000;
 /// Transactions told again at one time.
 pub const RETELL_TRANSACTIONS_MAX: usize = 512;
 /// Messages of one peer in work at one time: more are dropped.
