@@ -70,6 +70,19 @@ impl From<&Field> for FieldView {
     }
 }
 
+impl From<&FieldView> for Field {
+    fn from(view: &FieldView) -> Self {
+        Self {
+            name: view.name.clone(),
+            datatype: view.datatype,
+            cardinality: view.cardinality,
+            register: view.register.clone(),
+            text: view.text.clone(),
+            protection: view.protection.clone(),
+        }
+    }
+}
+
 /// All registers, sorted by name.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct RegisterList {

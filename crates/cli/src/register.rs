@@ -2,9 +2,11 @@
 
 mod append;
 mod csv;
+mod exposure;
 mod import;
 
 pub use append::batches;
+pub use exposure::warn_of_fields;
 
 use crate::{
     connection::{Connection, Signing},
@@ -254,6 +256,7 @@ impl Create {
             )));
         }
         let fields = self.protected_fields()?;
+        warn_of_fields(&fields);
         let signer = self.connection.signer(&self.signing)?;
         let register = self.name.clone();
         let mut operations = vec![Operation::RegisterCreate { register: register.clone(), text: self.text, fields }];

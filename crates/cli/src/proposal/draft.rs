@@ -1,6 +1,9 @@
 //! A proposal as a file: TOML that somebody writes, reads and discusses before it is put to the vote.
 
-use crate::output::{Doing, Failure};
+use crate::{
+    output::{Doing, Failure},
+    register::warn_of_fields,
+};
 use serde::Deserialize;
 use std::path::{Path, PathBuf};
 use tallystick_ledger::x509::{self, Document};
@@ -46,7 +49,13 @@ impl Draft {
         let shown = path.display();
         let text = std::fs::read_to_string(path).doing(|| format!("cannot read `{shown}`"))?;
         let beside = path.parent().unwrap_or(Path::new("."));
-        Self::parse(&text, beside).doing(|| format!("`{shown}` is no proposal"))
+        let draft = Self::parse(&text, beside).doing(|| format!("`{shown}` is no proposal"))?;
+        for change in &draft.changes {
+            if let Change::RegisterCreate { fields, .. } = change {
+                warn_of_fields(fields);
+            }
+        }
+        Ok(draft)
     }
 
     fn parse(text: &str, beside: &Path) -> Result<Self, String> {

@@ -1,6 +1,6 @@
 //! `tally register append`: one entry from the command line, or many from a file.
 
-use super::{act, csv, no_register};
+use super::{act, csv, exposure::Exposure, no_register};
 use crate::{
     connection::{Connection, Signing},
     output::{Doing, Done, Failure, count, line, progress},
@@ -14,9 +14,12 @@ use std::{
 };
 use tallystick_api::{OutcomeView, RegisterView};
 use tallystick_client::Settled;
-use tallystick_ledger::item::{Item, Value, canonicalise, item_from};
+use tallystick_ledger::{
+    item::{Item, Value, canonicalise, item_from},
+    schema::Schema,
+};
 use tallystick_protocol::{
-    Cardinality, EntryKind, NewEntry, Operation,
+    Cardinality, EntryKind, Field, NewEntry, Operation,
     limits::{ENTRIES_MAX, TRANSACTION_BYTES_MAX},
     operation::validate_key,
 };
@@ -65,6 +68,8 @@ impl Append {
         let client = self.connection.client()?;
         let Some(register) = client.register(&self.register)? else { return Err(no_register(&self.register)) };
         let entries = self.entries(&register.value)?;
+        look_at(&entries, &register.value)?;
+        let entries: Vec<NewEntry> = entries.into_iter().map(|(_, entry)| entry).collect();
         let signer = self.connection.signer(&self.signing)?;
         let total = entries.len();
         let batches = batches(entries);
@@ -96,7 +101,8 @@ impl Append {
         }
     }
 
-    fn entries(&self, register: &RegisterView) -> Result<Vec<NewEntry>, Failure> {
+    /// The entries, each with its line in the file.
+    fn entries(&self, register: &RegisterView) -> Result<Vec<(usize, NewEntry)>, Failure> {
         if let Some(path) = &self.file {
             return from_file(path, register);
         }
@@ -106,8 +112,22 @@ impl Append {
             Some(json) => canonicalise(json).map_err(|error| Failure::error(format!("--item: {error}")))?,
             None => from_arguments(&self.fields, &key, register)?,
         };
-        Ok(vec![NewEntry { key, items: vec![item] }])
+        Ok(vec![(0, NewEntry { key, items: vec![item] })])
     }
+}
+
+/// Warns of what looks like personal data; fails when a value is in the clear that is written only sealed.
+fn look_at(entries: &[(usize, NewEntry)], register: &RegisterView) -> Done {
+    let fields: Vec<Field> = register.fields.iter().map(Field::from).collect();
+    let (schema, mut exposure) = (Schema::new(&register.name, &fields), Exposure::default());
+    for (line, entry) in entries {
+        let place = if *line == 0 { format!("entry {}", entry.key) } else { format!("line {line}") };
+        for item in entry.items.iter().filter_map(|item| Item::parse(item).ok()) {
+            exposure.look(&place, &item, &schema)?;
+        }
+    }
+    exposure.warn();
+    Ok(())
 }
 
 /// The number that the one entry got.
@@ -147,14 +167,14 @@ fn from_arguments(arguments: &[String], key: &str, register: &RegisterView) -> R
     Ok(to_item(values, register))
 }
 
-fn from_file(path: &Path, register: &RegisterView) -> Result<Vec<NewEntry>, Failure> {
+fn from_file(path: &Path, register: &RegisterView) -> Result<Vec<(usize, NewEntry)>, Failure> {
     let text = fs::read_to_string(path).doing(|| format!("cannot read `{}`", path.display()))?;
     let is_csv = path.extension().is_some_and(|extension| extension.eq_ignore_ascii_case("csv"));
     let entries = if is_csv { from_csv(&text, register) } else { from_json_lines(&text, register) };
     entries.map_err(|error| Failure::error(format!("`{}`: {error}", path.display())))
 }
 
-fn from_csv(text: &str, register: &RegisterView) -> Result<Vec<NewEntry>, String> {
+fn from_csv(text: &str, register: &RegisterView) -> Result<Vec<(usize, NewEntry)>, String> {
     let csv = csv::parse(text)?;
     if let Some(name) = csv.heading.iter().find(|name| register.fields.iter().all(|field| field.name != **name)) {
         let known: Vec<&str> = register.fields.iter().map(|field| field.name.as_str()).collect();
@@ -177,12 +197,12 @@ fn from_csv(text: &str, register: &RegisterView) -> Result<Vec<NewEntry>, String
             };
             (name.as_str(), cells)
         });
-        Ok(NewEntry { key, items: vec![to_item(values.collect(), register)] })
+        Ok((*at, NewEntry { key, items: vec![to_item(values.collect(), register)] }))
     };
     csv.rows.iter().map(entry).collect()
 }
 
-fn from_json_lines(text: &str, register: &RegisterView) -> Result<Vec<NewEntry>, String> {
+fn from_json_lines(text: &str, register: &RegisterView) -> Result<Vec<(usize, NewEntry)>, String> {
     let lines = text.lines().enumerate().filter(|(_, line)| !line.trim().is_empty());
     lines
         .map(|(index, line)| {
@@ -192,7 +212,7 @@ fn from_json_lines(text: &str, register: &RegisterView) -> Result<Vec<NewEntry>,
             let key =
                 key.ok_or_else(|| format!("line {at}: the item must have the key: a field `{}`", register.name))?;
             validate_key(EntryKind::User, &key).map_err(|error| format!("line {at}: {error}"))?;
-            Ok(NewEntry { key, items: vec![item] })
+            Ok((at, NewEntry { key, items: vec![item] }))
         })
         .collect()
 }
@@ -264,10 +284,13 @@ mod tests {
     #[test]
     fn rows_and_lines_become_entries() {
         let csv = from_csv("school,name,tags\n1,One,a;b\n2,,\n", &school()).unwrap();
-        let items: Vec<&str> = csv.iter().flat_map(|entry| &entry.items).map(String::as_str).collect();
+        let items: Vec<&str> = csv.iter().flat_map(|(_, entry)| &entry.items).map(String::as_str).collect();
         assert_eq!(items, [r#"{"name":"One","school":"1","tags":["a","b"]}"#, r#"{"school":"2"}"#]);
-        let lines = from_json_lines("{ \"school\": \"1\", \"name\": \"One\" }\n\n", &school()).unwrap();
-        assert_eq!(lines.first().unwrap().items, [r#"{"name":"One","school":"1"}"#]);
+        assert_eq!(csv.iter().map(|(line, _)| *line).collect::<Vec<_>>(), [2, 3]);
+        let lines = from_json_lines("\n{ \"school\": \"1\", \"name\": \"One\" }\n\n", &school()).unwrap();
+        let (line, entry) = lines.first().unwrap();
+        assert_eq!(*line, 2);
+        assert_eq!(entry.items, [r#"{"name":"One","school":"1"}"#]);
     }
 
     #[test]

@@ -3,6 +3,7 @@
 //! Nothing is sent before every file has been read to its end and reproduces the roots that it asserts. An import that broke
 //! off goes on where it was: the node says how many entries it has, and their root must be the file's at that size.
 
+use super::exposure::{Exposure, warn_of_fields};
 use crate::{
     connection::{Connection, Signing},
     output::{Doing, Done, Failure, Table, count, json, progress, say, thousands},
@@ -23,7 +24,9 @@ use tallystick_client::{Client, Settled, Signer};
 use tallystick_ledger::{
     definition::Definition,
     entry_leaf::{entry_leaf_hash, format_v1_hash},
+    item::Item,
     rsf::{ImportLimits, Rsf},
+    schema::Schema,
 };
 use tallystick_protocol::{
     Cardinality, Code, Datatype, EntryKind, Field, Frontier, Hash, Operation, Phase, SignedTransaction,
@@ -105,6 +108,7 @@ impl Import {
             self.files.iter().map(PathBuf::as_path).zip(bytes.iter().map(Vec::as_slice)).map(parse).collect();
         let histories = all_or_report(parsed)?;
         one_file_each(&histories)?;
+        histories.iter().try_for_each(History::look_at)?;
 
         let client = self.connection.client()?;
         let signer = self.connection.signer(&self.signing)?;
@@ -221,6 +225,22 @@ impl<'a> History<'a> {
         validate_name(&register)
             .map_err(|error| refused(format!("the register's name: {error}; give one with --name")))?;
         Ok(Self { path, register, definition, rsf })
+    }
+
+    /// Warns of what looks like personal data; fails when a value is in the clear that is written only sealed.
+    fn look_at(&self) -> Done {
+        warn_of_fields(&self.definition.fields);
+        let (schema, mut exposure) = (Schema::new(&self.register, &self.definition.fields), Exposure::default());
+        for entry in self.rsf.entries().iter().filter(|entry| entry.kind == EntryKind::User) {
+            for found in self.rsf.items_of(entry) {
+                let place = format!("`{}`, line {}", self.path.display(), found.line);
+                if let Ok(item) = Item::parse(found.text) {
+                    exposure.look(&place, &item, &schema)?;
+                }
+            }
+        }
+        exposure.warn();
+        Ok(())
     }
 
     /// The operation that creates the register.

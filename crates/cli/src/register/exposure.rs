@@ -1,0 +1,122 @@
+//! What is looked at before anything is signed: values in the clear that are written only sealed, and what looks like personal data.
+//!
+//! INVARIANT: a value is never shown; only where it stands.
+
+use crate::output::{Colour, Done, Failure, count, paint_err, say};
+use std::collections::BTreeMap;
+use tallystick_ledger::{
+    item::Item,
+    personal::{Likeness, likeness, likeness_of_name},
+    schema::Schema,
+};
+use tallystick_protocol::Field;
+
+/// What looks like personal data, by field: where first, and how often.
+#[derive(Debug, Default)]
+pub struct Exposure(BTreeMap<(String, Likeness), (String, u64)>);
+
+impl Exposure {
+    /// Looks at an item that stands at `place`, such as `line 3`.
+    ///
+    /// # Errors
+    /// When it has a value in the clear of a field that is written only sealed.
+    pub fn look(&mut self, place: &str, item: &Item<'_>, schema: &Schema) -> Done {
+        if let Some(field) = schema.unsealed(item).next() {
+            return Err(Failure::error(format!(
+                "{place}: field `{field}` is written only sealed, and holds a value in the clear: nothing was sent; \
+                 write its commitment in its place (docs/reference/formats.md, Sealed value)"
+            )));
+        }
+        let open = item
+            .members()
+            .filter(|(name, _)| schema.fields().iter().all(|field| field.name != *name || field.protection.is_none()));
+        for (name, value) in open {
+            if let Some(likeness) = value.strings().find_map(|text| likeness(name, text)) {
+                let found = self.0.entry((name.to_owned(), likeness)).or_insert_with(|| (place.to_owned(), 0));
+                found.1 += 1;
+            }
+        }
+        Ok(())
+    }
+
+    /// A line for each field and what its values look like.
+    fn warnings(&self) -> Vec<String> {
+        let warnings = self.0.iter().map(|((field, likeness), (place, times))| {
+            let times = if *times > 1 { format!(", and {} more", count(times - 1, "entry", "entries")) } else { String::new() };
+            format!(
+                "{place}{times}: field `{field}`: this looks like {likeness}, and everybody can read it, for ever: if it is about a \
+                 person, leave it out, or declare the field personal when the register is created (--personal {field})"
+            )
+        });
+        warnings.collect()
+    }
+
+    /// Warns of what was found.
+    pub fn warn(&self) {
+        self.warnings().iter().for_each(|warning| self::warn(warning));
+    }
+}
+
+/// Warns of fields that by their names hold personal data and are not protected.
+pub fn warn_of_fields(fields: &[Field]) {
+    for field in fields.iter().filter(|field| field.protection.is_none()) {
+        if let Some(likeness) = likeness_of_name(&field.name) {
+            let name = &field.name;
+            warn(&format!(
+                "field `{name}` looks like {likeness}, and everybody could read it, for ever: if it is about people, declare it \
+                 personal (--personal {name}, or `protection = \"personal:FIELD\"` in a draft)"
+            ));
+        }
+    }
+}
+
+fn warn(text: &str) {
+    say(format_args!("{} {text}", paint_err(Colour::Yellow, "warning:")));
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+    use tallystick_protocol::Datatype;
+
+    fn schema() -> Schema {
+        let sealed =
+            Field { protection: Some("personal:person".parse().unwrap()), ..Field::new("email", Datatype::String) };
+        Schema::new("person", &[Field::new("person", Datatype::String), Field::new("note", Datatype::Text), sealed])
+    }
+
+    #[test]
+    fn a_warning_says_where_and_never_what() {
+        let mut exposure = Exposure::default();
+        for (line, note) in ["ask jane@example.org", "nothing", "or joe@example.org", "NI AB123456C"].iter().enumerate()
+        {
+            let item = format!(r#"{{"note":"{note}","person":"1"}}"#);
+            exposure.look(&format!("line {}", line + 2), &Item::parse(&item).unwrap(), &schema()).unwrap();
+        }
+        let warnings = exposure.warnings();
+        assert_eq!(warnings.len(), 2);
+        let (number, mail) = (warnings.first().unwrap(), warnings.last().unwrap());
+        assert!(number.starts_with("line 5: field `note`: this looks like a National Insurance number"), "{number}");
+        assert!(
+            mail.starts_with("line 2, and 1 entry more: field `note`: this looks like an e-mail address"),
+            "{mail}"
+        );
+        assert!(
+            warnings.iter().all(|w| w.contains("--personal note") && !w.contains("example") && !w.contains("AB12"))
+        );
+    }
+
+    #[test]
+    fn a_value_in_the_clear_is_not_sent_and_not_shown() {
+        let item = Item::parse(r#"{"email":"jane@example.org","person":"1"}"#).unwrap();
+        let failure = Exposure::default().look("line 2", &item, &schema()).unwrap_err();
+        let said = format!("{failure:?}");
+        assert!(said.contains("line 2: field `email`") && !said.contains("jane"), "{said}");
+        let sealed = "sealed:pedersen-ristretto255:fa723f324e1b1b7635404949c433d221157b032499371ae96098d29cb291596e";
+        let item = format!(r#"{{"email":"{sealed}","person":"1"}}"#);
+        let mut exposure = Exposure::default();
+        exposure.look("line 2", &Item::parse(&item).unwrap(), &schema()).unwrap();
+        assert!(exposure.warnings().is_empty());
+    }
+}
