@@ -127,6 +127,7 @@ fn every_name_in_the_documents_exists() {
         "SECURITY.md",
         "docs/concepts/README.md",
         "docs/concepts/trust.md",
+        "docs/concepts/privacy.md",
         "docs/reference/formats.md",
     ] {
         complaints.extend(

@@ -16,6 +16,10 @@ pub const ITEMS_PER_ENTRY_MAX: usize = 16;
 pub const SEALED_VALUE_BYTES_MAX: usize = ITEM_BYTES_MAX;
 /// Bytes of the opening of a sealed value: the value, its place and its blinding.
 pub const SEAL_OPENING_BYTES_MAX: usize = SEALED_VALUE_BYTES_MAX + 1_024;
+/// Sealed values of one subject that a vault keeps.
+pub const VAULT_OPENINGS_MAX: usize = 4_096;
+/// Bytes of a vault's file, which holds those of one subject.
+pub const VAULT_FILE_BYTES_MAX: usize = 4 * 1_024 * 1_024;
 /// Fields of a register's schema.
 pub const FIELDS_MAX: usize = 128;
 /// Bytes of a slug: the name of an organisation, a principal, a register or a field.

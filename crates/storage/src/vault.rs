@@ -1,0 +1,364 @@
+//! The vault: the openings of sealed values, encrypted under a key for each subject, and destroyed so that nothing is left.
+//!
+//! ```text
+//! vault-3fa/                                    one of 4,096 folders
+//!   3fa90c…⟨24 bytes⟩ 0000000000000007          a subject's file: its name says neither who it is, nor in which register
+//!      │                    └ generation: one more with every change
+//!      └ HMAC of the subject under the vault's key
+//!
+//! byte  0        1 once all the rest is on the disk; 0 before that, and from the moment it is to be destroyed
+//!       1..61    the subject's key, wrapped by the vault's: nonce, key, tag
+//!       61..     the openings, in CBOR, encrypted under the subject's key; tag
+//! ```
+//!
+//! A change writes a new file under a new key, and only when that is on the disk overwrites and removes the old one. So a value that
+//! was taken out is gone with the key that it was under, like all of a subject that is destroyed.
+//!
+//! INVARIANTS:
+//! - What [`Vault::put`] acknowledged is there after a crash; what [`Vault::destroy`] and [`Vault::remove`] acknowledged is not, in no
+//!   file of the vault, neither in the clear (it never was) nor encrypted.
+//! - Of several files of one subject the newest that is whole counts; the others are overwritten and removed when the vault is opened.
+//!   A single one that is not whole, of a change that was never acknowledged, goes with the subject's next.
+//! - A whole file that does not decrypt is damage, and an error: it is never taken for absence.
+//!
+//! What it cannot do: overwrite blocks that a disk, a file system's snapshots or a backup keep behind its back. They hold what is
+//! encrypted under the vault's key: see docs/decisions/0012-vaults.md.
+
+mod cipher;
+#[cfg(test)]
+mod tests;
+
+pub use cipher::VaultKey;
+
+use cipher::{Ciphers, SubjectKey};
+use commonware_runtime::{Blob as _, Error as Disk, ReadOptions, Storage, WriteOptions};
+use commonware_utils::sync::AsyncMutex;
+use rand_core::CryptoRng;
+use std::collections::BTreeMap;
+use tallystick_protocol::{
+    Commitment, Opening, Subject, cbor,
+    limits::{VAULT_FILE_BYTES_MAX, VAULT_OPENINGS_MAX},
+};
+use zeroize::Zeroizing;
+
+/// Folders that the files are spread over.
+const FOLDERS: u16 = 4_096;
+/// Changes of different subjects that may go on at once.
+const LOCKS: usize = 64;
+/// Bytes of the name of a subject's file without its generation.
+const NAME_BYTES: usize = 24;
+/// The first byte of a file that is whole.
+const WHOLE: u8 = 1;
+/// Bytes overwritten at once.
+const WIPE_BYTES: usize = 64 * 1_024;
+/// Where it is written which key the vault is under.
+const CHECK_FOLDER: &str = "vault";
+/// The name of that file.
+const CHECK_NAME: &[u8] = b"check";
+
+/// Why a vault did not do as it was asked.
+#[derive(Debug, thiserror::Error)]
+pub enum VaultError {
+    /// The disk.
+    #[error("the vault cannot be read or written: {0}")]
+    Disk(#[from] Disk),
+    /// The vault was made with another key.
+    #[error("this vault was made with another key: open it with the key it was made with")]
+    Key,
+    /// A file is not as it was written.
+    #[error("file `{0}` of the vault is damaged: restore it from a backup, and apply the erasures since then again")]
+    Damaged(String),
+    /// A subject has as many values as it can.
+    #[error(
+        "the subject has more values than one can have, {VAULT_OPENINGS_MAX}, or more bytes of them than {VAULT_FILE_BYTES_MAX}"
+    )]
+    Full,
+}
+
+/// The vault of one organisation's node.
+pub struct Vault<S: Storage> {
+    storage: S,
+    ciphers: Ciphers,
+    /// One for the subjects whose names begin alike: changes of one subject come one after another.
+    locks: Vec<AsyncMutex<()>>,
+}
+
+/// The name of a subject's files, without the generation.
+type Name = [u8; NAME_BYTES];
+
+impl<S: Storage> Vault<S> {
+    /// Opens the vault, or makes it: partitions `vault` and `vault-…` of the storage. Clears what interrupted changes left.
+    ///
+    /// # Errors
+    /// When the disk fails, or the vault was made with another key.
+    pub async fn open(storage: S, key: &VaultKey) -> Result<Self, VaultError> {
+        let locks = (0..LOCKS).map(|_| AsyncMutex::new(())).collect();
+        let vault = Self { storage, ciphers: Ciphers::new(key), locks };
+        vault.check_key().await?;
+        for folder in 0..FOLDERS {
+            vault.clear(folder).await?;
+        }
+        Ok(vault)
+    }
+
+    /// Keeps openings: they are on the disk when this returns. One that is there already stays as it is.
+    ///
+    /// # Errors
+    /// When the disk fails, or a subject has too many; then some subjects' openings may be kept.
+    pub async fn put(&self, openings: &[Opening], rng: &mut impl CryptoRng) -> Result<(), VaultError> {
+        let mut by_subject: BTreeMap<&Subject, Vec<&Opening>> = BTreeMap::new();
+        for opening in openings {
+            by_subject.entry(opening.place().subject()).or_default().push(opening);
+        }
+        for (subject, new) in by_subject {
+            let name = self.ciphers.name(subject);
+            let _lock = self.lock(&name).await;
+            let generations = self.generations(&name).await?;
+            let mut kept = self.newest(&name, &generations).await?;
+            let before = kept.len();
+            for opening in new {
+                if !kept.contains(opening) {
+                    kept.push(opening.clone());
+                }
+            }
+            if kept.len() > before {
+                self.replace(&name, &generations, &kept, rng).await?;
+            }
+        }
+        Ok(())
+    }
+
+    /// The opening of a subject's commitment.
+    ///
+    /// # Errors
+    /// When the disk fails or the subject's file is damaged.
+    pub async fn get(&self, subject: &Subject, commitment: &Commitment) -> Result<Option<Opening>, VaultError> {
+        Ok(self.all(subject).await?.into_iter().find(|opening| opening.commitment() == *commitment))
+    }
+
+    /// All openings of a subject, in the order in which they were kept.
+    ///
+    /// # Errors
+    /// When the disk fails or the subject's file is damaged.
+    pub async fn all(&self, subject: &Subject) -> Result<Vec<Opening>, VaultError> {
+        let name = self.ciphers.name(subject);
+        let _lock = self.lock(&name).await;
+        let generations = self.generations(&name).await?;
+        self.newest(&name, &generations).await
+    }
+
+    /// Destroys the openings of some of a subject's commitments, and the key that they were under; says how many there were.
+    ///
+    /// # Errors
+    /// When the disk fails: then it must be asked again.
+    pub async fn remove(
+        &self,
+        subject: &Subject,
+        commitments: &[Commitment],
+        rng: &mut impl CryptoRng,
+    ) -> Result<usize, VaultError> {
+        let name = self.ciphers.name(subject);
+        let _lock = self.lock(&name).await;
+        let generations = self.generations(&name).await?;
+        let mut kept = self.newest(&name, &generations).await?;
+        let before = kept.len();
+        kept.retain(|opening| !commitments.contains(&opening.commitment()));
+        if kept.is_empty() {
+            self.wipe_all(&name, &generations).await?;
+        } else if kept.len() < before || generations.len() > 1 {
+            self.replace(&name, &generations, &kept, rng).await?;
+        }
+        Ok(before - kept.len())
+    }
+
+    /// Destroys all of a subject: values, blindings and key; says whether there was anything.
+    ///
+    /// # Errors
+    /// When the disk fails: then it must be asked again.
+    pub async fn destroy(&self, subject: &Subject) -> Result<bool, VaultError> {
+        let name = self.ciphers.name(subject);
+        let _lock = self.lock(&name).await;
+        let generations = self.generations(&name).await?;
+        self.wipe_all(&name, &generations).await?;
+        Ok(!generations.is_empty())
+    }
+
+    async fn lock(&self, name: &Name) -> impl Drop + '_ {
+        let [first, ..] = name;
+        match self.locks.get(usize::from(*first) % LOCKS) {
+            Some(lock) => lock.lock().await,
+            None => unreachable!("there are {LOCKS} locks"),
+        }
+    }
+
+    /// The generations of a subject's files, rising.
+    async fn generations(&self, name: &Name) -> Result<Vec<u64>, VaultError> {
+        let names = self.scan(folder_of(name)).await?;
+        let mut found: Vec<u64> =
+            names.iter().filter_map(|file| split(file)).filter(|(other, _)| other == name).map(|(_, n)| n).collect();
+        found.sort_unstable();
+        Ok(found)
+    }
+
+    async fn scan(&self, folder: u16) -> Result<Vec<Vec<u8>>, VaultError> {
+        match self.storage.scan(&partition(folder)).await {
+            Ok(names) => Ok(names),
+            Err(Disk::PartitionMissing(_)) => Ok(Vec::new()),
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    /// What the newest whole file holds; nothing when there is none.
+    async fn newest(&self, name: &Name, generations: &[u64]) -> Result<Vec<Opening>, VaultError> {
+        for generation in generations.iter().rev() {
+            if let Some(openings) = self.read(name, *generation).await? {
+                return Ok(openings);
+            }
+        }
+        Ok(Vec::new())
+    }
+
+    /// What a file holds; none when it is not whole.
+    async fn read(&self, name: &Name, generation: u64) -> Result<Option<Vec<Opening>>, VaultError> {
+        let file = file(name, generation);
+        let (blob, size) = self.storage.open(&partition(folder_of(name)), &file).await?;
+        let damaged = || VaultError::Damaged(hex::encode(&file));
+        let size = usize::try_from(size).map_err(|_| damaged())?;
+        if size == 0 || first_byte(&blob).await? != WHOLE {
+            return Ok(None);
+        }
+        if size > VAULT_FILE_BYTES_MAX {
+            return Err(damaged());
+        }
+        let bytes = blob.read_at(0, size, ReadOptions::DONT_CACHE).await?.coalesce();
+        let (_, sealed) = bytes.as_ref().split_first().ok_or_else(damaged)?;
+        let clear = self.ciphers.open(&file, sealed).ok_or_else(damaged)?;
+        let mut d = minicbor::Decoder::new(&clear);
+        let openings =
+            cbor::values(&mut d, 1..=VAULT_OPENINGS_MAX, "the openings of a subject").map_err(|_| damaged())?;
+        if d.position() == clear.len() { Ok(Some(openings)) } else { Err(damaged()) }
+    }
+
+    /// Writes the next generation, then destroys those before.
+    async fn replace(
+        &self,
+        name: &Name,
+        generations: &[u64],
+        openings: &[Opening],
+        rng: &mut impl CryptoRng,
+    ) -> Result<(), VaultError> {
+        if openings.len() > VAULT_OPENINGS_MAX {
+            return Err(VaultError::Full);
+        }
+        let file = file(name, generations.last().map_or(1, |last| last + 1));
+        let clear = encode(openings);
+        let mut bytes = vec![0];
+        bytes.extend_from_slice(&self.ciphers.seal(&file, &SubjectKey::generate(rng), clear, rng));
+        if bytes.len() > VAULT_FILE_BYTES_MAX {
+            return Err(VaultError::Full);
+        }
+        let (blob, _) = self.storage.open(&partition(folder_of(name)), &file).await?;
+        blob.write_at(0, bytes, WriteOptions::DONT_CACHE).await?;
+        blob.sync().await?;
+        blob.write_at(0, vec![WHOLE], WriteOptions::SYNC).await?;
+        blob.sync().await?;
+        drop(blob);
+        self.wipe_all(name, generations).await
+    }
+
+    /// Destroys files, the oldest first: one that still counts is never brought back by destroying a newer one.
+    async fn wipe_all(&self, name: &Name, generations: &[u64]) -> Result<(), VaultError> {
+        for generation in generations {
+            self.wipe(name, *generation).await?;
+        }
+        Ok(())
+    }
+
+    /// Overwrites a file, and removes it once that is on the disk.
+    async fn wipe(&self, name: &Name, generation: u64) -> Result<(), VaultError> {
+        let (partition, file) = (partition(folder_of(name)), file(name, generation));
+        let (blob, size) = self.storage.open(&partition, &file).await?;
+        if size > 0 {
+            // From here on it does not count, whatever a crash leaves of the rest.
+            blob.write_at(0, vec![0], WriteOptions::SYNC).await?;
+        }
+        let mut at = 0;
+        while at < size {
+            let bytes = usize::try_from(size - at).unwrap_or(WIPE_BYTES).min(WIPE_BYTES);
+            blob.write_at(at, vec![0; bytes], WriteOptions::DONT_CACHE).await?;
+            at += bytes as u64;
+        }
+        blob.sync().await?;
+        drop(blob);
+        Ok(self.storage.remove(&partition, Some(&file)).await?)
+    }
+
+    /// Destroys what interrupted changes left of subjects that have several files.
+    async fn clear(&self, folder: u16) -> Result<(), VaultError> {
+        let mut by_name: BTreeMap<Name, Vec<u64>> = BTreeMap::new();
+        for (name, generation) in self.scan(folder).await?.iter().filter_map(|file| split(file)) {
+            by_name.entry(name).or_default().push(generation);
+        }
+        for (name, mut generations) in by_name.into_iter().filter(|(_, generations)| generations.len() > 1) {
+            generations.sort_unstable();
+            let mut counts = None;
+            for generation in generations.iter().rev() {
+                if self.read(&name, *generation).await?.is_some() {
+                    counts = Some(*generation);
+                    break;
+                }
+            }
+            generations.retain(|generation| Some(*generation) != counts);
+            self.wipe_all(&name, &generations).await?;
+        }
+        Ok(())
+    }
+
+    /// Notes which key the vault is under, when it is new; fails when it is another.
+    async fn check_key(&self) -> Result<(), VaultError> {
+        let (blob, size) = self.storage.open(CHECK_FOLDER, CHECK_NAME).await?;
+        let check = self.ciphers.check();
+        if size < check.len() as u64 {
+            // Written before anything else, so that whoever finds it torn finds an empty vault.
+            blob.write_at(0, check, WriteOptions::SYNC).await?;
+            return Ok(blob.sync().await?);
+        }
+        let found = blob.read_at(0, check.len(), ReadOptions::default()).await?.coalesce();
+        if found.as_ref() == check { Ok(()) } else { Err(VaultError::Key) }
+    }
+}
+
+async fn first_byte(blob: &impl commonware_runtime::Blob) -> Result<u8, VaultError> {
+    let byte = blob.read_at(0, 1, ReadOptions::default()).await?.coalesce();
+    Ok(byte.as_ref().first().copied().unwrap_or_default())
+}
+
+/// The openings in CBOR, in memory that is cleared; long enough from the first that writing does not move it.
+fn encode(openings: &[Opening]) -> Zeroizing<Vec<u8>> {
+    let parts: Vec<_> = openings.iter().map(Opening::to_bytes).collect();
+    let mut bytes = Zeroizing::new(Vec::with_capacity(parts.iter().map(|part| part.len()).sum::<usize>() + 64));
+    match minicbor::Encoder::new(&mut *bytes).array(openings.len() as u64) {
+        Ok(_) => {}
+        Err(error) => unreachable!("encoding into memory failed: {error}"),
+    }
+    parts.iter().for_each(|part| bytes.extend_from_slice(part));
+    bytes
+}
+
+fn folder_of(name: &Name) -> u16 {
+    let [first, second, ..] = name;
+    u16::from_be_bytes([*first, *second]) >> 4
+}
+
+fn partition(folder: u16) -> String {
+    format!("vault-{folder:03x}")
+}
+
+fn file(name: &Name, generation: u64) -> Vec<u8> {
+    [name.as_slice(), &generation.to_be_bytes()].concat()
+}
+
+fn split(file: &[u8]) -> Option<(Name, u64)> {
+    let (name, generation) = file.split_first_chunk::<NAME_BYTES>()?;
+    Some((*name, u64::from_be_bytes(generation.try_into().ok()?)))
+}

@@ -1,0 +1,259 @@
+#![allow(clippy::unwrap_used, clippy::indexing_slicing, clippy::panic)]
+//! The vault on a real disk, whose every byte is searched, and on one that fails and crashes.
+
+use super::*;
+use commonware_runtime::{
+    Runner as _,
+    deterministic::{self, FaultConfig, PartialWriteMode, WriteConfig},
+    tokio,
+};
+use commonware_utils::probability;
+use rand::{RngExt as _, SeedableRng as _, rngs::StdRng};
+use std::{
+    fs,
+    path::{Path, PathBuf},
+};
+use tallystick_protocol::{Place, Secret};
+
+fn key(n: u8) -> VaultKey {
+    VaultKey::from_bytes([n; 32].into())
+}
+
+fn subject(name: &str) -> Subject {
+    Subject::new("patient", name).unwrap()
+}
+
+fn sealed(who: &str, field: &str, value: &str, rng: &mut StdRng) -> Opening {
+    let place = Place::new("patient", who, field, subject(who)).unwrap();
+    Opening::seal(place, Secret::new(value), rng).unwrap()
+}
+
+/// Runs on a real disk in this folder.
+fn on_disk<T>(folder: &Path, run: impl AsyncFnOnce(tokio::Context) -> T) -> T {
+    let config = tokio::Config::new().with_storage_directory(folder);
+    tokio::Runner::new(config).start(|context| run(context))
+}
+
+fn files(folder: &Path) -> Vec<PathBuf> {
+    let entries = fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path());
+    entries.flat_map(|path| if path.is_dir() { files(&path) } else { vec![path] }).collect()
+}
+
+/// How many files of the folder hold these bytes anywhere.
+fn holding(folder: &Path, bytes: &[u8]) -> usize {
+    let holds = |path: &PathBuf| fs::read(path).unwrap().windows(bytes.len()).any(|window| window == bytes);
+    files(folder).iter().filter(|path| holds(path)).count()
+}
+
+/// The one file of a subject.
+fn file_of(folder: &Path, who: &str) -> PathBuf {
+    let name: Name = Ciphers::new(&key(1)).name(&subject(who));
+    let own = |path: &PathBuf| path.file_name().unwrap().to_str().unwrap().starts_with(&hex::encode(name));
+    let found: Vec<PathBuf> = files(folder).into_iter().filter(own).collect();
+    assert_eq!(found.len(), 1, "{found:?}");
+    found[0].clone()
+}
+
+/// The end of a subject's file in pieces: what stands behind the runtime's header and the zeros that fill its block.
+fn pieces(file: &Path) -> Vec<Vec<u8>> {
+    let bytes = fs::read(file).unwrap();
+    let zeros = bytes.windows(64).rposition(|window| window == [0; 64]).unwrap_or_default() + 64;
+    let own = &bytes[zeros..];
+    own[own.len() % 16..].chunks(16).map(<[u8]>::to_vec).collect()
+}
+
+/// Whether the bytes of all these pieces are zero in the file.
+fn is_overwritten(file: &Path, pieces: &[Vec<u8>]) -> bool {
+    fs::read(file).unwrap().ends_with(&vec![0; pieces.len() * 16])
+}
+
+#[test]
+fn of_a_destroyed_subject_no_byte_is_left() {
+    let (folder, aside) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    let (folder, link) = (folder.path(), aside.path().join("link"));
+    let mut rng = StdRng::seed_from_u64(1);
+    let alice = [sealed("alice", "name", "Alice Pleasance", &mut rng), sealed("alice", "town", "Guildford", &mut rng)];
+    let bob = sealed("bob", "name", "Bob", &mut rng);
+    on_disk(folder, async |context| {
+        let vault = Vault::open(context, &key(1)).await.unwrap();
+        vault.put(&[alice[0].clone(), bob.clone(), alice[1].clone()], &mut rng).await.unwrap();
+        assert_eq!(vault.all(&subject("alice")).await.unwrap(), alice);
+        let got = vault.get(&subject("alice"), &alice[1].commitment()).await.unwrap().unwrap();
+        assert_eq!((got.value().reveal(), got.commitment()), ("Guildford", alice[1].commitment()));
+        assert_eq!(vault.get(&subject("bob"), &alice[1].commitment()).await.unwrap(), None);
+        assert!(vault.all(&subject("carol")).await.unwrap().is_empty());
+    });
+    let secrets: Vec<Vec<u8>> = alice
+        .iter()
+        .flat_map(|opening| [opening.value().reveal().as_bytes().to_vec(), opening.blinding().reveal().to_vec()])
+        .chain([b"patient".to_vec(), b"alice".to_vec()])
+        .collect();
+    assert!(secrets.iter().all(|secret| holding(folder, secret) == 0), "nothing is ever in the clear, names neither");
+    let file = file_of(folder, "alice");
+    fs::hard_link(&file, &link).unwrap();
+    let pieces = pieces(&file);
+    assert!(
+        pieces.len() > 10 && pieces.iter().all(|piece| holding(folder, piece) == 1),
+        "the search finds what is there"
+    );
+    on_disk(folder, async |context| {
+        let vault = Vault::open(context, &key(1)).await.unwrap();
+        assert!(vault.destroy(&subject("alice")).await.unwrap());
+        assert!(!vault.destroy(&subject("alice")).await.unwrap());
+        assert!(vault.all(&subject("alice")).await.unwrap().is_empty());
+        assert_eq!(vault.all(&subject("bob")).await.unwrap(), std::slice::from_ref(&bob));
+    });
+    let nowhere = || pieces.iter().chain(&secrets).all(|bytes| holding(folder, bytes) == 0);
+    assert!(!file.exists() && nowhere());
+    assert!(is_overwritten(&link, &pieces), "it was overwritten before it was removed");
+    on_disk(folder, async |context| {
+        let vault = Vault::open(context, &key(1)).await.unwrap();
+        assert!(vault.all(&subject("alice")).await.unwrap().is_empty());
+        assert_eq!(vault.all(&subject("bob")).await.unwrap(), [bob]);
+    });
+    assert!(nowhere());
+}
+
+#[test]
+fn of_a_removed_value_neither_it_nor_its_key_is_left() {
+    let (folder, aside) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    let (folder, link) = (folder.path(), aside.path().join("link"));
+    let mut rng = StdRng::seed_from_u64(1);
+    let openings: Vec<Opening> = (0..3).map(|n| sealed("alice", "name", &format!("Alice {n}"), &mut rng)).collect();
+    let commitments: Vec<Commitment> = openings.iter().map(Opening::commitment).collect();
+    let mut old = Vec::new();
+    on_disk(folder, async |context| {
+        let vault = Vault::open(context, &key(1)).await.unwrap();
+        vault.put(&openings, &mut rng).await.unwrap();
+        fs::hard_link(file_of(folder, "alice"), &link).unwrap();
+        old = pieces(&link);
+        assert_eq!(vault.remove(&subject("alice"), &commitments[1..2], &mut rng).await.unwrap(), 1);
+        assert_eq!(vault.remove(&subject("alice"), &commitments[1..2], &mut rng).await.unwrap(), 0);
+        assert_eq!(vault.all(&subject("alice")).await.unwrap(), [openings[0].clone(), openings[2].clone()]);
+    });
+    assert!(old.iter().all(|piece| holding(folder, piece) == 0), "what stays is under another key");
+    assert!(is_overwritten(&link, &old));
+    on_disk(folder, async |context| {
+        let vault = Vault::open(context, &key(1)).await.unwrap();
+        assert_eq!(vault.remove(&subject("alice"), &commitments, &mut rng).await.unwrap(), 2);
+        assert!(vault.all(&subject("alice")).await.unwrap().is_empty());
+    });
+    let name: Name = Ciphers::new(&key(1)).name(&subject("alice"));
+    let named = |path: &PathBuf| path.to_str().unwrap().contains(&hex::encode(name));
+    assert!(!files(folder).iter().any(named), "of a subject without values no file is left");
+}
+
+#[test]
+fn another_key_and_damage_are_no_absence() {
+    let folder = tempfile::tempdir().unwrap();
+    let folder = folder.path();
+    let mut rng = StdRng::seed_from_u64(1);
+    on_disk(folder, async |context| {
+        let vault = Vault::open(context, &key(1)).await.unwrap();
+        let both = [sealed("alice", "name", "Alice", &mut rng), sealed("bobby", "name", "Bobby", &mut rng)];
+        vault.put(&both, &mut rng).await.unwrap();
+    });
+    on_disk(folder, async |context| {
+        assert!(matches!(Vault::open(context, &key(2)).await, Err(VaultError::Key)));
+    });
+    let (alice, bob) = (file_of(folder, "alice"), file_of(folder, "bobby"));
+    let honest = fs::read(&alice).unwrap();
+    let mut changed = honest.clone();
+    *changed.last_mut().unwrap() ^= 1;
+    // A changed byte, a file cut short, another subject's file in its place.
+    for damaged in [changed, honest[..honest.len() - 1].to_vec(), fs::read(&bob).unwrap()] {
+        fs::write(&alice, damaged).unwrap();
+        on_disk(folder, async |context| {
+            let vault = Vault::open(context, &key(1)).await.unwrap();
+            assert!(matches!(vault.all(&subject("alice")).await, Err(VaultError::Damaged(_))));
+            assert!(vault.put(&[sealed("alice", "town", "York", &mut rng)], &mut rng).await.is_err());
+            assert_eq!(vault.all(&subject("bobby")).await.unwrap().len(), 1);
+        });
+    }
+    on_disk(folder, async |context| {
+        let vault = Vault::open(context, &key(1)).await.unwrap();
+        assert!(vault.destroy(&subject("alice")).await.unwrap(), "what is damaged can be destroyed");
+        assert!(vault.all(&subject("alice")).await.unwrap().is_empty());
+    });
+}
+
+#[test]
+fn what_a_subject_can_have_is_bounded() {
+    deterministic::Runner::default().start(|context| async move {
+        let vault = Vault::open(context, &key(1)).await.unwrap();
+        let mut rng = StdRng::seed_from_u64(1);
+        let large = "x".repeat(16_000);
+        let many: Vec<Opening> = (0..263).map(|_| sealed("alice", "note", &large, &mut rng)).collect();
+        assert!(matches!(vault.put(&many, &mut rng).await, Err(VaultError::Full)));
+        vault.put(&many[..250], &mut rng).await.unwrap();
+        vault.put(&many[..250], &mut rng).await.unwrap();
+        assert_eq!(vault.all(&subject("alice")).await.unwrap().len(), 250, "what is kept is not kept twice");
+    });
+}
+
+/// What may be true of a subject after a change that failed: as before it, or as after it.
+type Possible = Vec<Vec<Opening>>;
+
+/// A disk that fails now and then, tears what was not synced, and crashes: what was acknowledged holds.
+#[test]
+fn what_was_acknowledged_survives_a_crash() {
+    for seed in 0..60 {
+        let write = WriteConfig {
+            failure_rate: probability!(0.05),
+            retention_rate: probability!(0.5),
+            mode: PartialWriteMode::Subset,
+        };
+        let faults = FaultConfig::default().open(probability!(0.02)).write(write);
+        let faults = faults.sync(probability!(0.05)).remove(probability!(0.05));
+        let config = deterministic::Config::default().with_seed(seed);
+        let (expected, crashed) = deterministic::Runner::new(config).start_and_recover(move |context| async move {
+            let config = context.storage_fault_config();
+            let vault = Vault::open(context, &key(1)).await.unwrap();
+            *config.write() = faults;
+            ill_fated(&vault, &mut StdRng::seed_from_u64(seed)).await
+        });
+        deterministic::Runner::from(crashed).start(|context| async move {
+            *context.storage_fault_config().write() = FaultConfig::default();
+            let vault = Vault::open(context, &key(1)).await.unwrap();
+            for (who, possible) in expected.iter().enumerate() {
+                let who = format!("s{who}");
+                let found = vault.all(&subject(&who)).await.unwrap();
+                assert!(possible.contains(&found), "seed {seed}, subject {who}: {} openings", found.len());
+                let name = vault.ciphers.name(&subject(&who));
+                let files = vault.generations(&name).await.unwrap().len();
+                assert!(files <= 1, "seed {seed}, subject {who}: {files} files");
+                // Asked again, a destruction is whole.
+                vault.destroy(&subject(&who)).await.unwrap();
+                assert!(vault.generations(&name).await.unwrap().is_empty());
+            }
+        });
+    }
+}
+
+/// Changes until the first that fails; what each of four subjects may have after it.
+async fn ill_fated(vault: &Vault<deterministic::Context>, rng: &mut StdRng) -> Vec<Possible> {
+    let mut expected: Vec<Possible> = vec![vec![Vec::new()]; 4];
+    for step in 0..40 {
+        let who = rng.random_range(0..4);
+        let name = format!("s{who}");
+        let before = expected[who][0].clone();
+        let (after, done) = match rng.random_range(0..5) {
+            0 => (Vec::new(), vault.destroy(&subject(&name)).await.is_ok()),
+            1 if !before.is_empty() => {
+                let gone = before[0].commitment();
+                (before[1..].to_vec(), vault.remove(&subject(&name), &[gone], rng).await.is_ok())
+            }
+            _ => {
+                let new = sealed(&name, "note", &format!("value {step}"), rng);
+                let after = [before.as_slice(), std::slice::from_ref(&new)].concat();
+                (after, vault.put(&[new], rng).await.is_ok())
+            }
+        };
+        if !done {
+            expected[who] = vec![before, after];
+            break;
+        }
+        expected[who] = vec![after];
+    }
+    expected
+}
