@@ -46,6 +46,7 @@ fn the_first_hour() {
     founded(&desk);
     registers(&desk);
     refusals(&desk);
+    protected(&desk);
     policies(&desk);
     keys(&desk);
     certificates(&desk);
@@ -141,6 +142,38 @@ fn refusals(desk: &Desk) {
         assert!(answer.text().contains(name) && answer.text().contains(&said), "{name}:\n{}", answer.text());
     }
     desk.line("register import absent.rsf").expect(2, &["absent.rsf"]);
+}
+
+/// Personal data does not get in: not past `tally`, not past a node, and no refusal shows it.
+fn protected(desk: &Desk) {
+    const SEALED: &str =
+        "sealed:pedersen-ristretto255:fa723f324e1b1b7635404949c433d221157b032499371ae96098d29cb291596e";
+    desk.line("register create clinic --field clinic --field note --field contact --personal contact")
+        .expect(0, &["register clinic is there"]);
+    desk.line("register show clinic").expect(0, &["personal:clinic, sealed"]);
+    let refused = desk.line("register append clinic C-1 contact='Jane Doe'").expect(2, &["`contact`", "only sealed"]);
+    let warned = desk.line("register append clinic C-1 note='ask jane@example.org'");
+    let warned = warned.expect(0, &["warning: entry C-1: field `note`", "an e-mail address", "entry 1"]);
+    desk.line(&format!("register append clinic C-2 contact={SEALED}")).expect(0, &["entry 2"]);
+    desk.line("record clinic C-2").expect(0, &[SEALED]);
+
+    // What was signed before its field was protected comes to the node without `tally` looking at it again.
+    desk.line("register create surgery --field surgery --field note").expect(0, &["register surgery is there"]);
+    desk.line(
+        "register append surgery S-1 note='Jane Doe' --cosigner companies-house/registrar --pass-on note.transaction",
+    )
+    .expect(0, &[]);
+    let field = r#"{"cardinality":"1","datatype":"string","field":"note","protection":"personal:surgery"}"#;
+    let hash = tallystick_ledger::item::item_hash(field);
+    let rsf = format!("add-item\t{field}\nappend-entry\tsystem\tfield:note\t2026-01-01T00:00:00Z\tsha-256:{hash}\n");
+    fs::write(desk.path("protect.rsf"), rsf).unwrap();
+    desk.line("register import protect.rsf --name surgery").expect(0, &["surgery"]);
+    desk.line("transaction sign note.transaction --as companies-house/registrar").expect(0, &[]);
+    let size = log_size(desk);
+    let rejected =
+        desk.line("transaction submit note.transaction").expect(1, &["value-unsealed", "field `note`: unsealed"]);
+    assert_eq!(log_size(desk), size, "nothing of it was ordered");
+    assert!([refused, warned, rejected].iter().all(|answer| !answer.text().to_lowercase().contains("jane")));
 }
 
 /// The custodian lets another organisation write to its register for a while, and everybody can ask why.
