@@ -33,7 +33,7 @@ const AFTER: &str = "When so many validators are lost for good that the others a
     2. the others, in turn    tally network recover show recovery; tally network recover sign recovery\n  \
     3. every operator         stops the node, writes recovery_file = \"recovery\" into node.toml, starts the node\n\n\
     All nodes that are left must be reached by the draft (--node, once for each): the network goes on from the highest block that one \
-    of them has, and a node that has a higher one refuses the recovery. A node with an empty data folder needs no file.";
+    of them has, and a node that has a higher one refuses the recovery. A node that fetches its state needs no file.";
 
 #[derive(Debug, Subcommand)]
 enum RecoverCommand {
