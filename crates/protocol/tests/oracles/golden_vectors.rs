@@ -374,6 +374,19 @@ fn sealed_values() {
     check("sealed-values.json", &json!(vectors));
 }
 
+/// A recovery that three of four organisations signed: what each signs, and the file.
+#[test]
+fn recovery() {
+    let file = crate::recovery::file();
+    file.recovery.check().unwrap();
+    let vector = json!({
+        "network.json": fixtures::genesis(),
+        "signs": hex::encode(file.recovery.signed_bytes()),
+        "cbor": hex::encode(file.to_bytes()),
+    });
+    check("recovery.json", &vector);
+}
+
 /// The receipt beside the `network.json` that it is checked with.
 #[test]
 fn receipt() {

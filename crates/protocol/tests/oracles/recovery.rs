@@ -113,6 +113,11 @@ fn receipt(recovery: Recovery) -> TransactionReceipt {
     receipt
 }
 
+/// A recovery that holds, as a file.
+pub fn file() -> RecoveryFile {
+    RecoveryFile { links: Vec::new(), recovery: signed(&Ledger::default(), &[0, 2, 3]) }
+}
+
 #[test]
 fn a_receipt_says_that_the_network_was_recovered() {
     let genesis = fixtures::genesis();
