@@ -32,6 +32,8 @@ pub fn operations() -> Vec<Operation> {
         text: "The number of the light.".to_owned(),
         protection: None,
     };
+    let protection = Some("personal:lighthouse".parse().expect("a protection"));
+    let protected = Field { name: "keeper-name".to_owned(), register: None, protection, ..field.clone() };
     let imported = ImportedEntry {
         kind: EntryKind::User,
         key: "L-1".to_owned(),
@@ -41,7 +43,7 @@ pub fn operations() -> Vec<Operation> {
     let public = key(Algorithm::EdDsa).public();
     let principal = principal();
     vec![
-        Operation::RegisterCreate { register: register(), text: "Lights".to_owned(), fields: vec![field] },
+        Operation::RegisterCreate { register: register(), text: "Lights".to_owned(), fields: vec![field, protected] },
         Operation::RegisterPhase {
             register: register(),
             phase: Phase::Superseded,

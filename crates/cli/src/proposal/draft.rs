@@ -229,7 +229,10 @@ fn example(kind: ChangeKind) -> String {
                 .to_owned(),
             ChangeKind::RegisterCreate => "register = \"berth\"\ncustodian = \"harbour\"\ntext = \"The berths of the harbour\"\n\
                  # The first field has the register's name: it is the key.\n\
-                 [[changes.fields]]\nname = \"berth\"\ndatatype = \"string\"\ncardinality = \"1\"\ntext = \"Its number\"\n"
+                 [[changes.fields]]\nname = \"berth\"\ndatatype = \"string\"\ncardinality = \"1\"\ntext = \"Its number\"\n\
+                 # Personal data is written only sealed. Its field names the field that says whom it is about: here the berth's record.\n\
+                 # [[changes.fields]]\n# name = \"holder\"\n# datatype = \"string\"\n# cardinality = \"1\"\n\
+                 # protection = \"personal:berth\"\n"
                 .to_owned(),
             ChangeKind::RegisterEntrust => {
                 "# The register, and the member that keeps it from then on.\nregister = \"berth\"\ncustodian = \"harbour\"\n".to_owned()
