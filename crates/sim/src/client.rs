@@ -16,7 +16,7 @@ use tallystick_node::{
     service::WaitError,
 };
 use tallystick_protocol::{
-    Cardinality, Change, Choice, Datatype, Field, Hash, NewEntry, Operation, Outcome, Phase, Receipt, Roles, RuleText,
+    Change, Choice, Datatype, Field, Hash, MandateId, NewEntry, Operation, Outcome, Phase, Receipt, Roles, RuleText,
     SignedTransaction, SigningKey,
 };
 
@@ -135,18 +135,8 @@ impl Client {
         format!("register-{}", self.organisation)
     }
 
-    /// The register of the client's organisation.
-    pub fn create(&self) -> Operation {
-        let field = |name: String| Field {
-            name,
-            datatype: Datatype::String,
-            cardinality: Cardinality::One,
-            register: None,
-            text: "A field".to_owned(),
-            protection: None,
-        };
-        let fields = vec![field("name".to_owned()), field(self.register())];
-        Operation::RegisterCreate { register: self.register(), text: "A register".to_owned(), fields }
+    fn create(&self) -> Operation {
+        register_of(&self.register())
     }
 
     fn next(&mut self) -> SignedTransaction {
@@ -199,9 +189,28 @@ impl Client {
 
     /// A transaction that is good for a while.
     pub fn sign(&mut self, member: &Member, operations: Vec<Operation>) -> SignedTransaction {
+        self.sign_as(member, None, operations)
+    }
+
+    /// As [`Client::sign`], under a mandate.
+    pub fn sign_under(
+        &mut self,
+        member: &Member,
+        mandate: &MandateId,
+        operations: Vec<Operation>,
+    ) -> SignedTransaction {
+        self.sign_as(member, Some(mandate), operations)
+    }
+
+    fn sign_as(
+        &mut self,
+        member: &Member,
+        mandate: Option<&MandateId>,
+        operations: Vec<Operation>,
+    ) -> SignedTransaction {
         let not_after = self.now_s() + self.chance.between(6, 120);
         let key = self.chance.bytes(16);
-        let transaction = self.members.sign(member, not_after, key, operations);
+        let transaction = self.members.sign_under(member, mandate, (not_after, key), operations);
         self.record.signed_by_client(&transaction);
         transaction
     }
@@ -284,6 +293,12 @@ impl Client {
             });
         }
     }
+}
+
+/// Creates a register with two fields: a name, and its own key.
+pub fn register_of(register: &str) -> Operation {
+    let fields = ["name", register].map(|name| Field::new(name, Datatype::String)).to_vec();
+    Operation::RegisterCreate { register: register.to_owned(), text: "A register".to_owned(), fields }
 }
 
 /// Rejections that an honest client may meet while nodes start, are full, or have a wrong clock.

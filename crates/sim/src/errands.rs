@@ -3,15 +3,21 @@
 //! A step whose time passed before anybody took it is taken anew. What must come of it does not depend on when it is taken: an
 //! errand that is told otherwise has found a broken promise.
 
+mod entrust;
+mod legislate;
 mod outlive;
+mod race;
+mod rogue;
+mod rotate;
 
 use crate::{
+    chance::Chance,
     checkers::{Broken, durability::Told},
-    client::{Client, Fate},
+    client::{Client, Fate, register_of},
     members::Member,
     plan::Errand,
 };
-use commonware_runtime::Clock as _;
+use commonware_runtime::{Clock as _, Spawner as _, Supervisor as _};
 use std::time::Duration;
 use tallystick_node::rejection::{Rejection, RejectionCode};
 use tallystick_protocol::{Change, Choice, Code, Operation, Outcome, ProposalRow, ProposalStatus, RuleText, StateKey};
@@ -24,6 +30,11 @@ impl Client {
     pub async fn go(mut self, errand: Errand) {
         let done = match errand {
             Errand::Outlive => outlive::outlive(&mut self).await,
+            Errand::Rotate => rotate::rotate(&mut self).await,
+            Errand::Race => race::race(&mut self).await,
+            Errand::Entrust => entrust::entrust(&mut self).await,
+            Errand::Legislate => legislate::legislate(&mut self).await,
+            Errand::Rogue => rogue::rogue(&mut self).await,
         };
         if done.is_some() {
             self.record.is_back(errand);
@@ -137,6 +148,52 @@ impl Client {
         let (_, door) = self.chance.pick(&self.doors).clone();
         let asked = door.read(move |_, reader, _| async move { reader.rows(&[key]).await.ok()?.rows.pop()? });
         asked.await.flatten().map(|row| row.to_vec())
+    }
+
+    /// Somebody else on the same errand, by number.
+    fn fork(&mut self, number: usize) -> Self {
+        Self {
+            world: self.world.child("racer"),
+            leap: self.leap.clone(),
+            doors: self.doors.clone(),
+            members: self.members.clone(),
+            record: self.record.clone(),
+            organisation: self.organisation * 100 + number,
+            chance: Chance::new(self.chance.number(), 3),
+        }
+    }
+
+    /// Lets something go on beside the errand.
+    fn spawn(&self, work: impl Future<Output = ()> + Send + 'static) {
+        self.world.child("beside").spawn(move |_| work);
+    }
+
+    /// Has the register of an organisation there, whoever created it.
+    async fn has_register(&mut self, organisation: usize) -> Option<()> {
+        let administrator = self.administrator(organisation);
+        let create = register_of(&format!("register-{organisation}"));
+        match self.step(&administrator, vec![create]).await? {
+            Ok(told) if told.outcome.is_accepted() => Some(()),
+            Ok(Told { outcome: Outcome::Refused(refusal), .. }) if refusal.code == Code::RegisterExists => Some(()),
+            other => {
+                self.complain(format!("{} expected to have a register: {other:?}", administrator.id));
+                None
+            }
+        }
+    }
+
+    /// The time of a block, in Unix milliseconds.
+    async fn time_ms(&self, height: u64) -> Option<u64> {
+        loop {
+            if let Some(time_ms) = self.record.time_ms(height) {
+                return Some(time_ms);
+            }
+            self.pause().await?;
+        }
+    }
+
+    async fn wait(&self, pause: Duration) {
+        self.world.sleep(pause).await;
     }
 
     /// Waits a little; none when the world stops.

@@ -7,8 +7,8 @@ use commonware_cryptography::{
 };
 use std::sync::Arc;
 use tallystick_protocol::{
-    Genesis, GenesisOrganisation, GenesisPrincipal, GenesisValidator, Intent, Operation, Particulars, PrincipalId,
-    Roles, SignedTransaction, SigningKey, limits::EPOCH_BLOCKS_MIN,
+    Genesis, GenesisOrganisation, GenesisPrincipal, GenesisValidator, Intent, MandateId, Operation, Particulars,
+    PrincipalId, Roles, SignedTransaction, SigningKey, limits::EPOCH_BLOCKS_MIN,
 };
 
 /// Principals of an organisation: one administrator, and registrars.
@@ -84,9 +84,21 @@ impl Members {
 
     /// A transaction of a principal.
     pub fn sign(&self, member: &Member, not_after: u64, key: Vec<u8>, operations: Vec<Operation>) -> SignedTransaction {
+        self.sign_under(member, None, (not_after, key), operations)
+    }
+
+    /// As [`Members::sign`], under a mandate if there is one.
+    pub fn sign_under(
+        &self,
+        member: &Member,
+        mandate: Option<&MandateId>,
+        (not_after, key): (u64, Vec<u8>),
+        operations: Vec<Operation>,
+    ) -> SignedTransaction {
         let intent = Intent {
             not_after,
             idempotency_key: key,
+            mandate: mandate.cloned(),
             ..Intent::new(self.genesis.id(), member.id.clone(), "simulation", operations)
         };
         intent.sign(&member.key).expect("the simulated intent is valid")

@@ -89,6 +89,21 @@ pub enum Fault {
 pub enum Errand {
     /// Certify keys for a day under an authority of three, wait until time has passed, and mend what has ended.
     Outlive,
+    /// Replace a principal's keys: at once, with an overlap, and by its administrator.
+    Rotate,
+    /// Let proposals race that cannot both be, and rules and members change under those that are open.
+    Race,
+    /// Entrust others with acts, and take it back while these are on their way.
+    Entrust,
+    /// Put policies in force and take them away while acts that they permit are on their way.
+    Legislate,
+    /// Try, as a registrar, what only others may.
+    Rogue,
+}
+
+impl Errand {
+    /// Every one.
+    pub const ALL: [Self; 6] = [Self::Outlive, Self::Rotate, Self::Race, Self::Entrust, Self::Legislate, Self::Rogue];
 }
 
 /// A fault and its time.
@@ -158,6 +173,7 @@ impl Plan {
         let count = if chance.percent(30) { 2 } else { 1 };
         let mut segments: Vec<Segment> = (0..count).map(|index| draw.segment(&mut chance, index + 1 < count)).collect();
         let followers = reform(seed, validators, draw.criminal, &mut segments);
+        errand(seed, &mut segments);
         Self {
             seed,
             validators,
@@ -210,6 +226,20 @@ fn reform(seed: u64, validators: usize, criminal: Option<usize>, segments: &mut 
     // The change takes effect two epochs on.
     segment.lasts += Duration::from_secs(6);
     1
+}
+
+/// In one of twelve seeds somebody is on an errand when all faults begin for the last time; and time passes for who is to outlive it.
+fn errand(seed: u64, segments: &mut [Segment]) {
+    let mut chance = Chance::new(seed, 6);
+    let last = segments.last_mut().filter(|_| chance.percent(8));
+    let Some(segment) = last else { return };
+    let errand = *chance.pick(&Errand::ALL);
+    let (at, lasts) = (Duration::from_millis(chance.between(200, 1_500)), Duration::from_millis(1));
+    segment.events.insert(0, Event { at, lasts, fault: Fault::Errand(errand) });
+    if errand == Errand::Outlive {
+        let at = segment.lasts - Duration::from_millis(chance.between(10, 1_500));
+        segment.events.push(Event { at, lasts, fault: Fault::TimePasses { hours: 80 } });
+    }
 }
 
 struct Draw {
@@ -273,6 +303,7 @@ impl Draw {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::collections::BTreeSet;
 
     #[test]
     fn a_seed_is_a_plan() {
@@ -282,7 +313,7 @@ mod tests {
 
     #[test]
     fn no_more_votes_are_lost_for_good_than_the_network_bears() {
-        let (mut crimes, mut wipes, mut losses) = (0, 0, 0);
+        let (mut crimes, mut wipes, mut losses, mut errands) = (0, 0, 0, BTreeSet::new());
         for seed in 0..500 {
             let plan = Plan::new(seed);
             let events = || plan.segments.iter().flat_map(|segment| &segment.events);
@@ -295,8 +326,13 @@ mod tests {
             }
             crimes += usize::from(plan.criminal.is_some());
             wipes += wiped;
+            errands.extend(events().filter_map(|event| match event.fault {
+                Fault::Errand(errand) => Some(errand as usize),
+                _ => None,
+            }));
             losses += plan.segments.len() - 1;
         }
+        assert_eq!(errands.len(), Errand::ALL.len());
         assert!(crimes > 100 && wipes > 50 && losses > 80, "{crimes} crimes, {wipes} wipes, {losses} power losses");
     }
 }

@@ -207,6 +207,11 @@ impl Record {
         place.map(|place| seen.away.remove(place));
     }
 
+    /// The time of a block that was seen, in Unix milliseconds.
+    pub fn time_ms(&self, height: u64) -> Option<u64> {
+        self.lock().agreement.header(height).map(|header| header.time_ms)
+    }
+
     fn is_broken(&self) -> bool {
         self.lock().broken.is_some()
     }
@@ -420,11 +425,13 @@ impl Stage {
                 (seen.probed, seen.away.clone())
             };
             let reached: Option<Vec<u64>> = heights.iter().map(|(_, height)| *height).collect();
-            if reached.is_some_and(|reached| progress::has_returned(from, &reached, probed)) && away.is_empty() {
+            let has_returned = reached.is_some_and(|reached| progress::has_returned(from, &reached, probed));
+            if has_returned && away.is_empty() {
                 break;
             }
-            if world.current() > since + progress::BOUND {
-                return self.record.broken(progress::broken(from, &heights, probed, &away));
+            let bound = if has_returned { progress::ERRAND_BOUND } else { progress::BOUND };
+            if world.current() > since + bound {
+                return self.record.broken(progress::broken((from, bound), &heights, probed, &away));
             }
             world.sleep(GLANCE).await;
         }

@@ -11,6 +11,10 @@ const PROMISE: &str = "progress";
 /// at that moment: a skipped leader's wait, a certificate's, a request to a peer that just died, a state sync begun again.
 pub const BOUND: Duration = Duration::from_secs(90);
 
+/// Time from then until every errand must be done: some are of thirty steps, each of which may meet a link that loses messages, and
+/// several votes with their notice.
+pub const ERRAND_BOUND: Duration = Duration::from_secs(400);
+
 /// Blocks that every node must apply above the greatest height at the end of the faults.
 pub const BLOCKS: u64 = 3;
 
@@ -20,10 +24,15 @@ pub fn has_returned(from: u64, heights: &[u64], probe_is_final: bool) -> bool {
 }
 
 /// The bound has passed.
-pub fn broken(from: u64, heights: &[(usize, Option<u64>)], probe_is_final: bool, away: &[Errand]) -> Broken {
+pub fn broken(
+    (from, bound): (u64, Duration),
+    heights: &[(usize, Option<u64>)],
+    probe_is_final: bool,
+    away: &[Errand],
+) -> Broken {
     let detail = format!(
         "{} s after the faults ended at height {from} the nodes stand at {heights:?}, a new transaction is {}, not done are {away:?}",
-        BOUND.as_secs(),
+        bound.as_secs(),
         if probe_is_final { "final" } else { "not final" }
     );
     Broken::new(PROMISE, detail)

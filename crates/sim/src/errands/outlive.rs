@@ -5,7 +5,8 @@ use super::names_the_renewal;
 use crate::{client::Client, members::Member};
 use tallystick_ledger::x509::{Certificate, Wording, issue, issue_authority};
 use tallystick_protocol::{
-    Assurance, AuthorityTerms, Change, Code, Hash, NewEntry, Operation, PolicyMeaning, Roles, SigningKey,
+    Assurance, AuthorityTerms, Change, Code, Hash, NewEntry, Operation, PolicyMeaning, ProposalStatus, Roles,
+    SigningKey,
 };
 
 /// Whose certificates end.
@@ -64,13 +65,8 @@ pub(super) async fn outlive(client: &mut Client) -> Option<()> {
         .map(|organisation| client.administrator(organisation))
         .collect();
     let first = Authority::new(client, 3);
-    client.decide(&others, "trust", vec![first.admission()]).await?;
-    for member in &people {
-        let certify = first.certify(client, member);
-        client.accepted(member, certify).await?;
-    }
-    if !client.leap.passed().is_zero() {
-        client.record.note("the time has passed before anything was certified".to_owned());
+    if !prepare(client, &first, &people, &others).await? {
+        client.record.note("the time has passed before everything was certified".to_owned());
         return Some(());
     }
     while client.leap.passed().is_zero() {
@@ -92,6 +88,23 @@ pub(super) async fn outlive(client: &mut Client) -> Option<()> {
     }
     client.record.note("outlived every certificate".to_owned());
     Some(())
+}
+
+/// Has the authority trusted and certifies the people; says whether all of that was done before the time passed.
+async fn prepare(client: &mut Client, first: &Authority, people: &[Member], others: &[Member]) -> Option<bool> {
+    client.propose(others.first()?, "trust", vec![first.admission()]).await?;
+    client.agree(others, "trust").await?;
+    let mut is_done = client.ended("trust").await? == ProposalStatus::Effective;
+    for member in people {
+        let certify = first.certify(client, member);
+        is_done = is_done && client.step(member, vec![certify]).await?.is_ok_and(|told| told.outcome.is_accepted());
+    }
+    let is_in_time = client.leap.passed().is_zero();
+    if !is_done && is_in_time {
+        client.complain("an authority that was voted for certifies nobody".to_owned());
+        return None;
+    }
+    Some(is_done && is_in_time)
 }
 
 /// An enrolment, and an entry.
