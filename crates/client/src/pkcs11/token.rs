@@ -49,7 +49,7 @@ impl TokenKey {
         let held = place.key(place.log_in(pin.as_ref(), false)?)?;
         let (token, public) = (place.token, held.public);
         let worker = Worker { uri: uri.clone(), token: token.clone(), public, pin, held: Some(held), refused: None };
-        let desk = Desk::open(worker, patience, Worker::answers).map_err(|error| TokenError::Refused {
+        let desk = Desk::open(worker, patience, Worker::probe).map_err(|error| TokenError::Refused {
             token: token.clone(),
             what: "start a thread",
             error: error.to_string(),
@@ -141,10 +141,9 @@ pub fn generate<E: From<TokenError>>(
 }
 
 impl Worker {
-    /// Whether the token answers at all, also if it says that something is wrong: whoever asks next is told what.
-    fn answers(&mut self) -> bool {
+    /// Asks the token for something, to see how long that takes. If it says that something is wrong, whoever asks next is told what.
+    fn probe(&mut self) {
         let _ = self.act("show the key", Held::is_there);
-        true
     }
 
     /// Acts in the session; a session that fails is opened again once.
