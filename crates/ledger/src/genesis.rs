@@ -47,7 +47,10 @@ fn write_organisation(view: &mut View, organisation: &GenesisOrganisation, creat
         };
         principals += 1;
         administrator_keys += u32::from(principal.roles.is_administrator());
-        view.write(StateKey::key(&principal.key), Row::Key(KeyRow { holder: id.as_str().to_owned(), proposal: None }));
+        view.write(
+            StateKey::key(&principal.key),
+            Row::Key(KeyRow { holder: id.as_str().to_owned(), proposals: Vec::new() }),
+        );
         let row = PrincipalRow::first(id, principal, created_ms);
         view.write(StateKey::principal(&row.id), Row::Principal(Arc::new(row)));
     }

@@ -5,6 +5,7 @@
 //! when it is decided otherwise.
 //!
 //! INVARIANT: a key that was taken stays taken; one that is kept is taken by the holder that it is kept for, or by nobody.
+//! INVARIANT: a key's row names at most as many proposals as can be pending: those that are decided leave it with the next.
 
 use tallystick_protocol::{Code, PublicKey, StateKey, Violation, ViolationRule};
 
@@ -16,24 +17,25 @@ use crate::{
 /// Gives a key its one holder: a principal, or an organisation whose validator it is.
 pub(crate) fn take(draft: &mut Draft<'_>, holder: &str, key: &PublicKey) -> Result<(), Stop> {
     key.validate().map_err(|_| Code::KeyInvalid)?;
-    if held(draft, key)?.is_some_and(|row| row.proposal.is_none() || row.holder != holder) {
+    if held(draft, key)?.is_some_and(|row| row.proposals.is_empty() || row.holder != holder) {
         return Err(Code::KeyInUse.into());
     }
-    draft.write(StateKey::key(key), Row::Key(KeyRow { holder: holder.to_owned(), proposal: None }));
+    draft.write(StateKey::key(key), Row::Key(KeyRow { holder: holder.to_owned(), proposals: Vec::new() }));
     Ok(())
 }
 
-/// Keeps a key for the holder that a proposal names, while that is pending. One that the holder has, or that another proposal
-/// keeps for it, is left as it is.
+/// Keeps a key for the holder that a proposal names, while that is pending. One that the holder has is left as it is.
 pub(crate) fn keep(draft: &mut Draft<'_>, holder: &str, key: &PublicKey, proposal: &str) -> Result<(), Stop> {
-    match held(draft, key)? {
-        Some(row) if row.holder == holder => {}
-        Some(_) => return Err(Code::KeyInUse.into()),
-        None => {
-            let row = KeyRow { holder: holder.to_owned(), proposal: Some(proposal.to_owned()) };
-            draft.write(StateKey::key(key), Row::Key(row));
-        }
+    let mut proposals = match held(draft, key)? {
+        Some(row) if row.holder != holder => return Err(Code::KeyInUse.into()),
+        Some(row) if row.proposals.is_empty() => return Ok(()),
+        Some(row) => row.proposals,
+        None => Vec::new(),
+    };
+    if proposals.iter().all(|id| id != proposal) {
+        proposals.push(proposal.to_owned());
     }
+    draft.write(StateKey::key(key), Row::Key(KeyRow { holder: holder.to_owned(), proposals }));
     Ok(())
 }
 
@@ -48,17 +50,27 @@ pub(crate) fn named(stop: Stop, entry: u32, field: &str) -> Stop {
     Stop::Refused(code, vec![Violation { entry, field: field.to_owned(), rule }])
 }
 
-/// Asks for the proposal that keeps the key, if the key's row tells of one.
+/// Asks for the proposals that keep the key, if the key's row tells of some.
 pub(crate) fn note_missing(draft: &mut Draft<'_>, key: &PublicKey) -> Result<(), Unread> {
-    let keeper = draft.key(&StateKey::key(key))?.and_then(|row| row.proposal.as_deref().map(StateKey::proposal));
-    keeper.into_iter().for_each(|proposal| draft.touch(proposal));
+    let keepers = draft.key(&StateKey::key(key))?.map(|row| row.proposals.clone()).unwrap_or_default();
+    keepers.iter().for_each(|proposal| draft.touch(StateKey::proposal(proposal)));
     Ok(())
 }
 
-/// Whose a key is, or for whom it is kept.
+/// Whose a key is, or for whom it is kept: then by which pending proposals.
 fn held(draft: &mut Draft<'_>, key: &PublicKey) -> Result<Option<KeyRow>, Unread> {
-    let Some(row) = draft.key(&StateKey::key(key))?.cloned() else { return Ok(None) };
-    let Some(proposal) = &row.proposal else { return Ok(Some(row)) };
-    let is_pending = draft.proposal(&StateKey::proposal(proposal))?.is_some_and(|proposal| proposal.is_pending());
-    Ok(is_pending.then_some(row))
+    let Some(mut row) = draft.key(&StateKey::key(key))?.cloned() else { return Ok(None) };
+    if row.proposals.is_empty() {
+        return Ok(Some(row));
+    }
+    note_missing(draft, key)?;
+    draft.complete()?;
+    let mut pending = Vec::new();
+    for id in row.proposals {
+        if draft.proposal(&StateKey::proposal(&id))?.is_some_and(|proposal| proposal.is_pending()) {
+            pending.push(id);
+        }
+    }
+    row.proposals = pending;
+    Ok(Some(row).filter(|row| !row.proposals.is_empty()))
 }

@@ -52,9 +52,9 @@ pub struct KeyRow {
     /// A principal's id, or the id of the organisation whose validator it is.
     #[n(0)]
     pub holder: String,
-    /// The proposal that keeps it for this holder while it is pending; none once the holder has it.
+    /// The proposals that keep it for this holder while one of them is pending; none once the holder has it.
     #[n(1)]
-    pub proposal: Option<String>,
+    pub proposals: Vec<String>,
 }
 
 /// Which validators certify which epochs. A change is written to the later ones, so that the next set is known, and its nodes

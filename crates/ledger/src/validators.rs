@@ -28,7 +28,7 @@ pub(crate) fn genesis(view: &mut View, genesis: &Genesis) {
     for validator in &genesis.validators {
         let key = PublicKey::Ed25519(validator.key);
         let holder = validator.organisation.clone();
-        view.write(StateKey::key(&key), Row::Key(KeyRow { holder, proposal: None }));
+        view.write(StateKey::key(&key), Row::Key(KeyRow { holder, proposals: Vec::new() }));
         view.write(StateKey::validator(&validator.key), Row::Validator(row(validator)));
     }
     let schedule = ScheduleRow { epoch: 0, running: set.clone(), next: set.clone(), later: set, former: Vec::new() };

@@ -64,6 +64,14 @@ fn a_key_that_is_voted_on_is_taken_by_nobody_else() {
         # Two may propose the same: the second to take effect finds it done.
         a/admin | propose v admit:l                              | ok
         b/admin | propose w admit:l                              | ok
+        # Whichever of them is taken back, the other still keeps the key.
+        a/admin | withdraw v                                     | ok
+        b/admin | enrol first registrar l/admin                  | 0 key-in-use
+        a/admin | propose y admit:l                              | ok
+        b/admin | withdraw w                                     | ok
+        b/admin | enrol second registrar l/admin                 | 0 key-in-use
+        a/admin | withdraw y                                     | ok
+        b/admin | enrol third registrar l/admin                  | ok
         "#,
     );
     let Change::Validators { mut add, .. } = change("validator:+a") else { panic!() };

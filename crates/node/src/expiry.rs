@@ -96,7 +96,9 @@ impl Expiries {
 pub async fn organisation<E: Runtime>(reader: &Reader<E>, genesis: &Genesis, me: &[u8; 32]) -> Option<String> {
     let key = StateKey::key(&tallystick_protocol::PublicKey::Ed25519(*me));
     let row = reader.rows(&[key]).await.ok().and_then(|mut rows| rows.rows.pop()?);
-    let holder = row.and_then(|row| KeyRow::decode(&row).ok()).map(|row| row.holder);
+    // One that a proposal keeps is nobody's yet, and may never be.
+    let row = row.and_then(|row| KeyRow::decode(&row).ok()).filter(|row| row.proposals.is_empty());
+    let holder = row.map(|row| row.holder);
     holder.or_else(|| Some(genesis.validators.iter().find(|validator| validator.key == *me)?.organisation.clone()))
 }
 
