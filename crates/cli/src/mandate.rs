@@ -8,7 +8,9 @@ use crate::{
 use clap::{Args, Subcommand};
 use tallystick_api::MandateView;
 use tallystick_client::now_seconds;
-use tallystick_protocol::{MandateId, MandateTerms, Operation, PrincipalId, limits::MANDATES_PAGE_MAX};
+use tallystick_protocol::{
+    MandateId, MandateTerms, Operation, PrincipalId, change::words::Shown, limits::MANDATES_PAGE_MAX,
+};
 
 /// Let others act for you, within words and dates, and take it back
 #[derive(Debug, Args)]
@@ -213,7 +215,7 @@ fn show(view: &MandateView) -> Done {
     let list = |list: &[String]| list.join(", ");
     let agents: Vec<String> = view.agents.iter().map(ToString::to_string).collect();
     line(format_args!("{} {}", paint(Colour::Bold, "mandate"), view.id))?;
-    line(format_args!("for        {}", view.purpose))?;
+    line(format_args!("for        {}", Shown(&view.purpose)))?;
     line(format_args!(
         "agents     {}{}",
         list(&agents),

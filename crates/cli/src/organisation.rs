@@ -6,7 +6,7 @@ use crate::{
 };
 use clap::{Args, Subcommand};
 use tallystick_api::OrganisationView;
-use tallystick_protocol::{Operation, OrganisationStatus, organisation::validate_contact};
+use tallystick_protocol::{Operation, OrganisationStatus, change::words::Shown, organisation::validate_contact};
 
 /// List and show the members, and say how one is reached
 #[derive(Debug, Args)]
@@ -106,8 +106,8 @@ impl Show {
 }
 
 fn show(view: &OrganisationView) -> Done {
-    line(format_args!("{} {} ({})", paint(Colour::Bold, "organisation"), view.id, view.name))?;
-    let reason = view.reason.as_ref().map_or_else(String::new, |reason| format!(": {reason}"));
+    line(format_args!("{} {} ({})", paint(Colour::Bold, "organisation"), view.id, Shown(&view.name)))?;
+    let reason = view.reason.as_ref().map_or_else(String::new, |reason| format!(": {}", Shown(reason)));
     line(format_args!("{}{reason}", view.status))?;
     let number = |registration: &tallystick_protocol::Registration| {
         format!("{} in the register {} of org-id.guide", registration.number(), registration.scheme())
@@ -119,7 +119,7 @@ fn show(view: &OrganisationView) -> Done {
         ("contact", view.contact.clone()),
     ];
     for (what, said) in parts {
-        line(format_args!("{what:<13} {}", said.unwrap_or_else(|| "not said".to_owned())))?;
+        line(format_args!("{what:<13} {}", Shown(said.as_deref().unwrap_or("not said"))))?;
     }
     let (principals, administrators) = (u64::from(view.principals), u64::from(view.administrators));
     line(format_args!(

@@ -7,6 +7,7 @@ use std::{
     process::ExitCode,
 };
 use tallystick_client::Error;
+use tallystick_protocol::change::words::Shown;
 
 /// The thing checked does not hold, or the network said no.
 const EXIT_NO: u8 = 1;
@@ -182,9 +183,9 @@ impl Table {
         Self { rows: vec![heading.iter().map(|cell| (*cell).to_owned()).collect()] }
     }
 
-    /// Adds a row.
+    /// Adds a row; what a cell would hide is escaped, whoever wrote it.
     pub fn row(&mut self, cells: impl IntoIterator<Item = String>) {
-        self.rows.push(cells.into_iter().collect());
+        self.rows.push(cells.into_iter().map(|cell| Shown(&cell).to_string()).collect());
     }
 
     /// The lines of the table.
@@ -268,6 +269,8 @@ mod tests {
         table.row(["a".into(), "7".into()]);
         table.row(["longer".into(), "1,234".into()]);
         assert_eq!(table.lines(), ["node    height", "a            7", "longer   1,234"]);
+        table.row(["x\n\u{1b}[2J\u{202e}".into(), String::new()]);
+        assert_eq!(table.lines().pop().unwrap_or_default(), "x\\n\\u{1b}[2J\\u{202e}");
     }
 
     #[test]

@@ -14,7 +14,8 @@ use std::{
     path::{Path, PathBuf},
 };
 use tallystick_protocol::{
-    Assurance, Operation, PrincipalId, PrincipalKind, PrincipalStatus, Roles, limits::PRINCIPALS_PAGE_MAX,
+    Assurance, Operation, PrincipalId, PrincipalKind, PrincipalStatus, Roles, change::words::Shown,
+    limits::PRINCIPALS_PAGE_MAX,
 };
 
 /// Enrol, list, show, amend, suspend, resume, retire and recover those who act for an organisation
@@ -297,7 +298,7 @@ pub fn show(connection: &Connection, id: &PrincipalId, as_json: bool) -> Done {
     }
     let roles = if view.roles.iter().next().is_some() { view.roles.to_string() } else { "no roles".to_owned() };
     line(format_args!("{} {} ({}, {roles})", paint(Colour::Bold, "principal"), view.id, view.kind))?;
-    let reason = if view.reason.is_empty() { String::new() } else { format!(": {}", view.reason) };
+    let reason = if view.reason.is_empty() { String::new() } else { format!(": {}", Shown(&view.reason)) };
     line(format_args!("{}{reason}", view.status))?;
     let mut table = Table::new(&["key", "assurance", "from", "until"]);
     for key in &view.keys {

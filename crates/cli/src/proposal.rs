@@ -468,7 +468,7 @@ fn tell_difference(difference: &DifferenceView) -> Done {
 fn tell(view: &ProposalView, compared: &[DifferenceView]) -> Done {
     standing(view)?;
     line("")?;
-    line(format_args!("{}  {}", paint(Colour::Bold, "title   "), view.brief.title))?;
+    line(format_args!("{}  {}", paint(Colour::Bold, "title   "), Shown(&view.brief.title)))?;
     line(format_args!(
         "{}  {} at {}, block {}",
         paint(Colour::Bold, "proposer"),
@@ -487,7 +487,7 @@ fn tell(view: &ProposalView, compared: &[DifferenceView]) -> Done {
     match &view.text {
         Some(text) => {
             line(paint(Colour::Bold, "text"))?;
-            text.trim_end().lines().try_for_each(|text| line(format_args!("  {text}")))?;
+            text.trim_end().lines().try_for_each(|text| line(format_args!("  {}", Shown(text))))?;
         }
         None => line(format_args!("{}      SHA-256 {}", paint(Colour::Bold, "text"), view.text_hash))?,
     }
@@ -507,7 +507,7 @@ fn tell(view: &ProposalView, compared: &[DifferenceView]) -> Done {
             objection.principal,
             time(objection.time_ms),
             time(objection.until_ms),
-            objection.reason
+            Shown(&objection.reason)
         ))?;
     }
     Ok(())

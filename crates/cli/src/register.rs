@@ -23,7 +23,8 @@ use std::{
 use tallystick_api::RegisterView;
 use tallystick_client::{Client, Settled, Signer};
 use tallystick_protocol::{
-    Cardinality, Datatype, Field, MandateId, Operation, Phase, SignedTransaction, operation::validate_name,
+    Cardinality, Datatype, Field, MandateId, Operation, Phase, SignedTransaction, change::words::Shown,
+    operation::validate_name,
 };
 
 /// Create registers, append to them, take them in and out whole
@@ -338,7 +339,7 @@ impl Show {
 fn show(register: &RegisterView, height: Option<u64>) -> Done {
     line(format_args!("{} {}", paint(Colour::Bold, "register"), register.name))?;
     if !register.text.is_empty() {
-        line(format_args!("text       {}", register.text))?;
+        line(format_args!("text       {}", Shown(&register.text)))?;
     }
     line(format_args!("custodian  {}", register.custodian))?;
     let successor = register.successor.as_ref().map_or_else(String::new, |name| format!(", replaced by {name}"));

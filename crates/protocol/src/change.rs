@@ -278,8 +278,8 @@ impl fmt::Display for Change {
             }
             Self::OrganisationAmend { organisation, name, legal_name, registration, jurisdiction } => {
                 let parts = [
-                    name.as_ref().map(|name| format!("name {name}")),
-                    legal_name.as_ref().map(|name| format!("legal name {name}")),
+                    name.as_ref().map(|name| format!("name {}", Shown(name))),
+                    legal_name.as_ref().map(|name| format!("legal name {}", Shown(name))),
                     registration.as_ref().map(|registration| format!("registration {registration}")),
                     jurisdiction.as_ref().map(|jurisdiction| format!("jurisdiction {jurisdiction}")),
                 ];

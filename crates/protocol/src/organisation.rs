@@ -97,10 +97,12 @@ pub fn validate_contact(contact: &str) -> Result<(), ParticularsError> {
     line(contact, "a contact", CONTACT_BYTES_MAX)
 }
 
+/// Whether a letter makes a text look like another: it controls a terminal, begins a line, or turns the direction of writing.
+pub(crate) fn hides(letter: char) -> bool {
+    letter.is_control() || matches!(letter, '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
+}
+
 fn line(text: &str, what: &'static str, bytes_max: usize) -> Result<(), ParticularsError> {
-    // Marks that turn the direction of writing make a text look like another.
-    let hides =
-        |letter: char| letter.is_control() || matches!(letter, '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}');
     let is_line = (1..=bytes_max).contains(&text.len()) && text.trim() == text && !text.contains(hides);
     if is_line { Ok(()) } else { Err(ParticularsError::Line { what, bytes_max }) }
 }
@@ -284,7 +286,7 @@ mod tests {
     fn particulars_are_lines_that_look_like_what_they_are() {
         let named = |name: &str| Particulars { legal_name: Some(name.to_owned()), ..Particulars::default() };
         assert!(named("Société générale d’édition, S.A.").validate().is_ok());
-        for name in ["", " A", "A ", "A\nB", "A\u{202e}B", &"x".repeat(LEGAL_NAME_BYTES_MAX + 1)] {
+        for name in ["", " A", "A ", "A\nB", "A\u{202e}B", "A\u{2028}B", &"x".repeat(LEGAL_NAME_BYTES_MAX + 1)] {
             assert!(named(name).validate().is_err(), "{name:?}");
             let bytes = cbor::encode(&named(name));
             assert!(cbor::decode::<Particulars>(&bytes, bytes.len()).is_err(), "{name:?}");

@@ -1,13 +1,13 @@
 //! A change, thing by thing: all that those who vote on it put in force, in lines of text.
 //!
-//! What others wrote is shown with its control characters escaped: nobody can write lines that the ledger did not.
+//! What others wrote is shown with what would hide it escaped: nobody can write lines that the ledger did not.
 
 use super::Change;
 use crate::{
     authority::AuthorityTerms,
     network::{GenesisPrincipal, GenesisValidator},
     operation::{Cardinality, Field, Protection},
-    organisation::Particulars,
+    organisation::{Particulars, hides},
     rulebook::VoteWeight,
 };
 use std::fmt;
@@ -129,14 +129,14 @@ impl fmt::Display for Field {
     }
 }
 
-/// A text of somebody else's, its control characters escaped.
+/// A text of somebody else's, its control characters and marks of direction escaped.
 pub struct Shown<'a>(pub &'a str);
 
 impl fmt::Display for Shown<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.0.chars().try_for_each(|char| {
-            if char.is_control() { write!(f, "{}", char.escape_default()) } else { write!(f, "{char}") }
-        })
+        self.0
+            .chars()
+            .try_for_each(|char| if hides(char) { write!(f, "{}", char.escape_default()) } else { write!(f, "{char}") })
     }
 }
 
@@ -231,6 +231,10 @@ mod tests {
             assert!(change.to_string().starts_with(words), "{change}");
             assert_eq!(change.particulars(), particulars, "{json}");
         }
+        let amended = change(
+            r#"{"change":"organisation-amend","organisation":"g","name":"G\n2  x","legal_name":"G \u202edtL\u2028"}"#,
+        );
+        assert_eq!(amended.to_string(), "amend organisation g: name G\\n2  x, legal name G \\u{202e}dtL\\u{2028}");
         let reason = change(r#"{"change":"organisation-expel","organisation":"g","reason":"x\nchange 2  nothing"}"#);
         assert_eq!(reason.to_string(), "expel organisation g: x\\nchange 2  nothing");
     }
