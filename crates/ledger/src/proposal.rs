@@ -133,8 +133,9 @@ fn require_room(draft: &mut Draft<'_>, act: &Act<'_>, agenda: &AgendaRow) -> Res
     let own_max = limit::value(draft, LimitName::ProposalsPerOrganisation)?;
     let free = PROPOSALS_OPEN_MAX.saturating_sub(agenda.due.len());
     // Who has a place gets another only while there is one for each member that has none: a few would else fill the agenda,
-    // and fill it again, and nobody else could propose anything.
-    let kept = if own == 0 { 0 } else { members_without(draft, agenda)? };
+    // and fill it again, and nobody else could propose anything. In a large network half of the places are kept: more members
+    // than that do not propose at once, and each may want to change two things.
+    let kept = if own == 0 { 0 } else { members_without(draft, agenda)?.min(PROPOSALS_OPEN_MAX / 2) };
     if free <= kept || own as u64 >= own_max { Err(Code::ProposalsFull.into()) } else { Ok(()) }
 }
 

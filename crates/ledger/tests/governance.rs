@@ -674,6 +674,22 @@ fn an_organisation_proposes_only_so_much_at_a_time() {
     ledger.run("* n99 | lapsed 0-0-0/4");
 }
 
+/// With a place kept for each of more members than there are places, nobody would ever have two proposals.
+#[test]
+fn in_a_large_network_half_of_the_places_are_kept() {
+    let ids: Vec<String> = (0..100).map(|n| format!("m{n}")).collect();
+    let genesis = organisations(&ids.iter().map(String::as_str).collect::<Vec<_>>());
+    let mut ledger = Ledger::of(genesis);
+    for n in 0..PROPOSALS_OPEN_MAX / 2 {
+        ledger.run(&format!("m{}/admin | propose p{n} limit:registers:9 | ok", n / 8));
+    }
+    ledger.run("m6/admin | propose more limit:registers:9 | 0 proposals-full");
+    for n in PROPOSALS_OPEN_MAX / 2..PROPOSALS_OPEN_MAX {
+        ledger.run(&format!("m{n}/admin | propose p{n} limit:registers:9 | ok"));
+    }
+    ledger.run("m20/admin | propose more limit:registers:9 | 0 proposals-full");
+}
+
 #[test]
 fn so_many_take_effect_in_one_block_and_the_next_say_so() {
     let mut ledger = four();
