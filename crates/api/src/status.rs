@@ -64,6 +64,8 @@ pub struct NodeStatus {
     pub pool: u64,
     /// Validators of the network.
     pub validators: u64,
+    /// Whether its key is one of these validators': if not, it follows them, and has nothing to vote on.
+    pub validator: bool,
     /// Whether it votes.
     pub voting: bool,
     /// The last blocks before the network was recovered, each time.

@@ -20,7 +20,7 @@ const CONNECTED_METRIC: &str = "tracker_directory_connected";
 
 /// Show how the nodes are
 #[derive(Debug, Args)]
-#[command(after_help = "Exit codes: 0 every node serves and votes; 1 one does not.\n\n\
+#[command(after_help = "Exit codes: 0 every node serves, and every validator votes; 1 one does not.\n\n\
     Examples:\n  \
     tally status                       once\n  \
     tally status --watch 2             every two seconds\n  \
@@ -69,8 +69,8 @@ impl Status {
                 show(&rows, &self.own_expiries(&client))?;
             }
             let Some(seconds) = self.watch else {
-                let healthy = rows.iter().all(|row| row.status.as_ref().is_some_and(|s| s.ready && s.voting));
-                return if healthy { Ok(()) } else { Err(Failure::Said) };
+                let is_well = |row: &Row| row.status.as_ref().is_some_and(is_well);
+                return if rows.iter().all(is_well) { Ok(()) } else { Err(Failure::Said) };
             };
             thread::sleep(Duration::from_secs(seconds));
             line("")?;
@@ -111,6 +111,26 @@ impl Status {
             row.disk_bytes = place.map(|place| disk_bytes(&place.data));
         }
     }
+}
+
+/// Whether a node does what it is there for: one that is no validator is there to serve.
+const fn is_well(status: &NodeStatus) -> bool {
+    status.ready && (status.voting || !status.validator)
+}
+
+/// What it says of its vote.
+const fn votes(status: &NodeStatus) -> &'static str {
+    match (status.voting, status.validator) {
+        (true, _) => "yes",
+        (false, true) => "no",
+        (false, false) => "follows",
+    }
+}
+
+/// How many nodes it is connected to, of the validators other than itself.
+fn peers(connected: Option<u64>, status: &NodeStatus) -> String {
+    let others = status.validators.saturating_sub(u64::from(status.validator));
+    connected.map_or_else(|| "-".to_owned(), |connected| format!("{connected} of {others}"))
 }
 
 /// Asks all nodes at once: a dead one must not keep the others waiting.
@@ -194,15 +214,14 @@ fn show(rows: &[Row], own: &[ExpiryView]) -> Done {
             continue;
         };
         reasons.extend(status.reasons.iter().map(|reason| format!("{}: {reason}", row.node)));
-        let peers = |peers| format!("{peers} of {}", status.validators.saturating_sub(1));
         table.row([
             row.node.clone(),
             (if status.ready { "serves" } else { "not ready" }).to_owned(),
             thousands(status.height),
             row.lag.map_or_else(String::new, thousands),
             format!("{:.1} s", status.age_ms as f64 / 1_000.0),
-            (if status.voting { "yes" } else { "no" }).to_owned(),
-            row.peers.map_or_else(|| "-".to_owned(), peers),
+            votes(status).to_owned(),
+            peers(row.peers, status),
             thousands(status.pool),
             row.finality_ms.map_or_else(|| "-".to_owned(), |ms| format!("{ms:.0} ms")),
             row.disk_bytes.map_or_else(|| "-".to_owned(), |disk| bytes(disk as f64)),
@@ -234,8 +253,9 @@ pub fn bytes(bytes: f64) -> String {
 
 #[cfg(test)]
 mod tests {
-    #![allow(clippy::float_cmp)]
+    #![allow(clippy::float_cmp, clippy::unwrap_used)]
     use super::*;
+    use tallystick_protocol::Hash;
 
     #[test]
     fn metrics_are_found_by_the_end_of_their_names() {
@@ -244,6 +264,24 @@ mod tests {
         assert_eq!(found("_a"), [3.0, 4.5]);
         assert_eq!(found("b"), [9.0, 1.0]);
         assert!(found("c").is_empty());
+    }
+
+    #[test]
+    fn a_node_that_follows_is_well_without_a_vote() {
+        let mut status: NodeStatus = serde_json::from_value(serde_json::json!({
+            "version": "0", "network": "", "network_name": "", "ready": true, "reasons": [], "height": 9, "time_ms": 0,
+            "digest": Hash::default(), "log_size": 0, "log_root": Hash::default(), "state_root": Hash::default(), "age_ms": 0,
+            "pool": 0, "validators": 4, "validator": false, "voting": false, "registers": 0,
+        }))
+        .unwrap();
+        let said = |status: &NodeStatus| (is_well(status), votes(status), peers(Some(3), status));
+        assert_eq!(said(&status), (true, "follows", "3 of 4".to_owned()));
+        status.validator = true;
+        assert_eq!(said(&status), (false, "no", "3 of 3".to_owned()));
+        status.voting = true;
+        assert_eq!(said(&status), (true, "yes", "3 of 3".to_owned()));
+        status.ready = false;
+        assert!(!is_well(&status));
     }
 
     #[test]

@@ -96,6 +96,8 @@ pub struct Health {
     pub pool: usize,
     /// Validators of the network.
     pub validators: usize,
+    /// Whether this node is one of them in this epoch.
+    pub validator: bool,
     /// Whether this node votes.
     pub voting: bool,
     /// What of its organisation ends soon; no reason not to be ready.
@@ -374,16 +376,13 @@ impl<E: Runtime> Service<E> {
         self.0.shared.chain.standing()
     }
 
-    /// Whether this node votes in this epoch.
-    fn votes(&self) -> bool {
-        self.0.may_vote && self.0.me.is_some_and(|me| self.standing().running.contains(&me))
-    }
-
     /// How the node does.
     pub fn health(&self) -> Health {
         let tip = self.tip();
         let now_ms = crate::application::now_ms(&self.0.runtime);
         let age_ms = now_ms.saturating_sub(tip.header.time_ms);
+        let standing = self.standing();
+        let validator = self.0.me.is_some_and(|me| standing.running.contains(&me));
         let mut reasons = Vec::new();
         let ready = self.is_ready();
         if !ready {
@@ -407,8 +406,9 @@ impl<E: Runtime> Service<E> {
             time_ms: tip.header.time_ms,
             age_ms,
             pool: self.0.shared.pool().len(),
-            validators: self.standing().running.len(),
-            voting: self.votes(),
+            validators: standing.running.len(),
+            validator,
+            voting: validator && self.0.may_vote,
             expiries: self.0.shared.chain.expiries().told(now_ms),
         }
     }

@@ -63,6 +63,7 @@ pub async fn status(State(app): State<App>) -> Response {
             age_ms: health.age_ms,
             pool: health.pool as u64,
             validators: health.validators as u64,
+            validator: health.validator,
             voting: health.voting,
             recovered: app.service.recoveries().iter().map(|(_, one)| one.head.height).collect(),
             registers: registers as u64,
