@@ -2,7 +2,7 @@
 
 use super::{
     App, QueryOf, Service,
-    page::{CursorPage, Query, parsed},
+    page::{CursorPage, Query, known, parsed},
     problem::{Answer, Failure},
     proposals::brief,
     snapshot::{json_at, snapshot},
@@ -17,7 +17,7 @@ use tallystick_ledger::moment::datetime_start;
 use tallystick_protocol::{BlockHeader, Code, Resource, operation::validate_name};
 use tallystick_storage::history::{ActQuery, Outcomes};
 
-/// Every name that the query may have: a misspelt one would ask for more than was meant.
+/// Every name that the query may have.
 const NAMES: [&str; 12] = [
     "principal",
     "organisation",
@@ -137,10 +137,7 @@ impl Candidates {
 }
 
 fn asked(query: &Query) -> Result<ActQuery, Failure> {
-    if let Some(name) = query.keys().find(|name| !NAMES.contains(&name.as_str())) {
-        let detail = format!("an audit knows no `{}`: ask by {}", shown(name), NAMES.join(", "));
-        return Err(Failure::bad_request(detail));
-    }
+    known(query, &NAMES)?;
     let organisation = query.get("organisation").cloned();
     if let Some(name) = &organisation {
         validate_name(name).map_err(|error| Failure::bad_request(format!("`organisation`: {error}")))?;
@@ -255,7 +252,7 @@ mod tests {
     #[test]
     fn what_is_not_understood_is_named_and_never_passed_over() {
         for (name, value, told) in [
-            ("principle", "hmrc/alice", "an audit knows no `principle`: ask by principal, organisation"),
+            ("principle", "hmrc/alice", "`principle` is no part of this query: it knows principal, organisation"),
             ("principal", "hmrc", "`principal`: `hmrc` is not a principal"),
             ("organisation", "HMRC", "`organisation`: `HMRC` is not a name"),
             ("resource", "country", "`resource`: `country` is not a resource"),

@@ -3,7 +3,7 @@
 use super::{
     App, PathOf, QueryOf,
     audit::Candidates,
-    page::{CursorPage, parsed},
+    page::{CursorPage, known, parsed},
     problem::{Answer, Failure},
     snapshot::json_at,
 };
@@ -58,6 +58,7 @@ fn view(MandateRow { id, terms, granted, revoked_ms }: MandateRow) -> MandateVie
         (status = 400, description = "A part of the query is not what it should be", body = Problem, content_type = "application/problem+json"),
     ))]
 pub async fn mandates(State(app): State<App>, QueryOf(query): QueryOf) -> Answer<Response> {
+    known(&query, &["granted-by", "granted-to", "cursor", "limit"])?;
     let asked = MandateQuery { granted_by: parsed(&query, "granted-by")?, granted_to: parsed(&query, "granted-to")? };
     let page = CursorPage::of(&query, MANDATES_PAGE_MAX)?;
     let candidates = Candidates::find(&app.service, &asked.acts(), page).await?;

@@ -2,7 +2,7 @@
 
 use super::{
     App, PathOf, QueryOf,
-    page::RecordPage,
+    page::{RecordPage, known},
     problem::{Answer, Failure},
     snapshot::json_at,
 };
@@ -27,11 +27,14 @@ use tallystick_protocol::Particulars;
     ))]
 pub async fn organisation(State(app): State<App>, PathOf(id): PathOf<String>) -> Answer<Response> {
     let found = app.service.organisation(&id).await?;
-    let (height, row) = found.ok_or_else(|| {
-        let shown: String = id.chars().take(80).collect();
-        Failure::not_found(format!("there is no organisation `{shown}`: {} lists the members", routes::ORGANISATIONS))
-    })?;
+    let (height, row) = found.ok_or_else(|| no_organisation(&id))?;
     Ok(json_at(height, organisation_view(row)))
+}
+
+/// There is no organisation of this id.
+pub fn no_organisation(id: &str) -> Failure {
+    let shown: String = id.chars().take(80).collect();
+    Failure::not_found(format!("there is no organisation `{shown}`: {} lists the members", routes::ORGANISATIONS))
 }
 
 fn organisation_view(row: OrganisationRow) -> OrganisationView {
@@ -60,6 +63,7 @@ fn organisation_view(row: OrganisationRow) -> OrganisationView {
     ),
     responses((status = 200, description = "The organisations; the Link header leads to the next page", body = OrganisationList)))]
 pub async fn organisations(State(app): State<App>, QueryOf(query): QueryOf) -> Answer<Response> {
+    known(&query, &["page-index", "page-size"])?;
     let page = RecordPage::of(&query, PAGE_DEFAULT, ORGANISATIONS_PAGE_MAX)?;
     let (height, total, rows) = app.service.organisations(page.skip(), page.size()).await?;
     let links = page.links(rows.len(), total > page.skip().saturating_add(rows.len()))?;

@@ -26,6 +26,16 @@ pub fn number(query: &Query, name: &str, default: u64, range: RangeInclusive<u64
     })
 }
 
+/// Goes on only if the query has no other names than these: a misspelt one would ask for something else than was meant.
+///
+/// # Errors
+/// `bad-request`, which names it.
+pub fn known(query: &Query, names: &[&str]) -> Result<(), Failure> {
+    let Some(name) = query.keys().find(|name| !names.contains(&name.as_str())) else { return Ok(()) };
+    let shown: String = name.chars().take(40).collect();
+    Err(Failure::bad_request(format!("`{shown}` is no part of this query: it knows {}", names.join(", "))))
+}
+
 /// A part of the query, if it is there, as what it should be.
 ///
 /// # Errors
@@ -255,6 +265,13 @@ mod tests {
         assert_eq!(failure.problem().detail, "`page-size` is `5001`: write a whole number from 1 to 5000");
         let failure = RecordPage::of(&query(&[("page-size", "201")]), PAGE_DEFAULT, 200).unwrap_err();
         assert_eq!(failure.problem().detail, "`page-size` is `201`: write a whole number from 1 to 200");
+    }
+
+    #[test]
+    fn a_name_that_is_not_known_is_named() {
+        assert!(known(&query(&[("limit", "7")]), &["cursor", "limit"]).is_ok());
+        let failure = known(&query(&[("cursor", "7"), ("limits", "7")]), &["cursor", "limit"]).unwrap_err();
+        assert_eq!(failure.problem().detail, "`limits` is no part of this query: it knows cursor, limit");
     }
 
     #[test]

@@ -2,7 +2,7 @@
 
 use super::{
     App, PathOf, QueryOf,
-    page::number,
+    page::{known, number},
     problem::{Answer, Failure},
     snapshot::json_at,
 };
@@ -49,6 +49,7 @@ pub async fn register_policies(State(app): State<App>, PathOf(name): PathOf<Stri
         (status = 404, description = "It was not put until then", body = Problem, content_type = "application/problem+json"),
     ))]
 pub async fn policy(State(app): State<App>, QueryOf(query): QueryOf) -> Answer<Response> {
+    known(&query, &["id", "as-of"])?;
     let id = query.get("id").ok_or_else(|| Failure::bad_request("name the policy: ?id=NAME or ?id=REGISTER/NAME"))?;
     let id = id.parse().map_err(|error| Failure::bad_request(format!("id: {error}")))?;
     let as_of = number(&query, "as-of", u64::MAX, 0..=u64::MAX)?;

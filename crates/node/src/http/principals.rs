@@ -2,7 +2,8 @@
 
 use super::{
     App, PathOf, QueryOf,
-    page::{CursorPage, parsed},
+    organisations::no_organisation,
+    page::{CursorPage, known, parsed},
     problem::{Answer, Failure},
     snapshot::json_at,
 };
@@ -77,15 +78,13 @@ pub async fn principals(
     PathOf(id): PathOf<String>,
     QueryOf(query): QueryOf,
 ) -> Answer<Response> {
+    known(&query, &["kind", "status", "role", "cursor", "limit"])?;
     let role = query.get("role").cloned();
     role.as_deref().map_or(Ok(()), validate_name).map_err(|error| Failure::bad_request(format!("`role`: {error}")))?;
     let asked = PrincipalQuery { kind: parsed(&query, "kind")?, status: parsed(&query, "status")?, role };
     let page = CursorPage::of(&query, PRINCIPALS_PAGE_MAX)?;
     let found = app.service.principals(&id, &asked, page.before, page.limit).await?;
-    let PrincipalPage { height, rows, next } = found.ok_or_else(|| {
-        let shown: String = id.chars().take(80).collect();
-        Failure::not_found(format!("there is no organisation `{shown}`: {} lists the members", routes::ORGANISATIONS))
-    })?;
+    let PrincipalPage { height, rows, next } = found.ok_or_else(|| no_organisation(&id))?;
     let next = next.map(|next| next.to_string());
     let links = CursorPage::links(&routes::organisation_principals(&id), &query, next.as_deref());
     let principals = rows.into_iter().map(view).collect();

@@ -3,7 +3,7 @@
 use super::{
     App, PathOf, QueryOf, Wanted,
     negotiate::Form,
-    page::CursorPage,
+    page::{CursorPage, known},
     problem::{Answer, Failure},
     snapshot::json_at,
     transactions::receipt_at,
@@ -31,6 +31,7 @@ use tallystick_protocol::{Change, Poll, ProposalRow, Receipt, Verdict, operation
     ),
     responses((status = 200, description = "The proposals; the Link header leads to older ones", body = ProposalList)))]
 pub async fn proposals(State(app): State<App>, QueryOf(query): QueryOf) -> Answer<Response> {
+    known(&query, &["cursor", "limit"])?;
     let CursorPage { before, limit } = CursorPage::of(&query, PROPOSALS_PAGE_MAX)?;
     let (height, first, rows) = app.service.proposals(before, limit).await?;
     let next = (first > 0).then(|| first.to_string());

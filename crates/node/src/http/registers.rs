@@ -3,7 +3,7 @@
 use super::{
     App, PathOf, QueryOf, Service, Wanted,
     negotiate::Form,
-    page::{Links, RecordPage},
+    page::{Links, RecordPage, known},
     problem::{Answer, Failure},
     snapshot::{json_at, snapshot},
     transactions::receipt_at,
@@ -62,6 +62,7 @@ pub fn no_register(name: &str) -> Failure {
     ),
     responses((status = 200, description = "The registers; the Link header leads to the next page", body = RegisterList)))]
 pub async fn registers(State(app): State<App>, QueryOf(query): QueryOf) -> Answer<Response> {
+    known(&query, &["page-index", "page-size"])?;
     let page = RecordPage::of(&query, PAGE_MAX, PAGE_MAX)?;
     let (height, total, names) = snapshot(&app.service, |history, tip| {
         let names = history.registers().map(|(name, _)| name.to_owned()).skip(page.skip()).take(page.size());

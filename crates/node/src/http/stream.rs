@@ -41,6 +41,7 @@ const RETRY: Duration = Duration::from_secs(1);
     ))]
 pub async fn blocks(State(app): State<App>, QueryOf(query): QueryOf, wanted: Wanted) -> Answer<Response> {
     wanted.choose(&[Form::Events])?;
+    page::known(&query, &["from", "ids"])?;
     let ids = with_ids(&query)?;
     let tip = app.service.tip().header.height;
     let from = first_height(&query, &wanted.headers)?;

@@ -58,6 +58,7 @@ pub async fn submit(
     headers: HeaderMap,
     body: Result<Bytes, BytesRejection>,
 ) -> Answer<Response> {
+    page::known(&query, &["wait"])?;
     let wait = wants_outcome(&query)?;
     let form = body_form(&headers)?;
     let body = body?;
