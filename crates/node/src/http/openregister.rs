@@ -5,7 +5,7 @@
 use super::{
     App, PathOf, QueryOf, Wanted,
     negotiate::Form,
-    page::{EntryPage, Links, RecordPage},
+    page::{EntryPage, Links, RecordPage, known},
     problem::{Answer, Failure},
     registers::{self, Register, no_register, version_history},
     render,
@@ -105,6 +105,7 @@ pub async fn records(
     QueryOf(query): QueryOf,
     wanted: Wanted,
 ) -> Answer<Response> {
+    known(&query, &["page-index", "page-size"])?;
     let (form, page) = (wanted.choose(FORMS)?, RecordPage::of(&query, PAGE_DEFAULT, PAGE_MAX)?);
     let found = snapshot(&app.service, |history, tip| {
         let register = history.register(&name)?;
@@ -217,16 +218,18 @@ pub async fn record_entries(
     QueryOf(query): QueryOf,
     wanted: Wanted,
 ) -> Answer<Response> {
+    known(&query, &["page-index", "page-size"])?;
     let (form, page) = (wanted.choose(FORMS)?, RecordPage::of(&query, PAGE_MAX, PAGE_MAX)?);
     let found = snapshot(&app.service, |history, tip| {
-        Some((tip.header.height, history.register(&name)?.entries_of(EntryKind::User, &key)))
+        let register = history.register(&name)?;
+        let (total, numbers) = register.page_of(EntryKind::User, &key, page.skip(), page.size());
+        Some((tip.header.height, total, numbers))
     });
-    let (height, all) = found.await?.ok_or_else(|| no_register(&name))?;
-    if all.is_empty() {
+    let (height, total, numbers) = found.await?.ok_or_else(|| no_register(&name))?;
+    if total == 0 {
         return Err(no_record(&name, &key));
     }
-    let numbers: Vec<u64> = all.iter().copied().skip(page.skip()).take(page.size()).collect();
-    let links = page.links(numbers.len(), all.len() > page.skip() + numbers.len())?;
+    let links = page.links(numbers.len(), total > page.skip() + numbers.len())?;
     let mut entries = read_page(&app, &name, &numbers).await?;
     entries.retain(|entry| entry.key == key);
     if entries.is_empty() {
@@ -256,6 +259,7 @@ pub async fn records_with(
     QueryOf(query): QueryOf,
     wanted: Wanted,
 ) -> Answer<Response> {
+    known(&query, &["page-index", "page-size"])?;
     let (form, page) = (wanted.choose(FORMS)?, RecordPage::of(&query, PAGE_DEFAULT, PAGE_MAX)?);
     let register = Register::find(&app.service, &name).await?;
     if register.row.fields.iter().all(|known| known.name != field) {
@@ -326,6 +330,7 @@ pub async fn entries(
     QueryOf(query): QueryOf,
     wanted: Wanted,
 ) -> Answer<Response> {
+    known(&query, &["start", "limit"])?;
     let form = wanted.choose(FORMS)?;
     let found = snapshot(&app.service, |history, tip| {
         Some((tip.header.height, history.register(&name)?.count(EntryKind::User)))

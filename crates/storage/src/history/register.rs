@@ -119,11 +119,15 @@ impl RegisterHistory {
         std::iter::successors(newest, older).map(number_of)
     }
 
-    /// The numbers of all entries for the key, ascending.
-    pub fn entries_of(&self, kind: EntryKind, key: &str) -> Vec<u64> {
-        let mut numbers: Vec<u64> = self.newest_of(kind, key).collect();
+    /// How many entries the key has, and the numbers of at most `limit` of them, ascending, without the first `skip`. It may have
+    /// millions: no more than the page is held.
+    pub fn page_of(&self, kind: EntryKind, key: &str, skip: usize, limit: usize) -> (usize, Vec<u64>) {
+        let total = self.newest_of(kind, key).count();
+        let end = total.saturating_sub(skip);
+        let newer = end.saturating_sub(limit);
+        let mut numbers: Vec<u64> = self.newest_of(kind, key).skip(newer).take(end - newer).collect();
         numbers.reverse();
-        numbers
+        (total, numbers)
     }
 
     /// The numbers of the entries that are their record's newest, newest first.

@@ -265,10 +265,14 @@ fn check_register(history: &History, oracle: &Oracle, name: &str) {
             of_key.map(|known| known.entry.number).collect::<Vec<_>>()
         };
         for key in &keys {
-            assert_eq!(register.entries_of(kind, key), numbers(key));
+            let all = numbers(key);
+            for (skip, limit) in [(0, usize::MAX), (0, 1), (1, 2), (2, 1), (all.len(), 3), (all.len() + 1, 3)] {
+                let page: Vec<u64> = all.iter().copied().skip(skip).take(limit).collect();
+                assert_eq!(register.page_of(kind, key, skip, limit), (all.len(), page), "{key} {skip} {limit}");
+            }
             assert_eq!(register.record(kind, key), numbers(key).last().copied());
         }
-        assert_eq!((register.record(kind, "none"), register.entries_of(kind, "none")), (None, Vec::new()));
+        assert_eq!((register.record(kind, "none"), register.page_of(kind, "none", 0, 9)), (None, (0, Vec::new())));
         let mut current: Vec<u64> = keys.iter().map(|key| *numbers(key).last().unwrap()).collect();
         current.sort_unstable_by(|a, b| b.cmp(a));
         assert_eq!(register.current(kind).collect::<Vec<_>>(), current);
