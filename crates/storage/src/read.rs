@@ -41,6 +41,9 @@ pub enum ReadError {
     /// The databases are not open: the node starts or joins.
     #[error("this node is still opening or fetching its databases: try again shortly, or another node")]
     NotOpen,
+    /// Blocks came faster than one answer could be read.
+    #[error("blocks came between the reads of one answer, each time anew: try again shortly, or another node")]
+    Unsettled,
     /// The disk or what is on it.
     #[error("the {database} database cannot be read: {detail}")]
     Storage {

@@ -55,7 +55,7 @@ pub fn typed(media_type: &'static str, body: impl Into<Body>) -> Response {
 impl From<ReadError> for Failure {
     fn from(error: ReadError) -> Self {
         match error {
-            ReadError::NotOpen => Self::unavailable(error.to_string()),
+            ReadError::NotOpen | ReadError::Unsettled => Self::unavailable(error.to_string()),
             ReadError::Storage { .. } => Self::internal(error),
         }
     }

@@ -96,11 +96,11 @@ impl Sheet {
         first: Vec<StateKey>,
         answer: impl Fn(&Self) -> Result<T, Lack>,
     ) -> Result<(u64, T), ReadError> {
-        let (mut sheet, mut lacking) = (Self::default(), first);
+        let (mut sheet, mut lacking, mut is_settled) = (Self::default(), first, true);
         for _ in 0..STATE_ROUNDS_MAX {
             let read = reader.rows(&lacking).await?;
             if let Some(anew) = sheet.take(lacking, read) {
-                lacking = anew;
+                (lacking, is_settled) = (anew, false);
                 continue;
             }
             match answer(&sheet) {
@@ -108,6 +108,9 @@ impl Sheet {
                 Err(Lack::Rows(keys)) => lacking = keys,
                 Err(Lack::Broken(error)) => return Err(error),
             }
+        }
+        if !is_settled {
+            return Err(ReadError::Unsettled);
         }
         let detail = format!("an answer was not whole after {STATE_ROUNDS_MAX} reads");
         Err(ReadError::Storage { database: "state", detail })
