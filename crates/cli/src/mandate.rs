@@ -9,7 +9,9 @@ use clap::{Args, Subcommand};
 use tallystick_api::MandateView;
 use tallystick_client::now_seconds;
 use tallystick_protocol::{
-    MandateId, MandateTerms, Operation, PrincipalId, change::words::Shown, limits::MANDATES_PAGE_MAX,
+    MandateId, MandateTerms, Operation, PrincipalId,
+    change::words::Shown,
+    limits::{MANDATE_CHAIN_MAX, MANDATES_PAGE_MAX},
 };
 
 /// Let others act for you, within words and dates, and take it back
@@ -201,6 +203,11 @@ impl Show {
         let mut chain = Vec::new();
         let mut next = Some(self.id);
         while let Some(id) = next {
+            if chain.len() == MANDATE_CHAIN_MAX {
+                return Err(Failure::error(
+                    "the node shows more mandates than a chain can have: ask another, with --node",
+                ));
+            }
             let Some(found) = client.mandate(&id)? else {
                 return Err(Failure::no(format!("there is no mandate `{id}`: check its name")));
             };

@@ -37,11 +37,21 @@ impl Paging {
             page(&query)
         };
         let mut whole = ask(0, self.cursor.map(|cursor| cursor.to_string()))?;
+        let mut before = self.cursor;
         loop {
             let (held, next) = look(&whole);
             if next.is_none() || (!self.all && held as u64 >= self.limit) {
                 return Ok(whole);
             }
+            // A place lies before the one asked for, or the node would be asked for ever.
+            let place = next.as_deref().and_then(|next| next.parse::<u64>().ok());
+            let goes_on = place.is_some_and(|place| before.is_none_or(|before| place < before));
+            if !goes_on {
+                return Err(Failure::error(
+                    "the node names no older place to go on from: ask another node, with --node",
+                ));
+            }
+            before = place;
             join(&mut whole, ask(held as u64, next)?);
         }
     }
@@ -77,6 +87,14 @@ mod tests {
             whole.1 = page.1;
         };
         paging.whole(3, page, join, |whole| (whole.0.len(), whole.1.clone())).unwrap()
+    }
+
+    #[test]
+    fn a_node_that_repeats_itself_is_left() {
+        let all = Paging { limit: 50, all: true, cursor: None };
+        let page = |_: &[(&str, &str)]| Ok((vec![7_u64], Some("5".to_owned())));
+        let asked = all.whole(3, page, |whole, page| whole.0.extend(page.0), |whole| (whole.0.len(), whole.1.clone()));
+        assert!(matches!(asked, Err(Failure::Error(why)) if why.contains("no older place")));
     }
 
     #[test]

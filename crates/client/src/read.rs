@@ -11,7 +11,7 @@ use tallystick_api::{
 };
 use tallystick_protocol::{
     Change, Hash, MandateId, PolicyId, PrincipalId, RecoveryGround,
-    limits::{ORGANISATIONS_PAGE_MAX, RECEIPT_BYTES_MAX, STREAM_LINE_BYTES_MAX},
+    limits::{ORGANISATIONS_MAX, ORGANISATIONS_PAGE_MAX, RECEIPT_BYTES_MAX, STREAM_LINE_BYTES_MAX},
 };
 
 /// What was read, and the height of the state that it shows.
@@ -151,7 +151,9 @@ impl Client {
         let mut whole = page(1)?;
         let full = usize::try_from(ORGANISATIONS_PAGE_MAX).unwrap_or(usize::MAX);
         let mut pages = 1;
-        while whole.value.organisations.len() == full.saturating_mul(pages) {
+        while whole.value.organisations.len() == full.saturating_mul(pages)
+            && whole.value.organisations.len() < ORGANISATIONS_MAX
+        {
             pages += 1;
             // A page after the last one is not there.
             let Some(more) = absent_as_none(page(pages))? else { break };
