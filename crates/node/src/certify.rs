@@ -93,8 +93,26 @@ pub async fn transaction_receipt<E: Runtime>(
     })
 }
 
-/// Wait between them.
+/// Wait between two attempts.
 const ATTEMPT_PAUSE: Duration = Duration::from_millis(40);
+
+/// What `read` proves at the newest applied block, and the certificate of that block, which may be a moment behind its
+/// application: then it is read anew.
+async fn certified_answer<E: Runtime, T, F: Future<Output = Result<(u64, T), CertifyError>>>(
+    runtime: &E,
+    chain: &Chain,
+    marshal: &Marshal,
+    read: impl Fn() -> F,
+) -> Result<(T, Finality), CertifyError> {
+    for _ in 0..RECEIPT_ATTEMPTS_MAX {
+        let (height, answer) = read().await?;
+        if let Some(finality) = certified(chain, marshal, height).await {
+            return Ok((answer, finality));
+        }
+        runtime.sleep(ATTEMPT_PAUSE).await;
+    }
+    Err(CertifyError::NotYet)
+}
 
 /// The receipt of the current record of a key, or of its absence, at the newest applied block.
 pub async fn record_receipt<E: Runtime>(
@@ -105,21 +123,10 @@ pub async fn record_receipt<E: Runtime>(
     register: &str,
     key: &str,
 ) -> Result<RecordReceipt, CertifyError> {
-    for _ in 0..RECEIPT_ATTEMPTS_MAX {
-        let (height, answer) = answer(chain, reader, register, key).await?;
-        // The certificate of a block may be a moment behind its application.
-        if let Some(finality) = certified(chain, marshal, height).await {
-            return Ok(RecordReceipt {
-                network: chain.network(),
-                register: register.to_owned(),
-                key: key.to_owned(),
-                answer,
-                finality,
-            });
-        }
-        runtime.sleep(ATTEMPT_PAUSE).await;
-    }
-    Err(CertifyError::NotYet)
+    let read = || answer(chain, reader, register, key);
+    let (answer, finality) = certified_answer(runtime, chain, marshal, read).await?;
+    let (network, register, key) = (chain.network(), register.to_owned(), key.to_owned());
+    Ok(RecordReceipt { network, register, key, answer, finality })
 }
 
 /// The receipt of a proposal, at the newest applied block.
@@ -130,17 +137,13 @@ pub async fn proposal_receipt<E: Runtime>(
     reader: &Reader<E>,
     id: &str,
 ) -> Result<ProposalReceipt, CertifyError> {
-    for _ in 0..RECEIPT_ATTEMPTS_MAX {
+    let read = || async {
         let proved = reader.prove(&[StateKey::proposal(id)]).await?.pop().ok_or(CertifyError::NotYet)?;
         let absent = || CertifyError::NotFound(format!("there is no proposal `{id}` on this ledger"));
-        let row = proved.row.ok_or_else(absent)?;
-        if let Some(finality) = certified(chain, marshal, proved.height).await {
-            let (network, proof) = (chain.network(), proved.proof.into());
-            return Ok(ProposalReceipt { network, proposal: id.to_owned(), row, proof, finality });
-        }
-        runtime.sleep(ATTEMPT_PAUSE).await;
-    }
-    Err(CertifyError::NotYet)
+        Ok((proved.height, (proved.row.ok_or_else(absent)?, proved.proof)))
+    };
+    let ((row, proof), finality) = certified_answer(runtime, chain, marshal, read).await?;
+    Ok(ProposalReceipt { network: chain.network(), proposal: id.to_owned(), row, proof: proof.into(), finality })
 }
 
 /// What a recovery stands on that goes on from the newest applied block, with these organisations; for this principal to sign if
