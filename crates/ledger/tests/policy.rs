@@ -295,7 +295,7 @@ fn questions_are_answered_for_agents_cosigners_and_those_who_may_not_act() {
     for (who, resource, allowed, refusal, mandates) in [
         ("beta/clerk", "register:list", false, None, ""),
         ("beta/clerk under alpha/clerk/one", "register:list", true, None, "alpha/clerk/one"),
-        ("beta/clerk under alpha/clerk/one", "register:other", false, Some("mandate-exceeded"), ""),
+        ("beta/clerk under alpha/clerk/one", "register:other", false, Some("mandate-exceeded"), "alpha/clerk/one"),
         ("beta/admin under alpha/clerk/one", "register:list", false, Some("mandate-not-agent"), ""),
         (chain, "register:list", true, None, "beta/clerk/two alpha/clerk/one"),
         ("beta/admin under alpha/admin/board", "register:list", false, Some("mandate-concurrence"), ""),
@@ -306,8 +306,12 @@ fn questions_are_answered_for_agents_cosigners_and_those_who_may_not_act() {
         let code = answer.refusal.map(Code::as_str);
         assert_eq!((answer.allowed, code, said.as_str()), (allowed, refusal, mandates), "{who} to {resource}");
     }
-    ledger.run("alpha/admin | status alpha/clerk suspended under review | ok");
-    for (who, refusal) in [("alpha/clerk", "principal-suspended"), (chain, "mandate-not-in-force")] {
+    ledger.run(
+        "alpha/admin | status alpha/clerk suspended under review | ok\nbeta/admin | retire beta/clerk beta/clerk | ok",
+    );
+    for (who, refusal) in
+        [("alpha/clerk", "principal-suspended"), (chain, "mandate-not-in-force"), ("beta/clerk", "key-retired")]
+    {
         let answer = ask(&ledger, who, OperationName::EntryAppend, "register:list").unwrap();
         assert_eq!((answer.allowed, answer.refusal.map(Code::as_str)), (false, Some(refusal)), "{who}");
     }

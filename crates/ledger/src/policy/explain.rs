@@ -110,24 +110,49 @@ fn assurance_of(draft: &mut Draft<'_>, block: &BlockContext, signers: &[Arc<Prin
     for row in signers {
         require_status(row)?;
         require_active(draft, Arc::clone(row))?;
-        let works = |held: &&HeldKey| !held.has_ended(block.time_ms) && !held.is_expired(block.time_ms);
-        let best = row.keys.iter().filter(works).map(|held| held.assurance).max().ok_or(Code::KeyExpired)?;
-        least = least.min(best);
+        let held: Vec<&HeldKey> = row.keys.iter().filter(|held| !held.has_ended(block.time_ms)).collect();
+        let works = held.iter().filter(|held| !held.is_expired(block.time_ms)).map(|held| held.assurance);
+        let why = if held.is_empty() { Code::KeyRetired } else { Code::KeyExpired };
+        least = least.min(works.max().ok_or(why)?);
     }
     Ok(least)
 }
 
-/// Who acts, with which assurance, under which mandates.
+/// Who acts, with which assurance, under which mandates, and what stands against it whatever policies say.
+struct Standing {
+    assurance: Assurance,
+    actor: Arc<PrincipalRow>,
+    chain: Chain,
+    refusal: Option<Code>,
+}
+
+/// The code of a refusal; what else stops an answer goes on.
+fn refusal(stop: Stop) -> Result<Code, Stop> {
+    match stop {
+        Stop::Refused(code, _) => Ok(code),
+        Stop::Unread => Err(Stop::Unread),
+    }
+}
+
 fn standing(
     draft: &mut Draft<'_>,
     block: &BlockContext,
     question: &Question,
     signers: &[Arc<PrincipalRow>],
-) -> Result<(Assurance, Arc<PrincipalRow>, Chain), Stop> {
-    let assurance = assurance_of(draft, block, signers)?;
-    let (actor, chain) = mandate::resolve(draft, block, question.mandate.as_ref(), signers)?;
-    chain.require_words(question.action, &question.resource)?;
-    Ok((assurance, actor, chain))
+) -> Result<Standing, Stop> {
+    let acts = assurance_of(draft, block, signers)
+        .and_then(|assurance| Ok((assurance, mandate::resolve(draft, block, question.mandate.as_ref(), signers)?)));
+    let (assurance, (actor, chain)) = match acts {
+        Ok(acts) => acts,
+        Err(stop) => {
+            let Some(first) = signers.first() else { unreachable!("a question has a principal") };
+            let (actor, refusal) = (Arc::clone(first), Some(refusal(stop)?));
+            return Ok(Standing { assurance: Assurance::Low, actor, chain: Chain::default(), refusal });
+        }
+    };
+    // When only the words fall short, the chain still says who would act, under what.
+    let refusal = chain.require_words(question.action, &question.resource).err().map(refusal).transpose()?;
+    Ok(Standing { assurance, actor, chain, refusal })
 }
 
 fn explained(
@@ -137,12 +162,7 @@ fn explained(
     signers: &[Arc<PrincipalRow>],
     resource: &Resource<'_>,
 ) -> Result<Explanation, Stop> {
-    let Some(first) = signers.first() else { unreachable!("a question has a principal") };
-    let (refusal, (assurance, actor, chain)) = match standing(draft, block, question, signers) {
-        Ok(standing) => (None, standing),
-        Err(Stop::Refused(code, _)) => (Some(code), (Assurance::Low, Arc::clone(first), Chain::default())),
-        Err(Stop::Unread) => return Err(Stop::Unread),
-    };
+    let Standing { assurance, actor, chain, refusal } = standing(draft, block, question, signers)?;
     let act = Act {
         block,
         signer: &actor,
