@@ -77,6 +77,10 @@ fn differences(draft: &mut Draft<'_>, before: &BTreeMap<StateKey, Row>, change: 
     let validators = validators(change);
     let mut found = Vec::new();
     for (key, row) in draft.save() {
+        // What earlier changes wrote, and this one did not touch, need not be told in words.
+        if before.get(&key).is_some_and(|old| old.to_bytes() == row.to_bytes()) {
+            continue;
+        }
         let old = match &row {
             // A policy that is put has a row of its own: it is compared with the one that it replaces.
             Row::Policy(row) if !before.contains_key(&key) => replaced(draft, before, &row.id),

@@ -308,7 +308,7 @@ impl Row {
         }))
     }
 
-    fn to_bytes(&self) -> Vec<u8> {
+    pub fn to_bytes(&self) -> Vec<u8> {
         match self {
             Self::Counters(row) => row.to_bytes(),
             Self::Organisation(row) => row.to_bytes(),
