@@ -26,6 +26,7 @@ pub(crate) fn take(draft: &mut Draft<'_>, holder: &str, key: &PublicKey) -> Resu
 
 /// Keeps a key for the holder that a proposal names, while that is pending. One that the holder has is left as it is.
 pub(crate) fn keep(draft: &mut Draft<'_>, holder: &str, key: &PublicKey, proposal: &str) -> Result<(), Stop> {
+    key.validate().map_err(|_| Code::KeyInvalid)?;
     let mut proposals = match held(draft, key)? {
         Some(row) if row.holder != holder => return Err(Code::KeyInUse.into()),
         Some(row) if row.proposals.is_empty() => return Ok(()),

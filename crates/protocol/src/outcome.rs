@@ -254,7 +254,7 @@ advice! {
     KeysFull => "retire a key of the principal first",
     SubjectKeyUnknown => "look the principal up and name a key that it holds now",
     KeyInvalid => "make a new key and use that",
-    KeyInUse => "make a new key: a key is not used twice",
+    KeyInUse => "make a new key, for one is not used twice; or wait until the proposal that keeps it is decided",
     AuthorityExists => "nothing need be done: it is admitted, or was retired for good",
     AuthorityUnknown => "have an administrator of your organisation admit its authority first",
     AuthorityRetired => "use a certificate of an authority that is not retired",
