@@ -253,12 +253,14 @@ fn run(
         let (signer, signers) = (&*signer, signers.as_slice());
         let (mandates, action) = (&chain, operation.name());
         let act = Act { block, signer, signers, assurance, mandates, action, operation: index, leaf };
-        let resource = operation.mandate_resource(act.organisation());
-        chain.require_words(action, &resource).map_err(|stop| (index, stop))?;
+        if !chain.links().is_empty() {
+            let resource = operation.mandate_resource(act.organisation());
+            chain.require_words(action, &resource).map_err(|stop| (index, stop))?;
+        }
         dispatch(draft, &act, operation, &mut appended).map_err(|stop| (index, stop))?;
         judgements.add(draft.take_judgements());
     }
-    Ok((appended, Decision { mandates: chain.ids(), ..judgements.decision() }))
+    Ok((appended, Decision { mandates: std::mem::take(&mut draft.mandates), ..judgements.decision() }))
 }
 
 /// Who signed, the signer first, if all exist and each signed with one of its active keys. A key whose certificate has ended
