@@ -83,8 +83,9 @@ impl<'d> Walk<'d> {
                     println!("not run: {name}, line {line}: {why}");
                     continue;
                 }
-                Some(("needs", _)) | None => {}
-                Some(_) => panic!("{name}, line {line}: nobody knows what `{}` means", block.marks),
+                Some(("needs", _)) => {}
+                None if ["", "fails"].contains(&block.marks.as_str()) => {}
+                _ => panic!("{name}, line {line}: nobody knows what `{}` means", block.marks),
             }
             let shown = blocks.get(index + 1).filter(|next| next.language == "text");
             let now = self.run(&mut shell, block, name);
@@ -214,16 +215,24 @@ impl Shell {
         Self { child, input: Some(input), said, file: tempfile::NamedTempFile::new().unwrap() }
     }
 
-    /// Runs a script, all of whose commands must succeed; or the last must say no. Gives what it said.
+    /// Runs a script, all of whose commands must succeed; or all but the last, which must say no. Gives what it said.
     fn run(&mut self, script: &str, fails: bool, name: &str) -> String {
         if script.trim().is_empty() {
             return String::new();
         }
-        fs::write(self.file.path(), format!("{script}\n")).unwrap();
+        let script_file = if fails {
+            // Nothing stops at a command that says no, so those that do are counted.
+            format!(
+                "no=0; trap 'no=$((no + 1))' ERR\n{script}\ncode=$?; trap - ERR; [ $no -lt 2 ] || code=\"$no commands said no\"\n"
+            )
+        } else {
+            format!("{script}\ncode=$?\n")
+        };
+        fs::write(self.file.path(), script_file).unwrap();
         let stop = if fails { "+e" } else { "-e" };
         let file = self.file.path().display();
         let input = self.input.as_mut().unwrap();
-        writeln!(input, "set {stop}\n. '{file}' < /dev/null\nprintf '\\001done %s\\n' $?").unwrap();
+        writeln!(input, "set {stop}\n. '{file}' < /dev/null\nprintf '\\001done %s\\n' \"$code\"").unwrap();
         let mut said = String::new();
         let code = loop {
             match self.said.recv_timeout(SILENCE) {
@@ -322,6 +331,19 @@ mod tests {
         mask("root sha-256:a06c1a75ed72957c3a3c396c9810718e", "root sha-0:#");
         mask("2024-09-12T08:00:00Z at block 5", "0-0-0T0:0:0Z at block 0");
         mask("deadbeef refused.", "deadbeef refused.");
+    }
+
+    #[test]
+    fn a_block_that_fails_says_no_once_and_at_its_end() {
+        let place = tempfile::tempdir().unwrap();
+        let mut shell = Shell::start(&Desk::new(std::path::Path::new("/bin/true"), place.path()));
+        assert_eq!(shell.run("echo one\nexit_code=1\n(exit 1)", true, "it"), "one\n");
+        assert_eq!(shell.run("echo two", false, "it"), "two\n");
+        for script in ["false\n(exit 1)", "echo | false\ntrue && (exit 1)", "true", "(exit 2)"] {
+            let mut shell = Shell::start(&Desk::new(std::path::Path::new("/bin/true"), place.path()));
+            let run = std::panic::AssertUnwindSafe(|| shell.run(script, true, "it"));
+            assert!(std::panic::catch_unwind(run).is_err(), "{script}");
+        }
     }
 
     #[test]
