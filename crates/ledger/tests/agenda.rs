@@ -77,8 +77,12 @@ fn a_key_that_is_voted_on_is_taken_by_nobody_else() {
     let Change::Validators { mut add, .. } = change("validator:+a") else { panic!() };
     let PublicKey::Ed25519(key) = key("m/admin").public() else { panic!() };
     add[0].key = key;
-    let twice = vec![change("admit:m"), Change::Validators { add, remove: Vec::new() }];
+    let twice = vec![change("admit:m"), Change::Validators { add: add.clone(), remove: Vec::new() }];
     assert_eq!(describe(&ledger.act("a/admin", vec![submit("x", twice)])), "0 key-in-use (1 a in-use)");
+    // Nor a key with which nothing can be signed.
+    add[0].key = (0..).map(|n| [n; 32]).find(|key| PublicKey::Ed25519(*key).validate().is_err()).unwrap();
+    let unusable = vec![Change::Validators { add, remove: Vec::new() }];
+    assert_eq!(describe(&ledger.act("a/admin", vec![submit("x", unusable)])), "0 key-invalid (0 a unusable)");
 }
 
 /// The largest proposal: it asks for rows a few times, and not once for each of them, in earnest and in a dry run.

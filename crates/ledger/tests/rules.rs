@@ -98,11 +98,8 @@ fn keys_and_principals() {
 #[test]
 fn a_key_that_is_no_point_is_refused() {
     let mut ledger = Ledger::new();
-    for bytes in [[0; 32], [2; 32], [0xff; 32]] {
-        let key = tallystick_protocol::PublicKey::Ed25519(bytes);
-        if key.validate().is_ok() {
-            continue;
-        }
+    let keys = (0..).map(|n| tallystick_protocol::PublicKey::Ed25519([n; 32]));
+    for key in keys.filter(|key| key.validate().is_err()).take(3) {
         let enrol = Operation::enrol("x", tallystick_protocol::Roles::registrar(), key);
         assert_eq!(describe(&ledger.act("alpha/admin", vec![enrol])), "0 key-invalid");
     }
