@@ -36,7 +36,7 @@ use crate::{
     schema::Violations,
     state::{Draft, Row, Unread, View},
 };
-use cedar::{Request, Rule, RuleError, Rules, Schema};
+use cedar::{Request, Rule, RuleError, Rules, Schema, Value};
 
 pub use explain::{Explained, Explanation, Question, QuestionError, explain};
 pub use starter::STARTER;
@@ -200,7 +200,7 @@ struct Compiled {
     judged: BTreeMap<Asked, Arc<Judgement>>,
 }
 
-/// The sets that were asked, of the partition and for a register, and what: without the time where their rules do not look at it.
+/// The sets that were asked, of the partition and for a register, and what, under the time since which they say the same.
 type Asked = (Hash, Hash, Request);
 
 impl PolicyCache {
@@ -315,15 +315,17 @@ pub(crate) fn judge(draft: &mut Draft<'_>, mut request: Request, register: &str)
     for set in [partition, own].into_iter().flatten() {
         rules.push(compiled(draft, &set)?);
     }
-    let timed = rules.iter().any(|rules| rules.are_timed(&request.action));
-    let time = if timed { None } else { request.context.remove_entry("time") };
+    // Remembered under the time since which they say the same.
+    let Some(Value::Long(now)) = request.context.get("time").cloned() else { unreachable!("a request without a time") };
+    let since = rules.iter().map(|rules| rules.same_since(&request.action, now)).max().unwrap_or(i64::MIN);
+    request.context.insert("time".into(), Value::Long(since));
     let asked = (of_partition, of_register, request);
     let cache = draft.policies();
     if let Some(judgement) = cache.judged(&asked) {
         return Ok(judgement);
     }
     let mut request = asked.2.clone();
-    request.context.extend(time);
+    request.context.insert("time".into(), Value::Long(now));
     let judgement = Arc::new(Judgement::of(&rules, &request));
     cache.note(asked, &judgement);
     Ok(judgement)

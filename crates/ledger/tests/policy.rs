@@ -564,25 +564,32 @@ fn a_cache_is_only_a_cache() {
     assert_eq!(outcome(&PolicyCache::default()), cold);
 }
 
-/// What is remembered of one time is not said at another, if a policy looks at the time; however it does.
+/// What is remembered of one time is said of another only if the policies say the same at both, however they look at the time.
 #[test]
-fn what_is_remembered_knows_whether_time_matters() {
+fn what_is_remembered_knows_since_when_it_holds() {
+    const NOW: i64 = 1_577_836_800;
     let schema = std::sync::Arc::new(Schema::parse(SCHEMA).unwrap());
-    for (condition, timed) in [
-        ("true", false),
-        ("principal in context.cosigners", false),
-        ("\"time\" == \"context\"", false),
-        ("context has mandate && context.purpose == \"time\"", false),
-        ("context.time > 0", true),
-        ("context has time", true),
-        ("!(if true then context[\"time\"] > 0 else false)", true),
-        ("{a: context}.a.assurance == 1", true),
-        ("[context].contains(context)", true),
+    for (condition, since) in [
+        ("true", i64::MIN),
+        ("\"time\" == \"context\"", i64::MIN),
+        ("context has time && context.assurance > 2", i64::MIN),
+        ("context has purpose && context.purpose == \"time\"", i64::MIN),
+        ("context.time > 0", 1),
+        ("100 <= context.time || context.time == 60", 101),
+        ("context.time < 1577836800", NOW),
+        ("context.time >= 1577836801", i64::MIN),
+        ("context.time > 7 && !(context.time != 9)", 10),
+        ("context.time + 1 > 7", NOW),
+        ("context.time > context.assurance", NOW),
+        ("(if true then context[\"time\"] else 0) > 7", NOW),
+        ("{a: context}.a.assurance == 1", NOW),
+        ("[context].contains(context)", NOW),
+        ("{left: context, attr: 1}.left.assurance == 1", NOW),
     ] {
         let text = format!("permit (principal, action == Action::\"entry-append\", resource) when {{ {condition} }};");
         let rules = Rules::compile(&schema, [("x", text.as_str())]).unwrap();
-        assert_eq!(rules.are_timed("entry-append"), timed, "{condition}");
-        assert!(!rules.are_timed("register-import"), "{condition}");
+        assert_eq!(rules.same_since("entry-append", NOW), since, "{condition}");
+        assert_eq!(rules.same_since("register-import", NOW), i64::MIN, "{condition}");
     }
 }
 

@@ -7,9 +7,14 @@
 //! Rules are kept by action. A policy whose scope names other actions cannot be satisfied, and a scope never fails, so leaving
 //! such policies out changes neither the decision nor what is reported.
 //!
-//! Rules that do not look at the time say the same to a request at any time: [`Rules::are_timed`] tells.
+//! What rules say to a request changes only at certain times, those that they compare the time with: [`Rules::same_since`] tells.
 
-use std::{borrow::Cow, collections::BTreeMap, str::FromStr, sync::Arc};
+use std::{
+    borrow::Cow,
+    collections::{BTreeMap, BTreeSet},
+    str::FromStr,
+    sync::Arc,
+};
 
 use cedar_policy::{
     ActionConstraint, AuthorizationError, Authorizer, Context, Decision, Effect, Entities, EntityId, EntityTypeName,
@@ -198,8 +203,16 @@ pub struct Rules {
 #[derive(Debug, Default)]
 struct ActionRules {
     policies: PolicySet,
-    /// Whether some of them may look at the time.
-    timed: bool,
+    times: Times,
+}
+
+/// When what policies say to a request may change.
+#[derive(Debug)]
+enum Times {
+    /// At these.
+    At(BTreeSet<i64>),
+    /// At any.
+    Any,
 }
 
 impl Rules {
@@ -223,7 +236,8 @@ impl Rules {
         let mut by_action: BTreeMap<String, ActionRules> = BTreeMap::new();
         for Rule(policy) in rules {
             let json = policy.to_json().map_err(|error| RuleError::Syntax(error.to_string()))?;
-            let timed = json.get("conditions").is_some_and(looks_at_time);
+            let mut times = Times::default();
+            times.look_in(json.get("conditions").unwrap_or_default());
             let constraint = policy.action_constraint();
             for (action, (uid, groups)) in &schema.actions {
                 let applies = match &constraint {
@@ -234,7 +248,7 @@ impl Rules {
                 if applies {
                     let rules = by_action.entry(action.clone()).or_default();
                     rules.policies.add(policy.clone()).map_err(|error| RuleError::Syntax(error.to_string()))?;
-                    rules.timed |= timed;
+                    rules.times.join(&times);
                 }
             }
         }
@@ -254,25 +268,62 @@ impl Rules {
         policies().any(|policy| policy.effect() == Effect::Permit) && !policies().any(forbids_all)
     }
 
-    /// Whether what they say of the action may change with the time alone.
-    pub fn are_timed(&self, action: &str) -> bool {
-        self.by_action.get(action).is_some_and(|rules| rules.timed)
+    /// Since when they say the same to a request for the action as at `time`; `i64::MIN` if ever since.
+    pub fn same_since(&self, action: &str, time: i64) -> i64 {
+        match self.by_action.get(action).map(|rules| &rules.times) {
+            None => i64::MIN,
+            Some(Times::At(times)) => times.range(..=time).next_back().copied().unwrap_or(i64::MIN),
+            Some(Times::Any) => time,
+        }
     }
 }
 
-/// Whether an expression, in Cedar's JSON format, looks at `context.time`. That is `{".": {"left": {"Var": "context"}, "attr":
-/// "time"}}`, and `has` is like it; anywhere but left of an attribute, the context is looked at as a whole.
-fn looks_at_time(expression: &serde_json::Value) -> bool {
-    use serde_json::Value;
-    let is_context = |value: &Value| value.get("Var").and_then(Value::as_str) == Some("context");
-    match expression {
-        context if is_context(context) => true,
-        Value::Object(fields) => match (fields.get("left"), fields.get("attr")) {
-            (Some(left), Some(Value::String(attribute))) if is_context(left) => attribute == "time",
-            _ => fields.values().any(looks_at_time),
-        },
-        Value::Array(values) => values.iter().any(looks_at_time),
-        _ => false,
+impl Default for Times {
+    fn default() -> Self {
+        Self::At(BTreeSet::new())
+    }
+}
+
+impl Times {
+    fn join(&mut self, other: &Self) {
+        match (&mut *self, other) {
+            (Self::At(times), Self::At(others)) => times.extend(others),
+            _ => *self = Self::Any,
+        }
+    }
+
+    /// Notes at which times an expression, in Cedar's JSON format, may change: where `context.time` is compared with a number, at that
+    /// and after it. That is `{"<": {"left": T, "right": {"Value": 7}}}`, with T `{".": {"left": {"Var": "context"}, "attr":
+    /// "time"}}`; any other use of the time may change at any.
+    fn look_in(&mut self, expression: &serde_json::Value) {
+        use serde_json::Value;
+        let is_context = |value: &Value| value.get("Var").and_then(Value::as_str) == Some("context");
+        let attribute = |operands: &Value| match (operands.get("left"), operands.get("attr")) {
+            (Some(left), Some(Value::String(attribute))) if is_context(left) => Some(attribute == "time"),
+            _ => None,
+        };
+        let is_time = |value: &Value| value.get(".").and_then(attribute) == Some(true);
+        match expression {
+            whole if is_context(whole) || is_time(whole) => *self = Self::Any,
+            Value::Object(fields) => {
+                for (operator, operands) in fields {
+                    let number = match (operands.get("left"), operands.get("right")) {
+                        (Some(time), Some(number)) if is_time(time) => number.get("Value"),
+                        (Some(number), Some(time)) if is_time(time) => number.get("Value"),
+                        _ => None,
+                    };
+                    match number.and_then(Value::as_i64) {
+                        Some(number) if ["==", "!=", "<", "<=", ">", ">="].contains(&operator.as_str()) => {
+                            self.join(&Self::At([number, number.saturating_add(1)].into()));
+                        }
+                        _ if attribute(operands).is_some() => {}
+                        _ => self.look_in(operands),
+                    }
+                }
+            }
+            Value::Array(values) => values.iter().for_each(|value| self.look_in(value)),
+            _ => {}
+        }
     }
 }
 
