@@ -95,7 +95,7 @@ pub fn recover(view: &mut View, epoch: u64, recovery: &Recovery) -> ScheduleRow 
         let key = StateKey::key(&PublicKey::Ed25519(validator.key));
         match view.read(&key) {
             Some(None) => {
-                view.write(key, Row::Key(KeyRow { holder: validator.organisation.clone(), proposal: None }));
+                view.write(key, Row::Key(KeyRow { holder: validator.organisation.clone(), proposals: Vec::new() }));
             }
             // One that has a holder keeps it: what the organisations signed stands all the same.
             Some(Some(_)) => {}
