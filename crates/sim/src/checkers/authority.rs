@@ -91,8 +91,8 @@ fn follow((genesis, recoveries): (&Genesis, &[Recovery]), log: &[LogEntry], rows
 pub struct Network {
     organisations: BTreeMap<String, Organisation>,
     principals: BTreeMap<PrincipalId, Principal>,
-    /// Whose each key is, by its row; and the proposal that keeps it for them, if they do not have it yet.
-    holders: BTreeMap<StateKey, (String, Option<String>)>,
+    /// Whose each key is, by its row; and the proposals that keep it for them, if they do not have it yet.
+    holders: BTreeMap<StateKey, (String, Vec<String>)>,
     registers: BTreeMap<String, Register>,
     /// The leaf that last appended to a record.
     records: BTreeMap<StateKey, u64>,
@@ -191,7 +191,7 @@ impl Network {
         self.explained.insert(StateKey::recovery(recovery.head.height));
         for validator in &recovery.validators {
             let key = StateKey::key(&PublicKey::Ed25519(validator.key));
-            self.holders.entry(key).or_insert_with(|| (validator.organisation.clone(), None));
+            self.holders.entry(key).or_insert_with(|| (validator.organisation.clone(), Vec::new()));
             self.explained.insert(StateKey::validator(&validator.key));
             self.validators.insert(validator.key, validator.organisation.clone());
         }

@@ -64,10 +64,10 @@ impl Network {
                 format!("{id} is {row:?}, permitted were {}, {} and {permitted:?}", known.roles, known.status)
             })?;
         }
-        for (key, (holder, keeper)) in &self.holders {
+        for (key, (holder, keepers)) in &self.holders {
             let row = read(rows, *key, "a key", KeyRow::decode)?;
-            expect((&row.holder, &row.proposal) == (holder, keeper), || {
-                format!("a key is {row:?}, permitted was {holder}, {keeper:?}")
+            expect((&row.holder, &row.proposals) == (holder, keepers), || {
+                format!("a key is {row:?}, permitted was {holder}, {keepers:?}")
             })?;
         }
         for (id, (terms, is_revoked)) in &self.mandates {

@@ -193,29 +193,43 @@ impl Network {
             _ => Vec::new(),
         });
         for (holder, key) in named.collect::<Vec<_>>() {
-            match self.holder(&key) {
-                Some(known) if known == holder => {}
-                Some(known) => return Err(format!("{id} names a key for {holder} that is {known}'s")),
-                None => drop(self.holders.insert(StateKey::key(&key), (holder, Some(id.to_owned())))),
+            let keepers = match self.holder(&key) {
+                Some(known) if known != holder => {
+                    return Err(format!("{id} names a key for {holder} that is {known}'s"));
+                }
+                Some(_) => self.holders.get(&StateKey::key(&key)).map(|(_, keepers)| keepers.clone()),
+                None => None,
+            };
+            // One that the holder has is not kept.
+            if keepers.as_ref().is_some_and(Vec::is_empty) {
+                continue;
             }
+            let mut keepers = keepers.unwrap_or_default();
+            keepers.retain(|keeper| keeper != id && self.is_pending(keeper));
+            keepers.push(id.to_owned());
+            self.holders.insert(StateKey::key(&key), (holder, keepers));
         }
         Ok(())
     }
 
     /// Whose a key is, or for whom it is kept.
     fn holder(&self, key: &PublicKey) -> Option<String> {
-        let (holder, keeper) = self.holders.get(&StateKey::key(key))?;
-        let holds = keeper.as_ref().is_none_or(|keeper| self.proposals.get(keeper).is_some_and(Proposal::is_pending));
+        let (holder, keepers) = self.holders.get(&StateKey::key(key))?;
+        let holds = keepers.is_empty() || keepers.iter().any(|keeper| self.is_pending(keeper));
         holds.then(|| holder.clone())
+    }
+
+    fn is_pending(&self, id: &str) -> bool {
+        self.proposals.get(id).is_some_and(Proposal::is_pending)
     }
 
     /// A key gets its holder, for ever.
     pub fn take_key(&mut self, holder: &str, key: &PublicKey) -> Result<(), String> {
-        let kept = self.holders.get(&StateKey::key(key)).is_some_and(|(_, keeper)| keeper.is_some());
+        let kept = self.holders.get(&StateKey::key(key)).is_some_and(|(_, keepers)| !keepers.is_empty());
         match self.holder(key) {
             Some(known) if known != holder || !kept => Err(format!("{holder} got a key that is {known}'s")),
             _ => {
-                self.holders.insert(StateKey::key(key), (holder.to_owned(), None));
+                self.holders.insert(StateKey::key(key), (holder.to_owned(), Vec::new()));
                 Ok(())
             }
         }
