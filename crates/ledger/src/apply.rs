@@ -272,7 +272,7 @@ fn authenticate(
 ) -> Result<Vec<Arc<PrincipalRow>>, Stop> {
     let mut signers = Vec::with_capacity(1 + tx.cosigners().len());
     for ((principal, key), place) in tx.signers().zip(0u32..) {
-        let renews = place == 0 && tx.mandate().is_none() && renews_itself(tx);
+        let renews = || place == 0 && tx.mandate().is_none() && renews_itself(tx);
         match authenticate_one(draft, block, principal, key, renews) {
             Ok(row) => signers.push(row),
             Err(Stop::Refused(code, _)) if place > 0 => {
@@ -291,14 +291,14 @@ fn authenticate_one(
     block: &BlockContext,
     principal: &PrincipalId,
     key: &PublicKey,
-    renews: bool,
+    renews: impl FnOnce() -> bool,
 ) -> Result<Arc<PrincipalRow>, Stop> {
     let row = draft.principal(&StateKey::principal(principal))?.map(Arc::clone);
     let row = row.ok_or(Code::PrincipalUnknown)?;
     require_status(&row)?;
     match row.key(key) {
         Some(held) if held.has_ended(block.time_ms) => Err(Code::KeyRetired.into()),
-        Some(held) if held.is_expired(block.time_ms) && !renews => Err(Code::KeyExpired.into()),
+        Some(held) if held.is_expired(block.time_ms) && !renews() => Err(Code::KeyExpired.into()),
         Some(_) => require_active(draft, row),
         None => {
             // A key retired so long ago that the principal's row no longer lists it still has its own row.

@@ -200,8 +200,9 @@ struct Compiled {
     judged: BTreeMap<Asked, Arc<Judgement>>,
 }
 
-/// The sets that were asked, of the partition and for a register, and what, under the time since which they say the same.
-type Asked = (Hash, Hash, Request);
+/// What was asked, under the time since which it is answered the same, and the sets that were, of the partition and for a register.
+/// Requests differ soonest, so they come first.
+type Asked = (Request, Hash, Hash);
 
 impl PolicyCache {
     fn lock(&self) -> MutexGuard<'_, Compiled> {
@@ -304,11 +305,13 @@ pub fn check(schema: &Schema, id: &PolicyId, text: &str) -> Result<(), PolicyErr
 
 /// What the policies in force say: those of the partition, and those for the register if it is about one.
 pub(crate) fn judge(draft: &mut Draft<'_>, mut request: Request, register: &str) -> Result<Arc<Judgement>, Unread> {
-    let keys = [StateKey::policy_set(""), StateKey::policy_set(register)];
-    keys.iter().for_each(|key| draft.touch(*key));
-    draft.complete()?;
-    let partition = draft.policy_set(&keys[0])?.cloned();
-    let own = if register.is_empty() { None } else { draft.policy_set(&keys[1])?.cloned() };
+    // Both are asked for before either is needed, so that both are fetched together.
+    let partition = draft.policy_set(&StateKey::policy_set("")).map(Option::<&Arc<PolicySet>>::cloned);
+    let own = match register {
+        "" => None,
+        register => draft.policy_set(&StateKey::policy_set(register))?.cloned(),
+    };
+    let partition = partition?;
     let hash = |set: &Option<Arc<PolicySet>>| set.as_ref().map_or(Hash([0; 32]), |set| set.hash);
     let (of_partition, of_register) = (hash(&partition), hash(&own));
     let mut rules = Vec::with_capacity(2);
@@ -319,12 +322,12 @@ pub(crate) fn judge(draft: &mut Draft<'_>, mut request: Request, register: &str)
     let Some(Value::Long(now)) = request.context.get("time").cloned() else { unreachable!("a request without a time") };
     let since = rules.iter().map(|rules| rules.same_since(&request.action, now)).max().unwrap_or(i64::MIN);
     request.context.insert("time".into(), Value::Long(since));
-    let asked = (of_partition, of_register, request);
+    let asked = (request, of_partition, of_register);
     let cache = draft.policies();
     if let Some(judgement) = cache.judged(&asked) {
         return Ok(judgement);
     }
-    let mut request = asked.2.clone();
+    let mut request = asked.0.clone();
     request.context.insert("time".into(), Value::Long(now));
     let judgement = Arc::new(Judgement::of(&rules, &request));
     cache.note(asked, &judgement);

@@ -16,6 +16,12 @@ use crate::{
 };
 use std::fmt;
 
+/// SHA-256 of no bytes: the name of what there is one of. Every transaction asks for some of those.
+const HASH_OF_NOTHING: Hash = Hash([
+    0xe3, 0xb0, 0xc4, 0x42, 0x98, 0xfc, 0x1c, 0x14, 0x9a, 0xfb, 0xf4, 0xc8, 0x99, 0x6f, 0xb9, 0x24, 0x27, 0xae, 0x41,
+    0xe4, 0x64, 0x9b, 0x93, 0x4c, 0xa4, 0x95, 0x99, 0x1b, 0x78, 0x52, 0xb8, 0x55,
+]);
+
 /// What a row is about: the first byte of its key.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 #[repr(u8)]
@@ -89,7 +95,7 @@ impl StateKey {
     pub fn new(noun: Noun, register: u32, name: &[u8]) -> Self {
         debug_assert!(register <= REGISTER_NUMBER_MAX, "register number out of range");
         let [_, high, middle, low] = register.to_be_bytes();
-        let Hash(hash) = Hash::of(&[name]);
+        let Hash(hash) = if name.is_empty() { HASH_OF_NOTHING } else { Hash::of(&[name]) };
         let mut key = [0; 32];
         for (to, from) in key.iter_mut().zip([noun as u8, high, middle, low].iter().chain(&hash)) {
             *to = *from;
@@ -271,6 +277,12 @@ mod tests {
     #![allow(clippy::unwrap_used, clippy::indexing_slicing)]
 
     use super::*;
+
+    #[test]
+    fn what_there_is_one_of_has_no_name() {
+        assert_eq!(HASH_OF_NOTHING, Hash::of(&[b""]));
+        assert_eq!(StateKey::counters().0[4..], Hash::of(&[]).0[..28]);
+    }
 
     #[test]
     fn a_register_is_one_range() {
