@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 
 /// What a certificate policy means on this network. In CBOR: `[policy, assurance]`.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
+#[serde(deny_unknown_fields, expecting = "what a certificate policy means: `policy` and `assurance`")]
 pub struct PolicyMeaning {
     /// The policy's object identifier, in dots and digits.
     pub policy: String,
@@ -20,7 +20,7 @@ pub struct PolicyMeaning {
 
 /// What an authority may say here. In CBOR: `[[* meaning], [* name]]`, both sorted.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields, default)]
+#[serde(deny_unknown_fields, default, expecting = "terms of an authority: `policies` and `names`")]
 pub struct AuthorityTerms {
     /// What the policies mean under which it certifies; others say nothing here.
     pub policies: Vec<PolicyMeaning>,

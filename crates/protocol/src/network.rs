@@ -94,7 +94,7 @@ pub struct Genesis {
 
 /// A member organisation.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
+#[serde(deny_unknown_fields, expecting = "an organisation: `id`, `name` and `principals`")]
 pub struct GenesisOrganisation {
     /// Its id: a slug.
     pub id: String,
@@ -109,7 +109,7 @@ pub struct GenesisOrganisation {
 
 /// A principal of an organisation.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
+#[serde(deny_unknown_fields, expecting = "a principal: `name`, `roles` and `key`")]
 pub struct GenesisPrincipal {
     /// Its name within the organisation: a slug.
     pub name: String,
@@ -135,7 +135,7 @@ impl GenesisPrincipal {
 
 /// A validator.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
+#[serde(deny_unknown_fields, expecting = "a validator: `organisation` and `key`")]
 pub struct GenesisValidator {
     /// The organisation that runs it.
     pub organisation: String,

@@ -71,7 +71,7 @@ impl<'b, C> Decode<'b, C> for PolicyId {
 
 /// A policy to put in force. In CBOR: `[id, text]`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
+#[serde(deny_unknown_fields, expecting = "a policy: `id` and `text`")]
 pub struct PolicyText {
     /// Its id; one that is in force under it is replaced.
     pub id: PolicyId,

@@ -72,7 +72,7 @@ pub struct Share {
 
 /// The rule for one kind of change. In CBOR: an array of its fields in this order.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
+#[serde(deny_unknown_fields, expecting = "a rule: `kind`, `propose`, `vote`, `threshold` and what else it needs")]
 pub struct Rule {
     /// The kind of change.
     pub kind: ChangeKind,
@@ -96,7 +96,7 @@ pub struct Rule {
 
 /// An organisation's votes under [`Weight::Listed`]. In CBOR: `[organisation, votes]`.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
+#[serde(deny_unknown_fields, expecting = "a weight: `organisation` and `votes`")]
 pub struct VoteWeight {
     /// Its id.
     pub organisation: String,

@@ -287,6 +287,9 @@ mod tests {
             let said = Draft::parse(&text, Path::new(".")).unwrap_err();
             assert!(said.contains(expected), "{expected}: {said}");
         }
+        let text = template(ChangeKind::Validators).replace("remove = []", "remove = [\"ed25519:0\"]");
+        let said = Draft::parse(&text, Path::new(".")).unwrap_err();
+        assert!(said.contains("expected a validator: `organisation` and `key`"), "{said}");
     }
 
     #[test]
