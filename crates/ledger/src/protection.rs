@@ -93,8 +93,9 @@ pub fn exposed(tx: &SignedTransaction, schemas: &BTreeMap<String, Arc<Schema>>) 
     for (operation, at) in tx.operations().iter().zip(0..) {
         let mut violations = Violations::default();
         match operation {
-            Operation::RegisterCreate { register, fields, .. } => {
-                made.insert(register, fields.clone());
+            // One that is there already is not made again: its fields stay what they are.
+            Operation::RegisterCreate { register, fields, .. } if !schemas.contains_key(register) => {
+                made.entry(register).or_insert_with(|| fields.clone());
             }
             Operation::EntryAppend { register, entries } => {
                 let own = made.get(register.as_str()).map(|fields| Schema::new(register, fields));
@@ -132,17 +133,26 @@ fn judge(schema: &Schema, entry: u32, key: &str, text: &str, violations: &mut Vi
     }
 }
 
-/// Notes what the entries would expose; the register's fields after them.
+/// Notes what the entries would expose; the register's fields after them. A protection that a definition leaves out holds all the
+/// same: the import will be refused, and with it what it holds would be in the log.
 fn judge_import(
     register: &str,
     known: Vec<Field>,
     entries: &[ImportedEntry],
     violations: &mut Violations,
 ) -> Vec<Field> {
+    let protected: Vec<Field> = known.iter().filter(|field| field.protection.is_some()).cloned().collect();
     let mut definition = Definition { fields: known, ..Definition::default() };
     for entry in entries.iter().filter(|entry| entry.kind == EntryKind::System) {
         for item in entry.items.iter().filter_map(|text| Item::parse(text).ok()) {
             definition.read(&entry.key, &item);
+        }
+    }
+    for field in protected {
+        let fields = &mut definition.fields;
+        if fields.iter().all(|new| new.name != field.name || new.protection != field.protection) {
+            fields.retain(|new| new.name != field.name);
+            fields.push(field);
         }
     }
     let schema = Schema::new(register, &definition.fields);

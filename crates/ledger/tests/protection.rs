@@ -44,6 +44,11 @@ fn what_is_not_handed_on() {
         import person 1 1 - user 1 2019-01-01T00:00:00Z {"name":"SEALED"}         | nothing
         import person 1 1 - user 1 2019-01-01T00:00:00Z nonsense                  | 0: 0  not-canonical
         import person 1 1 - system field:name 2019-01-01T00:00:00Z {"datatype":"text"} ; append person 1 {"name":"Jane","person":"1"} | 1: 0 name unsealed
+        # What the transaction cannot take away counts, though the ledger will refuse the attempt.
+        create person person name ; append person 1 {"name":"Jane","person":"1"}  | 1: 0 name unsealed
+        create new new name!personal:new ; create new new name ; append new 1 {"name":"Jane","new":"1"} | 2: 0 name unsealed
+        import person 1 1 - system register:person 2019-01-01T00:00:00Z {"fields":["person"],"register":"person"} & user 1 2019-01-01T00:00:00Z {"name":"Jane","person":"1"} | 0: 1 name unsealed
+        import person 1 1 - system register:person 2019-01-01T00:00:00Z {"fields":["person"],"register":"person"} ; append person 1 {"name":"Jane","person":"1"} | 1: 0 name unsealed
         import town 1 1 - user 1 2019-01-01T00:00:00Z {"name":"York"}             | nothing
         "#;
     for line in table.lines().map(str::trim).filter(|line| !line.is_empty() && !line.starts_with('#')) {
