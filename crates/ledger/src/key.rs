@@ -64,7 +64,7 @@ fn held(draft: &mut Draft<'_>, key: &PublicKey) -> Result<Option<KeyRow>, Unread
     if row.proposals.is_empty() {
         return Ok(Some(row));
     }
-    note_missing(draft, key)?;
+    row.proposals.iter().for_each(|proposal| draft.touch(StateKey::proposal(proposal)));
     draft.complete()?;
     let mut pending = Vec::new();
     for id in row.proposals {

@@ -94,11 +94,12 @@ pub fn recover(view: &mut View, epoch: u64, recovery: &Recovery) -> ScheduleRow 
     for validator in &recovery.validators {
         let key = StateKey::key(&PublicKey::Ed25519(validator.key));
         match view.read(&key) {
-            Some(None) => {
-                view.write(key, Row::Key(KeyRow { holder: validator.organisation.clone(), proposals: Vec::new() }));
+            // One that has a holder keeps it: what the organisations signed stands all the same. One that proposals keep has none.
+            Some(Some(Row::Key(row))) if row.proposals.is_empty() => {}
+            Some(_) => {
+                let holder = validator.organisation.clone();
+                view.write(key, Row::Key(KeyRow { holder, proposals: Vec::new() }));
             }
-            // One that has a holder keeps it: what the organisations signed stands all the same.
-            Some(Some(_)) => {}
             None => unreachable!("the rows of a recovery are fetched before"),
         }
         view.write(StateKey::validator(&validator.key), Row::Validator(row(validator)));

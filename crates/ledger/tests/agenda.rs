@@ -5,9 +5,13 @@
 mod harness;
 
 use harness::{Ledger, ROUNDS_MAX, change, describe, key, organisations};
-use tallystick_ledger::{Missing, OrganisationRow, View, dry_run};
+use tallystick_ledger::{
+    Missing, OrganisationRow, View, dry_run,
+    validators::{recover, recovery_rows},
+};
 use tallystick_protocol::{
-    Change, GenesisPrincipal, Operation, ProposalStatus, PublicKey, Roles, RuleText, StateKey,
+    BlockHeader, Change, FinalityCertificate, GenesisPrincipal, Hash, LogCommitment, Operation, ProposalStatus,
+    ProvenRow, PublicKey, Recovery, Roles, RuleText, StateCommitment, StateKey,
     limits::{CHANGES_MAX, GENESIS_PRINCIPALS_MAX},
 };
 
@@ -83,6 +87,48 @@ fn a_key_that_is_voted_on_is_taken_by_nobody_else() {
     add[0].key = (0..).map(|n| [n; 32]).find(|key| PublicKey::Ed25519(*key).validate().is_err()).unwrap();
     let unusable = vec![Change::Validators { add, remove: Vec::new() }];
     assert_eq!(describe(&ledger.act("a/admin", vec![submit("x", unusable)])), "0 key-invalid (0 a unusable)");
+}
+
+/// A recovery gives a validator its key, though a proposal that nobody could decide any more kept it.
+#[test]
+fn a_recovered_validator_has_its_key_for_ever() {
+    let mut ledger = four();
+    ledger.run("a/admin | propose p validator:+a | ok");
+    let Change::Validators { add, .. } = change("validator:+a") else { panic!() };
+    let (nothing, row) = (Hash([0; 32]), || ProvenRow { row: Default::default(), proof: Default::default() });
+    let head = BlockHeader {
+        network: ledger.genesis.id(),
+        height: 9,
+        epoch: 0,
+        view: 9,
+        leader: [0; 32],
+        parent_view: 8,
+        parent: nothing,
+        time_ms: 0,
+        transactions: nothing,
+        transaction_count: 0,
+        state: StateCommitment::default(),
+        log: LogCommitment::default(),
+        validators: nothing,
+        next_validators: nothing,
+    };
+    let certificate = FinalityCertificate { epoch: 0, view: 9, parent_view: 8, block: nothing, signatures: Vec::new() };
+    let recovery = Recovery {
+        head,
+        certificate,
+        validators: add,
+        reason: "Two of four burnt down.".into(),
+        rulebook: row(),
+        counters: row(),
+        organisations: Vec::new(),
+        approvals: Vec::new(),
+    };
+    let mut view = View::new();
+    ledger.fetch(&mut view, [StateKey::schedule()]);
+    ledger.fetch(&mut view, recovery_rows(&recovery));
+    recover(&mut view, 2, &recovery);
+    ledger.rows.extend(view.changes().into_iter().map(|(key, row)| (key, row.unwrap())));
+    ledger.run("a/admin | withdraw p | ok\nb/admin | enrol thief registrar new-validator-a | 0 key-in-use");
 }
 
 /// The largest proposal: it asks for rows a few times, and not once for each of them, in earnest and in a dry run.
