@@ -22,7 +22,7 @@ use commonware_runtime::{Clock, Spawner};
 use rand::{SeedableRng as _, rngs::StdRng};
 use rand_core::CryptoRng;
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, BTreeSet},
     sync::Arc,
     time::{Duration, UNIX_EPOCH},
 };
@@ -235,11 +235,11 @@ impl<E: Runtime> Admission<E> {
 
     /// Checks that nothing would be put in the log, which never forgets, that is written only sealed.
     async fn exposes_nothing(&self, transaction: &SignedTransaction) -> Result<(), Rejection> {
+        // Each once: a register that does not exist is not remembered.
+        let registers: BTreeSet<&str> = concerned(transaction).collect();
         let mut schemas = BTreeMap::new();
-        for register in concerned(transaction) {
-            if !schemas.contains_key(register)
-                && let Some(schema) = self.protected(register).await?
-            {
+        for register in registers {
+            if let Some(schema) = self.protected(register).await? {
                 schemas.insert(register.to_owned(), schema);
             }
         }

@@ -480,7 +480,7 @@ impl Finality {
                 recoveries.push(Recovered {
                     height: recovery.head.height,
                     epoch: trust.first_epoch(),
-                    principals: recovery.approvals().map_err(TrustError::from)?.principals,
+                    principals: recovery.signers(),
                     reason: recovery.reason.clone(),
                     validators: recovery.validators.clone(),
                 });

@@ -2,7 +2,7 @@
 
 use super::{
     App, QueryOf,
-    page::parsed,
+    page::{known, parsed},
     problem::{Answer, Failure},
     snapshot::{At, typed},
 };
@@ -26,6 +26,7 @@ use tallystick_protocol::{PrincipalId, limits::VALIDATORS_MAX, operation::valida
         (status = 503, description = "Blocks are being made, or none has been", body = Problem, content_type = "application/problem+json"),
     ))]
 pub async fn ground(State(app): State<App>, QueryOf(query): QueryOf) -> Answer<Response> {
+    known(&query, &["principal", "organisations"])?;
     let principal: Option<PrincipalId> = parsed(&query, "principal")?;
     let named = query.get("organisations").map(String::as_str).unwrap_or_default();
     let organisations: Vec<String> = named.split(',').filter(|id| !id.is_empty()).map(str::to_owned).collect();
