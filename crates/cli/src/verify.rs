@@ -8,13 +8,14 @@ use crate::{
 use clap::Args;
 use serde_json::Value;
 use std::{
+    collections::BTreeSet,
     fs::File,
     io::Read,
     path::{Path, PathBuf},
 };
 use tallystick_api::{CosignerView, OutcomeView};
 use tallystick_protocol::{
-    Cosigner, Genesis, Hash, Operation, Poll, ProposalRow, ProposalStatus,
+    Cosigner, Genesis, Hash, Opening, Operation, Poll, ProposalRow, ProposalStatus, RecordRow,
     limits::RECEIPT_BYTES_MAX,
     receipt::{CheckError, Claim, Proven, Receipt, Recovered, Step},
 };
@@ -129,6 +130,7 @@ const fn found(step: Step) -> &'static str {
         Step::Row => "the record, or the proposal, is the one that was asked for",
         Step::State => "the record, its absence, or the proposal, is in the state of that block",
         Step::Items => "the content is what the record names",
+        Step::Openings => "the values shown are those that the record holds sealed, and no others would fit",
     }
 }
 
@@ -187,17 +189,8 @@ fn claim_lines(proven: &Proven) -> Vec<String> {
             lines.push(format!("id         {id}"));
             lines
         }
-        Claim::Current { record, items } => {
-            let mut lines = vec![format!(
-                "what       register {} holds this record under the key {}:",
-                record.register, record.key
-            )];
-            lines.extend(items.iter().flat_map(|item| item_lines(item)));
-            lines.push(format!("           {} entry {} of {}", record.kind, record.number, moment(record.timestamp)));
-            lines.push(format!("when       it was the current one at {when}"));
-            lines.push(format!("since      block {}, leaf {} of the log", record.height, record.leaf));
-            lines
-        }
+        Claim::Current { record, items } => record_lines(record, items, &[], &when),
+        Claim::Disclosed { record, items, openings } => record_lines(record, items, openings, &when),
         Claim::Absent { register, key } => vec![
             format!(
                 "what       register {} of {} holds no record under the key {key}",
@@ -249,10 +242,45 @@ fn proposal_lines(proposal: &ProposalRow, when: &str) -> Vec<String> {
     lines
 }
 
-fn item_lines(item: &str) -> Vec<String> {
+/// A record as it was at a height, with what is opened of the values sealed in it.
+fn record_lines(record: &RecordRow, items: &[String], openings: &[Opening], when: &str) -> Vec<String> {
+    let RecordRow { register, key, .. } = record;
+    let mut lines = vec![format!("what       register {register} holds this record under the key {key}:")];
+    lines.extend(items.iter().flat_map(|item| item_lines(item, openings)));
+    lines.push(format!("           {} entry {} of {}", record.kind, record.number, moment(record.timestamp)));
+    lines.extend(
+        openings
+            .iter()
+            .map(|opening| opening.place().subject())
+            .collect::<BTreeSet<_>>()
+            .into_iter()
+            .map(|subject| format!("about      {subject}: whoever holds this file answers for what it says of them")),
+    );
+    lines.push(format!("when       it was the current one at {when}"));
+    lines.push(format!("since      block {}, leaf {} of the log", record.height, record.leaf));
+    lines
+}
+
+fn item_lines(item: &str, openings: &[Opening]) -> Vec<String> {
     let Ok(Value::Object(fields)) = serde_json::from_str(item) else { return vec![format!("           {item}")] };
     let width = fields.keys().map(|name| name.chars().count()).max().unwrap_or(0);
-    fields.iter().map(|(name, value)| format!("             {name:<width$}  {}", shown(value))).collect()
+    let value = |(name, value): (&String, &Value)| {
+        format!("             {name:<width$}  {}", shown(&opened(name, value, openings)))
+    };
+    fields.iter().map(value).collect()
+}
+
+/// A field's value, with what is opened of it in place of its commitments.
+fn opened(field: &str, value: &Value, openings: &[Opening]) -> Value {
+    match value {
+        Value::String(text) => {
+            let opening =
+                openings.iter().find(|one| one.place().field() == field && one.commitment().to_string() == *text);
+            opening.map_or_else(|| value.clone(), |opening| opening.value().reveal().into())
+        }
+        Value::Array(values) => values.iter().map(|value| opened(field, value, openings)).collect(),
+        other => other.clone(),
+    }
 }
 
 /// An operation in a line.
@@ -330,12 +358,12 @@ fn proven_json(proven: &Proven, signers: &[String]) -> Value {
                 "operations": operations.iter().map(brief).collect::<Vec<_>>(), "outcome": OutcomeView::from(outcome),
             })
         }
-        Claim::Current { record, items } => serde_json::json!({
-            "kind": "record", "register": record.register, "key": record.key, "entry-kind": record.kind,
-            "entry-number": record.number, "entry-timestamp": record.timestamp,
-            "items": items.iter().map(|item| serde_json::from_str(item).unwrap_or(Value::Null)).collect::<Vec<_>>(),
-            "leaf": record.leaf, "since-height": record.height,
-        }),
+        Claim::Current { record, items } => record_json(record, items, "record"),
+        Claim::Disclosed { record, items, openings } => {
+            let mut json = record_json(record, items, "disclosure");
+            json["opened"] = openings.iter().map(opening_json).collect();
+            json
+        }
         Claim::Absent { register, key } => serde_json::json!({
             "kind": "no-record", "register": register.register, "custodian": register.custodian, "key": key,
         }),
@@ -360,5 +388,21 @@ fn proven_json(proven: &Proven, signers: &[String]) -> Value {
             "height": one.height, "epoch": one.epoch, "reason": one.reason, "signers": one.principals,
             "validators": one.validators,
         })).collect::<Vec<_>>(),
+    })
+}
+
+fn record_json(record: &RecordRow, items: &[String], kind: &str) -> Value {
+    serde_json::json!({
+        "kind": kind, "register": record.register, "key": record.key, "entry-kind": record.kind,
+        "entry-number": record.number, "entry-timestamp": record.timestamp,
+        "items": items.iter().map(|item| serde_json::from_str(item).unwrap_or(Value::Null)).collect::<Vec<_>>(),
+        "leaf": record.leaf, "since-height": record.height,
+    })
+}
+
+fn opening_json(opening: &Opening) -> Value {
+    let place = opening.place();
+    serde_json::json!({
+        "field": place.field(), "subject": place.subject(), "sealed": opening.commitment(), "value": opening.value().reveal(),
     })
 }

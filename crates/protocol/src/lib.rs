@@ -60,8 +60,8 @@ pub use policy::{PolicyChange, PolicyId, PolicyText};
 pub use principal::{Assurance, PrincipalKind, PrincipalStatus, Roles};
 pub use proposal::{Choice, Poll, ProposalRow, ProposalStatus, RuleText, Verdict};
 pub use receipt::{
-    CheckError, Claim, Finality, ProposalReceipt, Proven, Receipt, RecordAnswer, RecordReceipt, Recovered, Step,
-    TransactionReceipt,
+    CheckError, Claim, Disclosure, Finality, OpeningFault, ProposalReceipt, Proven, Receipt, RecordAnswer,
+    RecordReceipt, Recovered, Step, TransactionReceipt,
 };
 pub use recovery::{Approval, Approvals, ProvenRow, Recovery, RecoveryError, RecoveryFile, RecoveryGround};
 pub use resource::{Resource, ResourceError, ResourceKind};

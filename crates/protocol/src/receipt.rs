@@ -36,6 +36,7 @@ use crate::{
     proof::{self, ProofError},
     proposal::ProposalRow,
     row::{RecordRow, RegisterRow},
+    seal::Opening,
     state_key::StateKey,
     transaction::{Cosigner, DecodeError, SignedTransaction, VerifyError},
     validators::{Link, Trust, TrustError},
@@ -44,8 +45,11 @@ use bytes::Bytes;
 use minicbor::{Decode, Decoder, Encode, Encoder, decode, encode};
 use std::fmt;
 
+mod disclosure;
 mod proposal;
 
+use disclosure::DISCLOSURE;
+pub use disclosure::{Disclosure, OpeningFault};
 use proposal::PROPOSAL_RECEIPT;
 pub use proposal::ProposalReceipt;
 
@@ -63,6 +67,8 @@ pub enum Receipt {
     Record(RecordReceipt),
     /// Of a proposal: where it stood at a height.
     Proposal(ProposalReceipt),
+    /// Of a record, with values that are sealed in it.
+    Disclosure(Disclosure),
 }
 
 /// How a receipt's root is final. In CBOR: its three fields, in place.
@@ -177,6 +183,8 @@ names! {
         State = "state",
         /// The items are those the row names.
         Items = "items",
+        /// Each opening opens what the record holds in its field.
+        Openings = "openings",
     }
 }
 
@@ -187,6 +195,17 @@ impl Step {
     /// The steps of a record's receipt.
     pub const RECORD: &'static [Self] =
         &[Self::Network, Self::Headers, Self::HandOvers, Self::Certificate, Self::Row, Self::State, Self::Items];
+    /// The steps of a disclosure.
+    pub const DISCLOSURE: &'static [Self] = &[
+        Self::Network,
+        Self::Headers,
+        Self::HandOvers,
+        Self::Certificate,
+        Self::Row,
+        Self::State,
+        Self::Items,
+        Self::Openings,
+    ];
     /// The steps of a proposal's receipt.
     pub const PROPOSAL: &'static [Self] =
         &[Self::Network, Self::Headers, Self::HandOvers, Self::Certificate, Self::Row, Self::State];
@@ -268,6 +287,9 @@ pub enum Reason {
         /// In the row.
         named: usize,
     },
+    /// An opening does not open what the record holds.
+    #[error(transparent)]
+    Opening(#[from] OpeningFault),
 }
 
 impl fmt::Display for CheckError {
@@ -356,6 +378,15 @@ pub enum Claim {
         /// Its items, canonical JSON.
         items: Vec<String>,
     },
+    /// The register holds this record, and these values are sealed in it.
+    Disclosed {
+        /// The record.
+        record: RecordRow,
+        /// Its items, canonical JSON.
+        items: Vec<String>,
+        /// The values that are shown.
+        openings: Vec<Opening>,
+    },
     /// The register holds no record for the key.
     Absent {
         /// The register.
@@ -395,6 +426,7 @@ impl Receipt {
             Self::Transaction(receipt) => receipt.network,
             Self::Record(receipt) => receipt.network,
             Self::Proposal(receipt) => receipt.network,
+            Self::Disclosure(disclosure) => disclosure.record.network,
         }
     }
 
@@ -404,6 +436,7 @@ impl Receipt {
             Self::Transaction(receipt) => &receipt.finality,
             Self::Record(receipt) => &receipt.finality,
             Self::Proposal(receipt) => &receipt.finality,
+            Self::Disclosure(disclosure) => disclosure.finality(),
         }
     }
 
@@ -413,6 +446,7 @@ impl Receipt {
             Self::Transaction(_) => Step::TRANSACTION,
             Self::Record(_) => Step::RECORD,
             Self::Proposal(_) => Step::PROPOSAL,
+            Self::Disclosure(_) => Step::DISCLOSURE,
         }
     }
 
@@ -433,20 +467,17 @@ impl Receipt {
         let last = finality.headers.last().ok_or_else(|| fail(Step::Headers, Reason::Chain(0)))?;
         let certified = trust.certified(last, &finality.certificate);
         certified.map_err(|error| fail(Step::Certificate, error.into()))?;
-        let (claim, height, time_ms) = match self {
-            Self::Transaction(receipt) => {
-                let claim = receipt.check_claim(header, anchor).map_err(|(step, reason)| fail(step, reason))?;
-                (claim, receipt.height, receipt.time_ms)
-            }
-            Self::Record(receipt) => {
-                let claim = receipt.check_claim(header).map_err(|(step, reason)| fail(step, reason))?;
-                (claim, header.height, header.time_ms)
-            }
-            Self::Proposal(receipt) => {
-                let claim = receipt.check_claim(header).map_err(|(step, reason)| fail(step, reason))?;
-                (claim, header.height, header.time_ms)
-            }
+        let (height, time_ms) = match self {
+            Self::Transaction(receipt) => (receipt.height, receipt.time_ms),
+            Self::Record(_) | Self::Proposal(_) | Self::Disclosure(_) => (header.height, header.time_ms),
         };
+        let claim = match self {
+            Self::Transaction(receipt) => receipt.check_claim(header, anchor),
+            Self::Record(receipt) => receipt.check_claim(header),
+            Self::Proposal(receipt) => receipt.check_claim(header),
+            Self::Disclosure(disclosure) => disclosure.check_claim(header),
+        };
+        let claim = claim.map_err(|(step, reason)| fail(step, reason))?;
         let set = trust.validators();
         let signer = |(index, _): &(u32, Signature)| set.keys().get(usize::try_from(*index).ok()?).copied();
         let signers = finality.certificate.signatures.iter().filter_map(signer).collect();
@@ -599,6 +630,24 @@ impl Finality {
     }
 }
 
+impl RecordReceipt {
+    fn encode<W: encode::Write>(&self, e: &mut Encoder<W>) -> Result<(), encode::Error<W::Error>> {
+        e.str(RECORD_RECEIPT)?.encode(self.network)?;
+        e.str(&self.register)?.str(&self.key)?.encode(&self.answer)?;
+        self.finality.encode(e)
+    }
+
+    fn decode(d: &mut Decoder<'_>) -> Result<Self, decode::Error> {
+        Ok(Self {
+            network: d.decode()?,
+            register: cbor::text(d, 1..=NAME_BYTES_MAX, "a register's name")?.to_owned(),
+            key: cbor::text(d, 1..=KEY_BYTES_MAX, "a key")?.to_owned(),
+            answer: d.decode()?,
+            finality: Finality::decode(d)?,
+        })
+    }
+}
+
 impl<C> Encode<C> for RecordAnswer {
     fn encode<W: encode::Write>(&self, e: &mut Encoder<W>, _: &mut C) -> Result<(), encode::Error<W::Error>> {
         match self {
@@ -664,12 +713,9 @@ impl<C> Encode<C> for Receipt {
                 cbor::write_values(e, &receipt.path)?;
                 receipt.finality.encode(e)
             }
-            Self::Record(receipt) => {
-                e.array(8)?.str(RECORD_RECEIPT)?.encode(receipt.network)?;
-                e.str(&receipt.register)?.str(&receipt.key)?.encode(&receipt.answer)?;
-                receipt.finality.encode(e)
-            }
+            Self::Record(receipt) => receipt.encode(e.array(8)?),
             Self::Proposal(receipt) => receipt.encode(e.array(8)?),
+            Self::Disclosure(disclosure) => disclosure.encode(e.array(3)?),
         }
     }
 }
@@ -688,14 +734,9 @@ impl<'b, C> Decode<'b, C> for Receipt {
                 path: cbor::values(d, 0..=MERKLE_PATH_MAX, "an inclusion path")?,
                 finality: Finality::decode(d)?,
             })),
-            (Some(8), RECORD_RECEIPT) => Ok(Self::Record(RecordReceipt {
-                network: d.decode()?,
-                register: cbor::text(d, 1..=NAME_BYTES_MAX, "a register's name")?.to_owned(),
-                key: cbor::text(d, 1..=KEY_BYTES_MAX, "a key")?.to_owned(),
-                answer: d.decode()?,
-                finality: Finality::decode(d)?,
-            })),
+            (Some(8), RECORD_RECEIPT) => Ok(Self::Record(RecordReceipt::decode(d)?)),
             (Some(8), PROPOSAL_RECEIPT) => Ok(Self::Proposal(ProposalReceipt::decode(d)?)),
+            (Some(3), DISCLOSURE) => Ok(Self::Disclosure(Disclosure::decode(d)?)),
             _ => Err(decode::Error::message("a receipt must begin with its kind and version").at(at)),
         }
     }

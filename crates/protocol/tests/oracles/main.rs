@@ -5,6 +5,7 @@
 mod cose;
 mod cosignatures;
 mod data;
+mod disclosure;
 mod finality;
 mod fixtures;
 mod forged_receipt;

@@ -1,0 +1,148 @@
+//! Disclosures: a record's receipt with openings of what is sealed in it; and ones tampered with.
+
+use crate::{fixtures, state_proof::prove};
+use rand::{SeedableRng as _, rngs::StdRng};
+use std::collections::BTreeMap;
+use tallystick_protocol::{
+    Claim, Disclosure, EntryKind, Hash, LogCommitment, Opening, OpeningFault, Place, Receipt, RecordAnswer,
+    RecordReceipt, RecordRow, Secret, StateKey, Step, Subject,
+    receipt::{Reason, question},
+};
+
+const REGISTER: u32 = 9;
+
+fn opening(key: &str, field: &str, value: &str, seed: u64) -> Opening {
+    let place = Place::new("patient", key, field, Subject::new("patient", key).unwrap()).unwrap();
+    Opening::seal(place, Secret::new(value), &mut StdRng::seed_from_u64(seed)).unwrap()
+}
+
+/// The values sealed in the record: two fields of one value, and one of two.
+fn openings() -> [Opening; 4] {
+    [
+        opening("p-17", "name", "Jane Doe", 1),
+        opening("p-17", "address", "1 High Street", 2),
+        opening("p-17", "alias", "Janet", 3),
+        opening("p-17", "alias", "Jo", 4),
+    ]
+}
+
+fn item() -> String {
+    let [name, address, first, second] = openings().map(|opening| opening.commitment());
+    format!(r#"{{"address":"{address}","alias":["{first}","{second}"],"name":"{name}","patient":"p-17","ward":"3"}}"#)
+}
+
+/// The record's disclosure with these openings.
+fn disclosure(openings: Vec<Opening>) -> Disclosure {
+    let row = RecordRow {
+        register: "patient".into(),
+        key: "p-17".into(),
+        kind: EntryKind::User,
+        number: 6,
+        timestamp: 1_460_000_000,
+        items: vec![Hash::of(&[item().as_bytes()])],
+        leaf: 20,
+        height: 7,
+    };
+    let place = StateKey::record(REGISTER, EntryKind::User, "p-17");
+    let (root, proofs) = prove(vec![BTreeMap::from([(place, row.to_bytes())])], vec![place]);
+    let (_, proof) = proofs.into_iter().next().unwrap();
+    let log = LogCommitment { size: 400, ..LogCommitment::default() };
+    let record = RecordReceipt {
+        network: fixtures::genesis().id(),
+        register: "patient".into(),
+        key: "p-17".into(),
+        answer: RecordAnswer::Current {
+            number: REGISTER,
+            row: row.to_bytes().into(),
+            items: vec![item()],
+            proof: proof.into(),
+        },
+        finality: fixtures::finality(fixtures::header(9, Hash::of(&[b"parent"]), log, root)),
+    };
+    Disclosure { record, openings }
+}
+
+fn fault(disclosure: &Disclosure) -> (Step, Option<OpeningFault>) {
+    let error = Receipt::Disclosure(disclosure.clone()).check(&fixtures::genesis()).unwrap_err();
+    match error.reason {
+        Reason::Opening(fault) => (error.step, Some(fault)),
+        _ => (error.step, None),
+    }
+}
+
+#[test]
+fn it_shows_the_values_that_are_opened_and_hides_the_others() {
+    let genesis = fixtures::genesis();
+    let [name, _, _, second] = openings();
+    let receipt = Receipt::Disclosure(disclosure(vec![name.clone(), second.clone()]));
+    let bytes = receipt.to_bytes();
+    println!("a disclosure of two values is {} bytes", bytes.len());
+    assert!(bytes.len() <= 8192, "{} bytes", bytes.len());
+    assert_eq!(Receipt::decode(&bytes).as_ref(), Ok(&receipt));
+    let proven = receipt.check(&genesis).unwrap();
+    let Claim::Disclosed { record, items, openings } = proven.claim else { panic!("it proves something else") };
+    assert_eq!((record.key.as_str(), items, openings), ("p-17", vec![item()], vec![name, second]));
+    let text = String::from_utf8_lossy(&bytes);
+    assert!(text.contains("Jane Doe") && text.contains("Jo"));
+    assert!(!text.contains("High Street") && !text.contains("Janet"));
+    assert!(!format!("{receipt:?}").contains("Jane"), "what is written for a developer shows a value");
+}
+
+#[test]
+fn every_altered_byte_is_refused() {
+    let genesis = fixtures::genesis();
+    let good = Receipt::Disclosure(disclosure(openings().to_vec())).to_bytes();
+    assert!(Receipt::decode(&good).unwrap().check(&genesis).is_ok());
+    for place in 0..good.len() {
+        for bit in [1, 0x80] {
+            let mut forged = good.clone();
+            forged[place] ^= bit;
+            let held = Receipt::decode(&forged).is_ok_and(|receipt| receipt.check(&genesis).is_ok());
+            assert!(!held, "byte {place} bit {bit} changed and the disclosure still holds");
+        }
+    }
+    for cut in 0..good.len() {
+        assert!(Receipt::decode(&good[..cut]).is_err());
+    }
+}
+
+#[test]
+fn an_opening_must_open_what_the_record_holds_there() {
+    let [name, address, first, _] = openings();
+    let moved = Place::new("patient", "p-17", "address", Subject::new("patient", "p-17").unwrap()).unwrap();
+    let moved = Opening::new(moved, name.value().clone(), name.blinding().clone()).unwrap();
+    let lie = Opening::new(name.place().clone(), Secret::new("Mary Doe"), name.blinding().clone()).unwrap();
+    let rows = [
+        (vec![name.clone(), opening("p-18", "name", "Jane Doe", 1)], OpeningFault::Record(1)),
+        (vec![lie], OpeningFault::Commitment(0)),
+        (vec![moved], OpeningFault::Commitment(0)),
+        (vec![opening("p-17", "ward", "3", 5)], OpeningFault::Commitment(0)),
+        (vec![opening("p-17", "age", "40", 5)], OpeningFault::Commitment(0)),
+        (vec![address.clone(), first.clone(), address], OpeningFault::Twice(2)),
+    ];
+    for (openings, expected) in rows {
+        assert_eq!(fault(&disclosure(openings)), (Step::Openings, Some(expected)));
+    }
+}
+
+#[test]
+fn only_a_current_record_can_be_disclosed() {
+    let mut old = disclosure(vec![openings()[0].clone()]);
+    let RecordAnswer::Current { row, .. } = &mut old.record.answer else { unreachable!() };
+    let earlier = RecordRow { number: 5, ..RecordRow::decode(row).unwrap() };
+    *row = earlier.to_bytes().into();
+    assert_eq!(fault(&old), (Step::State, None));
+
+    let absent = StateKey::register("ward");
+    let (root, proofs) = prove(vec![BTreeMap::from([(StateKey::rulebook(), vec![1])])], vec![absent]);
+    let log = LogCommitment { size: 400, ..LogCommitment::default() };
+    let record = RecordReceipt {
+        network: fixtures::genesis().id(),
+        register: "ward".into(),
+        key: "p-17".into(),
+        answer: RecordAnswer::NoRegister { question: question("ward", "p-17"), proof: proofs[0].1.clone().into() },
+        finality: fixtures::finality(fixtures::header(9, Hash::of(&[b"parent"]), log, root)),
+    };
+    let none = Disclosure { record, openings: vec![openings()[0].clone()] };
+    assert_eq!(fault(&none), (Step::Openings, Some(OpeningFault::Absent)));
+}
