@@ -311,6 +311,8 @@ pub struct Opening {
     place: Place,
     value: Secret,
     blinding: Blinding,
+    /// What the others give: two multiplications in the group, done once.
+    commitment: Commitment,
 }
 
 impl Opening {
@@ -331,8 +333,12 @@ impl Opening {
         if !(1..=SEALED_VALUE_BYTES_MAX).contains(&length) {
             return Err(SealError::Length(length));
         }
-        let opening = Self { place, value, blinding };
-        if opening.point().is_identity() { Err(SealError::Point) } else { Ok(opening) }
+        let message = message(&place, &value);
+        let point = RistrettoPoint::mul_base(&message) + *BLINDING_GENERATOR * *blinding.scalar();
+        if point.is_identity() {
+            return Err(SealError::Point);
+        }
+        Ok(Self { place, value, blinding, commitment: Commitment(point.compress().to_bytes()) })
     }
 
     /// Reads its encoding.
@@ -365,29 +371,28 @@ impl Opening {
     }
 
     /// The commitment that it opens: that one, and no other.
-    pub fn commitment(&self) -> Commitment {
-        Commitment(self.point().compress().to_bytes())
-    }
-
-    fn point(&self) -> RistrettoPoint {
-        RistrettoPoint::mul_base(&self.message()) + *BLINDING_GENERATOR * *self.blinding.scalar()
-    }
-
-    /// What is committed to.
-    fn message(&self) -> Zeroizing<Scalar> {
-        let bytes = Zeroizing::new(cbor::encode_about(&Message(self), SEAL_OPENING_BYTES_MAX));
-        let digest = Zeroizing::new(<[u8; 64]>::from(Sha512::digest(&*bytes)));
-        Zeroizing::new(Scalar::from_bytes_mod_order_wide(&digest))
+    pub const fn commitment(&self) -> Commitment {
+        self.commitment
     }
 }
 
-struct Message<'a>(&'a Opening);
+/// What is committed to.
+fn message(place: &Place, value: &Secret) -> Zeroizing<Scalar> {
+    let bytes = Zeroizing::new(cbor::encode_about(&Message { place, value }, SEAL_OPENING_BYTES_MAX));
+    let digest = Zeroizing::new(<[u8; 64]>::from(Sha512::digest(&*bytes)));
+    Zeroizing::new(Scalar::from_bytes_mod_order_wide(&digest))
+}
+
+struct Message<'a> {
+    place: &'a Place,
+    value: &'a Secret,
+}
 
 impl<C> Encode<C> for Message<'_> {
     fn encode<W: encode::Write>(&self, e: &mut Encoder<W>, _: &mut C) -> Result<(), encode::Error<W::Error>> {
         e.array(7)?.str(DOMAIN)?;
-        self.0.place.encode(e)?;
-        e.str(self.0.value.reveal())?.ok()
+        self.place.encode(e)?;
+        e.str(self.value.reveal())?.ok()
     }
 }
 
