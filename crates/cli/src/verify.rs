@@ -358,12 +358,8 @@ fn proven_json(proven: &Proven, signers: &[String]) -> Value {
                 "operations": operations.iter().map(brief).collect::<Vec<_>>(), "outcome": OutcomeView::from(outcome),
             })
         }
-        Claim::Current { record, items } => record_json(record, items, "record"),
-        Claim::Disclosed { record, items, openings } => {
-            let mut json = record_json(record, items, "disclosure");
-            json["opened"] = openings.iter().map(opening_json).collect();
-            json
-        }
+        Claim::Current { record, items } => record_json("record", record, items, &[]),
+        Claim::Disclosed { record, items, openings } => record_json("disclosure", record, items, openings),
         Claim::Absent { register, key } => serde_json::json!({
             "kind": "no-record", "register": register.register, "custodian": register.custodian, "key": key,
         }),
@@ -391,18 +387,15 @@ fn proven_json(proven: &Proven, signers: &[String]) -> Value {
     })
 }
 
-fn record_json(record: &RecordRow, items: &[String], kind: &str) -> Value {
+fn record_json(kind: &str, record: &RecordRow, items: &[String], openings: &[Opening]) -> Value {
+    let opened = openings.iter().map(|opening| {
+        let (place, value) = (opening.place(), opening.value().reveal());
+        serde_json::json!({"field": place.field(), "subject": place.subject(), "sealed": opening.commitment(), "value": value})
+    });
     serde_json::json!({
         "kind": kind, "register": record.register, "key": record.key, "entry-kind": record.kind,
         "entry-number": record.number, "entry-timestamp": record.timestamp,
         "items": items.iter().map(|item| serde_json::from_str(item).unwrap_or(Value::Null)).collect::<Vec<_>>(),
-        "leaf": record.leaf, "since-height": record.height,
-    })
-}
-
-fn opening_json(opening: &Opening) -> Value {
-    let place = opening.place();
-    serde_json::json!({
-        "field": place.field(), "subject": place.subject(), "sealed": opening.commitment(), "value": opening.value().reveal(),
+        "opened": opened.collect::<Vec<_>>(), "leaf": record.leaf, "since-height": record.height,
     })
 }
