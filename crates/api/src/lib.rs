@@ -8,6 +8,7 @@ pub mod block;
 pub mod log;
 pub mod media;
 pub mod organisation;
+pub mod partition;
 pub mod policy;
 pub mod problem;
 pub mod proposal;
@@ -23,6 +24,7 @@ pub use log::{Checkpoint, ConsistencyProof, InclusionProof};
 pub use organisation::{
     KeyView, MandateList, MandateView, OrganisationList, OrganisationView, PrincipalList, PrincipalView,
 };
+pub use partition::{PartitionList, PartitionView};
 pub use policy::{EntityView, PolicyAnswer, PolicyAsPut, PolicyList, PolicyQuestion, PolicyView, SkippedView};
 pub use problem::{Problem, ProblemCode};
 pub use proposal::{

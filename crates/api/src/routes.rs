@@ -44,6 +44,10 @@ pub const PRINCIPAL: &str = "/v1/principals/{organisation}/{name}";
 pub const MANDATES: &str = "/v1/mandates";
 /// One mandate.
 pub const MANDATE: &str = "/v1/mandates/{organisation}/{grantor}/{name}";
+/// All partitions.
+pub const PARTITIONS: &str = "/v1/partitions";
+/// One partition.
+pub const PARTITION: &str = "/v1/partitions/{name}";
 /// All registers.
 pub const REGISTERS: &str = "/v1/registers";
 /// One register's definition.
@@ -186,6 +190,11 @@ pub fn proposal_receipt(id: &str) -> String {
 pub fn mandate(id: &MandateId) -> String {
     let grantor = id.grantor();
     fill(MANDATE, &[grantor.organisation(), grantor.name(), id.name()])
+}
+
+/// [`PARTITION`] called `name`.
+pub fn partition(name: &str) -> String {
+    fill(PARTITION, &[name])
 }
 
 /// [`REGISTER`] called `name`.

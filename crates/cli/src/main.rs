@@ -15,6 +15,7 @@ mod node;
 mod organisation;
 mod output;
 mod paging;
+mod partition;
 mod policy;
 mod principal;
 mod proposal;
@@ -66,6 +67,7 @@ enum Command {
     Organisation(organisation::Organisation),
     Principal(principal::Principal),
     Mandate(mandate::Mandate),
+    Partition(partition::Partition),
     Key(key::Key),
     Ca(ca::Ca),
     Policy(policy::Policy),
@@ -87,6 +89,7 @@ fn main() -> ExitCode {
         Command::Organisation(command) => command.run(),
         Command::Principal(command) => command.run(),
         Command::Mandate(command) => command.run(),
+        Command::Partition(command) => command.run(),
         Command::Key(command) => command.run(),
         Command::Ca(command) => command.run(),
         Command::Policy(command) => command.run(),

@@ -5,13 +5,16 @@ use serde::de::DeserializeOwned;
 use std::io::{self, BufRead, BufReader, Read, Write};
 use tallystick_api::{
     AuditPage, BlockEvent, BlockView, DryRun, DryRunView, MandateList, MandateView, NetworkView, NodeStatus,
-    OrganisationList, OrganisationView, PolicyAnswer, PolicyAsPut, PolicyList, PolicyQuestion, PrincipalList,
-    PrincipalView, ProposalList, ProposalView, RegisterList, RegisterView, RulebookView, TransactionStatus,
-    ValidatorsView, media, routes,
+    OrganisationList, OrganisationView, PartitionList, PartitionView, PolicyAnswer, PolicyAsPut, PolicyList,
+    PolicyQuestion, PrincipalList, PrincipalView, ProposalList, ProposalView, RegisterList, RegisterView, RulebookView,
+    TransactionStatus, ValidatorsView, media, routes,
 };
 use tallystick_protocol::{
     Change, Hash, MandateId, PolicyId, PrincipalId, RecoveryGround,
-    limits::{ORGANISATIONS_MAX, ORGANISATIONS_PAGE_MAX, RECEIPT_BYTES_MAX, STREAM_LINE_BYTES_MAX},
+    limits::{
+        ORGANISATIONS_MAX, ORGANISATIONS_PAGE_MAX, PARTITIONS_MAX, PARTITIONS_PAGE_MAX, RECEIPT_BYTES_MAX,
+        STREAM_LINE_BYTES_MAX,
+    },
 };
 
 /// What was read, and the height of the state that it shows.
@@ -158,6 +161,37 @@ impl Client {
             // A page after the last one is not there.
             let Some(more) = absent_as_none(page(pages))? else { break };
             whole.value.organisations.extend(more.value.organisations);
+        }
+        Ok(whole)
+    }
+
+    /// A partition; `None` when there is none.
+    ///
+    /// # Errors
+    /// When no node answers.
+    pub fn partition(&self, name: &str) -> Result<Option<At<PartitionView>>, Error> {
+        absent_as_none(self.read(&routes::partition(name)))
+    }
+
+    /// All partitions, ended ones too, in the order in which they were opened.
+    ///
+    /// # Errors
+    /// When no node answers.
+    pub fn partitions(&self) -> Result<At<PartitionList>, Error> {
+        let page = |index: usize| -> Result<At<PartitionList>, Error> {
+            let (index, size) = (index.to_string(), PARTITIONS_PAGE_MAX.to_string());
+            self.read(&routes::with_query(routes::PARTITIONS, &[("page-index", &index), ("page-size", &size)]))
+        };
+        let mut whole = page(1)?;
+        let full = usize::try_from(PARTITIONS_PAGE_MAX).unwrap_or(usize::MAX);
+        let mut pages = 1;
+        while whole.value.partitions.len() == full.saturating_mul(pages)
+            && whole.value.partitions.len() < PARTITIONS_MAX
+        {
+            pages += 1;
+            // A page after the last one is not there.
+            let Some(more) = absent_as_none(page(pages))? else { break };
+            whole.value.partitions.extend(more.value.partitions);
         }
         Ok(whole)
     }

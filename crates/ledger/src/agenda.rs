@@ -15,6 +15,7 @@ use tallystick_protocol::{
 use crate::{
     apply::{BlockContext, Stop},
     change::{self, Decree},
+    partition,
     proposal::{self, row::Turn},
     state::{Draft, Missing, Row, Unread, View, row_bytes},
 };
@@ -286,7 +287,8 @@ fn take_effect(draft: &mut Draft<'_>, block: &BlockContext, row: &ProposalRow) -
         let Some(change) = draft.change(&StateKey::change(&row.id, index))?.cloned() else {
             unreachable!("change {index} of proposal {} is not in the state", row.id)
         };
-        match change::make(draft, &decree, &change) {
+        let consented = partition::require_consent(draft, &row.id, &change);
+        match consented.and_then(|()| change::make(draft, &decree, &change)) {
             Ok(()) => {}
             Err(Stop::Unread) => return Err(Unread),
             Err(Stop::Refused(code, mut violations)) => {

@@ -13,7 +13,7 @@ use tallystick_protocol::{
 use crate::{
     agenda,
     apply::{BlockContext, Stop},
-    authority, key, limit, membership, policy, register, rulebook,
+    authority, key, limit, membership, partition, policy, register, rulebook,
     state::{Draft, Unread},
     validators,
 };
@@ -75,6 +75,9 @@ pub(crate) fn make(draft: &mut Draft<'_>, decree: &Decree<'_>, change: &Change) 
         Change::Limit { limit, value } => limit::set(draft, *limit, *value),
         Change::ProtocolVersion { version } => agenda::set_version(draft, *version),
         Change::Rulebook { rulebook } => rulebook::change(draft, rulebook),
+        Change::PartitionOpen { agreement } => partition::open(draft, decree, agreement),
+        Change::PartitionAmend { agreement } => partition::amend(draft, decree, agreement),
+        Change::PartitionClose { partition, reason } => partition::close(draft, decree, partition, reason),
     }
 }
 
@@ -99,6 +102,9 @@ pub(crate) fn concerned(draft: &mut Draft<'_>, change: &Change) -> Result<BTreeS
         Change::RegisterClose { register, .. } => {
             let register = draft.register(register)?.ok_or(Code::RegisterUnknown)?;
             [register.row.custodian.clone()].into()
+        }
+        Change::PartitionOpen { .. } | Change::PartitionAmend { .. } | Change::PartitionClose { .. } => {
+            partition::concerned(draft, change)?
         }
         Change::Policies { .. } | Change::Limit { .. } | Change::ProtocolVersion { .. } | Change::Rulebook { .. } => {
             BTreeSet::new()
@@ -176,7 +182,12 @@ fn fault(draft: &Draft<'_>, change: &Change) -> Option<(&'static str, ViolationR
         | Change::AuthorityRetire { .. }
         | Change::RegisterCreate { .. }
         | Change::RegisterEntrust { .. }
-        | Change::RegisterClose { .. } => None,
+        | Change::RegisterClose { .. }
+        | Change::PartitionClose { .. } => None,
+        // A block was decoded; whoever asks for a dry run may send anything.
+        Change::PartitionOpen { agreement } | Change::PartitionAmend { agreement } => {
+            agreement.validate().is_err().then_some(("agreement", ViolationRule::Unusable))
+        }
     }
 }
 
@@ -229,6 +240,7 @@ pub(crate) fn fetch<'c>(
             }
             Change::Policies { put, remove } => policy::note_changed(draft, put, remove)?,
             Change::Rulebook { .. } | Change::OrganisationSuspend { .. } => rulebook::note_missing(draft)?,
+            Change::PartitionOpen { .. } => partition::note_list(draft)?,
             _ => {}
         }
     }
@@ -270,6 +282,8 @@ pub(crate) fn wanted(change: &Change) -> Vec<StateKey> {
         }
         Change::Validators { add, remove } => validators::wanted(add, remove),
         Change::Policies { put, remove } => policy::wanted(put, remove),
+        Change::PartitionOpen { agreement } | Change::PartitionAmend { agreement } => partition::wanted(agreement),
+        Change::PartitionClose { partition, .. } => vec![StateKey::partition(partition)],
         Change::ProtocolVersion { .. } => vec![StateKey::agenda()],
         Change::Limit { .. } => vec![StateKey::limits()],
         Change::Rulebook { rulebook } => {

@@ -6,7 +6,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use tallystick_protocol::{
-    Change, Code, Hash, PolicyId, PublicKey, RegisterRow, Rulebook, StateKey, Violation,
+    Change, Code, Hash, PartitionRow, PolicyId, PublicKey, RegisterRow, Rulebook, StateKey, Violation,
     change::words::weights_in_words,
 };
 
@@ -192,6 +192,7 @@ fn facts(row: &Row) -> Option<(String, Facts)> {
             ("validators from the epoch after the next on".to_owned(), [number].into_iter().chain(keys).collect())
         }
         Row::Rulebook(rulebook) => ("the rulebook".to_owned(), rules(rulebook)),
+        Row::Partition(row) => (format!("partition {}", row.terms.partition), partition(row)),
         _ => return None,
     })
 }
@@ -221,6 +222,16 @@ fn register(row: &RegisterRow) -> Facts {
         ("text", if row.text.is_empty() { NOTHING.to_owned() } else { row.text.clone() }),
     ]);
     facts.extend(row.fields.iter().map(|field| (format!("field {}", field.name), field.to_string())));
+    facts
+}
+
+fn partition(row: &PartitionRow) -> Facts {
+    let mut facts = list(&[
+        ("members", row.terms.members.join(", ")),
+        ("purpose", row.terms.purpose.clone()),
+        ("closed", or_none(&row.closed.as_ref().map(|(_, reason)| reason))),
+    ]);
+    facts.extend(row.terms.facts().map(|(field, value)| (field.to_owned(), value)));
     facts
 }
 

@@ -26,6 +26,7 @@ mod mandate;
 mod membership;
 pub mod moment;
 mod organisation;
+mod partition;
 pub mod personal;
 pub mod policy;
 mod principal;

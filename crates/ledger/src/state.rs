@@ -11,8 +11,9 @@ use std::{collections::BTreeMap, sync::Arc};
 
 use minicbor::{Decode, Encode};
 use tallystick_protocol::{
-    AuthorityTerms, CborError, Change, Frontier, Hash, MandateId, MandateTerms, Noun, ProposalRow, RecordRow,
-    RegisterRow, Rulebook, StateKey, ValidatorSet, cbor, limits::STATE_VALUE_BYTES_MAX, operation::EntryKind,
+    AuthorityTerms, CborError, Change, Frontier, Hash, MandateId, MandateTerms, Noun, PartitionRow, ProposalRow,
+    RecordRow, RegisterRow, Rulebook, StateKey, ValidatorSet, cbor, limits::STATE_VALUE_BYTES_MAX,
+    operation::EntryKind,
 };
 pub use tallystick_protocol::{CountersRow, HeldKey, OrganisationRow, PrincipalRow};
 
@@ -271,6 +272,7 @@ pub(crate) enum Row {
     Mandate(MandateRow),
     PolicySet(Arc<PolicySet>),
     Policy(PolicyRow),
+    Partition(Arc<PartitionRow>),
 }
 
 impl Row {
@@ -304,6 +306,7 @@ impl Row {
             n if n == Noun::Mandate as u8 => Self::Mandate(MandateRow::decode(bytes)?),
             n if n == Noun::PolicySet as u8 => Self::PolicySet(Arc::new(PolicySet::new(PolicySetRow::decode(bytes)?))),
             n if n == Noun::Policy as u8 => Self::Policy(PolicyRow::decode(bytes)?),
+            n if n == Noun::Partition as u8 => Self::Partition(Arc::new(PartitionRow::decode(bytes)?)),
             _ => return Ok(None),
         }))
     }
@@ -336,6 +339,7 @@ impl Row {
             Self::Mandate(row) => row.to_bytes(),
             Self::PolicySet(set) => set.row.to_bytes(),
             Self::Policy(row) => row.to_bytes(),
+            Self::Partition(row) => row.to_bytes(),
         }
     }
 }
@@ -545,6 +549,7 @@ impl<'v> Draft<'v> {
     read!(mandate, Mandate, MandateRow);
     read!(policy_set, PolicySet, Arc<PolicySet>);
     read!(policy, Policy, PolicyRow);
+    read!(partition, Partition, Arc<PartitionRow>);
 
     /// Policies compiled.
     pub fn policies(&self) -> &PolicyCache {

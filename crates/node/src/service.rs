@@ -3,6 +3,7 @@
 
 pub mod audit;
 pub mod mandate;
+pub mod partition;
 pub mod policy;
 pub mod principal;
 pub mod proposal;

@@ -14,6 +14,7 @@ use crate::{
     network::{GenesisOrganisation, GenesisValidator},
     operation::{Field, validate_name},
     organisation::{Jurisdiction, Registration, legal_name},
+    partition::AgreementTerms,
     policy::{PolicyId, PolicyText},
     rulebook::RulebookChange,
 };
@@ -55,6 +56,12 @@ names! {
         ProtocolVersion = "protocol-version",
         /// [`Change::Rulebook`].
         Rulebook = "rulebook",
+        /// [`Change::PartitionOpen`].
+        PartitionOpen = "partition-open",
+        /// [`Change::PartitionAmend`].
+        PartitionAmend = "partition-amend",
+        /// [`Change::PartitionClose`].
+        PartitionClose = "partition-close",
     }
 }
 
@@ -194,13 +201,35 @@ pub enum Change {
         /// What of it.
         rulebook: RulebookChange,
     },
+    /// Opens a partition by an agreement, if every member votes for it.
+    PartitionOpen {
+        /// The agreement.
+        agreement: AgreementTerms,
+    },
+    /// Puts another agreement in the place of a partition's, if every member by either of them votes for it.
+    PartitionAmend {
+        /// The agreement from then on.
+        agreement: AgreementTerms,
+    },
+    /// Ends a partition for good, if every member votes for it: nothing is ordered in it any more.
+    PartitionClose {
+        /// Its name.
+        partition: String,
+        /// Why.
+        reason: String,
+    },
 }
 
 impl ChangeKind {
     /// Elements of the change's array, the name included.
     const fn arity(self) -> u64 {
         match self {
-            Self::OrganisationAdmit | Self::OrganisationResume | Self::ProtocolVersion | Self::Rulebook => 2,
+            Self::OrganisationAdmit
+            | Self::OrganisationResume
+            | Self::ProtocolVersion
+            | Self::Rulebook
+            | Self::PartitionOpen
+            | Self::PartitionAmend => 2,
             Self::OrganisationSuspend
             | Self::OrganisationExpel
             | Self::AuthorityRetire
@@ -208,7 +237,8 @@ impl ChangeKind {
             | Self::Policies
             | Self::RegisterEntrust
             | Self::RegisterClose
-            | Self::Limit => 3,
+            | Self::Limit
+            | Self::PartitionClose => 3,
             Self::AuthorityAdmit => 4,
             Self::RegisterCreate => 5,
             Self::OrganisationAmend => 6,
@@ -218,6 +248,11 @@ impl ChangeKind {
     /// Whether changes of this kind are about organisations that could propose or decide them alone.
     pub const fn concerns_organisations(self) -> bool {
         !matches!(self, Self::Policies | Self::Limit | Self::ProtocolVersion | Self::Rulebook)
+    }
+
+    /// Whether it takes effect only if every organisation that it is about has voted for it, whatever the rulebook says.
+    pub const fn is_by_consent(self) -> bool {
+        matches!(self, Self::PartitionOpen | Self::PartitionAmend | Self::PartitionClose)
     }
 
     /// Whether an operation does the same for the signer's own organisation, if the rule allows that.
@@ -245,6 +280,9 @@ impl Change {
             Self::Limit { .. } => ChangeKind::Limit,
             Self::ProtocolVersion { .. } => ChangeKind::ProtocolVersion,
             Self::Rulebook { .. } => ChangeKind::Rulebook,
+            Self::PartitionOpen { .. } => ChangeKind::PartitionOpen,
+            Self::PartitionAmend { .. } => ChangeKind::PartitionAmend,
+            Self::PartitionClose { .. } => ChangeKind::PartitionClose,
         }
     }
 }
@@ -268,13 +306,8 @@ impl fmt::Display for Change {
         match self {
             Self::OrganisationAdmit { organisation } => {
                 let names: Vec<&str> = organisation.principals.iter().map(|each| each.name.as_str()).collect();
-                write!(
-                    f,
-                    "admit organisation {} ({}) with {}",
-                    organisation.id,
-                    Shown(&organisation.name),
-                    names.join(", ")
-                )
+                let (id, name) = (&organisation.id, Shown(&organisation.name));
+                write!(f, "admit organisation {id} ({name}) with {}", names.join(", "))
             }
             Self::OrganisationAmend { organisation, name, legal_name, registration, jurisdiction } => {
                 let parts = [
@@ -333,6 +366,9 @@ impl fmt::Display for Change {
             Self::Rulebook { rulebook } => {
                 write!(f, "change the rulebook: {}", parts_of(rulebook).join(", "))
             }
+            Self::PartitionOpen { agreement } => write!(f, "open partition {agreement}"),
+            Self::PartitionAmend { agreement } => write!(f, "amend partition {agreement}"),
+            Self::PartitionClose { partition, reason } => write!(f, "close partition {partition}: {}", Shown(reason)),
         }
     }
 }
@@ -391,6 +427,8 @@ impl<C> Encode<C> for Change {
             Self::Limit { limit, value } => e.encode(limit)?.u64(*value)?.ok(),
             Self::ProtocolVersion { version } => e.u32(*version)?.ok(),
             Self::Rulebook { rulebook } => e.encode(rulebook)?.ok(),
+            Self::PartitionOpen { agreement } | Self::PartitionAmend { agreement } => e.encode(agreement)?.ok(),
+            Self::PartitionClose { partition, reason } => e.str(partition)?.str(reason)?.ok(),
         }
     }
 }
@@ -447,6 +485,9 @@ impl<'b, C> Decode<'b, C> for Change {
             ChangeKind::Limit => Self::Limit { limit: d.decode()?, value: d.u64()? },
             ChangeKind::ProtocolVersion => Self::ProtocolVersion { version: d.u32()? },
             ChangeKind::Rulebook => Self::Rulebook { rulebook: d.decode()? },
+            ChangeKind::PartitionOpen => Self::PartitionOpen { agreement: d.decode()? },
+            ChangeKind::PartitionAmend => Self::PartitionAmend { agreement: d.decode()? },
+            ChangeKind::PartitionClose => Self::PartitionClose { partition: named(d)?, reason: reasoned(d)? },
         })
     }
 }

@@ -23,6 +23,7 @@ pub mod network;
 pub mod operation;
 pub mod organisation;
 pub mod outcome;
+pub mod partition;
 pub mod policy;
 pub mod principal;
 pub mod proof;
@@ -56,6 +57,7 @@ pub use operation::{
 };
 pub use organisation::{Jurisdiction, OrganisationStatus, Particulars, ParticularsError, Registration};
 pub use outcome::{Appended, Code, Decision, Outcome, Refusal, Violation, ViolationRule};
+pub use partition::{AgreementError, AgreementTerms, PartitionRow};
 pub use policy::{PolicyChange, PolicyId, PolicyText};
 pub use principal::{Assurance, PrincipalKind, PrincipalStatus, Roles};
 pub use proposal::{Choice, Poll, ProposalRow, ProposalStatus, RuleText, Verdict};

@@ -87,6 +87,22 @@ pub const MANDATE_WORDS_MAX: usize = 32;
 pub const MANDATE_WORD_BYTES_MAX: usize = 160;
 /// Mandates of one chain: granted, and passed on.
 pub const MANDATE_CHAIN_MAX: usize = 4;
+/// Partitions that a network opens, ended ones included.
+pub const PARTITIONS_MAX: usize = 1_000;
+/// Names on one page of the list of partitions.
+pub const PARTITIONS_PER_PAGE: usize = 200;
+/// Fewest organisations of a partition.
+pub const PARTITION_MEMBERS_MIN: usize = 2;
+/// Most organisations of a partition.
+pub const PARTITION_MEMBERS_MAX: usize = 16;
+/// Categories of data that an agreement names.
+pub const PARTITION_CATEGORIES_MAX: usize = 32;
+/// Jurisdictions that an agreement allows.
+pub const PARTITION_JURISDICTIONS_MAX: usize = 32;
+/// Fewest members that acknowledge a payload: nobody vouches alone for what it orders.
+pub const ACKNOWLEDGEMENTS_MIN: usize = 2;
+/// Days for which what is shared may be kept: a century.
+pub const RETENTION_DAYS_MAX: u32 = 36_525;
 /// Principals that a genesis gives one organisation.
 pub const GENESIS_PRINCIPALS_MAX: usize = 100;
 /// Validators of a network.
@@ -378,6 +394,8 @@ pub const PAGE_DEFAULT: u64 = 100;
 pub const PAGE_MAX: u64 = 5_000;
 /// Bytes of the items on a page: the default page fits whatever its entries hold.
 pub const PAGE_BYTES_MAX: usize = 16 * 1_024 * 1_024;
+/// Partitions on a page: they are read together, and blocks wait for a read.
+pub const PARTITIONS_PAGE_MAX: u64 = 200;
 /// Organisations on a page: they are read together, and blocks wait for a read.
 pub const ORGANISATIONS_PAGE_MAX: u64 = 200;
 /// Acts on a page of an audit.

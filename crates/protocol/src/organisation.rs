@@ -161,6 +161,11 @@ impl Jurisdiction {
     pub fn as_str(&self) -> &str {
         &self.0
     }
+
+    /// Whether the other one is this one, or a part of it.
+    pub fn covers(&self, other: &Self) -> bool {
+        other.0.strip_prefix(&self.0).is_some_and(|rest| rest.is_empty() || rest.starts_with('-'))
+    }
 }
 
 impl FromStr for Jurisdiction {

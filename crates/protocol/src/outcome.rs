@@ -158,6 +158,16 @@ names! {
         PoliciesFull = "policies-full",
         /// No policy would be left that lets anybody propose and vote.
         PoliciesLockOut = "policies-lock-out",
+        /// No such partition.
+        PartitionUnknown = "partition-unknown",
+        /// A partition of that name is there, or was.
+        PartitionExists = "partition-exists",
+        /// The network holds as many partitions as it can.
+        PartitionsFull = "partitions-full",
+        /// The partition was closed, has not begun, or has ended.
+        PartitionClosed = "partition-closed",
+        /// A member of the partition has not voted for its agreement; the violations say which.
+        ConsentMissing = "consent-missing",
         /// The register's phase does not allow the operation.
         RegisterPhase = "register-phase",
         /// The successor is missing, superfluous, unknown, or the register itself.
@@ -273,6 +283,11 @@ advice! {
     PolicyUnknown => "look at what is in force with `tally policy list`",
     PoliciesFull => "remove policies, or say the same in fewer or shorter ones",
     PoliciesLockOut => "keep a policy that permits proposal-submit and ballot-cast, and none that forbids them to everybody",
+    PartitionUnknown => "check the partition's name: `tally partition list`",
+    PartitionExists => "choose another name: a partition's name is not used twice",
+    PartitionsFull => "use an existing partition",
+    PartitionClosed => "look at its dates with `tally partition show`: an agreement is amended by proposal",
+    ConsentMissing => "have every member of the partition vote yes on a new proposal",
     RegisterPhase => "look the register up: move it to a phase that allows this, or use its successor",
     SuccessorInvalid => "name another existing register as successor, and only when superseding",
     CustodianUnchanged => "nothing need be done: the register has that custodian",
@@ -358,6 +373,8 @@ names! {
         PolicySchema = "policy-schema",
         /// A register's policy whose scope does not hold it to that register.
         PolicyScope = "policy-scope",
+        /// An organisation without whose yes it does not take effect has not given it.
+        Consent = "consent",
     }
 }
 

@@ -3,6 +3,7 @@
 //! ```text
 //! register:country     record:country/GB     organisation:hmrc     principal:hmrc/alice
 //! authority:<SHA-256>  policy:custodians     proposal:admit-ofsted   mandate:hmrc/alice/filing
+//! partition:school-health
 //! ```
 
 use crate::{
@@ -34,6 +35,8 @@ names! {
         Proposal = "proposal",
         /// A mandate: its grantor, `/`, and its name.
         Mandate = "mandate",
+        /// A partition: its agreement, and that something was ordered in it.
+        Partition = "partition",
     }
 }
 
@@ -51,7 +54,7 @@ pub enum ResourceError {
     #[error(
         "`{0}` is not a resource: write register:NAME, record:REGISTER/KEY, organisation:NAME, \
          principal:ORGANISATION/NAME, authority:SHA-256, policy:ID, \
-         proposal:ID or mandate:ORGANISATION/NAME/MANDATE"
+         proposal:ID, mandate:ORGANISATION/NAME/MANDATE or partition:NAME"
     )]
     Kind(String),
     /// The name breaks the grammar of its kind.
@@ -108,7 +111,9 @@ impl FromStr for Resource {
         let (kind, name) = text.split_once(':').ok_or_else(refused)?;
         let kind: ResourceKind = kind.parse().map_err(|_| refused())?;
         match kind {
-            ResourceKind::Register | ResourceKind::Organisation | ResourceKind::Proposal => validate_name(name)?,
+            ResourceKind::Register | ResourceKind::Organisation | ResourceKind::Proposal | ResourceKind::Partition => {
+                validate_name(name)?
+            }
             ResourceKind::Policy => drop(name.parse::<PolicyId>()?),
             ResourceKind::Record => {
                 let (register, key) = name.split_once('/').ok_or_else(refused)?;
@@ -192,7 +197,7 @@ impl Operation {
 impl Change {
     /// What the change is about; nothing when it is about the network as a whole.
     pub fn resources(&self) -> Vec<Resource> {
-        use ResourceKind::{Authority, Organisation, Policy, Register};
+        use ResourceKind::{Authority, Organisation, Partition, Policy, Register};
         let authority = |organisation: &str, id: &dyn fmt::Display| {
             vec![Resource::new(Organisation, organisation), Resource::new(Authority, id)]
         };
@@ -218,6 +223,11 @@ impl Change {
                 vec![Resource::new(Register, register), Resource::new(Organisation, custodian)]
             }
             Self::RegisterClose { register, .. } => vec![Resource::new(Register, register)],
+            Self::PartitionOpen { agreement } | Self::PartitionAmend { agreement } => {
+                let members = agreement.members.iter().map(|member| Resource::new(Organisation, member));
+                [Resource::new(Partition, &agreement.partition)].into_iter().chain(members).collect()
+            }
+            Self::PartitionClose { partition, .. } => vec![Resource::new(Partition, partition)],
             Self::Limit { .. } | Self::ProtocolVersion { .. } | Self::Rulebook { .. } => Vec::new(),
         }
     }

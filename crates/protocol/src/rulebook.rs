@@ -338,7 +338,7 @@ impl Rulebook {
 
 impl Default for Rulebook {
     /// One organisation one vote. Two thirds decide on members, validators, custodians, the protocol and the rulebook; more
-    /// than half on the rest. An organisation creates and ends its own registers, and takes its own authorities off the trust list, without a
+    /// than half on the rest, and on a partition each of its members for itself. An organisation creates and ends its own registers, and takes its own authorities off the trust list, without a
     /// vote.
     fn default() -> Self {
         const DAY: u64 = 86_400;
@@ -355,6 +355,8 @@ impl Default for Rulebook {
                 | Kind::Validators
                 | Kind::ProtocolVersion
                 | Kind::Rulebook => (two_thirds, 14, 3),
+                // Each member has a poll of its own, and so a veto.
+                Kind::PartitionOpen | Kind::PartitionAmend | Kind::PartitionClose => (majority, 14, 1),
                 Kind::AuthorityAdmit
                 | Kind::AuthorityRetire
                 | Kind::Policies
@@ -365,7 +367,7 @@ impl Default for Rulebook {
             Rule {
                 kind,
                 propose: Circle::Members,
-                vote: Circle::Members,
+                vote: if kind.is_by_consent() { Circle::Concerned } else { Circle::Members },
                 weight: Weight::Equal,
                 threshold,
                 open_seconds: open_days * DAY,

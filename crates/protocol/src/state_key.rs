@@ -78,6 +78,8 @@ pub enum Noun {
     Validator = 31,
     /// A recovery of the network.
     Recovery = 32,
+    /// A partition and its agreement.
+    Partition = 34,
     /// Which policies are in force, of the partition or for a register.
     PolicySet = 14,
     /// A policy as it was put at one time.
@@ -218,6 +220,16 @@ impl StateKey {
     /// The row of the recovery that went on from the block at this height.
     pub fn recovery(head: u64) -> Self {
         Self::new(Noun::Recovery, 0, &head.to_be_bytes())
+    }
+
+    /// A partition's row.
+    pub fn partition(name: &str) -> Self {
+        Self::new(Noun::Partition, 0, name.as_bytes())
+    }
+
+    /// A page of the list of partitions, from 0.
+    pub fn partitions(page: u32) -> Self {
+        Self::new(Noun::Page, 0, &[b"partitions/".as_slice(), &page.to_be_bytes()].concat())
     }
 
     /// A mandate's row.

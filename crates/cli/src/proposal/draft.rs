@@ -246,11 +246,39 @@ fn example(kind: ChangeKind) -> String {
             }
             ChangeKind::ProtocolVersion => "# The one after the version in force. Programs that do not know it stop.\nversion = 2\n"
                 .to_owned(),
-            ChangeKind::Rulebook => "# Rules that replace those of the same kind; what is not named stays.\n\
-                 [[changes.rulebook.rules]]\nkind = \"policies\"\npropose = \"members\"\nvote = \"members\"\nweight = \"equal\"\n\
-                 threshold = \"2/3\"\nopen_seconds = 604800\nnotice_blocks = 10\npause_seconds = 86400\ndirect = false\n"
-                .to_owned(),
+            ChangeKind::Rulebook => RULE.to_owned(),
+            ChangeKind::PartitionOpen | ChangeKind::PartitionAmend | ChangeKind::PartitionClose => partition(kind),
         }
+}
+
+const RULE: &str = "# Rules that replace those of the same kind; what is not named stays.\n\
+    [[changes.rulebook.rules]]\nkind = \"policies\"\npropose = \"members\"\nvote = \"members\"\nweight = \"equal\"\n\
+    threshold = \"2/3\"\nopen_seconds = 604800\nnotice_blocks = 10\npause_seconds = 86400\ndirect = false\n";
+
+/// An example of a change of partitions.
+fn partition(kind: ChangeKind) -> String {
+    let note = match kind {
+        ChangeKind::PartitionClose => {
+            return "# Nothing is ordered in it any more, for good.\n\
+                    partition = \"school-health\"\nreason = \"Why, for the record.\"\n"
+                .to_owned();
+        }
+        ChangeKind::PartitionAmend => {
+            "# The whole agreement as it is to be: who joins and who leaves must both vote for it.\n"
+        }
+        _ => "",
+    };
+    format!(
+        "[changes.agreement]\n{note}partition = \"school-health\"\n\
+         # Who shares, sorted. Each of them must vote for this.\nmembers = [\"council\", \"harbour\"]\n\
+         purpose = \"What it is shared for.\"\n# The power relied on.\nlegal_basis = \"Children Act 2004, section 11\"\n\
+         # What sorts of data, sorted.\ncategories = [\"attendance\", \"health\"]\n\
+         # From when on, until when, and when it is looked at again: milliseconds since 1970. One of the latter two may be\n\
+         # left out.\nfrom_ms = 1796083200000\nuntil_ms = 1859155200000\nreview_ms = 1827619200000\n\
+         # Where it may be held, ISO 3166, sorted. A country stands for all of its parts.\njurisdictions = [\"GB\"]\n\
+         # For how many days what is shared is kept.\nretention_days = 365\n\
+         # How many of the members must have stored something before it is ordered.\nacknowledgements = 2\n"
+    )
 }
 
 #[cfg(test)]

@@ -19,10 +19,10 @@ use tallystick_ledger::{
     wanted, wanted_first,
 };
 use tallystick_protocol::{
-    Appended, Assurance, Change, Cosigner, Field, Genesis, GenesisOrganisation, GenesisPrincipal, GenesisValidator,
-    Hash, ImportedEntry, Intent, MandateTerms, NewEntry, Operation, Outcome, Particulars, PolicyChange, PolicyId,
-    PolicyText, PrincipalId, PublicKey, Roles, Rule, RuleText, Rulebook, RulebookChange, SigningKey, StateKey,
-    VerifiedTransaction, VoteWeight,
+    AgreementTerms, Appended, Assurance, Change, Cosigner, Field, Genesis, GenesisOrganisation, GenesisPrincipal,
+    GenesisValidator, Hash, ImportedEntry, Intent, MandateTerms, NewEntry, Operation, Outcome, Particulars,
+    PolicyChange, PolicyId, PolicyText, PrincipalId, PublicKey, Roles, Rule, RuleText, Rulebook, RulebookChange,
+    SigningKey, StateKey, VerifiedTransaction, VoteWeight,
 };
 
 /// How often what is due, or a dry run, may ask for rows.
@@ -336,7 +336,7 @@ fn propose(words: &[&str]) -> Operation {
 }
 
 /// A change as the tables write it: `admit:ID`, `amend:ID:FIELD=VALUE,…`, `suspend:ID`, `resume:ID`, `expel:ID`, `validator:+ID`, `validator:-ID`, `create:REGISTER:CUSTODIAN`,
-/// `entrust:REGISTER:CUSTODIAN`, `close:REGISTER`, `unpolicy:ID`, `limit:NAME:VALUE`, `version:N`, `rule:KIND:FIELD=VALUE,…`, `weights:ID=VOTES,…`.
+/// `entrust:REGISTER:CUSTODIAN`, `close:REGISTER`, `open:PARTITION:ID,…`, `reopen:PARTITION:ID,…`, `end:PARTITION`, `unpolicy:ID`, `limit:NAME:VALUE`, `version:N`, `rule:KIND:FIELD=VALUE,…`, `weights:ID=VOTES,…`.
 pub fn change(text: &str) -> Change {
     let parts: Vec<&str> = text.split(':').collect();
     let reason = || "A reason.".to_owned();
@@ -380,6 +380,9 @@ pub fn change(text: &str) -> Change {
             let (add, remove) = if sign == "+" { (vec![validator], vec![]) } else { (vec![], vec![validator]) };
             Change::Validators { add, remove }
         }
+        "open" => Change::PartitionOpen { agreement: agreement(parts[1], parts[2]) },
+        "reopen" => Change::PartitionAmend { agreement: agreement(parts[1], parts[2]) },
+        "end" => Change::PartitionClose { partition: parts[1].into(), reason: reason() },
         "unpolicy" => Change::Policies { put: Vec::new(), remove: vec![parts[1].parse().unwrap()] },
         "limit" => Change::Limit { limit: parts[1].parse().unwrap(), value: parts[2].parse().unwrap() },
         "version" => Change::ProtocolVersion { version: parts[1].parse().unwrap() },
@@ -397,6 +400,24 @@ pub fn change(text: &str) -> Change {
             Change::Rulebook { rulebook: RulebookChange { weights, ..RulebookChange::default() } }
         }
         other => panic!("unknown change {other}"),
+    }
+}
+
+/// An agreement of these members, separated by commas: half of them and one more acknowledge, in Great Britain and France.
+pub fn agreement(partition: &str, members: &str) -> AgreementTerms {
+    let members: Vec<String> = members.split(',').map(Into::into).collect();
+    AgreementTerms {
+        partition: partition.into(),
+        acknowledgements: u32::try_from(members.len() / 2 + 1).unwrap(),
+        members,
+        purpose: "A purpose".into(),
+        legal_basis: "A law".into(),
+        categories: vec!["health".into()],
+        from_ms: 1_577_836_800_000,
+        until_ms: Some(1_893_456_000_000),
+        review_ms: None,
+        jurisdictions: vec!["FR".parse().unwrap(), "GB".parse().unwrap()],
+        retention_days: 30,
     }
 }
 

@@ -38,7 +38,7 @@ const NAMES: [&str; 12] = [
     params(
         ("principal" = Option<String>, Query, description = "Who signed, co-signed, or let another act in its name under a mandate: organisation/name"),
         ("organisation" = Option<String>, Query, description = "The organisation of one of these"),
-        ("resource" = Option<String>, Query, description = "What was acted on: `register:NAME`, `record:REGISTER/KEY`, `organisation:NAME`, `principal:ORGANISATION/NAME`, `authority:SHA-256`, `policy:ID`, `proposal:ID`, `mandate:ORGANISATION/NAME/MANDATE`"),
+        ("resource" = Option<String>, Query, description = "What was acted on: `register:NAME`, `record:REGISTER/KEY`, `organisation:NAME`, `principal:ORGANISATION/NAME`, `authority:SHA-256`, `policy:ID`, `proposal:ID`, `mandate:ORGANISATION/NAME/MANDATE`, `partition:NAME`"),
         ("action" = Option<String>, Query, description = "The name of an operation, such as `entry-append`; with a resource, an operation on that"),
         ("policy" = Option<String>, Query, description = "The id of a policy that determined what became of it"),
         ("mandate" = Option<String>, Query, description = "A mandate under which it was done: organisation/name/mandate"),

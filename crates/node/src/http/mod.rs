@@ -20,6 +20,7 @@ mod openapi;
 mod openregister;
 mod organisations;
 mod page;
+mod partitions;
 mod policies;
 mod principals;
 mod problem;
@@ -123,6 +124,8 @@ routes! {
     get routes::PRINCIPAL => principals::principal;
     get routes::MANDATE => mandates::mandate;
     get routes::MANDATES => mandates::mandates;
+    get routes::PARTITIONS => partitions::partitions;
+    get routes::PARTITION => partitions::partition;
     get routes::REGISTERS => registers::registers;
     get routes::REGISTER => registers::register;
     get routes::REGISTER_SUMMARY => openregister::summary;

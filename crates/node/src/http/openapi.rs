@@ -1,8 +1,8 @@
 //! The interface as an OpenAPI document, made from the handlers themselves.
 
 use super::{
-    audit, blocks, download, health, log, mandates, openregister, organisations, policies, principals, proofs,
-    proposals, recovery, registers, snapshot, status, stream, transactions, validators,
+    audit, blocks, download, health, log, mandates, openregister, organisations, partitions, policies, principals,
+    proofs, proposals, recovery, registers, snapshot, status, stream, transactions, validators,
 };
 use axum::response::Response;
 use bytes::Bytes;
@@ -41,6 +41,8 @@ use utoipa::OpenApi;
         principals::principals,
         mandates::mandate,
         mandates::mandates,
+        partitions::partitions,
+        partitions::partition,
         registers::registers,
         registers::register,
         registers::record_receipt,

@@ -8,6 +8,7 @@ use crate::{
     network::{GenesisPrincipal, GenesisValidator},
     operation::{Cardinality, Field, Protection},
     organisation::{Particulars, hides},
+    partition::AgreementTerms,
     rulebook::VoteWeight,
 };
 use std::fmt;
@@ -48,6 +49,7 @@ impl Change {
                 let weights = rulebook.weights.iter().map(|weights| format!("weights: {}", weights_in_words(weights)));
                 rules.chain(weights).collect()
             }
+            Self::PartitionOpen { agreement } | Self::PartitionAmend { agreement } => agreement.particulars(),
             Self::OrganisationAmend { .. }
             | Self::OrganisationSuspend { .. }
             | Self::OrganisationResume { .. }
@@ -56,8 +58,33 @@ impl Change {
             | Self::RegisterEntrust { .. }
             | Self::RegisterClose { .. }
             | Self::Limit { .. }
-            | Self::ProtocolVersion { .. } => Vec::new(),
+            | Self::ProtocolVersion { .. }
+            | Self::PartitionClose { .. } => Vec::new(),
         }
+    }
+}
+
+impl AgreementTerms {
+    /// What its words leave out, a line each.
+    pub fn particulars(&self) -> Vec<String> {
+        self.facts().map(|(what, said)| format!("{what} {}", Shown(&said))).collect()
+    }
+
+    /// All of it but name, members and purpose: what, and what is said of it.
+    pub fn facts(&self) -> impl Iterator<Item = (&'static str, String)> {
+        let time = |ms: Option<u64>| ms.map(|ms| format!("{ms} ms (Unix time)"));
+        let places: Vec<&str> = self.jurisdictions.iter().map(|place| place.as_str()).collect();
+        let facts = [
+            ("legal basis", Some(self.legal_basis.clone())),
+            ("categories", Some(self.categories.join(", "))),
+            ("from", time(Some(self.from_ms))),
+            ("until", time(self.until_ms)),
+            ("review", time(self.review_ms)),
+            ("held in", Some(places.join(", "))),
+            ("kept for", Some(format!("{} days", self.retention_days))),
+            ("acknowledged by", Some(format!("{} members", self.acknowledgements))),
+        ];
+        facts.into_iter().filter_map(|(what, said)| Some((what, said?)))
     }
 }
 
@@ -80,6 +107,14 @@ impl AuthorityTerms {
             }
         });
         lines
+    }
+}
+
+impl fmt::Display for AgreementTerms {
+    /// `school-health among council, health-board: Find children who need support`
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { partition, members, purpose, .. } = self;
+        write!(f, "{partition} among {}: {}", members.join(", "), Shown(purpose))
     }
 }
 

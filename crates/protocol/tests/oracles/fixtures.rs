@@ -1,10 +1,10 @@
 //! A network of four with fixed keys, and one of each thing it exchanges.
 
 use tallystick_protocol::{
-    Assurance, AuthorityTerms, Blinding, BlockHeader, Cardinality, Change, Choice, Cosigner, Datatype, Decision,
-    EntryKind, Field, FinalityCertificate, Genesis, GenesisOrganisation, GenesisPrincipal, GenesisValidator, Hash,
-    ImportedEntry, Intent, LimitName, LogCommitment, LogLeaf, MandateId, MandateTerms, NewEntry, Opening, Operation,
-    Outcome, Particulars, Phase, Place, PolicyChange, PolicyMeaning, PolicyText, PrincipalId, PrincipalKind,
+    AgreementTerms, Assurance, AuthorityTerms, Blinding, BlockHeader, Cardinality, Change, Choice, Cosigner, Datatype,
+    Decision, EntryKind, Field, FinalityCertificate, Genesis, GenesisOrganisation, GenesisPrincipal, GenesisValidator,
+    Hash, ImportedEntry, Intent, LimitName, LogCommitment, LogLeaf, MandateId, MandateTerms, NewEntry, Opening,
+    Operation, Outcome, Particulars, Phase, Place, PolicyChange, PolicyMeaning, PolicyText, PrincipalId, PrincipalKind,
     PrincipalStatus, PublicKey, Roles, RuleText, Rulebook, RulebookChange, Secret, SigningKey, StateCommitment, Tree,
     VoteWeight,
     receipt::{Finality, TransactionReceipt},
@@ -398,7 +398,26 @@ pub fn changes() -> Vec<Change> {
                 register_policies_max: None,
             },
         },
+        Change::PartitionOpen { agreement: agreement() },
+        Change::PartitionAmend { agreement: AgreementTerms { until_ms: None, ..agreement() } },
+        Change::PartitionClose { partition: "school-health".into(), reason: "The programme ended.".into() },
     ]
+}
+
+fn agreement() -> AgreementTerms {
+    AgreementTerms {
+        partition: "school-health".into(),
+        members: vec!["council".into(), "health-board".into()],
+        purpose: "Find children who need support".into(),
+        legal_basis: "Children Act 2004, section 11".into(),
+        categories: vec!["attendance".into(), "health".into()],
+        from_ms: TIME_MS,
+        until_ms: Some(TIME_MS + 63_072_000_000),
+        review_ms: Some(TIME_MS + 31_536_000_000),
+        jurisdictions: vec!["GB".parse().unwrap()],
+        retention_days: 365,
+        acknowledgements: 2,
+    }
 }
 
 fn particulars() -> Particulars {

@@ -94,6 +94,8 @@ pub struct Network {
     /// Whose each key is, by its row; and the proposals that keep it for them, if they do not have it yet.
     holders: BTreeMap<StateKey, (String, Vec<String>)>,
     registers: BTreeMap<String, Register>,
+    /// The members of each, and whether it was closed.
+    partitions: BTreeMap<String, (BTreeSet<String>, bool)>,
     /// The leaf that last appended to a record.
     records: BTreeMap<StateKey, u64>,
     /// Each with whether it was revoked.

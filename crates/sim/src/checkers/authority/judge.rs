@@ -7,7 +7,7 @@ use tallystick_ledger::{
     PolicySetRow, PrincipalRow, ScheduleRow,
 };
 use tallystick_protocol::{
-    CborError, Choice, OrganisationStatus, ProposalRow, RecordRow, RegisterRow, Rulebook, StateKey, cbor,
+    CborError, Choice, OrganisationStatus, PartitionRow, ProposalRow, RecordRow, RegisterRow, Rulebook, StateKey, cbor,
     limits::STATE_VALUE_BYTES_MAX,
 };
 
@@ -38,6 +38,13 @@ impl Network {
             }
         }
         self.judge_people(rows)?;
+        for (name, (members, is_closed)) in &self.partitions {
+            let row = read(rows, StateKey::partition(name), name, PartitionRow::decode)?;
+            let held: BTreeSet<String> = row.terms.members.iter().cloned().collect();
+            expect(held == *members && row.closed.is_some() == *is_closed, || {
+                format!("{row:?}, its members agreed to {members:?}, closed: {is_closed}")
+            })?;
+        }
         self.judge_registers(rows)?;
         self.judge_policies(rows)?;
         self.judge_votes(rows)?;

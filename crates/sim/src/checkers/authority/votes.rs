@@ -7,8 +7,9 @@ use super::Network;
 use std::collections::{BTreeMap, BTreeSet};
 use tallystick_ledger::Turn;
 use tallystick_protocol::{
-    Change, ChangeKind, Choice, Circle, Hash, OrganisationStatus, Phase, PrincipalId, ProposalStatus, PublicKey, Rule,
-    StateKey, limits::ORGANISATIONS_PER_PAGE, limits::PROPOSALS_PER_PAGE, limits::TURNS_PER_PAGE,
+    AgreementTerms, Change, ChangeKind, Choice, Circle, Hash, OrganisationStatus, Phase, PrincipalId, ProposalStatus,
+    PublicKey, Rule, StateKey, limits::ORGANISATIONS_PER_PAGE, limits::PARTITIONS_PER_PAGE, limits::PROPOSALS_PER_PAGE,
+    limits::TURNS_PER_PAGE,
 };
 
 /// A proposal.
@@ -111,6 +112,14 @@ impl Network {
                 custodian(register).into_iter().chain([new.clone()]).collect()
             }
             Change::RegisterClose { register, .. } => custodian(register).into_iter().collect(),
+            Change::PartitionOpen { agreement } => agreement.members.iter().cloned().collect(),
+            Change::PartitionAmend { agreement } => {
+                let before = self.partitions.get(&agreement.partition).into_iter().flat_map(|(members, _)| members);
+                before.chain(&agreement.members).cloned().collect()
+            }
+            Change::PartitionClose { partition, .. } => {
+                self.partitions.get(partition).map(|(members, _)| members.clone()).unwrap_or_default()
+            }
             _ => BTreeSet::new(),
         }
     }
@@ -308,6 +317,10 @@ impl Network {
             _ => return bad(),
         }
         for change in changes {
+            let has_agreed = |member: &String| proposal.ballots.get(member) == Some(&Choice::Yes);
+            if change.kind().as_str().starts_with("partition-") && !self.concerned(change).iter().all(has_agreed) {
+                return Err(format!("{id} took effect, and not every member of the partition voted for it"));
+            }
             self.take_effect(change, turn.height).map_err(|why| format!("{id} took effect: {why}"))?;
         }
         let known = self.proposals.get_mut(id).expect("it is there");
@@ -374,8 +387,26 @@ impl Network {
                 let most = rulebook.register_policies_max;
                 self.rulebook.register_policies_max = most.unwrap_or(self.rulebook.register_policies_max);
             }
+            Change::PartitionOpen { agreement } => self.agree(agreement, true)?,
+            Change::PartitionAmend { agreement } => self.agree(agreement, false)?,
+            Change::PartitionClose { partition, .. } => {
+                self.partitions.get_mut(partition).ok_or("a partition that is not there")?.1 = true;
+            }
         }
         Ok(())
+    }
+
+    /// A partition has this agreement.
+    fn agree(&mut self, agreement: &AgreementTerms, is_new: bool) -> Result<(), String> {
+        let name = &agreement.partition;
+        let page = u32::try_from(self.partitions.len() / PARTITIONS_PER_PAGE).expect("few partitions");
+        if is_new {
+            self.explained.extend([StateKey::partition(name), StateKey::partitions(page)]);
+        }
+        let partition = (agreement.members.iter().cloned().collect(), false);
+        let before = self.partitions.insert(name.clone(), partition);
+        let goes_on = before.map_or(is_new, |(_, is_closed)| !is_new && !is_closed);
+        if goes_on { Ok(()) } else { Err(format!("partition {name} was opened again, or amended and is not open")) }
     }
 
     fn turn_to(

@@ -1,0 +1,124 @@
+//! `tally partition`: who shares what with whom, under which agreement.
+
+use crate::{
+    connection::Reading,
+    output::{Colour, Done, Failure, Table, json, line, paint, time},
+};
+use clap::{Args, Subcommand};
+use tallystick_api::PartitionView;
+use tallystick_protocol::{Jurisdiction, change::words::Shown};
+
+/// See which organisations share something with each other only, and under which agreement
+#[derive(Debug, Args)]
+#[command(
+    after_help = "A partition is opened, amended and closed by proposal, with the yes of each of its members:\n  \
+    tally proposal draft --kind partition-open\n\n\
+    Examples:\n  \
+    tally partition list\n  \
+    tally partition show school-health"
+)]
+pub struct Partition {
+    #[command(subcommand)]
+    command: PartitionCommand,
+}
+
+#[derive(Debug, Subcommand)]
+enum PartitionCommand {
+    List(List),
+    Show(Show),
+}
+
+/// List the partitions, ended ones too, in the order in which they were opened
+#[derive(Debug, Args)]
+struct List {
+    /// Only those of which this organisation is a member
+    #[arg(long, value_name = "ORGANISATION")]
+    member: Option<String>,
+    #[command(flatten)]
+    reading: Reading,
+}
+
+/// Show a partition: its agreement, and where it stands
+#[derive(Debug, Args)]
+struct Show {
+    /// Its name
+    #[arg(value_name = "PARTITION")]
+    name: String,
+    #[command(flatten)]
+    reading: Reading,
+}
+
+impl Partition {
+    /// Runs the command.
+    pub fn run(self) -> Done {
+        match self.command {
+            PartitionCommand::List(command) => command.run(),
+            PartitionCommand::Show(command) => command.run(),
+        }
+    }
+}
+
+const fn standing(view: &PartitionView) -> &'static str {
+    match (view.closed_height, view.open) {
+        (Some(_), _) => "closed",
+        (None, true) => "open",
+        (None, false) => "out of its dates",
+    }
+}
+
+impl List {
+    fn run(self) -> Done {
+        let mut list = self.reading.connection.client()?.partitions()?.value;
+        let member = self.member.as_deref();
+        list.partitions.retain(|view| member.is_none_or(|member| view.agreement.has_member(member)));
+        if self.reading.json {
+            return json(&list);
+        }
+        let mut table = Table::new(&["partition", "members", "purpose", "is"]);
+        for view in list.partitions {
+            let is = standing(&view).to_owned();
+            let terms = view.agreement;
+            table.row([terms.partition, terms.members.join(" "), terms.purpose, is]);
+        }
+        table.print()
+    }
+}
+
+impl Show {
+    fn run(self) -> Done {
+        let Some(found) = self.reading.connection.client()?.partition(&self.name)? else {
+            let name = &self.name;
+            return Err(Failure::no(format!("there is no partition `{name}`: `tally partition list` names all")));
+        };
+        if self.reading.json { json(&found.value) } else { show(&found.value) }
+    }
+}
+
+fn show(view: &PartitionView) -> Done {
+    let terms = &view.agreement;
+    line(format_args!("{} {}", paint(Colour::Bold, "partition"), terms.partition))?;
+    let reason = view.closed_reason.as_ref().map_or_else(String::new, |reason| format!(": {}", Shown(reason)));
+    line(format_args!("{}{reason}", standing(view)))?;
+    let dates = |ms: Option<u64>| ms.map(time);
+    let places: Vec<&str> = terms.jurisdictions.iter().map(Jurisdiction::as_str).collect();
+    let parts = [
+        ("members", Some(terms.members.join(", "))),
+        ("purpose", Some(terms.purpose.clone())),
+        ("legal basis", Some(terms.legal_basis.clone())),
+        ("categories", Some(terms.categories.join(", "))),
+        ("from", dates(Some(terms.from_ms))),
+        ("until", dates(terms.until_ms)),
+        ("review", dates(terms.review_ms)),
+        ("held in", Some(places.join(", "))),
+        ("kept for", Some(format!("{} days", terms.retention_days))),
+        ("acknowledged", Some(format!("by {} members before it is ordered", terms.acknowledgements))),
+        ("opened", Some(format!("at height {}", view.opened_height))),
+        ("amended", (view.amended_height > view.opened_height).then(|| format!("at height {}", view.amended_height))),
+        ("closed", view.closed_height.map(|height| format!("at height {height}"))),
+    ];
+    for (what, said) in parts {
+        let Some(said) = said else { continue };
+        line(format_args!("{what:<13} {}", Shown(&said)))?;
+    }
+    Ok(())
+}
