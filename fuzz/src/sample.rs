@@ -6,8 +6,8 @@ use tallystick_protocol::{
     Algorithm, Appended, Assurance, BlockHeader, Cardinality, Change, Choice, Code, Cosigner, Datatype, Decision,
     EntryKind, Field, Genesis, GenesisOrganisation, GenesisPrincipal, GenesisValidator, Hash, ImportedEntry, Intent,
     LogCommitment, LogEntry, LogLeaf, MandateTerms, NetworkId, NewEntry, Operation, Outcome, Particulars, Phase,
-    PolicyChange, PolicyText, PrincipalId, PrincipalStatus, PublicKey, Refusal, Roles, RuleText, SignedTransaction,
-    SigningKey, StateCommitment, Tree, Violation, ViolationRule,
+    PolicyChange, PolicyText, PrincipalId, PrincipalStatus, PublicKey, Refusal, Roles, RuleText, SealingKey,
+    SignedTransaction, SigningKey, StateCommitment, Tree, Violation, ViolationRule,
     certificate::FinalityCertificate,
     receipt::{Finality, TransactionReceipt},
 };
@@ -111,6 +111,13 @@ pub fn operations() -> Vec<Operation> {
         Operation::ProposalWithdraw { proposal: "close-lights".to_owned() },
         Operation::BallotCast { proposal: "close-lights".to_owned(), choice: Choice::Abstain },
         Operation::ProposalObject { proposal: "close-lights".to_owned(), reason: "Ships.".to_owned() },
+        Operation::NodeRegister {
+            node: "trinity-house/node-1".parse().expect("an id"),
+            peer: [7; 32],
+            sealing: SealingKey::from_bytes([9; 32]).expect("no point of small order"),
+            jurisdiction: "GB".parse().expect("a jurisdiction"),
+        },
+        Operation::NodeRetire { node: "trinity-house/node-1".parse().expect("an id") },
         Operation::RegisterPolicy {
             register: "lighthouse".to_owned(),
             change: PolicyChange {

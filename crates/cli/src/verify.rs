@@ -340,6 +340,10 @@ pub fn brief(operation: &Operation) -> String {
         Operation::ProposalWithdraw { proposal } => format!("withdraw proposal {proposal}"),
         Operation::BallotCast { proposal, choice } => format!("vote {choice} on proposal {proposal}"),
         Operation::ProposalObject { proposal, reason } => format!("object to proposal {proposal}: {reason}"),
+        Operation::NodeRegister { node, jurisdiction, .. } => {
+            format!("register node {node}, under the law of {jurisdiction}")
+        }
+        Operation::NodeRetire { node } => format!("retire node {node}"),
         Operation::RegisterPolicy { register, change } => {
             let put = change.put.iter().map(|policy| format!(" put {},", policy.id));
             let changes: String = put.chain(change.remove.iter().map(|id| format!(" remove {id},"))).collect();

@@ -26,7 +26,7 @@ use crate::{
     authority, entry, import,
     item::Item,
     mandate::{self, Chain},
-    organisation,
+    node, organisation,
     policy::{self, Judgements},
     principal::{self, Enrolment},
     proposal, register,
@@ -159,6 +159,11 @@ pub fn wanted(tx: &SignedTransaction) -> Vec<StateKey> {
                 keys.extend([StateKey::principal(principal), StateKey::organisation(principal.organisation())]);
             }
             Operation::OrganisationContact { .. } | Operation::RecoverySet { .. } => keys.push(organisation()),
+            Operation::NodeRegister { node, peer, .. } => {
+                let nodes = StateKey::nodes(tx.principal().organisation());
+                keys.extend([nodes, StateKey::principal(node), StateKey::validator(peer)]);
+            }
+            Operation::NodeRetire { .. } => keys.push(StateKey::nodes(tx.principal().organisation())),
             Operation::MandateGrant { name, terms } => {
                 keys.extend(MandateId::new(tx.principal(), name).iter().map(StateKey::mandate));
                 keys.extend(terms.parent.as_ref().map(StateKey::mandate));
@@ -388,6 +393,10 @@ fn dispatch(
         Operation::BallotCast { proposal, choice } => proposal::vote(draft, act, proposal, *choice),
         Operation::ProposalObject { proposal, reason } => proposal::object(draft, act, proposal, reason),
         Operation::RegisterPolicy { register, change } => policy::change_register(draft, act, register, change),
+        Operation::NodeRegister { node, peer, sealing, jurisdiction } => {
+            node::register(draft, act, &node::Registration { node, peer, sealing, jurisdiction })
+        }
+        Operation::NodeRetire { node } => node::retire(draft, act, node),
     }
 }
 

@@ -25,6 +25,7 @@ pub mod limit;
 mod mandate;
 mod membership;
 pub mod moment;
+mod node;
 mod organisation;
 mod partition;
 pub mod personal;

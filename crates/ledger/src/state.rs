@@ -11,8 +11,8 @@ use std::{collections::BTreeMap, sync::Arc};
 
 use minicbor::{Decode, Encode};
 use tallystick_protocol::{
-    AuthorityTerms, CborError, Change, Frontier, Hash, MandateId, MandateTerms, Noun, PartitionRow, ProposalRow,
-    RecordRow, RegisterRow, Rulebook, StateKey, ValidatorSet, cbor, limits::STATE_VALUE_BYTES_MAX,
+    AuthorityTerms, CborError, Change, Frontier, Hash, MandateId, MandateTerms, NodesRow, Noun, PartitionRow,
+    ProposalRow, RecordRow, RegisterRow, Rulebook, StateKey, ValidatorSet, cbor, limits::STATE_VALUE_BYTES_MAX,
     operation::EntryKind,
 };
 pub use tallystick_protocol::{CountersRow, HeldKey, OrganisationRow, PrincipalRow};
@@ -270,6 +270,7 @@ pub(crate) enum Row {
     Validator(ValidatorRow),
     Recovery(RecoveryRow),
     Mandate(MandateRow),
+    Nodes(NodesRow),
     PolicySet(Arc<PolicySet>),
     Policy(PolicyRow),
     Partition(Arc<PartitionRow>),
@@ -304,6 +305,7 @@ impl Row {
             n if n == Noun::Validator as u8 => Self::Validator(ValidatorRow::decode(bytes)?),
             n if n == Noun::Recovery as u8 => Self::Recovery(RecoveryRow::decode(bytes)?),
             n if n == Noun::Mandate as u8 => Self::Mandate(MandateRow::decode(bytes)?),
+            n if n == Noun::Nodes as u8 => Self::Nodes(NodesRow::decode(bytes)?),
             n if n == Noun::PolicySet as u8 => Self::PolicySet(Arc::new(PolicySet::new(PolicySetRow::decode(bytes)?))),
             n if n == Noun::Policy as u8 => Self::Policy(PolicyRow::decode(bytes)?),
             n if n == Noun::Partition as u8 => Self::Partition(Arc::new(PartitionRow::decode(bytes)?)),
@@ -337,6 +339,7 @@ impl Row {
             Self::Validator(row) => row.to_bytes(),
             Self::Recovery(row) => row.to_bytes(),
             Self::Mandate(row) => row.to_bytes(),
+            Self::Nodes(row) => row.to_bytes(),
             Self::PolicySet(set) => set.row.to_bytes(),
             Self::Policy(row) => row.to_bytes(),
             Self::Partition(row) => row.to_bytes(),
@@ -547,6 +550,7 @@ impl<'v> Draft<'v> {
     read!(schedule, Schedule, ScheduleRow);
     read!(validator, Validator, ValidatorRow);
     read!(mandate, Mandate, MandateRow);
+    read!(nodes, Nodes, NodesRow);
     read!(policy_set, PolicySet, Arc<PolicySet>);
     read!(policy, Policy, PolicyRow);
     read!(partition, Partition, Arc<PartitionRow>);

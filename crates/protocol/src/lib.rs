@@ -20,6 +20,7 @@ pub mod log;
 pub mod mandate;
 pub mod merkle;
 pub mod network;
+pub mod node;
 pub mod operation;
 pub mod organisation;
 pub mod outcome;
@@ -51,6 +52,7 @@ pub use log::{LogEntry, LogLeaf};
 pub use mandate::MandateTerms;
 pub use merkle::{Frontier, MerkleError, Tree};
 pub use network::{Genesis, GenesisError, GenesisOrganisation, GenesisPrincipal, GenesisValidator, NetworkId};
+pub use node::{NodeRow, NodesRow, SealingKey, SealingKeyError};
 pub use operation::{
     Cardinality, Datatype, EntryKind, Field, ImportedEntry, NameError, NewEntry, Operation, OperationName, Phase,
     PrincipalId, Protection,

@@ -89,7 +89,9 @@ impl Operation {
             | Self::ProposalSubmit { .. }
             | Self::ProposalWithdraw { .. }
             | Self::BallotCast { .. }
-            | Self::ProposalObject { .. } => format!("organisation:{organisation}"),
+            | Self::ProposalObject { .. }
+            | Self::NodeRegister { .. }
+            | Self::NodeRetire { .. } => format!("organisation:{organisation}"),
         }
     }
 }

@@ -12,6 +12,8 @@ use crate::{
     key::PublicKey,
     mandate::MandateTerms,
     names::{names, serde_as_text},
+    node::SealingKey,
+    organisation::Jurisdiction,
     policy::PolicyChange,
     principal::{Assurance, PrincipalKind, PrincipalStatus, Roles},
     proposal::{Choice, RuleText},
@@ -381,6 +383,22 @@ pub enum Operation {
         /// The change; every id is of this register.
         change: PolicyChange,
     },
+    /// Registers a node of the signer's organisation that holds what only some may see, or says anew what it is.
+    NodeRegister {
+        /// Its principal: a device or a program.
+        node: PrincipalId,
+        /// The Ed25519 key its peers know it by.
+        peer: [u8; 32],
+        /// To which what it is to hold is encrypted.
+        sealing: SealingKey,
+        /// Where it stands.
+        jurisdiction: Jurisdiction,
+    },
+    /// Ends a node of the signer's organisation: nothing is handed to it any more.
+    NodeRetire {
+        /// Its principal.
+        node: PrincipalId,
+    },
 }
 
 names! {
@@ -434,6 +452,10 @@ names! {
         ProposalObject = "proposal-object",
         /// [`Operation::RegisterPolicy`].
         RegisterPolicy = "register-policy",
+        /// [`Operation::NodeRegister`].
+        NodeRegister = "node-register",
+        /// [`Operation::NodeRetire`].
+        NodeRetire = "node-retire",
     }
 }
 
@@ -445,7 +467,8 @@ impl OperationName {
             | Self::OrganisationContact
             | Self::RecoverySet
             | Self::MandateRevoke
-            | Self::ProposalWithdraw => 2,
+            | Self::ProposalWithdraw
+            | Self::NodeRetire => 2,
             Self::AuthorityAdmit
             | Self::EntryAppend
             | Self::KeyRetire
@@ -453,7 +476,7 @@ impl OperationName {
             | Self::BallotCast
             | Self::ProposalObject
             | Self::RegisterPolicy => 3,
-            Self::KeyCertify | Self::KeyRotate => 5,
+            Self::KeyCertify | Self::KeyRotate | Self::NodeRegister => 5,
             Self::RegisterCreate
             | Self::RegisterPhase
             | Self::PrincipalStatus
@@ -500,6 +523,8 @@ impl Operation {
             Self::BallotCast { .. } => OperationName::BallotCast,
             Self::ProposalObject { .. } => OperationName::ProposalObject,
             Self::RegisterPolicy { .. } => OperationName::RegisterPolicy,
+            Self::NodeRegister { .. } => OperationName::NodeRegister,
+            Self::NodeRetire { .. } => OperationName::NodeRetire,
         }
     }
 
@@ -529,7 +554,9 @@ impl Operation {
             | Self::ProposalSubmit { .. }
             | Self::ProposalWithdraw { .. }
             | Self::BallotCast { .. }
-            | Self::ProposalObject { .. } => None,
+            | Self::ProposalObject { .. }
+            | Self::NodeRegister { .. }
+            | Self::NodeRetire { .. } => None,
         }
     }
 

@@ -146,6 +146,14 @@ names! {
         ValidatorsCount = "validators-count",
         /// If none of the new validators came up, the set could not certify.
         ValidatorsStep = "validators-step",
+        /// The principal is no device or program of the organisation, or may not act.
+        NodePrincipal = "node-principal",
+        /// The node's key is another's: of another organisation's validator, or of another node.
+        NodePeer = "node-peer",
+        /// The organisation has as many nodes that hold as it can.
+        NodesFull = "nodes-full",
+        /// The organisation has no such node.
+        NodeUnknown = "node-unknown",
         /// A register of that name exists.
         RegisterExists = "register-exists",
         /// The network holds as many registers as it can.
@@ -277,6 +285,10 @@ advice! {
     ValidatorOrganisation => "admit the organisation first",
     ValidatorsCount => "keep at least one validator, and no more than the network may have",
     ValidatorsStep => "change fewer at once: the others follow in a later epoch",
+    NodePrincipal => "enrol a device or a program of your organisation for the node, and register that",
+    NodePeer => "give each node its own keys: the one its peers know it by, and the one that others encrypt to",
+    NodesFull => "retire a node that holds nothing any more",
+    NodeUnknown => "look at the organisation's nodes: `tally node list`",
     RegisterExists => "choose another name, or append to the existing register",
     RegistersFull => "use an existing register",
     PolicyInvalid => "check the policies with `tally policy check`, which says what is wrong",

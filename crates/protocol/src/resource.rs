@@ -163,6 +163,7 @@ impl Operation {
             | Self::KeyRotate { principal, .. }
             | Self::KeyRetire { principal, .. } => vec![Resource::new(Principal, principal)],
             Self::OrganisationContact { .. } | Self::RecoverySet { .. } => vec![own()],
+            Self::NodeRegister { node, .. } | Self::NodeRetire { node } => vec![own(), Resource::new(Principal, node)],
             Self::MandateGrant { name, terms } => {
                 let granted = Resource::new(Mandate, format_args!("{signer}/{name}"));
                 let agents = terms.agents.iter().map(|agent| Resource::new(Principal, agent));

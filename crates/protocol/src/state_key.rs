@@ -80,6 +80,8 @@ pub enum Noun {
     Recovery = 32,
     /// A partition and its agreement.
     Partition = 34,
+    /// The nodes of an organisation that hold what only some may see.
+    Nodes = 16,
     /// Which policies are in force, of the partition or for a register.
     PolicySet = 14,
     /// A policy as it was put at one time.
@@ -159,6 +161,11 @@ impl StateKey {
     /// The row of the limits that the network has set.
     pub fn limits() -> Self {
         Self::new(Noun::Limits, 0, b"")
+    }
+
+    /// The row of an organisation's nodes.
+    pub fn nodes(organisation: &str) -> Self {
+        Self::new(Noun::Nodes, 0, organisation.as_bytes())
     }
 
     /// A proposal's row.

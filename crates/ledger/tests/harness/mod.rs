@@ -22,7 +22,7 @@ use tallystick_protocol::{
     AgreementTerms, Appended, Assurance, Change, Cosigner, Field, Genesis, GenesisOrganisation, GenesisPrincipal,
     GenesisValidator, Hash, ImportedEntry, Intent, MandateTerms, NewEntry, Operation, Outcome, Particulars,
     PolicyChange, PolicyId, PolicyText, PrincipalId, PublicKey, Roles, Rule, RuleText, Rulebook, RulebookChange,
-    SigningKey, StateKey, VerifiedTransaction, VoteWeight,
+    SealingKey, SigningKey, StateKey, VerifiedTransaction, VoteWeight,
 };
 
 /// How often what is due, or a dry run, may ask for rows.
@@ -316,6 +316,20 @@ pub fn operation(text: &str) -> Operation {
         "revoke" => Operation::MandateRevoke { mandate: words[0].parse().unwrap() },
         "retire" => Operation::KeyRetire { principal: words[0].parse().unwrap(), key: key(words[1]).public() },
         "policy" => policy(rest),
+        "node" => Operation::NodeRegister {
+            node: words[0].parse().unwrap(),
+            peer: key(words[1]).public().as_bytes().try_into().unwrap(),
+            sealing: SealingKey::from_bytes([words[2].parse().unwrap(); 32]).unwrap(),
+            jurisdiction: words[3].parse().unwrap(),
+        },
+        "node-retire" => Operation::NodeRetire { node: words[0].parse().unwrap() },
+        "enrol-as" => Operation::PrincipalEnrol {
+            kind: words[0].parse().unwrap(),
+            name: words[1].into(),
+            roles: words[2].parse().unwrap(),
+            key: key(words[3]).public(),
+            assurance: Assurance::Substantial,
+        },
         other => panic!("unknown operation {other}"),
     }
 }

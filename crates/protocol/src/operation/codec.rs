@@ -221,6 +221,10 @@ impl<C> Encode<C> for Operation {
             Self::BallotCast { proposal, choice } => e.str(proposal)?.encode(choice)?.ok(),
             Self::ProposalObject { proposal, reason } => e.str(proposal)?.str(reason)?.ok(),
             Self::RegisterPolicy { register, change } => e.str(register)?.encode(change)?.ok(),
+            Self::NodeRegister { node, peer, sealing, jurisdiction } => {
+                e.encode(node)?.bytes(peer)?.encode(sealing)?.encode(jurisdiction)?.ok()
+            }
+            Self::NodeRetire { node } => e.encode(node)?.ok(),
         }
     }
 }
@@ -296,6 +300,13 @@ impl<'b, C> Decode<'b, C> for Operation {
             OperationName::BallotCast => Self::BallotCast { proposal: named(d)?, choice: d.decode()? },
             OperationName::ProposalObject => Self::ProposalObject { proposal: named(d)?, reason: reasoned(d)? },
             OperationName::RegisterPolicy => Self::RegisterPolicy { register: named(d)?, change: d.decode()? },
+            OperationName::NodeRegister => Self::NodeRegister {
+                node: d.decode()?,
+                peer: cbor::fixed(d, "a peer's key")?,
+                sealing: d.decode()?,
+                jurisdiction: d.decode()?,
+            },
+            OperationName::NodeRetire => Self::NodeRetire { node: d.decode()? },
         })
     }
 }

@@ -5,8 +5,8 @@ use tallystick_protocol::{
     Decision, EntryKind, Field, FinalityCertificate, Genesis, GenesisOrganisation, GenesisPrincipal, GenesisValidator,
     Hash, ImportedEntry, Intent, LimitName, LogCommitment, LogLeaf, MandateId, MandateTerms, NewEntry, Opening,
     Operation, Outcome, Particulars, Phase, Place, PolicyChange, PolicyMeaning, PolicyText, PrincipalId, PrincipalKind,
-    PrincipalStatus, PublicKey, Roles, RuleText, Rulebook, RulebookChange, Secret, SigningKey, StateCommitment, Tree,
-    VoteWeight,
+    PrincipalStatus, PublicKey, Roles, RuleText, Rulebook, RulebookChange, SealingKey, Secret, SigningKey,
+    StateCommitment, Tree, VoteWeight,
     receipt::{Finality, TransactionReceipt},
 };
 
@@ -329,6 +329,16 @@ pub fn operations() -> Vec<(&'static str, Operation)> {
                 },
             },
         ),
+        (
+            "node-register",
+            Operation::NodeRegister {
+                node: "cabinet-office/node-1".parse().unwrap(),
+                peer: ed25519(&validator(1)),
+                sealing: SealingKey::from_bytes([9; 32]).unwrap(),
+                jurisdiction: "GB-SCT".parse().unwrap(),
+            },
+        ),
+        ("node-retire", Operation::NodeRetire { node: "cabinet-office/node-1".parse().unwrap() }),
     ]
 }
 

@@ -126,6 +126,10 @@ fn operation(operation: &Operation) -> Value {
             "put": put.iter().map(|PolicyText { id, text }| json!({"id": id, "text": text})).collect::<Vec<_>>(),
             "remove": remove,
         }),
+        Operation::NodeRegister { node, peer, sealing, jurisdiction } => json!({
+            "node": node, "peer": hex::encode(peer), "sealing": sealing, "jurisdiction": jurisdiction,
+        }),
+        Operation::NodeRetire { node } => json!({"node": node}),
     };
     json["operation"] = json!(operation.name());
     json

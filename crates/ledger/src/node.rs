@@ -1,0 +1,77 @@
+//! Nodes that hold what only some may see: an organisation says which of its own do, how others encrypt to them, and where they stand.
+
+use tallystick_protocol::{
+    Code, Jurisdiction, NodeRow, NodesRow, PrincipalKind, PrincipalStatus, SealingKey, StateKey,
+    limits::NODES_PER_ORGANISATION_MAX, operation::PrincipalId,
+};
+
+use crate::{
+    apply::{Act, Stop},
+    authorise::Resource,
+    state::{Draft, Row},
+};
+
+/// What an administrator says of a node.
+pub(crate) struct Registration<'a> {
+    pub node: &'a PrincipalId,
+    pub peer: &'a [u8; 32],
+    pub sealing: &'a SealingKey,
+    pub jurisdiction: &'a Jurisdiction,
+}
+
+/// Registers a node of the signer's organisation, or says anew what it is.
+pub(crate) fn register(draft: &mut Draft<'_>, act: &Act<'_>, new: &Registration<'_>) -> Result<(), Stop> {
+    act.permit(draft, Resource::Organisation(act.organisation()))?;
+    if !is_own_machine(draft, act, new.node)? {
+        return Err(Code::NodePrincipal.into());
+    }
+    let validator = draft.validator(&StateKey::validator(new.peer))?.map(|row| row.organisation.clone());
+    if validator.is_some_and(|organisation| organisation != act.organisation()) {
+        return Err(Code::NodePeer.into());
+    }
+    let mut row = nodes(draft, act.organisation())?;
+    row.nodes.retain(|known| known.node != *new.node);
+    if row.nodes.iter().any(|known| known.peer == *new.peer || known.sealing == *new.sealing) {
+        return Err(Code::NodePeer.into());
+    }
+    if row.nodes.len() >= NODES_PER_ORGANISATION_MAX {
+        return Err(Code::NodesFull.into());
+    }
+    let place = row.nodes.partition_point(|known| known.node < *new.node);
+    let node = NodeRow {
+        node: new.node.clone(),
+        peer: *new.peer,
+        sealing: *new.sealing,
+        jurisdiction: new.jurisdiction.clone(),
+        since_ms: act.block.time_ms,
+    };
+    row.nodes.insert(place, node);
+    draft.write(StateKey::nodes(act.organisation()), Row::Nodes(row));
+    Ok(())
+}
+
+/// Ends a node of the signer's organisation: nothing is handed to it any more.
+pub(crate) fn retire(draft: &mut Draft<'_>, act: &Act<'_>, node: &PrincipalId) -> Result<(), Stop> {
+    act.permit(draft, Resource::Organisation(act.organisation()))?;
+    let mut row = nodes(draft, act.organisation())?;
+    let before = row.nodes.len();
+    row.nodes.retain(|known| known.node != *node);
+    if row.nodes.len() == before {
+        return Err(Code::NodeUnknown.into());
+    }
+    draft.write(StateKey::nodes(act.organisation()), Row::Nodes(row));
+    Ok(())
+}
+
+/// Whether the principal can be a node of the signer's organisation.
+fn is_own_machine(draft: &mut Draft<'_>, act: &Act<'_>, node: &PrincipalId) -> Result<bool, Stop> {
+    let row = draft.principal(&StateKey::principal(node))?.ok_or(Code::SubjectUnknown)?;
+    let is_machine = matches!(row.kind, PrincipalKind::Device | PrincipalKind::Program);
+    let acts = row.status == PrincipalStatus::Active;
+    Ok(node.organisation() == act.organisation() && is_machine && acts)
+}
+
+/// The nodes of an organisation, if it has any.
+pub(crate) fn nodes(draft: &mut Draft<'_>, organisation: &str) -> Result<NodesRow, Stop> {
+    Ok(draft.nodes(&StateKey::nodes(organisation))?.cloned().unwrap_or_default())
+}
