@@ -22,7 +22,8 @@ pub use audit::{ActOutcome, ActView, AuditPage, TurnView};
 pub use block::{BlockEvent, BlockView};
 pub use log::{Checkpoint, ConsistencyProof, InclusionProof};
 pub use organisation::{
-    KeyView, MandateList, MandateView, OrganisationList, OrganisationView, PrincipalList, PrincipalView,
+    KeyView, MandateList, MandateView, NodeList, NodeView, OrganisationList, OrganisationView, PrincipalList,
+    PrincipalView,
 };
 pub use partition::{PartitionList, PartitionView};
 pub use policy::{EntityView, PolicyAnswer, PolicyAsPut, PolicyList, PolicyQuestion, PolicyView, SkippedView};

@@ -2,8 +2,8 @@
 
 use serde::{Deserialize, Serialize};
 use tallystick_protocol::{
-    Assurance, Jurisdiction, MandateId, OrganisationStatus, PrincipalId, PrincipalKind, PrincipalStatus, Registration,
-    Roles,
+    Assurance, Jurisdiction, MandateId, OrganisationStatus, PrincipalId, PrincipalKind, PrincipalStatus, PublicKey,
+    Registration, Roles, SealingKey,
 };
 use utoipa::ToSchema;
 
@@ -141,4 +141,30 @@ pub struct MandateList {
     /// The `cursor` of the next page. It stays good whatever is granted meanwhile.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub next: Option<String>,
+}
+
+/// A node that holds what only some may see.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct NodeView {
+    /// Its principal: `organisation/name`.
+    #[schema(value_type = String)]
+    pub node: PrincipalId,
+    /// The key its peers know it by: `ed25519:` and 64 hexadecimal digits.
+    #[schema(value_type = String)]
+    pub peer: PublicKey,
+    /// The X25519 key to which others encrypt what it is to hold: 64 hexadecimal digits.
+    #[schema(value_type = String)]
+    pub sealing: SealingKey,
+    /// Where it stands, under whose law: an ISO 3166 code.
+    #[schema(value_type = String)]
+    pub jurisdiction: Jurisdiction,
+    /// Since when it stands so: milliseconds since 1970.
+    pub since_ms: u64,
+}
+
+/// The nodes of an organisation that hold what only some may see.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct NodeList {
+    /// The nodes, by their principals.
+    pub nodes: Vec<NodeView>,
 }

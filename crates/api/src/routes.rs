@@ -38,6 +38,8 @@ pub const ORGANISATIONS: &str = "/v1/organisations";
 pub const ORGANISATION: &str = "/v1/organisations/{id}";
 /// The principals of an organisation.
 pub const ORGANISATION_PRINCIPALS: &str = "/v1/organisations/{id}/principals";
+/// The nodes of an organisation that hold what only some may see.
+pub const ORGANISATION_NODES: &str = "/v1/organisations/{id}/nodes";
 /// One principal with its keys.
 pub const PRINCIPAL: &str = "/v1/principals/{organisation}/{name}";
 /// Mandates that somebody granted or was granted.
@@ -153,6 +155,11 @@ pub fn organisation(id: &str) -> String {
 /// [`ORGANISATION_PRINCIPALS`] of `id`.
 pub fn organisation_principals(id: &str) -> String {
     fill(ORGANISATION_PRINCIPALS, &[id])
+}
+
+/// [`ORGANISATION_NODES`] of `id`.
+pub fn organisation_nodes(id: &str) -> String {
+    fill(ORGANISATION_NODES, &[id])
 }
 
 /// [`PRINCIPAL`] of `id`.

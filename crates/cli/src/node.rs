@@ -1,4 +1,6 @@
-//! `tally node`: run one node, or write its configuration file.
+//! `tally node`: run one node, write its configuration file, or say on the ledger what it holds.
+
+mod registry;
 
 use crate::output::{Doing, Done, Failure, line, say};
 use clap::{Args, Subcommand};
@@ -35,6 +37,9 @@ const AFTER: &str = "The node runs until it gets SIGTERM or SIGINT, and writes i
 #[derive(Debug, Subcommand)]
 enum NodeCommand {
     Init(Init),
+    Register(registry::Register),
+    Retire(registry::Retire),
+    List(registry::List),
 }
 
 /// Write a configuration file with every setting explained
@@ -69,8 +74,12 @@ struct Init {
 impl Node {
     /// Runs the command.
     pub fn run(self) -> Done {
-        if let Some(NodeCommand::Init(init)) = self.command {
-            return init.run();
+        match self.command {
+            Some(NodeCommand::Init(command)) => return command.run(),
+            Some(NodeCommand::Register(command)) => return command.run(),
+            Some(NodeCommand::Retire(command)) => return command.run(),
+            Some(NodeCommand::List(command)) => return command.run(),
+            None => {}
         }
         let path = self.config.ok_or_else(|| Failure::error("name the configuration file with --config"))?;
         let config = Config::read(&path).map_err(Failure::error)?;

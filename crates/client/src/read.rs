@@ -4,7 +4,7 @@ use crate::{error::Error, http::Client};
 use serde::de::DeserializeOwned;
 use std::io::{self, BufRead, BufReader, Read, Write};
 use tallystick_api::{
-    AuditPage, BlockEvent, BlockView, DryRun, DryRunView, MandateList, MandateView, NetworkView, NodeStatus,
+    AuditPage, BlockEvent, BlockView, DryRun, DryRunView, MandateList, MandateView, NetworkView, NodeList, NodeStatus,
     OrganisationList, OrganisationView, PartitionList, PartitionView, PolicyAnswer, PolicyAsPut, PolicyList,
     PolicyQuestion, PrincipalList, PrincipalView, ProposalList, ProposalView, RegisterList, RegisterView, RulebookView,
     TransactionStatus, ValidatorsView, media, routes,
@@ -139,6 +139,14 @@ impl Client {
     /// When no node answers.
     pub fn organisation(&self, id: &str) -> Result<Option<At<OrganisationView>>, Error> {
         absent_as_none(self.read(&routes::organisation(id)))
+    }
+
+    /// The nodes of an organisation that hold what only some may see; `None` when there is no such organisation.
+    ///
+    /// # Errors
+    /// When no node answers.
+    pub fn organisation_nodes(&self, organisation: &str) -> Result<Option<At<NodeList>>, Error> {
+        absent_as_none(self.read(&routes::organisation_nodes(organisation)))
     }
 
     /// All organisations that are or were members, in the order in which they joined.

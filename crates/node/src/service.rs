@@ -31,8 +31,8 @@ use tallystick_api::ExpiryView;
 use tallystick_consensus::certificate;
 use tallystick_ledger::{MandateRow, OrganisationRow, PrincipalRow, TreeRow};
 use tallystick_protocol::{
-    BlockHeader, EntryKind, Finality, FinalityCertificate, Genesis, Hash, LogEntry, MandateId, NetworkId, PrincipalId,
-    ProposalReceipt, RecordReceipt, RecoveryGround, RegisterRow, StateKey, TransactionReceipt,
+    BlockHeader, EntryKind, Finality, FinalityCertificate, Genesis, Hash, LogEntry, MandateId, NetworkId, NodesRow,
+    PrincipalId, ProposalReceipt, RecordReceipt, RecoveryGround, RegisterRow, StateKey, TransactionReceipt,
 };
 use tallystick_storage::{
     history::{Entry, History, Position, entry_at},
@@ -351,6 +351,18 @@ impl<E: Runtime> Service<E> {
     /// An organisation, and the height it stands at.
     pub async fn organisation(&self, id: &str) -> Result<Option<(u64, OrganisationRow)>, ReadError> {
         self.row(StateKey::organisation(id), OrganisationRow::decode).await
+    }
+
+    /// The nodes of an organisation that hold what only some may see, and the height they stand at.
+    pub async fn nodes(&self, organisation: &str) -> Result<Option<(u64, NodesRow)>, ReadError> {
+        let (place, nodes) = (StateKey::organisation(organisation), StateKey::nodes(organisation));
+        let found = self.read([place, nodes], |sheet| {
+            let member = sheet.row(place, OrganisationRow::decode)?;
+            let nodes = sheet.row(nodes, NodesRow::decode)?;
+            Ok(member.map(|_| nodes.unwrap_or_default()))
+        });
+        let (height, nodes) = found.await?;
+        Ok(nodes.map(|nodes| (height, nodes)))
     }
 
     /// A principal, and the height it stands at.

@@ -120,6 +120,7 @@ routes! {
     get routes::STATUS => status::status;
     get routes::ORGANISATIONS => organisations::organisations;
     get routes::ORGANISATION => organisations::organisation;
+    get routes::ORGANISATION_NODES => organisations::nodes;
     get routes::ORGANISATION_PRINCIPALS => principals::principals;
     get routes::PRINCIPAL => principals::principal;
     get routes::MANDATE => mandates::mandate;

@@ -11,12 +11,12 @@ use axum::{
     response::{IntoResponse, Response},
 };
 use tallystick_api::{
-    OrganisationList, OrganisationView, Problem,
+    NodeList, NodeView, OrganisationList, OrganisationView, Problem,
     limits::{ORGANISATIONS_PAGE_MAX, PAGE_DEFAULT},
     routes,
 };
 use tallystick_ledger::OrganisationRow;
-use tallystick_protocol::Particulars;
+use tallystick_protocol::{NodeRow, Particulars, PublicKey};
 
 /// One organisation.
 #[utoipa::path(get, path = routes::ORGANISATION, tag = "organisations",
@@ -69,4 +69,22 @@ pub async fn organisations(State(app): State<App>, QueryOf(query): QueryOf) -> A
     let links = page.links(rows.len(), total > page.skip().saturating_add(rows.len()))?;
     let organisations = rows.into_iter().map(organisation_view).collect();
     Ok((links, json_at(height, OrganisationList { organisations })).into_response())
+}
+
+/// The nodes of an organisation that hold what only some may see.
+#[utoipa::path(get, path = routes::ORGANISATION_NODES, tag = "organisations",
+    params(("id" = String, Path, description = "The organisation's id")),
+    responses(
+        (status = 200, description = "The nodes, by their principals", body = NodeList),
+        (status = 404, description = "No such organisation", body = Problem, content_type = "application/problem+json"),
+    ))]
+pub async fn nodes(State(app): State<App>, PathOf(id): PathOf<String>) -> Answer<Response> {
+    let found = app.service.nodes(&id).await?;
+    let (height, row) = found.ok_or_else(|| no_organisation(&id))?;
+    Ok(json_at(height, NodeList { nodes: row.nodes.into_iter().map(node_view).collect() }))
+}
+
+fn node_view(row: NodeRow) -> NodeView {
+    let NodeRow { node, peer, sealing, jurisdiction, since_ms } = row;
+    NodeView { node, peer: PublicKey::Ed25519(peer), sealing, jurisdiction, since_ms }
 }
