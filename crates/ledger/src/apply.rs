@@ -159,11 +159,9 @@ pub fn wanted(tx: &SignedTransaction) -> Vec<StateKey> {
                 keys.extend([StateKey::principal(principal), StateKey::organisation(principal.organisation())]);
             }
             Operation::OrganisationContact { .. } | Operation::RecoverySet { .. } => keys.push(organisation()),
-            Operation::NodeRegister { node, peer, .. } => {
-                let nodes = StateKey::nodes(tx.principal().organisation());
-                keys.extend([nodes, StateKey::principal(node), StateKey::validator(peer)]);
+            Operation::NodeRegister { .. } | Operation::NodeRetire { .. } => {
+                keys.extend(node::wanted(operation, tx.principal().organisation()));
             }
-            Operation::NodeRetire { .. } => keys.push(StateKey::nodes(tx.principal().organisation())),
             Operation::MandateGrant { name, terms } => {
                 keys.extend(MandateId::new(tx.principal(), name).iter().map(StateKey::mandate));
                 keys.extend(terms.parent.as_ref().map(StateKey::mandate));

@@ -2,7 +2,8 @@
 
 use tallystick_protocol::{
     Code, Jurisdiction, NodeRow, NodesRow, PrincipalKind, PrincipalStatus, SealingKey, StateKey,
-    limits::NODES_PER_ORGANISATION_MAX, operation::PrincipalId,
+    limits::NODES_PER_ORGANISATION_MAX,
+    operation::{Operation, PrincipalId},
 };
 
 use crate::{
@@ -17,6 +18,15 @@ pub(crate) struct Registration<'a> {
     pub peer: &'a [u8; 32],
     pub sealing: &'a SealingKey,
     pub jurisdiction: &'a Jurisdiction,
+}
+
+/// The rows that registering or retiring a node surely reads.
+pub(crate) fn wanted(operation: &Operation, organisation: &str) -> Vec<StateKey> {
+    let mut keys = vec![StateKey::nodes(organisation)];
+    if let Operation::NodeRegister { node, peer, .. } = operation {
+        keys.extend([StateKey::principal(node), StateKey::validator(peer)]);
+    }
+    keys
 }
 
 /// Registers a node of the signer's organisation, or says anew what it is.

@@ -63,6 +63,16 @@ fn principal_amend(d: &mut Decoder<'_>) -> Result<Operation, decode::Error> {
     Ok(Operation::PrincipalAmend { principal, roles, assurance })
 }
 
+fn key_certify(d: &mut Decoder<'_>) -> Result<Operation, decode::Error> {
+    let (principal, key, authority) = (d.decode()?, d.decode()?, d.decode()?);
+    Ok(Operation::KeyCertify { principal, key, authority, chain: chain(d, 1)? })
+}
+
+fn node_register(d: &mut Decoder<'_>) -> Result<Operation, decode::Error> {
+    let (node, peer) = (d.decode()?, cbor::fixed(d, "a peer's key")?);
+    Ok(Operation::NodeRegister { node, peer, sealing: d.decode()?, jurisdiction: d.decode()? })
+}
+
 fn certificate(d: &mut Decoder<'_>) -> Result<Vec<u8>, decode::Error> {
     cbor::bytes(d, 1..=X509_BYTES_MAX, "a certificate").map(<[u8]>::to_vec)
 }
@@ -285,12 +295,7 @@ impl<'b, C> Decode<'b, C> for Operation {
             OperationName::KeyRetire => Self::KeyRetire { principal: d.decode()?, key: d.decode()? },
             OperationName::AuthorityAdmit => Self::AuthorityAdmit { certificate: certificate(d)?, terms: d.decode()? },
             OperationName::AuthorityRetire => Self::AuthorityRetire { authority: d.decode()? },
-            OperationName::KeyCertify => Self::KeyCertify {
-                principal: d.decode()?,
-                key: d.decode()?,
-                authority: d.decode()?,
-                chain: chain(d, 1)?,
-            },
+            OperationName::KeyCertify => key_certify(d)?,
             OperationName::RevocationPost => {
                 let list = cbor::bytes(d, 1..=X509_LIST_BYTES_MAX, "a revocation list")?.to_vec();
                 Self::RevocationPost { list, authority: d.decode()?, chain: chain(d, 0)? }
@@ -300,12 +305,7 @@ impl<'b, C> Decode<'b, C> for Operation {
             OperationName::BallotCast => Self::BallotCast { proposal: named(d)?, choice: d.decode()? },
             OperationName::ProposalObject => Self::ProposalObject { proposal: named(d)?, reason: reasoned(d)? },
             OperationName::RegisterPolicy => Self::RegisterPolicy { register: named(d)?, change: d.decode()? },
-            OperationName::NodeRegister => Self::NodeRegister {
-                node: d.decode()?,
-                peer: cbor::fixed(d, "a peer's key")?,
-                sealing: d.decode()?,
-                jurisdiction: d.decode()?,
-            },
+            OperationName::NodeRegister => node_register(d)?,
             OperationName::NodeRetire => Self::NodeRetire { node: d.decode()? },
         })
     }
