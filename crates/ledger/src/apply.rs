@@ -113,7 +113,7 @@ impl Act<'_> {
     /// The register of this name, if the signer may do this to it.
     pub fn permitted_register(&self, draft: &mut Draft<'_>, name: &str) -> Result<Arc<Register>, Stop> {
         let register = draft.register(name)?.ok_or(Code::RegisterUnknown)?;
-        self.permit(draft, Resource::Register(&register.row))?;
+        self.permit(draft, Resource::Register(&register))?;
         Ok(register)
     }
 }
@@ -204,12 +204,12 @@ fn wanted_of_signers(tx: &SignedTransaction) -> Vec<StateKey> {
     keys
 }
 
-/// The rows that the transaction will read as far as the view can tell, and does not hold yet: those of [`wanted`], and once
-/// these are there, the trees, the records, and the records that its items link to. Fetching them for a whole block before
-/// applying it spares a round of [`Missing`] for each transaction; leaving it out changes nothing else.
+/// The rows that the transaction will read once those of [`wanted`] are in the view, as far as the view can tell, and does not hold
+/// yet: the trees, the records, and the records that its items link to. Fetching them for a whole block before applying it spares
+/// a round of [`Missing`] for each transaction; leaving it out changes nothing else.
 pub fn wanted_next(view: &mut View, tx: &SignedTransaction) -> Vec<StateKey> {
     let mut draft = Draft::new(view);
-    note_missing(&mut draft, tx);
+    note_next(&mut draft, tx);
     draft.into_missing().0
 }
 
@@ -403,31 +403,46 @@ fn note_missing(draft: &mut Draft<'_>, tx: &SignedTransaction) {
     for key in wanted(tx) {
         draft.touch(key);
     }
-    policy::note_missing(draft, "");
+    note_next(draft, tx);
+}
+
+/// Notes what is missing and can be told only by the rows of [`wanted`].
+fn note_next(draft: &mut Draft<'_>, tx: &SignedTransaction) {
+    policy::note_missing(draft, &StateKey::policy_set(""));
     for operation in tx.operations() {
-        if let Some(register) = operation.register() {
-            policy::note_missing(draft, register);
+        if let Some(name) = operation.register()
+            && let Ok(Some(register)) = draft.register(name)
+        {
+            policy::note_missing(draft, &register.policies_key);
+            note_entries(draft, operation, &register);
         }
-        match operation {
-            Operation::EntryAppend { register, entries } => {
-                let Ok(Some(register)) = draft.register(register) else { continue };
-                draft.touch(register.tree_key);
-                for entry in entries {
-                    draft.touch(register.record_key(EntryKind::User, &entry.key));
+        if let Operation::PrincipalEnrol { .. } = operation {
+            principal::note_list(draft, tx.principal().organisation());
+        }
+    }
+}
+
+/// Notes the records that an operation's entries are about, and those that they link to.
+fn note_entries(draft: &mut Draft<'_>, operation: &Operation, register: &Register) {
+    match operation {
+        Operation::EntryAppend { entries, .. } => {
+            draft.touch(register.tree_key);
+            for entry in entries {
+                draft.touch(register.record_key(EntryKind::User, &entry.key));
+                // Reading items is dear, and done again when they are applied.
+                if register.schema.may_link() {
                     let items: Vec<Item<'_>> = entry.items.iter().filter_map(|item| Item::parse(item).ok()).collect();
-                    note_linked(draft, &register, &items);
+                    note_linked(draft, register, &items);
                 }
             }
-            Operation::RegisterImport { register, entries, .. } => {
-                let Ok(Some(register)) = draft.register(register) else { continue };
-                draft.touch(register.tree_key);
-                for entry in entries {
-                    draft.touch(register.record_key(entry.kind, &entry.key));
-                }
-            }
-            Operation::PrincipalEnrol { .. } => principal::note_list(draft, tx.principal().organisation()),
-            _ => {}
         }
+        Operation::RegisterImport { entries, .. } => {
+            draft.touch(register.tree_key);
+            for entry in entries {
+                draft.touch(register.record_key(entry.kind, &entry.key));
+            }
+        }
+        _ => {}
     }
 }
 

@@ -6,7 +6,7 @@
 
 use std::collections::BTreeMap;
 
-use tallystick_protocol::{Assurance, Code, PrincipalId, RegisterRow, limits::REQUEST_ENTITIES_MAX};
+use tallystick_protocol::{Assurance, Code, Hash, PrincipalId, StateKey, limits::REQUEST_ENTITIES_MAX};
 
 use crate::{
     apply::{Act, Stop},
@@ -15,7 +15,7 @@ use crate::{
         self,
         cedar::{Attributes, Entity, Name, Request, Value},
     },
-    state::{Draft, PrincipalRow},
+    state::{Draft, PrincipalRow, Register},
 };
 
 /// The one partition that there is today.
@@ -29,7 +29,7 @@ pub(crate) enum Resource<'a> {
     /// A principal: its keys.
     Principal(&'a PrincipalRow),
     /// A register: its entries and its life.
-    Register(&'a RegisterRow),
+    Register(&'a Register),
 }
 
 impl<'a> Resource<'a> {
@@ -37,7 +37,7 @@ impl<'a> Resource<'a> {
         match self {
             Self::Organisation(id) => organisation(id),
             Self::Principal(row) => principal(&row.id),
-            Self::Register(row) => Name::new("Register", &row.register),
+            Self::Register(register) => Name::new("Register", &register.row.register),
         }
     }
 
@@ -46,15 +46,15 @@ impl<'a> Resource<'a> {
         match self {
             Self::Organisation(id) => id,
             Self::Principal(row) => row.id.organisation(),
-            Self::Register(row) => &row.custodian,
+            Self::Register(register) => &register.row.custodian,
         }
     }
 
-    /// The register whose own policies are asked too; empty if it is about none.
-    fn register(&self) -> &'a str {
+    /// Where the policies lie that are asked beside the partition's: those for the register, if it is about one.
+    pub fn policies(&self) -> Option<&'a StateKey> {
         match self {
-            Self::Register(row) => &row.register,
-            _ => "",
+            Self::Register(register) => Some(&register.policies_key),
+            _ => None,
         }
     }
 
@@ -63,13 +63,13 @@ impl<'a> Resource<'a> {
         match self {
             Self::Organisation(_) => None,
             Self::Principal(row) => Some(principal_entity(row)),
-            Self::Register(row) => Some(Entity {
+            Self::Register(register) => Some(Entity {
                 name: self.name(),
                 attributes: Attributes::from([
-                    ("custodian".into(), Value::Thing(organisation(&row.custodian))),
-                    ("phase".into(), Value::Text(row.phase.as_str().to_owned())),
+                    ("custodian".into(), Value::Thing(organisation(&register.row.custodian))),
+                    ("phase".into(), Value::Text(register.row.phase.as_str().to_owned())),
                 ]),
-                parents: vec![organisation(&row.custodian)],
+                parents: vec![organisation(&register.row.custodian)],
             }),
         }
     }
@@ -110,6 +110,11 @@ const fn level(assurance: Assurance) -> i64 {
     }
 }
 
+/// The block's time as policies compare it.
+pub(crate) fn time(act: &Act<'_>) -> i64 {
+    i64::try_from(act.block.time_seconds()).unwrap_or(i64::MAX)
+}
+
 /// The question that policies are asked, with the things that they may look at: who acts and who signs, their organisations, the
 /// resource and its organisation.
 pub(crate) fn request(act: &Act<'_>, resource: &Resource<'_>) -> Request {
@@ -129,12 +134,11 @@ pub(crate) fn request(act: &Act<'_>, resource: &Resource<'_>) -> Request {
         None => (&act.signer.id, [].as_slice()),
     };
     let cosigners = cosigners.iter().map(|row| Value::Thing(principal(&row.id)));
-    let time = i64::try_from(act.block.time_seconds()).unwrap_or(i64::MAX);
     let mut context = Attributes::from([
         ("assurance".into(), Value::Long(level(act.assurance))),
         ("cosigners".into(), Value::Set(cosigners.collect())),
         ("signer".into(), Value::Thing(principal(signer))),
-        ("time".into(), Value::Long(time)),
+        ("time".into(), Value::Long(time(act))),
     ]);
     // Each mandate is in the one from which it was passed on, and in who granted it.
     let mandate = |link: &Link| Name::new("Mandate", link.row.id.as_str());
@@ -159,22 +163,259 @@ pub(crate) fn request(act: &Act<'_>, resource: &Resource<'_>) -> Request {
     }
 }
 
+/// What a request is made of, as bytes that can be read in one way only: each text and each list has its length before it.
+struct Made(Vec<u8>);
+
+impl Made {
+    fn count(&mut self, count: usize) {
+        self.0.extend((count as u64).to_be_bytes());
+    }
+
+    fn text(&mut self, text: &str) {
+        self.count(text.len());
+        self.0.extend(text.as_bytes());
+    }
+
+    fn principal(&mut self, row: &PrincipalRow) {
+        self.text(row.id.as_str());
+        self.text(row.kind.as_str());
+        self.count(row.roles.iter().count());
+        row.roles.iter().for_each(|role| self.text(role));
+    }
+}
+
+/// By what the answer to [`request`] is remembered, and found without making the request: a hash of all that it is made of, but for
+/// the time, of which only that counts since when the answer is the same; and of the policies that are asked.
+///
+/// INVARIANT: what decides an answer stands here. [`request`] reads of a principal its id, kind and roles, of a register its name,
+/// custodian and phase, of a mandate its id, grantor and purpose; whoever lets it read more adds that here.
+pub(crate) fn key(act: &Act<'_>, resource: &Resource<'_>, since: i64, policies: [Option<&Hash>; 2]) -> Hash {
+    let mut made = Made(Vec::with_capacity(512));
+    for set in policies {
+        made.count(usize::from(set.is_some()));
+        made.0.extend(set.iter().flat_map(|hash| hash.as_bytes()));
+    }
+    made.0.extend(since.to_be_bytes());
+    made.text(act.action.as_str());
+    made.text(act.assurance.as_str());
+    made.principal(act.signer);
+    made.count(act.signers.len());
+    act.signers.iter().for_each(|row| made.principal(row));
+    match resource {
+        Resource::Organisation(id) => {
+            made.text("organisation");
+            made.text(id);
+        }
+        Resource::Principal(row) => {
+            made.text("principal");
+            made.principal(row);
+        }
+        Resource::Register(register) => {
+            made.text("register");
+            made.text(&register.row.register);
+            made.text(&register.row.custodian);
+            made.text(register.row.phase.as_str());
+        }
+    }
+    made.count(act.mandates.links().len());
+    for link in act.mandates.links() {
+        made.text(link.row.id.as_str());
+        made.text(&link.row.terms.purpose);
+        made.principal(&link.grantor);
+    }
+    Hash::of(&[&made.0])
+}
+
 impl Act<'_> {
     /// Goes on only if policies permit the signer this operation on this resource. What they said is noted for the outcome.
     pub fn permit(&self, draft: &mut Draft<'_>, resource: Resource<'_>) -> Result<(), Stop> {
-        let request = request(self, &resource);
-        let judgement = policy::judge(draft, request, resource.register())?;
+        let judgement = policy::judge(draft, self, &resource)?;
         let allowed = judgement.allowed;
         draft.note_judgement(judgement)?;
         if allowed { Ok(()) } else { Err(Code::NotPermitted.into()) }
     }
 }
 
-/// What policies say to a request, without an operation.
-pub(crate) fn judge(
-    draft: &mut Draft<'_>,
-    request: &Request,
-    resource: &Resource<'_>,
-) -> Result<std::sync::Arc<policy::Judgement>, Stop> {
-    Ok(policy::judge(draft, request.clone(), resource.register())?)
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+
+    use std::sync::Arc;
+
+    use tallystick_protocol::{
+        MandateId, MandateTerms, NetworkId, OperationName, Phase, PrincipalKind, PrincipalStatus, RegisterRow,
+    };
+
+    use super::*;
+    use crate::{apply::BlockContext, mandate::Chain, state::MandateRow};
+
+    /// All that a request is made of.
+    #[derive(Clone)]
+    struct Parts {
+        sets: [Option<Hash>; 2],
+        since: i64,
+        action: OperationName,
+        assurance: Assurance,
+        signer: PrincipalRow,
+        signers: Vec<PrincipalRow>,
+        /// What it is done to: an organisation, unless it is one of the two.
+        organisation: String,
+        principal: Option<PrincipalRow>,
+        register: Option<RegisterRow>,
+        links: Vec<(MandateRow, PrincipalRow)>,
+    }
+
+    impl Parts {
+        /// The key, and the request at the time since which the answer holds.
+        fn asked(&self) -> (Hash, Request) {
+            let time_ms = u64::try_from(self.since).unwrap() * 1_000;
+            let block = BlockContext { network: NetworkId::default(), height: 1, time_ms, log_size: 0 };
+            let signers: Vec<Arc<PrincipalRow>> = self.signers.iter().cloned().map(Arc::new).collect();
+            let links = self.links.iter().cloned().map(|(row, grantor)| Link { row, grantor: Arc::new(grantor) });
+            let act = Act {
+                block: &block,
+                signer: &self.signer,
+                signers: &signers,
+                assurance: self.assurance,
+                mandates: &Chain::of(links.collect()),
+                action: self.action,
+                operation: 0,
+                leaf: 0,
+            };
+            let register = self.register.clone().map(Register::new);
+            let resource = match (&self.principal, &register) {
+                (Some(row), _) => Resource::Principal(row),
+                (_, Some(register)) => Resource::Register(register),
+                _ => Resource::Organisation(&self.organisation),
+            };
+            let sets = self.sets.each_ref().map(Option::as_ref);
+            (key(&act, &resource, self.since, sets), request(&act, &resource))
+        }
+    }
+
+    fn row(id: &str, kind: PrincipalKind, roles: &str) -> PrincipalRow {
+        let (id, roles) = (id.parse().unwrap(), roles.parse().unwrap());
+        let (status, reason, keys) = (PrincipalStatus::Active, String::new(), Vec::new());
+        PrincipalRow { id, kind, roles, status, reason, keys }
+    }
+
+    /// A mandate's id and purpose, and its grantor.
+    fn link(id: &str, purpose: &str, kind: PrincipalKind, roles: &str) -> (MandateRow, PrincipalRow) {
+        let id: MandateId = id.parse().unwrap();
+        let grantor = row(id.grantor().as_str(), kind, roles);
+        let terms = MandateTerms {
+            agents: Vec::new(),
+            actions: Vec::new(),
+            resources: Vec::new(),
+            purpose: purpose.to_owned(),
+            from: 0,
+            until: 0,
+            depth: 0,
+            concur: 0,
+            parent: None,
+        };
+        (MandateRow { id, terms, granted: 0, revoked_ms: None }, grantor)
+    }
+
+    fn register(name: &str, custodian: &str, phase: Phase) -> RegisterRow {
+        let (register, custodian) = (name.to_owned(), custodian.to_owned());
+        let (successor, fields, text) = (None, Vec::new(), String::new());
+        RegisterRow { register, number: 1, custodian, phase, successor, fields, text, created: 0 }
+    }
+
+    #[test]
+    fn requests_that_differ_in_one_thing_have_different_keys() {
+        use PrincipalKind::{Device, Person};
+        let (clerk, carol) = (row("a/clerk", Person, "clerk"), row("b/carol", Person, "clerk"));
+        let base = Parts {
+            sets: [Some(Hash([1; 32])), Some(Hash([2; 32]))],
+            since: 7,
+            action: OperationName::EntryAppend,
+            assurance: Assurance::High,
+            signer: clerk.clone(),
+            signers: vec![clerk.clone(), carol.clone()],
+            organisation: "a".to_owned(),
+            principal: None,
+            register: Some(register("country", "a", Phase::Live)),
+            links: vec![link("c/dora/one", "tax", Person, "clerk"), link("d/erik/two", "tax", Person, "clerk")],
+        };
+        let about = |resource: Resource<'_>| match resource {
+            Resource::Organisation(id) => Parts { organisation: id.to_owned(), register: None, ..base.clone() },
+            Resource::Principal(row) => Parts { principal: Some(row.clone()), register: None, ..base.clone() },
+            Resource::Register(register) => Parts { register: Some(register.row.clone()), ..base.clone() },
+        };
+        let of = |name: &str, custodian: &str, phase| {
+            about(Resource::Register(&Register::new(register(name, custodian, phase))))
+        };
+        let with =
+            |signers: &[&PrincipalRow]| Parts { signers: signers.iter().copied().cloned().collect(), ..base.clone() };
+        let under = |links: Vec<(MandateRow, PrincipalRow)>| Parts { links, ..base.clone() };
+        let second = || link("d/erik/two", "tax", Person, "clerk");
+        let signed_by = |signer: PrincipalRow| Parts { signer, ..base.clone() };
+        let cases = [
+            base.clone(),
+            Parts { sets: [Some(Hash([1; 32])), None], ..base.clone() },
+            Parts { sets: [None, Some(Hash([2; 32]))], ..base.clone() },
+            Parts { sets: [Some(Hash([2; 32])), Some(Hash([1; 32]))], ..base.clone() },
+            Parts { since: 8, ..base.clone() },
+            Parts { action: OperationName::RegisterImport, ..base.clone() },
+            Parts { assurance: Assurance::Low, ..base.clone() },
+            signed_by(row("a/clark", Person, "clerk")),
+            signed_by(row("a/clerk", Device, "clerk")),
+            signed_by(row("a/clerk", Person, "clerk,registrar")),
+            signed_by(row("a/clerk", Person, "")),
+            with(&[&clerk]),
+            with(&[&carol, &clerk]),
+            with(&[&clerk, &row("b/carol", Device, "clerk")]),
+            with(&[&clerk, &row("b/carol", Person, "clerk,registrar")]),
+            with(&[&clerk, &carol, &row("c/dora", Person, "clerk")]),
+            about(Resource::Organisation("a")),
+            about(Resource::Organisation("b")),
+            about(Resource::Principal(&clerk)),
+            about(Resource::Principal(&carol)),
+            about(Resource::Principal(&row("e/x", Person, "clerk"))),
+            about(Resource::Principal(&row("e/x", Device, "clerk"))),
+            about(Resource::Principal(&row("e/x", Person, "registrar"))),
+            of("town", "a", Phase::Live),
+            of("country", "b", Phase::Live),
+            of("country", "a", Phase::Draft),
+            under(vec![]),
+            under(vec![second()]),
+            under(vec![second(), link("c/dora/one", "tax", Person, "clerk")]),
+            under(vec![link("c/dora/uno", "tax", Person, "clerk"), second()]),
+            under(vec![link("c/dirk/one", "tax", Person, "clerk"), second()]),
+            under(vec![link("c/dora/one", "alms", Person, "clerk"), second()]),
+            under(vec![link("c/dora/one", "tax", Device, "clerk"), second()]),
+            under(vec![link("c/dora/one", "tax", Person, "clerk,registrar"), second()]),
+        ];
+        let asked: Vec<(Parts, Hash, Request)> =
+            cases.into_iter().map(|parts| (parts.clone(), parts.asked().0, parts.asked().1)).collect();
+        for (place, (a, key_a, request_a)) in asked.iter().enumerate() {
+            for (b, key_b, request_b) in asked.iter().skip(place + 1) {
+                assert!(a.sets != b.sets || request_a != request_b, "{request_a:?} stands there twice");
+                assert_ne!(key_a, key_b, "{request_a:?} and {request_b:?}");
+            }
+        }
+    }
+
+    #[test]
+    fn what_policies_do_not_see_is_not_in_the_key() {
+        let clerk = row("a/clerk", PrincipalKind::Person, "clerk");
+        let parts = |signer: PrincipalRow, register: RegisterRow| Parts {
+            sets: [None, None],
+            since: 0,
+            action: OperationName::EntryAppend,
+            assurance: Assurance::Low,
+            signers: vec![signer.clone()],
+            signer,
+            organisation: String::new(),
+            principal: None,
+            register: Some(register),
+            links: Vec::new(),
+        };
+        let other = PrincipalRow { reason: "why not".to_owned(), ..clerk.clone() };
+        let country = register("country", "a", Phase::Live);
+        let told = RegisterRow { text: "Countries".to_owned(), ..country.clone() };
+        assert_eq!(parts(clerk, country).asked(), parts(other, told).asked());
+    }
 }

@@ -33,6 +33,11 @@ pub(crate) struct Link {
 }
 
 impl Chain {
+    #[cfg(test)]
+    pub fn of(links: Vec<Link>) -> Self {
+        Self(links)
+    }
+
     pub fn links(&self) -> &[Link] {
         &self.0
     }

@@ -17,7 +17,7 @@ mod starter;
 
 use std::{
     collections::{BTreeMap, BTreeSet},
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError},
 };
 
 use minicbor::{Decode, Encode};
@@ -32,11 +32,12 @@ use tallystick_protocol::{
 
 use crate::{
     apply::{Act, Stop, refuse_if_any},
+    authorise::{self, Resource},
     rulebook,
     schema::Violations,
     state::{Draft, Row, Unread, View},
 };
-use cedar::{Request, Rule, RuleError, Rules, Schema, Value};
+use cedar::{Request, Rule, RuleError, Rules, Schema};
 
 pub use explain::{Explained, Explanation, Question, QuestionError, explain};
 pub use starter::STARTER;
@@ -118,12 +119,22 @@ impl PolicyRow {
 pub(crate) struct PolicySet {
     pub row: PolicySetRow,
     pub hash: Hash,
+    /// Its rules, once they were asked for: they are looked up once for a block, not for each operation.
+    rules: OnceLock<Arc<Rules>>,
 }
 
 impl PolicySet {
     pub fn new(row: PolicySetRow) -> Self {
         let hash = Hash::of(&[&row.to_bytes()]);
-        Self { row, hash }
+        Self { row, hash, rules: OnceLock::new() }
+    }
+
+    /// Its rules if they are compiled.
+    fn rules(&self, cache: &PolicyCache) -> Option<Arc<Rules>> {
+        self.rules.get().cloned().or_else(|| {
+            let rules = cache.get(&self.hash)?;
+            Some(Arc::clone(self.rules.get_or_init(|| rules)))
+        })
     }
 }
 
@@ -196,13 +207,34 @@ struct Compiled {
     sets: BTreeMap<Hash, Arc<Rules>>,
     /// Policies that were read, by the hash of id and text: a set that changes costs what changes.
     rules: BTreeMap<Hash, Rule>,
-    /// What was judged.
-    judged: BTreeMap<Asked, Arc<Judgement>>,
+    /// What was judged, by [`authorise::key`].
+    judged: BTreeMap<Hash, Arc<Judgement>>,
+    /// What was judged and holds at one time only. It is forgotten with that time, and takes no room from what lasts.
+    fleeting: (i64, BTreeMap<Hash, Arc<Judgement>>),
 }
 
-/// What was asked, under the time since which it is answered the same, and the sets that were, of the partition and for a register.
-/// Requests differ soonest, so they come first.
-type Asked = (Request, Hash, Hash);
+/// When a judgement holds.
+#[derive(Clone, Copy, Debug)]
+struct Holds {
+    /// Since when.
+    since: i64,
+    /// It was asked now.
+    now: i64,
+}
+
+impl Compiled {
+    /// Where such judgements are remembered.
+    fn remembered(&mut self, holds: Holds) -> &mut BTreeMap<Hash, Arc<Judgement>> {
+        if holds.since < holds.now {
+            return &mut self.judged;
+        }
+        let (time, judged) = &mut self.fleeting;
+        if *time != holds.now {
+            (*time, *judged) = (holds.now, BTreeMap::new());
+        }
+        judged
+    }
+}
 
 impl PolicyCache {
     fn lock(&self) -> MutexGuard<'_, Compiled> {
@@ -231,16 +263,17 @@ impl PolicyCache {
         compiled.sets.insert(hash, Arc::clone(rules));
     }
 
-    fn judged(&self, asked: &Asked) -> Option<Arc<Judgement>> {
-        self.lock().judged.get(asked).cloned()
+    fn judged(&self, key: &Hash, holds: Holds) -> Option<Arc<Judgement>> {
+        self.lock().remembered(holds).get(key).cloned()
     }
 
-    fn note(&self, asked: Asked, judgement: &Arc<Judgement>) {
+    fn note(&self, key: Hash, holds: Holds, judgement: &Arc<Judgement>) {
         let mut compiled = self.lock();
-        if compiled.judged.len() >= DECISIONS_REMEMBERED_MAX {
-            compiled.judged.clear();
+        let remembered = compiled.remembered(holds);
+        if remembered.len() >= DECISIONS_REMEMBERED_MAX {
+            remembered.clear();
         }
-        compiled.judged.insert(asked, Arc::clone(judgement));
+        remembered.insert(key, Arc::clone(judgement));
     }
 
     /// A policy in force, read now if it was not yet.
@@ -303,42 +336,37 @@ pub fn check(schema: &Schema, id: &PolicyId, text: &str) -> Result<(), PolicyErr
     }
 }
 
-/// What the policies in force say: those of the partition, and those for the register if it is about one.
-pub(crate) fn judge(draft: &mut Draft<'_>, mut request: Request, register: &str) -> Result<Arc<Judgement>, Unread> {
+/// What the policies in force say to an act: those of the partition, and those for the register if it is about one.
+pub(crate) fn judge(draft: &mut Draft<'_>, act: &Act<'_>, resource: &Resource<'_>) -> Result<Arc<Judgement>, Unread> {
     // Both are asked for before either is needed, so that both are fetched together.
     let partition = draft.policy_set(&StateKey::policy_set("")).map(Option::<&Arc<PolicySet>>::cloned);
-    let own = match register {
-        "" => None,
-        register => draft.policy_set(&StateKey::policy_set(register))?.cloned(),
+    let own = match resource.policies() {
+        None => None,
+        Some(register) => draft.policy_set(register)?.cloned(),
     };
-    let partition = partition?;
-    let hash = |set: &Option<Arc<PolicySet>>| set.as_ref().map_or(Hash([0; 32]), |set| set.hash);
-    let (of_partition, of_register) = (hash(&partition), hash(&own));
-    let mut rules = Vec::with_capacity(2);
-    for set in [partition, own].into_iter().flatten() {
-        rules.push(compiled(draft, &set)?);
+    let sets = [partition?, own];
+    let mut rules = Vec::with_capacity(sets.len());
+    for set in sets.iter().flatten() {
+        rules.push(compiled(draft, set)?);
     }
-    // Remembered under the time since which they say the same.
-    let Some(Value::Long(now)) = request.context.get("time").cloned() else { unreachable!("a request without a time") };
-    let since = rules.iter().map(|rules| rules.same_since(&request.action, now)).max().unwrap_or(i64::MIN);
-    request.context.insert("time".into(), Value::Long(since));
-    let asked = (request, of_partition, of_register);
+    let now = authorise::time(act);
+    let since = rules.iter().map(|rules| rules.same_since(act.action.as_str(), now)).max().unwrap_or(i64::MIN);
+    let holds = Holds { since, now };
+    let key = authorise::key(act, resource, since, sets.each_ref().map(|set| set.as_ref().map(|set| &set.hash)));
     let cache = draft.policies();
-    if let Some(judgement) = cache.judged(&asked) {
+    if let Some(judgement) = cache.judged(&key, holds) {
         return Ok(judgement);
     }
-    let mut request = asked.0.clone();
-    request.context.insert("time".into(), Value::Long(now));
-    let judgement = Arc::new(Judgement::of(&rules, &request));
-    cache.note(asked, &judgement);
+    let judgement = Arc::new(Judgement::of(&rules, &authorise::request(act, resource)));
+    cache.note(key, holds, &judgement);
     Ok(judgement)
 }
 
-/// Notes the rows that compiling the set will need, as far as can be told now.
-pub(crate) fn note_missing(draft: &mut Draft<'_>, register: &str) {
-    let Ok(Some(set)) = draft.policy_set(&StateKey::policy_set(register)) else { return };
+/// Notes the rows that compiling the set under this key will need, as far as can be told now.
+pub(crate) fn note_missing(draft: &mut Draft<'_>, set: &StateKey) {
+    let Ok(Some(set)) = draft.policy_set(set) else { return };
     let set = Arc::clone(set);
-    if draft.policies().get(&set.hash).is_none() {
+    if set.rules(draft.policies()).is_none() {
         set.row.policies.iter().for_each(|policy| draft.touch(StateKey::policy(&policy.id, policy.version)));
     }
 }
@@ -368,10 +396,10 @@ pub(crate) fn in_force(draft: &mut Draft<'_>, id: &PolicyId) -> Result<Option<St
 
 /// The set's rules, compiled now if they are not yet.
 fn compiled(draft: &mut Draft<'_>, set: &PolicySet) -> Result<Arc<Rules>, Unread> {
-    let cache = draft.policies().clone();
-    if let Some(rules) = cache.get(&set.hash) {
+    if let Some(rules) = set.rules(draft.policies()) {
         return Ok(rules);
     }
+    let cache = draft.policies().clone();
     let keys = set.row.policies.iter().map(|policy| StateKey::policy(&policy.id, policy.version));
     let keys: Vec<StateKey> = keys.collect();
     keys.iter().for_each(|key| draft.touch(*key));

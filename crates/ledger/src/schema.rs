@@ -21,6 +21,8 @@ pub struct Schema {
     fields: Vec<Field>,
     /// Whether any field is protected.
     protected: bool,
+    /// Whether a value of any field may name a record.
+    links: bool,
 }
 
 /// A value that names a record of a register.
@@ -67,7 +69,9 @@ impl Schema {
         let mut fields = fields.to_vec();
         fields.sort_by(|a, b| a.name.cmp(&b.name));
         let protected = fields.iter().any(|field| field.protection.is_some());
-        Self { primary: register.to_owned(), fields, protected }
+        let may_link = |field: &Field| field.name != register && links(field);
+        let links = fields.iter().any(may_link);
+        Self { primary: register.to_owned(), fields, protected, links }
     }
 
     /// Its fields, sorted by name.
@@ -78,6 +82,11 @@ impl Schema {
     /// Whether some field is written only sealed.
     pub const fn is_protected(&self) -> bool {
         self.protected
+    }
+
+    /// Whether [`Schema::check`] may find links.
+    pub const fn may_link(&self) -> bool {
+        self.links
     }
 
     /// The protected fields of which the item has a value in the clear.
@@ -182,7 +191,7 @@ impl Schema {
 
     /// What record a valid value names, if any. The primary key names its own record, which the entry makes.
     fn link<'i>(&self, field: &'i Field, text: &'i str) -> Option<(&'i str, &'i str)> {
-        if field.name == self.primary {
+        if field.name == self.primary || !links(field) {
             return None;
         }
         match field.datatype {
@@ -190,6 +199,11 @@ impl Schema {
             _ => field.register.as_deref().map(|register| (register, text)),
         }
     }
+}
+
+/// Whether a value of the field may name a record.
+fn links(field: &Field) -> bool {
+    field.datatype == Datatype::Curie || field.register.is_some()
 }
 
 #[cfg(test)]

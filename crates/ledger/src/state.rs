@@ -229,13 +229,15 @@ pub(crate) struct Register {
     pub row: RegisterRow,
     pub schema: Schema,
     pub tree_key: StateKey,
+    /// Where the policies lie that are for it.
+    pub policies_key: StateKey,
 }
 
 impl Register {
     pub fn new(row: RegisterRow) -> Self {
         let schema = Schema::new(&row.register, &row.fields);
-        let tree_key = StateKey::tree(row.number);
-        Self { row, schema, tree_key }
+        let (tree_key, policies_key) = (StateKey::tree(row.number), StateKey::policy_set(&row.register));
+        Self { row, schema, tree_key, policies_key }
     }
 
     pub fn record_key(&self, kind: EntryKind, key: &str) -> StateKey {

@@ -32,7 +32,7 @@ pub struct Name {
 }
 
 /// A value of an attribute.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Value {
     /// True or false.
     Bool(bool),
@@ -56,7 +56,7 @@ pub enum Value {
 pub type Attributes = BTreeMap<Cow<'static, str>, Value>;
 
 /// A thing as a request sees it.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Entity {
     /// Which.
     pub name: Name,
@@ -67,7 +67,7 @@ pub struct Entity {
 }
 
 /// A question: may this principal do this action to this resource?
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Request {
     /// Who acts.
     pub principal: Name,

@@ -98,7 +98,7 @@ fn answer(draft: &mut Draft<'_>, block: &BlockContext, question: &Question) -> R
         }
         "register" => {
             let Some(register) = draft.register(id)? else { return unknown() };
-            explained(draft, block, question, &signers, &Resource::Register(&register.row)).map(Ok)
+            explained(draft, block, question, &signers, &Resource::Register(&register)).map(Ok)
         }
         _ => Ok(Err(QuestionError::Resource(question.resource.clone()))),
     }
@@ -174,7 +174,7 @@ fn explained(
         leaf: 0,
     };
     let request = authorise::request(&act, resource);
-    let judgement = authorise::judge(draft, &request, resource)?;
+    let judgement = super::judge(draft, &act, resource)?;
     let version = draft.counters(&StateKey::counters())?.map_or(0, |counters| counters.policies);
     let mut keys = Vec::with_capacity(judgement.determining.len());
     for id in &judgement.determining {
