@@ -168,7 +168,8 @@ struct Made(Vec<u8>);
 
 impl Made {
     fn count(&mut self, count: usize) {
-        self.0.extend((count as u64).to_be_bytes());
+        debug_assert!(u32::try_from(count).is_ok(), "{count} things do not fit a request");
+        self.0.extend((count as u32).to_be_bytes());
     }
 
     fn text(&mut self, text: &str) {
@@ -190,7 +191,7 @@ impl Made {
 /// INVARIANT: what decides an answer stands here. [`request`] reads of a principal its id, kind and roles, of a register its name,
 /// custodian and phase, of a mandate its id, grantor and purpose; whoever lets it read more adds that here.
 pub(crate) fn key(act: &Act<'_>, resource: &Resource<'_>, since: i64, policies: [Option<&Hash>; 2]) -> Hash {
-    let mut made = Made(Vec::with_capacity(512));
+    let mut made = Made(Vec::with_capacity(256));
     for set in policies {
         made.count(usize::from(set.is_some()));
         made.0.extend(set.iter().flat_map(|hash| hash.as_bytes()));
@@ -198,7 +199,12 @@ pub(crate) fn key(act: &Act<'_>, resource: &Resource<'_>, since: i64, policies: 
     made.0.extend(since.to_be_bytes());
     made.text(act.action.as_str());
     made.text(act.assurance.as_str());
-    made.principal(act.signer);
+    // Who acts is mostly who signs.
+    let acts_itself = act.signers.first().is_some_and(|first| std::ptr::eq(first.as_ref(), act.signer));
+    made.count(usize::from(acts_itself));
+    if !acts_itself {
+        made.principal(act.signer);
+    }
     made.count(act.signers.len());
     act.signers.iter().for_each(|row| made.principal(row));
     match resource {
