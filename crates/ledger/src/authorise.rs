@@ -370,6 +370,9 @@ mod tests {
             signed_by(row("a/clerk", Device, "clerk")),
             signed_by(row("a/clerk", Person, "clerk,registrar")),
             signed_by(row("a/clerk", Person, "")),
+            // The same letters, cut otherwise.
+            signed_by(row("a/clerk", Person, "cl,erk")),
+            signed_by(row("a/clerk", Person, "cle,rk")),
             with(&[&clerk]),
             with(&[&carol, &clerk]),
             with(&[&clerk, &row("b/carol", Device, "clerk")]),

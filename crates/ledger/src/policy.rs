@@ -185,13 +185,15 @@ impl Judgements {
 
     /// As the outcome says it.
     pub fn decision(&self) -> Decision {
-        let determining: BTreeSet<&PolicyId> = self.all.iter().flat_map(|one| &one.determining).collect();
-        let skipped: BTreeSet<&PolicyId> = self.all.iter().flat_map(|one| one.skipped.keys()).collect();
-        let first = |ids: BTreeSet<&PolicyId>| ids.into_iter().take(DECISION_POLICIES_MAX).cloned().collect();
+        let first = |mut ids: Vec<&PolicyId>| {
+            ids.sort_unstable();
+            ids.dedup();
+            ids.into_iter().take(DECISION_POLICIES_MAX).cloned().collect()
+        };
         Decision {
             version: self.version,
-            determining: first(determining),
-            skipped: first(skipped),
+            determining: first(self.all.iter().flat_map(|one| &one.determining).collect()),
+            skipped: first(self.all.iter().flat_map(|one| one.skipped.keys()).collect()),
             mandates: Vec::new(),
         }
     }
@@ -561,4 +563,24 @@ pub(crate) fn write_starter(view: &mut View) -> u64 {
     let set = PolicySet::new(PolicySetRow { policies });
     view.write(StateKey::policy_set(""), Row::PolicySet(Arc::new(set)));
     version
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_holds_at_one_time_only_is_forgotten_with_it_and_displaces_nothing() {
+        let (cache, judgement) = (PolicyCache::default(), Arc::default());
+        let (lasting, fleeting) = (Holds { since: 1, now: 9 }, |now| Holds { since: now, now });
+        let key = |number: usize| Hash::of(&[&number.to_be_bytes()]);
+        let last = key(DECISIONS_REMEMBERED_MAX);
+        cache.note(key(0), lasting, &judgement);
+        (1..=DECISIONS_REMEMBERED_MAX).for_each(|number| cache.note(key(number), fleeting(9), &judgement));
+        assert!(cache.judged(&key(0), lasting).is_some() && cache.judged(&last, fleeting(9)).is_some());
+        cache.note(key(0), fleeting(9), &judgement);
+        assert!(cache.judged(&last, fleeting(9)).is_none(), "more is remembered than may be");
+        assert!(cache.judged(&key(0), fleeting(10)).is_none() && cache.judged(&key(0), fleeting(9)).is_none());
+        assert!(cache.judged(&key(0), lasting).is_some());
+    }
 }
