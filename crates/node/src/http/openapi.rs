@@ -37,6 +37,7 @@ use utoipa::OpenApi;
         recovery::ground,
         organisations::organisations,
         organisations::organisation,
+        organisations::nodes,
         principals::principal,
         principals::principals,
         mandates::mandate,
