@@ -4,6 +4,8 @@
 pub const COSE: &str = "application/cose";
 /// Transactions one after another: a CBOR sequence (RFC 8742).
 pub const CBOR_SEQ: &str = "application/cbor-seq";
+/// A transaction with what opens the values sealed in it: deterministic CBOR, `SealedSubmission` of the protocol.
+pub const SEALED: &str = "application/vnd.tallystick.sealed+cbor";
 /// A receipt: deterministic CBOR, `Receipt` of the protocol.
 pub const RECEIPT: &str = "application/vnd.tallystick.receipt+cbor";
 /// What a recovery stands on: deterministic CBOR, `RecoveryGround` of the protocol.

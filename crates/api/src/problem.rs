@@ -59,6 +59,14 @@ codes! {
     ExpiredKey = "key-expired", 403, "Key expired";
     /// A value is in the clear that is written only sealed; nothing was passed on.
     Exposed = "value-unsealed", 422, "Value not sealed";
+    /// The node does not hold for the organisation whose register it is.
+    NotHolder = "not-holder", 421, "Not a holder here";
+    /// An opening does not open what the transaction seals.
+    OpeningMisfit = "opening-misfit", 422, "Opening does not fit";
+    /// A sealed value of the transaction has no opening.
+    OpeningMissing = "opening-missing", 422, "Opening missing";
+    /// A subject has more sealed values than one can have.
+    VaultFull = "vault-full", 422, "Too many values of one subject";
     /// The signature does not fit.
     BadSignature = "bad-signature", 403, "Signature does not fit";
     /// No room just now: try again after the time given.

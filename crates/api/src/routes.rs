@@ -8,6 +8,8 @@ use tallystick_protocol::{Hash, MandateId, PrincipalId};
 pub const INDEX: &str = "/";
 /// Submit transactions.
 pub const TRANSACTIONS: &str = "/v1/transactions";
+/// Submit a transaction with what opens the values sealed in it.
+pub const SEALED: &str = "/v1/sealed";
 /// One transaction and what became of it.
 pub const TRANSACTION: &str = "/v1/transactions/{id}";
 /// The receipt of a finalised transaction.

@@ -137,10 +137,11 @@ mod tests {
     }
 
     /// Commands whose answer is what they make or run, not something to be read by a program.
-    const WITHOUT_JSON: [&str; 8] = [
+    const WITHOUT_JSON: [&str; 9] = [
         "tally sandbox",
         "tally node",
         "tally node init",
+        "tally node holder",
         "tally network init",
         "tally network join",
         "tally network assemble",

@@ -1,5 +1,6 @@
 //! `tally node`: run one node, write its configuration file, or say on the ledger what it holds.
 
+pub mod holder;
 mod registry;
 
 use crate::output::{Doing, Done, Failure, line, say};
@@ -37,6 +38,7 @@ const AFTER: &str = "The node runs until it gets SIGTERM or SIGINT, and writes i
 #[derive(Debug, Subcommand)]
 enum NodeCommand {
     Init(Init),
+    Holder(holder::Holder),
     Register(registry::Register),
     Retire(registry::Retire),
     List(registry::List),
@@ -76,6 +78,7 @@ impl Node {
     pub fn run(self) -> Done {
         match self.command {
             Some(NodeCommand::Init(command)) => return command.run(),
+            Some(NodeCommand::Holder(command)) => return command.run(),
             Some(NodeCommand::Register(command)) => return command.run(),
             Some(NodeCommand::Retire(command)) => return command.run(),
             Some(NodeCommand::List(command)) => return command.run(),
@@ -150,6 +153,11 @@ impl Init {
              http = \"{http}\"\n\n\
              # MiB that the databases may keep in memory.\n\
              # cache_mib = 64\n\n\
+             # As whom the node holds what only some may see; `tally node holder` makes the two files.\n\
+             # [holder]\n\
+             # principal = \"organisation/vault\"\n\
+             # key = \"holder.pem\"\n\
+             # sealing = \"sealing.pem\"\n\n\
              [log]\n\
              # error, warn, info, debug or trace\n\
              level = \"info\"\n\

@@ -4,6 +4,7 @@ mod append;
 mod csv;
 mod exposure;
 mod import;
+mod seal;
 
 pub use append::batches;
 pub use exposure::warn_of_fields;
@@ -23,8 +24,8 @@ use std::{
 use tallystick_api::RegisterView;
 use tallystick_client::{Client, Settled, Signer};
 use tallystick_protocol::{
-    Cardinality, Datatype, Field, MandateId, Operation, Phase, SignedTransaction, change::words::Shown,
-    operation::validate_name,
+    Cardinality, Datatype, Field, MandateId, Opening, Operation, Phase, SealedSubmission, SignedTransaction,
+    change::words::Shown, operation::validate_name,
 };
 
 /// Create registers, append to them, take them in and out whole
@@ -182,6 +183,20 @@ pub fn act(
     }
 }
 
+/// As [`act`], with what opens the values sealed in the operations, which goes to a node that holds.
+pub fn act_sealed(
+    connection: &Connection,
+    signer: &Signer,
+    signing: &Signing,
+    subject: impl Into<String>,
+    operations: Vec<Operation>,
+    openings: Vec<Opening>,
+) -> Result<Option<Settled>, Failure> {
+    let transaction = signer.sign(subject, operations)?;
+    let submission = SealedSubmission { transaction: transaction.bytes().clone(), openings };
+    tell(connection.client()?.submit_sealed(&submission, signing.patience())?, signing.json)
+}
+
 /// Hands a transaction in, waits until it is final, and fails unless it was accepted; none when it was told as JSON.
 pub fn settle(
     client: &Client,
@@ -189,7 +204,11 @@ pub fn settle(
     patience: Duration,
     as_json: bool,
 ) -> Result<Option<Settled>, Failure> {
-    let settled = client.submit(transaction, patience)?;
+    tell(client.submit(transaction, patience)?, as_json)
+}
+
+/// Tells what became of a transaction, and fails unless it was accepted; none when it was told as JSON.
+fn tell(settled: Settled, as_json: bool) -> Result<Option<Settled>, Failure> {
     let is_accepted = settled.outcome.is_accepted();
     if as_json {
         let Settled { id, index, outcome } = &settled;

@@ -9,7 +9,8 @@
 
 use pkcs8::{
     EncryptedPrivateKeyInfoRef, LineEnding, PrivateKeyInfoRef, SecretDocument,
-    der::{Decode, pem::PemLabel},
+    der::{Decode, asn1::OctetStringRef, pem::PemLabel},
+    pkcs5::pbes2,
 };
 use std::{
     fmt,
@@ -100,6 +101,9 @@ pub enum KeyFileError {
     /// The file is no encrypted private key.
     #[error("`{}` is not an encrypted private key: it must be a PEM file that begins with `-----BEGIN ENCRYPTED PRIVATE KEY-----`", .0.display())]
     NotAKey(PathBuf),
+    /// The file is no encrypted sealing secret.
+    #[error("`{}` is not the sealing secret of a node: `tally node holder` makes one", .0.display())]
+    NotASealingSecret(PathBuf),
     /// The file holds a private key that nothing protects.
     #[error("`{path}` holds a private key without a passphrase: protect it with `openssl pkcs8 -topk8 -scrypt -in {path} -out NEW`, then delete it", path = .0.display())]
     Unprotected(PathBuf),
@@ -172,9 +176,47 @@ fn decrypt(pem: &str, passphrase: &Passphrase, path: &Path) -> Result<SigningKey
     if label.ends_with("PRIVATE KEY") && label != EncryptedPrivateKeyInfoRef::PEM_LABEL {
         return Err(KeyFileError::Unprotected(path.to_owned()));
     }
+    if label != EncryptedPrivateKeyInfoRef::PEM_LABEL {
+        return Err(not_a_key());
+    }
     let info = EncryptedPrivateKeyInfoRef::try_from(document.as_bytes()).map_err(|_| not_a_key())?;
     let der = info.decrypt(passphrase.as_str()).map_err(|_| KeyFileError::WrongPassphrase(path.to_owned()))?;
     SigningKey::from_pkcs8_der(der.as_bytes()).map_err(|_| KeyFileError::Kind(path.to_owned()))
+}
+
+/// Writes other secret bytes, protected as a key is, under a label of their own.
+pub(crate) fn write_sealed(
+    path: &Path,
+    label: &'static str,
+    secret: &[u8],
+    passphrase: &Passphrase,
+) -> Result<(), KeyFileError> {
+    let make = |error: &dyn fmt::Display| KeyFileError::Make(error.to_string());
+    let scheme = pbes2::Parameters::generate_recommended(&mut crate::randomness()).map_err(|error| make(&error))?;
+    let sealed = scheme.encrypt(passphrase.as_str(), secret).map_err(|error| make(&error))?;
+    let encrypted_data = OctetStringRef::new(&sealed).map_err(|error| make(&error))?;
+    let sealed = EncryptedPrivateKeyInfoRef { encryption_algorithm: scheme.into(), encrypted_data };
+    let document = SecretDocument::try_from(sealed).map_err(|error| make(&error))?;
+    let pem = document.to_pem(label, LineEnding::LF).map_err(|error| make(&error))?;
+    write_private(path, pem.as_bytes())
+}
+
+/// Reads what [`write_sealed`] wrote; `not_one` when the file is none with this label. With another passphrase it is an error, or
+/// once in a few hundred times other bytes: whoever asks must be able to tell.
+pub(crate) fn read_sealed(
+    path: &Path,
+    label: &str,
+    passphrase: &Passphrase,
+    not_one: &dyn Fn() -> KeyFileError,
+) -> Result<Zeroizing<Vec<u8>>, KeyFileError> {
+    let pem = read_bounded(path, KEY_FILE_BYTES_MAX)?;
+    let (found, document) = SecretDocument::from_pem(&pem).map_err(|_| not_one())?;
+    if found != label {
+        return Err(not_one());
+    }
+    let info = EncryptedPrivateKeyInfoRef::try_from(document.as_bytes()).map_err(|_| not_one())?;
+    let opened = info.encryption_algorithm.decrypt(passphrase.as_str(), info.encrypted_data.as_ref());
+    opened.map(Zeroizing::new).map_err(|_| KeyFileError::WrongPassphrase(path.to_owned()))
 }
 
 fn read_bounded(path: &Path, bytes_max: u64) -> Result<Zeroizing<String>, KeyFileError> {

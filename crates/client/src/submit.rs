@@ -3,16 +3,21 @@
 //! The same bytes are sent again, to this node or another, until a node tells the outcome: a transaction is applied at most
 //! once, so that repeating it is always safe.
 
-use crate::{error::Error, http::Client};
+use crate::{
+    error::Error,
+    http::{Answer, Client},
+};
 use rand::Rng;
 use std::{
     thread,
     time::{Duration, Instant, SystemTime, UNIX_EPOCH},
 };
-use tallystick_api::{OutcomeView, SubmissionResult, SubmissionStatus, SubmissionsView, media, routes};
+use tallystick_api::{
+    OutcomeView, ProblemCode, SubmissionResult, SubmissionStatus, SubmissionsView, TransactionStatus, media, routes,
+};
 use tallystick_protocol::{
-    Cosigner, Genesis, Hash, Intent, MandateId, NetworkId, Operation, PartlySignedTransaction, PrincipalId, SignError,
-    SignedTransaction, SigningKey,
+    Cosigner, Genesis, Hash, Intent, MandateId, NetworkId, Operation, PartlySignedTransaction, PrincipalId,
+    SealedSubmission, SignError, SignedTransaction, SigningKey,
     limits::{BUSY_PAUSE_MAX, NOT_AFTER_WINDOW_SECONDS_MAX},
 };
 
@@ -20,6 +25,8 @@ use tallystick_protocol::{
 pub const NOT_AFTER_SECONDS: u64 = NOT_AFTER_WINDOW_SECONDS_MAX / 2;
 /// Pause when every node is busy and none says for how long.
 const BUSY_PAUSE: Duration = Duration::from_millis(250);
+/// The HTTP status of what was taken and is not final.
+const ACCEPTED: u16 = 202;
 /// Pause before nodes that did not answer are asked again.
 const UNREACHABLE_PAUSE: Duration = Duration::from_millis(500);
 
@@ -201,6 +208,61 @@ impl Client {
             if let Some(pause) = pause {
                 self.next_node();
                 thread::sleep(pause);
+            }
+        }
+    }
+
+    /// Hands a transaction in with what opens the values sealed in it, to the first node that holds for the register's custodian, and waits
+    /// until it is final.
+    ///
+    /// # Errors
+    /// As [`Client::submit`]; or when no node holds for the custodian, or an opening does not fit.
+    pub fn submit_sealed(&self, submission: &SealedSubmission, timeout: Duration) -> Result<Settled, Error> {
+        let path = format!("{}?{}", routes::SEALED, routes::WAIT_QUERY);
+        let body = submission.to_bytes();
+        let answer = self.ask_holder(timeout, |holder| holder.post(&path, media::SEALED, &body))?;
+        let status: TransactionStatus = answer.json()?;
+        match (status.index, status.outcome) {
+            (Some(index), Some(outcome)) => Ok(Settled { id: status.id, index, outcome }),
+            _ => Err(Error::NotFinal { id: status.id.to_string(), seconds: timeout.as_secs() }),
+        }
+    }
+
+    /// Asks the nodes in turn, each alone, until one holds what is asked for, is not busy, and knows what became of it.
+    pub(crate) fn ask_holder(
+        &self,
+        timeout: Duration,
+        ask: impl Fn(&Self) -> Result<Answer, Error>,
+    ) -> Result<Answer, Error> {
+        let started = Instant::now();
+        loop {
+            let (mut refused, mut pause) = (None, None);
+            for node in self.nodes() {
+                match ask(&self.only(node)) {
+                    // Taken, and not final in the time that a node waits: ask again.
+                    Ok(answer) if answer.status == ACCEPTED && started.elapsed() < timeout => pause = Some(BUSY_PAUSE),
+                    Ok(answer) => return Ok(answer),
+                    Err(error) if error.code() == Some(ProblemCode::NotHolder.as_str()) => {
+                        refused = refused.or(Some(error));
+                        continue;
+                    }
+                    Err(error @ Error::Unreachable(_)) => {
+                        (refused, pause) = (Some(error), Some(UNREACHABLE_PAUSE));
+                        continue;
+                    }
+                    Err(Error::Problem { node, problem }) if problem.retry_after_ms.is_some() => {
+                        let ms = problem.retry_after_ms.unwrap_or_default();
+                        pause = Some(Duration::from_millis(ms).clamp(BUSY_PAUSE, BUSY_PAUSE_MAX));
+                        refused = Some(Error::Problem { node, problem });
+                    }
+                    Err(error) => return Err(error),
+                }
+                break;
+            }
+            match (pause, refused) {
+                (Some(pause), _) if started.elapsed() + pause < timeout => thread::sleep(pause),
+                (_, Some(error)) => return Err(error),
+                _ => return Err(Error::Busy { seconds: timeout.as_secs() }),
             }
         }
     }

@@ -11,7 +11,7 @@
 use std::{collections::BTreeMap, sync::Arc};
 
 use tallystick_protocol::{
-    Code, SignedTransaction, Violation, ViolationRule,
+    Code, Commitment, Place, SignedTransaction, Violation, ViolationRule,
     operation::{Cardinality, Datatype, EntryKind, Field, ImportedEntry, Operation, Protection},
 };
 
@@ -120,6 +120,55 @@ pub fn exposed(tx: &SignedTransaction, schemas: &BTreeMap<String, Arc<Schema>>) 
         }
     }
     None
+}
+
+/// Where each sealed value of the transaction stands, with its commitment, in the order of the items. `schemas` as of [`exposed`], which
+/// should have found nothing.
+pub fn sealed(tx: &SignedTransaction, schemas: &BTreeMap<String, Arc<Schema>>) -> Vec<(Place, Commitment)> {
+    let mut made: BTreeMap<&str, Schema> = BTreeMap::new();
+    let mut found = Vec::new();
+    for operation in tx.operations() {
+        match operation {
+            Operation::RegisterCreate { register, fields, .. } if !schemas.contains_key(register) => {
+                made.entry(register).or_insert_with(|| Schema::new(register, fields));
+            }
+            Operation::EntryAppend { register, entries } => {
+                let schema = made.get(register.as_str()).or_else(|| schemas.get(register).map(AsRef::as_ref));
+                let Some(schema) = schema else { continue };
+                entries.iter().for_each(|entry| note_sealed(schema, &entry.key, &entry.items, &mut found));
+            }
+            Operation::RegisterImport { register, entries, .. } => {
+                let known = made.get(register.as_str()).or_else(|| schemas.get(register).map(AsRef::as_ref));
+                let known = known.map(|schema| schema.fields().to_vec()).unwrap_or_default();
+                let fields = judge_import(register, known, entries, &mut Violations::default());
+                let schema = Schema::new(register, &fields);
+                let user = entries.iter().filter(|entry| entry.kind == EntryKind::User);
+                user.for_each(|entry| note_sealed(&schema, &entry.key, &entry.items, &mut found));
+                made.insert(register, schema);
+            }
+            _ => {}
+        }
+    }
+    found
+}
+
+/// Where each sealed value of a record stands, with its commitment.
+pub fn sealed_in(schema: &Schema, key: &str, items: &[String]) -> Vec<(Place, Commitment)> {
+    let mut found = Vec::new();
+    note_sealed(schema, key, items, &mut found);
+    found
+}
+
+fn note_sealed(schema: &Schema, key: &str, items: &[String], found: &mut Vec<(Place, Commitment)>) {
+    if !schema.is_protected() {
+        return;
+    }
+    for item in items.iter().filter_map(|text| Item::parse(text).ok()) {
+        for (field, value) in item.members() {
+            let Some(place) = schema.place(key, &item, field) else { continue };
+            found.extend(value.strings().filter_map(|text| Some((place.clone(), text.parse().ok()?))));
+        }
+    }
 }
 
 /// All that the schema says of an item by itself. One that cannot be read cannot be judged, and would be refused.

@@ -81,6 +81,14 @@ pub enum Origin {
     Peer,
 }
 
+/// A transaction that would be admitted, or that is known already.
+pub struct Judged {
+    /// It, with its signature checked.
+    pub transaction: VerifiedTransaction,
+    /// Whether it is in the pool or final.
+    pub is_known: bool,
+}
+
 struct Job {
     transactions: Vec<SignedTransaction>,
     origin: Origin,
@@ -153,10 +161,18 @@ impl<E: Runtime> Admission<E> {
             .collect()
     }
 
+    /// Whether a transaction would be admitted now: all but room in the pool. It is not passed on.
+    pub async fn judge(&self, bytes: Bytes) -> Result<Judged, Rejection> {
+        let is_known = matches!(self.screen(bytes.clone()).await?, Screened::Known(_));
+        let transaction = SignedTransaction::decode(bytes).map_err(|error| Rejection::malformed(&error))?;
+        let transaction =
+            transaction.verify().map_err(|error| Rejection::new(RejectionCode::BadSignature, error.to_string()))?;
+        Ok(Judged { transaction, is_known })
+    }
+
     /// Everything that can be told before the signature is checked, cheapest first.
     async fn screen(&self, bytes: Bytes) -> Result<Screened, Rejection> {
-        let transaction = SignedTransaction::decode(bytes)
-            .map_err(|error| Rejection::new(RejectionCode::Malformed, error.to_string()))?;
+        let transaction = SignedTransaction::decode(bytes).map_err(|error| Rejection::malformed(&error))?;
         let chain = &self.shared.chain;
         if transaction.network() != chain.network() {
             return Err(Rejection::wrong_network(transaction.network(), chain.network()));

@@ -6,6 +6,7 @@ use std::{
     path::{Path, PathBuf},
 };
 use tallystick_client::KeyName;
+use tallystick_protocol::PrincipalId;
 
 /// The configuration of one node.
 ///
@@ -16,6 +17,11 @@ use tallystick_client::KeyName;
 /// passphrase_file = "passphrase"
 /// listen = "0.0.0.0:9000"
 /// http = "127.0.0.1:8080"
+///
+/// [holder]
+/// principal = "hmrc/vault"
+/// key = "holder.pem"
+/// sealing = "sealing.pem"
 ///
 /// [[peers]]
 /// key = "3d40…"
@@ -40,6 +46,9 @@ pub struct Config {
     pub listen: SocketAddr,
     /// Where clients reach the node.
     pub http: SocketAddr,
+    /// As whom the node holds what only some may see; without it, it holds nothing.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub holder: Option<HolderConfig>,
     /// The other nodes of the network.
     #[serde(default)]
     pub peers: Vec<Peer>,
@@ -49,6 +58,21 @@ pub struct Config {
     /// How much the node says of itself.
     #[serde(default)]
     pub log: Log,
+}
+
+/// A node as a holder: `tally node holder` makes the two files.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct HolderConfig {
+    /// Its principal: a device or a program of its organisation.
+    pub principal: PrincipalId,
+    /// The principal's key: a passphrase-protected file, or the PKCS#11 URI of a key in a token.
+    pub key: KeyName,
+    /// The secret that its vault is under, and from which the key comes that parcels for it are encrypted to: a file of the same kind.
+    pub sealing: PathBuf,
+    /// A file whose first line is the passphrase of both; without it that of the node's own key is taken.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub passphrase_file: Option<PathBuf>,
 }
 
 /// Another node.
@@ -140,20 +164,38 @@ impl Config {
         config.key = config.key.relative_to(folder);
         config.passphrase_file = config.passphrase_file.map(|file| folder.join(file));
         config.recovery_file = config.recovery_file.map(|file| folder.join(file));
+        if let Some(holder) = config.holder.take() {
+            config.holder = Some(HolderConfig {
+                key: holder.key.relative_to(folder),
+                sealing: folder.join(holder.sealing),
+                passphrase_file: holder.passphrase_file.map(|file| folder.join(file)),
+                principal: holder.principal,
+            });
+        }
         config.check(path)?;
         Ok(config)
     }
 
     fn check(&self, path: &Path) -> Result<(), ConfigError> {
-        let key = match &self.key {
-            KeyName::File(path) => Some(path),
-            KeyName::Token(_) => None,
-        };
+        fn file(key: &KeyName) -> Option<&PathBuf> {
+            match key {
+                KeyName::File(path) => Some(path),
+                KeyName::Token(_) => None,
+            }
+        }
+        let holder = self.holder.as_ref();
         let must_exist = [
             ("network_file", Some(&self.network_file), "`tally network assemble`"),
-            ("key", key, "`tally network join`"),
+            ("key", file(&self.key), "`tally network join`"),
             ("passphrase_file", self.passphrase_file.as_ref(), "your passphrase on its first line"),
             ("recovery_file", self.recovery_file.as_ref(), "`tally network recover`"),
+            ("holder.key", holder.and_then(|holder| file(&holder.key)), "`tally node holder`"),
+            ("holder.sealing", holder.map(|holder| &holder.sealing), "`tally node holder`"),
+            (
+                "holder.passphrase_file",
+                holder.and_then(|holder| holder.passphrase_file.as_ref()),
+                "your passphrase on its first line",
+            ),
         ];
         for (field, target, remedy) in must_exist {
             if let Some(target) = target

@@ -12,6 +12,7 @@ pub mod epochs;
 pub mod expiry;
 pub mod gossip;
 pub mod hand_overs;
+pub mod holder;
 pub mod http;
 pub mod keys;
 mod metrics;

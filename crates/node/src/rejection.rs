@@ -91,6 +91,10 @@ impl Rejection {
         Self { code, detail, retry_after: None }
     }
 
+    pub(crate) fn malformed(why: &impl std::fmt::Display) -> Self {
+        Self::new(RejectionCode::Malformed, why.to_string())
+    }
+
     pub(crate) fn wrong_network(theirs: NetworkId, ours: NetworkId) -> Self {
         let detail = format!(
             "the transaction is for network {theirs}, this node serves {ours}: sign it with this network's network.json"

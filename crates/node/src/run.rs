@@ -3,6 +3,7 @@
 use crate::{
     config::{Config, ConfigError, LogFormat},
     engine::{self, StartError, Voting},
+    holder::{Holder, HolderKeys},
     http,
     service::Service,
     timing::Timing,
@@ -10,19 +11,21 @@ use crate::{
 };
 use commonware_cryptography::{Signer as _, ed25519::PublicKey};
 use commonware_p2p::Address;
-use commonware_runtime::{Runner as _, Supervisor as _, tokio as real};
+use commonware_runtime::{Runner as _, Spawner as _, Supervisor as _, tokio as real};
 use rand_core::Rng as _;
 use std::{
     io::Read as _,
     net::SocketAddr,
     num::NonZeroUsize,
-    path::PathBuf,
+    path::{Path, PathBuf},
     sync::{
         Arc,
         atomic::{AtomicBool, Ordering},
     },
 };
-use tallystick_client::{KeyName, Passphrase, key::open_token, keyfile::KeyFileError, pkcs11::TokenError};
+use tallystick_client::{
+    KeyName, Passphrase, SealingSecret, key::open_token, keyfile::KeyFileError, pkcs11::TokenError,
+};
 use tallystick_consensus::{
     NodeKey,
     peers::{self, PeerAddress},
@@ -32,7 +35,7 @@ use tallystick_protocol::{
     Genesis, GenesisError, RecoveryFile, SigningKey,
     limits::{RECOVERY_FILE_BYTES_MAX, TOKEN_VOTE_MAX},
 };
-use tallystick_storage::database::OPERATIONS_PER_FILE;
+use tallystick_storage::{database::OPERATIONS_PER_FILE, vault::VaultError};
 use tokio::{net::TcpListener, signal::unix, sync::watch};
 
 /// Names of everything a node stores begin with this.
@@ -99,6 +102,9 @@ pub enum RunError {
         /// What the system says.
         source: std::io::Error,
     },
+    /// The vault.
+    #[error("`holder` in the configuration: {0}")]
+    Vault(#[from] VaultError),
     /// The marks of the vote journal.
     #[error(transparent)]
     Mark(#[from] MarkError),
@@ -133,6 +139,7 @@ struct Prepared {
     votes: Option<Votes>,
     state_sync: bool,
     recovery: Option<RecoveryFile>,
+    holder: Option<HolderKeys>,
 }
 
 /// Runs a node until it is told to stop (SIGTERM or SIGINT), or cannot go on.
@@ -157,6 +164,7 @@ fn prepare(config: Config) -> Result<Prepared, RunError> {
     let recovery = config.recovery_file.as_deref().map(|path| read_recovery(path, &genesis)).transpose()?;
     let (key, mark) = open_key(&config)?;
     let signer = NodeKey::new(key).ok_or_else(|| RunError::NotEd25519(config.key.clone()))?;
+    let holder = open_holder(&config)?;
     let known = peers_of(&config, &genesis, &signer.public_key())?;
     std::fs::create_dir_all(&config.data_dir)
         .map_err(|source| RunError::DataDir { path: config.data_dir.clone(), source })?;
@@ -173,18 +181,32 @@ fn prepare(config: Config) -> Result<Prepared, RunError> {
     // One that joins later need not apply everything that ever happened.
     let joins = genesis.validators.iter().all(|validator| validator.key.as_slice() != signer.public_key().as_ref());
     let state_sync = votes.is_none() || joins;
-    Ok(Prepared { config, genesis: Arc::new(genesis), signer, known, votes, state_sync, recovery })
+    Ok(Prepared { config, genesis: Arc::new(genesis), signer, known, votes, state_sync, recovery, holder })
 }
 
-/// The node's key, and where it remembers the journal it votes with.
-fn open_key(config: &Config) -> Result<(SigningKey, Mark), RunError> {
-    let secret = |_: &str| match &config.passphrase_file {
+/// A passphrase or a PIN: of the file, or of the environment.
+fn secret(file: Option<&Path>) -> Result<Passphrase, RunError> {
+    match file {
         Some(file) => Ok(Passphrase::read(file)?),
         None => {
             let text = std::env::var(PASSPHRASE_VARIABLE).map_err(|_| RunError::NoPassphrase)?;
             Ok(Passphrase::new(text)?)
         }
-    };
+    }
+}
+
+/// The keys with which the node holds, if it does.
+fn open_holder(config: &Config) -> Result<Option<HolderKeys>, RunError> {
+    let Some(holder) = &config.holder else { return Ok(None) };
+    let passphrase = || secret(holder.passphrase_file.as_deref().or(config.passphrase_file.as_deref()));
+    let key = holder.key.open::<RunError>(TOKEN_VOTE_MAX, |_| passphrase())?;
+    let sealing = SealingSecret::read(&holder.sealing, &passphrase()?)?;
+    Ok(Some(HolderKeys { principal: holder.principal.clone(), key, sealing }))
+}
+
+/// The node's key, and where it remembers the journal it votes with.
+fn open_key(config: &Config) -> Result<(SigningKey, Mark), RunError> {
+    let secret = |_: &str| secret(config.passphrase_file.as_deref());
     match &config.key {
         KeyName::File(path) => Ok((config.key.open(TOKEN_VOTE_MAX, secret)?, Mark::beside(path))),
         KeyName::Token(uri) => {
@@ -215,14 +237,14 @@ fn telling(key: SigningKey) -> SigningKey {
 }
 
 /// Reads a network file and checks it.
-pub fn read_genesis(path: &std::path::Path) -> Result<Genesis, RunError> {
+pub fn read_genesis(path: &Path) -> Result<Genesis, RunError> {
     let network = |detail: String| RunError::Network { path: path.to_owned(), detail };
     let json = std::fs::read(path).map_err(|error| network(error.to_string()))?;
     Genesis::from_json(&json).map_err(|error: GenesisError| network(error.to_string()))
 }
 
 /// Reads a recovery of this network.
-fn read_recovery(path: &std::path::Path, genesis: &Genesis) -> Result<RecoveryFile, RunError> {
+fn read_recovery(path: &Path, genesis: &Genesis) -> Result<RecoveryFile, RunError> {
     let error = |detail: String| RunError::Recovery { path: path.to_owned(), detail };
     let mut bytes = Vec::new();
     let file = std::fs::File::open(path).map(|file| file.take(RECOVERY_FILE_BYTES_MAX as u64 + 1));
@@ -272,7 +294,7 @@ fn free(address: SocketAddr, field: &'static str) -> Result<(), RunError> {
 }
 
 async fn serve(context: real::Context, prepared: Prepared) -> Result<(), RunError> {
-    let Prepared { config, genesis, signer, known, votes, state_sync, recovery } = prepared;
+    let Prepared { config, genesis, signer, known, votes, state_sync, recovery, holder } = prepared;
     let voting = votes.is_some();
     let listener = TcpListener::bind(config.http).await.map_err(|source| RunError::Listen {
         address: config.http,
@@ -298,6 +320,7 @@ async fn serve(context: real::Context, prepared: Prepared) -> Result<(), RunErro
         http = %config.http,
         "starting"
     );
+    let holder = open_vault(&context, holder).await?;
     const PAGES_PER_MIB: usize = 256;
     let pages = (config.cache_mib * PAGES_PER_MIB).max(PAGES_PER_MIB);
     let engine_config = engine::Config {
@@ -317,8 +340,10 @@ async fn serve(context: real::Context, prepared: Prepared) -> Result<(), RunErro
     };
     let (provider, blocker) = (network.oracle.clone(), network.oracle.clone());
     let node = engine::start(context.child("node"), engine_config, provider, blocker, network.channels).await?;
-    let service = Service::new(context.child("service"), &node, voting);
+    let service = Service::new(context.child("service"), &node, voting, holder);
 
+    let settles = service.clone();
+    let _settling = context.child("sealed").spawn(move |_| async move { settles.settle_sealed().await });
     let (stop, stopping) = watch::channel(false);
     let mut http = tokio::spawn(http::serve(listener, service, async move {
         let mut stopping = stopping;
@@ -338,6 +363,17 @@ async fn serve(context: real::Context, prepared: Prepared) -> Result<(), RunErro
     // Requests in flight have their own time limits; what is stored needs no farewell.
     let _ = tokio::time::timeout(std::time::Duration::from_secs(5), http).await;
     Ok(())
+}
+
+/// Opens the vault of a node that holds.
+async fn open_vault(
+    context: &real::Context,
+    keys: Option<HolderKeys>,
+) -> Result<Option<Arc<Holder<real::Context>>>, RunError> {
+    match keys {
+        Some(keys) => Ok(Some(Arc::new(Holder::open(context.child("holder"), PREFIX, keys).await?))),
+        None => Ok(None),
+    }
 }
 
 async fn told_to_stop() {

@@ -7,6 +7,7 @@ pub mod partition;
 pub mod policy;
 pub mod principal;
 pub mod proposal;
+pub mod sealed;
 mod state;
 pub mod validators;
 
@@ -17,6 +18,7 @@ use crate::{
     chain::{Finalised, FinalisedBlock},
     engine::{Marshal, Node, Runtime},
     epochs::Standing,
+    holder::Holder,
     rejection::Rejection,
 };
 use bytes::Bytes;
@@ -119,6 +121,7 @@ struct Inner<E: Runtime> {
     marshal: Marshal,
     me: Option<[u8; 32]>,
     may_vote: bool,
+    holder: Option<Arc<Holder<E>>>,
 }
 
 impl<E: Runtime> Clone for Service<E> {
@@ -128,8 +131,8 @@ impl<E: Runtime> Clone for Service<E> {
 }
 
 impl<E: Runtime> Service<E> {
-    /// The service of a running node.
-    pub fn new(runtime: E, node: &Node<E>, may_vote: bool) -> Self {
+    /// The service of a running node, with what it holds if it does.
+    pub fn new(runtime: E, node: &Node<E>, may_vote: bool, holder: Option<Arc<Holder<E>>>) -> Self {
         Self(Arc::new(Inner {
             runtime,
             shared: node.shared.clone(),
@@ -138,6 +141,7 @@ impl<E: Runtime> Service<E> {
             marshal: node.marshal.clone(),
             me: node.me.as_ref().try_into().ok(),
             may_vote,
+            holder,
         }))
     }
 
@@ -225,6 +229,13 @@ impl<E: Runtime> Service<E> {
     ) -> Result<RecoveryGround, CertifyError> {
         let (inner, asked) = (&self.0, (principal, organisations));
         certify::recovery_ground(&inner.runtime, &inner.shared.chain, &inner.marshal, &inner.reader, asked).await
+    }
+
+    /// Whether the organisation has registered this node as one that holds, with the very secret that it holds with.
+    async fn holds_for(&self, holder: &Holder<E>, organisation: &str) -> Result<bool, ReadError> {
+        let keys = holder.keys();
+        let nodes = self.nodes(organisation).await?.map(|(_, nodes)| nodes).unwrap_or_default();
+        Ok(nodes.node(&keys.principal).is_some_and(|node| *node.sealing.as_bytes() == keys.sealing.public()))
     }
 
     /// The newest applied block.

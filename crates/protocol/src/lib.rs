@@ -35,6 +35,7 @@ pub mod resource;
 pub mod row;
 pub mod rulebook;
 pub mod seal;
+pub mod sealed;
 pub mod state_key;
 pub mod transaction;
 pub mod validators;
@@ -72,6 +73,7 @@ pub use resource::{Resource, ResourceError, ResourceKind};
 pub use row::{CountersRow, HeldKey, OrganisationRow, PrincipalRow, RecordRow, RegisterRow};
 pub use rulebook::{Circle, Rule, Rulebook, RulebookChange, RulebookError, Share, VoteWeight, Weight};
 pub use seal::{Blinding, Commitment, Opening, Place, SealError, SealScheme, Secret, Subject};
+pub use sealed::{Reading, SealedSubmission};
 pub use state_key::{Noun, StateKey};
 pub use transaction::{
     Cosigner, DecodeError, Intent, PartlySignedTransaction, SignError, SignedTransaction, VerifiedTransaction,

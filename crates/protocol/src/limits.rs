@@ -16,6 +16,14 @@ pub const ITEMS_PER_ENTRY_MAX: usize = 16;
 pub const SEALED_VALUE_BYTES_MAX: usize = ITEM_BYTES_MAX;
 /// Bytes of the opening of a sealed value: the value, its place and its blinding.
 pub const SEAL_OPENING_BYTES_MAX: usize = SEALED_VALUE_BYTES_MAX + 1_024;
+/// Sealed values that one transaction holds: more commitments do not fit into one.
+pub const SEALED_PER_TRANSACTION_MAX: usize = TRANSACTION_BYTES_MAX / 93;
+/// Bytes of a transaction with what opens the values sealed in it.
+pub const SEALED_SUBMISSION_BYTES_MAX: usize = BODY_BYTES_MAX;
+/// Bytes of what one read gives.
+pub const READING_BYTES_MAX: usize = 256 + SEALED_PER_TRANSACTION_MAX * SEAL_OPENING_BYTES_MAX;
+/// Bytes of what a vault notes of a transaction that is not final: places and commitments.
+pub const VAULT_PENDING_BYTES_MAX: usize = 1_024 * 1_024;
 /// Sealed values of one subject that a vault keeps.
 pub const VAULT_OPENINGS_MAX: usize = 4_096;
 /// Bytes of a vault's file, which holds those of one subject.

@@ -236,7 +236,7 @@ impl Start<'_> {
             let started = engine::start(machine.child("engine"), config, manager, control, channels).await;
             let running = started.unwrap_or_else(|error| panic!("node {node} does not start: {error}"));
             if is_watched {
-                let service = Service::new(machine.child("service"), &running, !lost);
+                let service = Service::new(machine.child("service"), &running, !lost, None);
                 let reader = running.reader.clone();
                 door.open(Inside { machine: machine.child("door"), service: service.clone(), reader });
                 watch(machine, node, service, record).await;

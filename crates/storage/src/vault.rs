@@ -1,7 +1,7 @@
 //! The vault: the openings of sealed values, encrypted under a key for each subject, and destroyed so that nothing is left.
 //!
 //! ```text
-//! vault-3fa/                                    one of 4,096 folders
+//! ‹prefix›-vault-3fa/                           one of 4,096 folders
 //!   3fa90c…⟨24 bytes⟩ 0000000000000007          a subject's file: its name says neither who it is, nor in which register
 //!      │                    └ generation: one more with every change
 //!      └ HMAC of the subject under the vault's key
@@ -25,10 +25,12 @@
 //! encrypted under the vault's key: see docs/decisions/0012-vaults.md.
 
 mod cipher;
+mod pending;
 #[cfg(test)]
 mod tests;
 
 pub use cipher::VaultKey;
+pub use pending::Pending;
 
 use cipher::{Ciphers, SubjectKey};
 use commonware_runtime::{Blob as _, Error as Disk, ReadOptions, Storage, WriteOptions};
@@ -51,9 +53,7 @@ const NAME_BYTES: usize = 24;
 const WHOLE: u8 = 1;
 /// Bytes overwritten at once.
 const WIPE_BYTES: usize = 64 * 1_024;
-/// Where it is written which key the vault is under.
-const CHECK_FOLDER: &str = "vault";
-/// The name of that file.
+/// The name of the file in which it is written which key the vault is under.
 const CHECK_NAME: &[u8] = b"check";
 
 /// Why a vault did not do as it was asked.
@@ -78,6 +78,8 @@ pub enum VaultError {
 /// The vault of one organisation's node.
 pub struct Vault<S: Storage> {
     storage: S,
+    /// Names of its partitions begin with this.
+    prefix: String,
     ciphers: Ciphers,
     /// One for the subjects whose names begin alike: changes of one subject come one after another.
     locks: Vec<AsyncMutex<()>>,
@@ -87,13 +89,14 @@ pub struct Vault<S: Storage> {
 type Name = [u8; NAME_BYTES];
 
 impl<S: Storage> Vault<S> {
-    /// Opens the vault, or makes it: partitions `vault` and `vault-…` of the storage. Clears what interrupted changes left.
+    /// Opens the vault, or makes it: partitions `‹prefix›-vault` and `‹prefix›-vault-…` of the storage. Clears what interrupted changes
+    /// left.
     ///
     /// # Errors
     /// When the disk fails, or the vault was made with another key.
-    pub async fn open(storage: S, key: &VaultKey) -> Result<Self, VaultError> {
+    pub async fn open(storage: S, prefix: &str, key: &VaultKey) -> Result<Self, VaultError> {
         let locks = (0..LOCKS).map(|_| AsyncMutex::new(())).collect();
-        let vault = Self { storage, ciphers: Ciphers::new(key), locks };
+        let vault = Self { storage, prefix: format!("{prefix}-vault"), ciphers: Ciphers::new(key), locks };
         vault.check_key().await?;
         for folder in 0..FOLDERS {
             vault.clear(folder).await?;
@@ -200,8 +203,17 @@ impl<S: Storage> Vault<S> {
         Ok(found)
     }
 
+    fn partition(&self, folder: u16) -> String {
+        format!("{}-{folder:03x}", self.prefix)
+    }
+
+    /// The partition of a subject's files.
+    fn folder(&self, name: &Name) -> String {
+        self.partition(folder_of(name))
+    }
+
     async fn scan(&self, folder: u16) -> Result<Vec<Vec<u8>>, VaultError> {
-        match self.storage.scan(&partition(folder)).await {
+        match self.storage.scan(&self.partition(folder)).await {
             Ok(names) => Ok(names),
             Err(Disk::PartitionMissing(_)) => Ok(Vec::new()),
             Err(error) => Err(error.into()),
@@ -221,7 +233,7 @@ impl<S: Storage> Vault<S> {
     /// What a file holds; none when it is not whole.
     async fn read(&self, name: &Name, generation: u64) -> Result<Option<Vec<Opening>>, VaultError> {
         let file = file(name, generation);
-        let (blob, size) = self.storage.open(&partition(folder_of(name)), &file).await?;
+        let (blob, size) = self.storage.open(&self.folder(name), &file).await?;
         let damaged = || VaultError::Damaged(hex::encode(&file));
         let size = usize::try_from(size).map_err(|_| damaged())?;
         if size == 0 || first_byte(&blob).await? != WHOLE {
@@ -257,7 +269,7 @@ impl<S: Storage> Vault<S> {
         if bytes.len() > VAULT_FILE_BYTES_MAX {
             return Err(VaultError::Full);
         }
-        let (blob, _) = self.storage.open(&partition(folder_of(name)), &file).await?;
+        let (blob, _) = self.storage.open(&self.folder(name), &file).await?;
         blob.write_at(0, bytes, WriteOptions::DONT_CACHE).await?;
         blob.sync().await?;
         blob.write_at(0, vec![WHOLE], WriteOptions::SYNC).await?;
@@ -276,7 +288,7 @@ impl<S: Storage> Vault<S> {
 
     /// Overwrites a file, and removes it once that is on the disk.
     async fn wipe(&self, name: &Name, generation: u64) -> Result<(), VaultError> {
-        let (partition, file) = (partition(folder_of(name)), file(name, generation));
+        let (partition, file) = (self.folder(name), file(name, generation));
         let (blob, size) = self.storage.open(&partition, &file).await?;
         if size > 0 {
             // From here on it does not count, whatever a crash leaves of the rest.
@@ -316,7 +328,7 @@ impl<S: Storage> Vault<S> {
 
     /// Notes which key the vault is under, when it is new; fails when it is another.
     async fn check_key(&self) -> Result<(), VaultError> {
-        let (blob, size) = self.storage.open(CHECK_FOLDER, CHECK_NAME).await?;
+        let (blob, size) = self.storage.open(&self.prefix, CHECK_NAME).await?;
         let check = self.ciphers.check();
         if size < check.len() as u64 {
             // Written before anything else, so that whoever finds it torn finds an empty vault.
@@ -348,10 +360,6 @@ fn encode(openings: &[Opening]) -> Zeroizing<Vec<u8>> {
 fn folder_of(name: &Name) -> u16 {
     let [first, second, ..] = name;
     u16::from_be_bytes([*first, *second]) >> 4
-}
-
-fn partition(folder: u16) -> String {
-    format!("vault-{folder:03x}")
 }
 
 fn file(name: &Name, generation: u64) -> Vec<u8> {

@@ -11,7 +11,7 @@ use tallystick_protocol::{Jurisdiction, Operation, PrincipalId, PublicKey, Seali
 #[derive(Debug, Args)]
 #[command(after_help = "The node acts by a principal of its own, a device or a program, enrolled before.\n\n\
     Example:\n  \
-    tally principal enrol node-1 --kind device --key-file holder.pem\n  \
+    tally principal enrol node-1 --kind device --public holder.pem.pub\n  \
     tally node register hmrc/node-1 --peer ed25519:… --sealing 5d0c… --jurisdiction GB")]
 pub struct Register {
     /// The node's principal

@@ -1,9 +1,14 @@
 //! `tally register append`: one entry from the command line, or many from a file.
 
-use super::{act, csv, exposure::Exposure, no_register};
+use super::{
+    act, act_sealed, csv,
+    exposure::Exposure,
+    no_register,
+    seal::{SealedEntry, seal},
+};
 use crate::{
     connection::{Connection, Signing},
-    output::{Doing, Done, Failure, count, line, progress},
+    output::{Doing, Done, Failure, count, line, progress, say},
 };
 use clap::Args;
 use std::{
@@ -13,14 +18,14 @@ use std::{
     path::{Path, PathBuf},
 };
 use tallystick_api::{OutcomeView, RegisterView};
-use tallystick_client::Settled;
+use tallystick_client::{Settled, Signer};
 use tallystick_ledger::{
     item::{Item, Value, canonicalise, item_from},
     schema::Schema,
 };
 use tallystick_protocol::{
-    Cardinality, EntryKind, Field, NewEntry, Operation,
-    limits::{ENTRIES_MAX, TRANSACTION_BYTES_MAX},
+    Cardinality, EntryKind, Field, NewEntry, Opening, Operation,
+    limits::{ENTRIES_MAX, SEALED_SUBMISSION_BYTES_MAX, TRANSACTION_BYTES_MAX},
     operation::validate_key,
 };
 
@@ -33,13 +38,17 @@ const LIST_SEPARATOR: char = ';';
 
 /// Append entries to a register
 #[derive(Debug, Args)]
-#[command(after_help = "The register's schema is checked by every node; all that breaks it is listed.\n\
+#[command(
+    after_help = "The register's schema is checked by every node; all that breaks it is listed. Values of personal and \
+    restricted fields are sealed here: the ledger gets commitments, and the first node named that holds for the register's \
+    custodian keeps what opens them.\n\
     A CSV file has field names in its first line; values of a list are parted by `;`, empty cells are left out. A JSON lines file \
     has an item on each line. In both the field that has the register's name is the key.\n\n\
     Examples:\n  \
     tally register append school 100000 name=\"Sir John Cass\" start-date=1710\n  \
     tally register append school 100000 --item '{\"name\":\"Sir John Cass\",\"school\":\"100000\"}'\n  \
-    tally register append school --file schools.csv")]
+    tally register append school --file schools.csv"
+)]
 pub struct Append {
     /// The register
     #[arg(value_name = "REGISTER")]
@@ -67,31 +76,29 @@ impl Append {
     pub fn run(self) -> Done {
         let client = self.connection.client()?;
         let Some(register) = client.register(&self.register)? else { return Err(no_register(&self.register)) };
-        let entries = self.entries(&register.value)?;
-        look_at(&entries, &register.value)?;
-        let entries: Vec<NewEntry> = entries.into_iter().map(|(_, entry)| entry).collect();
+        let entries = prepared(self.entries(&register.value)?, &register.value)?;
+        let sealed: usize = entries.iter().map(|entry| entry.openings.len()).sum();
         let signer = self.connection.signer(&self.signing)?;
         let total = entries.len();
-        let batches = batches(entries);
-        if self.signing.pass_on.is_some() && batches.len() > 1 {
-            return Err(Failure::error(
-                "these entries need several transactions, and one can be passed on: give fewer",
+        let batches = cut(entries, |sealed| &sealed.entry, |sealed| &sealed.openings);
+        self.require_possible(batches.len(), sealed)?;
+        if sealed > 0 {
+            let values = count(sealed as u64, "value is", "values are");
+            say(format_args!(
+                "{values} sealed: the ledger gets commitments, and the node that takes them keeps what opens them"
             ));
-        }
-        if batches.is_empty() {
-            return Err(Failure::error("there is nothing to append: the file holds no entries"));
         }
         let bar = progress(total as u64, &self.register);
         let mut last = None;
-        for (index, batch) in batches.iter().enumerate() {
-            let subject = match (batch.as_slice(), batches.len()) {
-                ([entry], 1) => format!("append {} to {}", entry.key, self.register),
-                _ => format!("append to {}, part {} of {}", self.register, index + 1, batches.len()),
+        let parts = batches.len();
+        for (index, batch) in batches.into_iter().enumerate() {
+            let subject = match (batch.as_slice(), parts) {
+                ([one], 1) => format!("append {} to {}", one.entry.key, self.register),
+                _ => format!("append to {}, part {} of {parts}", self.register, index + 1),
             };
-            let operation = Operation::EntryAppend { register: self.register.clone(), entries: batch.clone() };
-            last = act(&self.connection, &signer, &self.signing, subject, vec![operation])
-                .inspect_err(|_| bar.abandon())?;
-            bar.inc(batch.len() as u64);
+            let appended = batch.len() as u64;
+            last = self.append(&signer, subject, batch).inspect_err(|_| bar.abandon())?;
+            bar.inc(appended);
         }
         bar.finish_and_clear();
         match last {
@@ -99,6 +106,34 @@ impl Append {
             Some(_) => line(format_args!("{}: {} appended", self.register, count(total as u64, "entry", "entries"))),
             None => Ok(()),
         }
+    }
+
+    fn require_possible(&self, parts: usize, sealed: usize) -> Done {
+        if parts == 0 {
+            return Err(Failure::error("there is nothing to append: the file holds no entries"));
+        }
+        if self.signing.pass_on.is_some() && parts > 1 {
+            return Err(Failure::error(
+                "these entries need several transactions, and one can be passed on: give fewer",
+            ));
+        }
+        if self.signing.pass_on.is_some() && sealed > 0 {
+            return Err(Failure::error(
+                "what opens sealed values goes to a node, and is not passed on in a file: let the co-signers' keys be at hand, or \
+                 write commitments in the place of the values",
+            ));
+        }
+        Ok(())
+    }
+
+    fn append(&self, signer: &Signer, subject: String, batch: Vec<SealedEntry>) -> Result<Option<Settled>, Failure> {
+        let (entries, openings): (Vec<_>, Vec<_>) = batch.into_iter().map(|one| (one.entry, one.openings)).unzip();
+        let openings = openings.concat();
+        let operations = vec![Operation::EntryAppend { register: self.register.clone(), entries }];
+        if openings.is_empty() {
+            return act(&self.connection, signer, &self.signing, subject, operations);
+        }
+        act_sealed(&self.connection, signer, &self.signing, subject, operations, openings)
     }
 
     /// The entries, each with its line in the file.
@@ -116,18 +151,21 @@ impl Append {
     }
 }
 
-/// Warns of what looks like personal data; fails when a value is in the clear that is written only sealed.
-fn look_at(entries: &[(usize, NewEntry)], register: &RegisterView) -> Done {
+/// Seals what is protected, and warns of what looks like personal data elsewhere.
+fn prepared(entries: Vec<(usize, NewEntry)>, register: &RegisterView) -> Result<Vec<SealedEntry>, Failure> {
     let fields: Vec<Field> = register.fields.iter().map(Field::from).collect();
     let (schema, mut exposure) = (Schema::new(&register.name, &fields), Exposure::default());
+    let mut prepared = Vec::with_capacity(entries.len());
     for (line, entry) in entries {
-        let place = if *line == 0 { format!("entry {}", entry.key) } else { format!("line {line}") };
-        for item in entry.items.iter().filter_map(|item| Item::parse(item).ok()) {
+        let place = if line == 0 { format!("entry {}", entry.key) } else { format!("line {line}") };
+        let sealed = seal(&place, &schema, entry)?;
+        for item in sealed.entry.items.iter().filter_map(|item| Item::parse(item).ok()) {
             exposure.look(&place, &item, &schema)?;
         }
+        prepared.push(sealed);
     }
     exposure.warn();
-    Ok(())
+    Ok(prepared)
 }
 
 /// The number that the one entry got.
@@ -219,20 +257,28 @@ fn from_json_lines(text: &str, register: &RegisterView) -> Result<Vec<(usize, Ne
 
 /// As many entries to a transaction as it holds.
 pub fn batches(entries: Vec<NewEntry>) -> Vec<Vec<NewEntry>> {
-    let mut batches: Vec<Vec<NewEntry>> = Vec::new();
-    let mut bytes = 0;
-    for entry in entries {
-        let more =
-            FRAMING_BYTES + entry.key.len() + entry.items.iter().map(|item| item.len() + FRAMING_BYTES).sum::<usize>();
-        let room = bytes + more <= TRANSACTION_BYTES_MAX - ENVELOPE_BYTES;
+    cut(entries, |entry| entry, |_| &[])
+}
+
+/// As many entries to a transaction as it holds, and as a node takes the openings of at once.
+fn cut<T>(all: Vec<T>, entry: impl Fn(&T) -> &NewEntry, openings: impl Fn(&T) -> &[Opening]) -> Vec<Vec<T>> {
+    let mut batches: Vec<Vec<T>> = Vec::new();
+    let (mut bytes, mut sealed_bytes) = (0, 0);
+    for one in all {
+        let NewEntry { key, items } = entry(&one);
+        let more = FRAMING_BYTES + key.len() + items.iter().map(|item| item.len() + FRAMING_BYTES).sum::<usize>();
+        let sealed_more: usize = openings(&one).iter().map(|opening| opening.to_bytes().len()).sum();
+        let room = bytes + more <= TRANSACTION_BYTES_MAX - ENVELOPE_BYTES
+            && sealed_bytes + sealed_more <= SEALED_SUBMISSION_BYTES_MAX - TRANSACTION_BYTES_MAX - ENVELOPE_BYTES;
         match batches.last_mut().filter(|batch| room && batch.len() < ENTRIES_MAX) {
             Some(batch) => {
-                batch.push(entry);
+                batch.push(one);
                 bytes += more;
+                sealed_bytes += sealed_more;
             }
             None => {
-                batches.push(vec![entry]);
-                bytes = more;
+                batches.push(vec![one]);
+                (bytes, sealed_bytes) = (more, sealed_more);
             }
         }
     }

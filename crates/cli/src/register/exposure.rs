@@ -24,7 +24,8 @@ impl Exposure {
         if let Some(field) = schema.unsealed(item).next() {
             return Err(Failure::error(format!(
                 "{place}: field `{field}` is written only sealed, and holds a value in the clear: nothing was sent; \
-                 write its commitment in its place (docs/reference/formats.md, Sealed value)"
+                 an import keeps the file's items and root, so append the records instead (`tally register append --file`), which \
+                 seals them"
             )));
         }
         let open = item

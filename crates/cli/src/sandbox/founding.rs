@@ -1,13 +1,15 @@
 //! What a new sandbox finds on its ledger, so that there is something to explore: a certificate authority of each organisation on
-//! the trust list, an inspector in each whose key it has certified, a register, policies beside the first ones, and a mandate.
+//! the trust list, an inspector in each whose key it has certified, a register, policies beside the first ones, and a mandate;
+//! and the node of each, registered as one that holds what only some may see.
 //!
 //! It is put there as anybody would, by proposals, ballots and signed transactions, and stands in the log like everything else.
 //!
 //! INVARIANT: each step may be done again: a sandbox that was stopped meanwhile goes on at its next start.
 
-use super::layout::{CERTIFICATE_POLICY, INSPECTOR, Layout, NodePlace};
+use super::layout::{CERTIFICATE_POLICY, INSPECTOR, Layout, NodePlace, VAULT};
 use crate::{
     connection::unlock,
+    key,
     output::{Doing, Done, Failure, progress},
 };
 use std::{
@@ -16,14 +18,15 @@ use std::{
     time::{Duration, Instant},
 };
 use tallystick_api::OutcomeView;
-use tallystick_client::{Client, Profile, Signer, now_seconds};
+use tallystick_client::{Client, Passphrase, Profile, SealingSecret, Signer, now_seconds};
 use tallystick_ledger::{
     item::{Value, item_from},
     x509::{self, Document},
 };
 use tallystick_protocol::{
     Assurance, AuthorityTerms, Cardinality, Change, Choice, Datatype, Field, Hash, MandateTerms, NewEntry, Operation,
-    Phase, PolicyChange, PolicyMeaning, PolicyText, PrincipalId, ProposalStatus, RuleText, SignedTransaction,
+    Phase, PolicyChange, PolicyMeaning, PolicyText, PrincipalId, PrincipalKind, ProposalStatus, Roles, RuleText,
+    SealingKey, SignedTransaction,
 };
 
 /// The register that everybody may look at.
@@ -37,8 +40,15 @@ const POLL: Duration = Duration::from_millis(100);
 /// The proposals that found the order.
 const PROPOSALS: [&str; 2] = ["first-authorities", "first-policies"];
 /// What a step is refused with when it was done before.
-const DONE_BEFORE: [&str; 6] =
-    ["proposal-exists", "proposal-status", "ballot-exists", "register-exists", "entry-unchanged", "mandate-exists"];
+const DONE_BEFORE: [&str; 7] = [
+    "proposal-exists",
+    "proposal-status",
+    "ballot-exists",
+    "principal-exists",
+    "register-exists",
+    "entry-unchanged",
+    "mandate-exists",
+];
 
 /// A policy of the whole partition.
 const CERTIFIED: (&str, &str) = (
@@ -95,10 +105,15 @@ pub fn found(layout: &Layout) -> Done {
         profile: Profile::read(&layout.dir)?,
         client: Client::new(layout.nodes.iter().map(NodePlace::url))?,
     };
-    let bar = progress(5, "founding");
-    for step in
-        [Founding::propose, Founding::vote, Founding::fill_register, Founding::wait_for_effect, Founding::certify]
-    {
+    let bar = progress(6, "founding");
+    for step in [
+        Founding::propose,
+        Founding::vote,
+        Founding::hold,
+        Founding::fill_register,
+        Founding::wait_for_effect,
+        Founding::certify,
+    ] {
         step(&founding).inspect_err(|_| bar.finish_and_clear())?;
         bar.inc(1);
     }
@@ -189,6 +204,36 @@ impl Founding<'_> {
             }
         }
         self.settle(&ballots)
+    }
+
+    /// Each organisation's node holds for it: its principal is enrolled, and the node registered.
+    fn hold(&self) -> Done {
+        let passphrase = Passphrase::read(&self.layout.dir.join("passphrase"))?;
+        let (mut enrolments, mut registrations) = (Vec::new(), Vec::new());
+        for node in self.organisations() {
+            let (sealing, key) = node.holder();
+            let signer = self.signer(&node.organisation, "administrator")?;
+            let validator = self.layout.genesis.validators.iter().find(|one| one.organisation == node.organisation);
+            let Some(peer) = validator.map(|validator| validator.key) else { continue };
+            let enrol = Operation::PrincipalEnrol {
+                name: VAULT.to_owned(),
+                kind: PrincipalKind::Device,
+                roles: Roles::default(),
+                key: key::public_key(&key.to_string_lossy())?,
+                assurance: Assurance::Substantial,
+            };
+            let sealing = SealingSecret::read(&sealing, &passphrase)?.public();
+            let register = Operation::NodeRegister {
+                node: PrincipalId::new(&node.organisation, VAULT).map_err(Failure::error)?,
+                peer,
+                sealing: SealingKey::from_bytes(sealing).map_err(Failure::error)?,
+                jurisdiction: "GB".parse().map_err(Failure::error)?,
+            };
+            enrolments.push(signer.sign("found the sandbox", vec![enrol])?);
+            registrations.push(signer.sign("found the sandbox", vec![register])?);
+        }
+        self.settle(&enrolments)?;
+        self.settle(&registrations)
     }
 
     /// A register with a policy of its own and some entries, and a mandate to write to it. Meanwhile blocks go by, and with them the

@@ -6,6 +6,7 @@
 //! D/tally.toml          the profile: commands of tally find the network by it
 //! D/unfounded           until the ledger holds what a sandbox begins with
 //! D/<organisation>/node.toml, validator.pem, node.log, data/
+//! D/<organisation>/holder.pem, holder.pem.pub, sealing.pem    with which its node holds what only some may see
 //! D/<organisation>/keys/administrator.pem, registrar.pem, inspector.pem
 //! D/<organisation>/ca/root.pem, root.key    its certificate authority
 //! D/<organisation>/ca/inspector.pem         the certificate of its inspector's key
@@ -13,7 +14,10 @@
 //!
 //! INVARIANT: a sandbox is there whole or not at all: it is made beside its place and then renamed.
 
-use crate::output::{Doing, Failure};
+use crate::{
+    node::holder,
+    output::{Doing, Failure},
+};
 use rand::Rng;
 use std::{
     collections::BTreeMap,
@@ -23,12 +27,12 @@ use std::{
     time::{SystemTime, UNIX_EPOCH},
 };
 use tallystick_client::{
-    KeyName, Passphrase, Profile,
+    KeyName, Passphrase, Profile, SealingSecret,
     keyfile::{self, generate},
     profile::{self, KeyPlace},
 };
 use tallystick_ledger::x509::{Certificate, Wording, issue, issue_authority};
-use tallystick_node::config::{Config, Log, Peer};
+use tallystick_node::config::{Config, HolderConfig, Log, Peer};
 use tallystick_protocol::{
     Algorithm, Genesis, GenesisOrganisation, GenesisPrincipal, GenesisValidator, Particulars, PrincipalId, PublicKey,
     Roles, SigningKey,
@@ -99,6 +103,11 @@ impl NodePlace {
         self.config.with_file_name("ca")
     }
 
+    /// The file with the secret that its vault is under, and that with the key as which it holds.
+    pub fn holder(&self) -> (PathBuf, PathBuf) {
+        (self.config.with_file_name(holder::SEALING), self.config.with_file_name(holder::KEY))
+    }
+
     /// Where clients reach it, as a URL.
     pub fn url(&self) -> String {
         format!("http://{}", self.http)
@@ -121,12 +130,16 @@ struct Keys {
     id: String,
     name: String,
     validator: SigningKey,
+    holder: SigningKey,
+    sealing: SealingSecret,
     authority: SigningKey,
     principals: Vec<(&'static str, Roles, SigningKey)>,
 }
 
 /// Whose keys the organisations' authorities certify, from the first day on.
 pub const INSPECTOR: &str = "inspector";
+/// The principal as which an organisation's node holds what only some may see.
+pub const VAULT: &str = "vault";
 /// The certificate policy under which they do.
 pub const CERTIFICATE_POLICY: &str = "1.2.826.0.1.2";
 /// For how long an authority's certificate holds, and an inspector's: nothing of a sandbox ends soon.
@@ -209,7 +222,7 @@ impl Layout {
         write_organisation(&self.dir, &keys, &passphrase)?;
         let index = u16::try_from(self.nodes.len()).unwrap_or(u16::MAX);
         let (http, listen) = ports(self.base_port(), index)?;
-        let mut config = config(http, listen)?;
+        let mut config = config(id, http, listen)?;
         for validator in &self.genesis.validators {
             let node = self.nodes.iter().find(|node| node.organisation == validator.organisation);
             config
@@ -322,7 +335,8 @@ fn make_organisation(id: String, name: String) -> Result<Keys, Failure> {
         ("registrar", Roles::registrar(), new()?),
         (INSPECTOR, inspector, new()?),
     ];
-    Ok(Keys { id, name, validator: new()?, authority: new()?, principals })
+    let sealing = SealingSecret::generate();
+    Ok(Keys { id, name, validator: new()?, holder: new()?, sealing, authority: new()?, principals })
 }
 
 fn make_genesis(organisations: &[Keys], epoch_blocks: u64) -> Result<Genesis, Failure> {
@@ -381,6 +395,9 @@ fn write_organisation(dir: &Path, keys: &Keys, passphrase: &Passphrase) -> Resul
     let names = folder.join("keys");
     fs::create_dir_all(&names).doing(|| format!("cannot make the folder `{}`", names.display()))?;
     keyfile::write(&folder.join("validator.pem"), &keys.validator, passphrase)?;
+    keyfile::write(&folder.join(holder::KEY), &keys.holder, passphrase)?;
+    holder::write_public(&folder.join(holder::KEY), &keys.holder.public())?;
+    keys.sealing.write(&folder.join(holder::SEALING), passphrase)?;
     for (name, _, key) in &keys.principals {
         keyfile::write(&names.join(format!("{name}.pem")), key, passphrase)?;
     }
@@ -418,24 +435,28 @@ fn write_authority(folder: &Path, keys: &Keys, passphrase: &Passphrase) -> Resul
 
 fn make_config(index: u16, organisations: &[Keys], plan: &Plan) -> Result<Config, Failure> {
     let (http, listen) = ports(plan.base_port, index)?;
+    let id = organisations.get(usize::from(index)).map_or("", |keys| &keys.id);
     let mut peers = Vec::new();
     for (other, keys) in (0..).zip(organisations).filter(|(other, _)| *other != index) {
         let (_, address) = ports(plan.base_port, other)?;
         peers.push(Peer { key: hex::encode(validator_key(&keys.validator.public())?), address: address.to_string() });
     }
-    let mut config = config(http, listen)?;
+    let mut config = config(id, http, listen)?;
     config.peers = peers;
     config.log = Log { level: plan.log_level.clone(), ..config.log };
     Ok(config)
 }
 
 /// A node without peers. The other settings stay at what the node thinks best.
-fn config(http: SocketAddr, listen: SocketAddr) -> Result<Config, Failure> {
+fn config(organisation: &str, http: SocketAddr, listen: SocketAddr) -> Result<Config, Failure> {
     let text = format!(
         "network_file = \"../network.json\"\ndata_dir = \"data\"\nkey = \"validator.pem\"\n\
          passphrase_file = \"../passphrase\"\nlisten = \"{listen}\"\nhttp = \"{http}\"\n"
     );
-    toml::from_str(&text).doing(|| "the node's configuration came out wrong".to_owned())
+    let config: Config = toml::from_str(&text).doing(|| "the node's configuration came out wrong".to_owned())?;
+    let principal = PrincipalId::new(organisation, VAULT).map_err(Failure::error)?;
+    let (key, sealing) = (KeyName::File(holder::KEY.into()), holder::SEALING.into());
+    Ok(Config { holder: Some(HolderConfig { principal, key, sealing, passphrase_file: None }), ..config })
 }
 
 fn write_config(path: &Path, config: &Config) -> Result<(), Failure> {

@@ -30,6 +30,7 @@ mod recovery;
 mod registers;
 mod render;
 mod room;
+mod sealed;
 mod sequence;
 mod server;
 mod snapshot;
@@ -106,6 +107,7 @@ macro_rules! routes {
 routes! {
     get routes::INDEX => status::index;
     post routes::TRANSACTIONS => transactions::submit;
+    post routes::SEALED => sealed::submit;
     get routes::TRANSACTION => transactions::transaction;
     get routes::TRANSACTION_RECEIPT => transactions::receipt;
     get routes::AUDIT => audit::audit;

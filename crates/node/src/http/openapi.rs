@@ -2,7 +2,7 @@
 
 use super::{
     audit, blocks, download, health, log, mandates, openregister, organisations, partitions, policies, principals,
-    proofs, proposals, recovery, registers, snapshot, status, stream, transactions, validators,
+    proofs, proposals, recovery, registers, sealed, snapshot, status, stream, transactions, validators,
 };
 use axum::response::Response;
 use bytes::Bytes;
@@ -23,6 +23,7 @@ use utoipa::OpenApi;
     paths(
         status::index,
         transactions::submit,
+        sealed::submit,
         transactions::transaction,
         transactions::receipt,
         audit::audit,
@@ -76,6 +77,7 @@ use utoipa::OpenApi;
     components(schemas(tallystick_api::SubmissionsView)),
     tags(
         (name = "transactions", description = "Submit transactions and learn what became of them"),
+        (name = "sealed values", description = "Write what only some may see, read it on record, and see who did"),
         (name = "log", description = "The log and its blocks, with proofs"),
         (name = "audit", description = "Who did what, when, and what became of it"),
         (name = "registers", description = "Registers as this ledger defines them"),

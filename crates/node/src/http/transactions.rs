@@ -75,13 +75,18 @@ enum BodyForm {
     Sequence,
 }
 
-fn body_form(headers: &HeaderMap) -> Result<BodyForm, Failure> {
+/// The body's media type without its parameters, in lower case.
+pub fn body_essence(headers: &HeaderMap) -> String {
     let given = headers.get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or_default();
-    let essence = given.split(';').next().unwrap_or_default().trim();
-    if essence.eq_ignore_ascii_case(media::COSE) {
+    given.split(';').next().unwrap_or_default().trim().to_ascii_lowercase()
+}
+
+fn body_form(headers: &HeaderMap) -> Result<BodyForm, Failure> {
+    let essence = body_essence(headers);
+    if essence == media::COSE {
         return Ok(BodyForm::One);
     }
-    if essence.eq_ignore_ascii_case(media::CBOR_SEQ) {
+    if essence == media::CBOR_SEQ {
         return Ok(BodyForm::Sequence);
     }
     let shown: String = essence.chars().take(80).collect();
@@ -91,7 +96,8 @@ fn body_form(headers: &HeaderMap) -> Result<BodyForm, Failure> {
     ))
 }
 
-fn wants_outcome(query: &page::Query) -> Result<bool, Failure> {
+/// Whether the query asks to wait until the transaction is final.
+pub fn wants_outcome(query: &page::Query) -> Result<bool, Failure> {
     match query.get("wait").map(String::as_str) {
         None => Ok(false),
         Some("finalised") => Ok(true),
@@ -102,7 +108,11 @@ fn wants_outcome(query: &page::Query) -> Result<bool, Failure> {
 async fn submit_one(service: &Service, body: Bytes, wait: bool) -> Answer<Response> {
     let taken = service.submit(vec![body]).await.pop();
     let taken = taken.ok_or_else(|| Failure::internal("no verdict on a submitted transaction"))?;
-    let id = taken.map_err(|rejection| Failure::from(&rejection))?;
+    settle_one(service, taken.map_err(|rejection| Failure::from(&rejection))?, wait).await
+}
+
+/// The answer for a transaction that was taken.
+pub async fn settle_one(service: &Service, id: Hash, wait: bool) -> Answer<Response> {
     if !wait {
         return Ok(accepted(id));
     }

@@ -75,7 +75,7 @@ fn of_a_destroyed_subject_no_byte_is_left() {
     let alice = [sealed("alice", "name", "Alice Pleasance", &mut rng), sealed("alice", "town", "Guildford", &mut rng)];
     let bob = sealed("bob", "name", "Bob", &mut rng);
     on_disk(folder, async |context| {
-        let vault = Vault::open(context, &key(1)).await.unwrap();
+        let vault = Vault::open(context, "node", &key(1)).await.unwrap();
         vault.put(&[alice[0].clone(), bob.clone(), alice[1].clone()], &mut rng).await.unwrap();
         assert_eq!(vault.all(&subject("alice")).await.unwrap(), alice);
         let got = vault.get(&subject("alice"), &alice[1].commitment()).await.unwrap().unwrap();
@@ -97,7 +97,7 @@ fn of_a_destroyed_subject_no_byte_is_left() {
         "the search finds what is there"
     );
     on_disk(folder, async |context| {
-        let vault = Vault::open(context, &key(1)).await.unwrap();
+        let vault = Vault::open(context, "node", &key(1)).await.unwrap();
         assert!(vault.destroy(&subject("alice")).await.unwrap());
         assert!(!vault.destroy(&subject("alice")).await.unwrap());
         assert!(vault.all(&subject("alice")).await.unwrap().is_empty());
@@ -107,7 +107,7 @@ fn of_a_destroyed_subject_no_byte_is_left() {
     assert!(!file.exists() && nowhere());
     assert!(is_overwritten(&link, &pieces), "it was overwritten before it was removed");
     on_disk(folder, async |context| {
-        let vault = Vault::open(context, &key(1)).await.unwrap();
+        let vault = Vault::open(context, "node", &key(1)).await.unwrap();
         assert!(vault.all(&subject("alice")).await.unwrap().is_empty());
         assert_eq!(vault.all(&subject("bob")).await.unwrap(), [bob]);
     });
@@ -123,7 +123,7 @@ fn of_a_removed_value_neither_it_nor_its_key_is_left() {
     let commitments: Vec<Commitment> = openings.iter().map(Opening::commitment).collect();
     let mut old = Vec::new();
     on_disk(folder, async |context| {
-        let vault = Vault::open(context, &key(1)).await.unwrap();
+        let vault = Vault::open(context, "node", &key(1)).await.unwrap();
         vault.put(&openings, &mut rng).await.unwrap();
         fs::hard_link(file_of(folder, "alice"), &link).unwrap();
         old = pieces(&link);
@@ -134,7 +134,7 @@ fn of_a_removed_value_neither_it_nor_its_key_is_left() {
     assert!(old.iter().all(|piece| holding(folder, piece) == 0), "what stays is under another key");
     assert!(is_overwritten(&link, &old));
     on_disk(folder, async |context| {
-        let vault = Vault::open(context, &key(1)).await.unwrap();
+        let vault = Vault::open(context, "node", &key(1)).await.unwrap();
         assert_eq!(vault.remove(&subject("alice"), &commitments, &mut rng).await.unwrap(), 2);
         assert!(vault.all(&subject("alice")).await.unwrap().is_empty());
     });
@@ -149,12 +149,12 @@ fn another_key_and_damage_are_no_absence() {
     let folder = folder.path();
     let mut rng = StdRng::seed_from_u64(1);
     on_disk(folder, async |context| {
-        let vault = Vault::open(context, &key(1)).await.unwrap();
+        let vault = Vault::open(context, "node", &key(1)).await.unwrap();
         let both = [sealed("alice", "name", "Alice", &mut rng), sealed("bobby", "name", "Bobby", &mut rng)];
         vault.put(&both, &mut rng).await.unwrap();
     });
     on_disk(folder, async |context| {
-        assert!(matches!(Vault::open(context, &key(2)).await, Err(VaultError::Key)));
+        assert!(matches!(Vault::open(context, "node", &key(2)).await, Err(VaultError::Key)));
     });
     let (alice, bob) = (file_of(folder, "alice"), file_of(folder, "bobby"));
     let honest = fs::read(&alice).unwrap();
@@ -164,14 +164,14 @@ fn another_key_and_damage_are_no_absence() {
     for damaged in [changed, honest[..honest.len() - 1].to_vec(), fs::read(&bob).unwrap()] {
         fs::write(&alice, damaged).unwrap();
         on_disk(folder, async |context| {
-            let vault = Vault::open(context, &key(1)).await.unwrap();
+            let vault = Vault::open(context, "node", &key(1)).await.unwrap();
             assert!(matches!(vault.all(&subject("alice")).await, Err(VaultError::Damaged(_))));
             assert!(vault.put(&[sealed("alice", "town", "York", &mut rng)], &mut rng).await.is_err());
             assert_eq!(vault.all(&subject("bobby")).await.unwrap().len(), 1);
         });
     }
     on_disk(folder, async |context| {
-        let vault = Vault::open(context, &key(1)).await.unwrap();
+        let vault = Vault::open(context, "node", &key(1)).await.unwrap();
         assert!(vault.destroy(&subject("alice")).await.unwrap(), "what is damaged can be destroyed");
         assert!(vault.all(&subject("alice")).await.unwrap().is_empty());
     });
@@ -180,7 +180,7 @@ fn another_key_and_damage_are_no_absence() {
 #[test]
 fn what_a_subject_can_have_is_bounded() {
     deterministic::Runner::default().start(|context| async move {
-        let vault = Vault::open(context, &key(1)).await.unwrap();
+        let vault = Vault::open(context, "node", &key(1)).await.unwrap();
         let mut rng = StdRng::seed_from_u64(1);
         let large = "x".repeat(16_000);
         let many: Vec<Opening> = (0..263).map(|_| sealed("alice", "note", &large, &mut rng)).collect();
@@ -208,13 +208,13 @@ fn what_was_acknowledged_survives_a_crash() {
         let config = deterministic::Config::default().with_seed(seed);
         let (expected, crashed) = deterministic::Runner::new(config).start_and_recover(move |context| async move {
             let config = context.storage_fault_config();
-            let vault = Vault::open(context, &key(1)).await.unwrap();
+            let vault = Vault::open(context, "node", &key(1)).await.unwrap();
             *config.write() = faults;
             ill_fated(&vault, &mut StdRng::seed_from_u64(seed)).await
         });
         deterministic::Runner::from(crashed).start(|context| async move {
             *context.storage_fault_config().write() = FaultConfig::default();
-            let vault = Vault::open(context, &key(1)).await.unwrap();
+            let vault = Vault::open(context, "node", &key(1)).await.unwrap();
             for (who, possible) in expected.iter().enumerate() {
                 let who = format!("s{who}");
                 let found = vault.all(&subject(&who)).await.unwrap();

@@ -1,0 +1,215 @@
+//! Take in a transaction with what opens the values sealed in it: check each opening, keep them, and only then pass it on.
+//!
+//! ```text
+//! openings ─ fit the commitments? ─ would the transaction be admitted? ─▶ vault ─▶ pool ─▶ final ─ accepted: they stay
+//!                                                                                            └ else: they go again
+//! ```
+
+use super::{Runtime, Service, TransactionState};
+use crate::{admission::Judged, holder::Holder, rejection::Rejection};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+};
+use tallystick_ledger::{
+    protection::{concerned, sealed, sealed_in},
+    schema::Schema,
+};
+use tallystick_protocol::{
+    Commitment, EntryKind, Hash, Opening, Place, RegisterRow, SealedSubmission, SignedTransaction,
+};
+use tallystick_storage::{
+    read::ReadError,
+    vault::{Pending, VaultError},
+};
+
+/// Entries of a record read together while a commitment is looked for.
+const ENTRIES_READ: usize = 64;
+
+/// Why a node did not take in a transaction with its openings, or did not give what was asked for. No error says a value.
+#[derive(Debug, thiserror::Error)]
+pub enum SealedError {
+    /// It holds nothing, or nothing of that register.
+    #[error(
+        "this node does not hold for the custodian of register `{0}`: ask a node that the custodian has registered as a holder"
+    )]
+    NotHolder(String),
+    /// No such register yet.
+    #[error("there is no register `{0}`: create it first, then hand in what is sealed in it")]
+    NoRegister(String),
+    /// An opening, from 0, that opens no commitment of the transaction where it stands, or one that another opens.
+    #[error(
+        "opening {0} does not open a value that the transaction seals in that place: seal each value once, for its own register, key, field and subject"
+    )]
+    Misfit(usize),
+    /// A commitment that nothing opens here.
+    #[error(
+        "record `{}/{}`: field `{}` has a sealed value whose opening is not here: hand it in with the transaction",
+        .0.register(), .0.key(), .0.field()
+    )]
+    Missing(Box<Place>),
+    /// The transaction is not admitted.
+    #[error(transparent)]
+    Rejected(#[from] Rejection),
+    /// The vault.
+    #[error(transparent)]
+    Vault(#[from] VaultError),
+    /// The state.
+    #[error(transparent)]
+    Read(#[from] ReadError),
+}
+
+impl<E: Runtime> Service<E> {
+    /// Takes in a transaction with the openings of what is sealed in it: its id, once the openings are on the disk and it is in the
+    /// pool.
+    ///
+    /// # Errors
+    /// When the node holds nothing of a register that it writes to, an opening does not fit or is missing, or it is not admitted: then
+    /// nothing was kept, and nothing passed on.
+    pub async fn submit_sealed(&self, submission: SealedSubmission) -> Result<Hash, SealedError> {
+        if !self.is_ready() {
+            return Err(Rejection::unavailable("this node is starting or joining: try again shortly").into());
+        }
+        let SealedSubmission { transaction: bytes, openings } = submission;
+        let decoded = SignedTransaction::decode(bytes.clone()).map_err(|error| Rejection::malformed(&error))?;
+        let registers: BTreeSet<&str> = concerned(&decoded).collect();
+        let (holder, schemas) = self.holder_of(&registers).await?;
+        fit(&sealed(&decoded, &schemas), &openings, holder).await?;
+        let Judged { transaction, is_known } = self.0.admission.judge(bytes.clone()).await?;
+        let id = transaction.id();
+        match self.transaction(&id).await.filter(|_| is_known) {
+            Some(TransactionState::Finalised(finalised)) => {
+                if finalised.outcome.is_accepted() {
+                    holder.keep(&openings).await?;
+                }
+                return Ok(id);
+            }
+            Some(TransactionState::Pending) | None => {}
+        }
+        // The task that settles takes back what was kept if any of these fails.
+        holder.keep_for(id, transaction.not_after(), &openings).await?;
+        let taken = self.submit(vec![bytes]).await.pop();
+        Ok(taken.unwrap_or_else(|| Err(Rejection::stopping()))?)
+    }
+
+    /// This node as a holder, if it is one for each of these registers, and their schemas.
+    pub(super) async fn holder_of(
+        &self,
+        registers: &BTreeSet<&str>,
+    ) -> Result<(&Arc<Holder<E>>, BTreeMap<String, Arc<Schema>>), SealedError> {
+        let first = || registers.first().map_or_else(String::new, |name| (*name).to_owned());
+        let holder = self.0.holder.as_ref().ok_or_else(|| SealedError::NotHolder(first()))?;
+        let names: Vec<&str> = registers.iter().copied().collect();
+        let (_, rows) = self.registers(&names).await?;
+        let rows: BTreeMap<&str, &RegisterRow> = rows.iter().map(|(row, _)| (row.register.as_str(), row)).collect();
+        let mut schemas = BTreeMap::new();
+        for name in names {
+            let row = rows.get(name).ok_or_else(|| SealedError::NoRegister(name.to_owned()))?;
+            if !self.holds_for(holder, &row.custodian).await? {
+                return Err(SealedError::NotHolder(name.to_owned()));
+            }
+            schemas.insert(name.to_owned(), Arc::new(Schema::new(name, &row.fields)));
+        }
+        Ok((holder, schemas))
+    }
+
+    /// Settles what came with transactions, as blocks go by: for ever.
+    pub async fn settle_sealed(&self) {
+        let Some(holder) = &self.0.holder else { return };
+        let mut tip = self.0.shared.chain.watch_tip();
+        self.0.shared.chain.ready().await;
+        loop {
+            for pending in holder.pending() {
+                if let Err(error) = self.settle_one(holder, &pending).await {
+                    tracing::error!(transaction = %pending.transaction, %error, "what came with a transaction is not settled yet");
+                }
+            }
+            if tip.changed().await.is_err() {
+                return;
+            }
+        }
+    }
+
+    async fn settle_one(&self, holder: &Holder<E>, pending: &Pending) -> Result<(), SealedError> {
+        let time_seconds = self.tip().header.time_ms / 1_000;
+        let is_accepted = match self.transaction(&pending.transaction).await {
+            Some(TransactionState::Finalised(finalised)) => finalised.outcome.is_accepted(),
+            // A block of this time or later cannot hold it any more.
+            Some(TransactionState::Pending) | None if pending.not_after < time_seconds => false,
+            Some(TransactionState::Pending) | None => return Ok(()),
+        };
+        let wanted = if is_accepted {
+            pending.openings.iter().cloned().collect()
+        } else {
+            let others = holder.pending().into_iter().filter(|other| other.transaction != pending.transaction);
+            let mut wanted: BTreeSet<(Place, Commitment)> = others.flat_map(|other| other.openings).collect();
+            for (place, commitment) in &pending.openings {
+                if self.is_written(place, commitment).await? {
+                    wanted.insert((place.clone(), *commitment));
+                }
+            }
+            wanted
+        };
+        Ok(holder.settle(pending, &wanted).await?)
+    }
+
+    /// Whether some entry of the record has the commitment in that place: another transaction brought it there.
+    async fn is_written(&self, place: &Place, commitment: &Commitment) -> Result<bool, SealedError> {
+        let numbers: Vec<u64> = {
+            let history = self.history();
+            let register = history.register(place.register());
+            register.map(|register| register.newest_of(EntryKind::User, place.key()).collect()).unwrap_or_default()
+        };
+        let text = commitment.to_string();
+        for numbers in numbers.chunks(ENTRIES_READ) {
+            let entries = self.entries_at(place.register(), EntryKind::User, numbers).await?;
+            if entries.iter().any(|entry| entry.items.iter().any(|(_, item)| item.contains(&text))) {
+                return Ok(true);
+            }
+        }
+        Ok(false)
+    }
+
+    /// Where each sealed value of the record's latest entry stands, with its commitment; none when there is no such record.
+    #[allow(dead_code)]
+    pub(super) async fn sealed_values(
+        &self,
+        schema: &Schema,
+        register: &str,
+        key: &str,
+    ) -> Result<Option<Vec<(Place, Commitment)>>, SealedError> {
+        let number = {
+            let history = self.history();
+            history.register(register).and_then(|register| register.newest_of(EntryKind::User, key).next())
+        };
+        let Some(number) = number else { return Ok(None) };
+        let entry = self.entry(register, EntryKind::User, number).await?;
+        Ok(entry.map(|entry| {
+            let items: Vec<String> = entry.items.into_iter().map(|(_, item)| item).collect();
+            sealed_in(schema, key, &items)
+        }))
+    }
+}
+
+/// Goes on if each opening opens a sealed value of its own, and each sealed value is opened, here or in the vault.
+async fn fit<E: Runtime>(
+    sealed: &[(Place, Commitment)],
+    openings: &[Opening],
+    holder: &Holder<E>,
+) -> Result<(), SealedError> {
+    let places: BTreeSet<(&Place, Commitment)> =
+        sealed.iter().map(|(place, commitment)| (place, *commitment)).collect();
+    let mut opened = BTreeSet::new();
+    for (index, opening) in openings.iter().enumerate() {
+        let at = (opening.place(), opening.commitment());
+        if !places.contains(&at) || !opened.insert(at) {
+            return Err(SealedError::Misfit(index));
+        }
+    }
+    for (place, commitment) in places.difference(&opened) {
+        if holder.opening(place.subject(), commitment).await?.is_none() {
+            return Err(SealedError::Missing(Box::new((*place).clone())));
+        }
+    }
+    Ok(())
+}

@@ -1,0 +1,127 @@
+//! What the vault keeps of transactions that are not final yet, so that what came with one that is refused goes again, also when the
+//! node was off meanwhile.
+//!
+//! One file for each such transaction, in the partition `‹prefix›-vault-pending`, encrypted as a subject's is. It names commitments, not
+//! what opens them.
+
+use super::{SubjectKey, Vault, VaultError, first_byte};
+use crate::vault::WHOLE;
+use commonware_runtime::{Blob as _, Error as Disk, ReadOptions, Storage, WriteOptions};
+use minicbor::{Decode, Decoder, Encode, Encoder, decode, encode};
+use rand_core::CryptoRng;
+use tallystick_protocol::{
+    Commitment, Hash, Place, Subject, cbor,
+    limits::{SEALED_PER_TRANSACTION_MAX, VAULT_PENDING_BYTES_MAX},
+};
+use zeroize::Zeroizing;
+
+/// A transaction that is not final, and the openings that are in the vault because of it alone.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Pending {
+    /// Its id.
+    pub transaction: Hash,
+    /// The time from which it cannot be ordered any more, in Unix seconds.
+    pub not_after: u64,
+    /// Where each opening stands, and its commitment.
+    pub openings: Vec<(Place, Commitment)>,
+}
+
+impl<S: Storage> Vault<S> {
+    /// Notes it, before its openings are kept: it is on the disk when this returns.
+    ///
+    /// # Errors
+    /// When the disk fails.
+    pub async fn note(&self, pending: &Pending, rng: &mut impl CryptoRng) -> Result<(), VaultError> {
+        let name = pending.transaction.0;
+        let clear = Zeroizing::new(cbor::encode(pending));
+        let mut bytes = vec![0];
+        bytes.extend_from_slice(&self.ciphers.seal(&name, &SubjectKey::generate(rng), clear, rng));
+        let (blob, size) = self.storage.open(&self.pending_partition(), &name).await?;
+        if size > 0 {
+            // What a crash left, or the same handed in twice.
+            blob.resize(0).await?;
+        }
+        blob.write_at(0, bytes, WriteOptions::DONT_CACHE).await?;
+        blob.sync().await?;
+        blob.write_at(0, vec![WHOLE], WriteOptions::SYNC).await?;
+        Ok(blob.sync().await?)
+    }
+
+    /// All that is noted. What a crash left half written is removed: nothing was kept for it.
+    ///
+    /// # Errors
+    /// When the disk fails, or a file is damaged.
+    pub async fn pending(&self) -> Result<Vec<Pending>, VaultError> {
+        let partition = self.pending_partition();
+        let names = match self.storage.scan(&partition).await {
+            Ok(names) => names,
+            Err(Disk::PartitionMissing(_)) => return Ok(Vec::new()),
+            Err(error) => return Err(error.into()),
+        };
+        let mut found = Vec::new();
+        for name in names {
+            let (blob, size) = self.storage.open(&partition, &name).await?;
+            if size == 0 || first_byte(&blob).await? != WHOLE {
+                drop(blob);
+                self.storage.remove(&partition, Some(&name)).await?;
+                continue;
+            }
+            let damaged = || VaultError::Damaged(hex::encode(&name));
+            let size = usize::try_from(size).ok().filter(|size| *size <= VAULT_PENDING_BYTES_MAX);
+            let bytes = blob.read_at(0, size.ok_or_else(damaged)?, ReadOptions::default()).await?.coalesce();
+            let (_, sealed) = bytes.as_ref().split_first().ok_or_else(damaged)?;
+            let clear = self.ciphers.open(&name, sealed).ok_or_else(damaged)?;
+            found.push(cbor::decode(&clear, VAULT_PENDING_BYTES_MAX).map_err(|_| damaged())?);
+        }
+        Ok(found)
+    }
+
+    /// Forgets a transaction that is settled.
+    ///
+    /// # Errors
+    /// When the disk fails.
+    pub async fn forget(&self, transaction: &Hash) -> Result<(), VaultError> {
+        match self.storage.remove(&self.pending_partition(), Some(&transaction.0)).await {
+            Ok(()) | Err(Disk::BlobMissing(..) | Disk::PartitionMissing(_)) => Ok(()),
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    fn pending_partition(&self) -> String {
+        format!("{}-pending", self.prefix)
+    }
+}
+
+impl<C> Encode<C> for Pending {
+    fn encode<W: encode::Write>(&self, e: &mut Encoder<W>, _: &mut C) -> Result<(), encode::Error<W::Error>> {
+        e.array(3)?.encode(self.transaction)?.u64(self.not_after)?;
+        e.array(self.openings.len() as u64)?;
+        for (place, commitment) in &self.openings {
+            let subject = place.subject();
+            e.array(6)?.str(place.register())?.str(place.key())?.str(place.field())?;
+            e.str(subject.register())?.str(subject.key())?.bytes(commitment.as_bytes())?;
+        }
+        Ok(())
+    }
+}
+
+impl<'b, C> Decode<'b, C> for Pending {
+    fn decode(d: &mut Decoder<'b>, _: &mut C) -> Result<Self, decode::Error> {
+        cbor::array(d, 3, "a pending transaction")?;
+        let (transaction, not_after) = (d.decode()?, d.u64()?);
+        let count = cbor::list(d, 0..=SEALED_PER_TRANSACTION_MAX, "the openings of a pending transaction")?;
+        let openings = (0..count).map(|_| opening(d)).collect::<Result<_, _>>()?;
+        Ok(Self { transaction, not_after, openings })
+    }
+}
+
+fn opening(d: &mut Decoder<'_>) -> Result<(Place, Commitment), decode::Error> {
+    cbor::array(d, 6, "a pending opening")?;
+    let at = d.position();
+    let (register, key, field) = (d.str()?, d.str()?, d.str()?);
+    let subject = Subject::new(d.str()?, d.str()?);
+    let place = subject.and_then(|subject| Place::new(register, key, field, subject));
+    let place = place.map_err(|error| decode::Error::message(error).at(at))?;
+    let commitment = Commitment::from_bytes(cbor::fixed(d, "a commitment")?);
+    Ok((place, commitment.map_err(|error| decode::Error::message(error).at(at))?))
+}
