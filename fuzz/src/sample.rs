@@ -4,10 +4,10 @@ use std::sync::OnceLock;
 
 use tallystick_protocol::{
     Algorithm, Appended, Assurance, BlockHeader, Cardinality, Change, Choice, Code, Cosigner, Datatype, Decision,
-    EntryKind, Field, Genesis, GenesisOrganisation, GenesisPrincipal, GenesisValidator, Hash, ImportedEntry, Intent,
-    LogCommitment, LogEntry, LogLeaf, MandateTerms, NetworkId, NewEntry, Operation, Outcome, Particulars, Phase,
-    PolicyChange, PolicyText, PrincipalId, PrincipalStatus, PublicKey, Refusal, Roles, RuleText, SealingKey,
-    SignedTransaction, SigningKey, StateCommitment, Tree, Violation, ViolationRule,
+    EntryKind, ErasureScope, Field, Genesis, GenesisOrganisation, GenesisPrincipal, GenesisValidator, Hash,
+    ImportedEntry, Intent, LogCommitment, LogEntry, LogLeaf, MandateTerms, NetworkId, NewEntry, Operation, Outcome,
+    Particulars, Phase, PolicyChange, PolicyText, PrincipalId, PrincipalStatus, PublicKey, Refusal, Roles, RuleText,
+    SealingKey, SignedTransaction, SigningKey, StateCommitment, Tree, Violation, ViolationRule,
     certificate::FinalityCertificate,
     receipt::{Finality, TransactionReceipt},
 };
@@ -127,6 +127,34 @@ pub fn operations() -> Vec<Operation> {
                 }],
                 remove: vec!["lighthouse/visitors".parse().expect("an id")],
             },
+        },
+        Operation::ErasureOrder {
+            order: "keeper-3".to_owned(),
+            controller: "northern-lights".to_owned(),
+            subject: "keeper:3".parse().expect("a subject"),
+            scope: ErasureScope::All,
+            authority: "The keeper".to_owned(),
+            legal_basis: "UK GDPR Article 17".to_owned(),
+            reason: "Left.".to_owned(),
+            deadline: 3_600,
+        },
+        Operation::ErasureReceipt { order: "keeper-3".to_owned(), destroyed: 1 },
+        Operation::HoldPlace {
+            hold: "wreck-9".to_owned(),
+            controller: "northern-lights".to_owned(),
+            subject: "keeper:3".parse().expect("a subject"),
+            authority: "Coroner".to_owned(),
+            reason: "An inquest.".to_owned(),
+            until: Some(1_800_000_000_000),
+        },
+        Operation::HoldLift { hold: "wreck-9".to_owned(), reason: "Closed.".to_owned() },
+        Operation::RecordCorrect {
+            register: "lighthouse".to_owned(),
+            corrects: 1,
+            entry: NewEntry { key: "1".to_owned(), items: vec!["{}".to_owned()] },
+            reason: "A slip.".to_owned(),
+            authority: "The board".to_owned(),
+            legal_basis: "UK GDPR Article 16".to_owned(),
         },
     ]
 }

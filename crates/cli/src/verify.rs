@@ -15,7 +15,8 @@ use std::{
 };
 use tallystick_api::{CosignerView, OutcomeView};
 use tallystick_protocol::{
-    Cosigner, Genesis, Hash, Opening, Operation, Poll, ProposalRow, ProposalStatus, RecordRow,
+    Cosigner, Destroyed, ErasureRow, ErasureScope, Genesis, Hash, Holder, Opening, Operation, Poll, ProposalRow,
+    ProposalStatus, RecordRow,
     limits::RECEIPT_BYTES_MAX,
     receipt::{CheckError, Claim, Proven, Receipt, Recovered, Step},
 };
@@ -199,6 +200,7 @@ fn claim_lines(proven: &Proven) -> Vec<String> {
             format!("when       at {when}"),
         ],
         Claim::Proposal { proposal } => proposal_lines(proposal, &when),
+        Claim::Erasure { order } => erasure_lines(order, &when),
         Claim::NoRegister { register } => {
             vec![format!("what       there is no register {register}"), format!("when       at {when}")]
         }
@@ -237,6 +239,38 @@ fn proposal_lines(proposal: &ProposalRow, when: &str) -> Vec<String> {
         }
         (Some(height), None) => lines.push(format!("effect     stated for block {height}")),
         (None, _) => {}
+    }
+    lines.push(format!("when       it stood so at {when}"));
+    lines
+}
+
+/// Whom an order of erasure is about, and who has destroyed.
+fn erasure_lines(order: &ErasureRow, when: &str) -> Vec<String> {
+    let scope = match &order.scope {
+        ErasureScope::All => "all of".to_owned(),
+        ErasureScope::Values(values) => format!("{} of", count(values.len() as u64, "value", "values")),
+    };
+    let is = if order.is_complete() { "is complete" } else { "is NOT complete" };
+    let mut lines = vec![
+        format!("what       erasure order {} {is}: {scope} {} under {}", order.order, order.subject, order.controller),
+        format!("           ordered by {} in block {}, leaf {} of the log", order.principal, order.height, order.leaf),
+        format!("           for {}, by {}: {}", order.authority, order.legal_basis, order.reason),
+    ];
+    for Holder { node, receipt } in &order.holders {
+        lines.push(match receipt {
+            Some(Destroyed { values, leaf, height, time_ms }) => format!(
+                "holder     {node} destroyed {} in block {height}, at {}, leaf {leaf}",
+                count(u64::from(*values), "value", "values"),
+                time(*time_ms)
+            ),
+            None => format!("holder     {node} has NOT said that it destroyed"),
+        });
+    }
+    match order.completed {
+        Some(completed) => {
+            lines.push(format!("complete   since block {}, at {}", completed.height, time(completed.time_ms)))
+        }
+        None => lines.push(format!("due        by {}", time(order.deadline_ms))),
     }
     lines.push(format!("when       it stood so at {when}"));
     lines
@@ -349,6 +383,23 @@ pub fn brief(operation: &Operation) -> String {
             let changes: String = put.chain(change.remove.iter().map(|id| format!(" remove {id},"))).collect();
             format!("change the policies for {register}:{}", changes.trim_end_matches(','))
         }
+        Operation::ErasureOrder { order, controller, subject, scope, deadline, .. } => {
+            let what = match scope {
+                ErasureScope::All => "all".to_owned(),
+                ErasureScope::Values(values) => count(values.len() as u64, "value", "values"),
+            };
+            format!("erasure order {order}: {controller} destroys {what} of {subject} within {deadline} seconds")
+        }
+        Operation::ErasureReceipt { order, destroyed } => {
+            format!("destroyed {} for erasure order {order}", count(u64::from(*destroyed), "value", "values"))
+        }
+        Operation::HoldPlace { hold, controller, subject, authority, .. } => {
+            format!("hold {hold}: {controller} keeps what it has of {subject}, for {authority}")
+        }
+        Operation::HoldLift { hold, reason } => format!("lift hold {hold}: {reason}"),
+        Operation::RecordCorrect { register, corrects, entry, reason, .. } => {
+            format!("correct entry {corrects} of register {register} under the key {}: {reason}", entry.key)
+        }
     }
 }
 
@@ -376,6 +427,18 @@ fn proven_json(proven: &Proven, signers: &[String]) -> Value {
             "polls": proposal.polls.iter().map(|poll| serde_json::json!({
                 "kind": poll.rule.kind, "threshold": poll.rule.threshold, "votes": poll.votes,
                 "yes": poll.yes, "no": poll.no, "abstain": poll.abstain,
+            })).collect::<Vec<_>>(),
+        }),
+        Claim::Erasure { order } => serde_json::json!({
+            "kind": "erasure", "order": order.order, "controller": order.controller, "subject": order.subject,
+            "values": order.scope.values(), "authority": order.authority, "legal_basis": order.legal_basis,
+            "reason": order.reason, "principal": order.principal, "index": order.leaf,
+            "ordered_height": order.height, "deadline_ms": order.deadline_ms,
+            "complete": order.is_complete(), "completed_ms": order.completed.map(|completed| completed.time_ms),
+            "holders": order.holders.iter().map(|holder| serde_json::json!({
+                "node": holder.node, "destroyed": holder.receipt.map(|receipt| receipt.values),
+                "index": holder.receipt.map(|receipt| receipt.leaf),
+                "time_ms": holder.receipt.map(|receipt| receipt.time_ms),
             })).collect::<Vec<_>>(),
         }),
         Claim::NoRegister { register } => serde_json::json!({"kind": "no-register", "register": register}),

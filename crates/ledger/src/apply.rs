@@ -18,12 +18,12 @@ use std::sync::Arc;
 use tallystick_protocol::{
     Appended, Assurance, Code, Decision, Hash, MandateId, NetworkId, OrganisationStatus, Outcome, PrincipalStatus,
     PublicKey, Refusal, SignedTransaction, StateKey, VerifiedTransaction, Violation, ViolationRule,
-    operation::{EntryKind, Operation, OperationName, PrincipalId},
+    operation::{EntryKind, NewEntry, Operation, OperationName, PrincipalId},
 };
 
 use crate::{
     authorise::Resource,
-    authority, entry, import,
+    authority, correction, entry, erasure, hold, import,
     item::Item,
     mandate::{self, Chain},
     node, organisation,
@@ -137,6 +137,19 @@ pub fn wanted(tx: &SignedTransaction) -> Vec<StateKey> {
             Operation::EntryAppend { register, .. } | Operation::RegisterImport { register, .. } => {
                 keys.extend(of_register(register))
             }
+            Operation::RecordCorrect { register, .. } => keys.extend(of_register(register)),
+            Operation::ErasureOrder { order, controller, subject, .. } => {
+                keys.extend(of_register(subject.register()));
+                keys.extend(erasure::wanted(controller, subject));
+                keys.push(StateKey::erasure(order));
+            }
+            Operation::ErasureReceipt { order, .. } => keys.push(StateKey::erasure(order)),
+            Operation::HoldPlace { hold, controller, subject, .. } => {
+                keys.extend(of_register(subject.register()));
+                keys.extend(erasure::wanted(controller, subject));
+                keys.push(StateKey::hold(hold));
+            }
+            Operation::HoldLift { hold, .. } => keys.push(StateKey::hold(hold)),
             Operation::RegisterPolicy { register, .. } => {
                 keys.extend(of_register(register));
                 keys.push(StateKey::rulebook());
@@ -395,6 +408,38 @@ fn dispatch(
             node::register(draft, act, &node::Registration { node, peer, sealing, jurisdiction })
         }
         Operation::NodeRetire { node } => node::retire(draft, act, node),
+        Operation::ErasureOrder { .. }
+        | Operation::ErasureReceipt { .. }
+        | Operation::HoldPlace { .. }
+        | Operation::HoldLift { .. }
+        | Operation::RecordCorrect { .. } => dispatch_privacy(draft, act, operation, appended),
+    }
+}
+
+/// The arms of what is erased, held and corrected.
+fn dispatch_privacy(
+    draft: &mut Draft<'_>,
+    act: &Act<'_>,
+    operation: &Operation,
+    appended: &mut Vec<Appended>,
+) -> Result<(), Stop> {
+    match operation {
+        Operation::ErasureOrder { order, controller, subject, scope, authority, legal_basis, reason, deadline } => {
+            let (words, deadline_s) = ((authority.as_str(), legal_basis.as_str(), reason.as_str()), *deadline);
+            erasure::order(draft, act, &erasure::Order { id: order, controller, subject, scope, words, deadline_s })
+        }
+        Operation::ErasureReceipt { order, destroyed } => erasure::receipt(draft, act, order, *destroyed),
+        Operation::HoldPlace { hold, controller, subject, authority, reason, until } => {
+            let new = hold::Hold { id: hold, controller, subject, authority, reason, until_ms: *until };
+            hold::place(draft, act, &new)
+        }
+        Operation::HoldLift { hold, reason } => hold::lift(draft, act, hold, reason),
+        Operation::RecordCorrect { register, corrects, entry, reason, authority, legal_basis } => {
+            let words = (reason.as_str(), authority.as_str(), legal_basis.as_str());
+            let correction = correction::Correction { register, corrects: *corrects, entry, words };
+            correction::correct(draft, act, &correction, appended)
+        }
+        other => unreachable!("{} has another arm", other.name()),
     }
 }
 
@@ -422,19 +467,16 @@ fn note_next(draft: &mut Draft<'_>, tx: &SignedTransaction) {
     }
 }
 
-/// Notes the records that an operation's entries are about, and those that they link to.
+/// Notes the records that an operation's entries are about, those that they link to, and the subjects of what is sealed in them.
 fn note_entries(draft: &mut Draft<'_>, operation: &Operation, register: &Register) {
     match operation {
         Operation::EntryAppend { entries, .. } => {
             draft.touch(register.tree_key);
-            for entry in entries {
-                draft.touch(register.record_key(EntryKind::User, &entry.key));
-                // Reading items is dear, and done again when they are applied.
-                if register.schema.may_link() {
-                    let items: Vec<Item<'_>> = entry.items.iter().filter_map(|item| Item::parse(item).ok()).collect();
-                    note_linked(draft, register, &items);
-                }
-            }
+            entries.iter().for_each(|entry| note_entry(draft, register, entry));
+        }
+        Operation::RecordCorrect { entry, .. } => {
+            draft.touch(register.tree_key);
+            note_entry(draft, register, entry);
         }
         Operation::RegisterImport { entries, .. } => {
             draft.touch(register.tree_key);
@@ -443,6 +485,18 @@ fn note_entries(draft: &mut Draft<'_>, operation: &Operation, register: &Registe
             }
         }
         _ => {}
+    }
+}
+
+fn note_entry(draft: &mut Draft<'_>, register: &Register, entry: &NewEntry) {
+    draft.touch(register.record_key(EntryKind::User, &entry.key));
+    // Reading items is dear, and done again when they are applied.
+    if register.schema.may_link() || register.schema.is_protected() {
+        let items: Vec<Item<'_>> = entry.items.iter().filter_map(|item| Item::parse(item).ok()).collect();
+        note_linked(draft, register, &items);
+        for place in items.iter().flat_map(|item| register.schema.places(&entry.key, item)) {
+            draft.touch(StateKey::subject(&register.row.custodian, place.subject()));
+        }
     }
 }
 

@@ -14,6 +14,7 @@ use tallystick_protocol::{
 use crate::{
     apply::{Act, Stop, refuse_if_any},
     entry_leaf::entry_leaf_hash,
+    erasure::require_writable,
     item::{Item, ItemError, ItemErrorKind},
     protection::require_sealed,
     register::is_writable,
@@ -32,11 +33,24 @@ pub(crate) fn append(
     if !is_writable(register.row.phase) {
         return Err(Code::RegisterPhase.into());
     }
+    append_to(draft, act, &register, entries, appended)
+}
+
+/// Appends to a register to which the signer may.
+pub(crate) fn append_to(
+    draft: &mut Draft<'_>,
+    act: &Act<'_>,
+    register: &Register,
+    entries: &[NewEntry],
+    appended: &mut Vec<Appended>,
+) -> Result<(), Stop> {
     let items = read_items(entries.iter().map(|entry| entry.items.as_slice()))?;
     let hashes = hash_items(&items)?;
     let sealed = items.iter().zip(0..).flat_map(|(items, entry)| items.iter().map(move |item| (entry, item)));
     require_sealed(&register.schema, sealed)?;
-    check_schema(draft, &register, entries, &items)?;
+    let keyed = entries.iter().zip(&items).map(|(entry, items)| (entry.key.as_str(), items.as_slice()));
+    require_writable(draft, &register.row.custodian, &register.schema, keyed)?;
+    check_schema(draft, register, entries, &items)?;
     let mut tree = draft.tree(&register.tree_key)?.cloned().unwrap_or_default();
     let timestamp = act.block.time_seconds().max(tree.user_timestamp);
     let first = tree.user.size() + 1;
@@ -52,7 +66,7 @@ pub(crate) fn append(
         }
         tree.user.append(entry_leaf_hash(number, timestamp, &entry.key, &hashes));
         let record = RecordRow {
-            register: name.to_owned(),
+            register: register.row.register.clone(),
             key: entry.key.clone(),
             kind: EntryKind::User,
             number,
@@ -68,7 +82,7 @@ pub(crate) fn append(
     tree.user_timestamp = timestamp;
     draft.write(register.tree_key, Row::Tree(tree));
     let (operation, count) = (act.operation, entries.len() as u64);
-    appended.push(Appended { operation, register: name.to_owned(), kind: EntryKind::User, first, count });
+    appended.push(Appended { operation, register: register.row.register.clone(), kind: EntryKind::User, first, count });
     Ok(())
 }
 

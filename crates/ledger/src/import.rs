@@ -14,6 +14,7 @@ use crate::{
     definition::Definition,
     entry::read_items,
     entry_leaf::entry_leaf_hash,
+    erasure::require_writable,
     item::{Item, item_hash},
     protection,
     register::{is_writable, write_definition},
@@ -54,7 +55,14 @@ pub(crate) fn import(
     let own = entries.iter().zip(&items).zip(0..).filter(|((entry, _), _)| entry.kind == EntryKind::User);
     let schema = redefined.as_ref().map(|row| Schema::new(name, &row.fields));
     let own = own.flat_map(|((_, items), at)| items.iter().map(move |item| (at, item)));
-    protection::require_sealed(schema.as_ref().unwrap_or(&register.schema), own)?;
+    let schema = schema.as_ref().unwrap_or(&register.schema);
+    protection::require_sealed(schema, own)?;
+    // A system entry's key is no record's: it is not looked at.
+    let keyed = entries.iter().zip(&items).map(|(entry, items)| match entry.kind {
+        EntryKind::User => (entry.key.as_str(), items.as_slice()),
+        EntryKind::System => (entry.key.as_str(), [].as_slice()),
+    });
+    require_writable(draft, &register.row.custodian, schema, keyed)?;
     if tree.user.root() != *claim.root {
         return Err(Code::RootMismatch.into());
     }

@@ -12,7 +12,7 @@ use std::{collections::BTreeMap, sync::Arc};
 
 use tallystick_protocol::{
     Code, Commitment, Place, SignedTransaction, Violation, ViolationRule,
-    operation::{Cardinality, Datatype, EntryKind, Field, ImportedEntry, Operation, Protection},
+    operation::{Cardinality, Datatype, EntryKind, Field, ImportedEntry, NewEntry, Operation, Protection},
 };
 
 use crate::{
@@ -81,7 +81,9 @@ fn note_unsealed(schema: &Schema, entry: u32, item: &Item<'_>, violations: &mut 
 /// The registers whose protected fields decide whether the transaction may be handed on: those that it writes entries to.
 pub fn concerned(tx: &SignedTransaction) -> impl Iterator<Item = &str> {
     tx.operations().iter().filter_map(|operation| match operation {
-        Operation::EntryAppend { register, .. } | Operation::RegisterImport { register, .. } => Some(register.as_str()),
+        Operation::EntryAppend { register, .. }
+        | Operation::RegisterImport { register, .. }
+        | Operation::RecordCorrect { register, .. } => Some(register.as_str()),
         _ => None,
     })
 }
@@ -97,11 +99,11 @@ pub fn exposed(tx: &SignedTransaction, schemas: &BTreeMap<String, Arc<Schema>>) 
             Operation::RegisterCreate { register, fields, .. } if !schemas.contains_key(register) => {
                 made.entry(register).or_insert_with(|| fields.clone());
             }
-            Operation::EntryAppend { register, entries } => {
+            Operation::EntryAppend { register, .. } | Operation::RecordCorrect { register, .. } => {
                 let own = made.get(register.as_str()).map(|fields| Schema::new(register, fields));
                 let schema = own.as_ref().or_else(|| schemas.get(register).map(AsRef::as_ref));
                 let Some(schema) = schema.filter(|schema| schema.is_protected()) else { continue };
-                for (entry, index) in entries.iter().zip(0..) {
+                for (entry, index) in new_entries(operation).iter().zip(0..) {
                     for text in &entry.items {
                         judge(schema, index, &entry.key, text, &mut violations);
                     }
@@ -132,10 +134,11 @@ pub fn sealed(tx: &SignedTransaction, schemas: &BTreeMap<String, Arc<Schema>>) -
             Operation::RegisterCreate { register, fields, .. } if !schemas.contains_key(register) => {
                 made.entry(register).or_insert_with(|| Schema::new(register, fields));
             }
-            Operation::EntryAppend { register, entries } => {
+            Operation::EntryAppend { register, .. } | Operation::RecordCorrect { register, .. } => {
                 let schema = made.get(register.as_str()).or_else(|| schemas.get(register).map(AsRef::as_ref));
                 let Some(schema) = schema else { continue };
-                entries.iter().for_each(|entry| note_sealed(schema, &entry.key, &entry.items, &mut found));
+                let entries = new_entries(operation).iter();
+                entries.for_each(|entry| note_sealed(schema, &entry.key, &entry.items, &mut found));
             }
             Operation::RegisterImport { register, entries, .. } => {
                 let known = made.get(register.as_str()).or_else(|| schemas.get(register).map(AsRef::as_ref));
@@ -168,6 +171,15 @@ fn note_sealed(schema: &Schema, key: &str, items: &[String], found: &mut Vec<(Pl
             let Some(place) = schema.place(key, &item, field) else { continue };
             found.extend(value.strings().filter_map(|text| Some((place.clone(), text.parse().ok()?))));
         }
+    }
+}
+
+/// The entries that an operation appends.
+fn new_entries(operation: &Operation) -> &[NewEntry] {
+    match operation {
+        Operation::EntryAppend { entries, .. } => entries,
+        Operation::RecordCorrect { entry, .. } => std::slice::from_ref(entry),
+        _ => &[],
     }
 }
 

@@ -11,9 +11,9 @@ use std::{collections::BTreeMap, sync::Arc};
 
 use minicbor::{Decode, Encode};
 use tallystick_protocol::{
-    AuthorityTerms, CborError, Change, Frontier, Hash, MandateId, MandateTerms, NodesRow, Noun, PartitionRow,
-    ProposalRow, RecordRow, RegisterRow, Rulebook, StateKey, ValidatorSet, cbor, limits::STATE_VALUE_BYTES_MAX,
-    operation::EntryKind,
+    AuthorityTerms, CborError, Change, ControllerRow, CorrectionRow, ErasureRow, Frontier, Hash, HoldRow, MandateId,
+    MandateTerms, NodesRow, Noun, PartitionRow, ProposalRow, RecordRow, RegisterRow, Rulebook, StateKey, SubjectRow,
+    ValidatorSet, cbor, limits::STATE_VALUE_BYTES_MAX, operation::EntryKind,
 };
 pub use tallystick_protocol::{CountersRow, HeldKey, OrganisationRow, PrincipalRow};
 
@@ -276,6 +276,11 @@ pub(crate) enum Row {
     PolicySet(Arc<PolicySet>),
     Policy(PolicyRow),
     Partition(Arc<PartitionRow>),
+    Erasure(Box<ErasureRow>),
+    Subject(SubjectRow),
+    Hold(Box<HoldRow>),
+    Correction(Box<CorrectionRow>),
+    Controller(ControllerRow),
 }
 
 impl Row {
@@ -311,6 +316,11 @@ impl Row {
             n if n == Noun::PolicySet as u8 => Self::PolicySet(Arc::new(PolicySet::new(PolicySetRow::decode(bytes)?))),
             n if n == Noun::Policy as u8 => Self::Policy(PolicyRow::decode(bytes)?),
             n if n == Noun::Partition as u8 => Self::Partition(Arc::new(PartitionRow::decode(bytes)?)),
+            n if n == Noun::Erasure as u8 => Self::Erasure(Box::new(ErasureRow::decode(bytes)?)),
+            n if n == Noun::Subject as u8 => Self::Subject(SubjectRow::decode(bytes)?),
+            n if n == Noun::Hold as u8 => Self::Hold(Box::new(HoldRow::decode(bytes)?)),
+            n if n == Noun::Correction as u8 => Self::Correction(Box::new(CorrectionRow::decode(bytes)?)),
+            n if n == Noun::Controller as u8 => Self::Controller(ControllerRow::decode(bytes)?),
             _ => return Ok(None),
         }))
     }
@@ -345,6 +355,11 @@ impl Row {
             Self::PolicySet(set) => set.row.to_bytes(),
             Self::Policy(row) => row.to_bytes(),
             Self::Partition(row) => row.to_bytes(),
+            Self::Erasure(row) => row.to_bytes(),
+            Self::Subject(row) => row.to_bytes(),
+            Self::Hold(row) => row.to_bytes(),
+            Self::Correction(row) => row.to_bytes(),
+            Self::Controller(row) => row.to_bytes(),
         }
     }
 }
@@ -556,6 +571,10 @@ impl<'v> Draft<'v> {
     read!(policy_set, PolicySet, Arc<PolicySet>);
     read!(policy, Policy, PolicyRow);
     read!(partition, Partition, Arc<PartitionRow>);
+    read!(erasure, Erasure, ErasureRow);
+    read!(subject, Subject, SubjectRow);
+    read!(hold, Hold, HoldRow);
+    read!(controller, Controller, ControllerRow);
 
     /// Policies compiled.
     pub fn policies(&self) -> &PolicyCache {

@@ -71,7 +71,8 @@ fn once_hard_coded(role: &str, own: bool, itself: bool, action: OperationName) -
     match action {
         OperationName::KeyCertify | OperationName::MandateGrant | OperationName::MandateRevoke if itself => true,
         OperationName::KeyAdd | OperationName::KeyRotate | OperationName::KeyRetire if itself => true,
-        OperationName::EntryAppend => own,
+        OperationName::ErasureReceipt if itself => true,
+        OperationName::EntryAppend | OperationName::RecordCorrect => own,
         _ => own && role == "administrator",
     }
 }
@@ -98,7 +99,9 @@ fn the_starter_policies_say_what_code_said() {
                 let itself = resource == format!("principal:{principal}");
                 let answer = ask(&ledger, principal, action, resource).unwrap();
                 // A registrar appends to registers only; no operation appends to anything else.
-                if action == OperationName::EntryAppend && resource != "register:country" {
+                if [OperationName::EntryAppend, OperationName::RecordCorrect].contains(&action)
+                    && resource != "register:country"
+                {
                     continue;
                 }
                 assert_eq!(

@@ -11,8 +11,11 @@ mod calendar;
 pub mod cbor;
 pub mod certificate;
 pub mod change;
+pub mod correction;
+pub mod erasure;
 pub mod hash;
 pub mod header;
+pub mod hold;
 pub mod identifier;
 pub mod key;
 pub mod limits;
@@ -45,8 +48,13 @@ pub use calendar::Calendar;
 pub use cbor::CborError;
 pub use certificate::{CertificateError, FinalityCertificate};
 pub use change::{Change, ChangeKind, LimitName};
+pub use correction::CorrectionRow;
+pub use erasure::{
+    Completed, ControllerRow, Destroyed, ErasureRow, ErasureScope, ErasureStatus, Holder, OpenErasure, SubjectRow,
+};
 pub use hash::Hash;
 pub use header::{BlockHeader, LogCommitment, StateCommitment};
+pub use hold::{HoldRow, Lifted, SubjectHold};
 pub use identifier::MandateId;
 pub use key::{Algorithm, KeyError, PublicKey, Signature, SigningKey};
 pub use log::{LogEntry, LogLeaf};
@@ -65,8 +73,8 @@ pub use policy::{PolicyChange, PolicyId, PolicyText};
 pub use principal::{Assurance, PrincipalKind, PrincipalStatus, Roles};
 pub use proposal::{Choice, Poll, ProposalRow, ProposalStatus, RuleText, Verdict};
 pub use receipt::{
-    CheckError, Claim, Disclosure, Finality, OpeningFault, ProposalReceipt, Proven, Receipt, RecordAnswer,
-    RecordReceipt, Recovered, Step, TransactionReceipt,
+    CheckError, Claim, Disclosure, ErasureCertificate, Finality, OpeningFault, ProposalReceipt, Proven, Receipt,
+    RecordAnswer, RecordReceipt, Recovered, Step, TransactionReceipt,
 };
 pub use recovery::{Approval, Approvals, ProvenRow, Recovery, RecoveryError, RecoveryFile, RecoveryGround};
 pub use resource::{Resource, ResourceError, ResourceKind};

@@ -28,6 +28,18 @@ pub const VAULT_PENDING_BYTES_MAX: usize = 1_024 * 1_024;
 pub const VAULT_OPENINGS_MAX: usize = 4_096;
 /// Bytes of a vault's file, which holds those of one subject.
 pub const VAULT_FILE_BYTES_MAX: usize = 4 * 1_024 * 1_024;
+/// Values that one order of erasure names.
+pub const ERASURE_VALUES_MAX: usize = 256;
+/// Seconds within which an order of erasure must be carried out, at most: a year.
+pub const ERASURE_DEADLINE_SECONDS_MAX: u64 = 366 * 86_400;
+/// Orders about one subject under one controller that are not complete.
+pub const SUBJECT_ERASURES_OPEN_MAX: usize = 32;
+/// Holds on one subject under one controller that are in force.
+pub const SUBJECT_HOLDS_MAX: usize = 32;
+/// Orders of one controller that are not complete: whoever orders more waits for its nodes.
+pub const CONTROLLER_ERASURES_OPEN_MAX: usize = 128;
+/// Ids on one page of the lists of orders and holds.
+pub const ERASURES_PER_PAGE: u32 = 200;
 /// Fields of a register's schema.
 pub const FIELDS_MAX: usize = 128;
 /// Bytes of a slug: the name of an organisation, a principal, a register or a field.

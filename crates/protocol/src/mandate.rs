@@ -70,7 +70,11 @@ impl Operation {
             | Self::RegisterPhase { register, .. }
             | Self::EntryAppend { register, .. }
             | Self::RegisterImport { register, .. }
-            | Self::RegisterPolicy { register, .. } => format!("register:{register}"),
+            | Self::RegisterPolicy { register, .. }
+            | Self::RecordCorrect { register, .. } => format!("register:{register}"),
+            Self::ErasureOrder { controller, .. } | Self::HoldPlace { controller, .. } => {
+                format!("organisation:{controller}")
+            }
             Self::PrincipalStatus { principal, .. }
             | Self::PrincipalAmend { principal, .. }
             | Self::PrincipalRecover { principal, .. }
@@ -91,7 +95,9 @@ impl Operation {
             | Self::BallotCast { .. }
             | Self::ProposalObject { .. }
             | Self::NodeRegister { .. }
-            | Self::NodeRetire { .. } => format!("organisation:{organisation}"),
+            | Self::NodeRetire { .. }
+            | Self::ErasureReceipt { .. }
+            | Self::HoldLift { .. } => format!("organisation:{organisation}"),
         }
     }
 }

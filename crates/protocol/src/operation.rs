@@ -7,6 +7,7 @@ mod codec;
 use crate::{
     authority::AuthorityTerms,
     change::Change,
+    erasure::ErasureScope,
     hash::Hash,
     identifier::MandateId,
     key::PublicKey,
@@ -17,6 +18,7 @@ use crate::{
     policy::PolicyChange,
     principal::{Assurance, PrincipalKind, PrincipalStatus, Roles},
     proposal::{Choice, RuleText},
+    seal::Subject,
 };
 use serde::{Deserialize, Serialize};
 use std::{fmt, str::FromStr};
@@ -399,6 +401,69 @@ pub enum Operation {
         /// Its principal.
         node: PrincipalId,
     },
+    /// Orders that values about a subject be destroyed, by every node that holds them for the controller.
+    ErasureOrder {
+        /// Its id: a slug, unlike that of any order before.
+        order: String,
+        /// The organisation whose nodes must destroy.
+        controller: String,
+        /// Whom the values are about.
+        subject: Subject,
+        /// Which values.
+        scope: ErasureScope,
+        /// Who demands it: a court, a regulator, the person, the controller's own rule.
+        authority: String,
+        /// The law that it rests on.
+        legal_basis: String,
+        /// Why.
+        reason: String,
+        /// Seconds within which every holder must have given its receipt.
+        deadline: u64,
+    },
+    /// Says that the signer, which is a holder of the order, has destroyed what it held. Nobody says so for another.
+    ErasureReceipt {
+        /// The order.
+        order: String,
+        /// How many values it held.
+        destroyed: u32,
+    },
+    /// Suspends the erasure of a subject.
+    HoldPlace {
+        /// Its id: a slug, unlike that of any hold before.
+        hold: String,
+        /// The organisation whose nodes must keep.
+        controller: String,
+        /// Whom the values are about.
+        subject: Subject,
+        /// Who demands it.
+        authority: String,
+        /// Why.
+        reason: String,
+        /// When it ends by itself, in Unix milliseconds of ledger time.
+        until: Option<u64>,
+    },
+    /// Ends a hold.
+    HoldLift {
+        /// The hold.
+        hold: String,
+        /// Why.
+        reason: String,
+    },
+    /// Appends an entry that corrects the latest one under its key, and marks that as wrong.
+    RecordCorrect {
+        /// The register.
+        register: String,
+        /// The number of the entry that is wrong.
+        corrects: u64,
+        /// The entry that is right.
+        entry: NewEntry,
+        /// Why.
+        reason: String,
+        /// Who demanded it, or found it.
+        authority: String,
+        /// The law that it rests on.
+        legal_basis: String,
+    },
 }
 
 names! {
@@ -456,6 +521,16 @@ names! {
         NodeRegister = "node-register",
         /// [`Operation::NodeRetire`].
         NodeRetire = "node-retire",
+        /// [`Operation::ErasureOrder`].
+        ErasureOrder = "erasure-order",
+        /// [`Operation::ErasureReceipt`].
+        ErasureReceipt = "erasure-receipt",
+        /// [`Operation::HoldPlace`].
+        HoldPlace = "hold-place",
+        /// [`Operation::HoldLift`].
+        HoldLift = "hold-lift",
+        /// [`Operation::RecordCorrect`].
+        RecordCorrect = "record-correct",
     }
 }
 
@@ -475,7 +550,9 @@ impl OperationName {
             | Self::MandateGrant
             | Self::BallotCast
             | Self::ProposalObject
-            | Self::RegisterPolicy => 3,
+            | Self::RegisterPolicy
+            | Self::ErasureReceipt
+            | Self::HoldLift => 3,
             Self::KeyCertify | Self::KeyRotate | Self::NodeRegister => 5,
             Self::RegisterCreate
             | Self::RegisterPhase
@@ -485,6 +562,8 @@ impl OperationName {
             | Self::KeyAdd
             | Self::RevocationPost => 4,
             Self::RegisterImport | Self::PrincipalEnrol | Self::ProposalSubmit => 6,
+            Self::HoldPlace | Self::RecordCorrect => 7,
+            Self::ErasureOrder => 9,
         }
     }
 }
@@ -525,6 +604,11 @@ impl Operation {
             Self::RegisterPolicy { .. } => OperationName::RegisterPolicy,
             Self::NodeRegister { .. } => OperationName::NodeRegister,
             Self::NodeRetire { .. } => OperationName::NodeRetire,
+            Self::ErasureOrder { .. } => OperationName::ErasureOrder,
+            Self::ErasureReceipt { .. } => OperationName::ErasureReceipt,
+            Self::HoldPlace { .. } => OperationName::HoldPlace,
+            Self::HoldLift { .. } => OperationName::HoldLift,
+            Self::RecordCorrect { .. } => OperationName::RecordCorrect,
         }
     }
 
@@ -535,7 +619,9 @@ impl Operation {
             | Self::RegisterPhase { register, .. }
             | Self::EntryAppend { register, .. }
             | Self::RegisterImport { register, .. }
-            | Self::RegisterPolicy { register, .. } => Some(register),
+            | Self::RegisterPolicy { register, .. }
+            | Self::RecordCorrect { register, .. } => Some(register),
+            Self::ErasureOrder { subject, .. } | Self::HoldPlace { subject, .. } => Some(subject.register()),
             Self::OrganisationContact { .. }
             | Self::PrincipalEnrol { .. }
             | Self::PrincipalStatus { .. }
@@ -556,7 +642,9 @@ impl Operation {
             | Self::BallotCast { .. }
             | Self::ProposalObject { .. }
             | Self::NodeRegister { .. }
-            | Self::NodeRetire { .. } => None,
+            | Self::NodeRetire { .. }
+            | Self::ErasureReceipt { .. }
+            | Self::HoldLift { .. } => None,
         }
     }
 
@@ -565,6 +653,7 @@ impl Operation {
         match self {
             Self::EntryAppend { entries, .. } => entries.len(),
             Self::RegisterImport { entries, .. } => entries.len(),
+            Self::RecordCorrect { .. } => 1,
             _ => 0,
         }
     }

@@ -178,6 +178,32 @@ names! {
         ConsentMissing = "consent-missing",
         /// The register's phase does not allow the operation.
         RegisterPhase = "register-phase",
+        /// The key has no entry of that number to correct.
+        CorrectionUnknown = "correction-unknown",
+        /// A later entry under the key replaced the one to correct.
+        CorrectionSuperseded = "correction-superseded",
+        /// An order of erasure of that id exists.
+        ErasureExists = "erasure-exists",
+        /// No such order of erasure.
+        ErasureUnknown = "erasure-unknown",
+        /// The signer is no holder of the order.
+        NotHolder = "not-holder",
+        /// The holder has given its receipt.
+        ReceiptExists = "receipt-exists",
+        /// A hold of that id exists, or existed.
+        HoldExists = "hold-exists",
+        /// No such hold.
+        HoldUnknown = "hold-unknown",
+        /// The hold was lifted, or is over.
+        HoldEnded = "hold-ended",
+        /// The hold would be over before it began.
+        HoldEnd = "hold-end",
+        /// A hold suspends the erasure.
+        OnHold = "on-hold",
+        /// No node of the controller is registered.
+        ControllerNodes = "controller-nodes",
+        /// The subject, or the controller, has as many orders that are not complete as it may, or as many holds.
+        ErasuresFull = "erasures-full",
         /// The successor is missing, superfluous, unknown, or the register itself.
         SuccessorInvalid = "successor-invalid",
         /// The register has that custodian.
@@ -196,6 +222,10 @@ names! {
         ProtectionInvalid = "protection-invalid",
         /// A value that is written only sealed is in the clear; the violations say which.
         ValueUnsealed = "value-unsealed",
+        /// All of a subject is erased: nothing more is written, ordered or held of it.
+        SubjectErased = "subject-erased",
+        /// What would be read is erased.
+        ValueErased = "value-erased",
         /// Items break the register's schema; the violations are listed.
         Schema = "schema",
         /// The record has exactly these items already.
@@ -301,6 +331,19 @@ advice! {
     PartitionClosed => "look at its dates with `tally partition show`: an agreement is amended by proposal",
     ConsentMissing => "have every member of the partition vote yes on a new proposal",
     RegisterPhase => "look the register up: move it to a phase that allows this, or use its successor",
+    CorrectionUnknown => "look the record up, and name the number of its latest entry",
+    CorrectionSuperseded => "look the record up: correct its latest entry, if that is wrong too",
+    ErasureExists => "choose another id: an order's id is not used twice",
+    ErasureUnknown => "check the order's id: `tally erasure list`",
+    NotHolder => "have the node sign it that holds: `tally erasure status` says which do",
+    ReceiptExists => "nothing need be done: the holder has said so",
+    HoldExists => "choose another id: a hold's id is not used twice",
+    HoldUnknown => "check the hold's id: `tally hold list`",
+    HoldEnded => "nothing need be done: the hold no longer suspends anything",
+    HoldEnd => "state a later time, or none",
+    OnHold => "wait until the hold is lifted or over: `tally erasure status` says which it is",
+    ControllerNodes => "register the controller's nodes first: `tally node register`",
+    ErasuresFull => "wait until the nodes have done what is ordered, or lift a hold",
     SuccessorInvalid => "name another existing register as successor, and only when superseding",
     CustodianUnchanged => "nothing need be done: the register has that custodian",
     FieldsInvalid => "give each field once, and a single-valued one with the register's name for the key",
@@ -310,6 +353,8 @@ advice! {
     ItemDuplicate => "give each item of an entry once",
     ProtectionInvalid => "protect neither keys nor the fields that name whom others are about, and keep what is protected",
     ValueUnsealed => "seal the values of the fields that are listed: the ledger takes no personal data in the clear",
+    SubjectErased => "nothing need be done: leave the sealed fields out of the entry, or choose another pseudonym",
+    ValueErased => "nothing can be done: it was destroyed, or is about to be",
     Schema => "correct the fields that are listed",
     EntryUnchanged => "nothing need be done: the record is already so",
     RootMismatch => "check that the file is complete and in order, and import it again",
@@ -337,6 +382,8 @@ names! {
         Datatype = "datatype",
         /// A value in the clear of a field that is written only sealed.
         Unsealed = "unsealed",
+        /// A sealed value of a subject all of which is erased.
+        Erased = "erased",
         /// A personal value of which no field says whom it is about.
         Subject = "subject",
         /// A protected field that names records, or one that would lose its protection.

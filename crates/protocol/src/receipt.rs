@@ -18,6 +18,7 @@
 use crate::{
     cbor::{self, CborError},
     certificate::FinalityCertificate,
+    erasure::ErasureRow,
     hash::Hash,
     header::BlockHeader,
     identifier::MandateId,
@@ -46,10 +47,13 @@ use minicbor::{Decode, Decoder, Encode, Encoder, decode, encode};
 use std::fmt;
 
 mod disclosure;
+mod erasure;
 mod proposal;
 
 use disclosure::DISCLOSURE;
 pub use disclosure::{Disclosure, OpeningFault};
+use erasure::ERASURE_CERTIFICATE;
+pub use erasure::ErasureCertificate;
 use proposal::PROPOSAL_RECEIPT;
 pub use proposal::ProposalReceipt;
 
@@ -69,6 +73,8 @@ pub enum Receipt {
     Proposal(ProposalReceipt),
     /// Of a record, with values that are sealed in it.
     Disclosure(Disclosure),
+    /// Of an order of erasure: who had destroyed at a height.
+    Erasure(ErasureCertificate),
 }
 
 /// How a receipt's root is final. In CBOR: its three fields, in place.
@@ -177,7 +183,7 @@ names! {
         Transaction = "transaction",
         /// The transaction and its outcome are in the log of the first header.
         Inclusion = "inclusion",
-        /// The row is of the register and key, or of the proposal, that were asked.
+        /// The row is of the register and key, or of the proposal or order, that were asked.
         Row = "row",
         /// The row, or its absence, is in the state of the first header.
         State = "state",
@@ -206,7 +212,7 @@ impl Step {
         Self::Items,
         Self::Openings,
     ];
-    /// The steps of a proposal's receipt.
+    /// The steps of a proposal's receipt, and of an erasure's certificate.
     pub const PROPOSAL: &'static [Self] =
         &[Self::Network, Self::Headers, Self::HandOvers, Self::Certificate, Self::Row, Self::State];
 }
@@ -399,6 +405,11 @@ pub enum Claim {
         /// Its row.
         proposal: Box<ProposalRow>,
     },
+    /// The order of erasure stands so.
+    Erasure {
+        /// Its row.
+        order: Box<ErasureRow>,
+    },
     /// There is no such register.
     NoRegister {
         /// The name that was asked.
@@ -427,6 +438,7 @@ impl Receipt {
             Self::Record(receipt) => receipt.network,
             Self::Proposal(receipt) => receipt.network,
             Self::Disclosure(disclosure) => disclosure.record.network,
+            Self::Erasure(certificate) => certificate.network,
         }
     }
 
@@ -437,6 +449,7 @@ impl Receipt {
             Self::Record(receipt) => &receipt.finality,
             Self::Proposal(receipt) => &receipt.finality,
             Self::Disclosure(disclosure) => disclosure.finality(),
+            Self::Erasure(certificate) => &certificate.finality,
         }
     }
 
@@ -445,7 +458,7 @@ impl Receipt {
         match self {
             Self::Transaction(_) => Step::TRANSACTION,
             Self::Record(_) => Step::RECORD,
-            Self::Proposal(_) => Step::PROPOSAL,
+            Self::Proposal(_) | Self::Erasure(_) => Step::PROPOSAL,
             Self::Disclosure(_) => Step::DISCLOSURE,
         }
     }
@@ -469,13 +482,16 @@ impl Receipt {
         certified.map_err(|error| fail(Step::Certificate, error.into()))?;
         let (height, time_ms) = match self {
             Self::Transaction(receipt) => (receipt.height, receipt.time_ms),
-            Self::Record(_) | Self::Proposal(_) | Self::Disclosure(_) => (header.height, header.time_ms),
+            Self::Record(_) | Self::Proposal(_) | Self::Disclosure(_) | Self::Erasure(_) => {
+                (header.height, header.time_ms)
+            }
         };
         let claim = match self {
             Self::Transaction(receipt) => receipt.check_claim(header, anchor),
             Self::Record(receipt) => receipt.check_claim(header),
             Self::Proposal(receipt) => receipt.check_claim(header),
             Self::Disclosure(disclosure) => disclosure.check_claim(header),
+            Self::Erasure(certificate) => certificate.check_claim(header),
         };
         let claim = claim.map_err(|(step, reason)| fail(step, reason))?;
         let set = trust.validators();
@@ -716,6 +732,7 @@ impl<C> Encode<C> for Receipt {
             Self::Record(receipt) => receipt.encode(e.array(8)?),
             Self::Proposal(receipt) => receipt.encode(e.array(8)?),
             Self::Disclosure(disclosure) => disclosure.encode(e.array(3)?),
+            Self::Erasure(certificate) => certificate.encode(e.array(8)?),
         }
     }
 }
@@ -736,6 +753,7 @@ impl<'b, C> Decode<'b, C> for Receipt {
             })),
             (Some(8), RECORD_RECEIPT) => Ok(Self::Record(RecordReceipt::decode(d)?)),
             (Some(8), PROPOSAL_RECEIPT) => Ok(Self::Proposal(ProposalReceipt::decode(d)?)),
+            (Some(8), ERASURE_CERTIFICATE) => Ok(Self::Erasure(ErasureCertificate::decode(d)?)),
             (Some(3), DISCLOSURE) => Ok(Self::Disclosure(Disclosure::decode(d)?)),
             _ => Err(decode::Error::message("a receipt must begin with its kind and version").at(at)),
         }

@@ -3,7 +3,7 @@
 //! ```text
 //! register:country     record:country/GB     organisation:hmrc     principal:hmrc/alice
 //! authority:<SHA-256>  policy:custodians     proposal:admit-ofsted   mandate:hmrc/alice/filing
-//! partition:school-health
+//! partition:school-health   erasure:case-42   hold:inquiry-7
 //! ```
 
 use crate::{
@@ -13,6 +13,7 @@ use crate::{
     names::{names, serde_as_text},
     operation::{EntryKind, NameError, Operation, PrincipalId, validate_key, validate_name},
     policy::PolicyId,
+    seal::Subject,
 };
 use std::{fmt, str::FromStr};
 
@@ -37,6 +38,10 @@ names! {
         Mandate = "mandate",
         /// A partition: its agreement, and that something was ordered in it.
         Partition = "partition",
+        /// An order of erasure: its id.
+        Erasure = "erasure",
+        /// A legal hold: its id.
+        Hold = "hold",
     }
 }
 
@@ -54,7 +59,7 @@ pub enum ResourceError {
     #[error(
         "`{0}` is not a resource: write register:NAME, record:REGISTER/KEY, organisation:NAME, \
          principal:ORGANISATION/NAME, authority:SHA-256, policy:ID, \
-         proposal:ID, mandate:ORGANISATION/NAME/MANDATE or partition:NAME"
+         proposal:ID, mandate:ORGANISATION/NAME/MANDATE, partition:NAME, erasure:ID or hold:ID"
     )]
     Kind(String),
     /// The name breaks the grammar of its kind.
@@ -111,9 +116,12 @@ impl FromStr for Resource {
         let (kind, name) = text.split_once(':').ok_or_else(refused)?;
         let kind: ResourceKind = kind.parse().map_err(|_| refused())?;
         match kind {
-            ResourceKind::Register | ResourceKind::Organisation | ResourceKind::Proposal | ResourceKind::Partition => {
-                validate_name(name)?
-            }
+            ResourceKind::Register
+            | ResourceKind::Organisation
+            | ResourceKind::Proposal
+            | ResourceKind::Partition
+            | ResourceKind::Erasure
+            | ResourceKind::Hold => validate_name(name)?,
             ResourceKind::Policy => drop(name.parse::<PolicyId>()?),
             ResourceKind::Record => {
                 let (register, key) = name.split_once('/').ok_or_else(refused)?;
@@ -134,9 +142,14 @@ impl Operation {
     /// What the operation is about when `signer` asks for it, the widest first; a record for each user entry, twice where
     /// an operation has two of one key.
     pub fn resources(&self, signer: &PrincipalId) -> Vec<Resource> {
-        use ResourceKind::{Authority, Mandate, Organisation, Policy, Principal, Proposal, Record, Register};
+        use ResourceKind::{
+            Authority, Erasure, Hold, Mandate, Organisation, Policy, Principal, Proposal, Record, Register,
+        };
         let own = || Resource::new(Organisation, signer.organisation());
         let record = |register: &str, key: &str| Resource::new(Record, format_args!("{register}/{key}"));
+        let about = |thing: Resource, controller: &str, subject: &Subject| {
+            vec![thing, Resource::new(Organisation, controller), record(subject.register(), subject.key())]
+        };
         match self {
             Self::RegisterCreate { register, .. } => vec![Resource::new(Register, register)],
             Self::RegisterPhase { register, successor, .. } => [Some(register), successor.as_ref()]
@@ -191,6 +204,15 @@ impl Operation {
             Self::ProposalWithdraw { proposal }
             | Self::BallotCast { proposal, .. }
             | Self::ProposalObject { proposal, .. } => vec![Resource::new(Proposal, proposal)],
+            Self::ErasureOrder { order, controller, subject, .. } => {
+                about(Resource::new(Erasure, order), controller, subject)
+            }
+            Self::ErasureReceipt { order, .. } => vec![Resource::new(Erasure, order)],
+            Self::HoldPlace { hold, controller, subject, .. } => about(Resource::new(Hold, hold), controller, subject),
+            Self::HoldLift { hold, .. } => vec![Resource::new(Hold, hold)],
+            Self::RecordCorrect { register, entry, .. } => {
+                vec![Resource::new(Register, register), record(register, &entry.key)]
+            }
         }
     }
 }

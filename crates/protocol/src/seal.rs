@@ -119,6 +119,20 @@ impl FromStr for Commitment {
 
 serde_as_text!(Commitment);
 
+impl<C> Encode<C> for Commitment {
+    fn encode<W: encode::Write>(&self, e: &mut Encoder<W>, _: &mut C) -> Result<(), encode::Error<W::Error>> {
+        e.bytes(&self.0)?.ok()
+    }
+}
+
+impl<'b, C> Decode<'b, C> for Commitment {
+    fn decode(d: &mut Decoder<'b>, _: &mut C) -> Result<Self, decode::Error> {
+        let at = d.position();
+        let bytes = cbor::fixed(d, "a commitment")?;
+        Self::from_bytes(bytes).map_err(|error| decode::Error::message(error).at(at))
+    }
+}
+
 /// Whom a sealed value is about: the record of a register under a key that is a pseudonym. As text `register:key`.
 ///
 /// Values are kept, and erased, by subject.
@@ -167,6 +181,20 @@ impl FromStr for Subject {
 }
 
 serde_as_text!(Subject);
+
+impl<C> Encode<C> for Subject {
+    fn encode<W: encode::Write>(&self, e: &mut Encoder<W>, _: &mut C) -> Result<(), encode::Error<W::Error>> {
+        e.array(2)?.str(&self.register)?.str(&self.key)?.ok()
+    }
+}
+
+impl<'b, C> Decode<'b, C> for Subject {
+    fn decode(d: &mut Decoder<'b>, _: &mut C) -> Result<Self, decode::Error> {
+        let at = d.position();
+        cbor::array(d, 2, "a subject")?;
+        Self::new(d.str()?, d.str()?).map_err(|error| decode::Error::message(error).at(at))
+    }
+}
 
 /// Where a sealed value stands, and whom it is about: part of what is committed to.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]

@@ -13,6 +13,7 @@ use crate::{
     limits::REGISTER_NUMBER_MAX,
     operation::{EntryKind, PrincipalId},
     policy::PolicyId,
+    seal::Subject,
 };
 use std::{cmp::Ordering, fmt};
 
@@ -86,6 +87,16 @@ pub enum Noun {
     PolicySet = 14,
     /// A policy as it was put at one time.
     Policy = 15,
+    /// An order of erasure.
+    Erasure = 17,
+    /// What holds of a subject under a controller.
+    Subject = 18,
+    /// A legal hold.
+    Hold = 19,
+    /// The mark of an entry that was wrong.
+    Correction = 33,
+    /// What a controller has of orders and holds.
+    Controller = 36,
 }
 
 /// The key of a row.
@@ -271,6 +282,44 @@ impl StateKey {
     /// The row of a policy as the change of this number put it.
     pub fn policy(id: &PolicyId, version: u64) -> Self {
         Self::new(Noun::Policy, 0, &[version.to_be_bytes().as_slice(), id.as_str().as_bytes()].concat())
+    }
+
+    /// An order of erasure.
+    pub fn erasure(order: &str) -> Self {
+        Self::new(Noun::Erasure, 0, order.as_bytes())
+    }
+
+    /// What holds of a subject under a controller.
+    pub fn subject(controller: &str, subject: &Subject) -> Self {
+        let name = [controller, subject.register(), subject.key()].join("/");
+        Self::new(Noun::Subject, 0, name.as_bytes())
+    }
+
+    /// A legal hold.
+    pub fn hold(hold: &str) -> Self {
+        Self::new(Noun::Hold, 0, hold.as_bytes())
+    }
+
+    /// What a controller has of orders and holds; for the empty name, all of them together.
+    pub fn controller(organisation: &str) -> Self {
+        Self::new(Noun::Controller, 0, organisation.as_bytes())
+    }
+
+    /// A page of the list of a controller's orders, from 0; for the empty name, of all orders.
+    pub fn erasures(controller: &str, page: u32) -> Self {
+        let name = [b"erasures/".as_slice(), controller.as_bytes(), b"/", &page.to_be_bytes()].concat();
+        Self::new(Noun::Page, 0, &name)
+    }
+
+    /// A page of the list of a controller's holds, from 0; for the empty name, of all holds.
+    pub fn holds(controller: &str, page: u32) -> Self {
+        let name = [b"holds/".as_slice(), controller.as_bytes(), b"/", &page.to_be_bytes()].concat();
+        Self::new(Noun::Page, 0, &name)
+    }
+
+    /// The mark of a register's entry that was wrong, by the entry's number.
+    pub fn correction(register: u32, entry: u64) -> Self {
+        Self::new(Noun::Correction, register, &entry.to_be_bytes())
     }
 
     /// The row of a register's definition.

@@ -416,6 +416,7 @@ fn operation_entries(
     let (new, imported) = match transaction.operations().get(usize::from(operation))? {
         Operation::EntryAppend { entries, .. } => (entries.as_slice(), [].as_slice()),
         Operation::RegisterImport { entries, .. } => ([].as_slice(), entries.as_slice()),
+        Operation::RecordCorrect { entry, .. } => (std::slice::from_ref(entry), [].as_slice()),
         _ => return None,
     };
     let new = new.iter().map(move |entry| Held {

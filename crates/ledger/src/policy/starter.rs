@@ -1,7 +1,7 @@
 //! The policies with which a network begins, written into block 1 like any others: they can be changed and removed.
 
 /// Id and text of each, sorted by id.
-pub const STARTER: [(&str, &str); 5] = [
+pub const STARTER: [(&str, &str); 6] = [
     (
         "administrators-manage",
         r#"// Administrators do everything for their own organisation: to itself, its principals, its registers.
@@ -16,10 +16,10 @@ permit (
     ),
     (
         "custodian-writes",
-        r#"// Registrars append to the registers of which their organisation is the custodian.
+        r#"// Registrars append to and correct the registers of which their organisation is the custodian.
 permit (
   principal in Role::"registrar",
-  action == Action::"entry-append",
+  action in [Action::"entry-append", Action::"record-correct"],
   resource is Register
 ) when {
   resource.custodian == principal.organisation
@@ -59,6 +59,18 @@ permit (
   resource
 ) when {
   resource == principal
+};
+"#,
+    ),
+    (
+        "own-receipts",
+        r#"// Every node says of itself that it destroyed what was ordered, and no agent says it for another.
+permit (
+  principal,
+  action == Action::"erasure-receipt",
+  resource
+) when {
+  resource == principal && context.signer == principal
 };
 "#,
     ),

@@ -19,10 +19,10 @@ use tallystick_ledger::{
     wanted, wanted_first,
 };
 use tallystick_protocol::{
-    AgreementTerms, Appended, Assurance, Change, Cosigner, Field, Genesis, GenesisOrganisation, GenesisPrincipal,
-    GenesisValidator, Hash, ImportedEntry, Intent, MandateTerms, NewEntry, Operation, Outcome, Particulars,
-    PolicyChange, PolicyId, PolicyText, PrincipalId, PublicKey, Roles, Rule, RuleText, Rulebook, RulebookChange,
-    SealingKey, SigningKey, StateKey, VerifiedTransaction, VoteWeight,
+    AgreementTerms, Appended, Assurance, Change, Cosigner, ErasureScope, Field, Genesis, GenesisOrganisation,
+    GenesisPrincipal, GenesisValidator, Hash, ImportedEntry, Intent, MandateTerms, NewEntry, Operation, Outcome,
+    Particulars, PolicyChange, PolicyId, PolicyText, PrincipalId, PublicKey, Roles, Rule, RuleText, Rulebook,
+    RulebookChange, SealingKey, SigningKey, StateKey, VerifiedTransaction, VoteWeight,
 };
 
 /// How often what is due, or a dry run, may ask for rows.
@@ -330,6 +330,18 @@ pub fn operation(text: &str) -> Operation {
             key: key(words[3]).public(),
             assurance: Assurance::Substantial,
         },
+        "correct" => correct(rest),
+        "erase" => erase(&words),
+        "destroyed" => Operation::ErasureReceipt { order: words[0].into(), destroyed: words[1].parse().unwrap() },
+        "hold" => Operation::HoldPlace {
+            hold: words[0].into(),
+            controller: words[1].into(),
+            subject: words[2].parse().unwrap(),
+            authority: "High Court".into(),
+            reason: "Evidence.".into(),
+            until: words.get(3).map(|time| parse_timestamp(time).unwrap() * 1_000),
+        },
+        "lift" => Operation::HoldLift { hold: words[0].into(), reason: "It is over.".into() },
         other => panic!("unknown operation {other}"),
     }
 }
@@ -464,6 +476,38 @@ fn terms(words: &[&str]) -> MandateTerms {
         depth: words[5].parse().unwrap(),
         concur: words[6].parse().unwrap(),
         parent: words.get(7).map(|parent| parent.parse().unwrap()),
+    }
+}
+
+/// `REGISTER NUMBER KEY ITEM…`
+fn correct(text: &str) -> Operation {
+    let (register, rest) = text.split_once(' ').unwrap();
+    let (corrects, entry) = rest.split_once(' ').unwrap();
+    Operation::RecordCorrect {
+        register: register.into(),
+        corrects: corrects.parse().unwrap(),
+        entry: new_entry(entry),
+        reason: "It was misspelt.".into(),
+        authority: "The person".into(),
+        legal_basis: "UK GDPR Article 16".into(),
+    }
+}
+
+/// `ID CONTROLLER SUBJECT all|COMMITMENT,… SECONDS`
+fn erase(words: &[&str]) -> Operation {
+    let scope = match words[3] {
+        "all" => ErasureScope::All,
+        values => ErasureScope::Values(values.split(',').map(|value| value.parse().unwrap()).collect()),
+    };
+    Operation::ErasureOrder {
+        order: words[0].into(),
+        controller: words[1].into(),
+        subject: words[2].parse().unwrap(),
+        scope,
+        authority: "The person".into(),
+        legal_basis: "UK GDPR Article 17".into(),
+        reason: "No longer needed.".into(),
+        deadline: words.get(4).map_or(3_600, |seconds| seconds.parse().unwrap()),
     }
 }
 

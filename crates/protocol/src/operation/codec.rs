@@ -5,8 +5,9 @@ use crate::{
     cbor,
     identifier::{validate_key, validate_name},
     limits::{
-        CHANGES_MAX, ENTRIES_MAX, FIELDS_MAX, ITEM_BYTES_MAX, ITEMS_PER_ENTRY_MAX, KEY_OVERLAP_SECONDS_MAX,
-        REASON_BYTES_MAX, RECOVERY_SIGNERS_MAX, TEXT_BYTES_MAX, X509_BYTES_MAX, X509_LIST_BYTES_MAX, X509_PATH_MAX,
+        CHANGES_MAX, ENTRIES_MAX, ERASURE_DEADLINE_SECONDS_MAX, FIELDS_MAX, ITEM_BYTES_MAX, ITEMS_PER_ENTRY_MAX,
+        KEY_OVERLAP_SECONDS_MAX, REASON_BYTES_MAX, RECOVERY_SIGNERS_MAX, TEXT_BYTES_MAX, X509_BYTES_MAX,
+        X509_LIST_BYTES_MAX, X509_PATH_MAX,
     },
     organisation,
 };
@@ -32,6 +33,26 @@ fn described(d: &mut Decoder<'_>) -> Result<String, decode::Error> {
 
 fn reasoned(d: &mut Decoder<'_>) -> Result<String, decode::Error> {
     cbor::text(d, 1..=REASON_BYTES_MAX, "a reason").map(str::to_owned)
+}
+
+fn authorised(d: &mut Decoder<'_>) -> Result<String, decode::Error> {
+    cbor::text(d, 1..=REASON_BYTES_MAX, "an authority").map(str::to_owned)
+}
+
+fn lawful(d: &mut Decoder<'_>) -> Result<String, decode::Error> {
+    cbor::text(d, 1..=REASON_BYTES_MAX, "a legal basis").map(str::to_owned)
+}
+
+fn erasure_order(d: &mut Decoder<'_>) -> Result<Operation, decode::Error> {
+    let (order, controller, subject, scope) = (named(d)?, named(d)?, d.decode()?, d.decode()?);
+    let (authority, legal_basis, reason) = (authorised(d)?, lawful(d)?, reasoned(d)?);
+    let at = d.position();
+    let deadline = d.u64()?;
+    if !(1..=ERASURE_DEADLINE_SECONDS_MAX).contains(&deadline) {
+        let message = format!("a deadline is 1 to {ERASURE_DEADLINE_SECONDS_MAX} seconds away");
+        return Err(decode::Error::message(message).at(at));
+    }
+    Ok(Operation::ErasureOrder { order, controller, subject, scope, authority, legal_basis, reason, deadline })
 }
 
 fn protection(d: &mut Decoder<'_>) -> Result<Protection, decode::Error> {
@@ -235,6 +256,18 @@ impl<C> Encode<C> for Operation {
                 e.encode(node)?.bytes(peer)?.encode(sealing)?.encode(jurisdiction)?.ok()
             }
             Self::NodeRetire { node } => e.encode(node)?.ok(),
+            Self::ErasureOrder { order, controller, subject, scope, authority, legal_basis, reason, deadline } => {
+                e.str(order)?.str(controller)?.encode(subject)?.encode(scope)?;
+                e.str(authority)?.str(legal_basis)?.str(reason)?.u64(*deadline)?.ok()
+            }
+            Self::ErasureReceipt { order, destroyed } => e.str(order)?.u32(*destroyed)?.ok(),
+            Self::HoldPlace { hold, controller, subject, authority, reason, until } => {
+                e.str(hold)?.str(controller)?.encode(subject)?.str(authority)?.str(reason)?.encode(until)?.ok()
+            }
+            Self::HoldLift { hold, reason } => e.str(hold)?.str(reason)?.ok(),
+            Self::RecordCorrect { register, corrects, entry, reason, authority, legal_basis } => {
+                e.str(register)?.u64(*corrects)?.encode(entry)?.str(reason)?.str(authority)?.str(legal_basis)?.ok()
+            }
         }
     }
 }
@@ -307,6 +340,25 @@ impl<'b, C> Decode<'b, C> for Operation {
             OperationName::RegisterPolicy => Self::RegisterPolicy { register: named(d)?, change: d.decode()? },
             OperationName::NodeRegister => node_register(d)?,
             OperationName::NodeRetire => Self::NodeRetire { node: d.decode()? },
+            OperationName::ErasureOrder => erasure_order(d)?,
+            OperationName::ErasureReceipt => Self::ErasureReceipt { order: named(d)?, destroyed: d.u32()? },
+            OperationName::HoldPlace => Self::HoldPlace {
+                hold: named(d)?,
+                controller: named(d)?,
+                subject: d.decode()?,
+                authority: authorised(d)?,
+                reason: reasoned(d)?,
+                until: cbor::optional(d, |d| d.u64())?,
+            },
+            OperationName::HoldLift => Self::HoldLift { hold: named(d)?, reason: reasoned(d)? },
+            OperationName::RecordCorrect => Self::RecordCorrect {
+                register: named(d)?,
+                corrects: d.u64()?,
+                entry: d.decode()?,
+                reason: reasoned(d)?,
+                authority: authorised(d)?,
+                legal_basis: lawful(d)?,
+            },
         })
     }
 }

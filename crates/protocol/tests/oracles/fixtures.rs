@@ -2,11 +2,11 @@
 
 use tallystick_protocol::{
     AgreementTerms, Assurance, AuthorityTerms, Blinding, BlockHeader, Cardinality, Change, Choice, Cosigner, Datatype,
-    Decision, EntryKind, Field, FinalityCertificate, Genesis, GenesisOrganisation, GenesisPrincipal, GenesisValidator,
-    Hash, ImportedEntry, Intent, LimitName, LogCommitment, LogLeaf, MandateId, MandateTerms, NewEntry, Opening,
-    Operation, Outcome, Particulars, Phase, Place, PolicyChange, PolicyMeaning, PolicyText, PrincipalId, PrincipalKind,
-    PrincipalStatus, PublicKey, Roles, RuleText, Rulebook, RulebookChange, SealingKey, Secret, SigningKey,
-    StateCommitment, Tree, VoteWeight,
+    Decision, EntryKind, ErasureScope, Field, FinalityCertificate, Genesis, GenesisOrganisation, GenesisPrincipal,
+    GenesisValidator, Hash, ImportedEntry, Intent, LimitName, LogCommitment, LogLeaf, MandateId, MandateTerms,
+    NewEntry, Opening, Operation, Outcome, Particulars, Phase, Place, PolicyChange, PolicyMeaning, PolicyText,
+    PrincipalId, PrincipalKind, PrincipalStatus, PublicKey, Roles, RuleText, Rulebook, RulebookChange, SealingKey,
+    Secret, SigningKey, StateCommitment, Subject, Tree, VoteWeight,
     receipt::{Finality, TransactionReceipt},
 };
 
@@ -339,6 +339,55 @@ pub fn operations() -> Vec<(&'static str, Operation)> {
             },
         ),
         ("node-retire", Operation::NodeRetire { node: "cabinet-office/node-1".parse().unwrap() }),
+    ]
+    .into_iter()
+    .chain(privacy_operations())
+    .collect()
+}
+
+/// What is erased, held and corrected.
+fn privacy_operations() -> Vec<(&'static str, Operation)> {
+    let subject = || Subject::new("patient", "p-17").unwrap();
+    let (authority, legal_basis) = ("Information Commissioner", "UK GDPR Article 17(1)(d)");
+    let order = |scope| Operation::ErasureOrder {
+        order: "case-42".into(),
+        controller: "council".into(),
+        subject: subject(),
+        scope,
+        authority: authority.into(),
+        legal_basis: legal_basis.into(),
+        reason: "Unlawfully processed.".into(),
+        deadline: 2_592_000,
+    };
+    let mut values: Vec<_> = openings().iter().map(Opening::commitment).collect();
+    values.sort_unstable();
+    let hold = |until| Operation::HoldPlace {
+        hold: "inquiry-7".into(),
+        controller: "council".into(),
+        subject: subject(),
+        authority: "High Court".into(),
+        reason: "Evidence.".into(),
+        until,
+    };
+    let item = r#"{"country":"GB","name":"United Kingdom"}"#.to_owned();
+    vec![
+        ("erasure-order of a subject", order(ErasureScope::All)),
+        ("erasure-order of values", order(ErasureScope::Values(values))),
+        ("erasure-receipt", Operation::ErasureReceipt { order: "case-42".into(), destroyed: 2 }),
+        ("hold-place", hold(None)),
+        ("hold-place with an end", hold(Some(TIME_MS))),
+        ("hold-lift", Operation::HoldLift { hold: "inquiry-7".into(), reason: "The inquiry is over.".into() }),
+        (
+            "record-correct",
+            Operation::RecordCorrect {
+                register: "country".into(),
+                corrects: 7,
+                entry: NewEntry { key: "GB".into(), items: vec![item] },
+                reason: "The name was misspelt.".into(),
+                authority: "Foreign Office".into(),
+                legal_basis: "UK GDPR Article 16".into(),
+            },
+        ),
     ]
 }
 

@@ -130,9 +130,42 @@ fn operation(operation: &Operation) -> Value {
             "node": node, "peer": hex::encode(peer), "sealing": sealing, "jurisdiction": jurisdiction,
         }),
         Operation::NodeRetire { node } => json!({"node": node}),
+        _ => privacy_operation(operation),
     };
     json["operation"] = json!(operation.name());
     json
+}
+
+fn privacy_operation(operation: &Operation) -> Value {
+    match operation {
+        Operation::ErasureOrder { order, controller, subject, scope, authority, legal_basis, reason, deadline } => {
+            let scope = scope.values().map_or_else(|| json!("all"), |values| json!(values));
+            json!({
+                "order": order, "controller": controller, "subject": subject, "scope": scope, "authority": authority,
+                "legal_basis": legal_basis, "reason": reason, "deadline": deadline,
+            })
+        }
+        Operation::ErasureReceipt { order, destroyed } => json!({"order": order, "destroyed": destroyed}),
+        Operation::HoldPlace { hold, controller, subject, authority, reason, until } => json!({
+            "hold": hold, "controller": controller, "subject": subject, "authority": authority, "reason": reason,
+            "until": until,
+        }),
+        Operation::HoldLift { hold, reason } => json!({"hold": hold, "reason": reason}),
+        Operation::RecordCorrect {
+            register,
+            corrects,
+            entry: NewEntry { key, items },
+            reason,
+            authority,
+            legal_basis,
+        } => {
+            json!({
+                "register": register, "corrects": corrects, "entry": {"key": key, "items": items}, "reason": reason,
+                "authority": authority, "legal_basis": legal_basis,
+            })
+        }
+        other => unreachable!("{} is above", other.name()),
+    }
 }
 
 fn transaction(intent: &Intent, signed: &SignedTransaction) -> Value {

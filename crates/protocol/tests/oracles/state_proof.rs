@@ -16,8 +16,9 @@ use commonware_storage::{
 use commonware_utils::{NZU16, NZU64, NZUsize};
 use std::collections::BTreeMap;
 use tallystick_protocol::{
-    ChangeKind, CheckError, Claim, EntryKind, Field, Hash, LogCommitment, Phase, Poll, ProposalReceipt, ProposalRow,
-    ProposalStatus, Receipt, RecordAnswer, RecordReceipt, RecordRow, RegisterRow, Rulebook, StateKey, Step,
+    ChangeKind, CheckError, Claim, Completed, Destroyed, EntryKind, ErasureCertificate, ErasureRow, ErasureScope,
+    Field, Hash, Holder, LogCommitment, Phase, Poll, ProposalReceipt, ProposalRow, ProposalStatus, Receipt,
+    RecordAnswer, RecordReceipt, RecordRow, RegisterRow, Rulebook, StateKey, Step,
     proof::{self, ProofError, StateValue},
     receipt::question,
 };
@@ -260,6 +261,69 @@ fn a_proposals_receipt_says_how_it_went_and_no_byte_of_it_can_be_changed() {
         forged.row = ProposalRow { effect_height: Some(7), ..proposal() }.to_bytes().into();
     };
     assert_eq!(changed(other), Step::State);
+    for at in 0..bytes.len() {
+        let mut forged = bytes.clone();
+        forged[at] ^= 1;
+        let is_refused = Receipt::decode(&forged).map_or(true, |forged| forged.check(&genesis).is_err());
+        assert!(is_refused, "byte {at} was changed");
+    }
+}
+
+fn erasure() -> ErasureRow {
+    let receipt = |leaf| Some(Destroyed { values: 2, leaf, height: 8, time_ms: 1_460_000_002_000 });
+    let holder = |node: &str, leaf| Holder { node: node.parse().unwrap(), receipt: receipt(leaf) };
+    ErasureRow {
+        order: "case-42".into(),
+        controller: "council".into(),
+        number: 0,
+        subject: "patient:p-17".parse().unwrap(),
+        scope: ErasureScope::All,
+        authority: "The person".into(),
+        legal_basis: "UK GDPR Article 17".into(),
+        reason: "No longer needed.".into(),
+        principal: "council/officer".parse().unwrap(),
+        leaf: 20,
+        height: 3,
+        ordered_ms: 1_460_000_000_000,
+        deadline_ms: 1_460_600_000_000,
+        holders: vec![holder("council/node-1", 21), holder("council/node-2", 22)],
+        completed: Some(Completed { height: 8, time_ms: 1_460_000_002_000 }),
+    }
+}
+
+#[test]
+fn a_certificate_says_who_destroyed_and_no_byte_of_it_can_be_changed() {
+    let genesis = fixtures::genesis();
+    let place = StateKey::erasure("case-42");
+    let mut blocks = blocks();
+    blocks[1].insert(place, erasure().to_bytes());
+    let (root, proofs) = prove(blocks, vec![place]);
+    let [(true, proof)] = &proofs[..] else { panic!("the order is there") };
+    let log = LogCommitment { size: 400, ..LogCommitment::default() };
+    let honest = ErasureCertificate {
+        network: genesis.id(),
+        order: "case-42".into(),
+        row: erasure().to_bytes().into(),
+        proof: proof.clone().into(),
+        finality: fixtures::finality(fixtures::header(9, Hash::of(&[b"parent"]), log, root)),
+    };
+    let receipt = Receipt::Erasure(honest.clone());
+    let bytes = receipt.to_bytes();
+    assert_eq!(Receipt::decode(&bytes).as_ref(), Ok(&receipt));
+    let proven = receipt.check(&genesis).unwrap();
+    assert_eq!((proven.height, proven.claim), (9, Claim::Erasure { order: Box::new(erasure()) }));
+    let changed = |change: fn(&mut ErasureCertificate)| {
+        let mut forged = honest.clone();
+        change(&mut forged);
+        Receipt::Erasure(forged).check(&genesis).unwrap_err().step
+    };
+    assert_eq!(changed(|forged| forged.order = "case-43".into()), Step::Row);
+    let fewer = |forged: &mut ErasureCertificate| {
+        let mut row = erasure();
+        row.holders.truncate(1);
+        forged.row = row.to_bytes().into();
+    };
+    assert_eq!(changed(fewer), Step::State);
     for at in 0..bytes.len() {
         let mut forged = bytes.clone();
         forged[at] ^= 1;

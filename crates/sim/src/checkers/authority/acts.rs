@@ -119,6 +119,7 @@ impl Network {
             Operation::EntryAppend { register, .. }
             | Operation::RegisterPolicy { register, .. }
             | Operation::RegisterImport { register, .. }
+            | Operation::RecordCorrect { register, .. }
             | Operation::RegisterPhase { register, .. } => {
                 let known = self.registers.get(register);
                 let known =
@@ -132,7 +133,13 @@ impl Network {
             | Operation::KeyRotate { principal, .. }
             | Operation::KeyRetire { principal, .. }
             | Operation::KeyCertify { principal, .. } => Thing::Principal(principal.clone()),
-            Operation::MandateGrant { .. } => Thing::Principal(act.actor.clone()),
+            Operation::MandateGrant { .. } | Operation::ErasureReceipt { .. } => Thing::Principal(act.actor.clone()),
+            Operation::ErasureOrder { controller, subject, .. } | Operation::HoldPlace { controller, subject, .. } => {
+                match self.registers.get(subject.register()).filter(|known| known.custodian == *controller) {
+                    Some(known) => Thing::Register(subject.register().to_owned(), known.custodian.clone(), known.phase),
+                    None => Thing::Organisation(controller.clone()),
+                }
+            }
             Operation::MandateRevoke { mandate } => {
                 let passed_on = self.above(mandate).any(|id| id.grantor() == act.actor);
                 Thing::Principal(if passed_on { act.actor.clone() } else { mandate.grantor() })
@@ -209,6 +216,10 @@ impl Network {
             }
             Operation::RegisterImport { register, entries, .. } => {
                 entries.iter().for_each(|entry| self.append(act.leaf, register, entry.kind, &entry.key));
+                Ok(())
+            }
+            Operation::RecordCorrect { register, entry, .. } => {
+                self.append(act.leaf, register, EntryKind::User, &entry.key);
                 Ok(())
             }
             Operation::RegisterPolicy { register, change } => self.change_register(register, change),
@@ -344,7 +355,11 @@ fn word(operation: &Operation, organisation: &str) -> String {
         | Operation::EntryAppend { register, .. }
         | Operation::RegisterPolicy { register, .. }
         | Operation::RegisterImport { register, .. }
+        | Operation::RecordCorrect { register, .. }
         | Operation::RegisterPhase { register, .. } => format!("register:{register}"),
+        Operation::ErasureOrder { controller, .. } | Operation::HoldPlace { controller, .. } => {
+            format!("organisation:{controller}")
+        }
         Operation::PrincipalStatus { principal, .. }
         | Operation::PrincipalAmend { principal, .. }
         | Operation::PrincipalRecover { principal, .. }

@@ -73,18 +73,19 @@ impl Thing {
 /// A text without its comments and spaces, whether it forbids, and whether it speaks of an act.
 type Known = (&'static str, bool, fn(&Question<'_>) -> bool);
 
-const KNOWN: [Known; 7] = [
+const KNOWN: [Known; 8] = [
     (
         r#"permit(principalinRole::"administrator",action,resource)when{resourceinprincipal.organisation};"#,
         false,
         |q| q.roles.contains("administrator") && q.thing.organisation() == q.actor.organisation(),
     ),
     (
-        r#"permit(principalinRole::"registrar",action==Action::"entry-append",resourceisRegister)when{resource.custodian==principal.organisation};"#,
+        r#"permit(principalinRole::"registrar",actionin[Action::"entry-append",Action::"record-correct"],resourceisRegister)when{resource.custodian==principal.organisation};"#,
         false,
         |q| {
+            use OperationName::{EntryAppend, RecordCorrect};
             let is_own = matches!(&q.thing, Thing::Register(_, custodian, _) if custodian == q.actor.organisation());
-            q.roles.contains("registrar") && q.action == OperationName::EntryAppend && is_own
+            q.roles.contains("registrar") && [EntryAppend, RecordCorrect].contains(&q.action) && is_own
         },
     ),
     (r#"permit(principal,action==Action::"key-certify",resource)when{resource==principal};"#, false, |q| {
@@ -97,6 +98,14 @@ const KNOWN: [Known; 7] = [
             use OperationName::{KeyAdd, KeyRetire, KeyRotate};
             let signs = q.signers.first().is_some_and(|(signer, _)| *signer == q.actor);
             [KeyAdd, KeyRotate, KeyRetire].contains(&q.action) && is_itself(q) && signs
+        },
+    ),
+    (
+        r#"permit(principal,action==Action::"erasure-receipt",resource)when{resource==principal&&context.signer==principal};"#,
+        false,
+        |q| {
+            let signs = q.signers.first().is_some_and(|(signer, _)| *signer == q.actor);
+            q.action == OperationName::ErasureReceipt && is_itself(q) && signs
         },
     ),
     (r#"permit(principal,actioninAction::"delegation",resource)when{resource==principal};"#, false, |q| {

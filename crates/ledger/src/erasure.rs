@@ -1,0 +1,205 @@
+//! Erasure: what is ordered, who must do it, and what follows for the subject from then on.
+//!
+//! The ledger destroys nothing: it never had the values. It says what must be destroyed and by whom, takes the holders' word for it, and
+//! keeps what is erased from coming back.
+//!
+//! INVARIANTS:
+//! - The holders of an order are the controller's nodes at its block, and each gives its own receipt, once, and not while a hold lasts.
+//! - What an entry or a read must know of a subject is one row; an entry without sealed values asks for none.
+
+use std::collections::BTreeMap;
+
+use tallystick_protocol::{
+    Code, Completed, ControllerRow, Destroyed, ErasureRow, ErasureScope, Holder, OpenErasure, StateKey, Subject,
+    SubjectRow, ViolationRule,
+    limits::{CONTROLLER_ERASURES_OPEN_MAX, ERASURES_PER_PAGE, SUBJECT_ERASURES_OPEN_MAX},
+};
+
+use crate::{
+    apply::{Act, Stop, refuse_if_any},
+    authorise::Resource,
+    item::Item,
+    proposal::row::PageRow,
+    schema::{Schema, Violations},
+    state::{Draft, Row, Unread},
+};
+
+/// An order as it is given.
+pub(crate) struct Order<'a> {
+    pub id: &'a str,
+    pub controller: &'a str,
+    pub subject: &'a Subject,
+    pub scope: &'a ErasureScope,
+    /// Authority, legal basis and reason.
+    pub words: (&'a str, &'a str, &'a str),
+    /// Seconds from the block's time.
+    pub deadline_s: u64,
+}
+
+pub(crate) fn order(draft: &mut Draft<'_>, act: &Act<'_>, new: &Order<'_>) -> Result<(), Stop> {
+    permit(draft, act, new.controller, new.subject)?;
+    if draft.erasure(&StateKey::erasure(new.id))?.is_some() {
+        return Err(Code::ErasureExists.into());
+    }
+    let holders = holders(draft, new.controller)?;
+    if holders.is_empty() {
+        return Err(Code::ControllerNodes.into());
+    }
+    let mut subject = subject_row(draft, new.controller, new.subject)?;
+    let mut controller = controller_row(draft, new.controller)?;
+    if controller.open.len() >= CONTROLLER_ERASURES_OPEN_MAX || subject.orders.len() >= SUBJECT_ERASURES_OPEN_MAX {
+        return Err(Code::ErasuresFull.into());
+    }
+    if subject.erased.is_some() {
+        return Err(Code::SubjectErased.into());
+    }
+    let (authority, legal_basis, reason) = new.words;
+    let deadline_ms = act.block.time_ms.saturating_add(new.deadline_s.saturating_mul(1_000));
+    let row = ErasureRow {
+        order: new.id.to_owned(),
+        controller: new.controller.to_owned(),
+        number: controller.orders,
+        subject: new.subject.clone(),
+        scope: new.scope.clone(),
+        authority: authority.to_owned(),
+        legal_basis: legal_basis.to_owned(),
+        reason: reason.to_owned(),
+        principal: act.signer.id.clone(),
+        leaf: act.leaf,
+        height: act.block.height,
+        ordered_ms: act.block.time_ms,
+        deadline_ms,
+        holders,
+        completed: None,
+    };
+    let mut all = controller_row(draft, "")?;
+    enlist(draft, StateKey::erasures(new.controller, page_of(controller.orders)), new.id)?;
+    enlist(draft, StateKey::erasures("", page_of(all.orders)), new.id)?;
+    controller.open.push(OpenErasure { order: row.order.clone(), deadline_ms });
+    controller.orders += 1;
+    all.orders += 1;
+    subject.orders.push(row.order.clone());
+    if *new.scope == ErasureScope::All {
+        subject.erased = Some(row.order.clone());
+    }
+    draft.write(StateKey::controller(new.controller), Row::Controller(controller));
+    draft.write(StateKey::controller(""), Row::Controller(all));
+    write_subject(draft, subject);
+    draft.write(StateKey::erasure(new.id), Row::Erasure(Box::new(row)));
+    Ok(())
+}
+
+/// Takes a holder's word.
+pub(crate) fn receipt(draft: &mut Draft<'_>, act: &Act<'_>, id: &str, destroyed: u32) -> Result<(), Stop> {
+    act.permit(draft, Resource::Principal(act.signer))?;
+    let mut row = draft.erasure(&StateKey::erasure(id))?.cloned().ok_or(Code::ErasureUnknown)?;
+    let own = row.holders.iter_mut().find(|holder| act.is_own(&holder.node)).ok_or(Code::NotHolder)?;
+    if own.receipt.is_some() {
+        return Err(Code::ReceiptExists.into());
+    }
+    let (height, time_ms) = (act.block.height, act.block.time_ms);
+    own.receipt = Some(Destroyed { values: destroyed, leaf: act.leaf, height, time_ms });
+    let mut subject = subject_row(draft, &row.controller, &row.subject)?;
+    if subject.is_held(time_ms) {
+        return Err(Code::OnHold.into());
+    }
+    if row.outstanding().next().is_none() {
+        row.completed = Some(Completed { height, time_ms });
+        let (mut controller, mut all) = (controller_row(draft, &row.controller)?, controller_row(draft, "")?);
+        controller.open.retain(|open| open.order != id);
+        controller.complete += 1;
+        all.complete += 1;
+        subject.orders.retain(|open| open != id);
+        draft.write(StateKey::controller(&row.controller), Row::Controller(controller));
+        draft.write(StateKey::controller(""), Row::Controller(all));
+        write_subject(draft, subject);
+    }
+    draft.write(StateKey::erasure(id), Row::Erasure(Box::new(row)));
+    Ok(())
+}
+
+/// The rows that an order or a hold surely reads, beside its own.
+pub(crate) fn wanted(controller: &str, subject: &Subject) -> [StateKey; 5] {
+    [
+        StateKey::organisation(controller),
+        StateKey::nodes(controller),
+        StateKey::controller(controller),
+        StateKey::controller(""),
+        StateKey::subject(controller, subject),
+    ]
+}
+
+/// Goes on only if the signer may order what is erased and kept of this subject under this controller: by the policies for the
+/// subject's register when the controller is its custodian, else by those for the controller's organisation.
+pub(crate) fn permit(draft: &mut Draft<'_>, act: &Act<'_>, controller: &str, subject: &Subject) -> Result<(), Stop> {
+    let register = draft.register(subject.register())?;
+    match register.filter(|register| register.row.custodian == controller) {
+        Some(register) => act.permit(draft, Resource::Register(&register.row))?,
+        None => act.permit(draft, Resource::Organisation(controller))?,
+    }
+    match draft.organisation(&StateKey::organisation(controller))? {
+        Some(_) => Ok(()),
+        None => Err(Code::OrganisationUnknown.into()),
+    }
+}
+
+/// Goes on only if no item, of the entry at its place under its key, has a sealed value of a subject that is erased.
+pub(crate) fn require_writable<'i, 't: 'i>(
+    draft: &mut Draft<'_>,
+    controller: &str,
+    schema: &Schema,
+    entries: impl Iterator<Item = (&'i str, &'i [Item<'t>])>,
+) -> Result<(), Stop> {
+    if !schema.is_protected() {
+        return Ok(());
+    }
+    let mut subjects: BTreeMap<StateKey, Vec<(u32, String)>> = BTreeMap::new();
+    for ((key, items), index) in entries.zip(0..) {
+        for place in items.iter().flat_map(|item| schema.places(key, item)) {
+            let subject = StateKey::subject(controller, place.subject());
+            subjects.entry(subject).or_default().push((index, place.field().to_owned()));
+        }
+    }
+    subjects.keys().for_each(|subject| draft.touch(*subject));
+    draft.complete()?;
+    let mut violations = Violations::default();
+    for (subject, fields) in subjects {
+        if draft.subject(&subject)?.is_some_and(|row| row.erased.is_some()) {
+            fields.iter().for_each(|(entry, field)| violations.add(*entry, field, ViolationRule::Erased));
+        }
+    }
+    refuse_if_any(Code::SubjectErased, violations)
+}
+
+/// The subject's row, a new one when nothing was said of it yet.
+pub(crate) fn subject_row(draft: &mut Draft<'_>, controller: &str, subject: &Subject) -> Result<SubjectRow, Unread> {
+    let row = draft.subject(&StateKey::subject(controller, subject))?.cloned();
+    Ok(row.unwrap_or_else(|| SubjectRow::new(controller, subject)))
+}
+
+pub(crate) fn write_subject(draft: &mut Draft<'_>, row: SubjectRow) {
+    draft.write(StateKey::subject(&row.controller, &row.subject), Row::Subject(row));
+}
+
+pub(crate) fn controller_row(draft: &mut Draft<'_>, organisation: &str) -> Result<ControllerRow, Unread> {
+    Ok(draft.controller(&StateKey::controller(organisation))?.cloned().unwrap_or_default())
+}
+
+/// Puts an id at the end of a list.
+pub(crate) fn enlist(draft: &mut Draft<'_>, page: StateKey, id: &str) -> Result<(), Unread> {
+    let mut row: PageRow = draft.page(&page)?.cloned().unwrap_or_default();
+    row.ids.push(id.to_owned());
+    draft.write(page, Row::Page(row));
+    Ok(())
+}
+
+/// The page of a list on which the id of this number, from 0, stands.
+pub(crate) fn page_of(number: u64) -> u32 {
+    u32::try_from(number / u64::from(ERASURES_PER_PAGE)).unwrap_or(u32::MAX)
+}
+
+/// The nodes that hold for the controller now, by name.
+fn holders(draft: &mut Draft<'_>, controller: &str) -> Result<Vec<Holder>, Unread> {
+    let row = draft.nodes(&StateKey::nodes(controller))?;
+    Ok(row.iter().flat_map(|row| &row.nodes).map(|row| Holder { node: row.node.clone(), receipt: None }).collect())
+}

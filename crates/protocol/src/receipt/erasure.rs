@@ -1,0 +1,59 @@
+//! The certificate of an erasure: where an order stood at a height, with the receipt of each holder.
+//!
+//! An order is complete by the receipt of its last holder, and each receipt is a transaction of its own: a bundle of those would say who
+//! destroyed, but not that these are all who had to. The order's row says both, and which leaf of the log each receipt is.
+
+use super::{Claim, Finality, Reason, Step, row, state_proof};
+use crate::{
+    cbor, erasure::ErasureRow, header::BlockHeader, limits::NAME_BYTES_MAX, network::NetworkId, proof,
+    state_key::StateKey,
+};
+use bytes::Bytes;
+use minicbor::{Decoder, Encoder, decode, encode};
+
+/// First element of an erasure's certificate.
+pub(super) const ERASURE_CERTIFICATE: &str = "tallystick-erasure-certificate-1";
+
+/// Proves where an order of erasure stands. In CBOR: `["tallystick-erasure-certificate-1", network, id, row, proof, [hand-over…],
+/// [header…], certificate]`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ErasureCertificate {
+    /// The network.
+    pub network: NetworkId,
+    /// The order that was asked for.
+    pub order: String,
+    /// Its row ([`ErasureRow`]).
+    pub row: Bytes,
+    /// That the row is current ([`crate::proof`]).
+    pub proof: Bytes,
+    /// How the state root of the first header is final.
+    pub finality: Finality,
+}
+
+impl ErasureCertificate {
+    pub(super) fn check_claim(&self, header: &BlockHeader) -> Result<Claim, (Step, Reason)> {
+        let row = ErasureRow::decode(&self.row).map_err(|error| (Step::Row, error.into()))?;
+        if row.order != self.order {
+            return Err((Step::Row, Reason::Other(row.order)));
+        }
+        let place = StateKey::erasure(&self.order);
+        let proven = proof::verify_current(&place, &self.row, &self.proof, &header.state.root);
+        proven.map_err(|error| (Step::State, error.into()))?;
+        Ok(Claim::Erasure { order: Box::new(row) })
+    }
+
+    pub(super) fn encode<W: encode::Write>(&self, e: &mut Encoder<W>) -> Result<(), encode::Error<W::Error>> {
+        e.str(ERASURE_CERTIFICATE)?.encode(self.network)?.str(&self.order)?.bytes(&self.row)?.bytes(&self.proof)?;
+        self.finality.encode(e)
+    }
+
+    pub(super) fn decode(d: &mut Decoder<'_>) -> Result<Self, decode::Error> {
+        Ok(Self {
+            network: d.decode()?,
+            order: cbor::text(d, 1..=NAME_BYTES_MAX, "an order's id")?.to_owned(),
+            row: row(d)?,
+            proof: state_proof(d)?,
+            finality: Finality::decode(d)?,
+        })
+    }
+}
