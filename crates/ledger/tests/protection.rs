@@ -37,6 +37,9 @@ fn what_is_not_handed_on() {
         append town 1 {"nmae":"York","town":"2"}                                  | nothing
         append town 1 nonsense                                                    | nothing
         append nowhere 1 {"name":"Jane"}                                          | nothing
+        # A correction is an entry like others.
+        correct person 1 1 {"name":"Jane","person":"1"}                           | 0: 0 name unsealed
+        correct person 1 1 {"name":"SEALED","person":"1"}                         | nothing
         # What the transaction itself declares counts.
         create new new name!personal:new ; append new 1 {"name":"Jane","new":"1"} | 1: 0 name unsealed
         create new new ; import new 1 1 - user 1 2019-01-01T00:00:00Z {"name":"Jane","new":"1"} & system field:name 2019-01-01T00:00:00Z {"protection":"personal:new"} | 1: 0 name unsealed
