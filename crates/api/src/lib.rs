@@ -5,6 +5,7 @@
 
 pub mod audit;
 pub mod block;
+pub mod erasure;
 pub mod log;
 pub mod media;
 pub mod organisation;
@@ -20,6 +21,9 @@ pub mod validators;
 
 pub use audit::{ActOutcome, ActView, AuditPage, TurnView};
 pub use block::{BlockEvent, BlockView};
+pub use erasure::{
+    CorrectionView, DestroyedView, ErasureList, ErasureView, ErasuresView, HoldList, HoldView, HolderView, LiftedView,
+};
 pub use log::{Checkpoint, ConsistencyProof, InclusionProof};
 pub use organisation::{
     KeyView, MandateList, MandateView, NodeList, NodeView, OrganisationList, OrganisationView, PrincipalList,

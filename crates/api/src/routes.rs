@@ -64,6 +64,8 @@ pub const RECORDS: &str = "/v1/registers/{name}/records";
 pub const RECORD: &str = "/v1/registers/{name}/records/{key}";
 /// openregister: all entries of one record.
 pub const RECORD_ENTRIES: &str = "/v1/registers/{name}/records/{key}/entries";
+/// Which entries of one record were wrong.
+pub const RECORD_CORRECTIONS: &str = "/v1/registers/{name}/records/{key}/corrections";
 /// Proof of a record, or that there is none.
 pub const RECORD_RECEIPT: &str = "/v1/registers/{name}/records/{key}/receipt";
 /// openregister: the records whose field has a value.
@@ -96,6 +98,16 @@ pub const PROPOSALS: &str = "/v1/proposals";
 pub const PROPOSAL: &str = "/v1/proposals/{id}";
 /// Proof of where a proposal stands.
 pub const PROPOSAL_RECEIPT: &str = "/v1/proposals/{id}/receipt";
+/// All orders of erasure.
+pub const ERASURES: &str = "/v1/erasures";
+/// One order of erasure, with the receipts of its holders.
+pub const ERASURE: &str = "/v1/erasures/{order}";
+/// Proof of where an order of erasure stands.
+pub const ERASURE_CERTIFICATE: &str = "/v1/erasures/{order}/certificate";
+/// All legal holds.
+pub const HOLDS: &str = "/v1/holds";
+/// One legal hold.
+pub const HOLD: &str = "/v1/holds/{hold}";
 /// What changes would do.
 pub const DRY_RUN: &str = "/v1/dry-run";
 /// The rulebook in force.
@@ -132,6 +144,26 @@ pub fn with_query(path: &str, query: &[(&str, &str)]) -> String {
         encode_into(&mut path, value);
     }
     path
+}
+
+/// [`ERASURE`] of `order`.
+pub fn erasure(order: &str) -> String {
+    fill(ERASURE, &[order])
+}
+
+/// [`ERASURE_CERTIFICATE`] of `order`.
+pub fn erasure_certificate(order: &str) -> String {
+    fill(ERASURE_CERTIFICATE, &[order])
+}
+
+/// [`HOLD`] of `hold`.
+pub fn hold(hold: &str) -> String {
+    fill(HOLD, &[hold])
+}
+
+/// [`RECORD_CORRECTIONS`] of `key` in `register`.
+pub fn record_corrections(register: &str, key: &str) -> String {
+    fill(RECORD_CORRECTIONS, &[register, key])
 }
 
 /// [`LOG_CONSISTENCY`] from `old` to `new` leaves.

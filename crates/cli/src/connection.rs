@@ -199,6 +199,19 @@ impl Acting {
     pub fn begin(&self) -> Result<Session<'_>, Failure> {
         Ok(Session { signer: self.connection.signer(&self.signing)?, acting: self })
     }
+
+    /// A client of the nodes.
+    ///
+    /// # Errors
+    /// As [`Connection::client`].
+    pub fn client(&self) -> Result<Client, Failure> {
+        self.connection.client()
+    }
+
+    /// How long to wait for what is done.
+    pub const fn patience(&self) -> Duration {
+        self.signing.patience()
+    }
 }
 
 impl Session<'_> {

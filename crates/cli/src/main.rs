@@ -8,6 +8,8 @@ mod audit;
 mod bench;
 mod ca;
 mod connection;
+mod erasure;
+mod hold;
 mod key;
 mod mandate;
 mod network;
@@ -72,6 +74,8 @@ enum Command {
     Ca(ca::Ca),
     Policy(policy::Policy),
     Proposal(proposal::Proposal),
+    Erasure(erasure::Erasure),
+    Hold(hold::Hold),
     Bench(bench::Bench),
 }
 
@@ -94,6 +98,8 @@ fn main() -> ExitCode {
         Command::Ca(command) => command.run(),
         Command::Policy(command) => command.run(),
         Command::Proposal(command) => command.run(),
+        Command::Erasure(command) => command.run(),
+        Command::Hold(command) => command.run(),
         Command::Bench(command) => command.run(),
     };
     match done {

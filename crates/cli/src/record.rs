@@ -9,7 +9,9 @@ use crate::{
 use clap::Args;
 use serde_json::Value;
 use std::path::PathBuf;
-use tallystick_protocol::{EntryKind, operation::validate_key};
+use tallystick_api::CorrectionView;
+use tallystick_client::Client;
+use tallystick_protocol::{EntryKind, change::words::Shown, operation::validate_key};
 
 /// Show a record of a register, or prove that there is none
 #[derive(Debug, Args)]
@@ -51,7 +53,7 @@ impl Record {
         };
         match &found {
             Some(found) if self.json => json(&found.value)?,
-            Some(found) => self.show(&found.value, found.height)?,
+            Some(found) => self.show(&found.value, found.height, &self.marks(&client)?)?,
             None => {}
         }
         if let Some(path) = &self.receipt {
@@ -66,11 +68,32 @@ impl Record {
         })
     }
 
-    fn show(&self, value: &Value, height: Option<u64>) -> Done {
+    /// Which of the entries that are shown were wrong: all there are when all are shown.
+    fn marks(&self, client: &Client) -> Result<Vec<CorrectionView>, Failure> {
+        let (mut marks, mut page) = (Vec::new(), 1u64);
+        while self.entries {
+            let index = page.to_string();
+            let query = [("page-index", index.as_str())];
+            match client.corrections(&self.register, &self.key, &query) {
+                Ok(found) => marks.extend(found.value),
+                // A page after the last one is not there.
+                Err(error) if error.status() == Some(404) => break,
+                Err(error) => return Err(error.into()),
+            }
+            page += 1;
+        }
+        Ok(marks)
+    }
+
+    fn show(&self, value: &Value, height: Option<u64>, marks: &[CorrectionView]) -> Done {
         line(format_args!("{} {}/{}", paint(Colour::Bold, "record"), self.register, self.key))?;
         for entry in entries(value) {
             let text = |name: &str| entry.get(name).and_then(Value::as_str).unwrap_or("?").to_owned();
             line(format_args!("entry      {} of {}", text("entry-number"), text("entry-timestamp")))?;
+            for mark in marks.iter().filter(|mark| mark.corrects.to_string() == text("entry-number")) {
+                let why = format!("wrong: entry {} corrects it, for {}: {}", mark.entry, mark.authority, mark.reason);
+                line(format_args!("  {}", paint(Colour::Yellow, &Shown(&why).to_string())))?;
+            }
             for item in entry.get("item").and_then(Value::as_array).into_iter().flatten() {
                 show_item(item)?;
             }

@@ -1,6 +1,7 @@
 //! `tally register`: make registers, write to them, and take them in and out whole.
 
 mod append;
+mod correct;
 mod csv;
 mod exposure;
 mod import;
@@ -49,6 +50,7 @@ pub struct Register {
 enum RegisterCommand {
     Create(Create),
     Append(append::Append),
+    Correct(correct::Correct),
     Import(import::Import),
     Export(Export),
     Show(Show),
@@ -153,6 +155,7 @@ impl Register {
         match self.command {
             RegisterCommand::Create(command) => command.run(),
             RegisterCommand::Append(command) => command.run(),
+            RegisterCommand::Correct(command) => command.run(),
             RegisterCommand::Import(command) => command.run(),
             RegisterCommand::Export(command) => command.run(),
             RegisterCommand::Show(command) => command.run(),

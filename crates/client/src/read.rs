@@ -4,10 +4,10 @@ use crate::{error::Error, http::Client};
 use serde::de::DeserializeOwned;
 use std::io::{self, BufRead, BufReader, Read, Write};
 use tallystick_api::{
-    AuditPage, BlockEvent, BlockView, DryRun, DryRunView, MandateList, MandateView, NetworkView, NodeList, NodeStatus,
-    OrganisationList, OrganisationView, PartitionList, PartitionView, PolicyAnswer, PolicyAsPut, PolicyList,
-    PolicyQuestion, PrincipalList, PrincipalView, ProposalList, ProposalView, RegisterList, RegisterView, RulebookView,
-    TransactionStatus, ValidatorsView, media, routes,
+    AuditPage, BlockEvent, BlockView, CorrectionView, DryRun, DryRunView, ErasureList, ErasureView, HoldList,
+    MandateList, MandateView, NetworkView, NodeList, NodeStatus, OrganisationList, OrganisationView, PartitionList,
+    PartitionView, PolicyAnswer, PolicyAsPut, PolicyList, PolicyQuestion, PrincipalList, PrincipalView, ProposalList,
+    ProposalView, RegisterList, RegisterView, RulebookView, TransactionStatus, ValidatorsView, media, routes,
 };
 use tallystick_protocol::{
     Change, Hash, MandateId, PolicyId, PrincipalId, RecoveryGround,
@@ -263,6 +263,51 @@ impl Client {
     /// When no node answers.
     pub fn proposal(&self, id: &str) -> Result<Option<At<ProposalView>>, Error> {
         absent_as_none(self.read(&routes::proposal(id)))
+    }
+
+    /// A page of orders of erasure, the newest first: the query is that of [`routes::ERASURES`].
+    ///
+    /// # Errors
+    /// When no node answers, or the query is not understood.
+    pub fn erasures(&self, query: &[(&str, &str)]) -> Result<At<ErasureList>, Error> {
+        self.read(&routes::with_query(routes::ERASURES, query))
+    }
+
+    /// An order of erasure; `None` when there is none.
+    ///
+    /// # Errors
+    /// When no node answers.
+    pub fn erasure(&self, order: &str) -> Result<Option<At<ErasureView>>, Error> {
+        absent_as_none(self.read(&routes::erasure(order)))
+    }
+
+    /// Proof of where an order of erasure stands.
+    ///
+    /// # Errors
+    /// When no node answers, or there is no such order.
+    pub fn erasure_certificate(&self, order: &str) -> Result<Vec<u8>, Error> {
+        self.receipt(&routes::erasure_certificate(order))
+    }
+
+    /// A page of legal holds, the newest first: the query is that of [`routes::HOLDS`].
+    ///
+    /// # Errors
+    /// When no node answers, or the query is not understood.
+    pub fn holds(&self, query: &[(&str, &str)]) -> Result<At<HoldList>, Error> {
+        self.read(&routes::with_query(routes::HOLDS, query))
+    }
+
+    /// A page of what is noted of a record's entries that were wrong: the query is that of [`routes::RECORD_CORRECTIONS`].
+    ///
+    /// # Errors
+    /// When no node answers, or there is no such register.
+    pub fn corrections(
+        &self,
+        register: &str,
+        key: &str,
+        query: &[(&str, &str)],
+    ) -> Result<At<Vec<CorrectionView>>, Error> {
+        self.read(&routes::with_query(&routes::record_corrections(register, key), query))
     }
 
     /// The rulebook in force.

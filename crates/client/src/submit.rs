@@ -58,6 +58,11 @@ impl Signer {
         Self { network, principal, key, mandate: None, cosigners: Vec::new(), cosigning: Vec::new() }
     }
 
+    /// The mandate of another under which it acts.
+    pub const fn mandate(&self) -> Option<&MandateId> {
+        self.mandate.as_ref()
+    }
+
     /// The same, acting under a mandate of another.
     #[must_use]
     pub fn under(self, mandate: Option<MandateId>) -> Self {

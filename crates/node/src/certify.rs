@@ -7,12 +7,13 @@ use crate::{
     chain::Chain,
     engine::{Marshal, Runtime},
 };
+use bytes::Bytes;
 use commonware_consensus::types::Height;
 use std::time::Duration;
 use tallystick_consensus::certificate;
 use tallystick_protocol::{
-    BlockHeader, EntryKind, Finality, Hash, PrincipalId, ProposalReceipt, ProvenRow, RecordAnswer, RecordReceipt,
-    RecordRow, Recovery, RecoveryGround, RegisterRow, Rulebook, StateKey, TransactionReceipt, cbor,
+    BlockHeader, EntryKind, ErasureCertificate, Finality, Hash, PrincipalId, ProposalReceipt, ProvenRow, RecordAnswer,
+    RecordReceipt, RecordRow, Recovery, RecoveryGround, RegisterRow, Rulebook, StateKey, TransactionReceipt, cbor,
     limits::{
         RECEIPT_ATTEMPTS_MAX, RECEIPT_HEADERS_MAX, RECEIPT_SEARCH_BLOCKS_MAX, RECOVERY_ROWS_MAX, STATE_VALUE_BYTES_MAX,
     },
@@ -137,13 +138,40 @@ pub async fn proposal_receipt<E: Runtime>(
     reader: &Reader<E>,
     id: &str,
 ) -> Result<ProposalReceipt, CertifyError> {
+    let absent = || CertifyError::NotFound(format!("there is no proposal `{id}` on this ledger"));
+    let ((row, proof), finality) =
+        certified_row(runtime, chain, marshal, reader, StateKey::proposal(id), absent).await?;
+    Ok(ProposalReceipt { network: chain.network(), proposal: id.to_owned(), row, proof, finality })
+}
+
+/// The certificate of an order of erasure, at the newest applied block.
+pub async fn erasure_certificate<E: Runtime>(
+    runtime: &E,
+    chain: &Chain,
+    marshal: &Marshal,
+    reader: &Reader<E>,
+    order: &str,
+) -> Result<ErasureCertificate, CertifyError> {
+    let absent = || CertifyError::NotFound(format!("there is no order of erasure `{order}` on this ledger"));
+    let ((row, proof), finality) =
+        certified_row(runtime, chain, marshal, reader, StateKey::erasure(order), absent).await?;
+    Ok(ErasureCertificate { network: chain.network(), order: order.to_owned(), row, proof, finality })
+}
+
+/// A row that there is, with its proof, certified.
+async fn certified_row<E: Runtime>(
+    runtime: &E,
+    chain: &Chain,
+    marshal: &Marshal,
+    reader: &Reader<E>,
+    key: StateKey,
+    absent: impl Fn() -> CertifyError,
+) -> Result<((Bytes, Bytes), Finality), CertifyError> {
     let read = || async {
-        let proved = reader.prove(&[StateKey::proposal(id)]).await?.pop().ok_or(CertifyError::NotYet)?;
-        let absent = || CertifyError::NotFound(format!("there is no proposal `{id}` on this ledger"));
-        Ok((proved.height, (proved.row.ok_or_else(absent)?, proved.proof)))
+        let proved = reader.prove(&[key]).await?.pop().ok_or(CertifyError::NotYet)?;
+        Ok((proved.height, (proved.row.ok_or_else(&absent)?, proved.proof.into())))
     };
-    let ((row, proof), finality) = certified_answer(runtime, chain, marshal, read).await?;
-    Ok(ProposalReceipt { network: chain.network(), proposal: id.to_owned(), row, proof: proof.into(), finality })
+    certified_answer(runtime, chain, marshal, read).await
 }
 
 /// What a recovery stands on that goes on from the newest applied block, with these organisations; for this principal to sign if

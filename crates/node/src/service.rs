@@ -2,6 +2,7 @@
 //! clients: there is no second way in.
 
 pub mod audit;
+pub mod erasure;
 pub mod mandate;
 pub mod partition;
 pub mod policy;

@@ -428,6 +428,8 @@ pub const PRINCIPALS_PAGE_MAX: u64 = 1_000;
 pub const PRINCIPALS_LOOKED_AT_MAX: u64 = 1_000;
 /// Grants that are looked at for one page of mandates.
 pub const MANDATES_PAGE_MAX: u64 = 1_000;
+/// Orders of erasure, holds or corrections on a page.
+pub const ERASURES_PAGE_MAX: u64 = 200;
 /// Proposals on a page.
 pub const PROPOSALS_PAGE_MAX: u64 = 1_000;
 /// Turns of proposals looked through for a page of an audit: more than can lie between two leaves, where each undecided

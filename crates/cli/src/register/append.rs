@@ -118,10 +118,7 @@ impl Append {
             ));
         }
         if self.signing.pass_on.is_some() && sealed > 0 {
-            return Err(Failure::error(
-                "what opens sealed values goes to a node, and is not passed on in a file: let the co-signers' keys be at hand, or \
-                 write commitments in the place of the values",
-            ));
+            return Err(not_passed_on());
         }
         Ok(())
     }
@@ -142,17 +139,35 @@ impl Append {
             return from_file(path, register);
         }
         let key = self.record.clone().unwrap_or_default();
-        validate_key(EntryKind::User, &key).map_err(Failure::error)?;
-        let item = match &self.item {
-            Some(json) => canonicalise(json).map_err(|error| Failure::error(format!("--item: {error}")))?,
-            None => from_arguments(&self.fields, &key, register)?,
-        };
-        Ok(vec![(0, NewEntry { key, items: vec![item] })])
+        Ok(vec![(0, entry_of(key, self.item.as_deref(), &self.fields, register)?)])
     }
 }
 
+/// Why what opens sealed values does not leave in a file.
+pub fn not_passed_on() -> Failure {
+    Failure::error(
+        "what opens sealed values goes to a node, and is not passed on in a file: let the co-signers' keys be at hand, or write \
+         commitments in the place of the values",
+    )
+}
+
+/// The entry of a key with one item: as JSON, or of its fields.
+pub fn entry_of(
+    key: String,
+    item: Option<&str>,
+    fields: &[String],
+    register: &RegisterView,
+) -> Result<NewEntry, Failure> {
+    validate_key(EntryKind::User, &key).map_err(Failure::error)?;
+    let item = match item {
+        Some(json) => canonicalise(json).map_err(|error| Failure::error(format!("--item: {error}")))?,
+        None => from_arguments(fields, &key, register)?,
+    };
+    Ok(NewEntry { key, items: vec![item] })
+}
+
 /// Seals what is protected, and warns of what looks like personal data elsewhere.
-fn prepared(entries: Vec<(usize, NewEntry)>, register: &RegisterView) -> Result<Vec<SealedEntry>, Failure> {
+pub fn prepared(entries: Vec<(usize, NewEntry)>, register: &RegisterView) -> Result<Vec<SealedEntry>, Failure> {
     let fields: Vec<Field> = register.fields.iter().map(Field::from).collect();
     let (schema, mut exposure) = (Schema::new(&register.name, &fields), Exposure::default());
     let mut prepared = Vec::with_capacity(entries.len());
@@ -169,7 +184,7 @@ fn prepared(entries: Vec<(usize, NewEntry)>, register: &RegisterView) -> Result<
 }
 
 /// The number that the one entry got.
-fn number(settled: &Settled) -> String {
+pub fn number(settled: &Settled) -> String {
     match &settled.outcome {
         OutcomeView::Accepted { appended, .. } => {
             appended.first().map_or_else(|| "appended".to_owned(), |range| format!("entry {}", range.first))

@@ -1,8 +1,8 @@
 //! The interface as an OpenAPI document, made from the handlers themselves.
 
 use super::{
-    audit, blocks, download, health, log, mandates, openregister, organisations, partitions, policies, principals,
-    proofs, proposals, recovery, registers, sealed, snapshot, status, stream, transactions, validators,
+    audit, blocks, download, erasures, health, log, mandates, openregister, organisations, partitions, policies,
+    principals, proofs, proposals, recovery, registers, sealed, snapshot, status, stream, transactions, validators,
 };
 use axum::response::Response;
 use bytes::Bytes;
@@ -68,6 +68,12 @@ use utoipa::OpenApi;
         proposals::proposal,
         proposals::receipt,
         proposals::rulebook,
+        erasures::erasures,
+        erasures::erasure,
+        erasures::certificate,
+        erasures::holds,
+        erasures::hold,
+        erasures::corrections,
         proposals::dry_run,
         health::alive,
         health::ready,
@@ -84,6 +90,7 @@ use utoipa::OpenApi;
         (name = "openregister", description = "The resources of openregister v1"),
         (name = "organisations", description = "Members and their principals"),
         (name = "governance", description = "How the network's order changes"),
+        (name = "privacy", description = "What is erased, held and corrected"),
         (name = "node", description = "The node itself"),
     ),
 )]

@@ -349,7 +349,7 @@ pub async fn entries(
         ("number" = u64, Path, description = "The entry's number, from 1"),
     ),
     responses(
-        (status = 200, description = "The entry", content((Vec<Object> = "application/json"), (String = "text/csv"))),
+        (status = 200, description = "The entry; if it was wrong, the Link header leads to the one that corrects it (successor-version), and to why (describedby)", content((Vec<Object> = "application/json"), (String = "text/csv"))),
         (status = 404, description = "No such register or entry", body = Problem, content_type = "application/problem+json"),
         (status = 406, description = "JSON and CSV only", body = Problem, content_type = "application/problem+json"),
     ))]
@@ -367,7 +367,19 @@ pub async fn entry(
     let entry = entry.ok_or_else(|| {
         Failure::not_found(format!("register `{name}` has no entry {number}: its entries are numbered 1 to {total}"))
     })?;
-    Ok(entries_as(form, height, &[entry]))
+    Ok((correction_links(&app, &name, number).await?, entries_as(form, height, &[entry])).into_response())
+}
+
+/// Links from an entry that was wrong to the one that corrects it, and to why. They stand beside the answer, which stays what its hash
+/// was made of.
+async fn correction_links(app: &App, name: &str, number: u64) -> Answer<Links> {
+    let mut links = Links::default();
+    let found = app.service.corrections(name, &[number]).await?;
+    for mark in found.into_iter().flat_map(|(_, marks)| marks) {
+        links.add("successor-version", &routes::entry(name, mark.entry));
+        links.add("describedby", &routes::record_corrections(name, &mark.key));
+    }
+    Ok(links)
 }
 
 /// One item, by the SHA-256 of its canonical JSON.

@@ -1,0 +1,311 @@
+//! `tally erasure`: have values about somebody destroyed, see who has done it, and prove it.
+
+use crate::{
+    connection::{Acting, Reading},
+    hold::controller_of,
+    output::{Colour, Done, Failure, Table, count, json, line, paint, time},
+    paging::Paging,
+    transaction::write_receipt,
+};
+use clap::{Args, Subcommand};
+use std::{
+    path::PathBuf,
+    time::{Duration, Instant},
+};
+use tallystick_api::{ErasureView, HolderView, limits::ERASURES_PAGE_MAX};
+use tallystick_client::Client;
+use tallystick_protocol::{
+    Commitment, ErasureScope, ErasureStatus, Operation, Subject, change::words::Shown, operation::validate_name,
+};
+
+/// How often to look whether every holder has given its receipt.
+const LOOK_AGAIN: Duration = Duration::from_millis(200);
+const DAY_SECONDS: u64 = 86_400;
+
+/// Have values about somebody destroyed, see who has done it, and prove it
+#[derive(Debug, Args)]
+#[command(
+    after_help = "An order is for one controller: the organisation whose nodes hold the values. Each of its nodes destroys what it holds and \
+    says so with a receipt of its own; when all have, the order is complete. What was on the ledger stays: commitments, from which \
+    nobody learns anything any more.\n\n\
+    Examples:\n  \
+    tally erasure order case-42 patient:p-17 --authority \"The patient\" --legal-basis \"UK GDPR Article 17(1)(b)\" --reason \"Consent withdrawn\"\n  \
+    tally erasure status case-42                            who has destroyed, and who has not\n  \
+    tally erasure list --open                               what is not complete, everywhere\n  \
+    tally erasure certificate case-42 -o case-42.erasure    proof, for `tally verify`"
+)]
+pub struct Erasure {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    Order(Order),
+    Status(Status),
+    List(List),
+    Certificate(Certificate),
+    Receipt(Receipt),
+}
+
+/// Order that values about somebody be destroyed; it cannot be taken back
+#[derive(Debug, Args)]
+struct Order {
+    /// What to call the order: a name that no order had before
+    #[arg(value_name = "ID")]
+    id: String,
+    /// Whom the values are about: register:key
+    #[arg(value_name = "SUBJECT")]
+    subject: Subject,
+    /// Only this value, by its commitment as it stands in the item; may be repeated. All of the subject, for ever, if not given
+    #[arg(long = "value", value_name = "COMMITMENT")]
+    values: Vec<Commitment>,
+    /// Who demands it: the person, a court, a regulator
+    #[arg(long, value_name = "TEXT")]
+    authority: String,
+    /// The law that it rests on
+    #[arg(long, value_name = "TEXT")]
+    legal_basis: String,
+    /// Why
+    #[arg(long, value_name = "TEXT")]
+    reason: String,
+    /// The organisation whose nodes must destroy [default: the signer's]
+    #[arg(long, value_name = "ORGANISATION")]
+    controller: Option<String>,
+    /// Within how many days every node must have done it
+    #[arg(long, value_name = "DAYS", default_value_t = 30, value_parser = clap::value_parser!(u64).range(1..=366))]
+    days: u64,
+    /// Wait until every node has done it; exit code 1 if that takes longer than --timeout
+    #[arg(long)]
+    wait: bool,
+    #[command(flatten)]
+    acting: Acting,
+}
+
+/// Show an order: who must destroy, who has, and who has not
+#[derive(Debug, Args)]
+#[command(after_help = "Exit codes: 0 it is complete; 1 it is not, or there is no such order.")]
+struct Status {
+    /// The order's id
+    #[arg(value_name = "ID")]
+    id: String,
+    #[command(flatten)]
+    reading: Reading,
+}
+
+/// List orders, the newest first
+#[derive(Debug, Args)]
+struct List {
+    /// Only those of this organisation
+    #[arg(long, value_name = "ORGANISATION")]
+    controller: Option<String>,
+    /// Only those that are not complete, all of them
+    #[arg(long, conflicts_with_all = ["limit", "all", "cursor"])]
+    open: bool,
+    #[command(flatten)]
+    paging: Paging,
+    #[command(flatten)]
+    reading: Reading,
+}
+
+/// Write the proof that every node has destroyed: `tally verify` checks it offline
+#[derive(Debug, Args)]
+struct Certificate {
+    /// The order's id
+    #[arg(value_name = "ID")]
+    id: String,
+    /// The file to write
+    #[arg(short, long, value_name = "FILE")]
+    output: PathBuf,
+    /// Write it though the order is not complete: it then proves who has not
+    #[arg(long)]
+    as_it_stands: bool,
+    #[command(flatten)]
+    reading: Reading,
+}
+
+/// Say as a node that it has destroyed, where the node cannot say it itself: its disk is lost, or was destroyed whole
+#[derive(Debug, Args)]
+struct Receipt {
+    /// The order's id
+    #[arg(value_name = "ID")]
+    id: String,
+    /// How many values it held
+    #[arg(long, value_name = "N")]
+    destroyed: u32,
+    #[command(flatten)]
+    acting: Acting,
+}
+
+impl Erasure {
+    /// Runs the command.
+    pub fn run(self) -> Done {
+        match self.command {
+            Command::Order(command) => command.run(),
+            Command::Status(command) => command.run(),
+            Command::List(command) => command.run(),
+            Command::Certificate(command) => command.run(),
+            Command::Receipt(command) => command.run(),
+        }
+    }
+}
+
+impl Order {
+    fn run(self) -> Done {
+        let Self { id, subject, mut values, authority, legal_basis, reason, controller, days, wait, acting } = self;
+        validate_name(&id).map_err(Failure::error)?;
+        let session = acting.begin()?;
+        let controller = controller.unwrap_or_else(|| controller_of(&session));
+        values.sort_unstable();
+        values.dedup();
+        let scope = if values.is_empty() { ErasureScope::All } else { ErasureScope::Values(values) };
+        let deadline = days.saturating_mul(DAY_SECONDS);
+        let told = format!("erasure {id} is ordered: the nodes of {controller} destroy what they hold of {subject}");
+        let operation = Operation::ErasureOrder {
+            order: id.clone(),
+            controller,
+            subject,
+            scope,
+            authority,
+            legal_basis,
+            reason,
+            deadline,
+        };
+        if !session.act(format!("erasure {id}"), vec![operation], told)? || !wait {
+            return Ok(());
+        }
+        let (client, began) = (acting.client()?, Instant::now());
+        loop {
+            let view = find(&client, &id)?;
+            if view.status == ErasureStatus::Complete {
+                return tell(&view);
+            }
+            if began.elapsed() >= acting.patience() {
+                tell(&view)?;
+                return Err(Failure::no(format!(
+                    "erasure {id} is not complete: look again with tally erasure status {id}"
+                )));
+            }
+            std::thread::sleep(LOOK_AGAIN);
+        }
+    }
+}
+
+impl Status {
+    fn run(self) -> Done {
+        let view = find(&self.reading.connection.client()?, &self.id)?;
+        if self.reading.json {
+            json(&view)?;
+        } else {
+            tell(&view)?;
+        }
+        if view.status == ErasureStatus::Complete { Ok(()) } else { Err(Failure::Said) }
+    }
+}
+
+impl List {
+    fn run(self) -> Done {
+        let client = self.reading.connection.client()?;
+        let mut asked: Vec<(&str, &str)> =
+            self.controller.iter().map(|controller| ("controller", controller.as_str())).collect();
+        let list = if self.open {
+            asked.push(("open", "true"));
+            client.erasures(&asked)?.value
+        } else {
+            self.paging.whole(
+                ERASURES_PAGE_MAX,
+                |query| Ok(client.erasures(&[&asked, query].concat())?.value),
+                |list, older| {
+                    list.erasures.extend(older.erasures);
+                    list.next = older.next;
+                },
+                |list| (list.erasures.len(), list.next.clone()),
+            )?
+        };
+        if self.reading.json {
+            return json(&list);
+        }
+        let mut table = Table::new(&["order", "controller", "subject", "is", "receipts", "due"]);
+        for view in list.erasures {
+            let given = view.holders.iter().filter(|holder| holder.receipt.is_some()).count();
+            let receipts = format!("{given} of {}", view.holders.len());
+            let (subject, status) = (view.subject.to_string(), view.status.to_string());
+            table.row([view.order, view.controller, subject, status, receipts, time(view.deadline_ms)]);
+        }
+        table.print()?;
+        Paging::more(list.next.as_deref())
+    }
+}
+
+impl Certificate {
+    fn run(self) -> Done {
+        let client = self.reading.connection.client()?;
+        let view = find(&client, &self.id)?;
+        if view.status != ErasureStatus::Complete && !self.as_it_stands {
+            tell(&view)?;
+            return Err(Failure::no(
+                "it is not complete, so nothing certifies that it is: --as-it-stands proves who has not",
+            ));
+        }
+        if self.reading.json {
+            json(&view)?;
+        } else {
+            tell(&view)?;
+        }
+        write_receipt(&self.output, &client.erasure_certificate(&self.id)?)
+    }
+}
+
+impl Receipt {
+    fn run(self) -> Done {
+        let Self { id: order, destroyed, acting } = self;
+        let (subject, told) = (format!("erasure {order}"), format!("the receipt for erasure {order} is given"));
+        acting.begin()?.act(subject, vec![Operation::ErasureReceipt { order, destroyed }], told).map(drop)
+    }
+}
+
+fn find(client: &Client, id: &str) -> Result<ErasureView, Failure> {
+    let absent = || Failure::no(format!("there is no order `{id}`: `tally erasure list` shows those there are"));
+    client.erasure(id)?.map(|found| found.value).ok_or_else(absent)
+}
+
+fn tell(view: &ErasureView) -> Done {
+    let colour = match view.status {
+        ErasureStatus::Complete => Colour::Green,
+        ErasureStatus::Overdue => Colour::Red,
+        ErasureStatus::Open | ErasureStatus::OnHold => Colour::Yellow,
+    };
+    let what = match &view.values {
+        None => "all".to_owned(),
+        Some(values) => count(values.len() as u64, "value", "values"),
+    };
+    line(format_args!("{} {} is {}", paint(Colour::Bold, "erasure"), view.order, paint(colour, view.status.as_str())))?;
+    line(format_args!("of         {what} of {}, held by {}", view.subject, view.controller))?;
+    line(format_args!("for        {}", Shown(&view.authority)))?;
+    line(format_args!("by         {}", Shown(&view.legal_basis)))?;
+    line(format_args!("because    {}", Shown(&view.reason)))?;
+    line(format_args!(
+        "ordered    by {} at {}, leaf {} of the log",
+        view.principal,
+        time(view.ordered_ms),
+        view.index
+    ))?;
+    for HolderView { node, receipt } in &view.holders {
+        match receipt {
+            Some(said) => line(format_args!(
+                "destroyed  {node}: {} at {}, leaf {}",
+                count(u64::from(said.values), "value", "values"),
+                time(said.time_ms),
+                said.index
+            ))?,
+            None => line(format_args!("{}    {node}", paint(colour, "not yet")))?,
+        }
+    }
+    for hold in &view.holds {
+        line(format_args!("waits      for hold {hold}"))?;
+    }
+    match view.completed_ms {
+        Some(completed_ms) => line(format_args!("complete   at {}", time(completed_ms))),
+        None => line(format_args!("due        by {}", time(view.deadline_ms))),
+    }
+}

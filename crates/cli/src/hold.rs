@@ -1,0 +1,155 @@
+//! `tally hold`: suspend the erasure of somebody's values, by an authority and for a time.
+
+use crate::{
+    connection::{Acting, Reading, Session},
+    output::{Done, Failure, Table, json, time},
+    paging::Paging,
+};
+use clap::{Args, Subcommand};
+use tallystick_api::limits::ERASURES_PAGE_MAX;
+use tallystick_ledger::moment::parse_timestamp;
+use tallystick_protocol::{MandateId, Operation, Subject, operation::validate_name};
+
+/// Suspend the erasure of somebody's values, by an authority and for a time
+#[derive(Debug, Args)]
+#[command(
+    after_help = "While a hold lasts an order of erasure stands and waits: what is still held is kept, and may be read by whoever policies \
+    permit. It ends when it is lifted, or at its time.\n\n\
+    Examples:\n  \
+    tally hold place inquiry-7 patient:p-17 --authority \"High Court, KB-2026-104\" --reason \"Evidence\" --until 2027-06-30T00:00:00Z\n  \
+    tally hold lift inquiry-7 --reason \"The claim was settled\"\n  \
+    tally hold list"
+)]
+pub struct Hold {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    Place(Place),
+    Lift(Lift),
+    List(List),
+}
+
+/// Place a hold
+#[derive(Debug, Args)]
+struct Place {
+    /// What to call the hold: a name that no hold had before
+    #[arg(value_name = "ID")]
+    id: String,
+    /// Whose values are kept: register:key
+    #[arg(value_name = "SUBJECT")]
+    subject: Subject,
+    /// Who demands it
+    #[arg(long, value_name = "TEXT")]
+    authority: String,
+    /// Why
+    #[arg(long, value_name = "TEXT")]
+    reason: String,
+    /// When it ends by itself, such as 2027-06-30T00:00:00Z [default: when it is lifted]
+    #[arg(long, value_name = "TIME")]
+    until: Option<String>,
+    /// The organisation whose nodes must keep [default: the signer's]
+    #[arg(long, value_name = "ORGANISATION")]
+    controller: Option<String>,
+    #[command(flatten)]
+    acting: Acting,
+}
+
+/// End a hold: orders that waited for it go on
+#[derive(Debug, Args)]
+struct Lift {
+    /// The hold's id
+    #[arg(value_name = "ID")]
+    id: String,
+    /// Why
+    #[arg(long, value_name = "TEXT")]
+    reason: String,
+    #[command(flatten)]
+    acting: Acting,
+}
+
+/// List holds, the newest first, ended ones too
+#[derive(Debug, Args)]
+struct List {
+    /// Only those of this organisation
+    #[arg(long, value_name = "ORGANISATION")]
+    controller: Option<String>,
+    #[command(flatten)]
+    paging: Paging,
+    #[command(flatten)]
+    reading: Reading,
+}
+
+impl Hold {
+    /// Runs the command.
+    pub fn run(self) -> Done {
+        match self.command {
+            Command::Place(command) => command.run(),
+            Command::Lift(command) => command.run(),
+            Command::List(command) => command.run(),
+        }
+    }
+}
+
+/// The organisation for which a session acts: the signer's, or under a mandate its grantor's.
+pub fn controller_of(session: &Session<'_>) -> String {
+    let grantor = session.signer.mandate().map(MandateId::grantor);
+    grantor.as_ref().unwrap_or(session.signer.principal()).organisation().to_owned()
+}
+
+impl Place {
+    fn run(self) -> Done {
+        let Self { id: hold, subject, authority, reason, until, controller, acting } = self;
+        validate_name(&hold).map_err(Failure::error)?;
+        let until = until.map(|text| {
+            let seconds = parse_timestamp(&text);
+            let seconds =
+                seconds.ok_or_else(|| Failure::error(format!("`{text}` is no time: write 2027-06-30T00:00:00Z")));
+            Ok::<_, Failure>(seconds?.saturating_mul(1_000))
+        });
+        let until = until.transpose()?;
+        let session = acting.begin()?;
+        let controller = controller.unwrap_or_else(|| controller_of(&session));
+        let told = format!("hold {hold} is placed: the nodes of {controller} keep what they hold of {subject}");
+        let subject_of_act = format!("hold {hold}");
+        let operation = Operation::HoldPlace { hold, controller, subject, authority, reason, until };
+        session.act(subject_of_act, vec![operation], told).map(drop)
+    }
+}
+
+impl Lift {
+    fn run(self) -> Done {
+        let Self { id: hold, reason, acting } = self;
+        let (subject, told) = (format!("hold {hold}"), format!("hold {hold} is lifted: what waited for it goes on"));
+        acting.begin()?.act(subject, vec![Operation::HoldLift { hold, reason }], told).map(drop)
+    }
+}
+
+impl List {
+    fn run(self) -> Done {
+        let client = self.reading.connection.client()?;
+        let asked: Vec<(&str, &str)> =
+            self.controller.iter().map(|controller| ("controller", controller.as_str())).collect();
+        let list = self.paging.whole(
+            ERASURES_PAGE_MAX,
+            |query| Ok(client.holds(&[&asked, query].concat())?.value),
+            |list, older| {
+                list.holds.extend(older.holds);
+                list.next = older.next;
+            },
+            |list| (list.holds.len(), list.next.clone()),
+        )?;
+        if self.reading.json {
+            return json(&list);
+        }
+        let mut table = Table::new(&["hold", "controller", "subject", "is", "for", "until"]);
+        for view in list.holds {
+            let until = view.until_ms.map_or_else(|| "lifted".to_owned(), time);
+            table.row([view.hold, view.controller, view.subject.to_string(), view.status, view.authority, until]);
+        }
+        table.print()?;
+        Paging::more(list.next.as_deref())
+    }
+}

@@ -1,0 +1,79 @@
+//! `tally register correct`: an entry that corrects the latest one under its key.
+
+use super::{act, act_sealed, append, no_register, seal::SealedEntry};
+use crate::{
+    connection::{Connection, Signing},
+    output::{Done, line},
+};
+use clap::Args;
+use tallystick_protocol::Operation;
+
+/// Correct a record: append the entry that is right, and mark the one that was wrong
+#[derive(Debug, Args)]
+#[command(
+    after_help = "Nothing is rewritten: the wrong entry stays, with every proof of it, and is marked with what corrects it, why, and by \
+    whose authority. A value that was sealed in it can be erased: `tally erasure order`.\n\n\
+    Example:\n  \
+    tally register correct school 12 100000 name=\"Sir John Cass's\" --authority \"The school\" --legal-basis \"UK GDPR Article 16\" \\\n      \
+    --reason \"The name was misspelt\""
+)]
+pub struct Correct {
+    /// The register
+    #[arg(value_name = "REGISTER")]
+    register: String,
+    /// The number of the entry that is wrong: the latest of its key
+    #[arg(value_name = "ENTRY")]
+    corrects: u64,
+    /// The record's key
+    #[arg(value_name = "KEY")]
+    record: String,
+    /// All fields of the item that is right; a list field may be repeated. The field of the register's own name is filled in
+    #[arg(value_name = "FIELD=VALUE")]
+    fields: Vec<String>,
+    /// The whole item as JSON instead
+    #[arg(long, value_name = "JSON", conflicts_with = "fields")]
+    item: Option<String>,
+    /// Who demanded it, or found it
+    #[arg(long, value_name = "TEXT")]
+    authority: String,
+    /// The law that it rests on
+    #[arg(long, value_name = "TEXT")]
+    legal_basis: String,
+    /// Why
+    #[arg(long, value_name = "TEXT")]
+    reason: String,
+    #[command(flatten)]
+    signing: Signing,
+    #[command(flatten)]
+    connection: Connection,
+}
+
+impl Correct {
+    /// Runs the command.
+    pub fn run(self) -> Done {
+        let Self { register, corrects, record, fields, item, authority, legal_basis, reason, signing, connection } =
+            self;
+        let client = connection.client()?;
+        let Some(found) = client.register(&register)? else { return Err(no_register(&register)) };
+        let entry = append::entry_of(record, item.as_deref(), &fields, &found.value)?;
+        let Some(SealedEntry { entry, openings }) = append::prepared(vec![(0, entry)], &found.value)?.pop() else {
+            return Ok(());
+        };
+        if signing.pass_on.is_some() && !openings.is_empty() {
+            return Err(append::not_passed_on());
+        }
+        let signer = connection.signer(&signing)?;
+        let subject = format!("correct {} of {register}", entry.key);
+        let operation =
+            Operation::RecordCorrect { register: register.clone(), corrects, entry, reason, authority, legal_basis };
+        let settled = if openings.is_empty() {
+            act(&connection, &signer, &signing, subject, vec![operation])?
+        } else {
+            act_sealed(&connection, &signer, &signing, subject, vec![operation], openings)?
+        };
+        match settled {
+            Some(settled) => line(format_args!("{register}: {} corrects entry {corrects}", append::number(&settled))),
+            None => Ok(()),
+        }
+    }
+}

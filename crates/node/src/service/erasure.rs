@@ -1,0 +1,141 @@
+//! Orders of erasure, holds and corrections as the state has them.
+
+use super::{
+    Runtime, Service,
+    proposal::listed,
+    state::{Lack, Sheet},
+};
+use crate::certify::{self, CertifyError};
+use tallystick_protocol::{
+    ControllerRow, CorrectionRow, ErasureCertificate, ErasureRow, HoldRow, RegisterRow, StateKey, SubjectRow,
+    limits::ERASURES_PER_PAGE,
+};
+use tallystick_storage::read::ReadError;
+
+/// An order, and the holds that suspend it at the time of the newest block.
+#[derive(Debug)]
+pub struct Erasure {
+    /// Where it stands.
+    pub row: ErasureRow,
+    /// The holds.
+    pub holds: Vec<String>,
+}
+
+impl<E: Runtime> Service<E> {
+    /// The newest orders of a controller, or of all for the empty name, whose numbers, from 0, are below `before`: at most `limit`, the
+    /// newest first. With the height they stand at, and the number of the last one.
+    pub async fn erasures(
+        &self,
+        controller: &str,
+        before: u64,
+        limit: usize,
+    ) -> Result<(u64, u64, Vec<Erasure>), ReadError> {
+        let now_ms = self.tip().header.time_ms;
+        let found = self.read([StateKey::controller(controller)], |sheet| {
+            let total = controller_row(sheet, controller)?.orders;
+            let (first, ids) = page(sheet, total, (before, limit), |page| StateKey::erasures(controller, page))?;
+            Ok((first, erasures(sheet, &ids, now_ms)?))
+        });
+        let (height, (first, rows)) = found.await?;
+        Ok((height, first, rows))
+    }
+
+    /// The orders of these controllers that are not complete, and the height they stand at.
+    pub async fn open_erasures(&self, controllers: &[String]) -> Result<(u64, Vec<Erasure>), ReadError> {
+        let now_ms = self.tip().header.time_ms;
+        let keys: Vec<StateKey> = controllers.iter().map(|controller| StateKey::controller(controller)).collect();
+        self.read(keys.iter().copied(), |sheet| {
+            let rows = sheet.rows(keys.iter().copied(), ControllerRow::decode)?;
+            let open: Vec<String> =
+                rows.into_iter().flatten().flat_map(|row| row.open).map(|open| open.order).collect();
+            erasures(sheet, &open, now_ms)
+        })
+        .await
+    }
+
+    /// An order, and the height it stands at.
+    pub async fn erasure(&self, order: &str) -> Result<Option<(u64, Erasure)>, ReadError> {
+        let now_ms = self.tip().header.time_ms;
+        let ids = [order.to_owned()];
+        let found = self.read([StateKey::erasure(order)], |sheet| erasures(sheet, &ids, now_ms)).await?;
+        let (height, mut rows) = found;
+        Ok(rows.pop().map(|erasure| (height, erasure)))
+    }
+
+    /// The certificate of an order: where it stands at the newest applied block.
+    pub async fn erasure_certificate(&self, order: &str) -> Result<ErasureCertificate, CertifyError> {
+        let inner = &self.0;
+        certify::erasure_certificate(&inner.runtime, &inner.shared.chain, &inner.marshal, &inner.reader, order).await
+    }
+
+    /// The newest holds of a controller, or of all for the empty name, as [`Service::erasures`].
+    pub async fn holds(
+        &self,
+        controller: &str,
+        before: u64,
+        limit: usize,
+    ) -> Result<(u64, u64, Vec<HoldRow>), ReadError> {
+        let found = self.read([StateKey::controller(controller)], |sheet| {
+            let total = controller_row(sheet, controller)?.holds;
+            let (first, ids) = page(sheet, total, (before, limit), |page| StateKey::holds(controller, page))?;
+            let rows = sheet.rows(ids.iter().map(|id| StateKey::hold(id)), HoldRow::decode)?;
+            Ok((first, rows.into_iter().flatten().collect()))
+        });
+        let (height, (first, rows)) = found.await?;
+        Ok((height, first, rows))
+    }
+
+    /// A hold, and the height it stands at.
+    pub async fn hold(&self, hold: &str) -> Result<Option<(u64, HoldRow)>, ReadError> {
+        self.row(StateKey::hold(hold), HoldRow::decode).await
+    }
+
+    /// What is noted of those of a register's entries, by number, that were wrong; and the height that it stands at.
+    pub async fn corrections(
+        &self,
+        register: &str,
+        entries: &[u64],
+    ) -> Result<Option<(u64, Vec<CorrectionRow>)>, ReadError> {
+        let key = StateKey::register(register);
+        let found = self.read([key], |sheet| {
+            let Some(row) = sheet.row(key, RegisterRow::decode)? else { return Ok(None) };
+            let marks = entries.iter().map(|entry| StateKey::correction(row.number, *entry));
+            Ok(Some(sheet.rows(marks, CorrectionRow::decode)?.into_iter().flatten().collect()))
+        });
+        let (height, rows) = found.await?;
+        Ok(rows.map(|rows| (height, rows)))
+    }
+}
+
+fn controller_row(sheet: &Sheet, controller: &str) -> Result<ControllerRow, Lack> {
+    Ok(sheet.row(StateKey::controller(controller), ControllerRow::decode)?.unwrap_or_default())
+}
+
+/// The ids before a number, at most so many, the newest first; with the number of the last one.
+fn page(
+    sheet: &Sheet,
+    total: u64,
+    (before, limit): (u64, usize),
+    place: impl Fn(u32) -> StateKey,
+) -> Result<(u64, Vec<String>), Lack> {
+    let end = total.min(before);
+    let first = end.saturating_sub(limit as u64);
+    let mut ids = listed(sheet, place, ERASURES_PER_PAGE, first..end)?;
+    ids.reverse();
+    Ok((first, ids))
+}
+
+/// Those of these orders that there are.
+fn erasures(sheet: &Sheet, orders: &[String], now_ms: u64) -> Result<Vec<Erasure>, Lack> {
+    let rows = sheet.rows(orders.iter().map(|order| StateKey::erasure(order)), ErasureRow::decode)?;
+    let rows: Vec<ErasureRow> = rows.into_iter().flatten().collect();
+    // What is complete waits for nothing: nobody asks what holds its subject is under.
+    let key = |row: &ErasureRow| StateKey::subject(&row.controller, &row.subject);
+    sheet.require(rows.iter().filter(|row| !row.is_complete()).map(key))?;
+    let with_holds = |row: ErasureRow| {
+        let subject = if row.is_complete() { None } else { sheet.row(key(&row), SubjectRow::decode)? };
+        let holds = subject.into_iter().flat_map(|subject| subject.holds).filter(|hold| hold.is_in_force(now_ms));
+        Ok(Erasure { holds: holds.map(|hold| hold.hold).collect(), row })
+    };
+    rows.into_iter().map(with_holds).collect()
+}
