@@ -383,6 +383,17 @@ pub fn brief(operation: &Operation) -> String {
             let changes: String = put.chain(change.remove.iter().map(|id| format!(" remove {id},"))).collect();
             format!("change the policies for {register}:{}", changes.trim_end_matches(','))
         }
+        Operation::ErasureOrder { .. }
+        | Operation::ErasureReceipt { .. }
+        | Operation::HoldPlace { .. }
+        | Operation::HoldLift { .. }
+        | Operation::RecordCorrect { .. } => brief_privacy(operation),
+    }
+}
+
+/// What is erased, held and corrected, in a line.
+fn brief_privacy(operation: &Operation) -> String {
+    match operation {
         Operation::ErasureOrder { order, controller, subject, scope, deadline, .. } => {
             let what = match scope {
                 ErasureScope::All => "all".to_owned(),
@@ -400,6 +411,7 @@ pub fn brief(operation: &Operation) -> String {
         Operation::RecordCorrect { register, corrects, entry, reason, .. } => {
             format!("correct entry {corrects} of register {register} under the key {}: {reason}", entry.key)
         }
+        other => other.name().to_string(),
     }
 }
 

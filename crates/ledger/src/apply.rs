@@ -134,22 +134,9 @@ pub fn wanted(tx: &SignedTransaction) -> Vec<StateKey> {
                 keys.push(StateKey::rulebook());
                 keys.extend(successor.as_deref().map(StateKey::register));
             }
-            Operation::EntryAppend { register, .. } | Operation::RegisterImport { register, .. } => {
-                keys.extend(of_register(register))
-            }
-            Operation::RecordCorrect { register, .. } => keys.extend(of_register(register)),
-            Operation::ErasureOrder { order, controller, subject, .. } => {
-                keys.extend(of_register(subject.register()));
-                keys.extend(erasure::wanted(controller, subject));
-                keys.push(StateKey::erasure(order));
-            }
-            Operation::ErasureReceipt { order, .. } => keys.push(StateKey::erasure(order)),
-            Operation::HoldPlace { hold, controller, subject, .. } => {
-                keys.extend(of_register(subject.register()));
-                keys.extend(erasure::wanted(controller, subject));
-                keys.push(StateKey::hold(hold));
-            }
-            Operation::HoldLift { hold, .. } => keys.push(StateKey::hold(hold)),
+            Operation::EntryAppend { register, .. }
+            | Operation::RegisterImport { register, .. }
+            | Operation::RecordCorrect { register, .. } => keys.extend(of_register(register)),
             Operation::RegisterPolicy { register, .. } => {
                 keys.extend(of_register(register));
                 keys.push(StateKey::rulebook());
@@ -197,6 +184,7 @@ pub fn wanted(tx: &SignedTransaction) -> Vec<StateKey> {
             | Operation::ProposalObject { proposal, .. } => {
                 keys.extend(proposal::wanted(proposal, tx.principal().organisation()));
             }
+            _ => keys.extend(erasure::wanted(operation)),
         }
     }
     keys.sort_unstable();

@@ -10,8 +10,8 @@
 use std::collections::BTreeMap;
 
 use tallystick_protocol::{
-    Code, Completed, ControllerRow, Destroyed, ErasureRow, ErasureScope, Holder, OpenErasure, StateKey, Subject,
-    SubjectRow, ViolationRule,
+    Code, Completed, ControllerRow, Destroyed, ErasureRow, ErasureScope, Holder, OpenErasure, Operation, StateKey,
+    Subject, SubjectRow, ViolationRule,
     limits::{CONTROLLER_ERASURES_OPEN_MAX, ERASURES_PER_PAGE, SUBJECT_ERASURES_OPEN_MAX},
 };
 
@@ -118,15 +118,29 @@ pub(crate) fn receipt(draft: &mut Draft<'_>, act: &Act<'_>, id: &str, destroyed:
     Ok(())
 }
 
-/// The rows that an order or a hold surely reads, beside its own.
-pub(crate) fn wanted(controller: &str, subject: &Subject) -> [StateKey; 5] {
-    [
-        StateKey::organisation(controller),
-        StateKey::nodes(controller),
-        StateKey::controller(controller),
-        StateKey::controller(""),
-        StateKey::subject(controller, subject),
-    ]
+/// The rows that an order, a hold, or what is said of one surely reads.
+pub(crate) fn wanted(operation: &Operation) -> Vec<StateKey> {
+    let about = |own: StateKey, controller: &str, subject: &Subject| {
+        vec![
+            own,
+            StateKey::organisation(controller),
+            StateKey::nodes(controller),
+            StateKey::controller(controller),
+            StateKey::controller(""),
+            StateKey::subject(controller, subject),
+            StateKey::register(subject.register()),
+            StateKey::policy_set(subject.register()),
+        ]
+    };
+    match operation {
+        Operation::ErasureOrder { order, controller, subject, .. } => {
+            about(StateKey::erasure(order), controller, subject)
+        }
+        Operation::HoldPlace { hold, controller, subject, .. } => about(StateKey::hold(hold), controller, subject),
+        Operation::ErasureReceipt { order, .. } => vec![StateKey::erasure(order)],
+        Operation::HoldLift { hold, .. } => vec![StateKey::hold(hold)],
+        _ => Vec::new(),
+    }
 }
 
 /// Goes on only if the signer may order what is erased and kept of this subject under this controller: by the policies for the

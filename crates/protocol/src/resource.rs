@@ -142,14 +142,9 @@ impl Operation {
     /// What the operation is about when `signer` asks for it, the widest first; a record for each user entry, twice where
     /// an operation has two of one key.
     pub fn resources(&self, signer: &PrincipalId) -> Vec<Resource> {
-        use ResourceKind::{
-            Authority, Erasure, Hold, Mandate, Organisation, Policy, Principal, Proposal, Record, Register,
-        };
+        use ResourceKind::{Authority, Mandate, Organisation, Policy, Principal, Proposal, Record, Register};
         let own = || Resource::new(Organisation, signer.organisation());
         let record = |register: &str, key: &str| Resource::new(Record, format_args!("{register}/{key}"));
-        let about = |thing: Resource, controller: &str, subject: &Subject| {
-            vec![thing, Resource::new(Organisation, controller), record(subject.register(), subject.key())]
-        };
         match self {
             Self::RegisterCreate { register, .. } => vec![Resource::new(Register, register)],
             Self::RegisterPhase { register, successor, .. } => [Some(register), successor.as_ref()]
@@ -204,6 +199,22 @@ impl Operation {
             Self::ProposalWithdraw { proposal }
             | Self::BallotCast { proposal, .. }
             | Self::ProposalObject { proposal, .. } => vec![Resource::new(Proposal, proposal)],
+            Self::ErasureOrder { .. }
+            | Self::ErasureReceipt { .. }
+            | Self::HoldPlace { .. }
+            | Self::HoldLift { .. }
+            | Self::RecordCorrect { .. } => self.privacy_resources(),
+        }
+    }
+
+    /// What is erased, held and corrected.
+    fn privacy_resources(&self) -> Vec<Resource> {
+        use ResourceKind::{Erasure, Hold, Organisation, Record, Register};
+        let record = |register: &str, key: &str| Resource::new(Record, format_args!("{register}/{key}"));
+        let about = |thing: Resource, controller: &str, subject: &Subject| {
+            vec![thing, Resource::new(Organisation, controller), record(subject.register(), subject.key())]
+        };
+        match self {
             Self::ErasureOrder { order, controller, subject, .. } => {
                 about(Resource::new(Erasure, order), controller, subject)
             }
@@ -213,6 +224,7 @@ impl Operation {
             Self::RecordCorrect { register, entry, .. } => {
                 vec![Resource::new(Register, register), record(register, &entry.key)]
             }
+            _ => Vec::new(),
         }
     }
 }

@@ -43,6 +43,32 @@ fn lawful(d: &mut Decoder<'_>) -> Result<String, decode::Error> {
     cbor::text(d, 1..=REASON_BYTES_MAX, "a legal basis").map(str::to_owned)
 }
 
+/// What is erased, held and corrected.
+fn privacy(name: OperationName, d: &mut Decoder<'_>) -> Result<Operation, decode::Error> {
+    Ok(match name {
+        OperationName::ErasureOrder => erasure_order(d)?,
+        OperationName::ErasureReceipt => Operation::ErasureReceipt { order: named(d)?, destroyed: d.u32()? },
+        OperationName::HoldPlace => Operation::HoldPlace {
+            hold: named(d)?,
+            controller: named(d)?,
+            subject: d.decode()?,
+            authority: authorised(d)?,
+            reason: reasoned(d)?,
+            until: cbor::optional(d, |d| d.u64())?,
+        },
+        OperationName::HoldLift => Operation::HoldLift { hold: named(d)?, reason: reasoned(d)? },
+        OperationName::RecordCorrect => Operation::RecordCorrect {
+            register: named(d)?,
+            corrects: d.u64()?,
+            entry: d.decode()?,
+            reason: reasoned(d)?,
+            authority: authorised(d)?,
+            legal_basis: lawful(d)?,
+        },
+        other => return Err(decode::Error::message(format!("operation {other} has no decoding"))),
+    })
+}
+
 fn erasure_order(d: &mut Decoder<'_>) -> Result<Operation, decode::Error> {
     let (order, controller, subject, scope) = (named(d)?, named(d)?, d.decode()?, d.decode()?);
     let (authority, legal_basis, reason) = (authorised(d)?, lawful(d)?, reasoned(d)?);
@@ -189,6 +215,26 @@ impl<'b, C> Decode<'b, C> for ImportedEntry {
     }
 }
 
+impl Operation {
+    /// The fields of what is erased, held and corrected.
+    fn encode_privacy<W: encode::Write>(&self, e: &mut Encoder<W>) -> Result<(), encode::Error<W::Error>> {
+        match self {
+            Self::ErasureOrder { order, controller, subject, scope, authority, legal_basis, reason, deadline } => {
+                e.str(order)?.str(controller)?.encode(subject)?.encode(scope)?;
+                e.str(authority)?.str(legal_basis)?.str(reason)?.u64(*deadline)?.ok()
+            }
+            Self::ErasureReceipt { order, destroyed } => e.str(order)?.u32(*destroyed)?.ok(),
+            Self::HoldPlace { hold, controller, subject, authority, reason, until } => {
+                e.str(hold)?.str(controller)?.encode(subject)?.str(authority)?.str(reason)?.encode(until)?.ok()
+            }
+            Self::RecordCorrect { register, corrects, entry, reason, authority, legal_basis } => {
+                e.str(register)?.u64(*corrects)?.encode(entry)?.str(reason)?.str(authority)?.str(legal_basis)?.ok()
+            }
+            other => Err(encode::Error::message(format!("operation {} has no encoding", other.name()))),
+        }
+    }
+}
+
 impl<C> Encode<C> for Operation {
     fn encode<W: encode::Write>(&self, e: &mut Encoder<W>, _: &mut C) -> Result<(), encode::Error<W::Error>> {
         e.array(self.name().arity())?.encode(self.name())?;
@@ -250,24 +296,15 @@ impl<C> Encode<C> for Operation {
             }
             Self::ProposalWithdraw { proposal } => e.str(proposal)?.ok(),
             Self::BallotCast { proposal, choice } => e.str(proposal)?.encode(choice)?.ok(),
-            Self::ProposalObject { proposal, reason } => e.str(proposal)?.str(reason)?.ok(),
+            Self::ProposalObject { proposal: id, reason } | Self::HoldLift { hold: id, reason } => {
+                e.str(id)?.str(reason)?.ok()
+            }
             Self::RegisterPolicy { register, change } => e.str(register)?.encode(change)?.ok(),
             Self::NodeRegister { node, peer, sealing, jurisdiction } => {
                 e.encode(node)?.bytes(peer)?.encode(sealing)?.encode(jurisdiction)?.ok()
             }
             Self::NodeRetire { node } => e.encode(node)?.ok(),
-            Self::ErasureOrder { order, controller, subject, scope, authority, legal_basis, reason, deadline } => {
-                e.str(order)?.str(controller)?.encode(subject)?.encode(scope)?;
-                e.str(authority)?.str(legal_basis)?.str(reason)?.u64(*deadline)?.ok()
-            }
-            Self::ErasureReceipt { order, destroyed } => e.str(order)?.u32(*destroyed)?.ok(),
-            Self::HoldPlace { hold, controller, subject, authority, reason, until } => {
-                e.str(hold)?.str(controller)?.encode(subject)?.str(authority)?.str(reason)?.encode(until)?.ok()
-            }
-            Self::HoldLift { hold, reason } => e.str(hold)?.str(reason)?.ok(),
-            Self::RecordCorrect { register, corrects, entry, reason, authority, legal_basis } => {
-                e.str(register)?.u64(*corrects)?.encode(entry)?.str(reason)?.str(authority)?.str(legal_basis)?.ok()
-            }
+            _ => self.encode_privacy(e),
         }
     }
 }
@@ -340,25 +377,7 @@ impl<'b, C> Decode<'b, C> for Operation {
             OperationName::RegisterPolicy => Self::RegisterPolicy { register: named(d)?, change: d.decode()? },
             OperationName::NodeRegister => node_register(d)?,
             OperationName::NodeRetire => Self::NodeRetire { node: d.decode()? },
-            OperationName::ErasureOrder => erasure_order(d)?,
-            OperationName::ErasureReceipt => Self::ErasureReceipt { order: named(d)?, destroyed: d.u32()? },
-            OperationName::HoldPlace => Self::HoldPlace {
-                hold: named(d)?,
-                controller: named(d)?,
-                subject: d.decode()?,
-                authority: authorised(d)?,
-                reason: reasoned(d)?,
-                until: cbor::optional(d, |d| d.u64())?,
-            },
-            OperationName::HoldLift => Self::HoldLift { hold: named(d)?, reason: reasoned(d)? },
-            OperationName::RecordCorrect => Self::RecordCorrect {
-                register: named(d)?,
-                corrects: d.u64()?,
-                entry: d.decode()?,
-                reason: reasoned(d)?,
-                authority: authorised(d)?,
-                legal_basis: lawful(d)?,
-            },
+            other => privacy(other, d)?,
         })
     }
 }
