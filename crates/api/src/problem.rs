@@ -65,6 +65,8 @@ codes! {
     OpeningMisfit = "opening-misfit", 422, "Opening does not fit";
     /// A sealed value of the transaction has no opening.
     OpeningMissing = "opening-missing", 422, "Opening missing";
+    /// A value that is to be kept is erased.
+    ValueErased = "value-erased", 409, "Value erased";
     /// A subject has more sealed values than one can have.
     VaultFull = "vault-full", 422, "Too many values of one subject";
     /// The signature does not fit.

@@ -4,6 +4,8 @@ use serde::{Deserialize, Serialize};
 use tallystick_protocol::{Genesis, Hash};
 use utoipa::ToSchema;
 
+use crate::ErasuresView;
+
 /// What is served here.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct Index {
@@ -76,6 +78,9 @@ pub struct NodeStatus {
     /// What of the node's organisation ends within 90 days, or has ended, the nearest end first. It stops no node.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub expiries: Vec<ExpiryView>,
+    /// Orders of erasure of the node's organisation that are not complete.
+    #[serde(default, skip_serializing_if = "ErasuresView::is_none")]
+    pub erasures: ErasuresView,
 }
 
 /// Something that ends by itself, or has ended.
@@ -122,4 +127,7 @@ pub struct Readiness {
     /// What of the node's organisation ends soon, as in its status. It never makes a node unready.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub expiries: Vec<ExpiryView>,
+    /// Orders of erasure of the node's organisation that are not complete. They never make a node unready.
+    #[serde(default, skip_serializing_if = "ErasuresView::is_none")]
+    pub erasures: ErasuresView,
 }

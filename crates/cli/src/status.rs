@@ -227,6 +227,14 @@ fn show(rows: &[Row], own: &[ExpiryView]) -> Done {
             row.disk_bytes.map_or_else(|| "-".to_owned(), |disk| bytes(disk as f64)),
         ]);
     }
+    for (node, overdue) in
+        rows.iter().filter_map(|row| Some((&row.node, row.status.as_ref()?.erasures.overdue))).filter(|(_, n)| *n > 0)
+    {
+        let orders = count(overdue, "order of erasure is", "orders of erasure are");
+        reasons.push(format!(
+            "{node}: {orders} overdue: `tally erasure list --open` says which, and who has not destroyed"
+        ));
+    }
     let told = rows.iter().filter_map(|row| row.status.as_ref()).flat_map(|status| &status.expiries).chain(own);
     let told: BTreeMap<(u64, &str), &ExpiryView> =
         told.map(|expiry| ((expiry.until_ms, expiry.id.as_str()), expiry)).collect();

@@ -79,8 +79,12 @@ pub(crate) fn order(draft: &mut Draft<'_>, act: &Act<'_>, new: &Order<'_>) -> Re
     controller.orders += 1;
     all.orders += 1;
     subject.orders.push(row.order.clone());
-    if *new.scope == ErasureScope::All {
-        subject.erased = Some(row.order.clone());
+    match new.scope {
+        ErasureScope::All => subject.erased = Some(row.order.clone()),
+        // Written, not read: the latest order that names a value is as good as the first.
+        ErasureScope::Values(values) => values.iter().for_each(|value| {
+            draft.write(StateKey::erased_value(new.controller, value), Row::ErasedValue(row.order.clone()));
+        }),
     }
     draft.write(StateKey::controller(new.controller), Row::Controller(controller));
     draft.write(StateKey::controller(""), Row::Controller(all));
@@ -148,7 +152,7 @@ pub(crate) fn wanted(operation: &Operation) -> Vec<StateKey> {
 pub(crate) fn permit(draft: &mut Draft<'_>, act: &Act<'_>, controller: &str, subject: &Subject) -> Result<(), Stop> {
     let register = draft.register(subject.register())?;
     match register.filter(|register| register.row.custodian == controller) {
-        Some(register) => act.permit(draft, Resource::Register(&register.row))?,
+        Some(register) => act.permit(draft, Resource::Register(&register))?,
         None => act.permit(draft, Resource::Organisation(controller))?,
     }
     match draft.organisation(&StateKey::organisation(controller))? {

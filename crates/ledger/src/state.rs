@@ -281,6 +281,8 @@ pub(crate) enum Row {
     Hold(Box<HoldRow>),
     Correction(Box<CorrectionRow>),
     Controller(ControllerRow),
+    /// The order by which a value is erased.
+    ErasedValue(String),
 }
 
 impl Row {
@@ -321,6 +323,7 @@ impl Row {
             n if n == Noun::Hold as u8 => Self::Hold(Box::new(HoldRow::decode(bytes)?)),
             n if n == Noun::Correction as u8 => Self::Correction(Box::new(CorrectionRow::decode(bytes)?)),
             n if n == Noun::Controller as u8 => Self::Controller(ControllerRow::decode(bytes)?),
+            n if n == Noun::ErasedValue as u8 => Self::ErasedValue(cbor::decode(bytes, STATE_VALUE_BYTES_MAX)?),
             _ => return Ok(None),
         }))
     }
@@ -360,6 +363,7 @@ impl Row {
             Self::Hold(row) => row.to_bytes(),
             Self::Correction(row) => row.to_bytes(),
             Self::Controller(row) => row.to_bytes(),
+            Self::ErasedValue(order) => cbor::encode(order.as_str()),
         }
     }
 }

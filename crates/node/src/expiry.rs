@@ -53,6 +53,11 @@ impl Expiries {
         self.lock().organisation = organisation;
     }
 
+    /// Whose ends are watched: the node's own organisation, if it has one.
+    pub fn organisation(&self) -> Option<String> {
+        self.lock().organisation.clone()
+    }
+
     /// Whether somebody's ends are watched.
     fn is_watching(&self) -> bool {
         self.lock().organisation.is_some()

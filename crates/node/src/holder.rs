@@ -17,7 +17,8 @@ use std::{
 };
 use tallystick_client::SealingSecret;
 use tallystick_protocol::{Commitment, Hash, Opening, Place, PrincipalId, SigningKey, Subject};
-use tallystick_storage::vault::{Pending, Vault, VaultError, VaultKey};
+use tallystick_storage::vault::{ErasureProgress, Pending, Vault, VaultError, VaultKey};
+use tokio::sync::watch;
 
 /// As whom a node holds, and with what.
 pub struct HolderKeys {
@@ -37,6 +38,8 @@ pub struct Holder<E: Runtime> {
     randomness: Mutex<E>,
     /// Transactions that are not final, with what was kept because of each.
     pending: Mutex<BTreeMap<Hash, Pending>>,
+    /// The height up to which every order of erasure is carried out; none before the first look.
+    erased_to: watch::Sender<Option<u64>>,
 }
 
 impl<E: Runtime> Holder<E> {
@@ -49,7 +52,8 @@ impl<E: Runtime> Holder<E> {
         let vault = Vault::open(runtime.child("vault"), prefix, &vault_key).await?;
         let pending = vault.pending().await?.into_iter().map(|pending| (pending.transaction, pending)).collect();
         tracing::info!(holder = %keys.principal, sealing = hex::encode(keys.sealing.public()), "this node holds");
-        Ok(Self { keys, vault, randomness: Mutex::new(runtime), pending: Mutex::new(pending) })
+        let erased_to = watch::Sender::new(None);
+        Ok(Self { keys, vault, randomness: Mutex::new(runtime), pending: Mutex::new(pending), erased_to })
     }
 
     /// As whom it holds, and with what.
@@ -126,6 +130,33 @@ impl<E: Runtime> Holder<E> {
     /// When the disk fails: then it must be asked again.
     pub async fn destroy(&self, subject: &Subject) -> Result<bool, VaultError> {
         self.vault.destroy(subject).await
+    }
+
+    /// How far erasure has come in this vault.
+    ///
+    /// # Errors
+    /// When the disk fails.
+    pub async fn progress(&self) -> Result<ErasureProgress, VaultError> {
+        self.vault.progress().await
+    }
+
+    /// Says how far it has come: on the disk when this returns.
+    ///
+    /// # Errors
+    /// When the disk fails.
+    pub async fn set_progress(&self, progress: &ErasureProgress) -> Result<(), VaultError> {
+        self.vault.set_progress(progress).await
+    }
+
+    /// Says that every order up to this height is carried out, but for those that wait for a hold.
+    pub fn set_erased_to(&self, height: u64) {
+        self.erased_to.send_replace(Some(height));
+    }
+
+    /// Resolves once that is so: nothing is given before that.
+    pub async fn erased_to(&self, height: u64) {
+        // The sender lives as long as this.
+        let _ = self.erased_to.subscribe().wait_for(|reached| reached.is_some_and(|reached| reached >= height)).await;
     }
 
     /// The transactions that are not settled.

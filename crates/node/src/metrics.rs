@@ -4,6 +4,7 @@ use commonware_runtime::{
     Metrics as Registry,
     telemetry::metrics::{Counter, Gauge, GaugeExt as _, MetricsExt as _},
 };
+use tallystick_api::ErasuresView;
 use tallystick_protocol::limits::EXPIRY_WARNING_DAYS;
 
 /// Handles to the counters; clones count together.
@@ -20,6 +21,9 @@ pub struct Metrics {
     finality_ms: Gauge,
     expiring: [Gauge; EXPIRY_WARNING_DAYS.len()],
     expired: Gauge,
+    erasures_open: Gauge,
+    erasures_on_hold: Gauge,
+    erasures_overdue: Gauge,
 }
 
 impl Metrics {
@@ -44,6 +48,10 @@ impl Metrics {
                 context.gauge("expiring_7_days", "of them, within 7 days"),
             ],
             expired: context.gauge("expired", "of them, ended already"),
+            erasures_open: context
+                .gauge("erasures_open", "orders of erasure of the organisation that are not complete"),
+            erasures_on_hold: context.gauge("erasures_on_hold", "of them, suspended by a hold"),
+            erasures_overdue: context.gauge("erasures_overdue", "of them, past their deadline"),
         }
     }
 
@@ -68,6 +76,13 @@ impl Metrics {
             let _ = gauge.try_set(count);
         }
         let _ = self.expired.try_set(ended);
+    }
+
+    /// Orders of erasure that are not complete.
+    pub fn erasures(&self, erasures: &ErasuresView) {
+        let _ = self.erasures_open.try_set(erasures.open);
+        let _ = self.erasures_on_hold.try_set(erasures.on_hold);
+        let _ = self.erasures_overdue.try_set(erasures.overdue);
     }
 
     /// A block was applied.

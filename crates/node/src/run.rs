@@ -344,6 +344,8 @@ async fn serve(context: real::Context, prepared: Prepared) -> Result<(), RunErro
 
     let settles = service.clone();
     let _settling = context.child("sealed").spawn(move |_| async move { settles.settle_sealed().await });
+    let erases = service.clone();
+    let _erasing = context.child("erasures").spawn(move |_| async move { erases.erase().await });
     let (stop, stopping) = watch::channel(false);
     let mut http = tokio::spawn(http::serve(listener, service, async move {
         let mut stopping = stopping;

@@ -2,6 +2,7 @@
 //! clients: there is no second way in.
 
 pub mod audit;
+mod erasing;
 pub mod erasure;
 pub mod mandate;
 pub mod partition;
@@ -30,7 +31,7 @@ use std::{
     sync::{Arc, RwLockReadGuard},
     time::Duration,
 };
-use tallystick_api::ExpiryView;
+use tallystick_api::{ErasuresView, ExpiryView};
 use tallystick_consensus::certificate;
 use tallystick_ledger::{MandateRow, OrganisationRow, PrincipalRow, TreeRow};
 use tallystick_protocol::{
@@ -439,7 +440,7 @@ impl<E: Runtime> Service<E> {
     }
 
     /// Counters in Prometheus' text format.
-    pub fn metrics(&self) -> String {
+    pub fn metrics(&self, erasures: &ErasuresView) -> String {
         let (transactions, bytes) = {
             let pool = self.0.shared.pool();
             (pool.len(), pool.bytes())
@@ -447,6 +448,7 @@ impl<E: Runtime> Service<E> {
         self.0.shared.metrics.pool(transactions, bytes);
         let now_ms = crate::application::now_ms(&self.0.runtime);
         self.0.shared.metrics.expiries(self.0.shared.chain.expiries().counts(now_ms));
+        self.0.shared.metrics.erasures(erasures);
         self.0.runtime.encode()
     }
 }

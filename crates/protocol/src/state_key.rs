@@ -13,7 +13,7 @@ use crate::{
     limits::REGISTER_NUMBER_MAX,
     operation::{EntryKind, PrincipalId},
     policy::PolicyId,
-    seal::Subject,
+    seal::{Commitment, Subject},
 };
 use std::{cmp::Ordering, fmt};
 
@@ -97,6 +97,8 @@ pub enum Noun {
     Correction = 33,
     /// What a controller has of orders and holds.
     Controller = 36,
+    /// A value that is erased, or about to be, by its commitment.
+    ErasedValue = 37,
 }
 
 /// The key of a row.
@@ -293,6 +295,11 @@ impl StateKey {
     pub fn subject(controller: &str, subject: &Subject) -> Self {
         let name = [controller, subject.register(), subject.key()].join("/");
         Self::new(Noun::Subject, 0, name.as_bytes())
+    }
+
+    /// A value that is erased under a controller, or about to be.
+    pub fn erased_value(controller: &str, value: &Commitment) -> Self {
+        Self::new(Noun::ErasedValue, 0, &[value.as_bytes().as_slice(), controller.as_bytes()].concat())
     }
 
     /// A legal hold.

@@ -26,11 +26,13 @@
 
 mod cipher;
 mod pending;
+mod progress;
 #[cfg(test)]
 mod tests;
 
 pub use cipher::VaultKey;
 pub use pending::Pending;
+pub use progress::ErasureProgress;
 
 use cipher::{Ciphers, SubjectKey};
 use commonware_runtime::{Blob as _, Error as Disk, ReadOptions, Storage, WriteOptions};

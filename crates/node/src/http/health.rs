@@ -34,14 +34,16 @@ pub async fn ready(State(app): State<App>) -> Response {
     }
     let ready = health.ready && !stopping;
     let status = if ready { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
-    let body = Readiness { ready, reasons, height: health.height, expiries: health.expiries };
+    let erasures = app.service.own_erasures().await;
+    let body = Readiness { ready, reasons, height: health.height, expiries: health.expiries, erasures };
     At(health.height, (status, Json(body))).into_response()
 }
 
 /// Gives the counters in Prometheus' text format.
 #[utoipa::path(get, path = routes::METRICS, tag = "node", responses((status = 200, description = "Metrics", body = String, content_type = media::METRICS)))]
 pub async fn metrics(State(app): State<App>) -> Response {
-    typed(media::METRICS, app.service.metrics())
+    let erasures = app.service.own_erasures().await;
+    typed(media::METRICS, app.service.metrics(&erasures))
 }
 
 /// Lets nobody ask about the ledger before the node knows all of it; and says the height where the answer does not, as

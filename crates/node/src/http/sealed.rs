@@ -64,6 +64,7 @@ impl From<SealedError> for Failure {
             SealedError::NoRegister(_) => ProblemCode::NotFound,
             SealedError::Misfit(_) => ProblemCode::OpeningMisfit,
             SealedError::Missing(_) => ProblemCode::OpeningMissing,
+            SealedError::Erased(_) => ProblemCode::ValueErased,
             SealedError::Vault(VaultError::Full) => ProblemCode::VaultFull,
             SealedError::Vault(_) => return Self::internal(error),
         };

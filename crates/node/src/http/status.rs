@@ -45,6 +45,7 @@ pub async fn network(State(app): State<App>) -> Json<NetworkView> {
 #[utoipa::path(get, path = routes::STATUS, tag = "node", responses((status = 200, description = "The node's state", body = NodeStatus)))]
 pub async fn status(State(app): State<App>) -> Response {
     let (genesis, health) = (app.service.genesis(), app.service.health());
+    let erasures = app.service.own_erasures().await;
     let (tip, registers) = (app.service.tip(), app.service.history().registers().count());
     json_at(
         tip.header.height,
@@ -68,6 +69,7 @@ pub async fn status(State(app): State<App>) -> Response {
             recovered: app.service.recoveries().iter().map(|(_, one)| one.head.height).collect(),
             registers: registers as u64,
             expiries: health.expiries,
+            erasures,
         },
     )
 }

@@ -6,9 +6,11 @@ use super::{
     state::{Lack, Sheet},
 };
 use crate::certify::{self, CertifyError};
+use std::collections::BTreeSet;
+use tallystick_api::ErasuresView;
 use tallystick_protocol::{
-    ControllerRow, CorrectionRow, ErasureCertificate, ErasureRow, HoldRow, RegisterRow, StateKey, SubjectRow,
-    limits::ERASURES_PER_PAGE,
+    ControllerRow, CorrectionRow, ErasureCertificate, ErasureRow, ErasureStatus, HoldRow, RegisterRow, StateKey,
+    SubjectRow, limits::ERASURES_PER_PAGE,
 };
 use tallystick_storage::read::ReadError;
 
@@ -51,6 +53,42 @@ impl<E: Runtime> Service<E> {
             erasures(sheet, &open, now_ms)
         })
         .await
+    }
+
+    /// What a holder of the controller must look at: the orders from this number on, as many as there are on a page of the list, those
+    /// that are not complete, and these. With the height they stand at, and how many orders there are.
+    pub(super) async fn due_erasures(
+        &self,
+        controller: &str,
+        from: u64,
+        these: &[String],
+    ) -> Result<(u64, u64, Vec<Erasure>), ReadError> {
+        let now_ms = self.tip().header.time_ms;
+        let found = self.read([StateKey::controller(controller)], |sheet| {
+            let row = controller_row(sheet, controller)?;
+            let end = row.orders.min(from.saturating_add(u64::from(ERASURES_PER_PAGE)));
+            let place = |page| StateKey::erasures(controller, page);
+            let listed = listed(sheet, place, ERASURES_PER_PAGE, from.min(end)..end)?;
+            let open = row.open.into_iter().map(|open| open.order);
+            let ids: BTreeSet<String> = listed.into_iter().chain(open).chain(these.iter().cloned()).collect();
+            let mut found = erasures(sheet, &ids.into_iter().collect::<Vec<_>>(), now_ms)?;
+            found.sort_by_key(|erasure| erasure.row.number);
+            Ok((row.orders, found))
+        });
+        let (height, (total, found)) = found.await?;
+        Ok((height, total, found))
+    }
+
+    /// The orders of the node's own organisation that are not complete, counted; none while they cannot be read.
+    pub async fn own_erasures(&self) -> ErasuresView {
+        let Some(own) = self.0.shared.chain.expiries().organisation() else { return ErasuresView::default() };
+        let Ok((_, open)) = self.open_erasures(&[own]).await else { return ErasuresView::default() };
+        let now_ms = self.tip().header.time_ms;
+        let count = |status: ErasureStatus| {
+            open.iter().filter(|one| one.row.status(!one.holds.is_empty(), now_ms) == status).count() as u64
+        };
+        let (on_hold, overdue) = (count(ErasureStatus::OnHold), count(ErasureStatus::Overdue));
+        ErasuresView { open: open.len() as u64, on_hold, overdue }
     }
 
     /// An order, and the height it stands at.

@@ -48,6 +48,12 @@ pub enum SealedError {
         .0.register(), .0.key(), .0.field()
     )]
     Missing(Box<Place>),
+    /// One that is erased.
+    #[error(
+        "record `{}/{}`: what field `{}` held is erased: seal another value, or leave it out",
+        .0.register(), .0.key(), .0.field()
+    )]
+    Erased(Box<Place>),
     /// The transaction is not admitted.
     #[error(transparent)]
     Rejected(#[from] Rejection),
@@ -80,16 +86,38 @@ impl<E: Runtime> Service<E> {
         match self.transaction(&id).await.filter(|_| is_known) {
             Some(TransactionState::Finalised(finalised)) => {
                 if finalised.outcome.is_accepted() {
+                    self.require_unerased(holder, &openings, false).await?;
                     holder.keep(&openings).await?;
+                    self.require_unerased(holder, &openings, true).await?;
                 }
                 return Ok(id);
             }
             Some(TransactionState::Pending) | None => {}
         }
         // The task that settles takes back what was kept if any of these fails.
+        self.require_unerased(holder, &openings, false).await?;
         holder.keep_for(id, transaction.not_after(), &openings).await?;
+        self.require_unerased(holder, &openings, true).await?;
         let taken = self.submit(vec![bytes]).await.pop();
         Ok(taken.unwrap_or_else(|| Err(Rejection::stopping()))?)
+    }
+
+    /// Goes on only if none of these is erased. Asked before something is kept, and after, when what was ordered meanwhile goes again,
+    /// unless a hold keeps it; what is ordered later is destroyed later.
+    async fn require_unerased(
+        &self,
+        holder: &Holder<E>,
+        openings: &[Opening],
+        is_kept: bool,
+    ) -> Result<(), SealedError> {
+        let erased = self.erased_among(holder.keys().principal.organisation(), openings).await?;
+        for (opening, _) in erased.iter().filter(|(_, is_held)| is_kept && !is_held) {
+            holder.remove(opening.place().subject(), &[opening.commitment()]).await?;
+        }
+        match erased.first() {
+            None => Ok(()),
+            Some((opening, _)) => Err(SealedError::Erased(Box::new(opening.place().clone()))),
+        }
     }
 
     /// This node as a holder, if it is one for each of these registers, and their schemas.
