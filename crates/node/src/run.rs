@@ -342,10 +342,9 @@ async fn serve(context: real::Context, prepared: Prepared) -> Result<(), RunErro
     let node = engine::start(context.child("node"), engine_config, provider, blocker, network.channels).await?;
     let service = Service::new(context.child("service"), &node, voting, holder);
 
-    let settles = service.clone();
-    let _settling = context.child("sealed").spawn(move |_| async move { settles.settle_sealed().await });
-    let erases = service.clone();
-    let _erasing = context.child("erasures").spawn(move |_| async move { erases.erase().await });
+    let holds = service.clone();
+    let _holding =
+        context.child("holding").spawn(move |_| async move { futures::join!(holds.settle_sealed(), holds.erase()) });
     let (stop, stopping) = watch::channel(false);
     let mut http = tokio::spawn(http::serve(listener, service, async move {
         let mut stopping = stopping;

@@ -62,7 +62,7 @@ impl<S: Storage> Vault<S> {
     }
 
     /// The numbers of its files, rising.
-    async fn progress_files(&self) -> Result<Vec<u64>, VaultError> {
+    pub(super) async fn progress_files(&self) -> Result<Vec<u64>, VaultError> {
         let names = match self.storage.scan(&self.progress_partition()).await {
             Ok(names) => names,
             Err(Disk::PartitionMissing(_)) => return Ok(Vec::new()),

@@ -257,3 +257,29 @@ async fn ill_fated(vault: &Vault<deterministic::Context>, rng: &mut StdRng) -> V
     }
     expected
 }
+
+/// How far erasure has come is in the vault's own folder, and of what a crash tore the last that was whole counts.
+#[test]
+fn progress_is_kept_and_torn_progress_is_not_believed() {
+    let folder = tempfile::tempdir().unwrap();
+    let owed = [("case-42".to_owned(), 7)].into_iter().collect();
+    let progress = ErasureProgress { applied: 3, owed };
+    on_disk(folder.path(), async |context| {
+        let vault = Vault::open(context, "node", &key(1)).await.unwrap();
+        assert_eq!(vault.progress().await.unwrap(), ErasureProgress::default());
+        vault.set_progress(&ErasureProgress { applied: 2, ..ErasureProgress::default() }).await.unwrap();
+        vault.set_progress(&progress).await.unwrap();
+        // A later one that was never said to be whole.
+        let (blob, _) = vault.storage.open("node-vault-erasures", &9u64.to_be_bytes()).await.unwrap();
+        blob.write_at(0, vec![0, 0x82, 0x18], WriteOptions::SYNC).await.unwrap();
+        blob.sync().await.unwrap();
+    });
+    on_disk(folder.path(), async |context| {
+        let vault = Vault::open(context, "node", &key(1)).await.unwrap();
+        assert_eq!(vault.progress().await.unwrap(), progress);
+        let later = ErasureProgress { applied: 4, ..ErasureProgress::default() };
+        vault.set_progress(&later).await.unwrap();
+        assert_eq!(vault.progress().await.unwrap(), later);
+        assert_eq!(vault.progress_files().await.unwrap(), [10], "what came before is removed");
+    });
+}
