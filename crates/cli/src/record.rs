@@ -71,18 +71,20 @@ impl Record {
     /// Which of the entries that are shown were wrong: all there are when all are shown.
     fn marks(&self, client: &Client) -> Result<Vec<CorrectionView>, Failure> {
         let (mut marks, mut page) = (Vec::new(), 1u64);
-        while self.entries {
+        if !self.entries {
+            return Ok(marks);
+        }
+        loop {
             let index = page.to_string();
             let query = [("page-index", index.as_str())];
             match client.corrections(&self.register, &self.key, &query) {
                 Ok(found) => marks.extend(found.value),
                 // A page after the last one is not there.
-                Err(error) if error.status() == Some(404) => break,
+                Err(error) if error.status() == Some(404) => return Ok(marks),
                 Err(error) => return Err(error.into()),
             }
             page += 1;
         }
-        Ok(marks)
     }
 
     fn show(&self, value: &Value, height: Option<u64>, marks: &[CorrectionView]) -> Done {
