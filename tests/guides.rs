@@ -16,7 +16,7 @@ use tallystick_tests::{
 };
 
 /// Guides that the shared walk leaves out: each has a test of its own below.
-const APART: [&str; 3] = ["keys.md", "audit.md", "recover-a-network.md"];
+const APART: [&str; 4] = ["keys.md", "audit.md", "recover-a-network.md", "erase-and-prove-it.md"];
 
 fn desk() -> (tempfile::TempDir, Desk) {
     let place = tempfile::tempdir().unwrap();
@@ -76,6 +76,24 @@ fn the_guide_to_audits_is_true() {
     assert!(receipts("vote") >= 5 && receipts("evidence") >= 10, "{said}");
     assert!(desk.path("vote/proposal-first-policies.receipt").exists(), "{said}");
     walk.stop();
+}
+
+/// What is erased is nowhere on any disk, and an old backup does not bring it back.
+#[test]
+fn the_guide_to_erasure_is_true() {
+    let (_place, desk) = desk();
+    let mut walk = Walk::new(&desk);
+    let said = walk.through("docs/guides/erase-and-prove-it.md");
+    assert!(said.contains("destroyed 1 value"), "{said}");
+    walk.stop();
+    let holding = |text: &str| {
+        let paths = files(&desk.path("sandbox"), &["", "log", "toml"]).unwrap();
+        let holds =
+            |path: &&std::path::PathBuf| fs::read(path).unwrap().windows(text.len()).any(|w| w == text.as_bytes());
+        paths.iter().filter(holds).count()
+    };
+    assert_eq!(holding("Zebedee"), 0);
+    assert!(holding("North Ward Seventeen") >= 4, "the search finds what is there");
 }
 
 /// Two of four are lost for good, two thirds of the organisations name others, and the network goes on.

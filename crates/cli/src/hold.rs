@@ -146,7 +146,7 @@ impl List {
         }
         let mut table = Table::new(&["hold", "controller", "subject", "is", "for", "until"]);
         for view in list.holds {
-            let until = view.until_ms.map_or_else(|| "lifted".to_owned(), time);
+            let until = view.until_ms.map_or_else(|| "it is lifted".to_owned(), time);
             table.row([view.hold, view.controller, view.subject.to_string(), view.status, view.authority, until]);
         }
         table.print()?;
