@@ -150,7 +150,14 @@ pub struct Policies {
 impl Policies {
     /// What a network begins with.
     pub fn starters() -> Vec<PolicyText> {
-        let ids = ["administrators-manage", "custodian-writes", "own-certificate", "own-keys", "own-mandates"];
+        let ids = [
+            "administrators-manage",
+            "custodian-writes",
+            "own-certificate",
+            "own-keys",
+            "own-receipts",
+            "own-mandates",
+        ];
         let put = ids
             .iter()
             .zip(KNOWN)
