@@ -5,7 +5,7 @@ use std::sync::OnceLock;
 use tallystick_protocol::{
     Algorithm, Appended, Assurance, BlockHeader, Cardinality, Change, Choice, Code, Cosigner, Datatype, Decision,
     EntryKind, ErasureScope, Field, Genesis, GenesisOrganisation, GenesisPrincipal, GenesisValidator, Hash,
-    ImportedEntry, Intent, LogCommitment, LogEntry, LogLeaf, MandateTerms, NetworkId, NewEntry, Operation, Outcome,
+    ImportedEntry, Intent, LogCommitment, LogEntry, LogLeaf, MandateTerms, NetworkId, NewEntry, Operation, OrderedParcel, Outcome, ParcelId,
     Particulars, Phase, PolicyChange, PolicyText, PrincipalId, PrincipalStatus, PublicKey, Refusal, Roles, RuleText,
     SealingKey, SignedTransaction, SigningKey, StateCommitment, Tree, Violation, ViolationRule,
     certificate::FinalityCertificate,
@@ -117,6 +117,12 @@ pub fn operations() -> Vec<Operation> {
             sealing: SealingKey::from_bytes([9; 32]).expect("no point of small order"),
             jurisdiction: "GB".parse().expect("a jurisdiction"),
         },
+        Operation::PrivateOrder {
+            partition: "charts".to_owned(),
+            height: 100,
+            parcels: vec![OrderedParcel { id: ParcelId([7; 32]), class: 11 }],
+        },
+        Operation::PartitionRoot { partition: "charts".to_owned(), height: 101, root: Hash([8; 32]) },
         Operation::NodeRetire { node: "trinity-house/node-1".parse().expect("an id") },
         Operation::RegisterPolicy {
             register: "lighthouse".to_owned(),

@@ -5,7 +5,7 @@ use crate::{
     output::{Colour, Done, Failure, Table, json, line, paint, time},
 };
 use clap::{Args, Subcommand};
-use tallystick_api::PartitionView;
+use tallystick_api::{PartitionView, StandingView};
 use tallystick_protocol::{Jurisdiction, change::words::Shown};
 
 /// See which organisations share something with each other only, and under which agreement
@@ -112,6 +112,12 @@ fn show(view: &PartitionView) -> Done {
         ("held in", Some(places.join(", "))),
         ("kept for", Some(format!("{} days", terms.retention_days))),
         ("acknowledged", Some(format!("by {} members before it is ordered", terms.acknowledgements))),
+        ("ordered", view.ordered.map(|ordered| format!("{ordered} private transactions"))),
+        (
+            "certified",
+            view.certified_height.zip(view.certified_root).map(|(height, root)| format!("{root} at height {height}")),
+        ),
+        ("here", view.here.as_ref().map(here)),
         ("opened", Some(format!("at height {}", view.opened_height))),
         ("amended", (view.amended_height > view.opened_height).then(|| format!("at height {}", view.amended_height))),
         ("closed", view.closed_height.map(|height| format!("at height {height}"))),
@@ -120,5 +126,16 @@ fn show(view: &PartitionView) -> Done {
         let Some(said) = said else { continue };
         line(format_args!("{what:<13} {}", Shown(&said)))?;
     }
+    for posted in &view.alarm {
+        let (height, node, root) = (posted.height, &posted.node, posted.root);
+        line(format_args!("{}         {node} has root {root} at height {height}", paint(Colour::Red, "alarm")))?;
+    }
     Ok(())
+}
+
+/// How it stands on the node that was asked.
+fn here(here: &StandingView) -> String {
+    let StandingView { height, executed, root, missing } = here;
+    let waits = if *missing > 0 { format!("; it stands still for want of {missing} payloads") } else { String::new() };
+    format!("{executed} executed, root {root} at height {height}{waits}")
 }

@@ -378,6 +378,10 @@ pub fn brief(operation: &Operation) -> String {
             format!("register node {node}, under the law of {jurisdiction}")
         }
         Operation::NodeRetire { node } => format!("retire node {node}"),
+        Operation::PrivateOrder { partition, parcels, .. } => ordered(partition, parcels.len()),
+        Operation::PartitionRoot { partition, height, .. } => {
+            format!("post the root of partition {partition} at height {height}")
+        }
         Operation::RegisterPolicy { register, change } => {
             let put = change.put.iter().map(|policy| format!(" put {},", policy.id));
             let changes: String = put.chain(change.remove.iter().map(|id| format!(" remove {id},"))).collect();
@@ -413,6 +417,11 @@ fn brief_privacy(operation: &Operation) -> String {
         }
         other => other.name().to_string(),
     }
+}
+
+fn ordered(partition: &str, parcels: usize) -> String {
+    let count = count(parcels as u64, "private transaction", "private transactions");
+    format!("order {count} in partition {partition}")
 }
 
 fn proven_json(proven: &Proven, signers: &[String]) -> Value {

@@ -26,7 +26,7 @@ use crate::{
     authority, correction, entry, erasure, hold, import,
     item::Item,
     mandate::{self, Chain},
-    node, organisation,
+    node, organisation, partition,
     policy::{self, Judgements},
     principal::{self, Enrolment},
     proposal, register,
@@ -130,16 +130,14 @@ pub fn wanted(tx: &SignedTransaction) -> Vec<StateKey> {
                 keys.extend([StateKey::register(register), StateKey::rulebook(), StateKey::limits()]);
             }
             Operation::RegisterPhase { register, successor, .. } => {
-                keys.extend(of_register(register));
-                keys.push(StateKey::rulebook());
+                keys.extend(of_register(register).into_iter().chain([StateKey::rulebook()]));
                 keys.extend(successor.as_deref().map(StateKey::register));
             }
             Operation::EntryAppend { register, .. }
             | Operation::RegisterImport { register, .. }
             | Operation::RecordCorrect { register, .. } => keys.extend(of_register(register)),
             Operation::RegisterPolicy { register, .. } => {
-                keys.extend(of_register(register));
-                keys.push(StateKey::rulebook());
+                keys.extend(of_register(register).into_iter().chain([StateKey::rulebook()]));
             }
             Operation::PrincipalEnrol { name, key, .. } => {
                 // The page of the list is known once the organisation is.
@@ -175,6 +173,9 @@ pub fn wanted(tx: &SignedTransaction) -> Vec<StateKey> {
             }
             Operation::KeyCertify { principal, authority: id, .. } => {
                 keys.extend([StateKey::principal(principal), StateKey::authority(principal.organisation(), id)]);
+            }
+            Operation::PrivateOrder { partition, .. } | Operation::PartitionRoot { partition, .. } => {
+                keys.extend(partition::wanted_by_nodes(partition, tx));
             }
             Operation::ProposalSubmit { proposal, changes, .. } => {
                 keys.extend(proposal::wanted_for_new(proposal, changes))
@@ -392,6 +393,12 @@ fn dispatch(
         Operation::BallotCast { proposal, choice } => proposal::vote(draft, act, proposal, *choice),
         Operation::ProposalObject { proposal, reason } => proposal::object(draft, act, proposal, reason),
         Operation::RegisterPolicy { register, change } => policy::change_register(draft, act, register, change),
+        Operation::PrivateOrder { partition, height, parcels } => {
+            partition::order(draft, act, partition, *height, parcels)
+        }
+        Operation::PartitionRoot { partition, height, root } => {
+            partition::post_root(draft, act, partition, *height, root)
+        }
         Operation::NodeRegister { node, peer, sealing, jurisdiction } => {
             node::register(draft, act, &node::Registration { node, peer, sealing, jurisdiction })
         }

@@ -6,7 +6,7 @@
 
 use std::collections::BTreeMap;
 
-use tallystick_protocol::{Assurance, Code, Hash, PrincipalId, StateKey, limits::REQUEST_ENTITIES_MAX};
+use tallystick_protocol::{Assurance, Code, Hash, PartitionRow, PrincipalId, StateKey, limits::REQUEST_ENTITIES_MAX};
 
 use crate::{
     apply::{Act, Stop},
@@ -18,7 +18,7 @@ use crate::{
     state::{Draft, PrincipalRow, Register},
 };
 
-/// The one partition that there is today.
+/// The partition in which everything is that is in no other.
 const PARTITION: &str = "public";
 
 /// What an operation is done to.
@@ -30,6 +30,8 @@ pub(crate) enum Resource<'a> {
     Principal(&'a PrincipalRow),
     /// A register: its entries and its life.
     Register(&'a Register),
+    /// A partition: what is ordered in it, and its roots.
+    Partition(&'a PartitionRow),
 }
 
 impl<'a> Resource<'a> {
@@ -38,15 +40,17 @@ impl<'a> Resource<'a> {
             Self::Organisation(id) => organisation(id),
             Self::Principal(row) => principal(&row.id),
             Self::Register(register) => Name::new("Register", &register.row.register),
+            Self::Partition(row) => Name::new("Partition", &row.terms.partition),
         }
     }
 
-    /// The organisation that answers for it.
-    fn organisation(&self) -> &'a str {
+    /// The organisation that answers for it; none for what several share.
+    fn organisation(&self) -> Option<&'a str> {
         match self {
-            Self::Organisation(id) => id,
-            Self::Principal(row) => row.id.organisation(),
-            Self::Register(register) => &register.row.custodian,
+            Self::Organisation(id) => Some(id),
+            Self::Principal(row) => Some(row.id.organisation()),
+            Self::Register(register) => Some(&register.row.custodian),
+            Self::Partition(_) => None,
         }
     }
 
@@ -71,6 +75,11 @@ impl<'a> Resource<'a> {
                 ]),
                 parents: vec![organisation(&register.row.custodian)],
             }),
+            Self::Partition(row) => {
+                let members = row.terms.members.iter().map(|member| Value::Thing(organisation(member)));
+                let attributes = Attributes::from([("members".into(), Value::Set(members.collect()))]);
+                Some(Entity { name: self.name(), attributes, parents: Vec::new() })
+            }
         }
     }
 }
@@ -127,7 +136,7 @@ pub(crate) fn request(act: &Act<'_>, resource: &Resource<'_>) -> Request {
         add(principal_entity(row));
         add(organisation_entity(row.id.organisation()));
     }
-    add(organisation_entity(resource.organisation()));
+    resource.organisation().map(organisation_entity).into_iter().for_each(&mut add);
     resource.entity().into_iter().for_each(&mut add);
     let (signer, cosigners) = match act.signers.split_first() {
         Some((first, others)) => (&first.id, others),
@@ -189,7 +198,7 @@ impl Made {
 /// the time, of which only that counts since when the answer is the same; and of the policies that are asked.
 ///
 /// INVARIANT: what decides an answer stands here. [`request`] reads of a principal its id, kind and roles, of a register its name,
-/// custodian and phase, of a mandate its id, grantor and purpose; whoever lets it read more adds that here.
+/// custodian and phase, of a partition its name and members, of a mandate its id, grantor and purpose; whoever lets it read more adds that here.
 pub(crate) fn key(act: &Act<'_>, resource: &Resource<'_>, since: i64, policies: [Option<&Hash>; 2]) -> Hash {
     let mut made = Made(Vec::with_capacity(256));
     for set in policies {
@@ -221,6 +230,12 @@ pub(crate) fn key(act: &Act<'_>, resource: &Resource<'_>, since: i64, policies: 
             made.text(&register.row.register);
             made.text(&register.row.custodian);
             made.text(register.row.phase.as_str());
+        }
+        Resource::Partition(row) => {
+            made.text("partition");
+            made.text(&row.terms.partition);
+            made.count(row.terms.members.len());
+            row.terms.members.iter().for_each(|member| made.text(member));
         }
     }
     made.count(act.mandates.links().len());

@@ -1,19 +1,23 @@
-//! Partitions: how the need-to-know parts of the ledger begin, change and end. All of it by proposal, and by consent.
+//! Partitions: how the need-to-know parts of the ledger begin, change and end, by proposal and by consent; and what everybody sees of
+//! what goes on in them: that payloads were ordered, who vouches for having them, and on which roots their holders agree.
 //!
-//! INVARIANT: no agreement takes effect without a ballot that says yes from each of its members, and, where one is amended, from
+//! INVARIANTS: nothing is ordered unless nodes of as many members as the agreement asks for have signed that they have it; no root is
+//! certified on which not more than half of the members agree, or while two have posted different ones; no agreement takes effect without a ballot that says yes from each of its members, and, where one is amended, from
 //! each member of the one before. The rulebook says who else has a say, never that a member has none.
 
 use std::{collections::BTreeSet, sync::Arc};
 
 use tallystick_protocol::{
-    AgreementTerms, Change, Choice, Code, PartitionRow, StateKey, Violation, ViolationRule,
-    limits::{PARTITIONS_MAX, PARTITIONS_PER_PAGE, STATE_VALUE_BYTES_MAX, VIOLATIONS_MAX},
+    AgreementTerms, CertifiedRoot, Change, Choice, Code, Hash, OrderedParcel, PartitionRootsRow, PartitionRow,
+    PostedRoot, SignedTransaction, StateKey, Violation, ViolationRule,
+    limits::{EVIDENCE_BLOCKS_MAX, PARTITIONS_MAX, PARTITIONS_PER_PAGE, STATE_VALUE_BYTES_MAX, VIOLATIONS_MAX},
 };
 
 use crate::{
-    apply::Stop,
+    apply::{Act, Stop},
+    authorise::Resource,
     change::{self, Decree},
-    membership,
+    membership, node,
     proposal::row::PageRow,
     state::{Draft, Row, Unread},
 };
@@ -37,6 +41,12 @@ pub(crate) fn open(draft: &mut Draft<'_>, decree: &Decree<'_>, terms: &Agreement
 pub(crate) fn amend(draft: &mut Draft<'_>, decree: &Decree<'_>, terms: &AgreementTerms) -> Result<(), Stop> {
     let row = find_open(draft, &terms.partition)?;
     require_members(draft, terms)?;
+    let mut roots = roots(draft, &terms.partition)?;
+    if roots.alarm.take().is_some() {
+        // Whoever was wrong, the members have looked: from here on roots count again, those of later blocks.
+        roots.posted.clear();
+        draft.write(StateKey::partition_roots(&terms.partition), Row::PartitionRoots(roots));
+    }
     let (amended_height, proposed) = (decree.block.height, decree.leaf);
     write(draft, PartitionRow { terms: terms.clone(), proposed, amended_height, ..PartitionRow::clone(&row) })
 }
@@ -87,7 +97,9 @@ pub(crate) fn note_list(draft: &mut Draft<'_>) -> Result<(), Unread> {
 /// The rows that a change surely reads.
 pub(crate) fn wanted(terms: &AgreementTerms) -> Vec<StateKey> {
     let members = terms.members.iter().map(|member| StateKey::organisation(member));
-    [StateKey::partition(&terms.partition), StateKey::partitions(0)].into_iter().chain(members).collect()
+    let name = &terms.partition;
+    let rows = [StateKey::partition(name), StateKey::partition_roots(name), StateKey::partitions(0)];
+    rows.into_iter().chain(members).collect()
 }
 
 /// A page of the list on which one more name fits, with its number; none when there are as many as there may be.
@@ -99,6 +111,96 @@ fn page_with_room(draft: &mut Draft<'_>) -> Result<Option<(u32, PageRow)>, Unrea
         }
     }
     Ok(None)
+}
+
+/// Has payloads ordered. That they are what they are said to be, everybody else has on the word of those who sign.
+pub(crate) fn order(
+    draft: &mut Draft<'_>,
+    act: &Act<'_>,
+    name: &str,
+    height: u64,
+    parcels: &[OrderedParcel],
+) -> Result<(), Stop> {
+    let row = find(draft, name)?;
+    act.permit(draft, Resource::Partition(&row))?;
+    if !row.is_open(act.block.time_ms) {
+        return Err(Code::PartitionClosed.into());
+    }
+    let members = require_nodes(draft, act, &row)?;
+    if members.len() < usize::try_from(row.terms.acknowledgements).unwrap_or(usize::MAX) {
+        return Err(Code::AcknowledgementsMissing.into());
+    }
+    let oldest = act.block.height.saturating_sub(EVIDENCE_BLOCKS_MAX);
+    if !(oldest..act.block.height).contains(&height) {
+        return Err(Code::EvidenceOld.into());
+    }
+    let mut roots = roots(draft, name)?;
+    roots.ordered += parcels.len() as u64;
+    roots.ordered_height = act.block.height;
+    draft.write(StateKey::partition_roots(name), Row::PartitionRoots(roots));
+    Ok(())
+}
+
+/// Notes the root that a member's node has.
+pub(crate) fn post_root(
+    draft: &mut Draft<'_>,
+    act: &Act<'_>,
+    name: &str,
+    height: u64,
+    root: &Hash,
+) -> Result<(), Stop> {
+    let row = find(draft, name)?;
+    act.permit(draft, Resource::Partition(&row))?;
+    require_nodes(draft, act, &row)?;
+    let mut roots = roots(draft, name)?;
+    let latest = roots.certified.as_ref().map_or(0, |certified| certified.height);
+    if height >= act.block.height || height < latest.max(row.opened_height) {
+        return Err(Code::RootHeight.into());
+    }
+    let Some(node) = act.signers.first().map(|signer| signer.id.clone()) else { unreachable!("somebody signed") };
+    let posted = roots.note(height, PostedRoot { node, root: *root });
+    if posted.differ() {
+        roots.alarm.get_or_insert(posted);
+    } else {
+        let members: BTreeSet<&str> = posted.roots.iter().map(|posted| posted.node.organisation()).collect();
+        if roots.alarm.is_none() && members.len() >= row.terms.root_quorum() {
+            roots.certified = Some(CertifiedRoot { height, root: *root, since: act.block.height });
+        }
+    }
+    roots.forget();
+    if roots.to_bytes().len() > STATE_VALUE_BYTES_MAX {
+        return Err(Code::TooLarge.into());
+    }
+    draft.write(StateKey::partition_roots(name), Row::PartitionRoots(roots));
+    Ok(())
+}
+
+/// The members of which everybody who signed is a node: one that is registered, and stands where the agreement allows.
+fn require_nodes(draft: &mut Draft<'_>, act: &Act<'_>, row: &PartitionRow) -> Result<BTreeSet<String>, Stop> {
+    act.signers.iter().for_each(|signer| draft.touch(StateKey::nodes(signer.id.organisation())));
+    draft.complete()?;
+    let mut members = BTreeSet::new();
+    for signer in act.signers {
+        let organisation = signer.id.organisation();
+        let nodes = node::nodes(draft, organisation)?;
+        let known = nodes.nodes.iter().find(|node| node.node == signer.id);
+        let node = known.filter(|_| row.terms.has_member(organisation)).ok_or(Code::NodeExcluded)?;
+        if !row.terms.allows(&node.jurisdiction) {
+            return Err(Code::JurisdictionExcluded.into());
+        }
+        members.insert(organisation.to_owned());
+    }
+    Ok(members)
+}
+
+/// The rows that ordering in a partition, or posting its root, surely reads.
+pub(crate) fn wanted_by_nodes(name: &str, tx: &SignedTransaction) -> Vec<StateKey> {
+    let nodes = tx.signers().map(|(signer, _)| StateKey::nodes(signer.organisation()));
+    [StateKey::partition(name), StateKey::partition_roots(name)].into_iter().chain(nodes).collect()
+}
+
+fn roots(draft: &mut Draft<'_>, name: &str) -> Result<PartitionRootsRow, Unread> {
+    Ok(draft.partition_roots(&StateKey::partition_roots(name))?.cloned().unwrap_or_default())
 }
 
 fn require_members(draft: &mut Draft<'_>, terms: &AgreementTerms) -> Result<(), Stop> {

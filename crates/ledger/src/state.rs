@@ -12,7 +12,7 @@ use std::{collections::BTreeMap, sync::Arc};
 use minicbor::{Decode, Encode};
 use tallystick_protocol::{
     AuthorityTerms, CborError, Change, ControllerRow, CorrectionRow, ErasureRow, Frontier, Hash, HoldRow, MandateId,
-    MandateTerms, NodesRow, Noun, PartitionRow, ProposalRow, RecordRow, RegisterRow, Rulebook, StateKey, SubjectRow,
+    MandateTerms, NodesRow, Noun, PartitionRootsRow, PartitionRow, ProposalRow, RecordRow, RegisterRow, Rulebook, StateKey, SubjectRow,
     ValidatorSet, cbor, limits::STATE_VALUE_BYTES_MAX, operation::EntryKind,
 };
 pub use tallystick_protocol::{CountersRow, HeldKey, OrganisationRow, PrincipalRow};
@@ -283,6 +283,7 @@ pub(crate) enum Row {
     Controller(ControllerRow),
     /// The order by which a value is erased.
     ErasedValue(String),
+    PartitionRoots(PartitionRootsRow),
 }
 
 impl Row {
@@ -317,6 +318,7 @@ impl Row {
             n if n == Noun::Nodes as u8 => Self::Nodes(NodesRow::decode(bytes)?),
             n if n == Noun::PolicySet as u8 => Self::PolicySet(Arc::new(PolicySet::new(PolicySetRow::decode(bytes)?))),
             n if n == Noun::Policy as u8 => Self::Policy(PolicyRow::decode(bytes)?),
+            n if n == Noun::PartitionRoots as u8 => Self::PartitionRoots(PartitionRootsRow::decode(bytes)?),
             n if n == Noun::Partition as u8 => Self::Partition(Arc::new(PartitionRow::decode(bytes)?)),
             n if n == Noun::Erasure as u8 => Self::Erasure(Box::new(ErasureRow::decode(bytes)?)),
             n if n == Noun::Subject as u8 => Self::Subject(SubjectRow::decode(bytes)?),
@@ -364,8 +366,14 @@ impl Row {
             Self::Correction(row) => row.to_bytes(),
             Self::Controller(row) => row.to_bytes(),
             Self::ErasedValue(order) => cbor::encode(order.as_str()),
+            Self::PartitionRoots(row) => row.to_bytes(),
         }
     }
+}
+
+/// Whether these bytes are a row of the noun that the key names: so that a stranger's are not taken for the state's.
+pub fn is_row(key: &StateKey, bytes: &[u8]) -> bool {
+    Row::decode(key, bytes).is_ok_and(|row| row.is_some())
 }
 
 /// The rows of a block: those fetched, and the changes to them.
@@ -579,6 +587,7 @@ impl<'v> Draft<'v> {
     read!(subject, Subject, SubjectRow);
     read!(hold, Hold, HoldRow);
     read!(controller, Controller, ControllerRow);
+    read!(partition_roots, PartitionRoots, PartitionRootsRow);
 
     /// Policies compiled.
     pub fn policies(&self) -> &PolicyCache {

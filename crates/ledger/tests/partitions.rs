@@ -4,9 +4,11 @@
 
 mod harness;
 
-use harness::{Ledger, organisations};
+use harness::{Ledger, describe, organisations};
 use tallystick_ledger::PageRow;
-use tallystick_protocol::{PartitionRow, StateKey};
+use tallystick_protocol::{
+    Hash, Operation, OrderedParcel, ParcelId, PartitionRootsRow, PartitionRow, StateKey, limits::EVIDENCE_BLOCKS_MAX,
+};
 
 fn four() -> Ledger {
     Ledger::of(organisations(&["a", "b", "c", "d"]))
@@ -116,4 +118,119 @@ fn the_old_and_the_new_members_amend_it() {
     let row = partition(&ledger, "health");
     assert_eq!((row.terms.members.join(" ").as_str(), row.opened_height, row.amended_height), ("b c", 13, 27));
     assert!(row.closed.is_some());
+}
+
+/// Four organisations with a node each, three of them members of a partition; that of d stands where nothing may be held.
+fn shared() -> Ledger {
+    let mut ledger = Ledger::of(organisations(&["a", "b", "c", "d"]));
+    for (number, id) in ["a", "b", "c", "d"].iter().enumerate() {
+        let place = if *id == "c" { "US" } else { "GB" };
+        ledger.run(&format!("{id}/admin | enrol-as program node none {id}/node | ok"));
+        ledger.run(&format!("{id}/admin | node {id}/node peer-{id} {} {place} | ok", number + 2));
+    }
+    ledger.run(
+        r#"
+        a/admin | propose p open:health:a,b,c                    | ok
+        a/admin | vote p yes                                     | ok
+        b/admin | vote p yes                                     | ok
+        c/admin | vote p yes                                     | ok
+        blocks 10
+        "#,
+    );
+    ledger
+}
+
+fn order(partition: &str, height: u64) -> Vec<Operation> {
+    let parcels = vec![OrderedParcel { id: ParcelId([7; 32]), class: 10 }; 3];
+    vec![Operation::PrivateOrder { partition: partition.into(), height, parcels }]
+}
+
+/// One row an order: who signs, in which partition, how many blocks back its evidence is, and what becomes of it.
+#[test]
+fn what_is_ordered_is_vouched_for_by_enough_members() {
+    let mut ledger = shared();
+    for (who, partition, back, expected) in [
+        ("a/node + b/node", "health", 1, "ok"),
+        ("b/node + a/node", "health", EVIDENCE_BLOCKS_MAX, "ok"),
+        ("a/node + b/node", "other", 1, "0 partition-unknown"),
+        // Who is in no member's organisation may not even ask.
+        ("d/node + a/node", "health", 1, "0 not-permitted"),
+        ("a/node", "health", 1, "0 acknowledgements-missing"),
+        ("a/node + d/node", "health", 1, "0 node-excluded"),
+        ("a/node + b/admin", "health", 1, "0 node-excluded"),
+        ("a/admin + b/node", "health", 1, "0 node-excluded"),
+        ("a/node + c/node", "health", 1, "0 jurisdiction-excluded"),
+        ("a/node + b/node", "health", 0, "0 evidence-old"),
+    ] {
+        // So many blocks that evidence may be as old as it can.
+        while ledger.height <= EVIDENCE_BLOCKS_MAX {
+            ledger.empty_block();
+        }
+        let height = ledger.height - back;
+        assert_eq!(describe(&ledger.act(who, order(partition, height))), expected, "{who}, {partition}, {back}");
+    }
+    let old = ledger.height - EVIDENCE_BLOCKS_MAX - 1;
+    assert_eq!(describe(&ledger.act("a/node + b/node", order("health", old))), "0 evidence-old");
+    let row = PartitionRootsRow::decode(&ledger.rows[&StateKey::partition_roots("health")]).unwrap();
+    assert_eq!((row.ordered, row.certified), (6, None));
+    // Retired, the node vouches for nothing any more; and when the agreement is over nobody does.
+    ledger.run("b/admin | node-retire b/node | ok");
+    let height = ledger.height - 1;
+    assert_eq!(describe(&ledger.act("a/node + b/node", order("health", height))), "0 node-excluded");
+    ledger.run("time 2030-01-01T00:00:00Z");
+    assert_eq!(describe(&ledger.act("a/node + b/node", order("health", height))), "0 partition-closed");
+}
+
+fn root(ledger: &mut Ledger, who: &str, height: u64, root: u8) -> String {
+    let (partition, root) = ("health".into(), Hash([root; 32]));
+    describe(&ledger.act(who, vec![Operation::PartitionRoot { partition, height, root }]))
+}
+
+fn roots(ledger: &Ledger) -> PartitionRootsRow {
+    PartitionRootsRow::decode(&ledger.rows[&StateKey::partition_roots("health")]).unwrap()
+}
+
+/// Two of three members that agree certify; two that do not raise an alarm, which stands until the members amend the agreement.
+#[test]
+fn equal_roots_of_a_quorum_are_certified_and_unequal_ones_are_named() {
+    let mut ledger = shared();
+    ledger.run("c/admin | node c/node peer-c 4 FR | ok");
+    let height = ledger.height - 1;
+    let future = ledger.height + 10;
+    assert_eq!(root(&mut ledger, "a/node", future, 1), "0 root-height");
+    assert_eq!(root(&mut ledger, "a/admin", height, 1), "0 node-excluded");
+    assert_eq!(root(&mut ledger, "d/node", height, 1), "0 not-permitted");
+    // The same node twice is one member still.
+    assert_eq!(root(&mut ledger, "a/node", height, 1), "ok");
+    assert_eq!(root(&mut ledger, "a/node", height, 1), "ok");
+    assert_eq!(roots(&ledger).certified, None);
+    assert_eq!(root(&mut ledger, "b/node", height, 1), "ok");
+    let certified = roots(&ledger).certified.unwrap();
+    assert_eq!((certified.height, certified.root), (height, Hash([1; 32])));
+    assert_eq!(root(&mut ledger, "c/node", height - 1, 1), "0 root-height");
+    // Later c is of another mind than the two that agree.
+    let later = ledger.height - 1;
+    for (who, which) in [("c/node", 9), ("a/node", 2), ("b/node", 2)] {
+        assert_eq!(root(&mut ledger, who, later, which), "ok");
+    }
+    let row = roots(&ledger);
+    assert_eq!(row.certified.as_ref().map(|one| one.height), Some(height));
+    let alarm = row.alarm.unwrap();
+    let named: Vec<_> = alarm.roots.iter().map(|one| (one.node.as_str(), one.root)).collect();
+    assert_eq!((alarm.height, named), (later, vec![("c/node", Hash([9; 32])), ("a/node", Hash([2; 32]))]));
+    ledger.run(
+        r#"
+        a/admin | propose q reopen:health:a,b,c                  | ok
+        a/admin | vote q yes                                     | ok
+        b/admin | vote q yes                                     | ok
+        c/admin | vote q yes                                     | ok
+        blocks 10
+        "#,
+    );
+    let height = ledger.height - 1;
+    assert_eq!(roots(&ledger).alarm, None);
+    for who in ["b/node", "c/node"] {
+        assert_eq!(root(&mut ledger, who, height, 3), "ok");
+    }
+    assert_eq!(roots(&ledger).certified.map(|one| one.height), Some(height));
 }

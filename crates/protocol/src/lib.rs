@@ -27,6 +27,7 @@ pub mod node;
 pub mod operation;
 pub mod organisation;
 pub mod outcome;
+pub mod parcel;
 pub mod partition;
 pub mod policy;
 pub mod principal;
@@ -68,7 +69,10 @@ pub use operation::{
 };
 pub use organisation::{Jurisdiction, OrganisationStatus, Particulars, ParticularsError, Registration};
 pub use outcome::{Appended, Code, Decision, Outcome, Refusal, Violation, ViolationRule};
-pub use partition::{AgreementError, AgreementTerms, PartitionRow};
+pub use parcel::{Evidence, OrderedParcel, ParcelError, ParcelId, Payload, SealingSecret};
+pub use partition::{
+    AgreementError, AgreementTerms, CertifiedRoot, PartitionRootsRow, PartitionRow, PostedRoot, RootsAt,
+};
 pub use policy::{PolicyChange, PolicyId, PolicyText};
 pub use principal::{Assurance, PrincipalKind, PrincipalStatus, Roles};
 pub use proposal::{Choice, Poll, ProposalRow, ProposalStatus, RuleText, Verdict};

@@ -121,6 +121,39 @@ pub const PARTITION_CATEGORIES_MAX: usize = 32;
 pub const PARTITION_JURISDICTIONS_MAX: usize = 32;
 /// Fewest members that acknowledge a payload: nobody vouches alone for what it orders.
 pub const ACKNOWLEDGEMENTS_MIN: usize = 2;
+/// Payloads that one order has ordered.
+pub const PARCELS_PER_ORDER_MAX: usize = 256;
+/// The least class of a parcel: the binary logarithm of its bytes.
+pub const PARCEL_CLASS_MIN: u8 = 10;
+/// The greatest class of a parcel: the longest transaction with its evidence.
+pub const PARCEL_CLASS_MAX: u8 = 17;
+/// Rows of the public state that one private transaction relies on.
+pub const EVIDENCE_ROWS_MAX: usize = 256;
+/// Bytes of these rows.
+pub const EVIDENCE_BYTES_MAX: usize = 48 * 1_024;
+/// Different policies of the network that a partition keeps compiled.
+pub const POLICIES_OF_EVIDENCE_MAX: usize = 8;
+/// Blocks by which what payloads rely on may be older than the block that orders them.
+pub const EVIDENCE_BLOCKS_MAX: u64 = 120;
+/// Heights of which the roots that members' nodes posted are kept, the latest ones.
+pub const PARTITION_ROOTS_KEPT: usize = 8;
+/// Milliseconds of ledger time in which the members of a partition post its root once, if something was ordered in it.
+pub const ROOT_INTERVAL_MS: u64 = 10_000;
+/// Bytes of the parcels in one message between nodes.
+pub const PARCELS_BYTES_MAX: usize = 1_024 * 1_024;
+/// Bytes of one such message: the order, the parcels, and what stands before each.
+pub const PARCELS_MESSAGE_BYTES_MAX: usize =
+    PARCELS_BYTES_MAX + TRANSACTION_BYTES_MAX + PARCELS_PER_ORDER_MAX * 48 + 256;
+/// Bytes of parcels that wait on a node to be ordered.
+pub const PARCELS_WAITING_BYTES_MAX: usize = 64 * 1_024 * 1_024;
+/// Milliseconds of ledger time after which one that was not ordered is removed: its order's time has passed.
+pub const PARCEL_WAIT_MS_MAX: u64 = 2 * NOT_AFTER_WINDOW_SECONDS_MAX * 1_000;
+/// Messages of parcels of one peer in work at one time: more are dropped.
+pub const PARCELS_IN_WORK_MAX: usize = 16;
+/// Private transactions of a partition that wait on a node to be ordered.
+pub const PRIVATE_QUEUE_MAX: usize = 4_096;
+/// Orders of a partition that a node has acknowledged at one time.
+pub const ORDERS_AT_ONCE_MAX: usize = 4;
 /// Days for which what is shared may be kept: a century.
 pub const RETENTION_DAYS_MAX: u32 = 36_525;
 /// Principals that a genesis gives one organisation.

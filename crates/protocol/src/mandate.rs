@@ -82,6 +82,9 @@ impl Operation {
             | Self::KeyRotate { principal, .. }
             | Self::KeyRetire { principal, .. }
             | Self::KeyCertify { principal, .. } => format!("principal:{principal}"),
+            Self::PrivateOrder { partition, .. } | Self::PartitionRoot { partition, .. } => {
+                format!("partition:{partition}")
+            }
             Self::OrganisationContact { .. }
             | Self::PrincipalEnrol { .. }
             | Self::RecoverySet { .. }

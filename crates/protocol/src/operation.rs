@@ -4,6 +4,7 @@
 
 mod codec;
 
+use crate::parcel::OrderedParcel;
 use crate::{
     authority::AuthorityTerms,
     change::Change,
@@ -464,6 +465,25 @@ pub enum Operation {
         /// The law that it rests on.
         legal_basis: String,
     },
+    /// Has payloads ordered in a partition. Signed by nodes of as many of its members as the agreement asks for: each has stored them
+    /// all, and found them valid and lawful where it stands.
+    PrivateOrder {
+        /// The partition.
+        partition: String,
+        /// The height at which the public state says what the payloads rely on.
+        height: u64,
+        /// What everybody sees of them, in order.
+        parcels: Vec<OrderedParcel>,
+    },
+    /// Posts the root of a partition's state, as the signer, a member's node, has it.
+    PartitionRoot {
+        /// The partition.
+        partition: String,
+        /// The height of the block after which it is the root.
+        height: u64,
+        /// The root.
+        root: Hash,
+    },
 }
 
 names! {
@@ -531,6 +551,10 @@ names! {
         HoldLift = "hold-lift",
         /// [`Operation::RecordCorrect`].
         RecordCorrect = "record-correct",
+        /// [`Operation::PrivateOrder`].
+        PrivateOrder = "private-order",
+        /// [`Operation::PartitionRoot`].
+        PartitionRoot = "partition-root",
     }
 }
 
@@ -554,6 +578,7 @@ impl OperationName {
             | Self::ErasureReceipt
             | Self::HoldLift => 3,
             Self::KeyCertify | Self::KeyRotate | Self::NodeRegister => 5,
+            Self::PrivateOrder | Self::PartitionRoot => 4,
             Self::RegisterCreate
             | Self::RegisterPhase
             | Self::PrincipalStatus
@@ -602,6 +627,8 @@ impl Operation {
             Self::BallotCast { .. } => OperationName::BallotCast,
             Self::ProposalObject { .. } => OperationName::ProposalObject,
             Self::RegisterPolicy { .. } => OperationName::RegisterPolicy,
+            Self::PrivateOrder { .. } => OperationName::PrivateOrder,
+            Self::PartitionRoot { .. } => OperationName::PartitionRoot,
             Self::NodeRegister { .. } => OperationName::NodeRegister,
             Self::NodeRetire { .. } => OperationName::NodeRetire,
             Self::ErasureOrder { .. } => OperationName::ErasureOrder,
@@ -639,6 +666,8 @@ impl Operation {
             | Self::MandateRevoke { .. }
             | Self::ProposalSubmit { .. }
             | Self::ProposalWithdraw { .. }
+            | Self::PrivateOrder { .. }
+            | Self::PartitionRoot { .. }
             | Self::BallotCast { .. }
             | Self::ProposalObject { .. }
             | Self::NodeRegister { .. }

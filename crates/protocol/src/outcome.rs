@@ -176,6 +176,30 @@ names! {
         PartitionClosed = "partition-closed",
         /// A member of the partition has not voted for its agreement; the violations say which.
         ConsentMissing = "consent-missing",
+        /// A signer is no node that a member of the partition has registered.
+        NodeExcluded = "node-excluded",
+        /// A signer's node stands where the agreement does not allow what is shared to be held.
+        JurisdictionExcluded = "jurisdiction-excluded",
+        /// Nodes of fewer members have signed than the agreement asks for.
+        AcknowledgementsMissing = "acknowledgements-missing",
+        /// What the payloads rely on is of a block that is too old, or not made yet.
+        EvidenceOld = "evidence-old",
+        /// The root is of a block that is too old, or not made yet.
+        RootHeight = "root-height",
+        /// The payload holds no transaction of this partition, or another than its order says.
+        PayloadInvalid = "payload-invalid",
+        /// The transaction's not-after time had passed when it was ordered.
+        IntentExpired = "intent-expired",
+        /// The transaction's intent was executed before.
+        IntentRepeated = "intent-repeated",
+        /// What the transaction relies on does not tell all that it asks for.
+        EvidenceMissing = "evidence-missing",
+        /// What the transaction relies on contradicts itself.
+        EvidenceInvalid = "evidence-invalid",
+        /// The signer is of an organisation that is no member of the partition.
+        NotMember = "not-member",
+        /// An operation that is done in the public partition only.
+        NotPrivate = "not-private",
         /// The register's phase does not allow the operation.
         RegisterPhase = "register-phase",
         /// The key has no entry of that number to correct.
@@ -330,6 +354,18 @@ advice! {
     PartitionsFull => "use an existing partition",
     PartitionClosed => "look at its dates with `tally partition show`: an agreement is amended by proposal",
     ConsentMissing => "have every member of the partition vote yes on a new proposal",
+    NodeExcluded => "have a node sign it that a member of the partition has registered",
+    JurisdictionExcluded => "use nodes that stand where the agreement allows: `tally partition show`",
+    AcknowledgementsMissing => "have nodes of more members sign it: `tally partition show` says how many",
+    EvidenceOld => "make it anew from a recent block",
+    RootHeight => "post the root of a block that is final, and not older than the one certified last",
+    PayloadInvalid => "sign a transaction for this network and partition, and send it to a node of your own",
+    IntentExpired => "sign it again",
+    IntentRepeated => "nothing need be done: it was executed, once",
+    EvidenceMissing => "send it again, to a node that knows the newest block",
+    EvidenceInvalid => "ask the operators of the nodes that acknowledged it: they vouched for what is not so",
+    NotMember => "have a principal of a member sign it",
+    NotPrivate => "do it in the public partition: registers alone are kept in others",
     RegisterPhase => "look the register up: move it to a phase that allows this, or use its successor",
     CorrectionUnknown => "look the record up, and name the number of its latest entry",
     CorrectionSuperseded => "look the record up: correct its latest entry, if that is wrong too",

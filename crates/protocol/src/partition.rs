@@ -5,11 +5,12 @@
 
 use crate::{
     cbor,
-    identifier::{NameError, validate_name},
+    hash::Hash,
+    identifier::{NameError, PrincipalId, validate_name},
     limits::{
         ACKNOWLEDGEMENTS_MIN, COSIGNERS_MAX, PARTITION_CATEGORIES_MAX, PARTITION_JURISDICTIONS_MAX,
-        PARTITION_MEMBERS_MAX, PARTITION_MEMBERS_MIN, REASON_BYTES_MAX, RETENTION_DAYS_MAX, STATE_VALUE_BYTES_MAX,
-        TEXT_BYTES_MAX,
+        PARTITION_MEMBERS_MAX, PARTITION_MEMBERS_MIN, PARTITION_ROOTS_KEPT, REASON_BYTES_MAX, RETENTION_DAYS_MAX,
+        STATE_VALUE_BYTES_MAX, TEXT_BYTES_MAX,
     },
     organisation::Jurisdiction,
 };
@@ -226,6 +227,112 @@ impl<'b, C> Decode<'b, C> for PartitionRow {
                 Ok((d.u64()?, cbor::text(d, 1..=REASON_BYTES_MAX, "a reason")?.to_owned()))
             })?,
         })
+    }
+}
+
+/// What was ordered in a partition, and which roots of its state its members' nodes have posted. In CBOR: an array of its fields in
+/// this order.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Encode, Decode)]
+#[cbor(array)]
+pub struct PartitionRootsRow {
+    /// Payloads ordered so far.
+    #[n(0)]
+    pub ordered: u64,
+    /// The height of the last block that ordered one.
+    #[n(1)]
+    pub ordered_height: u64,
+    /// The latest root that a quorum of members' nodes agree on.
+    #[n(2)]
+    pub certified: Option<CertifiedRoot>,
+    /// What was posted, by height, the latest ones.
+    #[n(3)]
+    pub posted: Vec<RootsAt>,
+    /// The first height of which two nodes posted different roots. Until the members amend the agreement no root is certified.
+    #[n(4)]
+    pub alarm: Option<RootsAt>,
+}
+
+/// A root on which a quorum of members agree.
+#[derive(Debug, Clone, PartialEq, Eq, Encode, Decode)]
+#[cbor(array)]
+pub struct CertifiedRoot {
+    /// The height of the block after which it is the root.
+    #[n(0)]
+    pub height: u64,
+    /// The root.
+    #[n(1)]
+    pub root: Hash,
+    /// The height at which the quorum was reached.
+    #[n(2)]
+    pub since: u64,
+}
+
+/// The roots of one height.
+#[derive(Debug, Clone, PartialEq, Eq, Encode, Decode)]
+#[cbor(array)]
+pub struct RootsAt {
+    /// The height.
+    #[n(0)]
+    pub height: u64,
+    /// Which node posted which.
+    #[n(1)]
+    pub roots: Vec<PostedRoot>,
+}
+
+/// A root that a node posted.
+#[derive(Debug, Clone, PartialEq, Eq, Encode, Decode)]
+#[cbor(array)]
+pub struct PostedRoot {
+    /// The node.
+    #[n(0)]
+    pub node: PrincipalId,
+    /// The root.
+    #[n(1)]
+    pub root: Hash,
+}
+
+impl RootsAt {
+    /// Whether two nodes posted different ones.
+    pub fn differ(&self) -> bool {
+        let mut roots = self.roots.iter().map(|posted| &posted.root);
+        let first = roots.next();
+        roots.any(|root| Some(root) != first)
+    }
+}
+
+impl PartitionRootsRow {
+    /// Notes a root that a node posted, in place of its earlier one of that height; says all of that height.
+    pub fn note(&mut self, height: u64, posted: PostedRoot) -> RootsAt {
+        let mut at = match self.posted.iter().position(|at| at.height == height) {
+            Some(place) => self.posted.remove(place),
+            None => RootsAt { height, roots: Vec::new() },
+        };
+        at.roots.retain(|known| known.node != posted.node);
+        at.roots.push(posted);
+        let place = self.posted.partition_point(|other| other.height < height);
+        self.posted.insert(place, at.clone());
+        at
+    }
+
+    /// Forgets what says nothing any more: what is older than the root certified last, and more than are kept.
+    pub fn forget(&mut self) {
+        let certified = self.certified.as_ref().map_or(0, |certified| certified.height);
+        self.posted.retain(|at| at.height >= certified);
+        let over = self.posted.len().saturating_sub(PARTITION_ROOTS_KEPT);
+        self.posted.drain(..over);
+    }
+
+    /// The row's bytes.
+    pub fn to_bytes(&self) -> Vec<u8> {
+        cbor::encode(self)
+    }
+
+    /// Decodes a row.
+    ///
+    /// # Errors
+    /// When it is too long, malformed or not deterministic.
+    pub fn decode(bytes: &[u8]) -> Result<Self, cbor::CborError> {
+        cbor::decode(bytes, STATE_VALUE_BYTES_MAX)
     }
 }
 

@@ -196,6 +196,9 @@ impl Operation {
                 let policies = ids.map(|id| Resource::new(Policy, id));
                 [Resource::new(Register, register)].into_iter().chain(policies).collect()
             }
+            Self::PrivateOrder { partition, .. } | Self::PartitionRoot { partition, .. } => {
+                vec![Resource::new(ResourceKind::Partition, partition)]
+            }
             Self::ProposalWithdraw { proposal }
             | Self::BallotCast { proposal, .. }
             | Self::ProposalObject { proposal, .. } => vec![Resource::new(Proposal, proposal)],

@@ -290,7 +290,7 @@ pub struct Blinding(Zeroizing<[u8; 32]>);
 
 impl Blinding {
     /// Exactly uniform: what is drawn and is no scalar is drawn again, about every second time.
-    fn draw(rng: &mut impl CryptoRng) -> Result<Self, SealError> {
+    pub(crate) fn draw(rng: &mut impl CryptoRng) -> Result<Self, SealError> {
         for _ in 0..128 {
             let mut bytes = Zeroizing::new([0; 32]);
             rng.fill_bytes(bytes.as_mut_slice());
@@ -409,6 +409,14 @@ fn message(place: &Place, value: &Secret) -> Zeroizing<Scalar> {
     let bytes = Zeroizing::new(cbor::encode_about(&Message { place, value }, SEAL_OPENING_BYTES_MAX));
     let digest = Zeroizing::new(<[u8; 64]>::from(Sha512::digest(&*bytes)));
     Zeroizing::new(Scalar::from_bytes_mod_order_wide(&digest))
+}
+
+/// The commitment to a message, hidden by `blinding`: the encoding of its point.
+pub(crate) fn commit(message: &[u8], blinding: &Blinding) -> Result<[u8; 32], SealError> {
+    let digest = Zeroizing::new(<[u8; 64]>::from(Sha512::digest(message)));
+    let scalar = Zeroizing::new(Scalar::from_bytes_mod_order_wide(&digest));
+    let point = RistrettoPoint::mul_base(&scalar) + *BLINDING_GENERATOR * *blinding.scalar();
+    if point.is_identity() { Err(SealError::Point) } else { Ok(point.compress().to_bytes()) }
 }
 
 struct Message<'a> {

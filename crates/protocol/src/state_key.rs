@@ -81,6 +81,10 @@ pub enum Noun {
     Recovery = 32,
     /// A partition and its agreement.
     Partition = 34,
+    /// How much was ordered in a partition, and the roots of its state that were posted.
+    PartitionRoots = 35,
+    /// What became of a private transaction: in a partition's own state only.
+    PrivateAct = 40,
     /// The nodes of an organisation that hold what only some may see.
     Nodes = 16,
     /// Which policies are in force, of the partition or for a register.
@@ -264,6 +268,11 @@ impl StateKey {
     /// A partition's row.
     pub fn partition(name: &str) -> Self {
         Self::new(Noun::Partition, 0, name.as_bytes())
+    }
+
+    /// The row of what was ordered in a partition, and of its roots.
+    pub fn partition_roots(name: &str) -> Self {
+        Self::new(Noun::PartitionRoots, 0, name.as_bytes())
     }
 
     /// A page of the list of partitions, from 0.

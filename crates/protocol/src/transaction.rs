@@ -12,8 +12,8 @@
 //!      signature ])
 //! ```
 //!
-//! Two claims stand there only when they are used: `-65537`, the mandate under which the signer acts, and `-65538`, the
-//! co-signers. Each co-signer, in that order, has then one countersignature (RFC 9338, version 2) under label 11 of the
+//! Three claims stand there only when they are used: `-65537`, the mandate under which the signer acts, `-65538`, the
+//! co-signers, and `-65539`, the partition that it is for, where that is not the public one. Each co-signer, in that order, has then one countersignature (RFC 9338, version 2) under label 11 of the
 //! unprotected header, which covers the signer's signature too: the signer signs first, then the others in any order
 //! ([`PartlySignedTransaction`]).
 //!
@@ -59,6 +59,8 @@ pub struct Intent {
     pub mandate: Option<MandateId>,
     /// Who must sign it too: other principals than the signer, each once.
     pub cosigners: Vec<Cosigner>,
+    /// The partition that it is for; none when that is the public one.
+    pub partition: Option<String>,
 }
 
 /// One who signs a transaction beside its signer. In CBOR: `[principal, key]`.
@@ -195,6 +197,7 @@ impl Intent {
             operations,
             mandate: None,
             cosigners: Vec::new(),
+            partition: None,
         }
     }
 
@@ -297,6 +300,11 @@ impl SignedTransaction {
     /// The mandate under which the signer acts.
     pub fn mandate(&self) -> Option<&MandateId> {
         self.0.intent.mandate.as_ref()
+    }
+
+    /// The partition that it is for; none when that is the public one.
+    pub fn partition(&self) -> Option<&str> {
+        self.0.intent.partition.as_deref()
     }
 
     /// Who signed it beside the signer, at most [`COSIGNERS_MAX`](crate::limits::COSIGNERS_MAX).

@@ -27,6 +27,18 @@ permit (
 "#,
     ),
     (
+        "member-nodes",
+        r#"// Nodes of a partition's members have private transactions ordered in it, and post its roots.
+permit (
+  principal,
+  action in Action::"sharing",
+  resource is Partition
+) when {
+  resource.members.contains(principal.organisation)
+};
+"#,
+    ),
+    (
         "own-certificate",
         r#"// Everybody renews the certificate of a key of their own.
 permit (

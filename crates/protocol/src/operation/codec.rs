@@ -6,7 +6,7 @@ use crate::{
     identifier::{validate_key, validate_name},
     limits::{
         CHANGES_MAX, ENTRIES_MAX, ERASURE_DEADLINE_SECONDS_MAX, FIELDS_MAX, ITEM_BYTES_MAX, ITEMS_PER_ENTRY_MAX,
-        KEY_OVERLAP_SECONDS_MAX, REASON_BYTES_MAX, RECOVERY_SIGNERS_MAX, TEXT_BYTES_MAX, X509_BYTES_MAX,
+        KEY_OVERLAP_SECONDS_MAX, PARCELS_PER_ORDER_MAX, REASON_BYTES_MAX, RECOVERY_SIGNERS_MAX, TEXT_BYTES_MAX, X509_BYTES_MAX,
         X509_LIST_BYTES_MAX, X509_PATH_MAX,
     },
     organisation,
@@ -94,6 +94,18 @@ fn proposal_submit(d: &mut Decoder<'_>) -> Result<Operation, decode::Error> {
         changes: cbor::values(d, 1..=CHANGES_MAX, "the changes of a proposal")?,
         effect_height: cbor::optional(d, |d| d.u64())?,
     })
+}
+
+fn private_order(d: &mut Decoder<'_>) -> Result<Operation, decode::Error> {
+    Ok(Operation::PrivateOrder {
+        partition: named(d)?,
+        height: d.u64()?,
+        parcels: cbor::values(d, 1..=PARCELS_PER_ORDER_MAX, "the parcels of an order")?,
+    })
+}
+
+fn partition_root(d: &mut Decoder<'_>) -> Result<Operation, decode::Error> {
+    Ok(Operation::PartitionRoot { partition: named(d)?, height: d.u64()?, root: d.decode()? })
 }
 
 fn principal_amend(d: &mut Decoder<'_>) -> Result<Operation, decode::Error> {
@@ -300,6 +312,10 @@ impl<C> Encode<C> for Operation {
                 e.str(id)?.str(reason)?.ok()
             }
             Self::RegisterPolicy { register, change } => e.str(register)?.encode(change)?.ok(),
+            Self::PrivateOrder { partition, height, parcels } => {
+                cbor::write_values(e.str(partition)?.u64(*height)?, parcels)
+            }
+            Self::PartitionRoot { partition, height, root } => e.str(partition)?.u64(*height)?.encode(root)?.ok(),
             Self::NodeRegister { node, peer, sealing, jurisdiction } => {
                 e.encode(node)?.bytes(peer)?.encode(sealing)?.encode(jurisdiction)?.ok()
             }
@@ -376,6 +392,8 @@ impl<'b, C> Decode<'b, C> for Operation {
             OperationName::ProposalObject => Self::ProposalObject { proposal: named(d)?, reason: reasoned(d)? },
             OperationName::RegisterPolicy => Self::RegisterPolicy { register: named(d)?, change: d.decode()? },
             OperationName::NodeRegister => node_register(d)?,
+            OperationName::PrivateOrder => private_order(d)?,
+            OperationName::PartitionRoot => partition_root(d)?,
             OperationName::NodeRetire => Self::NodeRetire { node: d.decode()? },
             other => privacy(other, d)?,
         })

@@ -4,6 +4,7 @@ use super::{Cosigner, DecodeError, Intent, Parts, replay_tag};
 use crate::{
     cbor::{self, CborError},
     hash::{Hash, from_hex},
+    identifier::validate_name,
     key::{Algorithm, PublicKey, Signature},
     limits::{
         COSIGNERS_MAX, ENTRIES_MAX, IDEMPOTENCY_KEY_BYTES_MAX, IDEMPOTENCY_KEY_BYTES_MIN, OPERATIONS_MAX,
@@ -23,7 +24,7 @@ use std::ops::Range;
 
 /// COSE_Sign1's tag (RFC 9052 section 2).
 const COSE_SIGN1: u64 = 18;
-/// Header labels (RFC 9052 section 3.1, RFC 9338 section 3, RFC 9597) and claim keys (RFC 8392; the last two for private
+/// Header labels (RFC 9052 section 3.1, RFC 9338 section 3, RFC 9597) and claim keys (RFC 8392; the last three for private
 /// use).
 const HEADER_ALG: i64 = 1;
 const HEADER_KID: i64 = 4;
@@ -36,6 +37,7 @@ const CLAIM_EXP: i64 = 4;
 const CLAIM_CTI: i64 = 7;
 const CLAIM_MANDATE: i64 = -65_537;
 const CLAIM_COSIGNERS: i64 = -65_538;
+const CLAIM_PARTITION: i64 = -65_539;
 
 /// Decodes everything but the rule that no co-signature is missing.
 pub(super) fn parse(bytes: Bytes) -> Result<Parts, DecodeError> {
@@ -184,11 +186,12 @@ struct Protected<'a> {
 
 impl<C> Encode<C> for Protected<'_> {
     fn encode<W: Write>(&self, e: &mut Encoder<W>, _: &mut C) -> Result<(), encode::Error<W::Error>> {
-        let Intent { network, principal, subject, not_after, idempotency_key, mandate, cosigners, operations: _ } =
-            self.intent;
+        let Intent { network, principal, subject, not_after, idempotency_key, mandate, cosigners, .. } = self.intent;
         e.map(3)?;
         write_key(e, self.key)?;
-        let more = u64::from(mandate.is_some()) + u64::from(!cosigners.is_empty());
+        let partition = &self.intent.partition;
+        let more =
+            [mandate.is_some(), !cosigners.is_empty(), partition.is_some()].into_iter().map(u64::from).sum::<u64>();
         e.i64(HEADER_CWT_CLAIMS)?.map(5 + more)?;
         e.i64(CLAIM_ISS)?.str(principal.as_str())?;
         e.i64(CLAIM_SUB)?.str(subject)?;
@@ -201,6 +204,9 @@ impl<C> Encode<C> for Protected<'_> {
         if !cosigners.is_empty() {
             e.i64(CLAIM_COSIGNERS)?;
             cbor::write_values(e, cosigners)?;
+        }
+        if let Some(partition) = partition {
+            e.i64(CLAIM_PARTITION)?.str(partition)?;
         }
         Ok(())
     }
@@ -303,7 +309,7 @@ fn decode_protected(bytes: &[u8]) -> Result<(Intent, PublicKey), DecodeError> {
         return Err(decode::Error::message("the key must be of the header's algorithm").at(at).into());
     }
     label(d, HEADER_CWT_CLAIMS, "the CWT claims")?;
-    let mut more = map(d, 5..=7, "the CWT claims")?.saturating_sub(5);
+    let mut more = map(d, 5..=8, "the CWT claims")?.saturating_sub(5);
     label(d, CLAIM_ISS, "the principal")?;
     let principal = d.decode()?;
     label(d, CLAIM_SUB, "the subject")?;
@@ -324,7 +330,7 @@ fn decode_protected(bytes: &[u8]) -> Result<(Intent, PublicKey), DecodeError> {
         intent.mandate = Some(d.decode()?);
         more = more.saturating_sub(1);
     }
-    if more > 0 {
+    if more > 0 && d.probe().i64()? == CLAIM_COSIGNERS {
         label(d, CLAIM_COSIGNERS, "the co-signers")?;
         let at = d.position();
         intent.cosigners = cbor::values(d, 1..=COSIGNERS_MAX, "the co-signers")?;
@@ -332,6 +338,14 @@ fn decode_protected(bytes: &[u8]) -> Result<(Intent, PublicKey), DecodeError> {
             let message = "signer and co-signers must be different principals with different keys";
             return Err(decode::Error::message(message).at(at).into());
         }
+        more = more.saturating_sub(1);
+    }
+    if more > 0 {
+        label(d, CLAIM_PARTITION, "the partition")?;
+        let at = d.position();
+        let partition = d.str()?;
+        validate_name(partition).map_err(|error| decode::Error::message(error).at(at))?;
+        intent.partition = Some(partition.to_owned());
     }
     ended(d)?;
     Ok((intent, key))

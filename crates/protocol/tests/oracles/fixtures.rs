@@ -4,7 +4,7 @@ use tallystick_protocol::{
     AgreementTerms, Assurance, AuthorityTerms, Blinding, BlockHeader, Cardinality, Change, Choice, Cosigner, Datatype,
     Decision, EntryKind, ErasureScope, Field, FinalityCertificate, Genesis, GenesisOrganisation, GenesisPrincipal,
     GenesisValidator, Hash, ImportedEntry, Intent, LimitName, LogCommitment, LogLeaf, MandateId, MandateTerms,
-    NewEntry, Opening, Operation, Outcome, Particulars, Phase, Place, PolicyChange, PolicyMeaning, PolicyText,
+    NewEntry, Opening, Operation, OrderedParcel, Outcome, ParcelId, Particulars, Phase, Place, PolicyChange, PolicyMeaning, PolicyText,
     PrincipalId, PrincipalKind, PrincipalStatus, PublicKey, Roles, RuleText, Rulebook, RulebookChange, SealingKey,
     Secret, SigningKey, StateCommitment, Subject, Tree, VoteWeight,
     receipt::{Finality, TransactionReceipt},
@@ -339,6 +339,18 @@ pub fn operations() -> Vec<(&'static str, Operation)> {
             },
         ),
         ("node-retire", Operation::NodeRetire { node: "cabinet-office/node-1".parse().unwrap() }),
+        (
+            "private-order",
+            Operation::PrivateOrder {
+                partition: "school-health".into(),
+                height: 1_000,
+                parcels: vec![OrderedParcel { id: ParcelId([3; 32]), class: 12 }],
+            },
+        ),
+        (
+            "partition-root",
+            Operation::PartitionRoot { partition: "school-health".into(), height: 1_001, root: Hash::of(&[b"state"]) },
+        ),
     ]
     .into_iter()
     .chain(privacy_operations())

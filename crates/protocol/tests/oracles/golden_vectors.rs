@@ -131,6 +131,14 @@ fn operation(operation: &Operation) -> Value {
         }),
         Operation::NodeRetire { node } => json!({"node": node}),
         _ => privacy_operation(operation),
+        Operation::PrivateOrder { partition, height, parcels } => json!({
+            "partition": partition,
+            "height": height,
+            "parcels": parcels.iter().map(|one| json!({"commitment": one.id.to_string(), "class": one.class})).collect::<Vec<_>>(),
+        }),
+        Operation::PartitionRoot { partition, height, root } => {
+            json!({"partition": partition, "height": height, "root": root})
+        }
     };
     json["operation"] = json!(operation.name());
     json

@@ -96,6 +96,8 @@ pub struct Network {
     registers: BTreeMap<String, Register>,
     /// The members of each, and whether it was closed.
     partitions: BTreeMap<String, (BTreeSet<String>, bool)>,
+    /// Nodes that hold what only some may see.
+    nodes: BTreeSet<PrincipalId>,
     /// The leaf that last appended to a record.
     records: BTreeMap<StateKey, u64>,
     /// Each with whether it was revoked.

@@ -5,6 +5,7 @@ use super::{
     policies::{Question, Recorded, Thing},
     votes::principal_of,
 };
+use std::collections::BTreeSet;
 use tallystick_ledger::x509::Certificate;
 use tallystick_protocol::{
     ChangeKind, EntryKind, LogEntry, MandateId, Operation, OrganisationStatus, Outcome, Phase, PolicyChange,
@@ -140,6 +141,10 @@ impl Network {
                     None => Thing::Organisation(controller.clone()),
                 }
             }
+            Operation::PrivateOrder { partition, .. } | Operation::PartitionRoot { partition, .. } => {
+                let known = self.partitions.get(partition).ok_or("something was ordered in no partition")?;
+                Thing::Partition(known.0.clone())
+            }
             Operation::MandateRevoke { mandate } => {
                 let passed_on = self.above(mandate).any(|id| id.grantor() == act.actor);
                 Thing::Principal(if passed_on { act.actor.clone() } else { mandate.grantor() })
@@ -244,6 +249,18 @@ impl Network {
                     Some(_) => Err(format!("{id} was granted again")),
                 }
             }
+            Operation::PrivateOrder { partition, .. } | Operation::PartitionRoot { partition, .. } => {
+                self.shared(act, partition, matches!(operation, Operation::PrivateOrder { .. }))
+            }
+            Operation::NodeRegister { node, .. } => {
+                self.explained.insert(StateKey::nodes(act.organisation()));
+                self.nodes.insert(node.clone());
+                Ok(())
+            }
+            Operation::NodeRetire { node } => {
+                self.nodes.remove(node);
+                Ok(())
+            }
             Operation::MandateRevoke { mandate } => {
                 let known = self.mandates.get_mut(mandate).ok_or_else(|| format!("{mandate} is not there"))?;
                 known.1 = true;
@@ -258,6 +275,21 @@ impl Network {
             Operation::ProposalObject { proposal, .. } => self.object(proposal, act.organisation(), act.time_ms),
             Operation::ProposalWithdraw { proposal } => self.withdraw(proposal, act.organisation()),
             _ => self.follow_people(act, operation),
+        }
+    }
+
+    /// Nodes of members signed for a partition; of at least two of them, where something is ordered.
+    fn shared(&mut self, act: &Act<'_>, partition: &str, is_order: bool) -> Result<(), String> {
+        self.explained.insert(StateKey::partition_roots(partition));
+        let known = self.partitions.get(partition).filter(|(_, is_closed)| !is_order || !is_closed);
+        let (members, _) = known.ok_or("something was ordered in a partition that is not open")?;
+        let signers: Vec<&PrincipalId> = act.transaction.signers().map(|(principal, _)| principal).collect();
+        let is_node = |who: &&PrincipalId| members.contains(who.organisation()) && self.nodes.contains(*who);
+        let distinct: BTreeSet<&str> = signers.iter().map(|who| who.organisation()).collect();
+        if signers.iter().all(is_node) && (!is_order || distinct.len() > 1) {
+            Ok(())
+        } else {
+            Err(format!("too few members' nodes signed for partition {partition}"))
         }
     }
 

@@ -49,6 +49,8 @@ pub enum Thing {
     Principal(PrincipalId),
     /// A register: its name, its custodian, and where it stands.
     Register(String, String, Phase),
+    /// A partition, by its members.
+    Partition(BTreeSet<String>),
 }
 
 impl Thing {
@@ -58,6 +60,7 @@ impl Thing {
             Self::Organisation(id) => id,
             Self::Principal(id) => id.organisation(),
             Self::Register(_, custodian, _) => custodian,
+            Self::Partition(_) => "",
         }
     }
 
@@ -73,7 +76,7 @@ impl Thing {
 /// A text without its comments and spaces, whether it forbids, and whether it speaks of an act.
 type Known = (&'static str, bool, fn(&Question<'_>) -> bool);
 
-const KNOWN: [Known; 8] = [
+const KNOWN: [Known; 9] = [
     (
         r#"permit(principalinRole::"administrator",action,resource)when{resourceinprincipal.organisation};"#,
         false,
@@ -88,6 +91,14 @@ const KNOWN: [Known; 8] = [
             q.roles.contains("registrar") && [EntryAppend, RecordCorrect].contains(&q.action) && is_own
         },
     ),
+    (
+        r#"permit(principal,actioninAction::"sharing",resourceisPartition)when{resource.members.contains(principal.organisation)};"#,
+        false,
+        |q| {
+            let is_member = matches!(&q.thing, Thing::Partition(members) if members.contains(q.actor.organisation()));
+            [OperationName::PrivateOrder, OperationName::PartitionRoot].contains(&q.action) && is_member
+        },
+    ),
     (r#"permit(principal,action==Action::"key-certify",resource)when{resource==principal};"#, false, |q| {
         q.action == OperationName::KeyCertify && is_itself(q)
     }),
@@ -100,6 +111,9 @@ const KNOWN: [Known; 8] = [
             [KeyAdd, KeyRotate, KeyRetire].contains(&q.action) && is_itself(q) && signs
         },
     ),
+    (r#"permit(principal,actioninAction::"delegation",resource)when{resource==principal};"#, false, |q| {
+        [OperationName::MandateGrant, OperationName::MandateRevoke].contains(&q.action) && is_itself(q)
+    }),
     (
         r#"permit(principal,action==Action::"erasure-receipt",resource)when{resource==principal&&context.signer==principal};"#,
         false,
@@ -108,9 +122,6 @@ const KNOWN: [Known; 8] = [
             q.action == OperationName::ErasureReceipt && is_itself(q) && signs
         },
     ),
-    (r#"permit(principal,actioninAction::"delegation",resource)when{resource==principal};"#, false, |q| {
-        [OperationName::MandateGrant, OperationName::MandateRevoke].contains(&q.action) && is_itself(q)
-    }),
     (
         r#"permit(principalinRole::"registrar",action==Action::"entry-append",resource==Register::"register-3");"#,
         false,
@@ -153,10 +164,11 @@ impl Policies {
         let ids = [
             "administrators-manage",
             "custodian-writes",
+            "member-nodes",
             "own-certificate",
             "own-keys",
-            "own-receipts",
             "own-mandates",
+            "own-receipts",
         ];
         let put = ids
             .iter()
