@@ -1,0 +1,199 @@
+//! What was handed to this node of a partition: parcels, as they came, encrypted to this node.
+//!
+//! ```text
+//! byte 0        1 once all the rest is on the disk
+//!      1..5     how many
+//!      5..      so many × ( commitment, 32 bytes ‖ class, 1 byte )
+//!      …        the parcels, one after another, each as long as its class says
+//! ```
+//!
+//! INVARIANTS: what [`ParcelStore::put`] acknowledged is there after a crash; nothing is on the disk in the clear; what waits to be
+//! ordered is bounded, in bytes and in time.
+
+use bytes::Bytes;
+use commonware_runtime::{Blob as _, Error as Disk, ReadOptions, Storage, WriteOptions};
+use std::collections::{BTreeMap, BTreeSet};
+use tallystick_protocol::{
+    Hash, OrderedParcel, ParcelId,
+    limits::{
+        PARCEL_CLASS_MAX, PARCEL_CLASS_MIN, PARCEL_WAIT_MS_MAX, PARCELS_PER_ORDER_MAX, PARCELS_WAITING_BYTES_MAX,
+    },
+    parcel::parcel_bytes,
+};
+
+/// The first byte of a file that is whole.
+const WHOLE: u8 = 1;
+/// Bytes before the list of parcels.
+const HEAD_BYTES: usize = 5;
+/// Bytes of one line of that list.
+const LINE_BYTES: usize = 33;
+
+/// Why parcels were not stored or found.
+#[derive(Debug, thiserror::Error)]
+pub enum StoreError {
+    /// The disk.
+    #[error("the store of parcels cannot be read or written: {0}")]
+    Disk(#[from] Disk),
+    /// Too much waits to be ordered.
+    #[error("more than {PARCELS_WAITING_BYTES_MAX} bytes of parcels wait to be ordered: try again shortly")]
+    Full,
+    /// They are no parcels.
+    #[error("not 1 to {PARCELS_PER_ORDER_MAX} parcels of the lengths that their classes say")]
+    Form,
+}
+
+/// Where a parcel lies.
+#[derive(Clone, Debug)]
+struct Place {
+    file: Hash,
+    class: u8,
+    at: u64,
+}
+
+/// The parcels of one partition.
+pub struct ParcelStore<S: Storage> {
+    storage: S,
+    folder: String,
+    places: BTreeMap<ParcelId, Place>,
+    /// Files of which nothing was ordered yet: since when, and how many bytes.
+    waiting: BTreeMap<Hash, (u64, usize)>,
+}
+
+impl<S: Storage> ParcelStore<S> {
+    /// Opens the store of a partition, or makes it. What a crash left unfinished is removed: nobody was told that it is there.
+    ///
+    /// # Errors
+    /// When the disk fails.
+    pub async fn open(storage: S, prefix: &str, partition: &str) -> Result<Self, StoreError> {
+        let folder = format!("{prefix}-parcels-{partition}");
+        let names = match storage.scan(&folder).await {
+            Ok(names) => names,
+            Err(Disk::PartitionMissing(_)) => Vec::new(),
+            Err(error) => return Err(error.into()),
+        };
+        let mut store = Self { storage, folder, places: BTreeMap::new(), waiting: BTreeMap::new() };
+        for name in names {
+            let file = <[u8; 32]>::try_from(name.as_slice()).ok().map(Hash);
+            let lines = match file {
+                Some(file) => store.lines(&file).await?,
+                None => None,
+            };
+            match (file, lines) {
+                (Some(file), Some(lines)) => store.note(file, &lines),
+                _ => store.storage.remove(&store.folder, Some(&name)).await?,
+            }
+        }
+        Ok(store)
+    }
+
+    /// Whether a parcel is here.
+    pub fn has(&self, id: &ParcelId) -> bool {
+        self.places.contains_key(id)
+    }
+
+    /// Keeps parcels: they are on the disk when this returns. Those that are here already stay as they are.
+    ///
+    /// # Errors
+    /// When they are no parcels, too much waits, or the disk fails.
+    pub async fn put(&mut self, parcels: &[(OrderedParcel, Bytes)], now_ms: u64) -> Result<(), StoreError> {
+        let is_one = |(ordered, bytes): &(OrderedParcel, Bytes)| {
+            (PARCEL_CLASS_MIN..=PARCEL_CLASS_MAX).contains(&ordered.class) && bytes.len() == parcel_bytes(ordered.class)
+        };
+        if !(1..=PARCELS_PER_ORDER_MAX).contains(&parcels.len()) || !parcels.iter().all(is_one) {
+            return Err(StoreError::Form);
+        }
+        let mut seen = BTreeSet::new();
+        let new: Vec<_> =
+            parcels.iter().filter(|(ordered, _)| !self.has(&ordered.id) && seen.insert(ordered.id)).collect();
+        if new.is_empty() {
+            return Ok(());
+        }
+        let lines: Vec<OrderedParcel> = new.iter().map(|(ordered, _)| *ordered).collect();
+        let mut content = vec![0];
+        content.extend_from_slice(&u32::try_from(lines.len()).unwrap_or(u32::MAX).to_be_bytes());
+        for ordered in &lines {
+            content.extend_from_slice(&ordered.id.0);
+            content.push(ordered.class);
+        }
+        new.iter().for_each(|(_, bytes)| content.extend_from_slice(bytes));
+        self.expire(now_ms).await?;
+        let waiting: usize = self.waiting.values().map(|(_, bytes)| bytes).sum();
+        if waiting + content.len() > PARCELS_WAITING_BYTES_MAX {
+            return Err(StoreError::Full);
+        }
+        let ids: Vec<&[u8]> = lines.iter().map(|ordered| ordered.id.0.as_slice()).collect();
+        let (file, bytes) = (Hash::of(&ids), content.len());
+        let (blob, _) = self.storage.open(&self.folder, &file.0).await?;
+        blob.write_at(0, content, WriteOptions::DONT_CACHE).await?;
+        blob.sync().await?;
+        blob.write_at(0, vec![WHOLE], WriteOptions::SYNC).await?;
+        blob.sync().await?;
+        drop(blob);
+        self.note(file, &lines);
+        self.waiting.insert(file, (now_ms, bytes));
+        Ok(())
+    }
+
+    /// A parcel.
+    ///
+    /// # Errors
+    /// When the disk fails.
+    pub async fn get(&self, id: &ParcelId) -> Result<Option<(OrderedParcel, Bytes)>, StoreError> {
+        let Some(Place { file, class, at }) = self.places.get(id).cloned() else { return Ok(None) };
+        let (blob, _) = self.storage.open(&self.folder, &file.0).await?;
+        let bytes = blob.read_at(at, parcel_bytes(class), ReadOptions::DONT_CACHE).await?.coalesce();
+        Ok(Some((OrderedParcel { id: *id, class }, Bytes::copy_from_slice(bytes.as_ref()))))
+    }
+
+    /// A parcel was ordered: it is kept.
+    pub fn ordered(&mut self, id: &ParcelId) {
+        if let Some(place) = self.places.get(id) {
+            self.waiting.remove(&place.file);
+        }
+    }
+
+    /// Removes what nobody ordered in time: an intent in it has lapsed.
+    async fn expire(&mut self, now_ms: u64) -> Result<(), StoreError> {
+        let is_over = |since: u64| now_ms.saturating_sub(since) > PARCEL_WAIT_MS_MAX;
+        let over: Vec<Hash> =
+            self.waiting.iter().filter(|(_, (since, _))| is_over(*since)).map(|(file, _)| *file).collect();
+        for file in over {
+            self.storage.remove(&self.folder, Some(&file.0)).await?;
+            self.waiting.remove(&file);
+            self.places.retain(|_, place| place.file != file);
+        }
+        Ok(())
+    }
+
+    fn note(&mut self, file: Hash, lines: &[OrderedParcel]) {
+        let mut at = (HEAD_BYTES + LINE_BYTES * lines.len()) as u64;
+        for ordered in lines {
+            self.places.insert(ordered.id, Place { file, class: ordered.class, at });
+            at += parcel_bytes(ordered.class) as u64;
+        }
+    }
+
+    /// What a file lists; none when it is not whole.
+    async fn lines(&self, file: &Hash) -> Result<Option<Vec<OrderedParcel>>, StoreError> {
+        let (blob, size) = self.storage.open(&self.folder, &file.0).await?;
+        if size < HEAD_BYTES as u64 {
+            return Ok(None);
+        }
+        let head = blob.read_at(0, HEAD_BYTES, ReadOptions::default()).await?.coalesce();
+        let Some((&WHOLE, count)) = head.as_ref().split_first() else { return Ok(None) };
+        let count = count.try_into().ok().map(u32::from_be_bytes).and_then(|count| usize::try_from(count).ok());
+        let Some(count) = count.filter(|count| (1..=PARCELS_PER_ORDER_MAX).contains(count)) else { return Ok(None) };
+        if size < (HEAD_BYTES + LINE_BYTES * count) as u64 {
+            return Ok(None);
+        }
+        let list = blob.read_at(HEAD_BYTES as u64, LINE_BYTES * count, ReadOptions::default()).await?.coalesce();
+        let line = |line: &[u8]| {
+            let (id, class) = line.split_first_chunk::<32>()?;
+            let class = *class.first().filter(|class| (PARCEL_CLASS_MIN..=PARCEL_CLASS_MAX).contains(class))?;
+            Some(OrderedParcel { id: ParcelId(*id), class })
+        };
+        let lines: Option<Vec<_>> = list.as_ref().chunks(LINE_BYTES).map(line).collect();
+        let bytes = |lines: &Vec<OrderedParcel>| lines.iter().map(|one| parcel_bytes(one.class)).sum::<usize>();
+        Ok(lines.filter(|lines| size >= (HEAD_BYTES + LINE_BYTES * count + bytes(lines)) as u64))
+    }
+}

@@ -1,0 +1,280 @@
+#![allow(clippy::unwrap_used, clippy::indexing_slicing, clippy::panic)]
+//! Two members' nodes execute the same; what is not as it should be is refused by a code; and what was acknowledged is there after a
+//! crash.
+
+use super::*;
+use commonware_runtime::{Runner as _, Supervisor as _, deterministic};
+use rand::{SeedableRng as _, rngs::StdRng};
+use std::convert::Infallible;
+use tallystick_protocol::{
+    AgreementTerms, Field, Genesis, GenesisOrganisation, GenesisPrincipal, GenesisValidator, Intent, NewEntry,
+    ParcelId, Particulars, PublicKey, Roles, SealingSecret, SigningKey, operation::Datatype,
+};
+use zeroize::Zeroizing;
+
+const TIME_MS: u64 = 1_790_000_000_000;
+
+fn key(name: &str) -> SigningKey {
+    SigningKey::from_ed25519_seed(&Hash::of(&[name.as_bytes()]).0)
+}
+
+fn genesis() -> Genesis {
+    let organisation = |id: &str| GenesisOrganisation {
+        id: id.into(),
+        name: id.into(),
+        particulars: Particulars::default(),
+        principals: vec![GenesisPrincipal::person("admin", Roles::administrator(), key(id).public())],
+    };
+    let PublicKey::Ed25519(validator) = key("validator").public() else { panic!("Ed25519") };
+    let mut genesis = Genesis {
+        name: "Test".into(),
+        created_ms: TIME_MS,
+        nonce: [7; 16],
+        organisations: ["a", "b", "c"].map(organisation).to_vec(),
+        validators: vec![GenesisValidator { organisation: "a".into(), key: validator, address: String::new() }],
+        epoch_blocks: 600,
+        rulebook: None,
+    };
+    genesis.sort();
+    genesis
+}
+
+/// The public state: the genesis' and a partition of a and b.
+fn public() -> BTreeMap<StateKey, Vec<u8>> {
+    let mut view = View::new();
+    ledger::genesis(&mut view, &genesis());
+    let mut rows: BTreeMap<_, _> = view.changes().into_iter().filter_map(|(key, row)| Some((key, row?))).collect();
+    let terms = AgreementTerms {
+        partition: "health".into(),
+        members: vec!["a".into(), "b".into()],
+        purpose: "A purpose".into(),
+        legal_basis: "A law".into(),
+        categories: vec!["health".into()],
+        from_ms: 0,
+        until_ms: Some(u64::MAX),
+        review_ms: None,
+        jurisdictions: vec!["GB".parse().unwrap()],
+        retention_days: 1,
+        acknowledgements: 2,
+    };
+    let row = PartitionRow { terms, proposed: 0, opened_height: 1, amended_height: 1, closed: None };
+    rows.insert(StateKey::partition("health"), row.to_bytes());
+    rows
+}
+
+fn sign(who: &str, partition: Option<&str>, number: u8, operations: Vec<Operation>) -> VerifiedTransaction {
+    let intent = Intent {
+        not_after: TIME_MS / 1_000 + 60,
+        idempotency_key: vec![number; 16],
+        partition: partition.map(str::to_owned),
+        ..Intent::new(genesis().id(), format!("{who}/admin").parse().unwrap(), "test", operations)
+    };
+    intent.sign(&key(who)).unwrap().verify().unwrap()
+}
+
+fn create() -> Vec<Operation> {
+    let fields = vec![Field::new("child", Datatype::String), Field::new("note", Datatype::String)];
+    vec![Operation::RegisterCreate { register: "child".into(), text: String::new(), fields }]
+}
+
+fn append(note: &str) -> Vec<Operation> {
+    let entries = vec![NewEntry { key: "c-1".into(), items: vec![format!(r#"{{"child":"c-1","note":"{note}"}}"#)] }];
+    vec![Operation::EntryAppend { register: "child".into(), entries }]
+}
+
+async fn evidence<E: Context + Spawner>(partition: &Partition<E>, transaction: &VerifiedTransaction) -> Evidence {
+    let rows = public();
+    let read = |keys: Vec<StateKey>| {
+        let rows = keys.iter().map(|key| rows.get(key).cloned().map(Bytes::from)).collect();
+        std::future::ready(Ok::<_, Infallible>(rows))
+    };
+    partition.evidence(transaction, (5, TIME_MS), read).await.unwrap()
+}
+
+fn placed(transaction: Bytes, evidence: Evidence, seed: u64) -> Placed {
+    let evidence_height = evidence.height;
+    let payload = Payload::new(transaction, evidence, &mut StdRng::seed_from_u64(seed)).unwrap();
+    let ordered = payload.ordered(&genesis().id(), "health").unwrap();
+    Placed { ordered, evidence_height, payload }
+}
+
+fn block(height: u64, payloads: Vec<Placed>) -> PrivateBlock {
+    PrivateBlock { height, time_ms: TIME_MS + height, location: 10 * height, payloads }
+}
+
+fn code(done: &Done) -> &'static str {
+    match &done.outcome {
+        Outcome::Accepted { .. } => "ok",
+        Outcome::Refused(refusal) => refusal.code.as_str(),
+    }
+}
+
+#[test]
+fn two_members_have_the_same_root_and_go_on_after_a_restart() {
+    deterministic::Runner::default().start(|context| async move {
+        let network = genesis().id();
+        let open = |label: &'static str, prefix: &'static str| {
+            let context = context.child(label);
+            async move { Partition::open(context, prefix, network, "health").await }
+        };
+        let (mut one, mut other) = (open("one", "one").await, open("other", "other").await);
+        let steps = [sign("a", Some("health"), 1, create()), sign("a", Some("health"), 2, append("first"))];
+        let mut blocks = Vec::new();
+        for (transaction, height) in steps.iter().zip(7..) {
+            let evidence = evidence(&one, transaction).await;
+            let block = block(height, vec![placed(transaction.bytes().clone(), evidence, height)]);
+            let done = one.execute(&block).await;
+            assert_eq!(code(&done[0]), "ok", "{done:?}");
+            blocks.push(block);
+        }
+        let late = blocks[0].clone();
+        other.execute(&late).await;
+        assert_ne!(one.root(), other.root());
+        drop(other);
+        // Restarted in between: it knows where it is.
+        let mut other = open("again", "other").await;
+        assert_eq!(other.position(), Position { height: 7, location: 70, executed: 1, time_ms: TIME_MS + 7 });
+        let done = other.execute(&blocks[1]).await;
+        assert_eq!((done[0].number, code(&done[0])), (1, "ok"));
+        assert_eq!((one.root(), one.position()), (other.root(), other.position()));
+        let act = other.act(&steps[1].replay_tag()).await.unwrap();
+        assert_eq!((act.transaction, act.number, act.height, act.refused), (steps[1].id(), 1, 8, None));
+        let record = StateKey::record(1, tallystick_protocol::EntryKind::User, "c-1");
+        assert!(other.row(&record).await.is_some());
+        // What was evidence only is not here.
+        assert!(other.row(&StateKey::organisation("a")).await.is_none());
+    });
+}
+
+/// One row a payload that is not as it should be, with what becomes of it; and the partition goes on.
+#[test]
+fn what_is_ordered_and_is_not_right_is_refused_by_a_code() {
+    deterministic::Runner::default().start(|context| async move {
+        let network = genesis().id();
+        let mut partition = Partition::open(context.child("one"), "one", network, "health").await;
+        let first = sign("a", Some("health"), 1, create());
+        let good = evidence(&partition, &first).await;
+        let done = partition.execute(&block(7, vec![placed(first.bytes().clone(), good.clone(), 1)])).await;
+        assert_eq!(code(&done[0]), "ok");
+        let with = |spoil: &dyn Fn(&mut Evidence)| {
+            let mut evidence = good.clone();
+            spoil(&mut evidence);
+            evidence
+        };
+        let policy = public().into_keys().find(|key| key.0[0] == Noun::Policy as u8).unwrap();
+        let (principal, organisation) = (StateKey::principal(first.principal()), StateKey::organisation("a"));
+        let rows: Vec<(VerifiedTransaction, Evidence, &str)> = vec![
+            (first.clone(), good.clone(), "intent-repeated"),
+            (sign("a", None, 2, create()), good.clone(), "payload-invalid"),
+            (sign("a", Some("tax"), 3, create()), good.clone(), "payload-invalid"),
+            (sign("c", Some("health"), 4, create()), good.clone(), "not-member"),
+            (
+                sign("a", Some("health"), 5, vec![Operation::OrganisationContact { contact: None }]),
+                good.clone(),
+                "not-private",
+            ),
+            (sign("a", Some("health"), 6, append("x")), with(&|e| drop(e.rows.remove(&principal))), "evidence-missing"),
+            (
+                sign("a", Some("health"), 7, append("x")),
+                with(&|e| drop(e.rows.insert(principal, Some(vec![1])))),
+                "evidence-invalid",
+            ),
+            (
+                sign("a", Some("health"), 8, append("x")),
+                with(&|e| drop(e.rows.insert(principal, None))),
+                "principal-unknown",
+            ),
+            // What the public state never says: somebody of no organisation, and a policy without a text.
+            (
+                sign("a", Some("health"), 9, append("x")),
+                with(&|e| drop(e.rows.insert(organisation, None))),
+                "evidence-invalid",
+            ),
+            (
+                sign("a", Some("health"), 10, append("x")),
+                with(&|e| drop(e.rows.insert(policy, None))),
+                "evidence-invalid",
+            ),
+            // Rows of the partition's own are not for anybody to say.
+            (
+                sign("a", Some("health"), 11, append("x")),
+                with(&|e| drop(e.rows.insert(StateKey::counters(), None))),
+                "evidence-invalid",
+            ),
+            (sign("a", Some("health"), 12, append("x")), good.clone(), "ok"),
+            (
+                sign("b", Some("health"), 13, append("y")),
+                Evidence { rows: BTreeMap::new(), height: 5 },
+                "evidence-missing",
+            ),
+        ];
+        for ((transaction, evidence, expected), height) in rows.into_iter().zip(8..) {
+            let before = partition.position().executed;
+            let done =
+                partition.execute(&block(height, vec![placed(transaction.bytes().clone(), evidence, height)])).await;
+            assert_eq!((code(&done[0]), partition.position().executed), (expected, before + 1), "at {height}");
+        }
+        // Of another height than the order says; too late; and no transaction at all.
+        let next = sign("a", Some("health"), 14, append("z"));
+        let mut other = placed(next.bytes().clone(), good.clone(), 90);
+        other.evidence_height = 6;
+        assert_eq!(code(&partition.execute(&block(90, vec![other])).await[0]), "payload-invalid");
+        let mut late =
+            block(91, vec![placed(sign("a", Some("health"), 15, append("z")).bytes().clone(), good.clone(), 91)]);
+        late.time_ms = TIME_MS + 3_600_000;
+        assert_eq!(code(&partition.execute(&late).await[0]), "intent-expired");
+        let done = partition.execute(&block(92, vec![placed(vec![1, 2, 3].into(), good, 92)])).await;
+        assert_eq!((code(&done[0]), done[0].transaction), ("payload-invalid", None));
+    });
+}
+
+fn parcel(n: u8) -> (OrderedParcel, Bytes) {
+    let evidence = Evidence { height: 1, rows: BTreeMap::new() };
+    let payload = Payload::new(vec![n; 10].into(), evidence, &mut StdRng::seed_from_u64(n.into())).unwrap();
+    let ordered = payload.ordered(&genesis().id(), "health").unwrap();
+    let secret = SealingSecret::from_bytes(&Zeroizing::new([9; 32])).unwrap();
+    let to = secret.public().unwrap();
+    (ordered, payload.seal(&genesis().id(), "health", &to, &mut StdRng::seed_from_u64(1)).unwrap())
+}
+
+#[test]
+fn what_was_acknowledged_is_there_and_what_nobody_orders_goes() {
+    deterministic::Runner::default().start(|context| async move {
+        let open = |label: &'static str| ParcelStore::open(context.child(label), "one", "health");
+        let mut store = open("first").await.unwrap();
+        let (first, second, third) = (parcel(1), parcel(2), parcel(3));
+        store.put(&[first.clone(), second.clone(), first.clone()], 1_000).await.unwrap();
+        drop(store);
+        let mut store = open("second").await.unwrap();
+        for one in [&first, &second] {
+            assert_eq!(store.get(&one.0.id).await.unwrap().as_ref(), Some(one));
+        }
+        assert_eq!(store.get(&ParcelId([0; 32])).await.unwrap(), None);
+        for spoilt in [
+            vec![],
+            vec![(first.0, Bytes::from(vec![1; 10]))],
+            vec![(OrderedParcel { class: 99, ..first.0 }, first.1.clone())],
+        ] {
+            assert!(matches!(store.put(&spoilt, 1_000).await, Err(StoreError::Form)));
+        }
+        // One that is ordered stays; one that waits too long does not.
+        store.put(std::slice::from_ref(&third), 2_000).await.unwrap();
+        let fourth = parcel(4);
+        store.put(std::slice::from_ref(&fourth), 2_000).await.unwrap();
+        store.ordered(&fourth.0.id);
+        let much_later = 3_000 + tallystick_protocol::limits::PARCEL_WAIT_MS_MAX;
+        store.put(&[parcel(5)], much_later).await.unwrap();
+        assert!(!store.has(&third.0.id) && store.has(&fourth.0.id) && store.has(&first.0.id));
+        // A file that is not whole was never acknowledged.
+        let (blob, _) = commonware_runtime::Storage::open(&context, "one-parcels-health", &[7; 32]).await.unwrap();
+        commonware_runtime::Blob::write_at(&blob, 0, vec![0, 0, 0, 0, 1, 5], commonware_runtime::WriteOptions::SYNC)
+            .await
+            .unwrap();
+        drop(blob);
+        drop(store);
+        let store = open("third").await.unwrap();
+        assert!(store.has(&fourth.0.id) && !store.has(&third.0.id));
+        let names = commonware_runtime::Storage::scan(&context, "one-parcels-health").await.unwrap();
+        assert!(!names.contains(&vec![7; 32]));
+    });
+}
