@@ -29,7 +29,7 @@ pub use organisation::{
     KeyView, MandateList, MandateView, NodeList, NodeView, OrganisationList, OrganisationView, PrincipalList,
     PrincipalView,
 };
-pub use partition::{PartitionList, PartitionView};
+pub use partition::{PartitionList, PartitionView, PostedRootView, PrivateResult, StandingView};
 pub use policy::{EntityView, PolicyAnswer, PolicyAsPut, PolicyList, PolicyQuestion, PolicyView, SkippedView};
 pub use problem::{Problem, ProblemCode};
 pub use proposal::{

@@ -1,8 +1,10 @@
 //! Partitions as everybody sees them.
 
 use serde::{Deserialize, Serialize};
-use tallystick_protocol::AgreementTerms;
+use tallystick_protocol::{AgreementTerms, Hash};
 use utoipa::ToSchema;
+
+use crate::OutcomeView;
 
 /// A partition: the agreement under which its members share, and where it stands.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
@@ -13,6 +15,22 @@ pub struct PartitionView {
     pub agreement: AgreementTerms,
     /// Whether something could be ordered in it at the time of the newest block.
     pub open: bool,
+    /// Private transactions ordered so far. Of one partition; absent in a list.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ordered: Option<u64>,
+    /// The height of which a quorum of its members' nodes posted the same root, the latest; absent in a list, or while there is none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub certified_height: Option<u64>,
+    /// That root.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<String>)]
+    pub certified_root: Option<Hash>,
+    /// The nodes that posted different roots of one height, each with its own: until the members amend the agreement none is certified.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub alarm: Vec<PostedRootView>,
+    /// How it stands on the node that answers, if that is one of its members'.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub here: Option<StandingView>,
     /// The place in the log of the transaction that proposed the agreement.
     pub proposed: u64,
     /// The height at which it was opened.
@@ -25,6 +43,46 @@ pub struct PartitionView {
     /// Why.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub closed_reason: Option<String>,
+}
+
+/// A root that a member's node posted.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct PostedRootView {
+    /// The height of the block after which it is the root.
+    pub height: u64,
+    /// The node.
+    pub node: String,
+    /// The root.
+    #[schema(value_type = String)]
+    pub root: Hash,
+}
+
+/// How a partition stands on a member's node.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct StandingView {
+    /// The height of the last block of which something was executed.
+    pub height: u64,
+    /// Private transactions executed.
+    pub executed: u64,
+    /// The root of its state.
+    #[schema(value_type = String)]
+    pub root: Hash,
+    /// Payloads that nobody has given yet: the partition stands still here until they come.
+    pub missing: u64,
+}
+
+/// What became of a private transaction.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct PrivateResult {
+    /// The transaction's id.
+    #[schema(value_type = String)]
+    pub id: Hash,
+    /// The height of the block that ordered it.
+    pub height: u64,
+    /// Which it was of all in the partition, from 0.
+    pub number: u64,
+    /// What became of it.
+    pub outcome: OutcomeView,
 }
 
 /// Partitions, in the order in which they were opened.

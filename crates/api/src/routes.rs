@@ -50,6 +50,8 @@ pub const MANDATES: &str = "/v1/mandates";
 pub const MANDATE: &str = "/v1/mandates/{organisation}/{grantor}/{name}";
 /// All partitions.
 pub const PARTITIONS: &str = "/v1/partitions";
+/// Submit a private transaction.
+pub const PRIVATE: &str = "/v1/private";
 /// One partition.
 pub const PARTITION: &str = "/v1/partitions/{name}";
 /// All registers.

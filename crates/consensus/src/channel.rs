@@ -28,9 +28,12 @@ pub const TRANSACTIONS: u64 = 8;
 /// The chain of hand-overs between validator sets, from a node that has it to one that joins.
 pub const HAND_OVERS: u64 = 9;
 
+/// Payloads of private transactions, from a node of a partition's member to another's.
+pub const PARCELS: u64 = 10;
+
 /// Every channel, in order: a node registers all of them.
-pub const ALL: [u64; 10] =
-    [VOTES, CERTIFICATES, RESOLVER, BACKFILL, BLOCKS, STATE_SYNC, LOG_SYNC, PROBE, TRANSACTIONS, HAND_OVERS];
+pub const ALL: [u64; 11] =
+    [VOTES, CERTIFICATES, RESOLVER, BACKFILL, BLOCKS, STATE_SYNC, LOG_SYNC, PROBE, TRANSACTIONS, HAND_OVERS, PARCELS];
 
 /// Messages that one peer may send on one channel: a second's worth at most, of them at once no more than a burst. The network
 /// sets memory aside for a burst of every peer there may be on every channel: with a whole second's worth a node that idled

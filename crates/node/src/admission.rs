@@ -177,6 +177,10 @@ impl<E: Runtime> Admission<E> {
         if transaction.network() != chain.network() {
             return Err(Rejection::wrong_network(transaction.network(), chain.network()));
         }
+        if transaction.partition().is_some() {
+            let detail = "it is for a partition: send it to POST /v1/private of a node of your own organisation";
+            return Err(Rejection::new(RejectionCode::Malformed, detail.to_owned()));
+        }
         let id = transaction.id();
         let tag = transaction.replay_tag();
         {

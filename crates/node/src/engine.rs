@@ -19,6 +19,7 @@ use crate::{
     hand_overs::{HandOvers, Links},
     metrics::Metrics,
     opening::Opening,
+    parcels::{Holder, Parcels},
     timing::Timing,
     voting::Votes,
 };
@@ -60,7 +61,8 @@ use tallystick_consensus::{Block, Epochs, NodeKey, Paced, Scheme, validators::Va
 use tallystick_protocol::{
     BlockHeader, Genesis, Hash, RecoveryFile, TrustError,
     limits::{
-        GOSSIP_MESSAGE_BYTES_MAX, HAND_OVERS_MESSAGE_BYTES_MAX, LOG_OPERATION_BYTES_MAX, SYNC_BYTES_MAX, VALIDATORS_MAX,
+        GOSSIP_MESSAGE_BYTES_MAX, HAND_OVERS_MESSAGE_BYTES_MAX, LOG_OPERATION_BYTES_MAX, PARCELS_MESSAGE_BYTES_MAX,
+        SYNC_BYTES_MAX, VALIDATORS_MAX,
     },
 };
 use tallystick_storage::{
@@ -150,6 +152,8 @@ pub struct Config {
     pub known: Vec<(PublicKey, Address)>,
     /// A recovery of the network that this node is to take on.
     pub recovery: Option<RecoveryFile>,
+    /// Its keys, if it holds what only some may see.
+    pub holder: Option<Holder>,
     /// How long to wait for what.
     pub timing: Timing,
 }
@@ -168,6 +172,8 @@ pub struct Node<E: Runtime> {
     pub reader: Reader<E>,
     /// The way into the pool.
     pub admission: Admission<E>,
+    /// Its private transactions, if it holds any.
+    pub parcels: Option<Parcels<E>>,
 }
 
 /// Bytes of the largest message on any channel, however many validators there come to be.
@@ -181,6 +187,7 @@ pub fn message_bytes_max() -> u32 {
         sync_p2p::max_payload_size::<mmr::Family, Digest>(SYNC_LARGEST_OPERATIONS, LOG_OPERATION_BYTES_MAX),
         GOSSIP_MESSAGE_BYTES_MAX,
         HAND_OVERS_MESSAGE_BYTES_MAX,
+        PARCELS_MESSAGE_BYTES_MAX,
     ])
 }
 
@@ -234,6 +241,7 @@ struct Channels<S, R> {
     probe: (S, R),
     transactions: (S, R),
     hand_overs: (S, R),
+    parcels: (S, R),
 }
 
 impl<S, R> Channels<S, R> {
@@ -250,6 +258,7 @@ impl<S, R> Channels<S, R> {
             probe: next()?,
             transactions: next()?,
             hand_overs: next()?,
+            parcels: next()?,
         })
     }
 }
@@ -259,7 +268,7 @@ impl<S, R> Channels<S, R> {
 /// A node that fetches its state returns only when a peer has named a recent block.
 pub async fn start<E, S, R, P, B>(
     runtime: E,
-    config: Config,
+    mut config: Config,
     peers: P,
     blocker: B,
     channels: Vec<(S, R)>,
@@ -274,6 +283,7 @@ where
     let standing = Standing::of(&config.genesis).ok_or(ValidatorsError::Duplicate)?;
     let first = Block::new(genesis_header::<E>(&config.genesis), Vec::new())?;
     let mut channels = Channels::name(channels)?;
+    let holder = config.holder.take();
     let wiring = Wiring { runtime: &runtime, config: &config, peers, blocker };
     let cache = CacheRef::new(PAGE_BYTES, ENGINE_CACHE_PAGES);
 
@@ -331,12 +341,15 @@ where
         opening.run(runtime, stateful.subscribe_databases().await).await;
     });
     let admission = wiring.admission(&shared, &reader, channels.transactions);
+    let parcels = holder.map(|holder| {
+        wiring.parcels((shared.clone(), reader.clone(), admission.clone()), (holder, me), channels.parcels)
+    });
     wiring.serve_hand_overs(&hand_overs, (&shared, &marshal), channels.hand_overs);
     let lanes = Lanes::open(&runtime, channels.consensus);
     let known = (&shared, &reader, &marshal);
     let conductor = wiring.conductor(known, (epochs, hand_overs), lanes, automaton, cache, first.digest());
     let engine = runtime.child("conduct").spawn(move |_| conductor.run(sync_floor));
-    Ok(Node { me: config.me.clone(), engine, marshal, shared, reader, admission })
+    Ok(Node { me: config.me.clone(), engine, marshal, shared, reader, admission, parcels })
 }
 
 /// Name of the vote journal of an epoch: whoever lost it must not vote.
@@ -608,6 +621,17 @@ impl<E: Runtime, P: Provider<PublicKey = PublicKey>, B: Blocker<PublicKey = Publ
         );
         actor.start(channel);
         wire::Resolver::new(self.runtime.child("resolver"), mailbox)
+    }
+
+    /// What a node does that holds what only some may see.
+    fn parcels(
+        &self,
+        known: (Arc<Shared>, Reader<E>, Admission<E>),
+        (holder, me): (Holder, [u8; 32]),
+        channel: (impl Sender<PublicKey = PublicKey>, impl Receiver<PublicKey = PublicKey>),
+    ) -> Parcels<E> {
+        let keys = (holder, me, self.config.prefix.clone());
+        Parcels::start(self.runtime.child("parcels"), known, keys, channel, self.blocker.clone())
     }
 
     /// The way into the pool, for clients and for what peers tell.

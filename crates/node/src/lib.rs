@@ -17,6 +17,7 @@ pub mod http;
 pub mod keys;
 mod metrics;
 mod opening;
+pub mod parcels;
 mod patience;
 pub mod pool;
 pub mod rejection;

@@ -336,6 +336,7 @@ async fn serve(context: real::Context, prepared: Prepared) -> Result<(), RunErro
         state_sync,
         known,
         recovery,
+        holder: None,
         timing: Timing::default(),
     };
     let (provider, blocker) = (network.oracle.clone(), network.oracle.clone());

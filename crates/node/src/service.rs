@@ -21,6 +21,7 @@ use crate::{
     engine::{Marshal, Node, Runtime},
     epochs::Standing,
     holder::Holder,
+    parcels::Parcels,
     rejection::Rejection,
 };
 use bytes::Bytes;
@@ -124,6 +125,7 @@ struct Inner<E: Runtime> {
     me: Option<[u8; 32]>,
     may_vote: bool,
     holder: Option<Arc<Holder<E>>>,
+    parcels: Option<Parcels<E>>,
 }
 
 impl<E: Runtime> Clone for Service<E> {
@@ -144,6 +146,7 @@ impl<E: Runtime> Service<E> {
             me: node.me.as_ref().try_into().ok(),
             may_vote,
             holder,
+            parcels: node.parcels.clone(),
         }))
     }
 

@@ -9,7 +9,7 @@ use tallystick_protocol::{
 
 /// Whether a block of this network and time may hold the transaction.
 pub(crate) fn belongs(transaction: &SignedTransaction, header: &BlockHeader) -> bool {
-    transaction.network() == header.network && in_time(transaction, header.time_ms)
+    transaction.network() == header.network && transaction.partition().is_none() && in_time(transaction, header.time_ms)
 }
 
 /// Whether a block of this time may hold the transaction: its not-after has not passed and is not too far ahead.

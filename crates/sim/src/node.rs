@@ -226,6 +226,7 @@ impl Start<'_> {
             state_sync: lost || !self.members.is_founder(node),
             known: self.known(),
             recovery: self.life.recovery.as_deref().cloned(),
+            holder: None,
             timing: timing(),
         };
         let (manager, control) = (self.network.socket_manager(), self.network.control(self.me()));

@@ -130,6 +130,7 @@ routes! {
     get routes::MANDATES => mandates::mandates;
     get routes::PARTITIONS => partitions::partitions;
     get routes::PARTITION => partitions::partition;
+    post routes::PRIVATE => partitions::submit;
     get routes::REGISTERS => registers::registers;
     get routes::REGISTER => registers::register;
     get routes::REGISTER_SUMMARY => openregister::summary;

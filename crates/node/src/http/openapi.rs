@@ -45,6 +45,7 @@ use utoipa::OpenApi;
         mandates::mandates,
         partitions::partitions,
         partitions::partition,
+        partitions::submit,
         registers::registers,
         registers::register,
         registers::record_receipt,

@@ -6,16 +6,19 @@ use super::{
     problem::{Answer, Failure},
     snapshot::json_at,
 };
+use crate::parcels::{Executed, PrivateError, Standing};
 use axum::{
     extract::State,
     response::{IntoResponse, Response},
 };
+use bytes::Bytes;
+use std::time::Duration;
 use tallystick_api::{
-    PartitionList, PartitionView, Problem,
-    limits::{PAGE_DEFAULT, PARTITIONS_PAGE_MAX},
+    OutcomeView, PartitionList, PartitionView, PostedRootView, PrivateResult, Problem, StandingView,
+    limits::{PAGE_DEFAULT, PARTITIONS_PAGE_MAX, WAIT_SECONDS_MAX},
     routes,
 };
-use tallystick_protocol::PartitionRow;
+use tallystick_protocol::{PartitionRootsRow, PartitionRow};
 
 /// One partition: its agreement, and where it stands.
 #[utoipa::path(get, path = routes::PARTITION, tag = "partitions",
@@ -26,8 +29,51 @@ use tallystick_protocol::PartitionRow;
     ))]
 pub async fn partition(State(app): State<App>, PathOf(name): PathOf<String>) -> Answer<Response> {
     let found = app.service.partition(&name).await?;
-    let (height, row) = found.ok_or_else(|| no_partition(&name))?;
-    Ok(json_at(height, view(row, app.service.tip().header.time_ms)))
+    let (height, row, roots) = found.ok_or_else(|| no_partition(&name))?;
+    let PartitionRootsRow { ordered, certified, alarm, .. } = roots;
+    let (certified_height, certified_root) = certified.map(|one| (one.height, one.root)).unzip();
+    let alarm = alarm.into_iter().flat_map(|at| {
+        let height = at.height;
+        at.roots.into_iter().map(move |one| PostedRootView { height, node: one.node.to_string(), root: one.root })
+    });
+    let here = app.service.partition_here(&name).map(|Standing { height, executed, root, missing }| StandingView {
+        height,
+        executed,
+        root,
+        missing: missing as u64,
+    });
+    let time_ms = app.service.tip().header.time_ms;
+    let view = PartitionView {
+        ordered: Some(ordered),
+        certified_height,
+        certified_root,
+        alarm: alarm.collect(),
+        here,
+        ..view(row, time_ms)
+    };
+    Ok(json_at(height, view))
+}
+
+/// Submit a private transaction to a node of the signer's own organisation. Answers when it was ordered, and executed there.
+#[utoipa::path(post, path = routes::PRIVATE, tag = "partitions",
+    request_body(content = Vec<u8>, content_type = "application/cose"),
+    responses(
+        (status = 200, description = "It was executed: accepted, or refused with a code", body = PrivateResult),
+        (status = 400, description = "It is none that could be executed", body = Problem, content_type = "application/problem+json"),
+        (status = 404, description = "This node holds nothing of the partition", body = Problem, content_type = "application/problem+json"),
+        (status = 503, description = "It was not executed, or not yet: too few members acknowledged it, or a wait was over", body = Problem, content_type = "application/problem+json"),
+    ))]
+pub async fn submit(State(app): State<App>, body: Bytes) -> Answer<Response> {
+    let patience = Duration::from_secs(WAIT_SECONDS_MAX);
+    let executed = app.service.submit_private(body, patience).await.map_err(|error| match &error {
+        PrivateError::NotHolder | PrivateError::NotHeld(_) => Failure::not_found(error.to_string()),
+        PrivateError::Unfit(_) | PrivateError::Refused(_) | PrivateError::Repeated => {
+            Failure::bad_request(error.to_string())
+        }
+        _ => Failure::unavailable(error.to_string()),
+    })?;
+    let Executed { transaction: id, height, number, outcome } = executed;
+    Ok(json_at(height, PrivateResult { id, height, number, outcome: OutcomeView::from(&outcome) }))
 }
 
 fn no_partition(name: &str) -> Failure {
@@ -39,7 +85,20 @@ fn view(row: PartitionRow, time_ms: u64) -> PartitionView {
     let open = row.is_open(time_ms);
     let PartitionRow { terms, proposed, opened_height, amended_height, closed } = row;
     let (closed_height, closed_reason) = closed.unzip();
-    PartitionView { agreement: terms, open, proposed, opened_height, amended_height, closed_height, closed_reason }
+    PartitionView {
+        agreement: terms,
+        open,
+        ordered: None,
+        certified_height: None,
+        certified_root: None,
+        alarm: Vec::new(),
+        here: None,
+        proposed,
+        opened_height,
+        amended_height,
+        closed_height,
+        closed_reason,
+    }
 }
 
 /// All partitions, ended ones too, in the order in which they were opened.

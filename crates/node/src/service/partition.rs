@@ -1,17 +1,45 @@
 //! Partitions as the public state has them.
 
 use super::{Runtime, Service};
+use crate::parcels::{Executed, PrivateError, Standing};
+use bytes::Bytes;
+use std::time::Duration;
 use tallystick_ledger::PageRow;
 use tallystick_protocol::{
-    PartitionRow, StateKey,
+    PartitionRootsRow, PartitionRow, StateKey,
     limits::{PARTITIONS_MAX, PARTITIONS_PER_PAGE},
 };
 use tallystick_storage::read::ReadError;
 
 impl<E: Runtime> Service<E> {
-    /// A partition, and the height that it stands at.
-    pub async fn partition(&self, name: &str) -> Result<Option<(u64, PartitionRow)>, ReadError> {
-        self.row(StateKey::partition(name), PartitionRow::decode).await
+    /// A partition, what was ordered in it and its roots, and the height that these stand at.
+    pub async fn partition(&self, name: &str) -> Result<Option<(u64, PartitionRow, PartitionRootsRow)>, ReadError> {
+        let keys = [StateKey::partition(name), StateKey::partition_roots(name)];
+        let [partition, roots] = keys;
+        let (height, found) = self
+            .read(keys, |sheet| {
+                let row = sheet.row(partition, PartitionRow::decode)?;
+                let roots = sheet.row(roots, PartitionRootsRow::decode)?.unwrap_or_default();
+                Ok(row.map(|row| (row, roots)))
+            })
+            .await?;
+        Ok(found.map(|(row, roots)| (height, row, roots)))
+    }
+
+    /// Has a private transaction ordered and executed, and says what became of it; waits at most `patience`.
+    ///
+    /// # Errors
+    /// When this node holds nothing of its partition, or it was not executed in time.
+    pub async fn submit_private(&self, bytes: Bytes, patience: Duration) -> Result<Executed, PrivateError> {
+        match &self.0.parcels {
+            Some(parcels) => parcels.submit(bytes, patience).await,
+            None => Err(PrivateError::NotHolder),
+        }
+    }
+
+    /// How a partition stands on this node; none if it holds nothing of it.
+    pub fn partition_here(&self, partition: &str) -> Option<Standing> {
+        self.0.parcels.as_ref()?.standing(partition)
     }
 
     /// Partitions in the order in which they were opened: `count` of them after the first `skip`. With how many there are, and the

@@ -1,0 +1,290 @@
+//! Private transactions: hand their payloads to the other members' nodes, have them acknowledged and ordered, and execute what is
+//! ordered.
+//!
+//! ```text
+//! client ─▶ gather ─▶ evidence, commitment ─▶ kept here ─▶ delivered ─▶ acknowledged = co-signed ─▶ pool ─▶ block
+//!                                                                                                     │
+//!                              outcome ◀─ executed ◀─ payloads: kept here, or fetched ◀─ orders ◀─ the public log
+//! ```
+//!
+//! A node does this that has a [`Holder`]'s keys and is registered by a member of the partition. All the others see orders go by.
+//!
+//! INVARIANTS:
+//! - A payload leaves this node only encrypted to a node that a member of its partition has registered, and that stands where the
+//!   agreement allows: looked up before each byte is sent.
+//! - Nothing is acknowledged before it is durable here and its evidence is what this node's own state says.
+//! - What is ordered is executed in the order of the chain. What is missing holds up its partition, and nothing else.
+
+mod deliver;
+mod follow;
+mod hear;
+pub mod message;
+mod order;
+
+pub use order::{Executed, PrivateError};
+
+use crate::{admission::Admission, application::Shared, engine::Runtime};
+use bytes::Bytes;
+use commonware_cryptography::ed25519::PublicKey;
+use commonware_p2p::{Blocker, Receiver, Recipients, Sender};
+use message::{Message, Reason};
+use order::Submission;
+use std::{
+    collections::{BTreeMap, BTreeSet, HashMap},
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    time::Duration,
+};
+use tallystick_consensus::validators::decode_key;
+use tallystick_ledger::PageRow;
+use tallystick_protocol::{
+    Hash, NodeRow, NodesRow, ParcelId, PartitionRow, PrincipalId, SealingSecret, Signature, SigningKey, StateKey,
+    limits::{PARTITIONS_MAX, PARTITIONS_PER_PAGE, PRIVATE_QUEUE_MAX},
+};
+use tallystick_storage::{
+    partition::{ParcelStore, Partition},
+    read::{ReadError, Reader},
+};
+use tokio::sync::{Notify, mpsc, oneshot};
+
+/// How long a node looks for partitions that it has become a member of, at least, between two looks.
+const LOOK: Duration = Duration::from_millis(500);
+
+/// The keys of a node that holds what only some may see.
+pub struct Holder {
+    /// The principal that the node is.
+    pub principal: PrincipalId,
+    /// With which it signs what it does.
+    pub key: SigningKey,
+    /// To which others encrypt what it is to hold.
+    pub sealing: SealingSecret,
+}
+
+/// A partition whose members are known, as the newest block has it.
+pub(crate) struct Membership {
+    /// The partition.
+    pub row: PartitionRow,
+    /// The nodes of its members that stand where it allows.
+    pub nodes: Vec<NodeRow>,
+    /// The height that this is so at.
+    pub height: u64,
+}
+
+impl Membership {
+    /// The node that its peers know by this key.
+    pub fn node_of(&self, peer: &[u8]) -> Option<&NodeRow> {
+        self.nodes.iter().find(|node| node.peer.as_slice() == peer)
+    }
+}
+
+/// What came of an order that was sent to a node.
+type Ack = ([u8; 32], Result<Signature, Reason>);
+
+/// What is awaited of a private transaction.
+type Answer = oneshot::Sender<Result<Executed, PrivateError>>;
+
+/// How a partition stands on this node.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Standing {
+    /// The height of the last block of which something was executed.
+    pub height: u64,
+    /// Private transactions executed.
+    pub executed: u64,
+    /// The root of its state after that block.
+    pub root: Hash,
+    /// Payloads that nobody has given yet, without which it does not go on.
+    pub missing: usize,
+}
+
+/// A partition on this node.
+pub(crate) struct Room<E: Runtime> {
+    name: String,
+    partition: tokio::sync::Mutex<Partition<E>>,
+    store: tokio::sync::Mutex<ParcelStore<E>>,
+    /// Told when a parcel was stored.
+    arrived: Notify,
+    /// What is asked for now.
+    wanted: Mutex<BTreeSet<ParcelId>>,
+    /// Who waits for which transaction.
+    waiting: Mutex<HashMap<Hash, Answer>>,
+    intake: mpsc::Sender<Submission>,
+    standing: Mutex<Standing>,
+}
+
+impl<E: Runtime> Room<E> {
+    fn waiting(&self) -> MutexGuard<'_, HashMap<Hash, Answer>> {
+        self.waiting.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn standing(&self) -> MutexGuard<'_, Standing> {
+        self.standing.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// The private transactions of a node. Clones are the same ones.
+pub struct Parcels<E: Runtime>(Arc<Inner<E>>);
+
+struct Inner<E: Runtime> {
+    runtime: E,
+    shared: Arc<Shared>,
+    reader: Reader<E>,
+    admission: Admission<E>,
+    holder: Holder,
+    me: [u8; 32],
+    prefix: String,
+    outbox: mpsc::UnboundedSender<(PublicKey, Bytes)>,
+    rooms: Mutex<BTreeMap<String, Arc<Room<E>>>>,
+    acks: Mutex<HashMap<Hash, mpsc::UnboundedSender<Ack>>>,
+}
+
+impl<E: Runtime> Clone for Parcels<E> {
+    fn clone(&self) -> Self {
+        Self(self.0.clone())
+    }
+}
+
+impl<E: Runtime> Parcels<E> {
+    /// Starts what a node with these keys does, until it stops. `me` is the key its peers know it by.
+    pub fn start<S, R, B>(
+        runtime: E,
+        (shared, reader, admission): (Arc<Shared>, Reader<E>, Admission<E>),
+        (holder, me, prefix): (Holder, [u8; 32], String),
+        (mut sender, receiver): (S, R),
+        blocker: B,
+    ) -> Self
+    where
+        S: Sender<PublicKey = PublicKey>,
+        R: Receiver<PublicKey = PublicKey>,
+        B: Blocker<PublicKey = PublicKey> + Clone + Send + 'static,
+    {
+        let (outbox, mut post) = mpsc::unbounded_channel::<(PublicKey, Bytes)>();
+        runtime.child("post").spawn(move |_| async move {
+            while let Some((peer, message)) = post.recv().await {
+                let _ = sender.send(Recipients::One(peer), message, false);
+            }
+        });
+        let (looking, hearing) = (runtime.child("look"), runtime.child("hear"));
+        let (rooms, acks) = (Mutex::default(), Mutex::default());
+        let parcels =
+            Self(Arc::new(Inner { runtime, shared, reader, admission, holder, me, prefix, outbox, rooms, acks }));
+        let (lookout, listener) = (parcels.clone(), parcels.clone());
+        looking.spawn(move |runtime| lookout.look(runtime));
+        hearing.spawn(move |runtime| listener.hear(runtime, receiver, blocker));
+        parcels
+    }
+
+    /// How a partition stands here; none if this node is none of its members'.
+    pub fn standing(&self, partition: &str) -> Option<Standing> {
+        Some(self.room(partition)?.standing().clone())
+    }
+
+    /// All partitions that this node holds, with how they stand.
+    pub fn standings(&self) -> Vec<(String, Standing)> {
+        let rooms = self.rooms();
+        rooms.iter().map(|(name, room)| (name.clone(), room.standing().clone())).collect()
+    }
+
+    fn rooms(&self) -> MutexGuard<'_, BTreeMap<String, Arc<Room<E>>>> {
+        self.0.rooms.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn room(&self, partition: &str) -> Option<Arc<Room<E>>> {
+        self.rooms().get(partition).cloned()
+    }
+
+    fn acks(&self) -> MutexGuard<'_, HashMap<Hash, mpsc::UnboundedSender<Ack>>> {
+        self.0.acks.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Sends a message to a node, if there is such a peer.
+    fn send(&self, peer: &[u8; 32], message: &Message) {
+        if let Ok(peer) = decode_key(peer) {
+            // Who reads it ends with the node.
+            let _ = self.0.outbox.send((peer, message.to_bytes()));
+        }
+    }
+
+    /// Looks again and again for partitions of which this node is a member's, and opens a room for each.
+    async fn look(self, runtime: E) {
+        self.0.shared.chain.ready().await;
+        let mut tip = self.0.shared.chain.watch_tip();
+        loop {
+            match self.memberships().await {
+                Ok(names) => {
+                    for (name, proposed) in names {
+                        if self.room(&name).is_none() {
+                            self.enter(name, proposed).await;
+                        }
+                    }
+                }
+                Err(error) => tracing::debug!(%error, "could not look for partitions"),
+            }
+            runtime.sleep(LOOK).await;
+            if tip.changed().await.is_err() {
+                return;
+            }
+        }
+    }
+
+    /// The partitions of which this node is a member's, each with the leaf of its proposal: nothing was ordered in it before.
+    async fn memberships(&self) -> Result<Vec<(String, u64)>, ReadError> {
+        let own = self.0.holder.principal.organisation();
+        let pages: Vec<StateKey> =
+            (0..).take(PARTITIONS_MAX.div_ceil(PARTITIONS_PER_PAGE)).map(StateKey::partitions).collect();
+        let pages = self.0.reader.rows(&pages).await?.rows;
+        let pages = pages.into_iter().flatten().filter_map(|row| PageRow::decode(&row).ok());
+        let keys: Vec<StateKey> = pages.flat_map(|page| page.ids).map(|name| StateKey::partition(&name)).collect();
+        let rows = self.0.reader.rows(&keys).await?.rows;
+        let rows = rows.into_iter().flatten().filter_map(|row| PartitionRow::decode(&row).ok());
+        let rows: Vec<PartitionRow> = rows.filter(|row| row.terms.has_member(own)).collect();
+        let nodes = self.0.reader.rows(&[StateKey::nodes(own)]).await?.rows.into_iter().flatten().next();
+        let nodes = nodes.and_then(|row| NodesRow::decode(&row).ok()).unwrap_or_default().nodes;
+        let is_allowed = |row: &PartitionRow| {
+            let is_this = |node: &&NodeRow| node.node == self.0.holder.principal && node.peer == self.0.me;
+            nodes.iter().find(is_this).is_some_and(|node| row.terms.allows(&node.jurisdiction))
+        };
+        Ok(rows.into_iter().filter(is_allowed).map(|row| (row.terms.partition, row.proposed)).collect())
+    }
+
+    async fn enter(&self, name: String, proposed: u64) {
+        let Inner { runtime, prefix, shared, .. } = &*self.0;
+        let labelled = |label: &'static str| runtime.child(label).with_attribute("partition", &name);
+        let partition = Partition::open(labelled("partition"), prefix, shared.chain.network(), &name).await;
+        let store = match ParcelStore::open(labelled("parcels"), prefix, &name).await {
+            Ok(store) => store,
+            Err(error) => {
+                tracing::error!(partition = name, %error, "a partition cannot be opened");
+                return;
+            }
+        };
+        let (intake, submissions) = mpsc::channel(PRIVATE_QUEUE_MAX);
+        let (root, position) = (partition.root(), partition.position());
+        let standing = Standing { height: position.height, executed: position.executed, root, missing: 0 };
+        let room = Arc::new(Room {
+            name: name.clone(),
+            partition: tokio::sync::Mutex::new(partition),
+            store: tokio::sync::Mutex::new(store),
+            arrived: Notify::new(),
+            wanted: Mutex::default(),
+            waiting: Mutex::default(),
+            intake,
+            standing: Mutex::new(standing),
+        });
+        self.rooms().insert(name.clone(), room.clone());
+        tracing::info!(partition = name, executed = position.executed, "holds a partition");
+        let (follower, gatherer, other) = (self.clone(), self.clone(), room.clone());
+        labelled("follow").spawn(move |runtime| follower.follow(runtime, room, proposed));
+        labelled("gather").spawn(move |runtime| gatherer.gather(runtime, other, submissions));
+    }
+
+    /// The partition and the nodes of its members as the newest block has them; none if there is no such partition.
+    pub(crate) async fn membership(&self, partition: &str) -> Result<Option<Membership>, ReadError> {
+        let found = self.0.reader.rows(&[StateKey::partition(partition)]).await?;
+        let row = found.rows.into_iter().flatten().next().and_then(|row| PartitionRow::decode(&row).ok());
+        let Some(row) = row else { return Ok(None) };
+        let keys: Vec<StateKey> = row.terms.members.iter().map(|member| StateKey::nodes(member)).collect();
+        let rows = self.0.reader.rows(&keys).await?;
+        let nodes = rows.rows.into_iter().flatten().filter_map(|row| NodesRow::decode(&row).ok());
+        let nodes = nodes.flat_map(|row| row.nodes).filter(|node| row.terms.allows(&node.jurisdiction)).collect();
+        Ok(Some(Membership { row, nodes, height: rows.height }))
+    }
+}

@@ -1,0 +1,165 @@
+//! Judge what another member's node delivers, keep it, and acknowledge it: stored durably, valid, and lawful here.
+
+use super::{
+    Membership, Parcels, Room,
+    message::{Delivered, Message, Reason},
+};
+use crate::engine::Runtime;
+use bytes::Bytes;
+use std::{collections::BTreeMap, time::Duration};
+use tallystick_protocol::{
+    Hash, Operation, OrderedParcel, PartlySignedTransaction, Payload, Signature, StateKey,
+    limits::NOT_AFTER_WINDOW_SECONDS_MAX,
+};
+use tallystick_storage::partition::{StoreError, may_execute, transaction_of};
+
+/// How long evidence of a block that has not come here yet is waited for.
+const AHEAD: Duration = Duration::from_millis(1_500);
+
+/// An order as a node that is to acknowledge it sees it.
+struct Asked {
+    order: PartlySignedTransaction,
+    height: u64,
+    parcels: Vec<OrderedParcel>,
+}
+
+impl<E: Runtime> Parcels<E> {
+    pub(super) async fn delivered(
+        &self,
+        runtime: &E,
+        from: [u8; 32],
+        (partition, order, parcels): (String, Option<Bytes>, Vec<Delivered>),
+    ) {
+        let hash = order.as_ref().map(|order| Hash::of(&[order]));
+        let judged = match self.room(&partition) {
+            Some(room) => self.acknowledge(runtime, from, &room, (order, parcels)).await,
+            None => Err(Reason::Excluded),
+        };
+        if let Err(reason) = &judged {
+            tracing::debug!(partition, ?reason, "did not acknowledge");
+        }
+        let Some(order) = hash else { return };
+        match judged {
+            Ok(Some(signature)) => self.send(&from, &Message::Acknowledged { order, signature }),
+            Ok(None) => {}
+            Err(reason) => self.send(&from, &Message::Refused { order, reason }),
+        }
+    }
+
+    async fn acknowledge(
+        &self,
+        runtime: &E,
+        from: [u8; 32],
+        room: &Room<E>,
+        (order, parcels): (Option<Bytes>, Vec<Delivered>),
+    ) -> Result<Option<Signature>, Reason> {
+        let membership = self.membership(&room.name).await.ok().flatten().ok_or(Reason::Busy)?;
+        let sender = membership.node_of(&from).ok_or(Reason::Excluded)?.node.clone();
+        let own = &self.0.holder.principal;
+        if !membership.nodes.iter().any(|node| node.node == *own) {
+            return Err(Reason::Unlawful);
+        }
+        let now = self.0.shared.chain.tip();
+        if !membership.row.is_open(now.header.time_ms) {
+            return Err(Reason::Excluded);
+        }
+        let payloads = self.open(&room.name, &parcels)?;
+        let asked = order.map(|order| self.asked(order, &sender, room, &parcels)).transpose()?;
+        if let Some(asked) = &asked {
+            self.judge(runtime, room, &membership, asked, &payloads).await?;
+        }
+        match room.store.lock().await.put(&parcels, now.header.time_ms).await {
+            Ok(()) => room.arrived.notify_waiters(),
+            Err(StoreError::Form) => return Err(Reason::Invalid),
+            Err(error) => {
+                tracing::warn!(partition = room.name, %error, "could not keep what was delivered");
+                return Err(Reason::Busy);
+            }
+        }
+        let Some(asked) = asked else { return Ok(None) };
+        let key = &self.0.holder.key;
+        let signature = key.sign(&asked.order.to_be_cosigned(&key.public()));
+        signature.map(Some).map_err(|_| Reason::Busy)
+    }
+
+    /// What the parcels hold.
+    fn open(&self, partition: &str, parcels: &[Delivered]) -> Result<Vec<Payload>, Reason> {
+        let network = self.0.shared.chain.network();
+        let open =
+            |(ordered, parcel): &Delivered| Payload::open(&network, partition, ordered, parcel, &self.0.holder.sealing);
+        parcels.iter().map(open).collect::<Result<_, _>>().map_err(|_| Reason::Invalid)
+    }
+
+    /// The order, if it is the sender's, of these parcels, and asks this node.
+    fn asked(
+        &self,
+        order: Bytes,
+        sender: &tallystick_protocol::PrincipalId,
+        room: &Room<E>,
+        delivered: &[Delivered],
+    ) -> Result<Asked, Reason> {
+        let order = PartlySignedTransaction::decode(order).map_err(|_| Reason::Invalid)?;
+        order.verify().map_err(|_| Reason::Invalid)?;
+        let (intent, holder) = (order.intent(), &self.0.holder);
+        let key = holder.key.public();
+        let asks = intent.cosigners.iter().any(|one| one.principal == holder.principal && one.key == key);
+        let latest = self.0.shared.chain.tip().header.time_ms / 1_000 + NOT_AFTER_WINDOW_SECONDS_MAX;
+        let is_in_place = intent.network == self.0.shared.chain.network()
+            && intent.principal == *sender
+            && intent.partition.is_none()
+            && intent.not_after <= latest;
+        let (height, parcels) = match intent.operations.as_slice() {
+            [Operation::PrivateOrder { partition, height, parcels }] if *partition == room.name => {
+                (*height, parcels.clone())
+            }
+            _ => return Err(Reason::Invalid),
+        };
+        let is_of_these = parcels.iter().eq(delivered.iter().map(|(ordered, _)| ordered));
+        if asks && is_in_place && is_of_these { Ok(Asked { order, height, parcels }) } else { Err(Reason::Invalid) }
+    }
+
+    /// Whether everything that an order holds may be executed, and its evidence is what this node knows.
+    async fn judge(
+        &self,
+        runtime: &E,
+        room: &Room<E>,
+        membership: &Membership,
+        asked: &Asked,
+        payloads: &[Payload],
+    ) -> Result<(), Reason> {
+        debug_assert_eq!(asked.parcels.len(), payloads.len());
+        let mut rows: BTreeMap<StateKey, &Option<Vec<u8>>> = BTreeMap::new();
+        for payload in payloads {
+            let transaction = transaction_of(payload, self.0.shared.chain.network(), &room.name);
+            let transaction = transaction.map_err(|_| Reason::Invalid)?;
+            may_execute(payload.evidence(), &transaction, &room.name).map_err(|_| Reason::Invalid)?;
+            if payload.evidence().height != asked.height {
+                return Err(Reason::Invalid);
+            }
+            for (key, row) in &payload.evidence().rows {
+                // What the height says twice must be the same.
+                if rows.insert(*key, row).is_some_and(|other| other != row) {
+                    return Err(Reason::Evidence);
+                }
+            }
+            let known = room.partition.lock().await.act(&transaction.replay_tag()).await;
+            if known.is_some() {
+                return Err(Reason::Invalid);
+            }
+        }
+        self.reach(runtime, asked.height.max(membership.height)).await;
+        let keys: Vec<StateKey> = rows.keys().copied().collect();
+        let own = self.0.reader.rows(&keys).await.map_err(|_| Reason::Busy)?;
+        let is_so = own.height >= asked.height
+            && own.rows.iter().zip(rows.values()).all(|(own, said)| own.as_deref() == said.as_deref());
+        if is_so { Ok(()) } else { Err(Reason::Evidence) }
+    }
+
+    /// Waits until this node has come to a height, for a while.
+    pub(super) async fn reach(&self, runtime: &E, height: u64) {
+        let mut tip = self.0.shared.chain.watch_tip();
+        let reached = std::pin::pin!(tip.wait_for(|tip| tip.header.height >= height));
+        let patience = std::pin::pin!(runtime.sleep(AHEAD));
+        futures::future::select(reached, patience).await;
+    }
+}

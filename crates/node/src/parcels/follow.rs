@@ -1,0 +1,275 @@
+//! Execute what is ordered, in the order of the chain: read from the public log, from where the partition's own state says that it
+//! left off.
+
+use super::{Parcels, Room, Standing, message::Message, order::Executed};
+use crate::{application::now_ms, engine::Runtime};
+use std::{
+    collections::BTreeSet,
+    sync::{Arc, PoisonError},
+    time::Duration,
+};
+use tallystick_protocol::{
+    Hash, Intent, LogEntry, Operation, OrderedParcel, ParcelId, Payload, PrincipalId, SignedTransaction,
+    limits::{PARCELS_PER_ORDER_MAX, ROOT_INTERVAL_MS},
+};
+use tallystick_storage::{
+    partition::{Done, Placed, Position, PrivateBlock},
+    read::ReadError,
+};
+
+/// Places of the public log read at a time.
+const SCAN_PLACES: u64 = 512;
+/// Wait before what is missing is asked for again.
+const ASK_AGAIN: Duration = Duration::from_millis(500);
+/// Wait after the log could not be read.
+const READ_AGAIN: Duration = Duration::from_millis(200);
+/// For how long a root that a node posts is good, in seconds.
+const ROOT_SECONDS: u64 = 120;
+
+/// What one block orders in a partition.
+#[derive(Clone, Debug)]
+struct Orders {
+    height: u64,
+    time_ms: u64,
+    location: u64,
+    /// Each with the height of its evidence and the principals that acknowledged it.
+    parcels: Vec<(OrderedParcel, u64)>,
+    holders: BTreeSet<PrincipalId>,
+}
+
+/// Where reading the log has come to.
+struct Cursor {
+    location: u64,
+    /// The leaf that comes next.
+    leaf: u64,
+    /// What was read of a block whose end was not seen yet.
+    open: Option<Orders>,
+}
+
+impl<E: Runtime> Room<E> {
+    /// Payloads that are asked for now.
+    pub(super) fn wanted(&self) -> BTreeSet<ParcelId> {
+        self.wanted.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    fn want(&self, ids: BTreeSet<ParcelId>) {
+        *self.wanted.lock().unwrap_or_else(PoisonError::into_inner) = ids;
+    }
+}
+
+impl<E: Runtime> Parcels<E> {
+    /// Executes what is ordered in the partition, for as long as the node runs. `proposed` is a leaf before which nothing was.
+    pub(super) async fn follow(self, mut runtime: E, room: Arc<Room<E>>, proposed: u64) {
+        let position = room.partition.lock().await.position();
+        let mut cursor = self.cursor(position, proposed);
+        let mut tip = self.0.shared.chain.watch_tip();
+        let mut posted = position.height;
+        loop {
+            let time_ms = tip.borrow_and_update().header.time_ms;
+            match self.read_on(&room.name, &mut cursor).await {
+                Ok((blocks, at_end)) => {
+                    for orders in blocks {
+                        let before = room.partition.lock().await.position();
+                        self.execute(&mut runtime, &room, &orders).await;
+                        // The first of each interval: every member posts at the same heights.
+                        if orders.time_ms / ROOT_INTERVAL_MS > before.time_ms / ROOT_INTERVAL_MS {
+                            posted = self.post_root(&runtime, &room).await;
+                        }
+                    }
+                    if !at_end {
+                        continue;
+                    }
+                }
+                Err(error) => {
+                    tracing::debug!(partition = room.name, %error, "could not read the log");
+                    runtime.sleep(READ_AGAIN).await;
+                    continue;
+                }
+            }
+            let position = room.partition.lock().await.position();
+            if position.height > posted && time_ms.saturating_sub(position.time_ms) >= ROOT_INTERVAL_MS {
+                posted = self.post_root(&runtime, &room).await;
+            }
+            if tip.changed().await.is_err() {
+                return;
+            }
+        }
+    }
+
+    fn cursor(&self, position: Position, proposed: u64) -> Cursor {
+        if position.location > 0 {
+            return Cursor { location: position.location, leaf: position.leaves(), open: None };
+        }
+        let location = self.0.shared.chain.history().location(proposed);
+        match location {
+            Some(location) => Cursor { location, leaf: proposed, open: None },
+            // Location 0 is the empty database's own commit.
+            None => Cursor { location: 1, leaf: 0, open: None },
+        }
+    }
+
+    /// Reads on in the log; says which blocks ordered something, and whether its end was reached.
+    async fn read_on(&self, partition: &str, cursor: &mut Cursor) -> Result<(Vec<Orders>, bool), ReadError> {
+        let mut entries = Vec::new();
+        let scanned = self.0.reader.scan(
+            cursor.location,
+            SCAN_PLACES,
+            |read| {
+                entries = read.iter().map(|entry| (orders_of(entry, partition), entry.height, entry.time_ms)).collect();
+            },
+            |_| true,
+        );
+        let (next, at_end) = scanned.await?;
+        cursor.location = next;
+        let mut blocks = Vec::new();
+        for (found, height, time_ms) in entries {
+            // Leaf i of block h lies at i + h.
+            let location = cursor.leaf + height + 1;
+            cursor.leaf += 1;
+            if cursor.open.as_ref().is_some_and(|open| open.height < height) {
+                blocks.extend(cursor.open.take());
+            }
+            let Some((evidence, parcels, holders)) = found else { continue };
+            let open = cursor.open.get_or_insert_with(|| Orders {
+                height,
+                time_ms,
+                location,
+                parcels: Vec::new(),
+                holders: BTreeSet::new(),
+            });
+            open.location = location;
+            open.parcels.extend(parcels.into_iter().map(|parcel| (parcel, evidence)));
+            open.holders.extend(holders);
+        }
+        if at_end {
+            // A block is appended as a whole.
+            blocks.extend(cursor.open.take());
+        }
+        Ok((blocks, at_end))
+    }
+
+    /// Executes a block's orders, once every payload is here.
+    async fn execute(&self, runtime: &mut E, room: &Room<E>, orders: &Orders) {
+        let payloads = loop {
+            let (found, missing) = self.gathered(room, orders).await;
+            if missing.is_empty() {
+                break found;
+            }
+            room.standing().missing = missing.len();
+            room.want(missing.clone());
+            self.ask(room, orders, &missing).await;
+            let arrived = std::pin::pin!(room.arrived.notified());
+            let again = std::pin::pin!(runtime.sleep(ASK_AGAIN));
+            futures::future::select(arrived, again).await;
+        };
+        room.want(BTreeSet::new());
+        let Orders { height, time_ms, location, .. } = *orders;
+        let block = PrivateBlock { height, time_ms, location, payloads };
+        let (done, root, executed) = {
+            let mut partition = room.partition.lock().await;
+            let done = partition.execute(&block).await;
+            (done, partition.root(), partition.position().executed)
+        };
+        {
+            let mut store = room.store.lock().await;
+            orders.parcels.iter().for_each(|(ordered, _)| store.ordered(&ordered.id));
+        }
+        *room.standing() = Standing { height, executed, root, missing: 0 };
+        self.tell(room, height, done);
+    }
+
+    fn tell(&self, room: &Room<E>, height: u64, done: Vec<Done>) {
+        let mut waiting = room.waiting();
+        for Done { transaction, number, outcome } in done {
+            let Some(transaction) = transaction else { continue };
+            if let Some(answer) = waiting.remove(&transaction) {
+                let _ = answer.send(Ok(Executed { transaction, height, number, outcome }));
+            }
+        }
+    }
+
+    /// The payloads that are here, in order; and those that are not.
+    async fn gathered(&self, room: &Room<E>, orders: &Orders) -> (Vec<Placed>, BTreeSet<ParcelId>) {
+        let network = self.0.shared.chain.network();
+        let (mut found, mut missing) = (Vec::with_capacity(orders.parcels.len()), BTreeSet::new());
+        let store = room.store.lock().await;
+        for (ordered, evidence_height) in &orders.parcels {
+            let kept = match store.get(&ordered.id).await {
+                Ok(kept) => kept,
+                Err(error) => {
+                    tracing::error!(partition = room.name, %error, "a payload cannot be read");
+                    None
+                }
+            };
+            // One that was kept under a key that this node no longer has is as good as lost, and fetched again.
+            let payload = kept.and_then(|(kept, parcel)| {
+                Payload::open(&network, &room.name, &kept, &parcel, &self.0.holder.sealing).ok()
+            });
+            match payload {
+                Some(payload) => {
+                    found.push(Placed { ordered: *ordered, evidence_height: *evidence_height, payload });
+                }
+                None => drop(missing.insert(ordered.id)),
+            }
+        }
+        (found, missing)
+    }
+
+    /// Asks for payloads: those who acknowledged them, then every other member's node.
+    async fn ask(&self, room: &Room<E>, orders: &Orders, missing: &BTreeSet<ParcelId>) {
+        let Ok(Some(membership)) = self.membership(&room.name).await else { return };
+        tracing::info!(partition = room.name, height = orders.height, missing = missing.len(), "asks for payloads");
+        let others = membership.nodes.iter().filter(|node| node.node != self.0.holder.principal);
+        let (first, then): (Vec<_>, Vec<_>) = others.partition(|node| orders.holders.contains(&node.node));
+        let ids: Vec<ParcelId> = missing.iter().copied().take(PARCELS_PER_ORDER_MAX).collect();
+        for node in first.into_iter().chain(then) {
+            self.send(&node.peer, &Message::Fetch { partition: room.name.clone(), ids: ids.clone() });
+        }
+    }
+
+    /// Posts the root of the state; says of which height it is.
+    async fn post_root(&self, runtime: &E, room: &Room<E>) -> u64 {
+        let (height, root) = {
+            let partition = room.partition.lock().await;
+            (partition.position().height, partition.root())
+        };
+        let (holder, chain) = (&self.0.holder, &self.0.shared.chain);
+        let operation = Operation::PartitionRoot { partition: room.name.clone(), height, root };
+        let now_s = now_ms(runtime).max(chain.tip().header.time_ms) / 1_000;
+        let subject = format!("root of partition {}", room.name);
+        let Hash(key) = Hash::of(&[b"root", room.name.as_bytes(), &height.to_be_bytes()]);
+        let intent = Intent {
+            not_after: now_s + ROOT_SECONDS,
+            idempotency_key: key.get(..16).unwrap_or_default().to_vec(),
+            ..Intent::new(chain.network(), holder.principal.clone(), subject, vec![operation])
+        };
+        match intent.sign(&holder.key) {
+            Ok(signed) => {
+                self.0.admission.submit(vec![signed.bytes().clone()], crate::admission::Origin::Client).await;
+            }
+            Err(error) => tracing::error!(partition = room.name, %error, "could not sign a root"),
+        }
+        height
+    }
+}
+
+/// What a log entry orders in the partition, if it was accepted: the height of its evidence, the parcels, and who acknowledged them.
+fn orders_of(entry: &LogEntry, partition: &str) -> Option<(u64, Vec<OrderedParcel>, Vec<PrincipalId>)> {
+    const NAME: &[u8] = b"private-order";
+    // Decoding every transaction of the network again would cost a member much more than a look.
+    if !entry.outcome.is_accepted() || !entry.transaction.windows(NAME.len()).any(|window| window == NAME) {
+        return None;
+    }
+    let transaction = SignedTransaction::decode(entry.transaction.clone()).ok()?;
+    let mut found: Option<(u64, Vec<OrderedParcel>)> = None;
+    for operation in transaction.operations() {
+        if let Operation::PrivateOrder { partition: named, height, parcels } = operation
+            && named == partition
+        {
+            // The ledger takes one order of a partition in a transaction.
+            found.get_or_insert_with(|| (*height, Vec::new())).1.extend(parcels.iter().copied());
+        }
+    }
+    let (height, parcels) = found?;
+    Some((height, parcels, transaction.signers().map(|(principal, _)| principal.clone()).collect()))
+}

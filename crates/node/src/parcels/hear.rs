@@ -1,0 +1,113 @@
+//! Hear what other nodes say of parcels: each message in a task of its own, few of one peer at a time.
+
+use super::{
+    Parcels,
+    message::{Delivered, Message},
+};
+use crate::{application::now_ms, engine::Runtime};
+use commonware_cryptography::ed25519::PublicKey;
+use commonware_p2p::{Blocker, Receiver};
+use std::{collections::HashMap, sync::Arc};
+use tallystick_protocol::{
+    OrderedParcel, ParcelId, Payload,
+    limits::{PARCELS_BYTES_MAX, PARCELS_IN_WORK_MAX, PARCELS_MESSAGE_BYTES_MAX},
+};
+use tokio::sync::Semaphore;
+
+impl<E: Runtime> Parcels<E> {
+    /// Takes in what other nodes send, until the node stops.
+    pub(super) async fn hear<R, B>(self, runtime: E, mut receiver: R, blocker: B)
+    where
+        R: Receiver<PublicKey = PublicKey>,
+        B: Blocker<PublicKey = PublicKey> + Clone + Send + 'static,
+    {
+        // Only peers of the network get here: as many as there are.
+        let mut rooms: HashMap<PublicKey, Arc<Semaphore>> = HashMap::new();
+        while let Ok((peer, bytes)) = receiver.recv().await {
+            let room = rooms.entry(peer.clone()).or_insert_with(|| Arc::new(Semaphore::new(PARCELS_IN_WORK_MAX)));
+            let Ok(permit) = room.clone().try_acquire_owned() else { continue };
+            let read =
+                if bytes.len() > PARCELS_MESSAGE_BYTES_MAX { None } else { Message::decode(bytes.as_ref()).ok() };
+            let (Some(message), Ok(from)) = (read, <[u8; 32]>::try_from(peer.as_ref())) else {
+                tracing::warn!(%peer, "blocked a peer that speaks of parcels in no known way");
+                let _ = blocker.clone().block(peer);
+                continue;
+            };
+            let parcels = self.clone();
+            runtime.child("heard").spawn(move |runtime| async move {
+                parcels.heard(runtime, from, message).await;
+                drop(permit);
+            });
+        }
+    }
+
+    async fn heard(&self, runtime: E, from: [u8; 32], message: Message) {
+        match message {
+            Message::Deliver { partition, order, parcels } => {
+                self.delivered(&runtime, from, (partition, order, parcels)).await
+            }
+            Message::Acknowledged { order, signature } => self.answered(order, (from, Ok(signature))),
+            Message::Refused { order, reason } => self.answered(order, (from, Err(reason))),
+            Message::Fetch { partition, ids } => self.fetch(runtime, from, partition, ids).await,
+            Message::Fetched { partition, parcels } => self.fetched(&runtime, from, &partition, parcels).await,
+        }
+    }
+
+    fn answered(&self, order: tallystick_protocol::Hash, ack: super::Ack) {
+        if let Some(waiting) = self.acks().get(&order) {
+            let _ = waiting.send(ack);
+        }
+    }
+
+    /// Gives a member's node what it asks for, encrypted to it, as far as it is here.
+    async fn fetch(&self, mut runtime: E, from: [u8; 32], partition: String, ids: Vec<ParcelId>) {
+        let Some(room) = self.room(&partition) else { return };
+        // Who no longer is a member, or stands where it may not be held, is not among these: nothing leaves for it.
+        let asking = match self.membership(&partition).await {
+            Ok(Some(membership)) => membership.node_of(&from).cloned(),
+            _ => None,
+        };
+        let Some(asking) = asking else {
+            tracing::warn!(partition, peer = hex::encode(from), "gave no payload to a peer that is no member's node");
+            return;
+        };
+        let network = self.0.shared.chain.network();
+        let (mut parcels, mut bytes): (Vec<Delivered>, usize) = (Vec::new(), 0);
+        for id in ids {
+            let kept = room.store.lock().await.get(&id).await;
+            let Ok(Some((ordered, parcel))) = kept else { continue };
+            let opened = Payload::open(&network, &partition, &ordered, &parcel, &self.0.holder.sealing);
+            let sealed = opened.and_then(|payload| payload.seal(&network, &partition, &asking.sealing, &mut runtime));
+            let Ok(sealed) = sealed else { continue };
+            bytes += sealed.len();
+            if bytes > PARCELS_BYTES_MAX {
+                break;
+            }
+            parcels.push((ordered, sealed));
+        }
+        if !parcels.is_empty() {
+            self.send(&from, &Message::Fetched { partition, parcels });
+        }
+    }
+
+    /// Keeps what this node lacked and asked for.
+    async fn fetched(&self, runtime: &E, from: [u8; 32], partition: &str, parcels: Vec<Delivered>) {
+        let Some(room) = self.room(partition) else { return };
+        let from_member = match self.membership(partition).await {
+            Ok(Some(membership)) => membership.node_of(&from).is_some(),
+            _ => false,
+        };
+        let network = self.0.shared.chain.network();
+        let opens = |(ordered, parcel): &(OrderedParcel, bytes::Bytes)| {
+            Payload::open(&network, partition, ordered, parcel, &self.0.holder.sealing).is_ok()
+        };
+        let wanted = room.wanted();
+        if !from_member || !parcels.iter().all(|one| wanted.contains(&one.0.id) && opens(one)) {
+            return;
+        }
+        match room.store.lock().await.put(&parcels, now_ms(runtime)).await {
+            Ok(()) => room.arrived.notify_waiters(),
+            Err(error) => tracing::warn!(partition, %error, "could not keep payloads that were fetched"),
+        }
+    }
+}

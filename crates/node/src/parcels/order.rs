@@ -1,0 +1,436 @@
+//! Have private transactions ordered: gather some, make their evidence and commitments, deliver them, collect acknowledgements, and put
+//! one order of them all into the pool.
+
+use super::{
+    Ack, Answer, Membership, Parcels, Room,
+    message::{Delivered, Message, Reason},
+};
+use crate::{admission::Origin, application::now_ms, engine::Runtime, rejection::Rejection, validity::in_time};
+use bytes::Bytes;
+use futures::future::{Either, select};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+    time::Duration,
+};
+use tallystick_ledger::PrincipalRow;
+use tallystick_protocol::{
+    Code, Cosigner, Evidence, Hash, Intent, NodeRow, Operation, Outcome, PartlySignedTransaction, Payload, PrincipalId,
+    SignedTransaction, StateKey, VerifiedTransaction,
+    limits::{ORDERS_AT_ONCE_MAX, PARCELS_BYTES_MAX, PARCELS_PER_ORDER_MAX},
+};
+use tallystick_storage::{partition::may_execute, read::ReadError};
+use tokio::sync::{Semaphore, mpsc, oneshot};
+
+/// How long private transactions gather before they are ordered together.
+const GATHER: Duration = Duration::from_millis(4);
+/// How long acknowledgements are waited for.
+const PATIENCE: Duration = Duration::from_secs(2);
+/// Times that an order is made anew, when evidence has changed meanwhile or somebody was silent.
+const ATTEMPTS: usize = 4;
+/// For how long an order is good, in seconds.
+const ORDER_SECONDS: u64 = 60;
+
+/// A private transaction that was executed on this node.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Executed {
+    /// Its id.
+    pub transaction: Hash,
+    /// The height of the block that ordered it.
+    pub height: u64,
+    /// Which it was of all in the partition, from 0.
+    pub number: u64,
+    /// What became of it.
+    pub outcome: Outcome,
+}
+
+/// Why a private transaction was not executed.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum PrivateError {
+    /// This node has no keys of a holder.
+    #[error("this node holds nothing that only some may see: ask a node of a member that does")]
+    NotHolder,
+    /// This node holds nothing of the partition.
+    #[error("this node holds nothing of partition `{0}`: ask a node of one of its members")]
+    NotHeld(String),
+    /// It is none that could be executed.
+    #[error("it is no private transaction of this partition that could be executed: {0}")]
+    Unfit(String),
+    /// It was refused before it was ordered.
+    #[error("it would be refused: {0}: {advice}", advice = .0.advice())]
+    Refused(Code),
+    /// It was executed before.
+    #[error("its intent was executed before: it counts once")]
+    Repeated,
+    /// Too much waits.
+    #[error("this node has as many private transactions to order as it can: try again shortly")]
+    Busy,
+    /// Too few members answered.
+    #[error(
+        "{have} of {need} members acknowledged it, and nothing was ordered: see whether the others' nodes run, and try again"
+    )]
+    Acknowledgements {
+        /// Members that did, this one included.
+        have: usize,
+        /// Members that must.
+        need: usize,
+    },
+    /// The order was not taken.
+    #[error("it was not ordered: {0}")]
+    Order(String),
+    /// Something failed here.
+    #[error("it could not be made ready: {0}")]
+    Failed(String),
+    /// The wait was bounded.
+    #[error("it is not executed yet: send it again unchanged; it counts once at most")]
+    TimedOut,
+}
+
+impl From<ReadError> for PrivateError {
+    fn from(error: ReadError) -> Self {
+        Self::Failed(error.to_string())
+    }
+}
+
+/// A private transaction, and whom to tell what became of it.
+pub(super) struct Submission {
+    transaction: VerifiedTransaction,
+    answer: Answer,
+}
+
+/// What is ready to be delivered.
+struct Ready {
+    height: u64,
+    payloads: Vec<Payload>,
+    parcels: Vec<Delivered>,
+}
+
+impl<E: Runtime> Parcels<E> {
+    /// Has a private transaction ordered and executed, and says what became of it; waits at most `patience`.
+    ///
+    /// # Errors
+    /// When it was not executed, or not yet.
+    pub async fn submit(&self, bytes: Bytes, patience: Duration) -> Result<Executed, PrivateError> {
+        let unfit = |why: String| PrivateError::Unfit(why);
+        let transaction = SignedTransaction::decode(bytes).map_err(|error| unfit(error.to_string()))?;
+        let chain = &self.0.shared.chain;
+        if transaction.network() != chain.network() {
+            return Err(unfit("it is for another network".to_owned()));
+        }
+        let partition = transaction.partition().ok_or_else(|| unfit("it names no partition".to_owned()))?.to_owned();
+        let room = self.room(&partition).ok_or(PrivateError::NotHeld(partition))?;
+        if transaction.principal().organisation() != self.0.holder.principal.organisation() {
+            return Err(unfit(
+                "its signer is of another organisation: send it to a node of the signer's own".to_owned(),
+            ));
+        }
+        let now = now_ms(&self.0.runtime).max(chain.tip().header.time_ms);
+        if !in_time(&transaction, now) {
+            return Err(unfit("its not-after time has passed, or is too far ahead: sign it again".to_owned()));
+        }
+        if let Some(act) = room.partition.lock().await.act(&transaction.replay_tag()).await {
+            return Err(if act.transaction == transaction.id() {
+                PrivateError::Repeated
+            } else {
+                unfit("its idempotency key was used before: sign it with another".to_owned())
+            });
+        }
+        let transaction = transaction.verify().map_err(|error| unfit(error.to_string()))?;
+        let (answer, told) = oneshot::channel();
+        room.intake.try_send(Submission { transaction, answer }).map_err(|_| PrivateError::Busy)?;
+        let sleep = std::pin::pin!(self.0.runtime.sleep(patience));
+        match select(told, sleep).await {
+            Either::Left((Ok(result), _)) => result,
+            Either::Left((Err(_), _)) => Err(PrivateError::Failed("the node is stopping".to_owned())),
+            Either::Right(_) => Err(PrivateError::TimedOut),
+        }
+    }
+
+    /// Gathers private transactions and has them ordered together, for as long as the node runs.
+    pub(super) async fn gather(self, runtime: E, room: Arc<Room<E>>, mut intake: mpsc::Receiver<Submission>) {
+        let places = Arc::new(Semaphore::new(ORDERS_AT_ONCE_MAX));
+        while let Some(first) = intake.recv().await {
+            runtime.sleep(GATHER).await;
+            let mut bytes = first.transaction.bytes().len();
+            let mut batch = vec![first];
+            // Each may be twice as long with its evidence, and padded to twice that.
+            while batch.len() < PARCELS_PER_ORDER_MAX && bytes < PARCELS_BYTES_MAX / 16 {
+                let Ok(next) = intake.try_recv() else { break };
+                bytes += next.transaction.bytes().len();
+                batch.push(next);
+            }
+            let Ok(place) = places.clone().acquire_owned().await else { return };
+            let (parcels, room) = (self.clone(), room.clone());
+            runtime.child("order").spawn(move |runtime| async move {
+                parcels.order(runtime, room, batch).await;
+                drop(place);
+            });
+        }
+    }
+
+    async fn order(self, mut runtime: E, room: Arc<Room<E>>, batch: Vec<Submission>) {
+        let mut silent = BTreeSet::new();
+        let (mut batch, mut last) = (batch, PrivateError::TimedOut);
+        for _ in 0..ATTEMPTS {
+            let made = match self.prepare(&mut runtime, &room, &mut batch).await {
+                Ok(Some(ready)) => self.acknowledged(&mut runtime, &room, &ready, &mut silent).await,
+                // Each was answered.
+                Ok(None) => return,
+                Err(error) => Err(error),
+            };
+            match made {
+                Ok(order) => return self.put_in(&room, order, batch).await,
+                Err(error) => last = error,
+            }
+        }
+        batch.into_iter().for_each(|one| drop(one.answer.send(Err(last.clone()))));
+    }
+
+    /// Evidence, commitments, and this node's own copies, which are durable when this returns. What cannot be executed is answered, and
+    /// taken out of the batch.
+    async fn prepare(
+        &self,
+        runtime: &mut E,
+        room: &Room<E>,
+        batch: &mut Vec<Submission>,
+    ) -> Result<Option<Ready>, PrivateError> {
+        let tip = self.0.shared.chain.tip();
+        let (mut kept, mut all) = (Vec::with_capacity(batch.len()), Vec::with_capacity(batch.len()));
+        for one in std::mem::take(batch) {
+            let partition = room.partition.lock().await;
+            let public = |keys: Vec<StateKey>| {
+                let reader = self.0.reader.clone();
+                async move { reader.rows(&keys).await.map(|read| read.rows) }
+            };
+            let at = (tip.header.height, tip.header.time_ms);
+            let evidence = partition.evidence(&one.transaction, at, public).await;
+            drop(partition);
+            match evidence.map_err(PrivateError::from) {
+                Ok(evidence) => match may_execute(&evidence, &one.transaction, &room.name) {
+                    Ok(()) => {
+                        all.push(evidence);
+                        kept.push(one);
+                    }
+                    Err(code) => drop(one.answer.send(Err(PrivateError::Refused(code)))),
+                },
+                Err(error) => drop(one.answer.send(Err(error))),
+            }
+        }
+        *batch = kept;
+        if batch.is_empty() {
+            return Ok(None);
+        }
+        let height = self.at_one_height(&mut all).await?;
+        let network = self.0.shared.chain.network();
+        let own = self.0.holder.sealing.public().map_err(|error| PrivateError::Failed(error.to_string()))?;
+        let failed = |error: &dyn std::fmt::Display| PrivateError::Failed(error.to_string());
+        let (mut payloads, mut parcels) = (Vec::with_capacity(all.len()), Vec::with_capacity(all.len()));
+        for (one, evidence) in batch.iter().zip(all) {
+            let payload = Payload::new(one.transaction.bytes().clone(), evidence, runtime);
+            let payload = payload.map_err(|error| failed(&error))?;
+            let ordered = payload.ordered(&network, &room.name).map_err(|error| failed(&error))?;
+            let sealed = payload.seal(&network, &room.name, &own, runtime).map_err(|error| failed(&error))?;
+            parcels.push((ordered, sealed));
+            payloads.push(payload);
+        }
+        let kept = room.store.lock().await.put(&parcels, tip.header.time_ms).await;
+        kept.map_err(|error| failed(&error))?;
+        Ok(Some(Ready { height, payloads, parcels }))
+    }
+
+    /// Reads all rows of these anew, so that they stand at one height; says which.
+    async fn at_one_height(&self, all: &mut [Evidence]) -> Result<u64, PrivateError> {
+        let keys: Vec<StateKey> =
+            all.iter().flat_map(|one| one.rows.keys().copied()).collect::<BTreeSet<_>>().into_iter().collect();
+        let read = self.0.reader.rows(&keys).await?;
+        let rows: BTreeMap<StateKey, Option<Bytes>> = keys.into_iter().zip(read.rows).collect();
+        for one in all {
+            one.height = read.height;
+            for (key, row) in &mut one.rows {
+                *row = rows.get(key).and_then(Option::as_ref).map(|row| row.to_vec());
+            }
+        }
+        Ok(read.height)
+    }
+
+    /// Delivers to every member's node, and collects as many acknowledgements as the agreement asks for.
+    async fn acknowledged(
+        &self,
+        runtime: &mut E,
+        room: &Room<E>,
+        ready: &Ready,
+        silent: &mut BTreeSet<PrincipalId>,
+    ) -> Result<SignedTransaction, PrivateError> {
+        let membership = self.membership(&room.name).await?;
+        let membership = membership.ok_or_else(|| PrivateError::NotHeld(room.name.clone()))?;
+        let tip = self.0.shared.chain.tip();
+        if !membership.row.is_open(tip.header.time_ms) {
+            return Err(PrivateError::Refused(Code::PartitionClosed));
+        }
+        let cosigners = self.choose(&membership, silent).await?;
+        let begun = self.begin(runtime, room, ready, &cosigners)?;
+        let hash = Hash::of(&[begun.bytes()]);
+        let (sender, mut acks) = mpsc::unbounded_channel();
+        self.acks().insert(hash, sender);
+        let delivered = self.deliver(runtime, room, ready, (&membership, &cosigners), begun.bytes());
+        let signed = match delivered {
+            Ok(()) => self.collect(runtime, begun, &cosigners, &mut acks, silent).await,
+            Err(error) => Err(error),
+        };
+        self.acks().remove(&hash);
+        signed
+    }
+
+    /// Whom to ask: a node of as many other members as the agreement asks for, of those first that answered before.
+    async fn choose(
+        &self,
+        membership: &Membership,
+        silent: &BTreeSet<PrincipalId>,
+    ) -> Result<Vec<(NodeRow, Cosigner)>, PrivateError> {
+        let own = self.0.holder.principal.organisation();
+        let need = usize::try_from(membership.row.terms.acknowledgements).unwrap_or(usize::MAX).saturating_sub(1);
+        let others = || membership.nodes.iter().filter(|node| node.node.organisation() != own);
+        let keys: Vec<StateKey> = others().map(|node| StateKey::principal(&node.node)).collect();
+        let rows = self.0.reader.rows(&keys).await?.rows;
+        let time_ms = self.0.shared.chain.tip().header.time_ms;
+        let able = others().zip(rows).filter_map(|(node, row)| {
+            let row = PrincipalRow::decode(&row?).ok()?;
+            let held = row.keys.iter().rev().find(|held| !held.has_ended(time_ms) && !held.is_expired(time_ms))?;
+            Some((node.clone(), Cosigner { principal: node.node.clone(), key: held.key }))
+        });
+        let mut able: Vec<(NodeRow, Cosigner)> = able.collect();
+        able.sort_by_key(|(node, _)| silent.contains(&node.node));
+        let mut chosen: Vec<(NodeRow, Cosigner)> = Vec::with_capacity(need);
+        for (node, cosigner) in able {
+            let is_new = chosen.iter().all(|(other, _)| other.node.organisation() != node.node.organisation());
+            if chosen.len() < need && is_new {
+                chosen.push((node, cosigner));
+            }
+        }
+        if chosen.len() == need {
+            Ok(chosen)
+        } else {
+            Err(PrivateError::Acknowledgements { have: 1 + chosen.len(), need: need + 1 })
+        }
+    }
+
+    fn begin(
+        &self,
+        runtime: &mut E,
+        room: &Room<E>,
+        ready: &Ready,
+        cosigners: &[(NodeRow, Cosigner)],
+    ) -> Result<PartlySignedTransaction, PrivateError> {
+        let (holder, chain) = (&self.0.holder, &self.0.shared.chain);
+        let mut key = vec![0; 16];
+        runtime.fill_bytes(&mut key);
+        let parcels = ready.parcels.iter().map(|(ordered, _)| *ordered).collect();
+        let operation = Operation::PrivateOrder { partition: room.name.clone(), height: ready.height, parcels };
+        let now_s = now_ms(runtime).max(chain.tip().header.time_ms) / 1_000;
+        let intent = Intent {
+            not_after: now_s + ORDER_SECONDS,
+            idempotency_key: key,
+            cosigners: cosigners.iter().map(|(_, cosigner)| cosigner.clone()).collect(),
+            ..Intent::new(
+                chain.network(),
+                holder.principal.clone(),
+                format!("order in partition {}", room.name),
+                vec![operation],
+            )
+        };
+        intent.begin(&holder.key).map_err(|error| PrivateError::Failed(error.to_string()))
+    }
+
+    fn deliver(
+        &self,
+        runtime: &mut E,
+        room: &Room<E>,
+        ready: &Ready,
+        (membership, cosigners): (&Membership, &[(NodeRow, Cosigner)]),
+        order: &Bytes,
+    ) -> Result<(), PrivateError> {
+        let network = self.0.shared.chain.network();
+        // These stand where the agreement allows: nothing leaves for any other.
+        for node in membership.nodes.iter().filter(|node| node.node != self.0.holder.principal) {
+            let mut parcels = Vec::with_capacity(ready.payloads.len());
+            for (payload, (ordered, _)) in ready.payloads.iter().zip(&ready.parcels) {
+                let sealed = payload.seal(&network, &room.name, &node.sealing, runtime);
+                parcels.push((*ordered, sealed.map_err(|error| PrivateError::Failed(error.to_string()))?));
+            }
+            let is_asked = cosigners.iter().any(|(asked, _)| asked.node == node.node);
+            let order = is_asked.then(|| order.clone());
+            self.send(&node.peer, &Message::Deliver { partition: room.name.clone(), order, parcels });
+        }
+        Ok(())
+    }
+
+    async fn collect(
+        &self,
+        runtime: &E,
+        mut order: PartlySignedTransaction,
+        cosigners: &[(NodeRow, Cosigner)],
+        acks: &mut mpsc::UnboundedReceiver<Ack>,
+        silent: &mut BTreeSet<PrincipalId>,
+    ) -> Result<SignedTransaction, PrivateError> {
+        let mut have = BTreeSet::new();
+        let mut patience = std::pin::pin!(runtime.sleep(PATIENCE));
+        while have.len() < cosigners.len() {
+            let heard = std::pin::pin!(acks.recv());
+            let (peer, ack) = match select(heard, patience.as_mut()).await {
+                Either::Left((Some(ack), _)) => ack,
+                Either::Left((None, _)) | Either::Right(_) => break,
+            };
+            let Some((node, cosigner)) = cosigners.iter().find(|(node, _)| node.peer == peer) else { continue };
+            match ack {
+                Ok(signature) => {
+                    let signed = order.with_cosignature(&cosigner.key, &signature);
+                    let Some(signed) = signed.ok().filter(|signed| signed.verify().is_ok()) else { continue };
+                    order = signed;
+                    have.insert(node.node.clone());
+                }
+                Err(reason) => {
+                    tracing::info!(node = %node.node, ?reason, "a node does not acknowledge");
+                    if reason != Reason::Evidence {
+                        silent.insert(node.node.clone());
+                    }
+                    break;
+                }
+            }
+        }
+        if have.len() == cosigners.len() {
+            return order.complete().map_err(|error| PrivateError::Failed(error.to_string()));
+        }
+        silent.extend(cosigners.iter().map(|(node, _)| &node.node).filter(|node| !have.contains(*node)).cloned());
+        Err(PrivateError::Acknowledgements { have: 1 + have.len(), need: 1 + cosigners.len() })
+    }
+
+    /// Puts an order into the pool. Who waits is told when it is executed, or when it was not taken.
+    async fn put_in(&self, room: &Arc<Room<E>>, order: SignedTransaction, batch: Vec<Submission>) {
+        let ids: Vec<Hash> = batch.iter().map(|one| one.transaction.id()).collect();
+        {
+            let mut waiting = room.waiting();
+            waiting.retain(|_, answer| !answer.is_closed());
+            waiting.extend(batch.into_iter().map(|one| (one.transaction.id(), one.answer)));
+        }
+        let ordered = self.0.shared.chain.wait(order.id());
+        let taken = self.0.admission.submit(vec![order.bytes().clone()], Origin::Client).await.pop();
+        let lost = match taken {
+            Some(Ok(_)) => match ordered.await {
+                Ok(Some(finalised)) => match finalised.outcome {
+                    // From here on it is the executor that answers.
+                    Outcome::Accepted { .. } => return,
+                    Outcome::Refused(refusal) => format!("{}: {}", refusal.code, refusal.code.advice()),
+                },
+                _ => "its time passed before a block took it".to_owned(),
+            },
+            Some(Err(rejection)) => Rejection::to_string(&rejection),
+            None => "the node is stopping".to_owned(),
+        };
+        let mut waiting = room.waiting();
+        for id in ids {
+            if let Some(answer) = waiting.remove(&id) {
+                let _ = answer.send(Err(PrivateError::Order(lost.clone())));
+            }
+        }
+    }
+}
