@@ -7,6 +7,7 @@ pub mod exactly_once;
 pub mod innocence;
 pub mod progress;
 pub mod receipts;
+pub mod secrecy;
 
 /// A broken promise.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]

@@ -30,18 +30,26 @@ pub enum Manner {
 pub struct Line {
     sender: Inner,
     manner: Manner,
+    /// The machine that it leads from, if what is sent is looked at.
+    watched: Option<Arc<Hardware>>,
 }
 
 impl Line {
     /// The same line, used in another manner.
     #[must_use]
     pub fn with(&self, manner: Manner) -> Self {
-        Self { sender: self.sender.clone(), manner }
+        Self { sender: self.sender.clone(), manner, watched: self.watched.clone() }
     }
 
     /// A line on a channel.
     pub fn new(sender: Inner, manner: Manner) -> Self {
-        Self { sender, manner }
+        Self { sender, manner, watched: None }
+    }
+
+    /// The same line, where all that is sent from this machine is looked at.
+    #[must_use]
+    pub fn watched(self, hardware: Arc<Hardware>) -> Self {
+        Self { watched: Some(hardware), ..self }
     }
 }
 
@@ -55,7 +63,8 @@ impl LimitedSender for Line {
             Manner::Cut(hardware) if hardware.is_state_cut() => Recipients::Some(Vec::new()),
             Manner::Honest | Manner::Cut(_) | Manner::Forging(_) => recipients,
         };
-        Ok(CheckedLine { inner: self.sender.check(recipients)?, manner: self.manner.clone() })
+        let (manner, watched) = (self.manner.clone(), self.watched.clone());
+        Ok(CheckedLine { inner: self.sender.check(recipients)?, manner, watched })
     }
 }
 
@@ -63,6 +72,7 @@ impl LimitedSender for Line {
 pub struct CheckedLine<'a> {
     inner: <Inner as LimitedSender>::Checked<'a>,
     manner: Manner,
+    watched: Option<Arc<Hardware>>,
 }
 
 impl CheckedSender for CheckedLine<'_> {
@@ -73,10 +83,16 @@ impl CheckedSender for CheckedLine<'_> {
     }
 
     fn send(self, message: impl Into<IoBufs> + Send, priority: bool) -> Unreliable<Feedback> {
+        let mut message = message.into();
+        if let Some(hardware) = &self.watched {
+            let bytes = message.coalesce();
+            hardware.look_at_sent(bytes.as_ref());
+            message = bytes.into();
+        }
         match &self.manner {
             Manner::Honest | Manner::Cut(_) | Manner::Facing(_) => self.inner.send(message, priority),
             Manner::Forging(forger) => {
-                let forged = forger.forge(message.into().coalesce().as_ref());
+                let forged = forger.forge(message.coalesce().as_ref());
                 self.inner.send(forged, priority)
             }
         }

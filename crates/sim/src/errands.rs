@@ -9,6 +9,7 @@ mod outlive;
 mod race;
 mod rogue;
 mod rotate;
+pub mod share;
 
 use crate::{
     chance::Chance,
@@ -35,6 +36,7 @@ impl Client {
             Errand::Entrust => entrust::entrust(&mut self).await,
             Errand::Legislate => legislate::legislate(&mut self).await,
             Errand::Rogue => rogue::rogue(&mut self).await,
+            Errand::Share => share::share(&mut self).await,
         };
         if done.is_some() {
             self.record.is_back(errand);

@@ -1,6 +1,7 @@
 //! Faults at work: which are on, and what they make of links, machines and processes.
 
 use crate::{
+    checkers::secrecy::Found,
     machine::{Hardware, Leap},
     members::{Member, Members},
     node::{Door, Life, Network, Start},
@@ -68,6 +69,17 @@ impl<'a> Hosts<'a> {
         for node in 0..self.lives.len() {
             self.start(node).await;
         }
+    }
+
+    /// From now on looks for what only some may see in all that machines write and send.
+    pub fn watch(&self) {
+        self.hardware.iter().for_each(|hardware| hardware.watch());
+    }
+
+    /// What was found of it, by node.
+    pub fn found(&self) -> Vec<Found> {
+        let found = self.hardware.iter().map(|hardware| hardware.found());
+        found.map(|(written, sent)| Found { written, sent }).collect()
     }
 
     /// A fault begins.

@@ -42,6 +42,16 @@ pub struct Hardware {
     clock_ahead_ms: AtomicI64,
     disk_delay_ms: AtomicU64,
     state_cut: AtomicBool,
+    watched: AtomicBool,
+    written: AtomicBool,
+    sent: AtomicBool,
+}
+
+/// What is looked for on a machine that is watched.
+pub const SECRET: &str = "for members' eyes only";
+
+fn holds_secret(bytes: &[u8]) -> bool {
+    bytes.windows(SECRET.len()).any(|window| window == SECRET.as_bytes())
 }
 
 impl Hardware {
@@ -58,6 +68,35 @@ impl Hardware {
     /// Makes every write and sync take this much longer.
     pub fn set_disk_delay_ms(&self, ms: u64) {
         self.disk_delay_ms.store(ms, Ordering::Relaxed);
+    }
+
+    /// From now on looks for [`SECRET`] in all that is written and sent.
+    pub fn watch(&self) {
+        self.watched.store(true, Ordering::Relaxed);
+    }
+
+    /// Whether that is looked for.
+    pub fn is_watched(&self) -> bool {
+        self.watched.load(Ordering::Relaxed)
+    }
+
+    /// Looks at what is sent.
+    pub fn look_at_sent(&self, bytes: &[u8]) {
+        if holds_secret(bytes) {
+            self.sent.store(true, Ordering::Relaxed);
+        }
+    }
+
+    /// Looks at what is written.
+    fn look_at_written(&self, bytes: &[u8]) {
+        if holds_secret(bytes) {
+            self.written.store(true, Ordering::Relaxed);
+        }
+    }
+
+    /// Whether it was written, and whether it was sent.
+    pub fn found(&self) -> (bool, bool) {
+        (self.written.load(Ordering::Relaxed), self.sent.load(Ordering::Relaxed))
     }
 
     /// Cuts the way by which the machine asks others for their state, or joins it.
@@ -253,7 +292,12 @@ impl Blob for Disk {
     }
 
     async fn write_at(&self, offset: u64, bufs: impl Into<IoBufs> + Send, options: WriteOptions) -> Result<(), Error> {
-        let bufs = bufs.into();
+        let mut bufs = bufs.into();
+        if self.hardware.is_watched() {
+            let bytes = bufs.coalesce();
+            self.hardware.look_at_written(bytes.as_ref());
+            bufs = bytes.into();
+        }
         self.delay().await;
         self.blob.write_at(offset, bufs, options).await
     }

@@ -6,10 +6,12 @@ use commonware_cryptography::{
     ed25519::{PrivateKey, PublicKey},
 };
 use std::sync::Arc;
+use tallystick_node::parcels::Holder;
 use tallystick_protocol::{
-    Genesis, GenesisOrganisation, GenesisPrincipal, GenesisValidator, Intent, MandateId, Operation, Particulars,
-    PrincipalId, Roles, SignedTransaction, SigningKey, limits::EPOCH_BLOCKS_MIN,
+    Genesis, GenesisOrganisation, GenesisPrincipal, GenesisValidator, Hash, Intent, MandateId, Operation, Particulars,
+    PrincipalId, Roles, SealingSecret, SignedTransaction, SigningKey, limits::EPOCH_BLOCKS_MIN,
 };
+use zeroize::Zeroizing;
 
 /// Principals of an organisation: one administrator, and registrars.
 pub const PRINCIPALS: usize = 2;
@@ -32,6 +34,8 @@ pub struct Members {
     pub nodes: Vec<PrivateKey>,
     /// Principals, by organisation; the first of each is its administrator.
     pub principals: Vec<Vec<Member>>,
+    /// Whether nodes hold what only some may see.
+    pub shares: bool,
 }
 
 impl Members {
@@ -63,13 +67,25 @@ impl Members {
         genesis.sort();
         genesis.validate().expect("the simulated members make a genesis");
         let more = (0..followers).map(|_| PrivateKey::from_seed(chance.number()));
-        Self { genesis: Arc::new(genesis), nodes: keys.into_iter().chain(more).collect(), principals }
+        Self { genesis: Arc::new(genesis), nodes: keys.into_iter().chain(more).collect(), principals, shares: false }
     }
 
     /// A node as the ledger lists validators.
     pub fn validator(&self, node: usize) -> GenesisValidator {
         let organisation = slug(node % self.principals.len());
         GenesisValidator { organisation, key: bytes_of(&self.nodes[node].public_key()), address: String::new() }
+    }
+
+    /// The keys with which a node holds what only some may see, where nodes do; that of an organisation has its number.
+    pub fn holder(&self, node: usize) -> Option<Holder> {
+        let of =
+            |what: &[u8]| Hash::of(&[what, self.genesis.nonce.as_slice(), &[u8::try_from(node).unwrap_or_default()]]).0;
+        let is_one = self.shares && node < self.principals.len();
+        is_one.then(|| Holder {
+            principal: PrincipalId::new(&slug(node), "node").expect("slugs"),
+            key: SigningKey::from_ed25519_seed(&of(b"key")),
+            sealing: SealingSecret::from_bytes(&Zeroizing::new(of(b"sealing"))).expect("32 bytes"),
+        })
     }
 
     /// Whether the node is a validator from the beginning.

@@ -193,7 +193,9 @@ impl Start<'_> {
                 _ if [channel::STATE_SYNC, channel::LOG_SYNC].contains(&id) => Manner::Cut(self.hardware.clone()),
                 _ => Manner::Honest,
             };
-            channels.push((Line::new(sender, manner), receiver));
+            let line = Line::new(sender, manner);
+            let line = if self.members.shares { line.watched(self.hardware.clone()) } else { line };
+            channels.push((line, receiver));
         }
         channels
     }
@@ -226,7 +228,7 @@ impl Start<'_> {
             state_sync: lost || !self.members.is_founder(node),
             known: self.known(),
             recovery: self.life.recovery.as_deref().cloned(),
-            holder: None,
+            holder: self.members.holder(node),
             timing: timing(),
         };
         let (manager, control) = (self.network.socket_manager(), self.network.control(self.me()));

@@ -99,10 +99,12 @@ pub enum Errand {
     Legislate,
     /// Try, as a registrar, what only others may.
     Rogue,
+    /// Open a partition, and keep a register in it. Not among those that a seed draws: it would change what every seed does.
+    Share,
 }
 
 impl Errand {
-    /// Every one.
+    /// Every one that a seed may draw.
     pub const ALL: [Self; 6] = [Self::Outlive, Self::Rotate, Self::Race, Self::Entrust, Self::Legislate, Self::Rogue];
 }
 

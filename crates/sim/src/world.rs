@@ -14,8 +14,10 @@ use crate::{
         exactly_once::{self, Entries},
         innocence, progress,
         receipts::Receipts,
+        secrecy,
     },
     client::{Client, Hostile},
+    errands::share,
     faults::Hosts,
     machine::{Leap, Machine},
     members::Members,
@@ -221,6 +223,12 @@ impl Record {
     }
 }
 
+/// The id of a transaction that a node signed.
+fn signed_by_node(entry: &LogEntry) -> Option<Hash> {
+    let transaction = SignedTransaction::decode(entry.transaction.clone()).ok()?;
+    (transaction.principal().name() == "node").then(|| transaction.id())
+}
+
 /// Runs a seed's plan.
 pub fn run(seed: u64) -> Result<Report, Failure> {
     run_plan(&Plan::new(seed))
@@ -228,7 +236,9 @@ pub fn run(seed: u64) -> Result<Report, Failure> {
 
 /// Runs a plan.
 pub fn run_plan(plan: &Plan) -> Result<Report, Failure> {
-    let members = Members::new(plan.seed, plan.validators, plan.followers, START_S * 1000);
+    let mut members = Members::new(plan.seed, plan.validators, plan.followers, START_S * 1000);
+    let events = || plan.segments.iter().flat_map(|segment| &segment.events);
+    members.shares = events().any(|event| event.fault == Fault::Errand(Errand::Share));
     let record = Record::default();
     record.note(format!("{} nodes, criminal {:?}, links {:?} ms", plan.validators, plan.criminal, plan.delay_ms));
     let stage = Stage { plan: plan.clone(), members, record: record.clone(), leap: Leap::default() };
@@ -320,6 +330,9 @@ impl Stage {
         self.record.lock().away.clear();
         let mut hosts =
             Hosts::new(&world, &oracle, (&self.plan, &self.members, &self.record), (lives, self.leap.clone()));
+        if self.members.shares {
+            hosts.watch();
+        }
         hosts.start_all().await;
         let clients = self.clients(&world, index, &hosts);
         self.play(&world, &mut hosts, segment).await;
@@ -330,6 +343,9 @@ impl Stage {
             let blocked = oracle.blocked().await.expect("the network runs");
             let place = |key| self.members.keys().iter().position(|other| *other == key).unwrap_or(usize::MAX);
             let blocked: Vec<_> = blocked.into_iter().map(|(from, to)| (place(from), place(to))).collect();
+            if self.members.shares {
+                self.check_shared(&world, &hosts).await;
+            }
             self.record.check(|_| innocence::check(&blocked, self.plan.criminal.map(|(node, _)| node)));
         }
         Ended { lives: hosts.lives.clone(), time: world.current() }
@@ -444,6 +460,32 @@ impl Stage {
         self.check_all(world, hosts).await;
     }
 
+    /// Whether the members of the partition come to the same state, and nobody else to know of it.
+    async fn check_shared(&self, world: &deterministic::Context, hosts: &Hosts<'_>) {
+        let since = world.current();
+        loop {
+            let mut standings = Vec::new();
+            for node in 0..hosts.doors.len() {
+                let asked = hosts.doors[node].ask(|service| async move { service.partition_here(share::PARTITION) });
+                standings.push(asked.await.flatten());
+            }
+            let (of_members, of_others) = standings.split_at(share::MEMBERS.len());
+            if of_others.iter().any(Option::is_some) {
+                return self.record.broken(Broken::new("secrecy", format!("others hold it: {standings:?}")));
+            }
+            let is_same = of_members.windows(2).all(|two| two[0].is_some() && two[0] == two[1]);
+            if is_same && of_members.iter().flatten().all(|standing| standing.executed > 0) {
+                break;
+            }
+            if world.current() > since + WAIT {
+                return self.record.broken(Broken::new("agreement", format!("members differ: {standings:?}")));
+            }
+            world.sleep(GLANCE).await;
+        }
+        let found = hosts.found();
+        self.record.check(|_| secrecy::check(&found, &share::MEMBERS));
+    }
+
     /// Looks into every honest node.
     async fn check_all(&self, world: &deterministic::Context, hosts: &Hosts<'_>) {
         let target = self.record.height();
@@ -454,6 +496,8 @@ impl Stage {
                 return self.record.broken(Broken::new("durability", format!("node {node} cannot be read")));
             };
             self.record.check(|seen| {
+                // What nodes sign themselves no client made: they order what is private, and post its roots.
+                seen.signed.extend(inside.log.iter().filter_map(signed_by_node));
                 seen.agreement.stands(node, &inside.databases)?;
                 seen.durability.check(node, &inside.told())?;
                 let entries = exactly_once::check_log(node, &inside.log, &seen.signed)?;

@@ -9,7 +9,8 @@ use std::{
     time::Duration,
 };
 use tallystick_protocol::{
-    Hash, Intent, LogEntry, Operation, OrderedParcel, ParcelId, Payload, PrincipalId, SignedTransaction,
+    Hash, Intent, LogEntry, Operation, OrderedParcel, ParcelId, PartitionRootsRow, Payload, PrincipalId, RootsAt,
+    SignedTransaction, StateKey,
     limits::{PARCELS_PER_ORDER_MAX, ROOT_INTERVAL_MS},
 };
 use tallystick_storage::{
@@ -63,7 +64,8 @@ impl<E: Runtime> Parcels<E> {
         let position = room.partition.lock().await.position();
         let mut cursor = self.cursor(position, proposed);
         let mut tip = self.0.shared.chain.watch_tip();
-        let mut posted = position.height;
+        // The height whose root is known to be posted, and when this was last tried.
+        let (mut posted, mut tried_ms) = (0, 0);
         loop {
             let time_ms = tip.borrow_and_update().header.time_ms;
             match self.read_on(&room.name, &mut cursor).await {
@@ -73,7 +75,7 @@ impl<E: Runtime> Parcels<E> {
                         self.execute(&mut runtime, &room, &orders).await;
                         // The first of each interval: every member posts at the same heights.
                         if orders.time_ms / ROOT_INTERVAL_MS > before.time_ms / ROOT_INTERVAL_MS {
-                            posted = self.post_root(&runtime, &room).await;
+                            self.post_root(&runtime, &room).await;
                         }
                     }
                     if !at_end {
@@ -86,9 +88,16 @@ impl<E: Runtime> Parcels<E> {
                     continue;
                 }
             }
+            // And the last one, when nothing follows; also after a restart, until everybody sees it.
             let position = room.partition.lock().await.position();
-            if position.height > posted && time_ms.saturating_sub(position.time_ms) >= ROOT_INTERVAL_MS {
-                posted = self.post_root(&runtime, &room).await;
+            let is_quiet = |since_ms: u64| time_ms.saturating_sub(since_ms) >= ROOT_INTERVAL_MS;
+            if position.height > posted && is_quiet(position.time_ms) && is_quiet(tried_ms) {
+                tried_ms = time_ms;
+                if self.is_posted(&room.name, position.height).await {
+                    posted = position.height;
+                } else {
+                    self.post_root(&runtime, &room).await;
+                }
             }
             if tip.changed().await.is_err() {
                 return;
@@ -151,6 +160,8 @@ impl<E: Runtime> Parcels<E> {
     /// Executes a block's orders, once every payload is here.
     async fn execute(&self, runtime: &mut E, room: &Room<E>, orders: &Orders) {
         let payloads = loop {
+            // Before the look, so that what arrives meanwhile is not missed.
+            let arrived = room.arrived.notified();
             let (found, missing) = self.gathered(room, orders).await;
             if missing.is_empty() {
                 break found;
@@ -158,7 +169,7 @@ impl<E: Runtime> Parcels<E> {
             room.standing().missing = missing.len();
             room.want(missing.clone());
             self.ask(room, orders, &missing).await;
-            let arrived = std::pin::pin!(room.arrived.notified());
+            let arrived = std::pin::pin!(arrived);
             let again = std::pin::pin!(runtime.sleep(ASK_AGAIN));
             futures::future::select(arrived, again).await;
         };
@@ -227,8 +238,20 @@ impl<E: Runtime> Parcels<E> {
         }
     }
 
-    /// Posts the root of the state; says of which height it is.
-    async fn post_root(&self, runtime: &E, room: &Room<E>) -> u64 {
+    /// Whether everybody sees this node's root of that height, or one that is certified since.
+    async fn is_posted(&self, partition: &str, height: u64) -> bool {
+        let row = match self.0.reader.rows(&[StateKey::partition_roots(partition)]).await {
+            Ok(read) => read.rows.into_iter().flatten().next(),
+            Err(_) => return false,
+        };
+        let row = row.and_then(|row| PartitionRootsRow::decode(&row).ok()).unwrap_or_default();
+        let own = |at: &RootsAt| at.roots.iter().any(|posted| posted.node == self.0.holder.principal);
+        row.certified.is_some_and(|certified| certified.height >= height)
+            || row.posted.iter().any(|at| at.height == height && own(at))
+    }
+
+    /// Posts the root of the state.
+    async fn post_root(&self, runtime: &E, room: &Room<E>) {
         let (height, root) = {
             let partition = room.partition.lock().await;
             (partition.position().height, partition.root())
@@ -237,7 +260,8 @@ impl<E: Runtime> Parcels<E> {
         let operation = Operation::PartitionRoot { partition: room.name.clone(), height, root };
         let now_s = now_ms(runtime).max(chain.tip().header.time_ms) / 1_000;
         let subject = format!("root of partition {}", room.name);
-        let Hash(key) = Hash::of(&[b"root", room.name.as_bytes(), &height.to_be_bytes()]);
+        let again = (now_s / ROOT_SECONDS).to_be_bytes();
+        let Hash(key) = Hash::of(&[b"root", room.name.as_bytes(), &height.to_be_bytes(), &again]);
         let intent = Intent {
             not_after: now_s + ROOT_SECONDS,
             idempotency_key: key.get(..16).unwrap_or_default().to_vec(),
@@ -249,7 +273,6 @@ impl<E: Runtime> Parcels<E> {
             }
             Err(error) => tracing::error!(partition = room.name, %error, "could not sign a root"),
         }
-        height
     }
 }
 

@@ -1,0 +1,44 @@
+//! Secrecy: what only the members of a partition may see is in the clear on no link at all, and on no disk but theirs.
+//!
+//! Every byte that a node writes or sends is searched. That members' disks do hold it shows that the search finds what is there.
+
+use super::Broken;
+
+/// What was found of one node.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Found {
+    /// Whether it wrote it to its disk.
+    pub written: bool,
+    /// Whether it sent it to anybody.
+    pub sent: bool,
+}
+
+/// Judges what was found of each node, given which of them are members'.
+pub fn check(found: &[Found], members: &[usize]) -> Result<(), Broken> {
+    for (node, found) in found.iter().enumerate() {
+        if found.sent {
+            return Err(Broken::new("secrecy", format!("node {node} sent in the clear what only members may see")));
+        }
+        if found.written && !members.contains(&node) {
+            return Err(Broken::new("secrecy", format!("node {node} is no member's, and has it on its disk")));
+        }
+    }
+    let is_found = members.iter().all(|node| found.get(*node).is_some_and(|found| found.written));
+    if is_found { Ok(()) } else { Err(Broken::new("secrecy", "the search does not find what is there")) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_leak_is_found_and_so_is_a_search_that_is_blind() {
+        let of = |written, sent| Found { written, sent };
+        let (has, none) = (of(true, false), of(false, false));
+        assert_eq!(check(&[has, has, none, none], &[0, 1]), Ok(()));
+        for leak in [[has, has, has, none], [has, of(true, true), none, none], [has, has, none, of(false, true)]] {
+            assert!(check(&leak, &[0, 1]).is_err(), "{leak:?}");
+        }
+        assert!(check(&[has, none, none, none], &[0, 1]).is_err());
+    }
+}

@@ -1,0 +1,167 @@
+//! Share: two of the organisations open a partition and keep a register in it, and nobody else comes to know what is in it. Both come
+//! to the same state, whatever happens to their nodes; the rest of the network sees that something was ordered.
+
+use crate::{client::Client, machine::SECRET, members::Member};
+use std::time::Duration;
+use tallystick_node::parcels::{Executed, PrivateError};
+use tallystick_protocol::{
+    AgreementTerms, Assurance, Change, Code, Datatype, Field, Intent, NewEntry, Operation, Outcome, PartitionRootsRow,
+    PrincipalKind, SignedTransaction, StateKey,
+};
+
+/// The partition.
+pub const PARTITION: &str = "charts";
+/// The organisations that share; their nodes have the same numbers.
+pub const MEMBERS: [usize; 2] = [0, 1];
+/// One whose node holds too, and is no member.
+const OUTSIDER: usize = 2;
+/// The register in the partition.
+const REGISTER: &str = "chart";
+/// Entries appended to it.
+const ENTRIES: usize = 10;
+/// How long a node is given for one private transaction.
+const PATIENCE: Duration = Duration::from_secs(8);
+
+pub(super) async fn share(client: &mut Client) -> Option<()> {
+    for organisation in MEMBERS.into_iter().chain([OUTSIDER]) {
+        register_node(client, organisation).await?;
+    }
+    let voters: Vec<Member> = MEMBERS.iter().map(|organisation| client.administrator(*organisation)).collect();
+    client.decide(&voters, "share", vec![Change::PartitionOpen { agreement: agreement(client) }]).await?;
+    let (keeper, writer) = (client.administrator(MEMBERS[0]), client.registrar(MEMBERS[0]));
+    // Its own description is in the state of those who may see it: so the search for it is known to find.
+    let fields = vec![Field::new(REGISTER, Datatype::String), Field::new("note", Datatype::String)];
+    let create = Operation::RegisterCreate { register: REGISTER.to_owned(), text: SECRET.to_owned(), fields };
+    executed(client, MEMBERS[0], &keeper, create, None).await?;
+    for number in 0..ENTRIES {
+        executed(client, MEMBERS[0], &writer, append(number), None).await?;
+    }
+    // The network's policies hold here too: the register is another's.
+    let guest = client.registrar(MEMBERS[1]);
+    executed(client, MEMBERS[1], &guest, append(ENTRIES), Some(Code::NotPermitted)).await?;
+    // And who is no member has nowhere to hand anything in.
+    let stranger = client.registrar(OUTSIDER);
+    let refused = sign(client, &stranger, append(0));
+    match hand_in(client, OUTSIDER, &refused).await {
+        Some(Err(PrivateError::NotHeld(_))) | None => {}
+        other => {
+            client.complain(format!("a node that is no member's took a private transaction: {other:?}"));
+            return None;
+        }
+    }
+    certified(client).await
+}
+
+/// Waits until the members' roots are certified, of the last block that ordered something.
+async fn certified(client: &mut Client) -> Option<()> {
+    loop {
+        let row = client.row(StateKey::partition_roots(PARTITION)).await;
+        let row = row.and_then(|row| PartitionRootsRow::decode(&row).ok()).unwrap_or_default();
+        if let Some(alarm) = row.alarm {
+            client.complain(format!("members that keep to the rules have different roots: {alarm:?}"));
+            return None;
+        }
+        if row.certified.is_some_and(|certified| certified.height == row.ordered_height) {
+            client.record.note(format!("{} payloads are ordered, and their root is certified", row.ordered));
+            return Some(());
+        }
+        client.pause().await?;
+    }
+}
+
+async fn register_node(client: &mut Client, organisation: usize) -> Option<()> {
+    let administrator = client.administrator(organisation);
+    let holder = client.members.holder(organisation)?;
+    let (node, sealing) = (holder.principal.clone(), holder.sealing.public().ok()?);
+    let enrol = Operation::PrincipalEnrol {
+        name: node.name().to_owned(),
+        kind: PrincipalKind::Program,
+        roles: "none".parse().expect("no roles"),
+        key: holder.key.public(),
+        assurance: Assurance::Substantial,
+    };
+    client.accepted(&administrator, enrol).await?;
+    let peer = client.members.validator(organisation).key;
+    let jurisdiction = "GB".parse().expect("a jurisdiction");
+    client.accepted(&administrator, Operation::NodeRegister { node, peer, sealing, jurisdiction }).await?;
+    Some(())
+}
+
+fn agreement(client: &Client) -> AgreementTerms {
+    let id = |organisation: &usize| client.members.principals[*organisation][0].id.organisation().to_owned();
+    AgreementTerms {
+        partition: PARTITION.to_owned(),
+        members: MEMBERS.iter().map(id).collect(),
+        purpose: "Safe passage".to_owned(),
+        legal_basis: "The Pilotage Act".to_owned(),
+        categories: vec!["depths".to_owned()],
+        from_ms: 0,
+        until_ms: Some(u64::MAX),
+        review_ms: None,
+        jurisdictions: vec!["GB".parse().expect("a jurisdiction")],
+        retention_days: 30,
+        acknowledgements: 2,
+    }
+}
+
+fn append(number: usize) -> Operation {
+    let key = format!("c-{number}");
+    let items = vec![format!(r#"{{"{REGISTER}":"{key}","note":"{SECRET} {number}"}}"#)];
+    Operation::EntryAppend { register: REGISTER.to_owned(), entries: vec![NewEntry { key, items }] }
+}
+
+fn sign(client: &mut Client, member: &Member, operation: Operation) -> SignedTransaction {
+    let intent = Intent {
+        not_after: client.now_s() + 300,
+        idempotency_key: client.chance.bytes(16),
+        partition: Some(PARTITION.to_owned()),
+        ..Intent::new(client.members.genesis.id(), member.id.clone(), "simulation", vec![operation])
+    };
+    intent.sign(&member.key).expect("the simulated intent is valid")
+}
+
+/// Hands a private transaction to a node; none when the node is down, or dies over it.
+async fn hand_in(
+    client: &Client,
+    node: usize,
+    transaction: &SignedTransaction,
+) -> Option<Result<Executed, PrivateError>> {
+    let (_, door) = client.doors.iter().find(|(number, _)| *number == node)?;
+    let bytes = transaction.bytes().clone();
+    door.ask(move |service| async move { service.submit_private(bytes, PATIENCE).await }).await
+}
+
+/// Has an operation executed in the partition, however often it must be handed in; it must be refused so, or accepted.
+async fn executed(
+    client: &mut Client,
+    node: usize,
+    member: &Member,
+    operation: Operation,
+    refused: Option<Code>,
+) -> Option<()> {
+    let mut transaction = sign(client, member, operation.clone());
+    loop {
+        match hand_in(client, node, &transaction).await {
+            Some(Ok(Executed { outcome, height, .. })) => {
+                let code = match &outcome {
+                    Outcome::Accepted { .. } => None,
+                    Outcome::Refused(refusal) => Some(refusal.code),
+                };
+                client.record.note(format!("{} in {PARTITION} at height {height}: {code:?}", operation.name()));
+                if code == refused {
+                    return Some(());
+                }
+                client.complain(format!("{} expected {refused:?} of {operation:?}: {outcome:?}", member.id));
+                return None;
+            }
+            Some(Err(PrivateError::Repeated)) => return Some(()),
+            Some(Err(PrivateError::Unfit(why))) => {
+                client.record.note(format!("signed anew: {why}"));
+                transaction = sign(client, member, operation.clone());
+            }
+            Some(Err(error)) => client.record.note(format!("node {node}: {error}")),
+            None => {}
+        }
+        client.pause().await?;
+    }
+}
