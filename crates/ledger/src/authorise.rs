@@ -264,7 +264,8 @@ mod tests {
     use std::sync::Arc;
 
     use tallystick_protocol::{
-        MandateId, MandateTerms, NetworkId, OperationName, Phase, PrincipalKind, PrincipalStatus, RegisterRow,
+        AgreementTerms, MandateId, MandateTerms, NetworkId, OperationName, Phase, PrincipalKind, PrincipalStatus,
+        RegisterRow,
     };
 
     use super::*;
@@ -283,6 +284,7 @@ mod tests {
         organisation: String,
         principal: Option<PrincipalRow>,
         register: Option<RegisterRow>,
+        partition: Option<PartitionRow>,
         links: Vec<(MandateRow, PrincipalRow)>,
     }
 
@@ -304,9 +306,10 @@ mod tests {
                 leaf: 0,
             };
             let register = self.register.clone().map(Register::new);
-            let resource = match (&self.principal, &register) {
-                (Some(row), _) => Resource::Principal(row),
-                (_, Some(register)) => Resource::Register(register),
+            let resource = match (&self.partition, &self.principal, &register) {
+                (Some(row), ..) => Resource::Partition(row),
+                (_, Some(row), _) => Resource::Principal(row),
+                (.., Some(register)) => Resource::Register(register),
                 _ => Resource::Organisation(&self.organisation),
             };
             let sets = self.sets.each_ref().map(Option::as_ref);
@@ -358,12 +361,31 @@ mod tests {
             organisation: "a".to_owned(),
             principal: None,
             register: Some(register("country", "a", Phase::Live)),
+            partition: None,
             links: vec![link("c/dora/one", "tax", Person, "clerk"), link("d/erik/two", "tax", Person, "clerk")],
         };
         let about = |resource: Resource<'_>| match resource {
             Resource::Organisation(id) => Parts { organisation: id.to_owned(), register: None, ..base.clone() },
             Resource::Principal(row) => Parts { principal: Some(row.clone()), register: None, ..base.clone() },
             Resource::Register(register) => Parts { register: Some(register.row.clone()), ..base.clone() },
+            Resource::Partition(row) => Parts { partition: Some(row.clone()), ..base.clone() },
+        };
+        let shared = |name: &str, members: &[&str]| {
+            let terms = AgreementTerms {
+                partition: name.to_owned(),
+                members: members.iter().map(|member| (*member).to_owned()).collect(),
+                purpose: String::new(),
+                legal_basis: String::new(),
+                categories: Vec::new(),
+                from_ms: 0,
+                until_ms: None,
+                review_ms: None,
+                jurisdictions: Vec::new(),
+                retention_days: 0,
+                acknowledgements: 0,
+            };
+            let row = PartitionRow { terms, proposed: 0, opened_height: 0, amended_height: 0, closed: None };
+            about(Resource::Partition(&row))
         };
         let of = |name: &str, custodian: &str, phase| {
             about(Resource::Register(&Register::new(register(name, custodian, phase))))
@@ -375,6 +397,9 @@ mod tests {
         let signed_by = |signer: PrincipalRow| Parts { signer, ..base.clone() };
         let cases = [
             base.clone(),
+            shared("health", &["a", "b"]),
+            shared("tax", &["a", "b"]),
+            shared("health", &["a", "c"]),
             Parts { sets: [Some(Hash([1; 32])), None], ..base.clone() },
             Parts { sets: [None, Some(Hash([2; 32]))], ..base.clone() },
             Parts { sets: [Some(Hash([2; 32])), Some(Hash([1; 32]))], ..base.clone() },
@@ -435,6 +460,7 @@ mod tests {
             organisation: String::new(),
             principal: None,
             register: Some(register),
+            partition: None,
             links: Vec::new(),
         };
         let other = PrincipalRow { reason: "why not".to_owned(), ..clerk.clone() };

@@ -19,7 +19,7 @@ use crate::{
     hand_overs::{HandOvers, Links},
     metrics::Metrics,
     opening::Opening,
-    parcels::{Holder, Parcels},
+    parcels::{ParcelKeys, Parcels},
     timing::Timing,
     voting::Votes,
 };
@@ -153,7 +153,7 @@ pub struct Config {
     /// A recovery of the network that this node is to take on.
     pub recovery: Option<RecoveryFile>,
     /// Its keys, if it holds what only some may see.
-    pub holder: Option<Holder>,
+    pub holder: Option<ParcelKeys>,
     /// How long to wait for what.
     pub timing: Timing,
 }
@@ -627,7 +627,7 @@ impl<E: Runtime, P: Provider<PublicKey = PublicKey>, B: Blocker<PublicKey = Publ
     fn parcels(
         &self,
         known: (Arc<Shared>, Reader<E>, Admission<E>),
-        (holder, me): (Holder, [u8; 32]),
+        (holder, me): (ParcelKeys, [u8; 32]),
         channel: (impl Sender<PublicKey = PublicKey>, impl Receiver<PublicKey = PublicKey>),
     ) -> Parcels<E> {
         let keys = (holder, me, self.config.prefix.clone());

@@ -7,7 +7,7 @@
 //!                              outcome ◀─ executed ◀─ payloads: kept here, or fetched ◀─ orders ◀─ the public log
 //! ```
 //!
-//! A node does this that has a [`Holder`]'s keys and is registered by a member of the partition. All the others see orders go by.
+//! A node does this that has a [`ParcelKeys`]'s keys and is registered by a member of the partition. All the others see orders go by.
 //!
 //! INVARIANTS:
 //! - A payload leaves this node only encrypted to a node that a member of its partition has registered, and that stands where the
@@ -37,7 +37,7 @@ use std::{
 use tallystick_consensus::validators::decode_key;
 use tallystick_ledger::PageRow;
 use tallystick_protocol::{
-    Hash, NodeRow, NodesRow, ParcelId, PartitionRow, PrincipalId, SealingSecret, Signature, SigningKey, StateKey,
+    Hash, NodeRow, NodesRow, ParcelId, ParcelSecret, PartitionRow, PrincipalId, Signature, SigningKey, StateKey,
     limits::{PARTITIONS_MAX, PARTITIONS_PER_PAGE, PRIVATE_QUEUE_MAX},
 };
 use tallystick_storage::{
@@ -50,13 +50,13 @@ use tokio::sync::{Notify, mpsc, oneshot};
 const LOOK: Duration = Duration::from_millis(500);
 
 /// The keys of a node that holds what only some may see.
-pub struct Holder {
+pub struct ParcelKeys {
     /// The principal that the node is.
     pub principal: PrincipalId,
     /// With which it signs what it does.
     pub key: SigningKey,
     /// To which others encrypt what it is to hold.
-    pub sealing: SealingSecret,
+    pub sealing: ParcelSecret,
 }
 
 /// A partition whose members are known, as the newest block has it.
@@ -128,7 +128,7 @@ struct Inner<E: Runtime> {
     shared: Arc<Shared>,
     reader: Reader<E>,
     admission: Admission<E>,
-    holder: Holder,
+    holder: ParcelKeys,
     me: [u8; 32],
     prefix: String,
     outbox: mpsc::UnboundedSender<(PublicKey, Bytes)>,
@@ -147,7 +147,7 @@ impl<E: Runtime> Parcels<E> {
     pub fn start<S, R, B>(
         runtime: E,
         (shared, reader, admission): (Arc<Shared>, Reader<E>, Admission<E>),
-        (holder, me, prefix): (Holder, [u8; 32], String),
+        (holder, me, prefix): (ParcelKeys, [u8; 32], String),
         (mut sender, receiver): (S, R),
         blocker: B,
     ) -> Self

@@ -5,6 +5,7 @@ use crate::{
     engine::{self, StartError, Voting},
     holder::{Holder, HolderKeys},
     http,
+    parcels::ParcelKeys,
     service::Service,
     timing::Timing,
     voting::{Mark, MarkError, Votes},
@@ -32,7 +33,7 @@ use tallystick_consensus::{
     validators::decode_key,
 };
 use tallystick_protocol::{
-    Genesis, GenesisError, RecoveryFile, SigningKey,
+    Genesis, GenesisError, ParcelSecret, RecoveryFile, SigningKey,
     limits::{RECOVERY_FILE_BYTES_MAX, TOKEN_VOTE_MAX},
 };
 use tallystick_storage::{database::OPERATIONS_PER_FILE, vault::VaultError};
@@ -336,7 +337,7 @@ async fn serve(context: real::Context, prepared: Prepared) -> Result<(), RunErro
         state_sync,
         known,
         recovery,
-        holder: None,
+        holder: holder.as_ref().and_then(parcel_keys),
         timing: Timing::default(),
     };
     let (provider, blocker) = (network.oracle.clone(), network.oracle.clone());
@@ -376,6 +377,16 @@ async fn open_vault(
         Some(keys) => Ok(Some(Arc::new(Holder::open(context.child("holder"), PREFIX, keys).await?))),
         None => Ok(None),
     }
+}
+
+/// With what a node that holds takes part in private transactions; none only if its secret were no 32 bytes.
+fn parcel_keys(holder: &Arc<Holder<real::Context>>) -> Option<ParcelKeys> {
+    let keys = holder.keys();
+    let (principal, public) = (keys.principal.clone(), keys.key.public());
+    let sealing = ParcelSecret::from_bytes(&keys.sealing.parcel_secret()).ok()?;
+    let signer = holder.clone();
+    let sign = move |message: &[u8]| signer.keys().key.sign(message).map_err(|error| error.to_string());
+    Some(ParcelKeys { principal, key: SigningKey::elsewhere(public, sign), sealing })
 }
 
 async fn told_to_stop() {

@@ -69,7 +69,7 @@ pub use operation::{
 };
 pub use organisation::{Jurisdiction, OrganisationStatus, Particulars, ParticularsError, Registration};
 pub use outcome::{Appended, Code, Decision, Outcome, Refusal, Violation, ViolationRule};
-pub use parcel::{Evidence, OrderedParcel, ParcelError, ParcelId, Payload, SealingSecret};
+pub use parcel::{Evidence, OrderedParcel, ParcelError, ParcelId, ParcelSecret, Payload};
 pub use partition::{
     AgreementError, AgreementTerms, CertifiedRoot, PartitionRootsRow, PartitionRow, PostedRoot, RootsAt,
 };

@@ -107,9 +107,9 @@ pub struct Payload {
 }
 
 /// An X25519 secret key, to whose public key parcels are encrypted. Never shown, and cleared when it is dropped.
-pub struct SealingSecret(Secret);
+pub struct ParcelSecret(Secret);
 
-impl SealingSecret {
+impl ParcelSecret {
     /// The key with these secret bytes: 32 that nobody else has, uniform.
     ///
     /// # Errors
@@ -128,9 +128,9 @@ impl SealingSecret {
     }
 }
 
-impl fmt::Debug for SealingSecret {
+impl fmt::Debug for ParcelSecret {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("SealingSecret(…)")
+        f.write_str("ParcelSecret(…)")
     }
 }
 
@@ -224,7 +224,7 @@ impl Payload {
         partition: &str,
         ordered: &OrderedParcel,
         parcel: &[u8],
-        secret: &SealingSecret,
+        secret: &ParcelSecret,
     ) -> Result<Self, ParcelError> {
         if !(PARCEL_CLASS_MIN..=PARCEL_CLASS_MAX).contains(&ordered.class)
             || parcel.len() != parcel_bytes(ordered.class)
@@ -403,8 +403,8 @@ mod tests {
 
     const NETWORK: NetworkId = NetworkId([7; 16]);
 
-    fn secret(n: u8) -> SealingSecret {
-        SealingSecret::from_bytes(&Zeroizing::new([n; 32])).unwrap()
+    fn secret(n: u8) -> ParcelSecret {
+        ParcelSecret::from_bytes(&Zeroizing::new([n; 32])).unwrap()
     }
 
     fn payload(bytes: usize) -> Payload {
@@ -465,7 +465,7 @@ mod tests {
         }
         // Never the same twice, and nothing of it in what is shown.
         assert_ne!(payload.seal(&NETWORK, "health", &to, &mut rng).unwrap(), parcel);
-        assert_eq!(format!("{payload:?} {:?}", secret(1)), "Payload(…) SealingSecret(…)");
+        assert_eq!(format!("{payload:?} {:?}", secret(1)), "Payload(…) ParcelSecret(…)");
     }
 
     /// Payloads of many lengths are of few.

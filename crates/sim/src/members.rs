@@ -6,10 +6,10 @@ use commonware_cryptography::{
     ed25519::{PrivateKey, PublicKey},
 };
 use std::sync::Arc;
-use tallystick_node::parcels::Holder;
+use tallystick_node::parcels::ParcelKeys;
 use tallystick_protocol::{
-    Genesis, GenesisOrganisation, GenesisPrincipal, GenesisValidator, Hash, Intent, MandateId, Operation, Particulars,
-    PrincipalId, Roles, SealingSecret, SignedTransaction, SigningKey, limits::EPOCH_BLOCKS_MIN,
+    Genesis, GenesisOrganisation, GenesisPrincipal, GenesisValidator, Hash, Intent, MandateId, Operation, ParcelSecret,
+    Particulars, PrincipalId, Roles, SignedTransaction, SigningKey, limits::EPOCH_BLOCKS_MIN,
 };
 use zeroize::Zeroizing;
 
@@ -77,14 +77,14 @@ impl Members {
     }
 
     /// The keys with which a node holds what only some may see, where nodes do; that of an organisation has its number.
-    pub fn holder(&self, node: usize) -> Option<Holder> {
+    pub fn holder(&self, node: usize) -> Option<ParcelKeys> {
         let of =
             |what: &[u8]| Hash::of(&[what, self.genesis.nonce.as_slice(), &[u8::try_from(node).unwrap_or_default()]]).0;
         let is_one = self.shares && node < self.principals.len();
-        is_one.then(|| Holder {
+        is_one.then(|| ParcelKeys {
             principal: PrincipalId::new(&slug(node), "node").expect("slugs"),
             key: SigningKey::from_ed25519_seed(&of(b"key")),
-            sealing: SealingSecret::from_bytes(&Zeroizing::new(of(b"sealing"))).expect("32 bytes"),
+            sealing: ParcelSecret::from_bytes(&Zeroizing::new(of(b"sealing"))).expect("32 bytes"),
         })
     }
 

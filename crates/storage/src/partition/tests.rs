@@ -8,7 +8,7 @@ use rand::{SeedableRng as _, rngs::StdRng};
 use std::convert::Infallible;
 use tallystick_protocol::{
     AgreementTerms, Field, Genesis, GenesisOrganisation, GenesisPrincipal, GenesisValidator, Intent, NewEntry,
-    ParcelId, Particulars, PublicKey, Roles, SealingSecret, SigningKey, operation::Datatype,
+    ParcelId, ParcelSecret, Particulars, PublicKey, Roles, SigningKey, operation::Datatype,
 };
 use zeroize::Zeroizing;
 
@@ -214,6 +214,15 @@ fn what_is_ordered_and_is_not_right_is_refused_by_a_code() {
                 partition.execute(&block(height, vec![placed(transaction.bytes().clone(), evidence, height)])).await;
             assert_eq!((code(&done[0]), partition.position().executed), (expected, before + 1), "at {height}");
         }
+    });
+}
+
+#[test]
+fn an_order_that_is_not_its_payloads_is_refused_too() {
+    deterministic::Runner::default().start(|context| async move {
+        let network = genesis().id();
+        let mut partition = Partition::open(context.child("one"), "one", network, "health").await;
+        let good = evidence(&partition, &sign("a", Some("health"), 1, create())).await;
         // Of another height than the order says; too late; and no transaction at all.
         let next = sign("a", Some("health"), 14, append("z"));
         let mut other = placed(next.bytes().clone(), good.clone(), 90);
@@ -232,7 +241,7 @@ fn parcel(n: u8) -> (OrderedParcel, Bytes) {
     let evidence = Evidence { height: 1, rows: BTreeMap::new() };
     let payload = Payload::new(vec![n; 10].into(), evidence, &mut StdRng::seed_from_u64(n.into())).unwrap();
     let ordered = payload.ordered(&genesis().id(), "health").unwrap();
-    let secret = SealingSecret::from_bytes(&Zeroizing::new([9; 32])).unwrap();
+    let secret = ParcelSecret::from_bytes(&Zeroizing::new([9; 32])).unwrap();
     let to = secret.public().unwrap();
     (ordered, payload.seal(&genesis().id(), "health", &to, &mut StdRng::seed_from_u64(1)).unwrap())
 }
