@@ -5,9 +5,10 @@ use std::sync::OnceLock;
 use tallystick_protocol::{
     Algorithm, Appended, Assurance, BlockHeader, Cardinality, Change, Choice, Code, Cosigner, Datatype, Decision,
     EntryKind, ErasureScope, Field, Genesis, GenesisOrganisation, GenesisPrincipal, GenesisValidator, Hash,
-    ImportedEntry, Intent, LogCommitment, LogEntry, LogLeaf, MandateTerms, NetworkId, NewEntry, Operation, OrderedParcel, Outcome, ParcelId,
-    Particulars, Phase, PolicyChange, PolicyText, PrincipalId, PrincipalStatus, PublicKey, Refusal, Roles, RuleText,
-    SealingKey, SignedTransaction, SigningKey, StateCommitment, Tree, Violation, ViolationRule,
+    ImportedEntry, Intent, LogCommitment, LogEntry, LogLeaf, MandateTerms, NetworkId, NewEntry, Operation,
+    OrderedParcel, Outcome, ParcelId, Particulars, Phase, PolicyChange, PolicyText, PrincipalId, PrincipalStatus,
+    PublicKey, Refusal, Roles, RuleText, SealingKey, SignedTransaction, SigningKey, StateCommitment, Tree, Violation,
+    ViolationRule,
     certificate::FinalityCertificate,
     receipt::{Finality, TransactionReceipt},
 };

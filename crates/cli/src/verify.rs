@@ -378,26 +378,22 @@ pub fn brief(operation: &Operation) -> String {
             format!("register node {node}, under the law of {jurisdiction}")
         }
         Operation::NodeRetire { node } => format!("retire node {node}"),
-        Operation::PrivateOrder { partition, parcels, .. } => ordered(partition, parcels.len()),
-        Operation::PartitionRoot { partition, height, .. } => {
-            format!("post the root of partition {partition} at height {height}")
-        }
         Operation::RegisterPolicy { register, change } => {
             let put = change.put.iter().map(|policy| format!(" put {},", policy.id));
             let changes: String = put.chain(change.remove.iter().map(|id| format!(" remove {id},"))).collect();
             format!("change the policies for {register}:{}", changes.trim_end_matches(','))
         }
-        Operation::ErasureOrder { .. }
-        | Operation::ErasureReceipt { .. }
-        | Operation::HoldPlace { .. }
-        | Operation::HoldLift { .. }
-        | Operation::RecordCorrect { .. } => brief_privacy(operation),
+        _ => brief_privacy(operation),
     }
 }
 
 /// What is erased, held and corrected, in a line.
 fn brief_privacy(operation: &Operation) -> String {
     match operation {
+        Operation::PrivateOrder { partition, parcels, .. } => ordered(partition, parcels.len()),
+        Operation::PartitionRoot { partition, height, .. } => {
+            format!("post the root of partition {partition} at height {height}")
+        }
         Operation::ErasureOrder { order, controller, subject, scope, deadline, .. } => {
             let what = match scope {
                 ErasureScope::All => "all".to_owned(),

@@ -140,8 +140,7 @@ pub fn wanted(tx: &SignedTransaction) -> Vec<StateKey> {
                 keys.extend(of_register(register).into_iter().chain([StateKey::rulebook()]));
             }
             Operation::PrincipalEnrol { name, key, .. } => {
-                // The page of the list is known once the organisation is.
-                keys.extend([StateKey::limits(), StateKey::key(key)]);
+                keys.extend([StateKey::limits(), StateKey::key(key)]); // The list's page is known once the organisation is.
                 let id = PrincipalId::new(tx.principal().organisation(), name);
                 keys.extend(id.iter().map(StateKey::principal));
             }

@@ -12,8 +12,8 @@ use std::{collections::BTreeMap, sync::Arc};
 use minicbor::{Decode, Encode};
 use tallystick_protocol::{
     AuthorityTerms, CborError, Change, ControllerRow, CorrectionRow, ErasureRow, Frontier, Hash, HoldRow, MandateId,
-    MandateTerms, NodesRow, Noun, PartitionRootsRow, PartitionRow, ProposalRow, RecordRow, RegisterRow, Rulebook, StateKey, SubjectRow,
-    ValidatorSet, cbor, limits::STATE_VALUE_BYTES_MAX, operation::EntryKind,
+    MandateTerms, NodesRow, Noun, PartitionRootsRow, PartitionRow, ProposalRow, RecordRow, RegisterRow, Rulebook,
+    StateKey, SubjectRow, ValidatorSet, cbor, limits::STATE_VALUE_BYTES_MAX, operation::EntryKind,
 };
 pub use tallystick_protocol::{CountersRow, HeldKey, OrganisationRow, PrincipalRow};
 

@@ -322,7 +322,6 @@ async fn serve(context: real::Context, prepared: Prepared) -> Result<(), RunErro
         "starting"
     );
     let holder = open_vault(&context, holder).await?;
-    const PAGES_PER_MIB: usize = 256;
     let pages = (config.cache_mib * PAGES_PER_MIB).max(PAGES_PER_MIB);
     let engine_config = engine::Config {
         genesis,
@@ -378,6 +377,9 @@ async fn open_vault(
         None => Ok(None),
     }
 }
+
+/// Pages of the cache in a MiB.
+const PAGES_PER_MIB: usize = 256;
 
 /// With what a node that holds takes part in private transactions; none only if its secret were no 32 bytes.
 fn parcel_keys(holder: &Arc<Holder<real::Context>>) -> Option<ParcelKeys> {

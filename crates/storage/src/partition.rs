@@ -40,8 +40,8 @@ use std::{
 };
 use tallystick_ledger::{self as ledger, BlockContext, Missing, PolicyCache, View};
 use tallystick_protocol::{
-    Code, Evidence, Hash, NetworkId, Noun, Operation, OrderedParcel, Outcome, PartitionRow, Payload, SignedTransaction,
-    StateKey, VerifiedTransaction, cbor,
+    Code, Evidence, Hash, NetworkId, Noun, Operation, OperationName, OrderedParcel, Outcome, PartitionRow, Payload,
+    SignedTransaction, StateKey, VerifiedTransaction, cbor,
     limits::{POLICIES_OF_EVIDENCE_MAX, STATE_VALUE_BYTES_MAX},
 };
 
@@ -420,7 +420,10 @@ pub fn may_execute(evidence: &Evidence, transaction: &SignedTransaction, partiti
     if !transaction.signers().all(|(principal, _)| is_member(principal.organisation())) {
         return Err(Code::NotMember);
     }
-    let can_be = |operation: &Operation| operation.register().is_some();
+    let can_be = |operation: &Operation| {
+        use OperationName::{EntryAppend, RegisterCreate, RegisterImport, RegisterPhase, RegisterPolicy};
+        [RegisterCreate, RegisterPhase, EntryAppend, RegisterImport, RegisterPolicy].contains(&operation.name())
+    };
     if transaction.operations().iter().all(can_be) { Ok(()) } else { Err(Code::NotPrivate) }
 }
 

@@ -1,7 +1,7 @@
 //! The policies with which a network begins, written into block 1 like any others: they can be changed and removed.
 
 /// Id and text of each, sorted by id.
-pub const STARTER: [(&str, &str); 6] = [
+pub const STARTER: [(&str, &str); 7] = [
     (
         "administrators-manage",
         r#"// Administrators do everything for their own organisation: to itself, its principals, its registers.

@@ -6,8 +6,8 @@ use crate::{
     identifier::{validate_key, validate_name},
     limits::{
         CHANGES_MAX, ENTRIES_MAX, ERASURE_DEADLINE_SECONDS_MAX, FIELDS_MAX, ITEM_BYTES_MAX, ITEMS_PER_ENTRY_MAX,
-        KEY_OVERLAP_SECONDS_MAX, PARCELS_PER_ORDER_MAX, REASON_BYTES_MAX, RECOVERY_SIGNERS_MAX, TEXT_BYTES_MAX, X509_BYTES_MAX,
-        X509_LIST_BYTES_MAX, X509_PATH_MAX,
+        KEY_OVERLAP_SECONDS_MAX, PARCELS_PER_ORDER_MAX, REASON_BYTES_MAX, RECOVERY_SIGNERS_MAX, TEXT_BYTES_MAX,
+        X509_BYTES_MAX, X509_LIST_BYTES_MAX, X509_PATH_MAX,
     },
     organisation,
 };
@@ -228,9 +228,13 @@ impl<'b, C> Decode<'b, C> for ImportedEntry {
 }
 
 impl Operation {
-    /// The fields of what is erased, held and corrected.
+    /// The fields of what is erased, held, corrected and shared.
     fn encode_privacy<W: encode::Write>(&self, e: &mut Encoder<W>) -> Result<(), encode::Error<W::Error>> {
         match self {
+            Self::PrivateOrder { partition, height, parcels } => {
+                cbor::write_values(e.str(partition)?.u64(*height)?, parcels)
+            }
+            Self::PartitionRoot { partition, height, root } => e.str(partition)?.u64(*height)?.encode(root)?.ok(),
             Self::ErasureOrder { order, controller, subject, scope, authority, legal_basis, reason, deadline } => {
                 e.str(order)?.str(controller)?.encode(subject)?.encode(scope)?;
                 e.str(authority)?.str(legal_basis)?.str(reason)?.u64(*deadline)?.ok()
@@ -312,10 +316,6 @@ impl<C> Encode<C> for Operation {
                 e.str(id)?.str(reason)?.ok()
             }
             Self::RegisterPolicy { register, change } => e.str(register)?.encode(change)?.ok(),
-            Self::PrivateOrder { partition, height, parcels } => {
-                cbor::write_values(e.str(partition)?.u64(*height)?, parcels)
-            }
-            Self::PartitionRoot { partition, height, root } => e.str(partition)?.u64(*height)?.encode(root)?.ok(),
             Self::NodeRegister { node, peer, sealing, jurisdiction } => {
                 e.encode(node)?.bytes(peer)?.encode(sealing)?.encode(jurisdiction)?.ok()
             }

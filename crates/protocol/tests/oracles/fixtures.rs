@@ -4,9 +4,9 @@ use tallystick_protocol::{
     AgreementTerms, Assurance, AuthorityTerms, Blinding, BlockHeader, Cardinality, Change, Choice, Cosigner, Datatype,
     Decision, EntryKind, ErasureScope, Field, FinalityCertificate, Genesis, GenesisOrganisation, GenesisPrincipal,
     GenesisValidator, Hash, ImportedEntry, Intent, LimitName, LogCommitment, LogLeaf, MandateId, MandateTerms,
-    NewEntry, Opening, Operation, OrderedParcel, Outcome, ParcelId, Particulars, Phase, Place, PolicyChange, PolicyMeaning, PolicyText,
-    PrincipalId, PrincipalKind, PrincipalStatus, PublicKey, Roles, RuleText, Rulebook, RulebookChange, SealingKey,
-    Secret, SigningKey, StateCommitment, Subject, Tree, VoteWeight,
+    NewEntry, Opening, Operation, OrderedParcel, Outcome, ParcelId, Particulars, Phase, Place, PolicyChange,
+    PolicyMeaning, PolicyText, PrincipalId, PrincipalKind, PrincipalStatus, PublicKey, Roles, RuleText, Rulebook,
+    RulebookChange, SealingKey, Secret, SigningKey, StateCommitment, Subject, Tree, VoteWeight,
     receipt::{Finality, TransactionReceipt},
 };
 

@@ -130,7 +130,6 @@ fn operation(operation: &Operation) -> Value {
             "node": node, "peer": hex::encode(peer), "sealing": sealing, "jurisdiction": jurisdiction,
         }),
         Operation::NodeRetire { node } => json!({"node": node}),
-        _ => privacy_operation(operation),
         Operation::PrivateOrder { partition, height, parcels } => json!({
             "partition": partition,
             "height": height,
@@ -139,6 +138,7 @@ fn operation(operation: &Operation) -> Value {
         Operation::PartitionRoot { partition, height, root } => {
             json!({"partition": partition, "height": height, "root": root})
         }
+        _ => privacy_operation(operation),
     };
     json["operation"] = json!(operation.name());
     json

@@ -252,15 +252,6 @@ impl Network {
             Operation::PrivateOrder { partition, .. } | Operation::PartitionRoot { partition, .. } => {
                 self.shared(act, partition, matches!(operation, Operation::PrivateOrder { .. }))
             }
-            Operation::NodeRegister { node, .. } => {
-                self.explained.insert(StateKey::nodes(act.organisation()));
-                self.nodes.insert(node.clone());
-                Ok(())
-            }
-            Operation::NodeRetire { node } => {
-                self.nodes.remove(node);
-                Ok(())
-            }
             Operation::MandateRevoke { mandate } => {
                 let known = self.mandates.get_mut(mandate).ok_or_else(|| format!("{mandate} is not there"))?;
                 known.1 = true;
@@ -296,6 +287,15 @@ impl Network {
     /// What an accepted operation changes of principals and their keys.
     fn follow_people(&mut self, act: &Act<'_>, operation: &Operation) -> Result<(), String> {
         match operation {
+            Operation::NodeRegister { node, .. } => {
+                self.explained.insert(StateKey::nodes(act.organisation()));
+                self.nodes.insert(node.clone());
+                Ok(())
+            }
+            Operation::NodeRetire { node } => {
+                self.nodes.remove(node);
+                Ok(())
+            }
             Operation::PrincipalEnrol { name, roles, key, .. } => {
                 self.enrol(&principal_of(act.organisation(), name), roles, key)
             }
