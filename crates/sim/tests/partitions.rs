@@ -1,0 +1,47 @@
+//! Partitions: two of four share a register, while nodes crash, lose their disks and cannot reach one another.
+
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+
+use std::time::Duration;
+use tallystick_sim::{
+    Plan, Report,
+    plan::{Errand, Fault},
+    run_plan,
+};
+
+fn keeps(plan: &Plan) -> Report {
+    run_plan(plan).unwrap_or_else(|failure| panic!("{failure}\n{}", failure.trace.join("\n")))
+}
+
+/// A world of four in which two share from the beginning, and faults come after so many seconds.
+fn shared(seed: u64, seconds: u64, faults: &[(u64, u64, Fault)]) -> Plan {
+    let errand = [(0, 1, Fault::Errand(Errand::Share))];
+    Plan::calm(seed, 4, Duration::from_secs(seconds)).with(&errand).with(faults)
+}
+
+#[test]
+fn members_come_to_the_same_state_and_nobody_else_comes_to_know_it() {
+    keeps(&shared(901, 20, &[]));
+}
+
+/// Node 1 acknowledges everything, so each crash of it lies between some acknowledgement and some execution.
+#[test]
+fn a_member_that_crashes_catches_up() {
+    keeps(&shared(
+        902,
+        30,
+        &[(8, 2, Fault::Crash { node: 1 }), (13, 1, Fault::Crash { node: 1 }), (17, 2, Fault::Crash { node: 0 })],
+    ));
+}
+
+/// All that it had is gone: it fetches every payload from the other member, and comes to the same root.
+#[test]
+fn a_member_that_lost_its_disk_fetches_what_was_ordered() {
+    keeps(&shared(903, 40, &[(25, 2, Fault::Wipe { node: 1 })]));
+}
+
+/// The network goes on, the partition when its members can speak with each other again.
+#[test]
+fn a_member_that_is_cut_off_holds_up_the_partition_and_nothing_else() {
+    keeps(&shared(904, 35, &[(7, 6, Fault::Split { side: vec![1] })]));
+}
