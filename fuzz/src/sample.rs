@@ -124,6 +124,15 @@ pub fn operations() -> Vec<Operation> {
             parcels: vec![OrderedParcel { id: ParcelId([7; 32]), class: 11 }],
         },
         Operation::PartitionRoot { partition: "charts".to_owned(), height: 101, root: Hash([8; 32]) },
+        Operation::RecordRead {
+            register: "lighthouse".to_owned(),
+            key: "L-1".to_owned(),
+            fields: vec!["keeper-name".to_owned()],
+            subjects: vec!["keeper:k-7".parse().expect("a subject")],
+            purpose: "Payroll".to_owned(),
+            legal_basis: "Contract".to_owned(),
+            recipient: None,
+        },
         Operation::NodeRetire { node: "trinity-house/node-1".parse().expect("an id") },
         Operation::RegisterPolicy {
             register: "lighthouse".to_owned(),

@@ -3,6 +3,7 @@
 //! Paths, media types, limits, and the shape of every JSON body. The server routes by these paths and answers with
 //! these types; a client builds its requests from the same ones. Nothing here does anything: it is a description.
 
+pub mod access;
 pub mod audit;
 pub mod block;
 pub mod erasure;
@@ -19,6 +20,7 @@ pub mod status;
 pub mod transaction;
 pub mod validators;
 
+pub use access::{AccessLogPage, ReadView};
 pub use audit::{ActOutcome, ActView, AuditPage, TurnView};
 pub use block::{BlockEvent, BlockView};
 pub use erasure::{

@@ -6,6 +6,8 @@ pub const COSE: &str = "application/cose";
 pub const CBOR_SEQ: &str = "application/cbor-seq";
 /// A transaction with what opens the values sealed in it: deterministic CBOR, `SealedSubmission` of the protocol.
 pub const SEALED: &str = "application/vnd.tallystick.sealed+cbor";
+/// What was read: deterministic CBOR, `Reading` of the protocol.
+pub const READING: &str = "application/vnd.tallystick.reading+cbor";
 /// A receipt: deterministic CBOR, `Receipt` of the protocol.
 pub const RECEIPT: &str = "application/vnd.tallystick.receipt+cbor";
 /// What a recovery stands on: deterministic CBOR, `RecoveryGround` of the protocol.

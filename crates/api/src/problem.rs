@@ -69,6 +69,16 @@ codes! {
     ValueErased = "value-erased", 409, "Value erased";
     /// A subject has more sealed values than one can have.
     VaultFull = "vault-full", 422, "Too many values of one subject";
+    /// The transaction does not only read sealed values, or reads too many.
+    NotARead = "not-a-read", 422, "Not a read";
+    /// The read does not say whom a value is about.
+    ReadSubject = "read-subject", 422, "Read does not say whom it is about";
+    /// The read was handed in before: it is answered once.
+    ReadKnown = "read-known", 409, "Read was handed in before";
+    /// The ledger refused the read.
+    ReadRefused = "read-refused", 403, "Read refused";
+    /// The value is not kept here: it was erased, or handed in elsewhere.
+    ValueAbsent = "value-absent", 404, "Value not here";
     /// The signature does not fit.
     BadSignature = "bad-signature", 403, "Signature does not fit";
     /// No room just now: try again after the time given.

@@ -10,6 +10,10 @@ pub const INDEX: &str = "/";
 pub const TRANSACTIONS: &str = "/v1/transactions";
 /// Submit a transaction with what opens the values sealed in it.
 pub const SEALED: &str = "/v1/sealed";
+/// Read sealed values, on record.
+pub const READS: &str = "/v1/reads";
+/// Who read what is sealed about somebody.
+pub const ACCESS_LOG: &str = "/v1/access-log";
 /// One transaction and what became of it.
 pub const TRANSACTION: &str = "/v1/transactions/{id}";
 /// The receipt of a finalised transaction.

@@ -4,10 +4,12 @@
 //! standard error. Exit codes: 0 it is so; 1 it is not so, or the network said no; 2 the command or its surroundings are
 //! not right.
 
+mod access_log;
 mod audit;
 mod bench;
 mod ca;
 mod connection;
+mod disclose;
 mod erasure;
 mod hold;
 mod key;
@@ -21,6 +23,7 @@ mod partition;
 mod policy;
 mod principal;
 mod proposal;
+mod reading;
 mod record;
 mod register;
 mod sandbox;
@@ -62,6 +65,8 @@ enum Command {
     Node(node::Node),
     Register(register::Register),
     Record(record::Record),
+    Disclose(disclose::Disclose),
+    AccessLog(access_log::AccessLog),
     Transaction(transaction::Transaction),
     Verify(verify::Verify),
     Audit(audit::Audit),
@@ -86,6 +91,8 @@ fn main() -> ExitCode {
         Command::Node(command) => command.run(),
         Command::Register(command) => command.run(),
         Command::Record(command) => command.run(),
+        Command::Disclose(command) => command.run(),
+        Command::AccessLog(command) => command.run(),
         Command::Transaction(command) => command.run(),
         Command::Verify(command) => command.run(),
         Command::Audit(command) => command.run(),

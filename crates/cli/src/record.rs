@@ -1,8 +1,9 @@
 //! `tally record`: a record as it is now, and the proof that it is.
 
 use crate::{
-    connection::Connection,
-    output::{Colour, Done, Failure, json, line, paint, time},
+    connection::{Connection, Signing},
+    output::{Colour, Done, Failure, json, line, paint, paint_err, say, time},
+    reading::{self, Reason, Wanted},
     register::no_register,
     transaction::write_receipt,
 };
@@ -11,7 +12,7 @@ use serde_json::Value;
 use std::path::PathBuf;
 use tallystick_api::CorrectionView;
 use tallystick_client::Client;
-use tallystick_protocol::{EntryKind, change::words::Shown, operation::validate_key};
+use tallystick_protocol::{EntryKind, Reading, change::words::Shown, operation::validate_key};
 
 /// Show a record of a register, or prove that there is none
 #[derive(Debug, Args)]
@@ -20,7 +21,8 @@ use tallystick_protocol::{EntryKind, change::words::Shown, operation::validate_k
     tally record country GB                         the record and the entry that made it\n  \
     tally record country GB --entries               every entry it ever had\n  \
     tally record country GB --receipt gb.receipt    and the proof, for `tally verify`\n  \
-    tally record country ZZ --receipt zz.receipt    proof that there is no such record")]
+    tally record country ZZ --receipt zz.receipt    proof that there is no such record\n  \
+    tally record patient p-17 --open --field name --purpose \"Answer a complaint\" --legal-basis \"Care Act 2014, s. 42\"")]
 pub struct Record {
     /// The register
     #[arg(value_name = "REGISTER")]
@@ -34,9 +36,16 @@ pub struct Record {
     /// Show every entry of the record, oldest first
     #[arg(long)]
     entries: bool,
-    /// As JSON
-    #[arg(long)]
-    json: bool,
+    /// Open what is sealed in it: the read is put on record first, signed, and only then answered
+    #[arg(long, conflicts_with = "entries", requires = "purpose", requires = "legal_basis")]
+    open: bool,
+    /// Open this field alone; may be repeated
+    #[arg(long = "field", value_name = "FIELD", requires = "open")]
+    fields: Vec<String>,
+    #[command(flatten)]
+    reason: Reason,
+    #[command(flatten)]
+    signing: Signing,
     #[command(flatten)]
     connection: Connection,
 }
@@ -46,13 +55,18 @@ impl Record {
     pub fn run(self) -> Done {
         validate_key(EntryKind::User, &self.key).map_err(Failure::error)?;
         let client = self.connection.client()?;
-        let found = if self.entries {
+        // What is read comes first: then what is shown is not older.
+        let reading = if self.open { Some(self.read()?) } else { None };
+        let mut found = if self.entries {
             client.record_entries(&self.register, &self.key)?
         } else {
             client.record(&self.register, &self.key)?
         };
+        if let (Some(found), Some(reading)) = (&mut found, &reading) {
+            reading::open(&mut found.value, reading);
+        }
         match &found {
-            Some(found) if self.json => json(&found.value)?,
+            Some(found) if self.signing.json => json(&found.value)?,
             Some(found) => self.show(&found.value, found.height, &self.marks(&client)?)?,
             None => {}
         }
@@ -66,6 +80,16 @@ impl Record {
             Some(_) => Failure::no(format!("register `{}` has no record `{}`", self.register, self.key)),
             None => no_register(&self.register),
         })
+    }
+
+    fn read(&self) -> Result<Reading, Failure> {
+        let (register, key) = (self.register.as_str(), self.key.as_str());
+        let wanted = Wanted { register, key, fields: &self.fields, recipient: None };
+        let reading = reading::read(&self.connection, &self.signing, &wanted, &self.reason)?;
+        let (id, leaf) = (reading.transaction, reading.leaf);
+        let told = format!("the read is on record: transaction {id}, leaf {leaf} of the log");
+        say(paint_err(Colour::Dim, &told));
+        Ok(reading)
     }
 
     /// Which of the entries that are shown were wrong: all there are when all are shown.

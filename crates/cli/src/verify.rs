@@ -374,9 +374,7 @@ pub fn brief(operation: &Operation) -> String {
         Operation::ProposalWithdraw { proposal } => format!("withdraw proposal {proposal}"),
         Operation::BallotCast { proposal, choice } => format!("vote {choice} on proposal {proposal}"),
         Operation::ProposalObject { proposal, reason } => format!("object to proposal {proposal}: {reason}"),
-        Operation::NodeRegister { node, jurisdiction, .. } => {
-            format!("register node {node}, under the law of {jurisdiction}")
-        }
+        Operation::NodeRegister { node, jurisdiction, .. } => format!("register node {node}, law of {jurisdiction}"),
         Operation::NodeRetire { node } => format!("retire node {node}"),
         Operation::RegisterPolicy { register, change } => {
             let put = change.put.iter().map(|policy| format!(" put {},", policy.id));
@@ -394,6 +392,7 @@ fn brief_privacy(operation: &Operation) -> String {
         Operation::PartitionRoot { partition, height, .. } => {
             format!("post the root of partition {partition} at height {height}")
         }
+        Operation::RecordRead { .. } => brief_read(operation),
         Operation::ErasureOrder { order, controller, subject, scope, deadline, .. } => {
             let what = match scope {
                 ErasureScope::All => "all".to_owned(),
@@ -418,6 +417,14 @@ fn brief_privacy(operation: &Operation) -> String {
 fn ordered(partition: &str, parcels: usize) -> String {
     let count = count(parcels as u64, "private transaction", "private transactions");
     format!("order {count} in partition {partition}")
+}
+
+fn brief_read(read: &Operation) -> String {
+    let Operation::RecordRead { register, key, fields, purpose, legal_basis, recipient, .. } = read else {
+        return String::new();
+    };
+    let to = recipient.as_ref().map_or_else(String::new, |recipient| format!(", for {recipient}"));
+    format!("read {} of {register}/{key}{to}: {purpose} ({legal_basis})", fields.join(", "))
 }
 
 fn proven_json(proven: &Proven, signers: &[String]) -> Value {

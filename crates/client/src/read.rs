@@ -4,10 +4,11 @@ use crate::{error::Error, http::Client};
 use serde::de::DeserializeOwned;
 use std::io::{self, BufRead, BufReader, Read, Write};
 use tallystick_api::{
-    AuditPage, BlockEvent, BlockView, CorrectionView, DryRun, DryRunView, ErasureList, ErasureView, HoldList,
-    MandateList, MandateView, NetworkView, NodeList, NodeStatus, OrganisationList, OrganisationView, PartitionList,
-    PartitionView, PolicyAnswer, PolicyAsPut, PolicyList, PolicyQuestion, PrincipalList, PrincipalView, ProposalList,
-    ProposalView, RegisterList, RegisterView, RulebookView, TransactionStatus, ValidatorsView, media, routes,
+    AccessLogPage, AuditPage, BlockEvent, BlockView, CorrectionView, DryRun, DryRunView, ErasureList, ErasureView,
+    HoldList, MandateList, MandateView, NetworkView, NodeList, NodeStatus, OrganisationList, OrganisationView,
+    PartitionList, PartitionView, PolicyAnswer, PolicyAsPut, PolicyList, PolicyQuestion, PrincipalList, PrincipalView,
+    ProposalList, ProposalView, RegisterList, RegisterView, RulebookView, TransactionStatus, ValidatorsView, media,
+    routes,
 };
 use tallystick_protocol::{
     Change, Hash, MandateId, PolicyId, PrincipalId, RecoveryGround,
@@ -115,6 +116,14 @@ impl Client {
     /// When no node answers, or a name or value is none.
     pub fn audit(&self, query: &[(&str, &str)]) -> Result<AuditPage, Error> {
         Ok(self.read(&routes::with_query(routes::AUDIT, query))?.value)
+    }
+
+    /// A page of the reads of what is sealed about somebody, newest first: the query is that of [`routes::ACCESS_LOG`].
+    ///
+    /// # Errors
+    /// When no node answers, or a name or value is none.
+    pub fn access_log(&self, query: &[(&str, &str)]) -> Result<AccessLogPage, Error> {
+        Ok(self.read(&routes::with_query(routes::ACCESS_LOG, query))?.value)
     }
 
     /// A principal with its keys; `None` when there is none.

@@ -16,10 +16,11 @@ use tallystick_api::{
     OutcomeView, ProblemCode, SubmissionResult, SubmissionStatus, SubmissionsView, TransactionStatus, media, routes,
 };
 use tallystick_protocol::{
-    Cosigner, Genesis, Hash, Intent, MandateId, NetworkId, Operation, PartlySignedTransaction, PrincipalId,
+    Cosigner, Genesis, Hash, Intent, MandateId, NetworkId, Operation, PartlySignedTransaction, PrincipalId, Reading,
     SealedSubmission, SignError, SignedTransaction, SigningKey,
     limits::{BUSY_PAUSE_MAX, NOT_AFTER_WINDOW_SECONDS_MAX},
 };
+use zeroize::Zeroizing;
 
 /// Seconds for which a transaction may be taken, from when it is signed: half the network's window, for clocks that differ.
 pub const NOT_AFTER_SECONDS: u64 = NOT_AFTER_WINDOW_SECONDS_MAX / 2;
@@ -231,6 +232,17 @@ impl Client {
             (Some(index), Some(outcome)) => Ok(Settled { id: status.id, index, outcome }),
             _ => Err(Error::NotFinal { id: status.id.to_string(), seconds: timeout.as_secs() }),
         }
+    }
+
+    /// Hands in a read of sealed values at the first node that holds for the register's custodian, and gives what it gave.
+    ///
+    /// # Errors
+    /// As [`Client::submit_sealed`]; or when the read is refused, or a value is not there.
+    pub fn read_sealed(&self, transaction: &SignedTransaction, timeout: Duration) -> Result<Reading, Error> {
+        let answer = self.ask_holder(timeout, |holder| holder.post(routes::READS, media::COSE, transaction.bytes()))?;
+        let body = Zeroizing::new(answer.body);
+        Reading::decode(&body)
+            .map_err(|error| Error::Answer { node: answer.node, what: format!("no sealed values: {error}") })
     }
 
     /// Asks the nodes in turn, each alone, until one holds what is asked for, is not busy, and knows what became of it.

@@ -29,7 +29,9 @@ use crate::{
     node, organisation, partition,
     policy::{self, Judgements},
     principal::{self, Enrolment},
-    proposal, register,
+    proposal,
+    reading::{self, Reading},
+    register,
     schema::Violations,
     state::{Draft, Missing, PrincipalRow, Register, Unread, View},
 };
@@ -94,6 +96,8 @@ pub(crate) struct Act<'a> {
     pub mandates: &'a Chain,
     /// What is asked for: the action that policies speak of.
     pub action: OperationName,
+    /// What it says of itself, if it is a read.
+    pub reading: Option<Reading<'a>>,
     /// The operation within the transaction, from 0.
     pub operation: u32,
     /// The transaction's leaf in the log.
@@ -135,7 +139,8 @@ pub fn wanted(tx: &SignedTransaction) -> Vec<StateKey> {
             }
             Operation::EntryAppend { register, .. }
             | Operation::RegisterImport { register, .. }
-            | Operation::RecordCorrect { register, .. } => keys.extend(of_register(register)),
+            | Operation::RecordCorrect { register, .. }
+            | Operation::RecordRead { register, .. } => keys.extend(of_register(register)),
             Operation::RegisterPolicy { register, .. } => {
                 keys.extend(of_register(register).into_iter().chain([StateKey::rulebook()]));
             }
@@ -168,7 +173,7 @@ pub fn wanted(tx: &SignedTransaction) -> Vec<StateKey> {
                 keys.extend([authority(&Hash::of(&[certificate])), StateKey::rulebook()]);
             }
             Operation::AuthorityRetire { authority: id } | Operation::RevocationPost { authority: id, .. } => {
-                keys.push(authority(id));
+                keys.push(authority(id))
             }
             Operation::KeyCertify { principal, authority: id, .. } => {
                 keys.extend([StateKey::principal(principal), StateKey::authority(principal.organisation(), id)]);
@@ -187,6 +192,11 @@ pub fn wanted(tx: &SignedTransaction) -> Vec<StateKey> {
             _ => keys.extend(erasure::wanted(operation)),
         }
     }
+    once(keys)
+}
+
+/// Each once.
+fn once(mut keys: Vec<StateKey>) -> Vec<StateKey> {
     keys.sort_unstable();
     keys.dedup();
     keys
@@ -256,7 +266,8 @@ fn run(
     for (operation, index) in tx.operations().iter().zip(0..) {
         let (signer, signers) = (&*signer, signers.as_slice());
         let (mandates, action) = (&chain, operation.name());
-        let act = Act { block, signer, signers, assurance, mandates, action, operation: index, leaf };
+        let reading = Reading::of(operation);
+        let act = Act { block, signer, signers, assurance, mandates, action, reading, operation: index, leaf };
         if !chain.links().is_empty() {
             let resource = operation.mandate_resource(act.organisation());
             chain.require_words(action, &resource).map_err(|stop| (index, stop))?;
@@ -401,6 +412,9 @@ fn dispatch(
         Operation::NodeRegister { node, peer, sealing, jurisdiction } => {
             node::register(draft, act, &node::Registration { node, peer, sealing, jurisdiction })
         }
+        Operation::RecordRead { register, key, fields, subjects, .. } => {
+            reading::read(draft, act, register, key, fields, subjects)
+        }
         Operation::NodeRetire { node } => node::retire(draft, act, node),
         Operation::ErasureOrder { .. }
         | Operation::ErasureReceipt { .. }
@@ -472,6 +486,7 @@ fn note_entries(draft: &mut Draft<'_>, operation: &Operation, register: &Registe
             draft.touch(register.tree_key);
             note_entry(draft, register, entry);
         }
+        Operation::RecordRead { key, .. } => draft.touch(register.record_key(EntryKind::User, key)),
         Operation::RegisterImport { entries, .. } => {
             draft.touch(register.tree_key);
             for entry in entries {

@@ -15,6 +15,7 @@ use crate::{
         self,
         cedar::{Attributes, Entity, Name, Request, Value},
     },
+    reading::Reading,
     state::{Draft, PrincipalRow, Register},
 };
 
@@ -162,6 +163,9 @@ pub(crate) fn request(act: &Act<'_>, resource: &Resource<'_>) -> Request {
         context.insert("mandate".into(), Value::Thing(mandate(link)));
         context.insert("purpose".into(), Value::Text(link.row.terms.purpose.clone()));
     }
+    if let Some(reading) = &act.reading {
+        context.insert("reading".into(), said_of(reading));
+    }
     debug_assert!(entities.len() <= REQUEST_ENTITIES_MAX, "a request knows of {} things", entities.len());
     Request {
         principal: principal(&act.signer.id),
@@ -192,13 +196,23 @@ impl Made {
         self.count(row.roles.iter().count());
         row.roles.iter().for_each(|role| self.text(role));
     }
+
+    fn reading(&mut self, reading: &Reading<'_>) {
+        self.count(reading.fields.len());
+        reading.fields.iter().for_each(|field| self.text(field));
+        self.text(reading.purpose);
+        self.text(reading.legal_basis);
+        self.count(usize::from(reading.recipient.is_some()));
+        reading.recipient.iter().for_each(|recipient| self.text(recipient));
+    }
 }
 
 /// By what the answer to [`request`] is remembered, and found without making the request: a hash of all that it is made of, but for
 /// the time, of which only that counts since when the answer is the same; and of the policies that are asked.
 ///
 /// INVARIANT: what decides an answer stands here. [`request`] reads of a principal its id, kind and roles, of a register its name,
-/// custodian and phase, of a partition its name and members, of a mandate its id, grantor and purpose; whoever lets it read more adds that here.
+/// custodian and phase, of a partition its name and members, of a mandate its id, grantor and purpose, and what a read says of itself;
+/// whoever lets it read more adds that here.
 pub(crate) fn key(act: &Act<'_>, resource: &Resource<'_>, since: i64, policies: [Option<&Hash>; 2]) -> Hash {
     let mut made = Made(Vec::with_capacity(256));
     for set in policies {
@@ -244,7 +258,23 @@ pub(crate) fn key(act: &Act<'_>, resource: &Resource<'_>, since: i64, policies: 
         made.text(&link.row.terms.purpose);
         made.principal(&link.grantor);
     }
+    made.count(usize::from(act.reading.is_some()));
+    act.reading.iter().for_each(|reading| made.reading(reading));
     Hash::of(&[&made.0])
+}
+
+/// A read, as policies look at it.
+fn said_of(reading: &Reading<'_>) -> Value {
+    let fields = reading.fields.iter().map(|field| Value::Text(field.clone())).collect();
+    let mut said = Attributes::from([
+        ("fields".into(), Value::Set(fields)),
+        ("purpose".into(), Value::Text(reading.purpose.to_owned())),
+        ("basis".into(), Value::Text(reading.legal_basis.to_owned())),
+    ]);
+    if let Some(recipient) = reading.recipient {
+        said.insert("recipient".into(), Value::Text(recipient.to_owned()));
+    }
+    Value::Record(said)
 }
 
 impl Act<'_> {
@@ -264,8 +294,8 @@ mod tests {
     use std::sync::Arc;
 
     use tallystick_protocol::{
-        AgreementTerms, MandateId, MandateTerms, NetworkId, OperationName, Phase, PrincipalKind, PrincipalStatus,
-        RegisterRow,
+        AgreementTerms, MandateId, MandateTerms, NetworkId, Operation, OperationName, Phase, PrincipalKind,
+        PrincipalStatus, RegisterRow,
     };
 
     use super::*;
@@ -286,6 +316,7 @@ mod tests {
         register: Option<RegisterRow>,
         partition: Option<PartitionRow>,
         links: Vec<(MandateRow, PrincipalRow)>,
+        read: Option<Operation>,
     }
 
     impl Parts {
@@ -302,6 +333,7 @@ mod tests {
                 assurance: self.assurance,
                 mandates: &Chain::of(links.collect()),
                 action: self.action,
+                reading: self.read.as_ref().and_then(Reading::of),
                 operation: 0,
                 leaf: 0,
             };
@@ -341,6 +373,18 @@ mod tests {
         (MandateRow { id, terms, granted: 0, revoked_ms: None }, grantor)
     }
 
+    fn read(fields: &[&str], purpose: &str, legal_basis: &str, recipient: Option<&str>) -> Option<Operation> {
+        Some(Operation::RecordRead {
+            register: "country".to_owned(),
+            key: "GB".to_owned(),
+            fields: fields.iter().map(|field| (*field).to_owned()).collect(),
+            subjects: vec!["country:GB".parse().unwrap()],
+            purpose: purpose.to_owned(),
+            legal_basis: legal_basis.to_owned(),
+            recipient: recipient.map(str::to_owned),
+        })
+    }
+
     fn register(name: &str, custodian: &str, phase: Phase) -> RegisterRow {
         let (register, custodian) = (name.to_owned(), custodian.to_owned());
         let (successor, fields, text) = (None, Vec::new(), String::new());
@@ -363,7 +407,9 @@ mod tests {
             register: Some(register("country", "a", Phase::Live)),
             partition: None,
             links: vec![link("c/dora/one", "tax", Person, "clerk"), link("d/erik/two", "tax", Person, "clerk")],
+            read: None,
         };
+        let reads = |read| Parts { read, ..base.clone() };
         let about = |resource: Resource<'_>| match resource {
             Resource::Organisation(id) => Parts { organisation: id.to_owned(), register: None, ..base.clone() },
             Resource::Principal(row) => Parts { principal: Some(row.clone()), register: None, ..base.clone() },
@@ -406,6 +452,11 @@ mod tests {
             Parts { since: 8, ..base.clone() },
             Parts { action: OperationName::RegisterImport, ..base.clone() },
             Parts { assurance: Assurance::Low, ..base.clone() },
+            reads(read(&["a", "b"], "why", "law", None)),
+            reads(read(&["ab"], "why", "law", None)),
+            reads(read(&["a", "b"], "whyl", "aw", None)),
+            reads(read(&["a", "b"], "why", "law", Some(""))),
+            reads(read(&["a", "b"], "why", "law", Some("court"))),
             signed_by(row("a/clark", Person, "clerk")),
             signed_by(row("a/clerk", Device, "clerk")),
             signed_by(row("a/clerk", Person, "clerk,registrar")),
@@ -451,6 +502,7 @@ mod tests {
     fn what_policies_do_not_see_is_not_in_the_key() {
         let clerk = row("a/clerk", PrincipalKind::Person, "clerk");
         let parts = |signer: PrincipalRow, register: RegisterRow| Parts {
+            read: None,
             sets: [None, None],
             since: 0,
             action: OperationName::EntryAppend,

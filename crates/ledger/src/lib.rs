@@ -36,6 +36,7 @@ pub mod policy;
 mod principal;
 pub mod proposal;
 pub mod protection;
+mod reading;
 pub mod register;
 pub mod rsf;
 mod rulebook;

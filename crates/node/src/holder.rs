@@ -40,6 +40,20 @@ pub struct Holder<E: Runtime> {
     pending: Mutex<BTreeMap<Hash, Pending>>,
     /// The height up to which every order of erasure is carried out; none before the first look.
     erased_to: watch::Sender<Option<u64>>,
+    /// Reads that are being answered.
+    reads: Mutex<BTreeSet<Hash>>,
+}
+
+/// A read that one request answers, for as long as this lives.
+pub struct Claim<'h> {
+    reads: &'h Mutex<BTreeSet<Hash>>,
+    read: Hash,
+}
+
+impl Drop for Claim<'_> {
+    fn drop(&mut self) {
+        self.reads.lock().unwrap_or_else(PoisonError::into_inner).remove(&self.read);
+    }
 }
 
 impl<E: Runtime> Holder<E> {
@@ -53,7 +67,14 @@ impl<E: Runtime> Holder<E> {
         let pending = vault.pending().await?.into_iter().map(|pending| (pending.transaction, pending)).collect();
         tracing::info!(holder = %keys.principal, sealing = hex::encode(keys.sealing.public()), "this node holds");
         let erased_to = watch::Sender::new(None);
-        Ok(Self { keys, vault, randomness: Mutex::new(runtime), pending: Mutex::new(pending), erased_to })
+        Ok(Self {
+            keys,
+            vault,
+            randomness: Mutex::new(runtime),
+            pending: Mutex::new(pending),
+            reads: Mutex::default(),
+            erased_to,
+        })
     }
 
     /// As whom it holds, and with what.
@@ -157,6 +178,12 @@ impl<E: Runtime> Holder<E> {
     pub async fn erased_to(&self, height: u64) {
         // The sender lives as long as this.
         let _ = self.erased_to.subscribe().wait_for(|reached| reached.is_some_and(|reached| reached >= height)).await;
+    }
+
+    /// Takes on to answer a read; none when another request does.
+    pub fn claim(&self, read: Hash) -> Option<Claim<'_>> {
+        let is_new = self.reads.lock().unwrap_or_else(PoisonError::into_inner).insert(read);
+        is_new.then(|| Claim { reads: &self.reads, read })
     }
 
     /// The transactions that are not settled.

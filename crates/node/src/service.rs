@@ -9,6 +9,7 @@ pub mod partition;
 pub mod policy;
 pub mod principal;
 pub mod proposal;
+mod reading;
 pub mod sealed;
 mod state;
 pub mod validators;

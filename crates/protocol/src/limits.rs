@@ -24,6 +24,14 @@ pub const SEALED_SUBMISSION_BYTES_MAX: usize = BODY_BYTES_MAX;
 pub const READING_BYTES_MAX: usize = 256 + SEALED_PER_TRANSACTION_MAX * SEAL_OPENING_BYTES_MAX;
 /// Bytes of what a vault notes of a transaction that is not final: places and commitments.
 pub const VAULT_PENDING_BYTES_MAX: usize = 1_024 * 1_024;
+/// Fields of a record that one read names.
+pub const READ_FIELDS_MAX: usize = 32;
+/// Whom the values of one read may be about.
+pub const READ_SUBJECTS_MAX: usize = 8;
+/// Bytes of the power that a read relies on.
+pub const READ_BASIS_BYTES_MAX: usize = 512;
+/// Bytes of the name of whoever values are disclosed to.
+pub const READ_RECIPIENT_BYTES_MAX: usize = 256;
 /// Sealed values of one subject that a vault keeps.
 pub const VAULT_OPENINGS_MAX: usize = 4_096;
 /// Bytes of a vault's file, which holds those of one subject.

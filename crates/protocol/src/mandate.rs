@@ -71,6 +71,7 @@ impl Operation {
             | Self::EntryAppend { register, .. }
             | Self::RegisterImport { register, .. }
             | Self::RegisterPolicy { register, .. }
+            | Self::RecordRead { register, .. }
             | Self::RecordCorrect { register, .. } => format!("register:{register}"),
             Self::ErasureOrder { controller, .. } | Self::HoldPlace { controller, .. } => {
                 format!("organisation:{controller}")

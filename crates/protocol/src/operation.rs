@@ -484,6 +484,24 @@ pub enum Operation {
         /// The root.
         root: Hash,
     },
+    /// Puts on record that sealed values of a record are read. Whoever holds them gives them only for such an act, once it is final.
+    RecordRead {
+        /// The register.
+        register: String,
+        /// The record's key.
+        key: String,
+        /// Which fields' values, sorted, each once.
+        fields: Vec<String>,
+        /// Whom the values are about, sorted, each once: the record itself, or those that its fields name. Values about others are not
+        /// given.
+        subjects: Vec<Subject>,
+        /// What for.
+        purpose: String,
+        /// The power that it relies on.
+        legal_basis: String,
+        /// To whom the values are disclosed; none when the signer reads them.
+        recipient: Option<String>,
+    },
 }
 
 names! {
@@ -555,6 +573,8 @@ names! {
         PrivateOrder = "private-order",
         /// [`Operation::PartitionRoot`].
         PartitionRoot = "partition-root",
+        /// [`Operation::RecordRead`].
+        RecordRead = "record-read",
     }
 }
 
@@ -589,6 +609,7 @@ impl OperationName {
             Self::RegisterImport | Self::PrincipalEnrol | Self::ProposalSubmit => 6,
             Self::HoldPlace | Self::RecordCorrect => 7,
             Self::ErasureOrder => 9,
+            Self::RecordRead => 8,
         }
     }
 }
@@ -636,6 +657,7 @@ impl Operation {
             Self::HoldPlace { .. } => OperationName::HoldPlace,
             Self::HoldLift { .. } => OperationName::HoldLift,
             Self::RecordCorrect { .. } => OperationName::RecordCorrect,
+            Self::RecordRead { .. } => OperationName::RecordRead,
         }
     }
 
@@ -647,6 +669,7 @@ impl Operation {
             | Self::EntryAppend { register, .. }
             | Self::RegisterImport { register, .. }
             | Self::RegisterPolicy { register, .. }
+            | Self::RecordRead { register, .. }
             | Self::RecordCorrect { register, .. } => Some(register),
             Self::ErasureOrder { subject, .. } | Self::HoldPlace { subject, .. } => Some(subject.register()),
             Self::OrganisationContact { .. }

@@ -200,6 +200,8 @@ names! {
         NotMember = "not-member",
         /// An operation that is done in the public partition only.
         NotPrivate = "not-private",
+        /// The register has no such record.
+        RecordUnknown = "record-unknown",
         /// The register's phase does not allow the operation.
         RegisterPhase = "register-phase",
         /// The key has no entry of that number to correct.
@@ -366,6 +368,7 @@ advice! {
     EvidenceInvalid => "ask the operators of the nodes that acknowledged it: they vouched for what is not so",
     NotMember => "have a principal of a member sign it",
     NotPrivate => "do it in the public partition: registers alone are kept in others",
+    RecordUnknown => "check the record's key",
     RegisterPhase => "look the register up: move it to a phase that allows this, or use its successor",
     CorrectionUnknown => "look the record up, and name the number of its latest entry",
     CorrectionSuperseded => "look the record up: correct its latest entry, if that is wrong too",

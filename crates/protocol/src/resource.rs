@@ -96,6 +96,11 @@ impl Resource {
         &self.name
     }
 
+    /// The record that a subject is.
+    pub fn subject(subject: &Subject) -> Self {
+        Self::new(ResourceKind::Record, format_args!("{}/{}", subject.register(), subject.key()))
+    }
+
     /// The register and key of a record.
     pub fn record(&self) -> Option<(&str, &str)> {
         self.name.split_once('/').filter(|_| self.kind == ResourceKind::Record)
@@ -206,6 +211,7 @@ impl Operation {
             | Self::ErasureReceipt { .. }
             | Self::HoldPlace { .. }
             | Self::HoldLift { .. }
+            | Self::RecordRead { .. }
             | Self::RecordCorrect { .. } => self.privacy_resources(),
         }
     }
@@ -218,6 +224,11 @@ impl Operation {
             vec![thing, Resource::new(Organisation, controller), record(subject.register(), subject.key())]
         };
         match self {
+            Self::RecordRead { register, key, subjects, .. } => {
+                let about = subjects.iter().filter(|subject| (subject.register(), subject.key()) != (register, key));
+                let about = about.map(|subject| record(subject.register(), subject.key()));
+                [Resource::new(Register, register), record(register, key)].into_iter().chain(about).collect()
+            }
             Self::ErasureOrder { order, controller, subject, .. } => {
                 about(Resource::new(Erasure, order), controller, subject)
             }

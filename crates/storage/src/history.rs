@@ -303,7 +303,7 @@ impl History {
     }
 
     /// The newest leaves of acts on a record that bear all these terms, at most `limit`, newest first: accepted ones from the
-    /// register's index, refused ones from that of acts. Blocks wait meanwhile: of a record that was written a million times,
+    /// register's index, refused ones and reads from that of acts. Blocks wait meanwhile: of a record that was written a million times,
     /// no more is looked at than lies before the page's end.
     fn acts_on_record(
         &self,
@@ -321,7 +321,7 @@ impl History {
         let mut last = None;
         let once = in_range.filter(|leaf| last.replace(*leaf) != Some(*leaf));
         let mut leaves: Vec<u64> = once.filter(|leaf| self.acts.bears(&terms, *leaf)).take(limit).collect();
-        leaves.extend(self.acts.refused(&self.hasher, record, terms, range, limit));
+        leaves.extend(self.acts.beside(&self.hasher, record, terms, range, limit));
         leaves.sort_unstable_by(|one, other| other.cmp(one));
         leaves.dedup();
         leaves.truncate(limit);

@@ -170,6 +170,7 @@ fn explained(
         assurance,
         mandates: &chain,
         action: question.action,
+        reading: None,
         operation: 0,
         leaf: 0,
     };

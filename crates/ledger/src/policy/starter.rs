@@ -1,7 +1,7 @@
 //! The policies with which a network begins, written into block 1 like any others: they can be changed and removed.
 
 /// Id and text of each, sorted by id.
-pub const STARTER: [(&str, &str); 7] = [
+pub const STARTER: [(&str, &str); 8] = [
     (
         "administrators-manage",
         r#"// Administrators do everything for their own organisation: to itself, its principals, its registers.
@@ -11,6 +11,18 @@ permit (
   resource
 ) when {
   resource in principal.organisation
+};
+"#,
+    ),
+    (
+        "custodian-reads",
+        r#"// Everybody of the organisation that is the custodian reads what its registers hold sealed: on record, for a purpose.
+permit (
+  principal,
+  action == Action::"record-read",
+  resource is Register
+) when {
+  resource.custodian == principal.organisation
 };
 "#,
     ),

@@ -322,6 +322,16 @@ pub fn operation(text: &str) -> Operation {
             sealing: SealingKey::from_bytes([words[2].parse().unwrap(); 32]).unwrap(),
             jurisdiction: words[3].parse().unwrap(),
         },
+        // read REGISTER KEY FIELD,… PURPOSE
+        "read" => Operation::RecordRead {
+            register: words[0].into(),
+            key: words[1].into(),
+            fields: words[2].split(',').map(str::to_owned).collect(),
+            subjects: vec![format!("{}:{}", words[0], words[1]).parse().unwrap()],
+            purpose: words[3].into(),
+            legal_basis: "law".into(),
+            recipient: words.get(4).map(|word| (*word).to_owned()),
+        },
         "node-retire" => Operation::NodeRetire { node: words[0].parse().unwrap() },
         "enrol-as" => Operation::PrincipalEnrol {
             kind: words[0].parse().unwrap(),

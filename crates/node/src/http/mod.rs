@@ -27,6 +27,7 @@ mod principals;
 mod problem;
 mod proofs;
 mod proposals;
+mod reads;
 mod recovery;
 mod registers;
 mod render;
@@ -109,6 +110,8 @@ routes! {
     get routes::INDEX => status::index;
     post routes::TRANSACTIONS => transactions::submit;
     post routes::SEALED => sealed::submit;
+    post routes::READS => reads::read;
+    get routes::ACCESS_LOG => reads::access_log;
     get routes::TRANSACTION => transactions::transaction;
     get routes::TRANSACTION_RECEIPT => transactions::receipt;
     get routes::AUDIT => audit::audit;

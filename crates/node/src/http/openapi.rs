@@ -2,7 +2,8 @@
 
 use super::{
     audit, blocks, download, erasures, health, log, mandates, openregister, organisations, partitions, policies,
-    principals, proofs, proposals, recovery, registers, sealed, snapshot, status, stream, transactions, validators,
+    principals, proofs, proposals, reads, recovery, registers, sealed, snapshot, status, stream, transactions,
+    validators,
 };
 use axum::response::Response;
 use bytes::Bytes;
@@ -24,6 +25,8 @@ use utoipa::OpenApi;
         status::index,
         transactions::submit,
         sealed::submit,
+        reads::read,
+        reads::access_log,
         transactions::transaction,
         transactions::receipt,
         audit::audit,

@@ -5,7 +5,7 @@ use super::{
     problem::{Answer, Failure},
     transactions::{body_essence, settle_one, wants_outcome},
 };
-use crate::service::sealed::SealedError;
+use crate::service::{WaitError, sealed::SealedError};
 use axum::{
     extract::{State, rejection::BytesRejection},
     response::Response,
@@ -65,6 +65,13 @@ impl From<SealedError> for Failure {
             SealedError::Misfit(_) => ProblemCode::OpeningMisfit,
             SealedError::Missing(_) => ProblemCode::OpeningMissing,
             SealedError::Erased(_) => ProblemCode::ValueErased,
+            SealedError::NotReads => ProblemCode::NotARead,
+            SealedError::Subject(_) => ProblemCode::ReadSubject,
+            SealedError::ReadKnown => ProblemCode::ReadKnown,
+            SealedError::Refused(_) => ProblemCode::ReadRefused,
+            SealedError::Unsettled(WaitError::Expired) => ProblemCode::Expired,
+            SealedError::Unsettled(_) => ProblemCode::Timeout,
+            SealedError::Absent(_) => ProblemCode::ValueAbsent,
             SealedError::Vault(VaultError::Full) => ProblemCode::VaultFull,
             SealedError::Vault(_) => return Self::internal(error),
         };

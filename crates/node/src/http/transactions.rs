@@ -134,7 +134,8 @@ fn lost(error: WaitError) -> Failure {
     }
 }
 
-const fn patience() -> Duration {
+/// How long to wait until a transaction is final.
+pub const fn patience() -> Duration {
     Duration::from_secs(WAIT_SECONDS_MAX)
 }
 

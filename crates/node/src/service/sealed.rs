@@ -5,7 +5,7 @@
 //!                                                                                            └ else: they go again
 //! ```
 
-use super::{Runtime, Service, TransactionState};
+use super::{Runtime, Service, TransactionState, WaitError};
 use crate::{admission::Judged, holder::Holder, rejection::Rejection};
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -16,7 +16,8 @@ use tallystick_ledger::{
     schema::Schema,
 };
 use tallystick_protocol::{
-    Commitment, EntryKind, Hash, Opening, Place, RegisterRow, SealedSubmission, SignedTransaction,
+    Code, Commitment, EntryKind, Hash, Opening, Place, RegisterRow, SealedSubmission, SignedTransaction,
+    limits::SEALED_PER_TRANSACTION_MAX,
 };
 use tallystick_storage::{
     read::ReadError,
@@ -54,6 +55,30 @@ pub enum SealedError {
         .0.register(), .0.key(), .0.field()
     )]
     Erased(Box<Place>),
+    /// A transaction that is to read, and does something else, or reads too many values.
+    #[error("the transaction must hold reads alone (`record-read`), of at most {SEALED_PER_TRANSACTION_MAX} values")]
+    NotReads,
+    /// A read that does not say whom a value is about.
+    #[error(
+        "the read does not say that field `{}` of record `{}/{}` is about `{}`: name that subject in it",
+        .0.field(), .0.register(), .0.key(), .0.subject()
+    )]
+    Subject(Box<Place>),
+    /// A read that was handed in before.
+    #[error("this read was handed in before, and values are given once, to whoever handed it in: sign a new one")]
+    ReadKnown,
+    /// A read that the ledger refused; nothing was given.
+    #[error("the read is on record, and refused: {code}: {advice}", code = .0, advice = .0.advice())]
+    Refused(Code),
+    /// A read whose outcome is not known; nothing was given.
+    #[error("nothing was given: {0}")]
+    Unsettled(WaitError),
+    /// A value that this node does not keep.
+    #[error(
+        "the read is on record, and field `{}` of record `{}/{}` is not kept here: it was erased, or handed in at another node",
+        .0.field(), .0.register(), .0.key()
+    )]
+    Absent(Box<Place>),
     /// The transaction is not admitted.
     #[error(transparent)]
     Rejected(#[from] Rejection),
@@ -199,7 +224,6 @@ impl<E: Runtime> Service<E> {
     }
 
     /// Where each sealed value of the record's latest entry stands, with its commitment; none when there is no such record.
-    #[allow(dead_code)]
     pub(super) async fn sealed_values(
         &self,
         schema: &Schema,

@@ -1,12 +1,14 @@
 //! Operations as deterministic CBOR: an array of the name, then the fields in the order of the type.
 
 use super::{EntryKind, Field, ImportedEntry, NewEntry, Operation, OperationName, Protection};
+use crate::seal::Subject;
 use crate::{
     cbor,
     identifier::{validate_key, validate_name},
     limits::{
         CHANGES_MAX, ENTRIES_MAX, ERASURE_DEADLINE_SECONDS_MAX, FIELDS_MAX, ITEM_BYTES_MAX, ITEMS_PER_ENTRY_MAX,
-        KEY_OVERLAP_SECONDS_MAX, PARCELS_PER_ORDER_MAX, REASON_BYTES_MAX, RECOVERY_SIGNERS_MAX, TEXT_BYTES_MAX,
+        KEY_OVERLAP_SECONDS_MAX, PARCELS_PER_ORDER_MAX, READ_BASIS_BYTES_MAX, READ_FIELDS_MAX,
+        READ_RECIPIENT_BYTES_MAX, READ_SUBJECTS_MAX, REASON_BYTES_MAX, RECOVERY_SIGNERS_MAX, TEXT_BYTES_MAX,
         X509_BYTES_MAX, X509_LIST_BYTES_MAX, X509_PATH_MAX,
     },
     organisation,
@@ -46,6 +48,7 @@ fn lawful(d: &mut Decoder<'_>) -> Result<String, decode::Error> {
 /// What is erased, held and corrected.
 fn privacy(name: OperationName, d: &mut Decoder<'_>) -> Result<Operation, decode::Error> {
     Ok(match name {
+        OperationName::RecordRead => record_read(d)?,
         OperationName::ErasureOrder => erasure_order(d)?,
         OperationName::ErasureReceipt => Operation::ErasureReceipt { order: named(d)?, destroyed: d.u32()? },
         OperationName::HoldPlace => Operation::HoldPlace {
@@ -164,6 +167,47 @@ fn overlap(d: &mut Decoder<'_>) -> Result<u64, decode::Error> {
         seconds @ 0..=KEY_OVERLAP_SECONDS_MAX => Ok(seconds),
         _ => Err(decode::Error::message(format!("an overlap is at most {KEY_OVERLAP_SECONDS_MAX} seconds")).at(at)),
     }
+}
+
+fn record_read(d: &mut Decoder<'_>) -> Result<Operation, decode::Error> {
+    let (register, key) = (named(d)?, keyed(d, EntryKind::User)?);
+    let at = d.position();
+    let n = cbor::list(d, 1..=READ_FIELDS_MAX, "the fields of a read")?;
+    let fields = (0..n).map(|_| named(d)).collect::<Result<Vec<_>, _>>()?;
+    let n = cbor::list(d, 1..=READ_SUBJECTS_MAX, "whom a read is about")?;
+    let subjects = (0..n).map(|_| subject(d)).collect::<Result<Vec<_>, _>>()?;
+    if !fields.is_sorted_by(|a, b| a < b) || !subjects.is_sorted_by(|a, b| a < b) {
+        return Err(decode::Error::message("a read names fields and subjects sorted, each once").at(at));
+    }
+    Ok(Operation::RecordRead {
+        register,
+        key,
+        fields,
+        subjects,
+        purpose: cbor::text(d, 1..=REASON_BYTES_MAX, "the purpose of a read")?.to_owned(),
+        legal_basis: cbor::text(d, 1..=READ_BASIS_BYTES_MAX, "the power that a read relies on")?.to_owned(),
+        recipient: cbor::optional(d, |d| {
+            Ok(cbor::text(d, 1..=READ_RECIPIENT_BYTES_MAX, "the recipient of what is read")?.to_owned())
+        })?,
+    })
+}
+
+fn subject(d: &mut Decoder<'_>) -> Result<Subject, decode::Error> {
+    let at = d.position();
+    d.str()?.parse().map_err(|error: crate::identifier::NameError| decode::Error::message(error).at(at))
+}
+
+fn write_read<W: encode::Write>(e: &mut Encoder<W>, read: &Operation) -> Result<(), encode::Error<W::Error>> {
+    let Operation::RecordRead { register, key, fields, subjects, purpose, legal_basis, recipient } = read else {
+        return Ok(());
+    };
+    e.str(register)?.str(key)?;
+    cbor::write_values(e, fields)?;
+    e.array(subjects.len() as u64)?;
+    for subject in subjects {
+        e.str(&subject.to_string())?;
+    }
+    e.str(purpose)?.str(legal_basis)?.encode(recipient.as_deref())?.ok()
 }
 
 fn items(d: &mut Decoder<'_>) -> Result<Vec<String>, decode::Error> {
@@ -319,6 +363,7 @@ impl<C> Encode<C> for Operation {
             Self::NodeRegister { node, peer, sealing, jurisdiction } => {
                 e.encode(node)?.bytes(peer)?.encode(sealing)?.encode(jurisdiction)?.ok()
             }
+            Self::RecordRead { .. } => write_read(e, self),
             Self::NodeRetire { node } => e.encode(node)?.ok(),
             _ => self.encode_privacy(e),
         }

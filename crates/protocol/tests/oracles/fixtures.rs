@@ -338,6 +338,18 @@ pub fn operations() -> Vec<(&'static str, Operation)> {
                 jurisdiction: "GB-SCT".parse().unwrap(),
             },
         ),
+        (
+            "record-read",
+            Operation::RecordRead {
+                register: "visit".into(),
+                key: "v-1".into(),
+                fields: vec!["name".into(), "note".into()],
+                subjects: vec!["patient:p-17".parse().unwrap(), "visit:v-1".parse().unwrap()],
+                purpose: "Answer a complaint".into(),
+                legal_basis: "Care Act 2014, section 42".into(),
+                recipient: Some("Crown Court at Leeds".into()),
+            },
+        ),
         ("node-retire", Operation::NodeRetire { node: "cabinet-office/node-1".parse().unwrap() }),
         (
             "private-order",

@@ -138,6 +138,10 @@ fn operation(operation: &Operation) -> Value {
         Operation::PartitionRoot { partition, height, root } => {
             json!({"partition": partition, "height": height, "root": root})
         }
+        Operation::RecordRead { register, key, fields, subjects, purpose, legal_basis, recipient } => json!({
+            "register": register, "key": key, "fields": fields, "subjects": subjects, "purpose": purpose,
+            "legal_basis": legal_basis, "recipient": recipient,
+        }),
         _ => privacy_operation(operation),
     };
     json["operation"] = json!(operation.name());

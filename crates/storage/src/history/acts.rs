@@ -12,7 +12,7 @@
 //! transaction. So what is found here are candidates: [`ActQuery::matches`] judges the entry itself.
 //!
 //! INVARIANT: every act that matches a question is among its candidates. The records of accepted entries are found in their
-//! register's own index, so that an entry is not indexed twice.
+//! register's own index, so that an entry is not indexed twice; those of reads are here.
 
 use super::table::{self, Table};
 use std::{hash::BuildHasher, ops::Range};
@@ -208,8 +208,9 @@ impl Acts {
         };
         for operation in transaction.operations() {
             add(Term::Action(operation.name()));
+            let is_entered = is_accepted && operation.entry_count() > 0;
             for resource in operation.resources(&actor) {
-                if !is_accepted || resource.kind() != ResourceKind::Record {
+                if !is_entered || resource.kind() != ResourceKind::Record {
                     add(Term::Resource(&resource));
                 }
             }
@@ -246,8 +247,8 @@ impl Acts {
     }
 
     /// The newest leaves that bear all these terms and act on a record, of those that the register's own index does not know: of
-    /// refused acts. At most `limit`, newest first.
-    pub(super) fn refused(
+    /// refused acts, and of reads. At most `limit`, newest first.
+    pub(super) fn beside(
         &self,
         hasher: &impl BuildHasher,
         record: &Resource,

@@ -118,6 +118,7 @@ impl Network {
         let own = || Thing::Organisation(act.organisation().to_owned());
         let thing = match operation {
             Operation::EntryAppend { register, .. }
+            | Operation::RecordRead { register, .. }
             | Operation::RegisterPolicy { register, .. }
             | Operation::RegisterImport { register, .. }
             | Operation::RecordCorrect { register, .. }
@@ -385,6 +386,7 @@ fn word(operation: &Operation, organisation: &str) -> String {
     match operation {
         Operation::RegisterCreate { register, .. }
         | Operation::EntryAppend { register, .. }
+        | Operation::RecordRead { register, .. }
         | Operation::RegisterPolicy { register, .. }
         | Operation::RegisterImport { register, .. }
         | Operation::RecordCorrect { register, .. }

@@ -76,7 +76,7 @@ impl Thing {
 /// A text without its comments and spaces, whether it forbids, and whether it speaks of an act.
 type Known = (&'static str, bool, fn(&Question<'_>) -> bool);
 
-const KNOWN: [Known; 9] = [
+const KNOWN: [Known; 10] = [
     (
         r#"permit(principalinRole::"administrator",action,resource)when{resourceinprincipal.organisation};"#,
         false,
@@ -89,6 +89,14 @@ const KNOWN: [Known; 9] = [
             use OperationName::{EntryAppend, RecordCorrect};
             let is_own = matches!(&q.thing, Thing::Register(_, custodian, _) if custodian == q.actor.organisation());
             q.roles.contains("registrar") && [EntryAppend, RecordCorrect].contains(&q.action) && is_own
+        },
+    ),
+    (
+        r#"permit(principal,action==Action::"record-read",resourceisRegister)when{resource.custodian==principal.organisation};"#,
+        false,
+        |q| {
+            let is_own = matches!(&q.thing, Thing::Register(_, custodian, _) if custodian == q.actor.organisation());
+            q.action == OperationName::RecordRead && is_own
         },
     ),
     (

@@ -1,0 +1,109 @@
+//! Reads of sealed values: who, when, which, what for, under which power.
+
+use crate::{ActOutcome, DecisionView, routes};
+use serde::{Deserialize, Serialize};
+use tallystick_protocol::{Hash, LogEntry, MandateId, Operation, Outcome, PrincipalId, SignedTransaction, Subject};
+use utoipa::ToSchema;
+
+/// A page of the reads of what is sealed about somebody, newest first.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct AccessLogPage {
+    /// Whom it is about: `register:key`.
+    #[schema(value_type = String)]
+    pub subject: Subject,
+    /// Every read up to this block is told, on this page or a later one.
+    pub height: u64,
+    /// That block's time: milliseconds since 1970.
+    pub time_ms: u64,
+    /// The reads, refused ones too. A page may hold fewer than were asked for and not be the last: only the absence of `next` says that.
+    pub reads: Vec<ReadView>,
+    /// The `cursor` of the next page, of older reads. It stays good whatever is appended meanwhile.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub next: Option<String>,
+}
+
+/// One read.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct ReadView {
+    /// The leaf of its transaction in the log, from 0.
+    pub leaf: u64,
+    /// The block that holds it.
+    pub height: u64,
+    /// That block's time: milliseconds since 1970.
+    pub time_ms: u64,
+    /// The transaction's id.
+    #[schema(value_type = String)]
+    pub id: Hash,
+    /// Who signed it.
+    #[schema(value_type = String)]
+    pub principal: PrincipalId,
+    /// For whom, under a mandate.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<String>)]
+    pub on_behalf_of: Option<PrincipalId>,
+    /// The mandate that it names.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<String>)]
+    pub mandate: Option<MandateId>,
+    /// The register.
+    pub register: String,
+    /// The record's key.
+    pub key: String,
+    /// Which fields' values.
+    pub fields: Vec<String>,
+    /// What for.
+    pub purpose: String,
+    /// The power that it relied on.
+    pub legal_basis: String,
+    /// To whom the values were disclosed; none when the signer read them.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub recipient: Option<String>,
+    /// What became of it: of a refused one no value was given.
+    pub outcome: ActOutcome,
+    /// Why it was refused.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub code: Option<String>,
+    /// The policies that determined this, in which version, and the mandates under which it was done.
+    pub decision: DecisionView,
+    /// Where its receipt is.
+    pub receipt: String,
+}
+
+impl ReadView {
+    /// The reads about `subject` in the act at `leaf`, whose entry holds `transaction`.
+    pub fn of(subject: &Subject, leaf: u64, entry: &LogEntry, transaction: &SignedTransaction) -> Vec<Self> {
+        let decision = entry.outcome.decision();
+        let (outcome, code) = match &entry.outcome {
+            Outcome::Accepted { .. } => (ActOutcome::Accepted, None),
+            Outcome::Refused(refusal) => (ActOutcome::Refused, Some(refusal.code.to_string())),
+        };
+        let view = |operation: &Operation| {
+            let Operation::RecordRead { register, key, fields, subjects, purpose, legal_basis, recipient } = operation
+            else {
+                return None;
+            };
+            let is_it =
+                subjects.contains(subject) || (register, key) == (&subject.register().into(), &subject.key().into());
+            is_it.then(|| Self {
+                leaf,
+                height: entry.height,
+                time_ms: entry.time_ms,
+                id: transaction.id(),
+                principal: transaction.principal().clone(),
+                on_behalf_of: transaction.mandate().map(|_| transaction.actor(decision)),
+                mandate: transaction.mandate().cloned(),
+                register: register.clone(),
+                key: key.clone(),
+                fields: fields.clone(),
+                purpose: purpose.clone(),
+                legal_basis: legal_basis.clone(),
+                recipient: recipient.clone(),
+                outcome,
+                code: code.clone(),
+                decision: decision.into(),
+                receipt: routes::transaction_receipt(&transaction.id()),
+            })
+        };
+        transaction.operations().iter().filter_map(view).collect()
+    }
+}

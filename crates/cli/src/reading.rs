@@ -1,0 +1,124 @@
+//! Reads of sealed values: each a signed act with a purpose and a power, on record before a value is given.
+
+use crate::{
+    connection::{Connection, Signing},
+    output::{Colour, Failure, paint_err, say},
+    register::no_register,
+};
+use clap::Args;
+use serde_json::Value;
+use std::collections::BTreeSet;
+use tallystick_ledger::{item::canonicalise, personal::likeness, protection::sealed_in, schema::Schema};
+use tallystick_protocol::{Field, Operation, Place, Reading, Subject, limits::READ_SUBJECTS_MAX};
+
+/// Why sealed values are read.
+#[derive(Debug, Args)]
+#[command(next_help_heading = "Reading what is sealed")]
+pub struct Reason {
+    /// What for: it is on the ledger for everybody to see, so name no person
+    #[arg(long, value_name = "TEXT")]
+    pub purpose: Option<String>,
+    /// The power that it relies on
+    #[arg(long, value_name = "TEXT")]
+    pub legal_basis: Option<String>,
+}
+
+/// What is read.
+pub struct Wanted<'a> {
+    /// The register.
+    pub register: &'a str,
+    /// The record's key.
+    pub key: &'a str,
+    /// The fields; all that are sealed if none is named.
+    pub fields: &'a [String],
+    /// To whom the values are disclosed; none when the signer reads them.
+    pub recipient: Option<&'a str>,
+}
+
+/// Puts the read on record, and gives what was read; the record's items in canonical form with it.
+///
+/// # Errors
+/// When there is no such record, nothing sealed in those fields, the read is refused, or a value is not kept where it was asked for.
+pub fn read(
+    connection: &Connection,
+    signing: &Signing,
+    wanted: &Wanted<'_>,
+    reason: &Reason,
+) -> Result<Reading, Failure> {
+    let (Some(purpose), Some(legal_basis)) = (&reason.purpose, &reason.legal_basis) else {
+        return Err(Failure::error("say what for and by which power: --purpose TEXT --legal-basis TEXT"));
+    };
+    if signing.pass_on.is_some() {
+        return Err(Failure::error("what is read comes to whoever hands the read in: leave out --pass-on"));
+    }
+    for text in [Some(purpose.as_str()), Some(legal_basis.as_str()), wanted.recipient].into_iter().flatten() {
+        if let Some(likeness) = likeness("purpose", text) {
+            let warning = paint_err(Colour::Yellow, "warning:");
+            say(format_args!("{warning} this looks like {likeness}, and everybody can read it, for ever"));
+        }
+    }
+    let places = places(connection, wanted)?;
+    let fields: BTreeSet<&str> = places.iter().map(Place::field).collect();
+    let subjects: BTreeSet<&Subject> = places.iter().map(Place::subject).collect();
+    if subjects.len() > READ_SUBJECTS_MAX {
+        return Err(Failure::error("these values are about too many: name fewer fields with --field"));
+    }
+    let operation = Operation::RecordRead {
+        register: wanted.register.to_owned(),
+        key: wanted.key.to_owned(),
+        fields: fields.into_iter().map(str::to_owned).collect(),
+        subjects: subjects.into_iter().cloned().collect(),
+        purpose: purpose.clone(),
+        legal_basis: legal_basis.clone(),
+        recipient: wanted.recipient.map(str::to_owned),
+    };
+    let signer = connection.signer(signing)?;
+    let what = if wanted.recipient.is_some() { "disclose" } else { "read" };
+    let transaction = signer.sign(format!("{what} {}/{}", wanted.register, wanted.key), vec![operation])?;
+    Ok(connection.client()?.read_sealed(&transaction, signing.patience())?)
+}
+
+/// Where the sealed values stand that are wanted.
+fn places(connection: &Connection, wanted: &Wanted<'_>) -> Result<Vec<Place>, Failure> {
+    let client = connection.client()?;
+    let Some(register) = client.register(wanted.register)? else { return Err(no_register(wanted.register)) };
+    let Some(record) = client.record(wanted.register, wanted.key)? else {
+        return Err(Failure::no(format!("register `{}` has no record `{}`", wanted.register, wanted.key)));
+    };
+    let fields: Vec<Field> = register.value.fields.iter().map(Field::from).collect();
+    let schema = Schema::new(wanted.register, &fields);
+    let items: Vec<String> = items_of(&record.value).filter_map(|item| canonicalise(&item.to_string()).ok()).collect();
+    let mut places: Vec<Place> = sealed_in(&schema, wanted.key, &items).into_iter().map(|(place, _)| place).collect();
+    if let Some(field) = wanted.fields.iter().find(|field| places.iter().all(|place| place.field() != **field)) {
+        return Err(Failure::no(format!(
+            "record `{}/{}` has no sealed value in field `{field}`: `tally record` shows what it has",
+            wanted.register, wanted.key
+        )));
+    }
+    places.retain(|place| wanted.fields.is_empty() || wanted.fields.iter().any(|field| field == place.field()));
+    if places.is_empty() {
+        return Err(Failure::no(format!("record `{}/{}` has nothing that is sealed", wanted.register, wanted.key)));
+    }
+    Ok(places)
+}
+
+/// The items of a record as openregister shows it.
+fn items_of(record: &Value) -> impl Iterator<Item = &Value> {
+    let entries = record.as_object().into_iter().flat_map(|records| records.values());
+    entries.flat_map(|entry| entry.get("item").and_then(Value::as_array).into_iter().flatten())
+}
+
+/// Puts what was read in the place of its commitments.
+pub fn open(value: &mut Value, reading: &Reading) {
+    match value {
+        Value::String(text) => {
+            let opened = reading.openings.iter().find(|opening| opening.commitment().to_string() == *text);
+            if let Some(opening) = opened {
+                *text = opening.value().reveal().to_owned();
+            }
+        }
+        Value::Array(values) => values.iter_mut().for_each(|value| open(value, reading)),
+        Value::Object(members) => members.values_mut().for_each(|value| open(value, reading)),
+        _ => {}
+    }
+}

@@ -1,0 +1,64 @@
+//! Reads as acts: who reads sealed values, which, what for, and under which power, before anybody gives them.
+//!
+//! The ledger holds no value, and does not see one given. Whoever holds the values gives them for an accepted act alone, so that what is
+//! not on record is not read. Which values a record has is not in the state; so whom they are about is what the signer says, and a
+//! holder gives none about others.
+
+use tallystick_protocol::{
+    Code, StateKey, Subject, ViolationRule,
+    operation::{EntryKind, Operation},
+};
+
+use crate::{
+    apply::{Act, Stop, refuse_if_any},
+    schema::Violations,
+    state::Draft,
+};
+
+/// What a read says of itself, as policies may look at it.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Reading<'a> {
+    pub fields: &'a [String],
+    pub purpose: &'a str,
+    pub legal_basis: &'a str,
+    pub recipient: Option<&'a str>,
+}
+
+impl<'a> Reading<'a> {
+    /// Of an operation that is a read.
+    pub fn of(operation: &'a Operation) -> Option<Self> {
+        match operation {
+            Operation::RecordRead { fields, purpose, legal_basis, recipient, .. } => {
+                Some(Self { fields, purpose, legal_basis, recipient: recipient.as_deref() })
+            }
+            _ => None,
+        }
+    }
+}
+
+/// Goes on if the signer may read these fields of the record, which is there.
+pub(crate) fn read(
+    draft: &mut Draft<'_>,
+    act: &Act<'_>,
+    register: &str,
+    key: &str,
+    fields: &[String],
+    subjects: &[Subject],
+) -> Result<(), Stop> {
+    let register = act.permitted_register(draft, register)?;
+    draft.record(&register.record_key(EntryKind::User, key))?.ok_or(Code::RecordUnknown)?;
+    let mut violations = Violations::default();
+    for field in fields {
+        if register.schema.fields().iter().all(|known| known.name != *field) {
+            violations.add(0, field, ViolationRule::UnknownField);
+        }
+    }
+    refuse_if_any(Code::Schema, violations)?;
+    let rows = subjects.iter().map(|subject| StateKey::subject(&register.row.custodian, subject));
+    for row in rows {
+        if draft.subject(&row)?.is_some_and(|row| row.erased.is_some()) {
+            return Err(Code::ValueErased.into());
+        }
+    }
+    Ok(())
+}

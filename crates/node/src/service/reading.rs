@@ -1,0 +1,126 @@
+//! Give sealed values to whoever may read them: for an act that is on record, once it is final, and once.
+//!
+//! ```text
+//! signed read ─ new? says whom it is about? ─▶ pool ─▶ final ─ accepted ─▶ vault ─▶ the values of the latest entry
+//!                                                             └ refused: nothing
+//! ```
+//!
+//! INVARIANT: values are given only to the request that handed the read in first. Everybody can see a transaction once it is ordered, and
+//! could hand it in again; that gives nothing.
+
+use super::{Runtime, Service, WaitError, sealed::SealedError};
+use crate::{holder::Holder, rejection::Rejection};
+use bytes::Bytes;
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+    time::Duration,
+};
+use tallystick_ledger::schema::Schema;
+use tallystick_protocol::{
+    Commitment, Opening, Operation, Outcome, Place, Reading, SignedTransaction, Subject,
+    limits::SEALED_PER_TRANSACTION_MAX,
+};
+
+/// One read, as its operation says it.
+struct Asked<'a> {
+    register: &'a str,
+    key: &'a str,
+    fields: &'a [String],
+    subjects: &'a [Subject],
+}
+
+impl<'a> Asked<'a> {
+    fn of(operation: &'a Operation) -> Option<Self> {
+        match operation {
+            Operation::RecordRead { register, key, fields, subjects, .. } => {
+                Some(Self { register, key, fields, subjects })
+            }
+            _ => None,
+        }
+    }
+}
+
+impl<E: Runtime> Service<E> {
+    /// Hands in a transaction that reads sealed values, waits at most `patience` until it is final, and gives them if it was accepted.
+    ///
+    /// # Errors
+    /// When it holds anything but reads, was handed in before, is not admitted, not final in time, or refused; or a value is not here.
+    pub async fn read_sealed(&self, bytes: Bytes, patience: Duration) -> Result<Reading, SealedError> {
+        if !self.is_ready() {
+            return Err(Rejection::unavailable("this node is starting or joining: try again shortly").into());
+        }
+        let transaction = SignedTransaction::decode(bytes.clone()).map_err(|error| Rejection::malformed(&error))?;
+        let asked: Vec<Asked<'_>> = transaction.operations().iter().filter_map(Asked::of).collect();
+        if asked.len() != transaction.operations().len() {
+            return Err(SealedError::NotReads);
+        }
+        let registers: BTreeSet<&str> = asked.iter().map(|one| one.register).collect();
+        let (holder, schemas) = self.holder_of(&registers).await?;
+        self.look_up(&asked, &schemas).await?;
+        let id = transaction.id();
+        let Some(_claim) = holder.claim(id).filter(|_| !self.knows(&transaction)) else {
+            return Err(SealedError::ReadKnown);
+        };
+        let taken = self.submit(vec![bytes]).await.pop();
+        taken.unwrap_or_else(|| Err(Rejection::stopping()))?;
+        let finalised = self.finalised(&id, patience).await.map_err(SealedError::from)?;
+        if let Outcome::Refused(refusal) = &finalised.outcome {
+            return Err(SealedError::Refused(refusal.code));
+        }
+        // What was ordered to be erased before the read is gone first.
+        holder.erased_to(finalised.height).await;
+        let openings = self.open(holder, &self.look_up(&asked, &schemas).await?).await?;
+        let erased = self.erased_among(holder.keys().principal.organisation(), &openings).await?;
+        if let Some((opening, _)) = erased.first() {
+            return Err(SealedError::Erased(Box::new(opening.place().clone())));
+        }
+        Ok(Reading { transaction: id, leaf: finalised.index, openings })
+    }
+
+    /// Whether the transaction waits or is final.
+    fn knows(&self, transaction: &SignedTransaction) -> bool {
+        let id = transaction.id();
+        let is_final = self.history().index_of(&id).is_some();
+        is_final || self.0.shared.pool().get(&id).is_some()
+    }
+
+    /// Where the values that are asked for stand now, each with its commitment.
+    async fn look_up(
+        &self,
+        asked: &[Asked<'_>],
+        schemas: &BTreeMap<String, Arc<Schema>>,
+    ) -> Result<Vec<(Place, Commitment)>, SealedError> {
+        let mut found = Vec::new();
+        for one in asked {
+            let Some(schema) = schemas.get(one.register) else { continue };
+            // The ledger says that there is no such record, and that somebody tried.
+            let Some(values) = self.sealed_values(schema, one.register, one.key).await? else { continue };
+            for (place, commitment) in values {
+                if !one.fields.iter().any(|field| field == place.field()) {
+                    continue;
+                }
+                if !one.subjects.contains(place.subject()) {
+                    return Err(SealedError::Subject(Box::new(place)));
+                }
+                found.push((place, commitment));
+            }
+        }
+        if found.len() > SEALED_PER_TRANSACTION_MAX { Err(SealedError::NotReads) } else { Ok(found) }
+    }
+
+    async fn open(&self, holder: &Holder<E>, values: &[(Place, Commitment)]) -> Result<Vec<Opening>, SealedError> {
+        let mut openings = Vec::with_capacity(values.len());
+        for (place, commitment) in values {
+            let opening = holder.opening(place.subject(), commitment).await?;
+            openings.push(opening.ok_or_else(|| SealedError::Absent(Box::new(place.clone())))?);
+        }
+        Ok(openings)
+    }
+}
+
+impl From<WaitError> for SealedError {
+    fn from(error: WaitError) -> Self {
+        Self::Unsettled(error)
+    }
+}
