@@ -1,0 +1,232 @@
+//! The fear: that a sealed value lies somewhere in the clear, or is read and nobody knows. With the real binary and four real nodes.
+//!
+//! Cargo builds this as a test of `crates/cli`, which is where the binary is. It prints what it measured, and the build decides how much
+//! that is worth.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing, clippy::print_stdout)]
+
+use std::{
+    fs,
+    path::{Path, PathBuf},
+    sync::{
+        Mutex,
+        atomic::{AtomicBool, Ordering},
+    },
+    thread,
+    time::{Duration, Instant},
+};
+
+use tallystick_client::{Client, Passphrase, Profile, Signer, read_network};
+use tallystick_protocol::{Hash, NewEntry, Opening, Operation, Place, Receipt, SealedSubmission, Secret, Subject};
+use tallystick_tests::sandbox::{Desk, Sandbox, free_base_port};
+
+/// What is sealed, and found nowhere; and what is not, and found everywhere.
+const SEALED: &str = "Xanthippe Quillfeather-Zzyzx";
+const CLEAR: &str = "clear-marker-4b1d77";
+/// The custodian, whose node comes second.
+const CUSTODIAN: &str = "companies-house";
+/// Records that are read, as many to a transaction.
+const RECORDS: usize = 64;
+/// Requests at once.
+const READERS: usize = 12;
+/// How long is read before the node is killed.
+const READING: Duration = Duration::from_secs(6);
+/// How long a transaction, or a node, may take.
+const PATIENCE: Duration = Duration::from_secs(120);
+
+fn files(folder: &Path, found: &mut Vec<PathBuf>) {
+    let Ok(entries) = fs::read_dir(folder) else { return };
+    for path in entries.map(|entry| entry.unwrap().path()) {
+        if path.is_dir() { files(&path, found) } else { found.push(path) }
+    }
+}
+
+/// The files of the sandbox, logs and all, that hold these bytes anywhere.
+fn holding(desk: &Desk, bytes: &[u8]) -> Vec<PathBuf> {
+    let mut all = Vec::new();
+    files(&desk.path("sandbox"), &mut all);
+    assert!(all.len() > 100, "only {} files", all.len());
+    // A file may go while it is looked for.
+    let holds =
+        |path: &PathBuf| fs::read(path).is_ok_and(|content| content.windows(bytes.len()).any(|window| window == bytes));
+    all.into_iter().filter(holds).collect()
+}
+
+fn signer(desk: &Desk, name: &str) -> Signer {
+    let profile = Profile::read(&desk.path("sandbox")).unwrap();
+    let place = &profile.principals[name];
+    let secret = |_: &str| Passphrase::read(place.passphrase_file.as_ref().unwrap());
+    let key = place.key.open::<tallystick_client::Error>(Duration::ZERO, |prompt| Ok(secret(prompt)?)).unwrap();
+    Signer::new(read_network(&profile.network).unwrap().id(), name.parse().unwrap(), key)
+}
+
+fn client(desk: &Desk) -> Client {
+    Client::new(Profile::read(&desk.path("sandbox")).unwrap().nodes).unwrap()
+}
+
+/// The custodian's node alone.
+fn holder(desk: &Desk) -> Client {
+    Client::new([&Profile::read(&desk.path("sandbox")).unwrap().nodes[1]]).unwrap()
+}
+
+#[test]
+fn what_is_sealed_is_nowhere_and_nobody_reads_it_unseen() {
+    let place = tempfile::tempdir().unwrap();
+    let desk = Desk::new(Path::new(env!("CARGO_BIN_EXE_tally")), place.path());
+    let port = free_base_port().to_string();
+    let sandbox = Sandbox::start(&desk, &["--base-port", &port]);
+    desk.line(
+        "register create patient --as companies-house/administrator --field patient:string --field name:string \
+         --field note:string --personal name",
+    )
+    .expect(0, &[]);
+    let write = |who: &str, code| {
+        desk.line(&format!("register append patient p-1 name=\"{SEALED}\" note={CLEAR} --as {who}")).expect(code, &[]);
+    };
+    write("companies-house/registrar", 0);
+    // One that is refused leaves what it would have said in the log, and nothing of what is sealed.
+    write("hm-revenue-and-customs/registrar", 1);
+    the_value_is_nowhere(&desk);
+    a_reader_is_seen(&desk);
+    a_court_is_shown_one_field(&desk);
+    no_read_is_lost_when_the_node_is_killed(&desk, &sandbox);
+    the_value_is_nowhere(&desk);
+    sandbox.stop();
+}
+
+fn the_value_is_nowhere(desk: &Desk) {
+    let begun = Instant::now();
+    // Found on every node, so that the search can fail.
+    while holding(desk, CLEAR.as_bytes()).len() < 4 {
+        assert!(begun.elapsed() < PATIENCE, "the clear value is not on every node: the search finds nothing");
+        thread::sleep(Duration::from_millis(200));
+    }
+    for hidden in [SEALED.as_bytes(), &SEALED.as_bytes()[..9], hex::encode(SEALED).as_bytes()] {
+        assert_eq!(holding(desk, hidden), Vec::<PathBuf>::new(), "{}", String::from_utf8_lossy(hidden));
+    }
+}
+
+fn a_reader_is_seen(desk: &Desk) {
+    let read = |who: &str| {
+        desk.line(&format!(
+            "record patient p-1 --open --as {who} --purpose \"Answer a complaint\" --legal-basis \"Law 1\""
+        ))
+    };
+    read("companies-house/registrar").expect(0, &[SEALED, "the read is on record"]);
+    let refused = read("hm-revenue-and-customs/registrar").expect(1, &["not-permitted"]);
+    assert!(!refused.text().contains(SEALED));
+    let seen = desk.line("access-log --subject patient:p-1").expect(0, &["2 reads, complete to block"]);
+    for told in ["companies-house/registrar", "hm-revenue-and-customs/registrar", "custodian-reads", "Law 1"] {
+        assert!(seen.text().contains(told), "{}", seen.text());
+    }
+    // What everybody can see on the ledger, handed in once more, opens nothing.
+    // The oldest is the one that was answered.
+    let mut ids =
+        seen.stdout.lines().filter_map(|line| Some(line.split_once("tally transaction ")?.1[..64].to_owned()));
+    let id = ids.next_back().unwrap();
+    desk.line(&format!("transaction {id} --receipt read.receipt")).expect(0, &[]);
+    let Receipt::Transaction(receipt) = Receipt::decode(&fs::read(desk.path("read.receipt")).unwrap()).unwrap() else {
+        panic!("another receipt")
+    };
+    let again = holder(desk).post("/v1/reads", "application/cose", &receipt.transaction).unwrap_err();
+    assert_eq!(again.code(), Some("read-known"), "{again}");
+}
+
+fn a_court_is_shown_one_field(desk: &Desk) {
+    desk.line(
+        "disclose patient p-1 --field name --to Court --purpose Summons --legal-basis \"Law 2\" --out p-1.disclosure \
+         --as companies-house/registrar",
+    )
+    .expect(0, &["the disclosure to Court is on record"]);
+    desk.line("verify p-1.disclosure --network sandbox/network.json").expect(0, &[SEALED]);
+    desk.line("access-log --subject patient:p-1").expect(0, &["disclosed to Court"]);
+    let bytes = fs::read(desk.path("p-1.disclosure")).unwrap();
+    let genesis = read_network(&desk.path("sandbox/network.json")).unwrap();
+    let (begun, checks) = (Instant::now(), 200);
+    for _ in 0..checks {
+        Receipt::decode(&bytes).unwrap().check(&genesis).unwrap();
+    }
+    let ms = begun.elapsed().as_secs_f64() * 1_000.0 / f64::from(checks);
+    println!("a disclosure of one field has {} bytes and is checked in {ms:.2} ms", bytes.len());
+    assert!(bytes.len() <= 8 * 1_024, "{} bytes", bytes.len());
+}
+
+/// Keys of the records that are read many times.
+fn key(number: usize) -> String {
+    format!("r-{number}")
+}
+
+fn fill(desk: &Desk) {
+    let clerk = signer(desk, "companies-house/registrar");
+    let (mut entries, mut openings) = (Vec::new(), Vec::new());
+    for key in (0..RECORDS).map(key) {
+        let place = Place::new("patient", &key, "name", Subject::new("patient", &key).unwrap()).unwrap();
+        let opening =
+            Opening::seal(place, Secret::new(format!("Name of {key}")), &mut tallystick_client::randomness()).unwrap();
+        let item = format!(r#"{{"name":"{}","patient":"{key}"}}"#, opening.commitment());
+        entries.push(NewEntry { key, items: vec![item] });
+        openings.push(opening);
+    }
+    let operation = Operation::EntryAppend { register: "patient".to_owned(), entries };
+    let transaction = clerk.sign("fill", vec![operation]).unwrap().bytes().clone();
+    let settled = client(desk).submit_sealed(&SealedSubmission { transaction, openings }, PATIENCE).unwrap();
+    assert!(settled.outcome.is_accepted(), "{:?}", settled.outcome);
+}
+
+/// As many reads as a node answers; then it is killed, and every one that it answered is on record.
+fn no_read_is_lost_when_the_node_is_killed(desk: &Desk, sandbox: &Sandbox) {
+    fill(desk);
+    let reads = || {
+        let read = |number: usize| Operation::RecordRead {
+            register: "patient".to_owned(),
+            key: key(number),
+            fields: vec!["name".to_owned()],
+            subjects: vec![Subject::new("patient", key(number)).unwrap()],
+            purpose: "Measure".to_owned(),
+            legal_basis: "Law 3".to_owned(),
+            recipient: None,
+        };
+        (0..RECORDS).map(read).collect::<Vec<_>>()
+    };
+    let (answered, stop): (Mutex<Vec<(Hash, f64)>>, AtomicBool) = (Mutex::default(), AtomicBool::new(false));
+    let begun = Instant::now();
+    thread::scope(|scope| {
+        for _ in 0..READERS {
+            scope.spawn(|| {
+                let (clerk, node) = (signer(desk, "companies-house/registrar"), holder(desk));
+                while !stop.load(Ordering::Relaxed) {
+                    let transaction = clerk.sign("measure", reads()).unwrap();
+                    // The node is killed while some wait: those have nothing.
+                    let Ok(reading) = node.read_sealed(&transaction, Duration::from_secs(1)) else { continue };
+                    assert_eq!(reading.openings.len(), RECORDS);
+                    assert!(reading.openings.iter().all(|opening| opening.value().reveal().starts_with("Name of r-")));
+                    answered.lock().unwrap().push((reading.transaction, begun.elapsed().as_secs_f64()));
+                }
+            });
+        }
+        thread::sleep(READING);
+        sandbox.kill_node(CUSTODIAN);
+        thread::sleep(Duration::from_millis(500));
+        stop.store(true, Ordering::Relaxed);
+    });
+    let answered = answered.into_inner().unwrap();
+    let within = answered.iter().filter(|(_, at)| *at <= READING.as_secs_f64()).count();
+    let per_second = (within * RECORDS) as f64 / READING.as_secs_f64();
+    println!(
+        "{per_second:.0} recorded reads a second of one node of four, {RECORDS} to a transaction, all on this machine"
+    );
+    assert!(within > 0, "nothing was read");
+    let others = client(desk);
+    for (id, _) in &answered {
+        let status: serde_json::Value = others.get(&format!("/v1/transactions/{id}"), "*/*").unwrap().json().unwrap();
+        assert_eq!(status["outcome"]["result"], "accepted", "an answered read is not on record: {status}");
+    }
+    println!("all {} answered transactions are on record after kill -9", answered.len());
+    let back = Instant::now();
+    while holder(desk).get("/readyz", "*/*").is_err() {
+        assert!(back.elapsed() < PATIENCE, "the killed node does not come back");
+        thread::sleep(Duration::from_millis(200));
+    }
+    // What it kept is there.
+    desk.line("record patient r-7 --open --as companies-house/registrar --purpose Look --legal-basis Law")
+        .expect(0, &["Name of r-7"]);
+}
