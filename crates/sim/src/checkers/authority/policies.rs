@@ -172,6 +172,7 @@ impl Policies {
         let ids = [
             "administrators-manage",
             "custodian-writes",
+            "custodian-reads",
             "member-nodes",
             "own-certificate",
             "own-keys",
