@@ -8,7 +8,12 @@ use crate::{
 };
 use clap::Args;
 use serde::Serialize;
-use std::{collections::BTreeMap, path::PathBuf, thread, time::Duration};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    path::PathBuf,
+    thread,
+    time::Duration,
+};
 use tallystick_api::{ExpiryView, NodeStatus};
 use tallystick_client::Client;
 use tallystick_protocol::limits::EXPIRY_WARNING_DAYS;
@@ -147,6 +152,12 @@ fn ask(client: &Client) -> Vec<Row> {
     rows
 }
 
+/// The keys of the validators, as metrics name peers.
+fn validators(client: &Client) -> BTreeSet<String> {
+    let found = client.validators().map(|found| found.value.current.validators);
+    found.into_iter().flatten().map(|validator| validator.key).collect()
+}
+
 fn ask_one(client: &Client, node: &str) -> Row {
     let client = client.only(node);
     match client.status() {
@@ -159,8 +170,8 @@ fn ask_one(client: &Client, node: &str) -> Row {
                 status: Some(status),
                 lag: None,
                 disk_bytes: None,
-                finality_ms: samples(&metrics, "_finality_ms").next(),
-                peers: Some(samples(&metrics, CONNECTED_METRIC).filter(|since| *since > 0.0).count() as u64),
+                finality_ms: samples(&metrics, "_finality_ms").next().map(|(_, value)| value),
+                peers: Some(connected(&metrics, &validators(&client))),
             }
         }
     }
@@ -178,13 +189,19 @@ fn failed(node: &str, error: String) -> Row {
     }
 }
 
-/// The samples of the metrics whose names end so, in the text format of Prometheus.
-fn samples(text: &str, suffix: &str) -> impl Iterator<Item = f64> {
+/// How many of the validators a node is connected to. Nodes that follow are connected too, and are not counted.
+fn connected(metrics: &str, validators: &BTreeSet<String>) -> u64 {
+    let of = |labels: &str| labels.split('"').nth(1).is_some_and(|peer| validators.contains(peer));
+    samples(metrics, CONNECTED_METRIC).filter(|(labels, since)| *since > 0.0 && of(labels)).count() as u64
+}
+
+/// The samples of the metrics whose names end so, each with its labels, in the text format of Prometheus.
+fn samples<'a>(text: &'a str, suffix: &'a str) -> impl Iterator<Item = (&'a str, f64)> {
     text.lines().filter(|line| !line.starts_with('#')).filter_map(move |line| {
         let (name, rest) = line.split_at(line.find(['{', ' '])?);
-        let rest = if rest.starts_with('{') { rest.rsplit_once('}')?.1 } else { rest };
+        let (labels, rest) = if rest.starts_with('{') { rest.rsplit_once('}')? } else { ("", rest) };
         let value = rest.trim_start().split(' ').next()?.parse().ok()?;
-        name.ends_with(suffix).then_some(value)
+        name.ends_with(suffix).then_some((labels, value))
     })
 }
 
@@ -268,10 +285,18 @@ mod tests {
     #[test]
     fn metrics_are_found_by_the_end_of_their_names() {
         let text = "# TYPE a gauge\nnode_a{db=\"state\"} 3\nnode_a{db=\"log\"} 4.5\na_b 9\nb 1 1700000000\n";
-        let found = |suffix| samples(text, suffix).collect::<Vec<f64>>();
+        let found = |suffix| samples(text, suffix).map(|(_, value)| value).collect::<Vec<f64>>();
         assert_eq!(found("_a"), [3.0, 4.5]);
         assert_eq!(found("b"), [9.0, 1.0]);
         assert!(found("c").is_empty());
+    }
+
+    #[test]
+    fn only_validators_count_as_peers() {
+        let text = "network_tracker_directory_connected{peer=\"aa\"} 1795000000000\n\
+            network_tracker_directory_connected{peer=\"bb\"} 0\nnetwork_tracker_directory_connected{peer=\"cc\"} 1795000000000\n";
+        let of = |keys: &[&str]| connected(text, &keys.iter().map(|key| (*key).to_owned()).collect());
+        assert_eq!((of(&["aa", "bb"]), of(&["aa", "cc"]), of(&[])), (1, 2, 0));
     }
 
     #[test]

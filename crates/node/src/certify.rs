@@ -33,6 +33,11 @@ pub enum CertifyError {
     /// Final, and the certificate has not reached this node.
     #[error("the block is not certified here yet: try again in a moment")]
     NotYet,
+    /// More organisations than a recovery can show.
+    #[error(
+        "a recovery shows at most {RECOVERY_ROWS_MAX} organisations, and {0} have a weight of their own or were named: name fewer"
+    )]
+    TooMany(usize),
     /// The databases.
     #[error(transparent)]
     Read(#[from] ReadError),
@@ -205,6 +210,9 @@ async fn ground<E: Runtime>(
     let mut organisations = Recovery::weighted(&rulebook);
     organisations.extend(asked.iter().cloned());
     organisations.extend(principal.map(|principal| principal.organisation().to_owned()));
+    if organisations.len() > RECOVERY_ROWS_MAX {
+        return Err(CertifyError::TooMany(organisations.len()));
+    }
     let mut keys = vec![StateKey::rulebook(), StateKey::counters()];
     keys.extend(principal.map(StateKey::principal));
     let fixed = keys.len();
@@ -220,7 +228,7 @@ async fn ground<E: Runtime>(
         return Err(CertifyError::NotFound(format!("there is no principal `{principal}`: check its name")));
     }
     let (Some(rulebook), Some(counters)) = (rulebook, counters) else { return Ok(None) };
-    let organisations: Vec<ProvenRow> = rows.flatten().take(RECOVERY_ROWS_MAX).collect();
+    let organisations: Vec<ProvenRow> = rows.flatten().collect();
     let Some(finality) = certified(chain, marshal, height).await else { return Ok(None) };
     let Ok([head]) = <[BlockHeader; 1]>::try_from(finality.headers) else { return Ok(None) };
     let (links, certificate) = (finality.hand_overs, finality.certificate);

@@ -271,6 +271,7 @@ impl From<CertifyError> for Failure {
     fn from(error: CertifyError) -> Self {
         match error {
             CertifyError::NotFound(detail) => Self::not_found(detail),
+            CertifyError::TooMany(_) => Self::bad_request(error.to_string()),
             CertifyError::Read(error) => Self::from(error),
             _ => Self::unavailable(error.to_string()),
         }
