@@ -56,7 +56,7 @@ pub(crate) fn read(
     refuse_if_any(Code::Schema, violations)?;
     let rows = subjects.iter().map(|subject| StateKey::subject(&register.row.custodian, subject));
     for row in rows {
-        if draft.subject(&row)?.is_some_and(|row| row.erased.is_some()) {
+        if draft.subject(&row)?.is_some_and(|row| row.is_withheld(act.block.time_ms)) {
             return Err(Code::ValueErased.into());
         }
     }

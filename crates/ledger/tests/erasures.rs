@@ -317,3 +317,20 @@ fn ordinary_entries_ask_for_nothing_more() {
     let two = r#"append person 7 {"name":"SEALED","person":"7"} & 8 {"name":"SEALED","person":"8"}"#;
     assert_eq!(touched(two), (2, "ok person user 3+2".to_owned()));
 }
+
+#[test]
+fn an_erased_subject_is_read_only_while_a_hold_keeps_what_is_left() {
+    let mut ledger = ledger();
+    run(
+        &mut ledger,
+        r#"
+        alpha/clerk | read person 1 name care                          | ok
+        alpha/admin | hold trial alpha person:1 2026-06-01T00:00:00Z   | ok
+        alpha/admin | erase a alpha person:1 all                       | ok
+        alpha/clerk | read person 1 name evidence                      | ok
+        alpha/admin | lift trial                                       | ok
+        alpha/clerk | read person 1 name evidence                      | 0 value-erased
+        alpha/clerk | read person 2 name care                          | ok
+        "#,
+    );
+}

@@ -72,7 +72,7 @@ impl<E: Runtime> Service<E> {
         holder.erased_to(finalised.height).await;
         let openings = self.open(holder, &self.look_up(&asked, &schemas).await?).await?;
         let erased = self.erased_among(holder.keys().principal.organisation(), &openings).await?;
-        if let Some((opening, _)) = erased.first() {
+        if let Some((opening, _)) = erased.iter().find(|(_, is_held)| !is_held) {
             return Err(SealedError::Erased(Box::new(opening.place().clone())));
         }
         Ok(Reading { transaction: id, leaf: finalised.index, openings })
