@@ -24,6 +24,8 @@ const SEALED: &str = "Xanthippe Quillfeather-Zzyzx";
 const CLEAR: &str = "clear-marker-4b1d77";
 /// The custodian, whose node comes second.
 const CUSTODIAN: &str = "companies-house";
+/// As whom that node holds.
+const VAULT: &str = "companies-house/vault";
 /// Records that are read, as many to a transaction.
 const RECORDS: usize = 64;
 /// Requests at once.
@@ -76,7 +78,7 @@ fn what_is_sealed_is_nowhere_and_nobody_reads_it_unseen() {
     let sandbox = Sandbox::start(&desk, &["--base-port", &port]);
     desk.line(
         "register create patient --as companies-house/administrator --field patient:string --field name:string \
-         --field note:string --personal name",
+         --field note:string --field nickname:string --personal name --personal nickname",
     )
     .expect(0, &[]);
     let write = |who: &str, code| {
@@ -87,6 +89,9 @@ fn what_is_sealed_is_nowhere_and_nobody_reads_it_unseen() {
     write("hm-revenue-and-customs/registrar", 1);
     the_value_is_nowhere(&desk);
     a_reader_is_seen(&desk);
+    a_copied_commitment_opens_nothing(&desk);
+    a_read_asks_one_node(&desk);
+    openings_of_a_refused_transaction_go_again(&desk);
     a_court_is_shown_one_field(&desk);
     no_read_is_lost_when_the_node_is_killed(&desk, &sandbox);
     the_value_is_nowhere(&desk);
@@ -131,6 +136,75 @@ fn a_reader_is_seen(desk: &Desk) {
     assert_eq!(again.code(), Some("read-known"), "{again}");
 }
 
+/// Who may write one field and not read another puts the other's commitment into the one, and reads that.
+fn a_copied_commitment_opens_nothing(desk: &Desk) {
+    let commitment = |key: &str| {
+        let shown = desk.line(&format!("record patient {key}")).expect(0, &["sealed:"]).text();
+        shown.split_whitespace().find(|word| word.starts_with("sealed:")).unwrap().to_owned()
+    };
+    let name = commitment("p-1");
+    desk.line(&format!("register append patient p-1 nickname={name} note=x --as companies-house/registrar"))
+        .expect(0, &["entry"]);
+    let read =
+        "record patient p-1 --open --field nickname --as companies-house/registrar --purpose Look --legal-basis Law";
+    let answer = desk.line(read).expect(1, &["value-absent"]);
+    assert!(!answer.text().contains(SEALED), "{}", answer.text());
+    write_name(desk);
+}
+
+fn write_name(desk: &Desk) {
+    desk.line(&format!("register append patient p-1 name=\"{SEALED}\" note={CLEAR} --as companies-house/registrar"))
+        .expect(0, &[]);
+}
+
+fn read_of(key: &str, node: &str) -> Operation {
+    Operation::RecordRead {
+        register: "patient".to_owned(),
+        key: key.to_owned(),
+        fields: vec!["name".to_owned()],
+        subjects: vec![Subject::new("patient", key).unwrap()],
+        purpose: "Look".to_owned(),
+        legal_basis: "Law 4".to_owned(),
+        recipient: None,
+        node: node.parse().unwrap(),
+    }
+}
+
+fn a_read_asks_one_node(desk: &Desk) {
+    let clerk = signer(desk, "companies-house/registrar");
+    let elsewhere = clerk.sign("elsewhere", vec![read_of("p-1", "companies-house/second")]).unwrap();
+    let refused = holder(desk).read_sealed(&elsewhere, PATIENCE).unwrap_err();
+    assert_eq!(refused.code(), Some("not-holder"), "{refused}");
+    let status = client(desk).get(&format!("/v1/transactions/{}", elsewhere.id()), "*/*");
+    assert!(status.is_err(), "a read that this node does not answer was put on record");
+    // What is in the clear is offered to nobody but a node that holds for the custodian.
+    let (_, me) = client(desk).holder("companies-house").unwrap();
+    assert_eq!(me.as_str(), VAULT);
+    let none = client(desk).holder("nobody").map(drop).unwrap_err();
+    assert!(none.to_string().contains("`nobody`"), "{none}");
+}
+
+/// Who may not write hands in a value with its opening: the ledger refuses, and the node keeps nothing of it.
+fn openings_of_a_refused_transaction_go_again(desk: &Desk) {
+    let stranger = signer(desk, "hm-revenue-and-customs/registrar");
+    let place = Place::new("patient", "s-1", "name", Subject::new("patient", "s-1").unwrap()).unwrap();
+    let opening = Opening::seal(place, Secret::new("Somebody"), &mut tallystick_client::randomness()).unwrap();
+    let item = format!(r#"{{"name":"{}","patient":"s-1"}}"#, opening.commitment());
+    let append = |entry| Operation::EntryAppend {
+        register: "patient".to_owned(),
+        entries: vec![NewEntry { key: "s-1".into(), items: vec![entry] }],
+    };
+    let hand_in = |signer: &Signer, openings: Vec<Opening>| {
+        let transaction = signer.sign("append", vec![append(item.clone())]).unwrap().bytes().clone();
+        holder(desk).submit_sealed(&SealedSubmission { transaction, openings }, PATIENCE)
+    };
+    assert!(!hand_in(&stranger, vec![opening.clone()]).unwrap().outcome.is_accepted());
+    // Without its opening the value is not taken: nothing is kept that would open it.
+    thread::sleep(Duration::from_secs(2));
+    let missing = hand_in(&signer(desk, "companies-house/registrar"), Vec::new()).map(|_| "the opening is still kept");
+    assert_eq!(missing.unwrap_err().code(), Some("opening-missing"));
+}
+
 fn a_court_is_shown_one_field(desk: &Desk) {
     desk.line(
         "disclose patient p-1 --field name --to Court --purpose Summons --legal-basis \"Law 2\" --out p-1.disclosure \
@@ -168,7 +242,7 @@ fn fill(desk: &Desk) {
     }
     let operation = Operation::EntryAppend { register: "patient".to_owned(), entries };
     let transaction = clerk.sign("fill", vec![operation]).unwrap().bytes().clone();
-    let settled = client(desk).submit_sealed(&SealedSubmission { transaction, openings }, PATIENCE).unwrap();
+    let settled = holder(desk).submit_sealed(&SealedSubmission { transaction, openings }, PATIENCE).unwrap();
     assert!(settled.outcome.is_accepted(), "{:?}", settled.outcome);
 }
 
@@ -184,6 +258,7 @@ fn no_read_is_lost_when_the_node_is_killed(desk: &Desk, sandbox: &Sandbox) {
             purpose: "Measure".to_owned(),
             legal_basis: "Law 3".to_owned(),
             recipient: None,
+            node: VAULT.parse().unwrap(),
         };
         (0..RECORDS).map(read).collect::<Vec<_>>()
     };

@@ -132,6 +132,7 @@ pub fn operations() -> Vec<Operation> {
             purpose: "Payroll".to_owned(),
             legal_basis: "Contract".to_owned(),
             recipient: None,
+            node: "trinity-house/node-1".parse().expect("an id"),
         },
         Operation::NodeRetire { node: "trinity-house/node-1".parse().expect("an id") },
         Operation::RegisterPolicy {

@@ -78,7 +78,8 @@ impl ReadView {
             Outcome::Refused(refusal) => (ActOutcome::Refused, Some(refusal.code.to_string())),
         };
         let view = |operation: &Operation| {
-            let Operation::RecordRead { register, key, fields, subjects, purpose, legal_basis, recipient } = operation
+            let Operation::RecordRead { register, key, fields, subjects, purpose, legal_basis, recipient, .. } =
+                operation
             else {
                 return None;
             };

@@ -1,7 +1,7 @@
 //! The node and its network.
 
 use serde::{Deserialize, Serialize};
-use tallystick_protocol::{Genesis, Hash};
+use tallystick_protocol::{Genesis, Hash, PrincipalId};
 use utoipa::ToSchema;
 
 use crate::ErasuresView;
@@ -66,6 +66,10 @@ pub struct NodeStatus {
     pub pool: u64,
     /// Validators of the network.
     pub validators: u64,
+    /// As whom it holds what only some may see: `organisation/name`; absent when it holds nothing.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<String>)]
+    pub holder: Option<PrincipalId>,
     /// Whether its key is one of these validators': if not, it follows them, and has nothing to vote on.
     pub validator: bool,
     /// Whether it votes.

@@ -57,7 +57,8 @@ pub fn read(
             say(format_args!("{warning} this looks like {likeness}, and everybody can read it, for ever"));
         }
     }
-    let places = places(connection, wanted)?;
+    let (places, custodian) = places(connection, wanted)?;
+    let (holder, node) = connection.client()?.holder(&custodian)?;
     let fields: BTreeSet<&str> = places.iter().map(Place::field).collect();
     let subjects: BTreeSet<&Subject> = places.iter().map(Place::subject).collect();
     if subjects.len() > READ_SUBJECTS_MAX {
@@ -71,15 +72,16 @@ pub fn read(
         purpose: purpose.clone(),
         legal_basis: legal_basis.clone(),
         recipient: wanted.recipient.map(str::to_owned),
+        node,
     };
     let signer = connection.signer(signing)?;
     let what = if wanted.recipient.is_some() { "disclose" } else { "read" };
     let transaction = signer.sign(format!("{what} {}/{}", wanted.register, wanted.key), vec![operation])?;
-    Ok(connection.client()?.read_sealed(&transaction, signing.patience())?)
+    Ok(holder.read_sealed(&transaction, signing.patience())?)
 }
 
-/// Where the sealed values stand that are wanted.
-fn places(connection: &Connection, wanted: &Wanted<'_>) -> Result<Vec<Place>, Failure> {
+/// Where the sealed values stand that are wanted, and the register's custodian.
+fn places(connection: &Connection, wanted: &Wanted<'_>) -> Result<(Vec<Place>, String), Failure> {
     let client = connection.client()?;
     let Some(register) = client.register(wanted.register)? else { return Err(no_register(wanted.register)) };
     let Some(record) = client.record(wanted.register, wanted.key)? else {
@@ -99,7 +101,7 @@ fn places(connection: &Connection, wanted: &Wanted<'_>) -> Result<Vec<Place>, Fa
     if places.is_empty() {
         return Err(Failure::no(format!("record `{}/{}` has nothing that is sealed", wanted.register, wanted.key)));
     }
-    Ok(places)
+    Ok((places, register.value.custodian))
 }
 
 /// The items of a record as openregister shows it.

@@ -186,9 +186,9 @@ pub fn act(
     }
 }
 
-/// As [`act`], with what opens the values sealed in the operations, which goes to a node that holds.
+/// As [`act`], with what opens the values sealed in the operations, which goes to `holder` and to no other node.
 pub fn act_sealed(
-    connection: &Connection,
+    holder: &Client,
     signer: &Signer,
     signing: &Signing,
     subject: impl Into<String>,
@@ -197,7 +197,7 @@ pub fn act_sealed(
 ) -> Result<Option<Settled>, Failure> {
     let transaction = signer.sign(subject, operations)?;
     let submission = SealedSubmission { transaction: transaction.bytes().clone(), openings };
-    tell(connection.client()?.submit_sealed(&submission, signing.patience())?, signing.json)
+    tell(holder.submit_sealed(&submission, signing.patience())?, signing.json)
 }
 
 /// Hands a transaction in, waits until it is final, and fails unless it was accepted; none when it was told as JSON.

@@ -33,6 +33,11 @@ pub enum Error {
         /// What is wrong with the answer.
         what: String,
     },
+    /// No node holds for the organisation.
+    #[error(
+        "none of the nodes holds sealed values for `{0}`: name one that does with --node, or see `tally node list {0}`"
+    )]
+    NoHolder(String),
     /// Every node stayed busy until the time was up.
     #[error("every node was busy for {seconds} s: try again later, or give more time with --timeout")]
     Busy {

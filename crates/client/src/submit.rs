@@ -13,7 +13,7 @@ use std::{
     time::{Duration, Instant, SystemTime, UNIX_EPOCH},
 };
 use tallystick_api::{
-    OutcomeView, ProblemCode, SubmissionResult, SubmissionStatus, SubmissionsView, TransactionStatus, media, routes,
+    OutcomeView, SubmissionResult, SubmissionStatus, SubmissionsView, TransactionStatus, media, routes,
 };
 use tallystick_protocol::{
     Cosigner, Genesis, Hash, Intent, MandateId, NetworkId, Operation, PartlySignedTransaction, PrincipalId, Reading,
@@ -218,15 +218,35 @@ impl Client {
         }
     }
 
-    /// Hands a transaction in with what opens the values sealed in it, to the first node that holds for the register's custodian, and waits
-    /// until it is final.
+    /// The first node that says that it holds for this organisation, alone, and as whom. What is in the clear, and a read, goes to no
+    /// other.
     ///
     /// # Errors
-    /// As [`Client::submit`]; or when no node holds for the custodian, or an opening does not fit.
+    /// When none of the nodes holds for it, or one that might cannot be asked.
+    pub fn holder(&self, organisation: &str) -> Result<(Self, PrincipalId), Error> {
+        let mut failed = None;
+        for node in self.nodes() {
+            let client = self.only(node);
+            match client.status() {
+                Ok(status) => match status.holder {
+                    Some(holder) if holder.organisation() == organisation => return Ok((client, holder)),
+                    _ => {}
+                },
+                Err(error) => failed = Some(error),
+            }
+        }
+        Err(failed.unwrap_or_else(|| Error::NoHolder(organisation.to_owned())))
+    }
+
+    /// Hands a transaction in with what opens the values sealed in it, to a node that holds for the register's custodian
+    /// ([`Client::holder`]), and waits until it is final. Ask that node alone: the values are in the clear.
+    ///
+    /// # Errors
+    /// As [`Client::submit`]; or when the node does not hold for the custodian, or an opening does not fit.
     pub fn submit_sealed(&self, submission: &SealedSubmission, timeout: Duration) -> Result<Settled, Error> {
         let path = format!("{}?{}", routes::SEALED, routes::WAIT_QUERY);
         let body = submission.to_bytes();
-        let answer = self.ask_holder(timeout, |holder| holder.post(&path, media::SEALED, &body))?;
+        let answer = self.ask_patiently(timeout, || self.post(&path, media::SEALED, &body))?;
         let status: TransactionStatus = answer.json()?;
         match (status.index, status.outcome) {
             (Some(index), Some(outcome)) => Ok(Settled { id: status.id, index, outcome }),
@@ -234,53 +254,47 @@ impl Client {
         }
     }
 
-    /// Hands in a read of sealed values at the first node that holds for the register's custodian, and gives what it gave.
+    /// Hands in a read of sealed values at the node that it names, and gives what it gave. One whose answer was lost is not answered
+    /// again: sign a new one.
     ///
     /// # Errors
     /// As [`Client::submit_sealed`]; or when the read is refused, or a value is not there.
     pub fn read_sealed(&self, transaction: &SignedTransaction, timeout: Duration) -> Result<Reading, Error> {
-        let answer = self.ask_holder(timeout, |holder| holder.post(routes::READS, media::COSE, transaction.bytes()))?;
+        let answer = self.post(routes::READS, media::COSE, transaction.bytes());
+        let answer = match answer {
+            // Busy before it took it: nothing is on record yet.
+            Err(Error::Problem { problem, .. }) if problem.retry_after_ms.is_some() => {
+                self.ask_patiently(timeout, || self.post(routes::READS, media::COSE, transaction.bytes()))?
+            }
+            answer => answer?,
+        };
         let body = Zeroizing::new(answer.body);
         Reading::decode(&body)
             .map_err(|error| Error::Answer { node: answer.node, what: format!("no sealed values: {error}") })
     }
 
-    /// Asks the nodes in turn, each alone, until one holds what is asked for, is not busy, and knows what became of it.
-    pub(crate) fn ask_holder(
-        &self,
-        timeout: Duration,
-        ask: impl Fn(&Self) -> Result<Answer, Error>,
-    ) -> Result<Answer, Error> {
+    /// Asks until a node is not busy and knows what became of it.
+    fn ask_patiently(&self, timeout: Duration, ask: impl Fn() -> Result<Answer, Error>) -> Result<Answer, Error> {
         let started = Instant::now();
         loop {
-            let (mut refused, mut pause) = (None, None);
-            for node in self.nodes() {
-                match ask(&self.only(node)) {
-                    // Taken, and not final in the time that a node waits: ask again.
-                    Ok(answer) if answer.status == ACCEPTED && started.elapsed() < timeout => pause = Some(BUSY_PAUSE),
-                    Ok(answer) => return Ok(answer),
-                    Err(error) if error.code() == Some(ProblemCode::NotHolder.as_str()) => {
-                        refused = refused.or(Some(error));
-                        continue;
-                    }
-                    Err(error @ Error::Unreachable(_)) => {
-                        (refused, pause) = (Some(error), Some(UNREACHABLE_PAUSE));
-                        continue;
-                    }
-                    Err(Error::Problem { node, problem }) if problem.retry_after_ms.is_some() => {
-                        let ms = problem.retry_after_ms.unwrap_or_default();
-                        pause = Some(Duration::from_millis(ms).clamp(BUSY_PAUSE, BUSY_PAUSE_MAX));
-                        refused = Some(Error::Problem { node, problem });
-                    }
-                    Err(error) => return Err(error),
+            let (pause, refused) = match ask() {
+                // Taken, and not final in the time that a node waits: ask again.
+                Ok(answer) if answer.status == ACCEPTED && started.elapsed() < timeout => (BUSY_PAUSE, None),
+                Ok(answer) => return Ok(answer),
+                Err(error @ Error::Unreachable(_)) => (UNREACHABLE_PAUSE, Some(error)),
+                Err(Error::Problem { node, problem }) if problem.retry_after_ms.is_some() => {
+                    let ms = problem.retry_after_ms.unwrap_or_default();
+                    (
+                        Duration::from_millis(ms).clamp(BUSY_PAUSE, BUSY_PAUSE_MAX),
+                        Some(Error::Problem { node, problem }),
+                    )
                 }
-                break;
+                Err(error) => return Err(error),
+            };
+            if started.elapsed() + pause >= timeout {
+                return Err(refused.unwrap_or(Error::Busy { seconds: timeout.as_secs() }));
             }
-            match (pause, refused) {
-                (Some(pause), _) if started.elapsed() + pause < timeout => thread::sleep(pause),
-                (_, Some(error)) => return Err(error),
-                _ => return Err(Error::Busy { seconds: timeout.as_secs() }),
-            }
+            thread::sleep(pause);
         }
     }
 

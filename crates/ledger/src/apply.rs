@@ -486,7 +486,12 @@ fn note_entries(draft: &mut Draft<'_>, operation: &Operation, register: &Registe
             draft.touch(register.tree_key);
             note_entry(draft, register, entry);
         }
-        Operation::RecordRead { key, .. } => draft.touch(register.record_key(EntryKind::User, key)),
+        Operation::RecordRead { key, subjects, .. } => {
+            draft.touch(register.record_key(EntryKind::User, key));
+            for subject in subjects {
+                draft.touch(StateKey::subject(&register.row.custodian, subject));
+            }
+        }
         Operation::RegisterImport { entries, .. } => {
             draft.touch(register.tree_key);
             for entry in entries {

@@ -382,6 +382,7 @@ mod tests {
             purpose: purpose.to_owned(),
             legal_basis: legal_basis.to_owned(),
             recipient: recipient.map(str::to_owned),
+            node: "a/vault".parse().unwrap(),
         })
     }
 

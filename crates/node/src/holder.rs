@@ -16,9 +16,11 @@ use std::{
     sync::{Mutex, MutexGuard, PoisonError},
 };
 use tallystick_client::SealingSecret;
-use tallystick_protocol::{Commitment, Hash, Opening, Place, PrincipalId, SigningKey, Subject};
+use tallystick_protocol::{
+    Commitment, Hash, Opening, Place, PrincipalId, SigningKey, Subject, limits::VAULT_PENDING_MAX,
+};
 use tallystick_storage::vault::{ErasureProgress, Pending, Vault, VaultError, VaultKey};
-use tokio::sync::watch;
+use tokio::sync::{Mutex as AsyncMutex, watch};
 
 /// As whom a node holds, and with what.
 pub struct HolderKeys {
@@ -40,6 +42,8 @@ pub struct Holder<E: Runtime> {
     pending: Mutex<BTreeMap<Hash, Pending>>,
     /// The height up to which every order of erasure is carried out; none before the first look.
     erased_to: watch::Sender<Option<u64>>,
+    /// Held while a transaction is noted.
+    noting: AsyncMutex<()>,
     /// Reads that are being answered.
     reads: Mutex<BTreeSet<Hash>>,
 }
@@ -72,6 +76,7 @@ impl<E: Runtime> Holder<E> {
             vault,
             randomness: Mutex::new(runtime),
             pending: Mutex::new(pending),
+            noting: AsyncMutex::new(()),
             reads: Mutex::default(),
             erased_to,
         })
@@ -96,6 +101,8 @@ impl<E: Runtime> Holder<E> {
     /// # Errors
     /// As [`Holder::keep`]: then the transaction must not be passed on, and [`Holder::settle`] takes back what was kept.
     pub async fn keep_for(&self, transaction: Hash, not_after: u64, openings: &[Opening]) -> Result<(), VaultError> {
+        // The same may be handed in twice at once, and its note is written anew by nobody else meanwhile.
+        let _noting = self.noting.lock().await;
         let mut kept: BTreeMap<&Subject, BTreeSet<Commitment>> = BTreeMap::new();
         for subject in openings.iter().map(|opening| opening.place().subject()) {
             if !kept.contains_key(subject) {
@@ -116,23 +123,47 @@ impl<E: Runtime> Holder<E> {
         if pending.openings.is_empty() {
             return Ok(());
         }
-        self.vault.note(&pending, &mut self.generator()).await?;
-        self.lock().insert(transaction, pending);
+        let (is_noted, waiting) = {
+            let noted = self.lock();
+            (noted.get(&transaction) == Some(&pending), noted.len())
+        };
+        if !is_noted {
+            if waiting >= VAULT_PENDING_MAX {
+                return Err(VaultError::Busy);
+            }
+            self.vault.note(&pending, &mut self.generator()).await?;
+            self.lock().insert(transaction, pending);
+        }
         self.keep(openings).await
     }
 
-    /// The opening of a subject's commitment, if it is kept here.
+    /// The openings that are kept here of these commitments, each in its place: one that was copied to another place opens nothing
+    /// there. The file of each subject is read once.
     ///
     /// # Errors
-    /// When the disk fails or the subject's file is damaged.
-    pub async fn opening(&self, subject: &Subject, commitment: &Commitment) -> Result<Option<Opening>, VaultError> {
-        self.vault.get(subject, commitment).await
+    /// When the disk fails or a subject's file is damaged.
+    pub async fn openings_at(
+        &self,
+        wanted: impl Iterator<Item = &(Place, Commitment)>,
+    ) -> Result<BTreeMap<(Place, Commitment), Opening>, VaultError> {
+        let wanted: BTreeSet<&(Place, Commitment)> = wanted.collect();
+        let subjects: BTreeSet<&Subject> = wanted.iter().map(|(place, _)| place.subject()).collect();
+        let mut found = BTreeMap::new();
+        for subject in subjects {
+            for opening in self.openings(subject).await? {
+                let at = (opening.place().clone(), opening.commitment());
+                if wanted.contains(&at) {
+                    found.insert(at, opening);
+                }
+            }
+        }
+        Ok(found)
     }
 
     /// All openings of a subject that are kept here.
     ///
     /// # Errors
-    /// As [`Holder::opening`].
+    /// When the disk fails or the subject's file is damaged.
     pub async fn openings(&self, subject: &Subject) -> Result<Vec<Opening>, VaultError> {
         self.vault.all(subject).await
     }
@@ -186,9 +217,21 @@ impl<E: Runtime> Holder<E> {
         is_new.then(|| Claim { reads: &self.reads, read })
     }
 
+    /// The transaction of this id, if it is not settled.
+    pub fn pending_of(&self, transaction: &Hash) -> Option<Pending> {
+        self.lock().get(transaction).cloned()
+    }
+
     /// The transactions that are not settled.
     pub fn pending(&self) -> Vec<Pending> {
         self.lock().values().cloned().collect()
+    }
+
+    /// What other transactions that are not settled brought, or will.
+    pub fn wanted_besides(&self, transaction: &Hash) -> BTreeSet<(Place, Commitment)> {
+        let pending = self.lock();
+        let others = pending.iter().filter(|(id, _)| *id != transaction);
+        others.flat_map(|(_, other)| other.openings.iter().cloned()).collect()
     }
 
     /// Settles a transaction: of the openings that are here because of it, those that are still `wanted` stay.

@@ -105,6 +105,8 @@ pub struct Health {
     pub validators: usize,
     /// Whether this node is one of them in this epoch.
     pub validator: bool,
+    /// As whom it holds what only some may see.
+    pub holder: Option<PrincipalId>,
     /// Whether this node votes.
     pub voting: bool,
     /// What of its organisation ends soon; no reason not to be ready.
@@ -438,6 +440,7 @@ impl<E: Runtime> Service<E> {
             pool: self.0.shared.pool().len(),
             validators: standing.running.len(),
             validator,
+            holder: self.0.holder.as_ref().map(|holder| holder.keys().principal.clone()),
             voting: validator && self.0.may_vote,
             expiries: self.0.shared.chain.expiries().told(now_ms),
         }

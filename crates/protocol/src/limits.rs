@@ -212,6 +212,8 @@ pub const HAND_OVER_ASKS_MAX: usize = 60;
 pub const RECEIPT_HAND_OVERS_MAX: usize = 1_024;
 /// Nodes of one organisation that hold what only some may see.
 pub const NODES_PER_ORGANISATION_MAX: usize = 8;
+/// Transactions with sealed values that a holding node waits for at one time, before they are final.
+pub const VAULT_PENDING_MAX: usize = 4_096;
 /// Sealed values that one disclosure shows.
 pub const DISCLOSED_VALUES_MAX: usize = 64;
 /// Bytes of one encoded receipt. Without hand-overs half a MiB is plenty; the rest holds [`RECEIPT_HAND_OVERS_MAX`] of them

@@ -501,6 +501,8 @@ pub enum Operation {
         legal_basis: String,
         /// To whom the values are disclosed; none when the signer reads them.
         recipient: Option<String>,
+        /// The node that is asked, by its principal: no other gives the values, whoever brings it the read.
+        node: PrincipalId,
     },
 }
 
@@ -608,8 +610,7 @@ impl OperationName {
             | Self::RevocationPost => 4,
             Self::RegisterImport | Self::PrincipalEnrol | Self::ProposalSubmit => 6,
             Self::HoldPlace | Self::RecordCorrect => 7,
-            Self::ErasureOrder => 9,
-            Self::RecordRead => 8,
+            Self::ErasureOrder | Self::RecordRead => 9,
         }
     }
 }

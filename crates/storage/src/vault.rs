@@ -70,6 +70,9 @@ pub enum VaultError {
     /// A file is not as it was written.
     #[error("file `{0}` of the vault is damaged: restore it from a backup, and apply the erasures since then again")]
     Damaged(String),
+    /// As many transactions wait to be final as the vault takes note of.
+    #[error("this node waits for as many transactions with sealed values as it can: try again shortly")]
+    Busy,
     /// A subject has as many values as it can.
     #[error(
         "the subject has more values than one can have, {VAULT_OPENINGS_MAX}, or more bytes of them than {VAULT_FILE_BYTES_MAX}"

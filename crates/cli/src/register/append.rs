@@ -18,7 +18,7 @@ use std::{
     path::{Path, PathBuf},
 };
 use tallystick_api::{OutcomeView, RegisterView};
-use tallystick_client::{Settled, Signer};
+use tallystick_client::{Client, Settled, Signer};
 use tallystick_ledger::{
     item::{Item, Value, canonicalise, item_from},
     schema::Schema,
@@ -78,6 +78,9 @@ impl Append {
         let Some(register) = client.register(&self.register)? else { return Err(no_register(&self.register)) };
         let entries = prepared(self.entries(&register.value)?, &register.value)?;
         let sealed: usize = entries.iter().map(|entry| entry.openings.len()).sum();
+        // Found before anything is signed: without one nothing could be kept.
+        let holder =
+            (sealed > 0).then(|| client.holder(&register.value.custodian)).transpose()?.map(|(holder, _)| holder);
         let signer = self.connection.signer(&self.signing)?;
         let total = entries.len();
         let batches = cut(entries, |sealed| &sealed.entry, |sealed| &sealed.openings);
@@ -97,7 +100,7 @@ impl Append {
                 _ => format!("append to {}, part {} of {parts}", self.register, index + 1),
             };
             let appended = batch.len() as u64;
-            last = self.append(&signer, subject, batch).inspect_err(|_| bar.abandon())?;
+            last = self.append(holder.as_ref(), &signer, subject, batch).inspect_err(|_| bar.abandon())?;
             bar.inc(appended);
         }
         bar.finish_and_clear();
@@ -123,14 +126,20 @@ impl Append {
         Ok(())
     }
 
-    fn append(&self, signer: &Signer, subject: String, batch: Vec<SealedEntry>) -> Result<Option<Settled>, Failure> {
+    fn append(
+        &self,
+        holder: Option<&Client>,
+        signer: &Signer,
+        subject: String,
+        batch: Vec<SealedEntry>,
+    ) -> Result<Option<Settled>, Failure> {
         let (entries, openings): (Vec<_>, Vec<_>) = batch.into_iter().map(|one| (one.entry, one.openings)).unzip();
         let openings = openings.concat();
         let operations = vec![Operation::EntryAppend { register: self.register.clone(), entries }];
-        if openings.is_empty() {
-            return act(&self.connection, signer, &self.signing, subject, operations);
+        match holder.filter(|_| !openings.is_empty()) {
+            Some(holder) => act_sealed(holder, signer, &self.signing, subject, operations, openings),
+            None => act(&self.connection, signer, &self.signing, subject, operations),
         }
-        act_sealed(&self.connection, signer, &self.signing, subject, operations, openings)
     }
 
     /// The entries, each with its line in the file.

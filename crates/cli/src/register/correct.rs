@@ -69,7 +69,8 @@ impl Correct {
         let settled = if openings.is_empty() {
             act(&connection, &signer, &signing, subject, vec![operation])?
         } else {
-            act_sealed(&connection, &signer, &signing, subject, vec![operation], openings)?
+            let (holder, _) = client.holder(&found.value.custodian)?;
+            act_sealed(&holder, &signer, &signing, subject, vec![operation], openings)?
         };
         match settled {
             Some(settled) => line(format_args!("{register}: {} corrects entry {corrects}", append::number(&settled))),

@@ -331,6 +331,7 @@ pub fn operation(text: &str) -> Operation {
             purpose: words[3].into(),
             legal_basis: "law".into(),
             recipient: words.get(4).map(|word| (*word).to_owned()),
+            node: "alpha/node-1".parse().unwrap(),
         },
         "node-retire" => Operation::NodeRetire { node: words[0].parse().unwrap() },
         "enrol-as" => Operation::PrincipalEnrol {

@@ -60,7 +60,7 @@ impl From<SealedError> for Failure {
         let code = match &error {
             SealedError::Rejected(rejection) => return Self::from(rejection),
             SealedError::Read(_) => return Self::unavailable(error.to_string()),
-            SealedError::NotHolder(_) => ProblemCode::NotHolder,
+            SealedError::NotHolder(_) | SealedError::OtherHolder { .. } => ProblemCode::NotHolder,
             SealedError::NoRegister(_) => ProblemCode::NotFound,
             SealedError::Misfit(_) => ProblemCode::OpeningMisfit,
             SealedError::Missing(_) => ProblemCode::OpeningMissing,
@@ -73,6 +73,7 @@ impl From<SealedError> for Failure {
             SealedError::Unsettled(_) => ProblemCode::Timeout,
             SealedError::Absent(_) => ProblemCode::ValueAbsent,
             SealedError::Vault(VaultError::Full) => ProblemCode::VaultFull,
+            SealedError::Vault(VaultError::Busy) => return Self::unavailable(error.to_string()),
             SealedError::Vault(_) => return Self::internal(error),
         };
         Self::new(code, error.to_string())

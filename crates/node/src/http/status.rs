@@ -64,6 +64,7 @@ pub async fn status(State(app): State<App>) -> Response {
             age_ms: health.age_ms,
             pool: health.pool as u64,
             validators: health.validators as u64,
+            holder: health.holder,
             validator: health.validator,
             voting: health.voting,
             recovered: app.service.recoveries().iter().map(|(_, one)| one.head.height).collect(),

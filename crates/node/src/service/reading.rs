@@ -5,8 +5,8 @@
 //!                                                             └ refused: nothing
 //! ```
 //!
-//! INVARIANT: values are given only to the request that handed the read in first. Everybody can see a transaction once it is ordered, and
-//! could hand it in again; that gives nothing.
+//! INVARIANT: values are given only by the node that the read names, and only to the request that handed it in there first. Everybody can
+//! see a transaction once it waits to be ordered, and could hand it in again, there or elsewhere; that gives nothing.
 
 use super::{Runtime, Service, WaitError, sealed::SealedError};
 use crate::{holder::Holder, rejection::Rejection};
@@ -18,7 +18,7 @@ use std::{
 };
 use tallystick_ledger::schema::Schema;
 use tallystick_protocol::{
-    Commitment, Opening, Operation, Outcome, Place, Reading, SignedTransaction, Subject,
+    Commitment, Opening, Operation, Outcome, Place, PrincipalId, Reading, SignedTransaction, Subject,
     limits::SEALED_PER_TRANSACTION_MAX,
 };
 
@@ -28,13 +28,14 @@ struct Asked<'a> {
     key: &'a str,
     fields: &'a [String],
     subjects: &'a [Subject],
+    node: &'a PrincipalId,
 }
 
 impl<'a> Asked<'a> {
     fn of(operation: &'a Operation) -> Option<Self> {
         match operation {
-            Operation::RecordRead { register, key, fields, subjects, .. } => {
-                Some(Self { register, key, fields, subjects })
+            Operation::RecordRead { register, key, fields, subjects, node, .. } => {
+                Some(Self { register, key, fields, subjects, node })
             }
             _ => None,
         }
@@ -50,13 +51,18 @@ impl<E: Runtime> Service<E> {
         if !self.is_ready() {
             return Err(Rejection::unavailable("this node is starting or joining: try again shortly").into());
         }
-        let transaction = SignedTransaction::decode(bytes.clone()).map_err(|error| Rejection::malformed(&error))?;
+        // Nothing is looked up, and no vault opened, for what nobody signed who may act.
+        let transaction = self.0.admission.judge(bytes.clone()).await?.transaction.into_signed();
         let asked: Vec<Asked<'_>> = transaction.operations().iter().filter_map(Asked::of).collect();
         if asked.len() != transaction.operations().len() {
             return Err(SealedError::NotReads);
         }
         let registers: BTreeSet<&str> = asked.iter().map(|one| one.register).collect();
         let (holder, schemas) = self.holder_of(&registers).await?;
+        let me = &holder.keys().principal;
+        if let Some(other) = asked.iter().find(|one| one.node != me) {
+            return Err(SealedError::OtherHolder { asked: other.node.clone(), me: me.clone() });
+        }
         self.look_up(&asked, &schemas).await?;
         let id = transaction.id();
         let Some(_claim) = holder.claim(id).filter(|_| !self.knows(&transaction)) else {
@@ -79,7 +85,7 @@ impl<E: Runtime> Service<E> {
     }
 
     /// Whether the transaction waits or is final.
-    fn knows(&self, transaction: &SignedTransaction) -> bool {
+    pub(super) fn knows(&self, transaction: &SignedTransaction) -> bool {
         let id = transaction.id();
         let is_final = self.history().index_of(&id).is_some();
         is_final || self.0.shared.pool().get(&id).is_some()
@@ -110,12 +116,11 @@ impl<E: Runtime> Service<E> {
     }
 
     async fn open(&self, holder: &Holder<E>, values: &[(Place, Commitment)]) -> Result<Vec<Opening>, SealedError> {
-        let mut openings = Vec::with_capacity(values.len());
-        for (place, commitment) in values {
-            let opening = holder.opening(place.subject(), commitment).await?;
-            openings.push(opening.ok_or_else(|| SealedError::Absent(Box::new(place.clone())))?);
-        }
-        Ok(openings)
+        let mut kept = holder.openings_at(values.iter()).await?;
+        let open = |(place, commitment): &(Place, Commitment)| {
+            kept.remove(&(place.clone(), *commitment)).ok_or_else(|| SealedError::Absent(Box::new(place.clone())))
+        };
+        values.iter().map(open).collect()
     }
 }
 

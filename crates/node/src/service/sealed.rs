@@ -16,7 +16,7 @@ use tallystick_ledger::{
     schema::Schema,
 };
 use tallystick_protocol::{
-    Code, Commitment, EntryKind, Hash, Opening, Place, RegisterRow, SealedSubmission, SignedTransaction,
+    Code, Commitment, EntryKind, Hash, Opening, Place, PrincipalId, RegisterRow, SealedSubmission,
     limits::SEALED_PER_TRANSACTION_MAX,
 };
 use tallystick_storage::{
@@ -64,6 +64,14 @@ pub enum SealedError {
         .0.field(), .0.register(), .0.key(), .0.subject()
     )]
     Subject(Box<Place>),
+    /// A read that names another node.
+    #[error("the read asks {asked}, and this node is {me}: send it there, or sign one that asks this node")]
+    OtherHolder {
+        /// Whom it asks.
+        asked: PrincipalId,
+        /// Who this is.
+        me: PrincipalId,
+    },
     /// A read that was handed in before.
     #[error("this read was handed in before, and values are given once, to whoever handed it in: sign a new one")]
     ReadKnown,
@@ -102,11 +110,11 @@ impl<E: Runtime> Service<E> {
             return Err(Rejection::unavailable("this node is starting or joining: try again shortly").into());
         }
         let SealedSubmission { transaction: bytes, openings } = submission;
-        let decoded = SignedTransaction::decode(bytes.clone()).map_err(|error| Rejection::malformed(&error))?;
-        let registers: BTreeSet<&str> = concerned(&decoded).collect();
-        let (holder, schemas) = self.holder_of(&registers).await?;
-        fit(&sealed(&decoded, &schemas), &openings, holder).await?;
+        // No vault is opened for what nobody signed who may act.
         let Judged { transaction, is_known } = self.0.admission.judge(bytes.clone()).await?;
+        let registers: BTreeSet<&str> = concerned(&transaction).collect();
+        let (holder, schemas) = self.holder_of(&registers).await?;
+        fit(&sealed(&transaction, &schemas), &openings, holder).await?;
         let id = transaction.id();
         match self.transaction(&id).await.filter(|_| is_known) {
             Some(TransactionState::Finalised(finalised)) => {
@@ -123,8 +131,11 @@ impl<E: Runtime> Service<E> {
         self.require_unerased(holder, &openings, false).await?;
         holder.keep_for(id, transaction.not_after(), &openings).await?;
         self.require_unerased(holder, &openings, true).await?;
-        let taken = self.submit(vec![bytes]).await.pop();
-        Ok(taken.unwrap_or_else(|| Err(Rejection::stopping()))?)
+        let taken = self.submit(vec![bytes]).await.pop().unwrap_or_else(|| Err(Rejection::stopping()));
+        if let (Err(_), Some(pending)) = (&taken, holder.pending_of(&id).filter(|_| !self.knows(&transaction))) {
+            self.take_back(holder, &pending).await?;
+        }
+        Ok(taken?)
     }
 
     /// Goes on only if none of these is erased. Asked before something is kept, and after, when what was ordered meanwhile goes again,
@@ -191,18 +202,20 @@ impl<E: Runtime> Service<E> {
             Some(TransactionState::Pending) | None if pending.not_after < time_seconds => false,
             Some(TransactionState::Pending) | None => return Ok(()),
         };
-        let wanted = if is_accepted {
-            pending.openings.iter().cloned().collect()
-        } else {
-            let others = holder.pending().into_iter().filter(|other| other.transaction != pending.transaction);
-            let mut wanted: BTreeSet<(Place, Commitment)> = others.flat_map(|other| other.openings).collect();
-            for (place, commitment) in &pending.openings {
-                if self.is_written(place, commitment).await? {
-                    wanted.insert((place.clone(), *commitment));
-                }
+        if is_accepted {
+            return Ok(holder.settle(pending, &pending.openings.iter().cloned().collect()).await?);
+        }
+        self.take_back(holder, pending).await
+    }
+
+    /// Takes back what came with a transaction that comes to nothing, unless another wants it.
+    async fn take_back(&self, holder: &Holder<E>, pending: &Pending) -> Result<(), SealedError> {
+        let mut wanted = holder.wanted_besides(&pending.transaction);
+        for (place, commitment) in &pending.openings {
+            if self.is_written(place, commitment).await? {
+                wanted.insert((place.clone(), *commitment));
             }
-            wanted
-        };
+        }
         Ok(holder.settle(pending, &wanted).await?)
     }
 
@@ -249,19 +262,17 @@ async fn fit<E: Runtime>(
     openings: &[Opening],
     holder: &Holder<E>,
 ) -> Result<(), SealedError> {
-    let places: BTreeSet<(&Place, Commitment)> =
-        sealed.iter().map(|(place, commitment)| (place, *commitment)).collect();
+    let places: BTreeSet<(Place, Commitment)> = sealed.iter().cloned().collect();
     let mut opened = BTreeSet::new();
     for (index, opening) in openings.iter().enumerate() {
-        let at = (opening.place(), opening.commitment());
+        let at = (opening.place().clone(), opening.commitment());
         if !places.contains(&at) || !opened.insert(at) {
             return Err(SealedError::Misfit(index));
         }
     }
-    for (place, commitment) in places.difference(&opened) {
-        if holder.opening(place.subject(), commitment).await?.is_none() {
-            return Err(SealedError::Missing(Box::new((*place).clone())));
-        }
+    let kept = holder.openings_at(places.difference(&opened)).await?;
+    match places.difference(&opened).find(|at| !kept.contains_key(*at)) {
+        Some((place, _)) => Err(SealedError::Missing(Box::new(place.clone()))),
+        None => Ok(()),
     }
-    Ok(())
 }

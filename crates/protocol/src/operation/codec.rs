@@ -189,6 +189,7 @@ fn record_read(d: &mut Decoder<'_>) -> Result<Operation, decode::Error> {
         recipient: cbor::optional(d, |d| {
             Ok(cbor::text(d, 1..=READ_RECIPIENT_BYTES_MAX, "the recipient of what is read")?.to_owned())
         })?,
+        node: d.decode()?,
     })
 }
 
@@ -198,7 +199,7 @@ fn subject(d: &mut Decoder<'_>) -> Result<Subject, decode::Error> {
 }
 
 fn write_read<W: encode::Write>(e: &mut Encoder<W>, read: &Operation) -> Result<(), encode::Error<W::Error>> {
-    let Operation::RecordRead { register, key, fields, subjects, purpose, legal_basis, recipient } = read else {
+    let Operation::RecordRead { register, key, fields, subjects, purpose, legal_basis, recipient, node } = read else {
         return Ok(());
     };
     e.str(register)?.str(key)?;
@@ -207,7 +208,7 @@ fn write_read<W: encode::Write>(e: &mut Encoder<W>, read: &Operation) -> Result<
     for subject in subjects {
         e.str(&subject.to_string())?;
     }
-    e.str(purpose)?.str(legal_basis)?.encode(recipient.as_deref())?.ok()
+    e.str(purpose)?.str(legal_basis)?.encode(recipient.as_deref())?.encode(node)?.ok()
 }
 
 fn items(d: &mut Decoder<'_>) -> Result<Vec<String>, decode::Error> {

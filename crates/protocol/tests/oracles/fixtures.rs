@@ -348,6 +348,7 @@ pub fn operations() -> Vec<(&'static str, Operation)> {
                 purpose: "Answer a complaint".into(),
                 legal_basis: "Care Act 2014, section 42".into(),
                 recipient: Some("Crown Court at Leeds".into()),
+                node: "cabinet-office/node-1".parse().unwrap(),
             },
         ),
         ("node-retire", Operation::NodeRetire { node: "cabinet-office/node-1".parse().unwrap() }),

@@ -138,9 +138,9 @@ fn operation(operation: &Operation) -> Value {
         Operation::PartitionRoot { partition, height, root } => {
             json!({"partition": partition, "height": height, "root": root})
         }
-        Operation::RecordRead { register, key, fields, subjects, purpose, legal_basis, recipient } => json!({
+        Operation::RecordRead { register, key, fields, subjects, purpose, legal_basis, recipient, node } => json!({
             "register": register, "key": key, "fields": fields, "subjects": subjects, "purpose": purpose,
-            "legal_basis": legal_basis, "recipient": recipient,
+            "legal_basis": legal_basis, "recipient": recipient, "node": node,
         }),
         _ => privacy_operation(operation),
     };
