@@ -189,7 +189,10 @@ pub fn wanted(tx: &SignedTransaction) -> Vec<StateKey> {
             | Operation::ProposalObject { proposal, .. } => {
                 keys.extend(proposal::wanted(proposal, tx.principal().organisation()));
             }
-            _ => keys.extend(erasure::wanted(operation)),
+            Operation::ErasureOrder { .. }
+            | Operation::ErasureReceipt { .. }
+            | Operation::HoldPlace { .. }
+            | Operation::HoldLift { .. } => keys.extend(erasure::wanted(operation)),
         }
     }
     once(keys)
@@ -447,7 +450,35 @@ fn dispatch_privacy(
             let correction = correction::Correction { register, corrects: *corrects, entry, words };
             correction::correct(draft, act, &correction, appended)
         }
-        other => unreachable!("{} has another arm", other.name()),
+        Operation::RegisterCreate { .. }
+        | Operation::RegisterPhase { .. }
+        | Operation::EntryAppend { .. }
+        | Operation::RegisterImport { .. }
+        | Operation::OrganisationContact { .. }
+        | Operation::PrincipalEnrol { .. }
+        | Operation::PrincipalStatus { .. }
+        | Operation::PrincipalAmend { .. }
+        | Operation::PrincipalRecover { .. }
+        | Operation::RecoverySet { .. }
+        | Operation::KeyAdd { .. }
+        | Operation::KeyRotate { .. }
+        | Operation::KeyRetire { .. }
+        | Operation::AuthorityAdmit { .. }
+        | Operation::AuthorityRetire { .. }
+        | Operation::KeyCertify { .. }
+        | Operation::RevocationPost { .. }
+        | Operation::MandateGrant { .. }
+        | Operation::MandateRevoke { .. }
+        | Operation::ProposalSubmit { .. }
+        | Operation::ProposalWithdraw { .. }
+        | Operation::BallotCast { .. }
+        | Operation::ProposalObject { .. }
+        | Operation::RegisterPolicy { .. }
+        | Operation::PrivateOrder { .. }
+        | Operation::PartitionRoot { .. }
+        | Operation::NodeRegister { .. }
+        | Operation::NodeRetire { .. }
+        | Operation::RecordRead { .. } => unreachable!("{} has its arm in `dispatch`", operation.name()),
     }
 }
 

@@ -314,6 +314,8 @@ fn ordinary_entries_ask_for_nothing_more() {
     };
     assert_eq!(touched(r#"append town 1 {"name":"York","town":"1"}"#), (0, "ok town user 1+1".to_owned()));
     assert_eq!(touched(r#"append person 7 {"person":"7"}"#), (0, "ok person user 3+1".to_owned()));
+    // A read names whom it is about, and their rows are fetched with the record.
+    assert_eq!(touched("read person 1 name care"), (1, "ok".to_owned()));
     let two = r#"append person 7 {"name":"SEALED","person":"7"} & 8 {"name":"SEALED","person":"8"}"#;
     assert_eq!(touched(two), (2, "ok person user 3+2".to_owned()));
 }

@@ -6,7 +6,7 @@ use super::{
     page::{CursorPage, known, parsed},
     problem::{Answer, Failure},
     snapshot::{At, json_at, typed},
-    transactions::{body_essence, patience},
+    transactions::{patience, require_media},
 };
 use axum::{
     extract::{State, rejection::BytesRejection},
@@ -14,7 +14,7 @@ use axum::{
 };
 use bytes::Bytes;
 use http::{HeaderMap, HeaderValue, header};
-use tallystick_api::{AccessLogPage, Problem, ProblemCode, ReadView, limits::AUDIT_PAGE_MAX, media, routes};
+use tallystick_api::{AccessLogPage, Problem, ReadView, limits::AUDIT_PAGE_MAX, media, routes};
 use tallystick_protocol::{OperationName, Resource, Subject};
 use tallystick_storage::history::ActQuery;
 
@@ -41,10 +41,7 @@ pub async fn read(
     body: Result<Bytes, BytesRejection>,
 ) -> Answer<Response> {
     known(&query, &[])?;
-    if body_essence(&headers) != media::COSE {
-        let detail = format!("send one signed read as {}", media::COSE);
-        return Err(Failure::new(ProblemCode::UnsupportedMediaType, detail));
-    }
+    require_media(&headers, media::COSE, "one signed read")?;
     let reading = app.service.read_sealed(body?, patience()).await?;
     let answer = typed(media::READING, reading.to_bytes().to_vec());
     let mut response = At(app.service.tip().header.height, answer).into_response();

@@ -3,7 +3,7 @@
 use super::{
     App, QueryOf, page,
     problem::{Answer, Failure},
-    transactions::{body_essence, settle_one, wants_outcome},
+    transactions::{require_media, settle_one, wants_outcome},
 };
 use crate::service::{WaitError, sealed::SealedError};
 use axum::{
@@ -42,10 +42,7 @@ pub async fn submit(
 ) -> Answer<Response> {
     page::known(&query, &["wait"])?;
     let wait = wants_outcome(&query)?;
-    if body_essence(&headers) != media::SEALED {
-        let detail = format!("send a transaction and its openings as {}", media::SEALED);
-        return Err(Failure::new(ProblemCode::UnsupportedMediaType, detail));
-    }
+    require_media(&headers, media::SEALED, "a transaction and its openings")?;
     let submission = SealedSubmission::decode(&body?).map_err(|error| {
         let detail =
             format!("the body is no transaction with its openings: {error}: make it with `tally register append`");

@@ -81,6 +81,14 @@ pub fn body_essence(headers: &HeaderMap) -> String {
     given.split(';').next().unwrap_or_default().trim().to_ascii_lowercase()
 }
 
+/// Goes on only if the body is of this media type.
+pub fn require_media(headers: &HeaderMap, media: &str, what: &str) -> Result<(), Failure> {
+    if body_essence(headers) == media {
+        return Ok(());
+    }
+    Err(Failure::new(ProblemCode::UnsupportedMediaType, format!("send {what} as {media}")))
+}
+
 fn body_form(headers: &HeaderMap) -> Result<BodyForm, Failure> {
     let essence = body_essence(headers);
     if essence == media::COSE {
