@@ -145,9 +145,7 @@ pub fn wanted(tx: &SignedTransaction) -> Vec<StateKey> {
                 keys.extend(of_register(register).into_iter().chain([StateKey::rulebook()]));
             }
             Operation::PrincipalEnrol { name, key, .. } => {
-                keys.extend([StateKey::limits(), StateKey::key(key)]); // The list's page is known once the organisation is.
-                let id = PrincipalId::new(tx.principal().organisation(), name);
-                keys.extend(id.iter().map(StateKey::principal));
+                keys.extend(principal::wanted_for_new(tx.principal(), name, key))
             }
             Operation::PrincipalRecover { principal, key: new, .. }
             | Operation::KeyAdd { principal, key: new, .. }
@@ -175,8 +173,8 @@ pub fn wanted(tx: &SignedTransaction) -> Vec<StateKey> {
             Operation::AuthorityRetire { authority: id } | Operation::RevocationPost { authority: id, .. } => {
                 keys.push(authority(id))
             }
-            Operation::KeyCertify { principal, authority: id, .. } => {
-                keys.extend([StateKey::principal(principal), StateKey::authority(principal.organisation(), id)]);
+            Operation::KeyCertify { principal: of, authority: id, .. } => {
+                keys.extend([StateKey::principal(of), StateKey::authority(of.organisation(), id)]);
             }
             Operation::PrivateOrder { partition, .. } | Operation::PartitionRoot { partition, .. } => {
                 keys.extend(partition::wanted_by_nodes(partition, tx));

@@ -32,6 +32,12 @@ pub(crate) struct Enrolment<'a> {
     pub assurance: Assurance,
 }
 
+/// The rows that an enrolment surely reads; the page of the list is known once the organisation is.
+pub(crate) fn wanted_for_new(signer: &PrincipalId, name: &str, key: &PublicKey) -> Vec<StateKey> {
+    let id = PrincipalId::new(signer.organisation(), name);
+    [StateKey::limits(), StateKey::key(key)].into_iter().chain(id.iter().map(StateKey::principal)).collect()
+}
+
 pub(crate) fn enrol(draft: &mut Draft<'_>, act: &Act<'_>, new: &Enrolment<'_>) -> Result<(), Stop> {
     act.permit(draft, Resource::Organisation(act.organisation()))?;
     let id = PrincipalId::new(act.organisation(), new.name).map_err(|_| Code::SubjectUnknown)?;
