@@ -17,7 +17,7 @@ use std::sync::Arc;
 
 use tallystick_protocol::{
     Appended, Assurance, Code, Decision, Hash, MandateId, NetworkId, OrganisationStatus, Outcome, PrincipalStatus,
-    PublicKey, Refusal, SignedTransaction, StateKey, VerifiedTransaction, Violation, ViolationRule,
+    PublicKey, Refusal, Roles, SignedTransaction, StateKey, VerifiedTransaction, Violation, ViolationRule,
     operation::{EntryKind, NewEntry, Operation, OperationName, PrincipalId},
 };
 
@@ -98,6 +98,8 @@ pub(crate) struct Act<'a> {
     pub action: OperationName,
     /// What it says of itself, if it is a read.
     pub reading: Option<Reading<'a>>,
+    /// The roles that it gives.
+    pub roles: Option<&'a Roles>,
     /// The operation within the transaction, from 0.
     pub operation: u32,
     /// The transaction's leaf in the log.
@@ -268,7 +270,8 @@ fn run(
         let (signer, signers) = (&*signer, signers.as_slice());
         let (mandates, action) = (&chain, operation.name());
         let reading = Reading::of(operation);
-        let act = Act { block, signer, signers, assurance, mandates, action, reading, operation: index, leaf };
+        let roles = principal::given(operation);
+        let act = Act { block, signer, signers, assurance, mandates, action, reading, roles, operation: index, leaf };
         if !chain.links().is_empty() {
             let resource = operation.mandate_resource(act.organisation());
             chain.require_words(action, &resource).map_err(|stop| (index, stop))?;

@@ -6,7 +6,9 @@
 
 use std::collections::BTreeMap;
 
-use tallystick_protocol::{Assurance, Code, Hash, PartitionRow, PrincipalId, StateKey, limits::REQUEST_ENTITIES_MAX};
+use tallystick_protocol::{
+    Assurance, Code, Hash, PartitionRow, PrincipalId, Roles, StateKey, limits::REQUEST_ENTITIES_MAX,
+};
 
 use crate::{
     apply::{Act, Stop},
@@ -163,6 +165,10 @@ pub(crate) fn request(act: &Act<'_>, resource: &Resource<'_>) -> Request {
         context.insert("mandate".into(), Value::Thing(mandate(link)));
         context.insert("purpose".into(), Value::Text(link.row.terms.purpose.clone()));
     }
+    if let Some(roles) = act.roles {
+        let roles = roles.iter().map(|role| Value::Thing(Name::new("Role", role)));
+        context.insert("roles".into(), Value::Set(roles.collect()));
+    }
     if let Some(reading) = &act.reading {
         context.insert("reading".into(), said_of(reading));
     }
@@ -193,8 +199,12 @@ impl Made {
     fn principal(&mut self, row: &PrincipalRow) {
         self.text(row.id.as_str());
         self.text(row.kind.as_str());
-        self.count(row.roles.iter().count());
-        row.roles.iter().for_each(|role| self.text(role));
+        self.roles(&row.roles);
+    }
+
+    fn roles(&mut self, roles: &Roles) {
+        self.count(roles.iter().count());
+        roles.iter().for_each(|role| self.text(role));
     }
 
     fn reading(&mut self, reading: &Reading<'_>) {
@@ -211,8 +221,8 @@ impl Made {
 /// the time, of which only that counts since when the answer is the same; and of the policies that are asked.
 ///
 /// INVARIANT: what decides an answer stands here. [`request`] reads of a principal its id, kind and roles, of a register its name,
-/// custodian and phase, of a partition its name and members, of a mandate its id, grantor and purpose, and what a read says of itself;
-/// whoever lets it read more adds that here.
+/// custodian and phase, of a partition its name and members, of a mandate its id, grantor and purpose, the roles that are given, and
+/// what a read says of itself; whoever lets it read more adds that here.
 pub(crate) fn key(act: &Act<'_>, resource: &Resource<'_>, since: i64, policies: [Option<&Hash>; 2]) -> Hash {
     let mut made = Made(Vec::with_capacity(256));
     for set in policies {
@@ -258,6 +268,8 @@ pub(crate) fn key(act: &Act<'_>, resource: &Resource<'_>, since: i64, policies: 
         made.text(&link.row.terms.purpose);
         made.principal(&link.grantor);
     }
+    made.count(usize::from(act.roles.is_some()));
+    act.roles.iter().for_each(|roles| made.roles(roles));
     made.count(usize::from(act.reading.is_some()));
     act.reading.iter().for_each(|reading| made.reading(reading));
     Hash::of(&[&made.0])
@@ -317,6 +329,7 @@ mod tests {
         partition: Option<PartitionRow>,
         links: Vec<(MandateRow, PrincipalRow)>,
         read: Option<Operation>,
+        given: Option<Roles>,
     }
 
     impl Parts {
@@ -334,6 +347,7 @@ mod tests {
                 mandates: &Chain::of(links.collect()),
                 action: self.action,
                 reading: self.read.as_ref().and_then(Reading::of),
+                roles: self.given.as_ref(),
                 operation: 0,
                 leaf: 0,
             };
@@ -409,7 +423,9 @@ mod tests {
             partition: None,
             links: vec![link("c/dora/one", "tax", Person, "clerk"), link("d/erik/two", "tax", Person, "clerk")],
             read: None,
+            given: None,
         };
+        let gives = |roles: &str| Parts { given: Some(roles.parse().unwrap()), ..base.clone() };
         let reads = |read| Parts { read, ..base.clone() };
         let about = |resource: Resource<'_>| match resource {
             Resource::Organisation(id) => Parts { organisation: id.to_owned(), register: None, ..base.clone() },
@@ -453,6 +469,9 @@ mod tests {
             Parts { since: 8, ..base.clone() },
             Parts { action: OperationName::RegisterImport, ..base.clone() },
             Parts { assurance: Assurance::Low, ..base.clone() },
+            gives(""),
+            gives("clerk"),
+            gives("cl,erk"),
             reads(read(&["a", "b"], "why", "law", None)),
             reads(read(&["ab"], "why", "law", None)),
             reads(read(&["a", "b"], "whyl", "aw", None)),
@@ -504,6 +523,7 @@ mod tests {
         let clerk = row("a/clerk", PrincipalKind::Person, "clerk");
         let parts = |signer: PrincipalRow, register: RegisterRow| Parts {
             read: None,
+            given: None,
             sets: [None, None],
             since: 0,
             action: OperationName::EntryAppend,

@@ -12,7 +12,7 @@ use std::sync::Arc;
 use tallystick_protocol::{
     Assurance, Code, LimitName, PrincipalKind, PrincipalStatus, PublicKey, Roles, StateKey,
     limits::{KEYS_PER_PRINCIPAL_MAX, PRINCIPALS_PER_PAGE},
-    operation::PrincipalId,
+    operation::{Operation, PrincipalId},
 };
 
 use crate::{
@@ -30,6 +30,15 @@ pub(crate) struct Enrolment<'a> {
     pub roles: &'a Roles,
     pub key: &'a PublicKey,
     pub assurance: Assurance,
+}
+
+/// The roles that an operation gives: all that the principal then has.
+pub(crate) const fn given(operation: &Operation) -> Option<&Roles> {
+    match operation {
+        Operation::PrincipalEnrol { roles, .. } => Some(roles),
+        Operation::PrincipalAmend { roles, .. } => roles.as_ref(),
+        _ => None,
+    }
 }
 
 /// The rows that an enrolment surely reads; the page of the list is known once the organisation is.

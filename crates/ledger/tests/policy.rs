@@ -667,3 +667,25 @@ fn the_partitions_policies_change_by_proposal_alone() {
     let ended = &ledger.rows[&StateKey::policy(&"custodian-writes".parse().unwrap(), 1)];
     assert_eq!(PolicyRow::decode(ended).unwrap().text, STARTER[2].1);
 }
+
+/// Nobody can be made what a policy keeps back, neither at once nor later.
+#[test]
+fn policies_see_the_roles_that_are_given() {
+    let mut ledger = Ledger::new();
+    let text = r#"forbid (principal, action, resource) when { context has roles && context.roles.contains(Role::"auditor") };"#;
+    assert_eq!(propose(&mut ledger, "roles", policies(&[("no-auditors", text)], &[])), "ok");
+    ledger.run(
+        r#"
+        alpha/admin | enrol ann auditor k1                    | ok
+        alpha/admin | vote roles yes                          | ok
+        beta/admin  | vote roles yes                          | ok
+        blocks 20
+        alpha/admin | enrol bob auditor k2                    | 0 not-permitted
+        alpha/admin | enrol bob clerk k2                      | ok
+        alpha/admin | amend alpha/bob roles:clerk,auditor     | 0 not-permitted
+        alpha/admin | amend alpha/bob roles:registrar         | ok
+        alpha/admin | amend alpha/ann key:k1 low              | ok
+        alpha/admin | amend alpha/ann roles:clerk             | ok
+        "#,
+    );
+}
