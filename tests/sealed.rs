@@ -99,13 +99,18 @@ fn what_is_sealed_is_nowhere_and_nobody_reads_it_unseen() {
 }
 
 fn the_value_is_nowhere(desk: &Desk) {
+    the_value_is_nowhere_of(desk, &[SEALED.as_bytes(), &SEALED.as_bytes()[..9], hex::encode(SEALED).as_bytes()]);
+}
+
+/// None of these is in any file, and what is in the clear is.
+fn the_value_is_nowhere_of(desk: &Desk, hidden: &[&[u8]]) {
     let begun = Instant::now();
     // Found on every node, so that the search can fail.
     while holding(desk, CLEAR.as_bytes()).len() < 4 {
         assert!(begun.elapsed() < PATIENCE, "the clear value is not on every node: the search finds nothing");
         thread::sleep(Duration::from_millis(200));
     }
-    for hidden in [SEALED.as_bytes(), &SEALED.as_bytes()[..9], hex::encode(SEALED).as_bytes()] {
+    for hidden in hidden {
         assert_eq!(holding(desk, hidden), Vec::<PathBuf>::new(), "{}", String::from_utf8_lossy(hidden));
     }
 }
@@ -304,4 +309,110 @@ fn no_read_is_lost_when_the_node_is_killed(desk: &Desk, sandbox: &Sandbox) {
     // What it kept is there.
     desk.line("record patient r-7 --open --as companies-house/registrar --purpose Look --legal-basis Law")
         .expect(0, &["Name of r-7"]);
+}
+
+/// What two members share.
+const SHARED: &str = "Quizzaciously-Shared-8841";
+/// Private transactions whose time is measured, one after the other.
+const LONE: usize = 40;
+
+/// A transaction for the partition, from a clerk of the first member, handed in at that one's node.
+fn share(desk: &Desk, who: &str, operation: Operation) -> Result<serde_json::Value, tallystick_client::Error> {
+    let clerk = signer(desk, who);
+    let intent = tallystick_protocol::Intent {
+        partition: Some("school-health".to_owned()),
+        ..clerk.intent("share", vec![operation])
+    };
+    let transaction = clerk.begin(&intent)?.complete().unwrap();
+    holder(desk).post("/v1/private", "application/cose", transaction.bytes())?.json()
+}
+
+fn visit(number: usize) -> Operation {
+    let item = format!(r#"{{"note":"{SHARED}","visit":"v-{number}"}}"#);
+    let entry = NewEntry { key: format!("v-{number}"), items: vec![item] };
+    Operation::EntryAppend { register: "visit".to_owned(), entries: vec![entry] }
+}
+
+/// Opens a partition of Companies House and HM Revenue & Customs by their votes.
+fn open_partition(desk: &Desk) {
+    desk.line("proposal draft --kind partition-open form.toml").expect(0, &[]);
+    let form = fs::read_to_string(desk.path("form.toml")).unwrap();
+    let from = form.lines().find(|line| line.starts_with("from_ms")).unwrap();
+    let form = form.replace(r#"["council", "harbour"]"#, r#"["companies-house", "hm-revenue-and-customs"]"#);
+    fs::write(desk.path("form.toml"), form.replace(from, "from_ms = 1")).unwrap();
+    desk.line("proposal submit form.toml --as companies-house/administrator").expect(0, &["is open"]);
+    for member in ["companies-house", "hm-revenue-and-customs"] {
+        desk.line(&format!("proposal vote my-proposal yes --as {member}/administrator")).expect(0, &[]);
+    }
+    let begun = Instant::now();
+    while !desk.line("partition list").text().contains("open") {
+        assert!(begun.elapsed() < PATIENCE, "{}", desk.line("proposal show my-proposal").text());
+        thread::sleep(Duration::from_millis(500));
+    }
+}
+
+/// How many private transactions the node of the second member has executed.
+fn executed(desk: &Desk) -> u64 {
+    let other = Client::new([&Profile::read(&desk.path("sandbox")).unwrap().nodes[3]]).unwrap();
+    let view: serde_json::Value = other.get("/v1/partitions/school-health", "*/*").unwrap().json().unwrap();
+    view["here"]["executed"].as_u64().unwrap_or_else(|| panic!("{view}"))
+}
+
+#[test]
+fn what_two_members_share_is_executed_by_both_and_nowhere_in_the_clear() {
+    let place = tempfile::tempdir().unwrap();
+    let desk = Desk::new(Path::new(env!("CARGO_BIN_EXE_tally")), place.path());
+    let port = free_base_port().to_string();
+    let sandbox = Sandbox::start(&desk, &["--base-port", &port]);
+    open_partition(&desk);
+    let field = |name: &str| tallystick_protocol::Field::new(name, tallystick_protocol::Datatype::String);
+    let fields = vec![field("visit"), field("note")];
+    let create = Operation::RegisterCreate { register: "visit".to_owned(), text: "Visits".to_owned(), fields };
+    let created = share(&desk, "companies-house/administrator", create).unwrap();
+    assert_eq!(created["outcome"]["result"], "accepted", "{created}");
+    let live = Operation::RegisterPhase {
+        register: "visit".to_owned(),
+        phase: tallystick_protocol::Phase::Live,
+        successor: None,
+    };
+    assert_eq!(share(&desk, "companies-house/administrator", live).unwrap()["outcome"]["result"], "accepted");
+
+    let mut times: Vec<f64> = (0..LONE)
+        .map(|number| {
+            let begun = Instant::now();
+            let done = share(&desk, "companies-house/registrar", visit(number)).unwrap();
+            assert_eq!(done["outcome"]["result"], "accepted", "{done}");
+            begun.elapsed().as_secs_f64() * 1_000.0
+        })
+        .collect();
+    times.sort_by(f64::total_cmp);
+    println!(
+        "a lone private transaction is executed after {:.0} ms (p50), {:.0} ms (largest of {LONE})",
+        times[LONE / 2],
+        times[LONE - 1]
+    );
+    let begun = Instant::now();
+    while executed(&desk) < LONE as u64 + 2 {
+        assert!(begun.elapsed() < PATIENCE, "the other member executed {} only", executed(&desk));
+        thread::sleep(Duration::from_millis(200));
+    }
+
+    // Nobody of another organisation hands anything in, and what is shared is on no disk in the clear.
+    let stranger = share(&desk, "food-standards-agency/registrar", visit(900)).unwrap_err();
+    assert_eq!(stranger.code(), Some("bad-request"), "{stranger}");
+    desk.line("register create clear --field clear --as companies-house/administrator").expect(0, &[]);
+    desk.line(&format!("register append clear {CLEAR} --as companies-house/registrar")).expect(0, &[]);
+    the_value_is_nowhere_of(&desk, &[SHARED.as_bytes()]);
+
+    // With one of two away nothing is ordered; once it is back, it goes on.
+    sandbox.kill_node("hm-revenue-and-customs");
+    let begun = Instant::now();
+    let mut number = LONE;
+    while share(&desk, "companies-house/registrar", visit(number)).is_err() {
+        number += 1;
+        assert!(begun.elapsed() < PATIENCE, "it does not go on");
+        thread::sleep(Duration::from_millis(500));
+    }
+    println!("after a member's kill -9 it went on within {:.1} s", begun.elapsed().as_secs_f64());
+    sandbox.stop();
 }
