@@ -45,7 +45,7 @@ pub(crate) fn amend(draft: &mut Draft<'_>, decree: &Decree<'_>, terms: &Agreemen
     if roots.alarm.take().is_some() {
         // Whoever was wrong, the members have looked: from here on roots count again, those of later blocks.
         roots.posted.clear();
-        draft.write(StateKey::partition_roots(&terms.partition), Row::PartitionRoots(roots));
+        write_roots(draft, &terms.partition, roots)?;
     }
     let (amended_height, proposed) = (decree.block.height, decree.leaf);
     write(draft, PartitionRow { terms: terms.clone(), proposed, amended_height, ..PartitionRow::clone(&row) })
@@ -137,8 +137,7 @@ pub(crate) fn order(
     let mut roots = roots(draft, name)?;
     roots.ordered += parcels.len() as u64;
     roots.ordered_height = act.block.height;
-    draft.write(StateKey::partition_roots(name), Row::PartitionRoots(roots));
-    Ok(())
+    write_roots(draft, name, roots)
 }
 
 /// Notes the root that a member's node has.
@@ -168,11 +167,7 @@ pub(crate) fn post_root(
         }
     }
     roots.forget();
-    if roots.to_bytes().len() > STATE_VALUE_BYTES_MAX {
-        return Err(Code::TooLarge.into());
-    }
-    draft.write(StateKey::partition_roots(name), Row::PartitionRoots(roots));
-    Ok(())
+    write_roots(draft, name, roots)
 }
 
 /// The members of which everybody who signed is a node: one that is registered, and stands where the agreement allows.
@@ -201,6 +196,19 @@ pub(crate) fn wanted_by_nodes(name: &str, tx: &SignedTransaction) -> Vec<StateKe
 
 fn roots(draft: &mut Draft<'_>, name: &str) -> Result<PartitionRootsRow, Unread> {
     Ok(draft.partition_roots(&StateKey::partition_roots(name))?.cloned().unwrap_or_default())
+}
+
+/// INVARIANT: a row that is longer than one may be is never written: no validator could read it again. The roots of the oldest heights
+/// make room, for each of them can be posted anew.
+fn write_roots(draft: &mut Draft<'_>, name: &str, mut roots: PartitionRootsRow) -> Result<(), Stop> {
+    while roots.to_bytes().len() > STATE_VALUE_BYTES_MAX && !roots.posted.is_empty() {
+        roots.posted.remove(0);
+    }
+    if roots.to_bytes().len() > STATE_VALUE_BYTES_MAX {
+        return Err(Code::TooLarge.into());
+    }
+    draft.write(StateKey::partition_roots(name), Row::PartitionRoots(roots));
+    Ok(())
 }
 
 fn require_members(draft: &mut Draft<'_>, terms: &AgreementTerms) -> Result<(), Stop> {

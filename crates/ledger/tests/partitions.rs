@@ -7,7 +7,8 @@ mod harness;
 use harness::{Ledger, describe, organisations};
 use tallystick_ledger::PageRow;
 use tallystick_protocol::{
-    Hash, Operation, OrderedParcel, ParcelId, PartitionRootsRow, PartitionRow, StateKey, limits::EVIDENCE_BLOCKS_MAX,
+    Hash, Operation, OrderedParcel, ParcelId, PartitionRootsRow, PartitionRow, PostedRoot, RootsAt, StateKey,
+    limits::{EVIDENCE_BLOCKS_MAX, STATE_VALUE_BYTES_MAX},
 };
 
 fn four() -> Ledger {
@@ -233,4 +234,47 @@ fn equal_roots_of_a_quorum_are_certified_and_unequal_ones_are_named() {
         assert_eq!(root(&mut ledger, who, height, 3), "ok");
     }
     assert_eq!(roots(&ledger).certified.map(|one| one.height), Some(height));
+}
+
+/// Roots of one height by so many nodes that the row is as long as one may be, to the byte.
+fn fill(row: &mut PartitionRootsRow, place: impl Fn(&mut PartitionRootsRow) -> &mut RootsAt) {
+    // A root with a name of 24 to 66 bytes takes 37 more than the name.
+    let add = |row: &mut PartitionRootsRow, bytes: usize| {
+        let number = place(row).roots.len();
+        let node = format!("b/{number:0>width$}", width = bytes - 39).parse().unwrap();
+        place(row).roots.push(PostedRoot { node, root: Hash([1; 32]) });
+        STATE_VALUE_BYTES_MAX - row.to_bytes().len()
+    };
+    let mut room = STATE_VALUE_BYTES_MAX;
+    while room > 182 {
+        room = add(row, 61);
+    }
+    room = add(row, room / 2);
+    assert_eq!(add(row, room), 0);
+}
+
+/// An order counts one more in a row that is full: the roots of the oldest heights make room, or the order is refused. Else no
+/// validator could read the row again.
+#[test]
+fn a_row_of_roots_that_is_full_is_not_written_longer() {
+    let mut ledger = shared();
+    let key = StateKey::partition_roots("health");
+    let at = |height| RootsAt { height, roots: Vec::new() };
+    let mut full = PartitionRootsRow { ordered: 255, posted: vec![at(3), at(4)], ..PartitionRootsRow::default() };
+    fill(&mut full, |row| &mut row.posted[0]);
+    assert_eq!(full.to_bytes().len(), STATE_VALUE_BYTES_MAX);
+    ledger.rows.insert(key, full.to_bytes());
+    for ordered in [258, 261] {
+        let height = ledger.height - 1;
+        assert_eq!(describe(&ledger.act("a/node + b/node", order("health", height))), "ok");
+        let row = roots(&ledger);
+        assert_eq!((row.ordered, row.posted.len(), row.posted[0].height), (ordered, 1, 4));
+    }
+    // An alarm stands until the members have looked: it does not make room for anything.
+    let mut full = PartitionRootsRow { ordered: 255, alarm: Some(at(3)), ..PartitionRootsRow::default() };
+    fill(&mut full, |row| row.alarm.as_mut().unwrap());
+    ledger.rows.insert(key, full.to_bytes());
+    let height = ledger.height - 1;
+    assert_eq!(describe(&ledger.act("a/node + b/node", order("health", height))), "0 too-large");
+    assert_eq!(roots(&ledger), full);
 }
