@@ -225,7 +225,7 @@ impl<E: Runtime> Admission<E> {
     }
 
     /// Checks that every key is its principal's and in use, at the tip.
-    async fn may_sign(&self, transaction: &SignedTransaction) -> Result<(), Rejection> {
+    pub(crate) async fn may_sign(&self, transaction: &SignedTransaction) -> Result<(), Rejection> {
         let mut renews = tallystick_ledger::renews_itself(transaction);
         for (principal, key) in transaction.signers() {
             self.may_sign_with(principal, key, renews).await?;

@@ -32,24 +32,26 @@ pub struct Line {
     manner: Manner,
     /// The machine that it leads from, if what is sent is looked at.
     watched: Option<Arc<Hardware>>,
+    /// Whether it is that on which nodes speak of parcels.
+    is_parcels: bool,
 }
 
 impl Line {
     /// The same line, used in another manner.
     #[must_use]
     pub fn with(&self, manner: Manner) -> Self {
-        Self { sender: self.sender.clone(), manner, watched: self.watched.clone() }
+        Self { sender: self.sender.clone(), manner, watched: self.watched.clone(), is_parcels: self.is_parcels }
     }
 
     /// A line on a channel.
     pub fn new(sender: Inner, manner: Manner) -> Self {
-        Self { sender, manner, watched: None }
+        Self { sender, manner, watched: None, is_parcels: false }
     }
 
     /// The same line, where all that is sent from this machine is looked at.
     #[must_use]
-    pub fn watched(self, hardware: Arc<Hardware>) -> Self {
-        Self { watched: Some(hardware), ..self }
+    pub fn watched(self, hardware: Arc<Hardware>, is_parcels: bool) -> Self {
+        Self { watched: Some(hardware), is_parcels, ..self }
     }
 }
 
@@ -63,8 +65,8 @@ impl LimitedSender for Line {
             Manner::Cut(hardware) if hardware.is_state_cut() => Recipients::Some(Vec::new()),
             Manner::Honest | Manner::Cut(_) | Manner::Forging(_) => recipients,
         };
-        let (manner, watched) = (self.manner.clone(), self.watched.clone());
-        Ok(CheckedLine { inner: self.sender.check(recipients)?, manner, watched })
+        let (manner, watched, is_parcels) = (self.manner.clone(), self.watched.clone(), self.is_parcels);
+        Ok(CheckedLine { inner: self.sender.check(recipients)?, manner, watched, is_parcels })
     }
 }
 
@@ -73,6 +75,7 @@ pub struct CheckedLine<'a> {
     inner: <Inner as LimitedSender>::Checked<'a>,
     manner: Manner,
     watched: Option<Arc<Hardware>>,
+    is_parcels: bool,
 }
 
 impl CheckedSender for CheckedLine<'_> {
@@ -87,6 +90,9 @@ impl CheckedSender for CheckedLine<'_> {
         if let Some(hardware) = &self.watched {
             let bytes = message.coalesce();
             hardware.look_at_sent(bytes.as_ref());
+            if self.is_parcels {
+                hardware.listen(&self.inner.recipients(), bytes.as_ref());
+            }
             message = bytes.into();
         }
         match &self.manner {

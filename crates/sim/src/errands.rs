@@ -16,6 +16,7 @@ use crate::{
     checkers::{Broken, durability::Told},
     client::{Client, Fate, register_of},
     members::Member,
+    node::Door,
     plan::Errand,
 };
 use commonware_runtime::{Clock as _, Spawner as _, Supervisor as _};
@@ -192,6 +193,12 @@ impl Client {
             }
             self.pause().await?;
         }
+    }
+
+    /// Where a node is found: an honest one.
+    fn door(&self, node: usize) -> &Door {
+        let found = self.doors.iter().find(|(number, _)| *number == node);
+        found.map(|(_, door)| door).expect("an errand asks honest nodes")
     }
 
     async fn wait(&self, pause: Duration) {

@@ -3,6 +3,7 @@
 //! Everything a node does passes through here, because a node knows nothing but its runtime. Waits are told by the world's time,
 //! as real timers are; only the date is the machine's own.
 
+use commonware_cryptography::ed25519::PublicKey;
 use commonware_runtime::{
     Blob, BlobVersion, Clock, Error, Handle, IoBufs, IoBufsMut, Metrics, Name, ReadOptions, Spawner, Storage,
     Supervisor, WriteOptions, deterministic,
@@ -13,11 +14,12 @@ use std::{
     convert::Infallible,
     ops::RangeInclusive,
     sync::{
-        Arc,
+        Arc, Mutex, PoisonError,
         atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering},
     },
     time::{Duration, SystemTime},
 };
+use tallystick_node::parcels::message::Message;
 
 /// Time that passed at once, for all clocks of the world: as if nobody had looked for so long. Clones are the same.
 #[derive(Clone, Debug, Default)]
@@ -45,7 +47,11 @@ pub struct Hardware {
     watched: AtomicBool,
     written: AtomicBool,
     sent: AtomicBool,
+    said: Mutex<Vec<Said>>,
 }
+
+/// A message of parcels that a machine sent: to whom, and what it says. The parcels themselves are left out.
+pub type Said = (PublicKey, Message);
 
 /// What is looked for on a machine that is watched.
 pub const SECRET: &str = "for members' eyes only";
@@ -94,6 +100,23 @@ impl Hardware {
         }
     }
 
+    /// Listens to what is said of parcels.
+    pub fn listen(&self, to: &[PublicKey], bytes: &[u8]) {
+        let mut said = self.said.lock().unwrap_or_else(PoisonError::into_inner);
+        for to in to {
+            let Ok(mut message) = Message::decode(bytes) else { continue };
+            if let Message::Deliver { parcels, .. } | Message::Fetched { parcels, .. } = &mut message {
+                parcels.clear();
+            }
+            said.push((to.clone(), message));
+        }
+    }
+
+    /// Looks at all that was said of parcels.
+    pub fn said<T>(&self, look: impl FnOnce(&[Said]) -> T) -> T {
+        look(&self.said.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+
     /// Whether it was written, and whether it was sent.
     pub fn found(&self) -> (bool, bool) {
         (self.written.load(Ordering::Relaxed), self.sent.load(Ordering::Relaxed))
@@ -140,6 +163,11 @@ impl Machine {
     /// A machine in the world.
     pub fn new(world: deterministic::Context, hardware: Arc<Hardware>) -> Self {
         Self { world, hardware }
+    }
+
+    /// What can be wrong with it.
+    pub fn hardware(&self) -> &Hardware {
+        &self.hardware
     }
 }
 

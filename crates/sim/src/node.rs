@@ -3,14 +3,14 @@
 use crate::{
     checkers::Broken,
     crimes::{Line, Manner, equivocator, forger},
-    machine::{Hardware, Machine},
+    machine::{Hardware, Machine, Said},
     members::Members,
     plan::Crime,
     world::Record,
 };
 use commonware_cryptography::ed25519::PublicKey;
 use commonware_p2p::{
-    Address,
+    Address, Recipients, Sender as _,
     simulated::{Oracle, Receiver, SplitTarget},
 };
 use commonware_runtime::{Clock as _, Handle, Spawner as _, Supervisor as _, deterministic};
@@ -23,6 +23,7 @@ use std::{
 use tallystick_consensus::channel;
 use tallystick_node::{
     engine::{self, Voting},
+    parcels::message::Message,
     service::Service,
     timing::Timing,
 };
@@ -41,6 +42,8 @@ struct Inside {
     machine: Machine,
     service: Service<Machine>,
     reader: Reader<Machine>,
+    /// On which it speaks of parcels.
+    parcels: Line,
 }
 
 impl Door {
@@ -76,6 +79,18 @@ impl Door {
             inside.machine.child("question").spawn(move |machine| question(service, reader, machine))
         };
         asked.await.ok()
+    }
+
+    /// Says something of parcels in the node's name, as if its software were another.
+    pub fn say(&self, to: PublicKey, message: &Message) {
+        if let Some(inside) = self.lock().as_ref() {
+            let _ = inside.parcels.clone().send(Recipients::One(to), message.to_bytes(), false);
+        }
+    }
+
+    /// Looks at all that the node's machine said of parcels; none while it is down.
+    pub fn said<T>(&self, look: impl FnOnce(&[Said]) -> T) -> Option<T> {
+        Some(self.lock().as_ref()?.machine.hardware().said(look))
     }
 
     /// Whether the node can be asked.
@@ -194,7 +209,8 @@ impl Start<'_> {
                 _ => Manner::Honest,
             };
             let line = Line::new(sender, manner);
-            let line = if self.members.shares { line.watched(self.hardware.clone()) } else { line };
+            let is_parcels = id == channel::PARCELS;
+            let line = if self.members.shares { line.watched(self.hardware.clone(), is_parcels) } else { line };
             channels.push((line, receiver));
         }
         channels
@@ -233,6 +249,7 @@ impl Start<'_> {
         };
         let (manager, control) = (self.network.socket_manager(), self.network.control(self.me()));
         let (record, door) = (self.record.clone(), self.door.clone());
+        let parcels = channels.last().expect("parcels are the last channel").0.clone();
         let world = self.world.child("node").with_attribute("index", format!("{node}{face}"));
         let machine = Machine::new(world.with_attribute("start", starts), self.hardware.clone());
         machine.spawn(move |machine| async move {
@@ -241,7 +258,7 @@ impl Start<'_> {
             if is_watched {
                 let service = Service::new(machine.child("service"), &running, !lost, None);
                 let reader = running.reader.clone();
-                door.open(Inside { machine: machine.child("door"), service: service.clone(), reader });
+                door.open(Inside { machine: machine.child("door"), service: service.clone(), reader, parcels });
                 watch(machine, node, service, record).await;
             } else if running.engine.await.is_ok() {
                 record.note(format!("node {node}{face}: consensus ended"));

@@ -129,6 +129,7 @@ impl<E: Runtime> Parcels<E> {
     ) -> Result<(), Reason> {
         debug_assert_eq!(asked.parcels.len(), payloads.len());
         let mut rows: BTreeMap<StateKey, &Option<Vec<u8>>> = BTreeMap::new();
+        let mut transactions = Vec::with_capacity(payloads.len());
         for payload in payloads {
             let transaction = transaction_of(payload, self.0.shared.chain.network(), &room.name);
             let transaction = transaction.map_err(|_| Reason::Invalid)?;
@@ -146,13 +147,21 @@ impl<E: Runtime> Parcels<E> {
             if known.is_some() {
                 return Err(Reason::Invalid);
             }
+            transactions.push(transaction);
         }
         self.reach(runtime, asked.height.max(membership.height)).await;
         let keys: Vec<StateKey> = rows.keys().copied().collect();
         let own = self.0.reader.rows(&keys).await.map_err(|_| Reason::Busy)?;
         let is_so = own.height >= asked.height
             && own.rows.iter().zip(rows.values()).all(|(own, said)| own.as_deref() == said.as_deref());
-        if is_so { Ok(()) } else { Err(Reason::Evidence) }
+        if !is_so {
+            return Err(Reason::Evidence);
+        }
+        // Whose keys they are is told by this node's own state: evidence need not say it.
+        for transaction in &transactions {
+            self.0.admission.may_sign(transaction).await.map_err(|_| Reason::Invalid)?;
+        }
+        Ok(())
     }
 
     /// Waits until this node has come to a height, for a while.

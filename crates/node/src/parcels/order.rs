@@ -128,6 +128,7 @@ impl<E: Runtime> Parcels<E> {
         if !in_time(&transaction, now) {
             return Err(unfit("its not-after time has passed, or is too far ahead: sign it again".to_owned()));
         }
+        self.may_sign(&transaction).await?;
         if let Some(act) = room.partition.lock().await.act(&transaction.replay_tag()).await {
             return Err(if act.transaction == transaction.id() {
                 PrivateError::Repeated
@@ -144,6 +145,12 @@ impl<E: Runtime> Parcels<E> {
             Either::Left((Err(_), _)) => Err(PrivateError::Failed("the node is stopping".to_owned())),
             Either::Right(_) => Err(PrivateError::TimedOut),
         }
+    }
+
+    /// Whether every key is its principal's: else anybody could have this node order forgeries, which stay in the log for ever.
+    async fn may_sign(&self, transaction: &SignedTransaction) -> Result<(), PrivateError> {
+        let judged = self.0.admission.may_sign(transaction).await;
+        judged.map_err(|rejection| PrivateError::Unfit(rejection.to_string()))
     }
 
     /// Gathers private transactions and has them ordered together, for as long as the node runs.
@@ -197,6 +204,11 @@ impl<E: Runtime> Parcels<E> {
         let tip = self.0.shared.chain.tip();
         let (mut kept, mut all) = (Vec::with_capacity(batch.len()), Vec::with_capacity(batch.len()));
         for one in std::mem::take(batch) {
+            // Again: it may have waited, and a key may have been retired meanwhile.
+            if let Err(error) = self.may_sign(&one.transaction).await {
+                drop(one.answer.send(Err(error)));
+                continue;
+            }
             let partition = room.partition.lock().await;
             let public = |keys: Vec<StateKey>| {
                 let reader = self.0.reader.clone();

@@ -1,12 +1,14 @@
 //! Share: two of the organisations open a partition and keep a register in it, and nobody else comes to know what is in it. Both come
 //! to the same state, whatever happens to their nodes; the rest of the network sees that something was ordered.
 
+mod lie;
+
 use crate::{client::Client, machine::SECRET, members::Member};
 use std::time::Duration;
 use tallystick_node::parcels::{Executed, PrivateError};
 use tallystick_protocol::{
     AgreementTerms, Assurance, Change, Code, Datatype, Field, Intent, NewEntry, Operation, Outcome, PartitionRootsRow,
-    PrincipalKind, SignedTransaction, StateKey,
+    PrincipalKind, SignedTransaction, SigningKey, StateKey,
 };
 
 /// The partition.
@@ -36,6 +38,7 @@ pub(super) async fn share(client: &mut Client) -> Option<()> {
     for number in 0..ENTRIES {
         executed(client, MEMBERS[0], &writer, append(number), None).await?;
     }
+    lie::lie(client).await?;
     // The network's policies hold here too: the register is another's.
     let guest = client.registrar(MEMBERS[1]);
     executed(client, MEMBERS[1], &guest, append(ENTRIES), Some(Code::NotPermitted)).await?;
@@ -111,13 +114,17 @@ fn append(number: usize) -> Operation {
 }
 
 fn sign(client: &mut Client, member: &Member, operation: Operation) -> SignedTransaction {
+    sign_with(client, member, &member.key, operation)
+}
+
+fn sign_with(client: &mut Client, member: &Member, key: &SigningKey, operation: Operation) -> SignedTransaction {
     let intent = Intent {
         not_after: client.now_s() + 300,
         idempotency_key: client.chance.bytes(16),
         partition: Some(PARTITION.to_owned()),
         ..Intent::new(client.members.genesis.id(), member.id.clone(), "simulation", vec![operation])
     };
-    intent.sign(&member.key).expect("the simulated intent is valid")
+    intent.sign(key).expect("the simulated intent is valid")
 }
 
 /// Hands a private transaction to a node; none when the node is down, or dies over it.

@@ -1,0 +1,104 @@
+//! Lie: what clients hand in that is forged, and what a member's node asks another to acknowledge that it must not. Nothing of it is
+//! ordered, so that nothing of it is in the log for ever.
+
+use super::{MEMBERS, PARTITION, append, hand_in, sign, sign_with};
+use crate::client::Client;
+use commonware_cryptography::ed25519::PublicKey;
+use tallystick_node::parcels::{
+    PrivateError,
+    message::{Message, Reason},
+};
+use tallystick_protocol::{Cosigner, Evidence, Hash, Intent, Operation, Payload, SignedTransaction, StateKey};
+
+/// Times that a node is asked until it is heard.
+const TIMES: usize = 5;
+
+/// What becomes of what is asked of a node.
+#[derive(Debug, PartialEq, Eq)]
+enum Heard {
+    Acknowledged,
+    Refused(Reason),
+}
+
+pub(super) async fn lie(client: &mut Client) -> Option<()> {
+    let (writer, other) = (client.registrar(MEMBERS[0]), client.registrar(MEMBERS[1]));
+    // A key that is not the writer's: its signature holds, and it is nobody's.
+    let forged = sign_with(client, &writer, &other.key, append(0));
+    loop {
+        match hand_in(client, MEMBERS[0], &forged).await {
+            Some(Err(PrivateError::Unfit(why))) if why.starts_with("key-unknown") => break,
+            None => client.pause().await?,
+            other => {
+                client.complain(format!("a forged private transaction came to this: {other:?}"));
+                return None;
+            }
+        }
+    }
+    let honest = sign(client, &writer, append(0));
+    expect(client, &honest, Heard::Acknowledged).await?;
+    expect(client, &forged, Heard::Refused(Reason::Invalid)).await
+}
+
+/// Has the first member's node ask the second's to acknowledge a transaction, whatever its software would say of it.
+async fn expect(client: &mut Client, transaction: &SignedTransaction, expected: Heard) -> Option<()> {
+    loop {
+        match ask(client, transaction).await? {
+            heard if heard == expected => return Some(()),
+            // Its state went on meanwhile, or it has just started.
+            Heard::Refused(Reason::Evidence | Reason::Busy | Reason::Excluded) => client.pause().await?,
+            heard => {
+                client.complain(format!("a node was to have {expected:?} of it, and has {heard:?}: {transaction:?}"));
+                return None;
+            }
+        }
+    }
+}
+
+async fn ask(client: &mut Client, transaction: &SignedTransaction) -> Option<Heard> {
+    let keys: [PublicKey; 2] = MEMBERS.map(|node| client.members.keys()[node].clone());
+    loop {
+        let (order, message) = delivery(client, transaction).await?;
+        let answer = |said: &[(PublicKey, Message)]| {
+            said.iter().filter(|(to, _)| *to == keys[0]).find_map(|(_, message)| match message {
+                Message::Acknowledged { order: of, .. } if *of == order => Some(Heard::Acknowledged),
+                Message::Refused { order: of, reason } if *of == order => Some(Heard::Refused(*reason)),
+                _ => None,
+            })
+        };
+        for _ in 0..TIMES {
+            client.door(MEMBERS[0]).say(keys[1].clone(), &message);
+            client.pause().await?;
+            if let Some(heard) = client.door(MEMBERS[1]).said(answer).flatten() {
+                return Some(heard);
+            }
+        }
+    }
+}
+
+/// The message that has a transaction acknowledged, with evidence that is true as far as it goes; and the order's hash.
+async fn delivery(client: &mut Client, transaction: &SignedTransaction) -> Option<(Hash, Message)> {
+    let key = StateKey::partition(PARTITION);
+    let (height, row) = loop {
+        let asked = client.door(MEMBERS[0]).read(move |_, reader, _| async move { reader.rows(&[key]).await.ok() });
+        if let Some(mut read) = asked.await.flatten() {
+            break (read.height, read.rows.pop()?.map(|row| row.to_vec()));
+        }
+        client.pause().await?;
+    };
+    let evidence = Evidence { height, rows: [(key, row)].into() };
+    let network = client.members.genesis.id();
+    let (sender, receiver) = (client.members.holder(MEMBERS[0])?, client.members.holder(MEMBERS[1])?);
+    let payload = Payload::new(transaction.bytes().clone(), evidence, &mut client.world).ok()?;
+    let ordered = payload.ordered(&network, PARTITION).ok()?;
+    let sealed = payload.seal(&network, PARTITION, &receiver.sealing.public().ok()?, &mut client.world).ok()?;
+    let operation = Operation::PrivateOrder { partition: PARTITION.to_owned(), height, parcels: vec![ordered] };
+    let intent = Intent {
+        not_after: client.now_s() + 60,
+        idempotency_key: client.chance.bytes(16),
+        cosigners: vec![Cosigner { principal: receiver.principal, key: receiver.key.public() }],
+        ..Intent::new(network, sender.principal, "simulation", vec![operation])
+    };
+    let bytes = intent.begin(&sender.key).ok()?.bytes().clone();
+    let parcels = vec![(ordered, sealed)];
+    Some((Hash::of(&[&bytes]), Message::Deliver { partition: PARTITION.to_owned(), order: Some(bytes), parcels }))
+}
