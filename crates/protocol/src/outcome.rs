@@ -186,7 +186,8 @@ names! {
         EvidenceOld = "evidence-old",
         /// The root is of a block that is too old, or not made yet.
         RootHeight = "root-height",
-        /// The payload holds no transaction of this partition, or another than its order says.
+        /// The payload holds no transaction of this partition, another than its order says, or one of another organisation than
+        /// that whose node ordered it.
         PayloadInvalid = "payload-invalid",
         /// The transaction's not-after time had passed when it was ordered.
         IntentExpired = "intent-expired",

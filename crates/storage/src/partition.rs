@@ -11,6 +11,8 @@
 //! INVARIANTS:
 //! - What is executed, and what comes of it, depends on the public chain and the payloads only: two members that have executed up to the
 //!   same height have the same root.
+//! - Nobody but a node of its signer's own organisation has a transaction ordered: what another wraps, with evidence that does not
+//!   suffice, leaves no trace, and the transaction can be ordered still.
 //! - A private transaction is executed once at most: [`ActRow`] remembers its intent for ever.
 //! - Evidence is not believed further than its own transaction: nothing of it is written, and the next transaction does not see it.
 
@@ -121,6 +123,8 @@ pub struct Placed {
     pub ordered: OrderedParcel,
     /// The height of which the order says that the evidence is.
     pub evidence_height: u64,
+    /// The organisation whose node ordered it.
+    pub orderer: String,
     /// What it is.
     pub payload: Payload,
 }
@@ -240,7 +244,7 @@ impl<E: Context + Spawner> Partition<E> {
     }
 
     async fn execute_one(&self, changed: &mut Changed, block: &PrivateBlock, placed: &Placed, number: u64) -> Done {
-        let Ok(transaction) = self.judge(block, placed) else {
+        let Ok(transaction) = self.judge(placed) else {
             let outcome = Outcome::refused(Code::PayloadInvalid, 0);
             return Done { transaction: None, number, outcome };
         };
@@ -268,9 +272,11 @@ impl<E: Context + Spawner> Partition<E> {
         Done { transaction: Some(id), number, outcome }
     }
 
-    /// The transaction of a payload, if it is one of this partition.
-    fn judge(&self, _: &PrivateBlock, placed: &Placed) -> Result<VerifiedTransaction, Code> {
-        transaction_of(&placed.payload, self.network, &self.name)
+    /// The transaction of a payload, if it is one of this partition, and its signer's own organisation has it ordered.
+    fn judge(&self, placed: &Placed) -> Result<VerifiedTransaction, Code> {
+        let transaction = transaction_of(&placed.payload, self.network, &self.name)?;
+        let is_own = transaction.principal().organisation() == placed.orderer;
+        if is_own { Ok(transaction) } else { Err(Code::PayloadInvalid) }
     }
 
     /// Whether the transaction may be executed at all.

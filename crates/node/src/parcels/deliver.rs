@@ -8,7 +8,7 @@ use crate::engine::Runtime;
 use bytes::Bytes;
 use std::{collections::BTreeMap, time::Duration};
 use tallystick_protocol::{
-    Hash, Operation, OrderedParcel, PartlySignedTransaction, Payload, Signature, StateKey,
+    Hash, Operation, OrderedParcel, PartlySignedTransaction, Payload, PrincipalId, Signature, StateKey,
     limits::NOT_AFTER_WINDOW_SECONDS_MAX,
 };
 use tallystick_storage::partition::{StoreError, may_execute, transaction_of};
@@ -66,7 +66,7 @@ impl<E: Runtime> Parcels<E> {
         let payloads = self.open(&room.name, &parcels)?;
         let asked = order.map(|order| self.asked(order, &sender, room, &parcels)).transpose()?;
         if let Some(asked) = &asked {
-            self.judge(runtime, room, &membership, asked, &payloads).await?;
+            self.judge(runtime, room, (&membership, &sender), asked, &payloads).await?;
         }
         match room.store.lock().await.put(&parcels, now.header.time_ms).await {
             Ok(()) => room.arrived.notify_waiters(),
@@ -94,7 +94,7 @@ impl<E: Runtime> Parcels<E> {
     fn asked(
         &self,
         order: Bytes,
-        sender: &tallystick_protocol::PrincipalId,
+        sender: &PrincipalId,
         room: &Room<E>,
         delivered: &[Delivered],
     ) -> Result<Asked, Reason> {
@@ -123,7 +123,7 @@ impl<E: Runtime> Parcels<E> {
         &self,
         runtime: &E,
         room: &Room<E>,
-        membership: &Membership,
+        (membership, sender): (&Membership, &PrincipalId),
         asked: &Asked,
         payloads: &[Payload],
     ) -> Result<(), Reason> {
@@ -134,7 +134,9 @@ impl<E: Runtime> Parcels<E> {
             let transaction = transaction_of(payload, self.0.shared.chain.network(), &room.name);
             let transaction = transaction.map_err(|_| Reason::Invalid)?;
             may_execute(payload.evidence(), &transaction, &room.name).map_err(|_| Reason::Invalid)?;
-            if payload.evidence().height != asked.height {
+            // Who orders another's transaction orders nothing: see `Partition`.
+            let is_own = transaction.principal().organisation() == sender.organisation();
+            if !is_own || payload.evidence().height != asked.height {
                 return Err(Reason::Invalid);
             }
             for (key, row) in &payload.evidence().rows {

@@ -33,9 +33,19 @@ struct Orders {
     height: u64,
     time_ms: u64,
     location: u64,
-    /// Each with the height of its evidence and the principals that acknowledged it.
-    parcels: Vec<(OrderedParcel, u64)>,
+    parcels: Vec<Ordered>,
+    /// The principals that acknowledged them.
     holders: BTreeSet<PrincipalId>,
+}
+
+/// A parcel as it was ordered.
+#[derive(Clone, Debug)]
+struct Ordered {
+    parcel: OrderedParcel,
+    /// The height of its evidence.
+    evidence_height: u64,
+    /// The organisation whose node ordered it.
+    orderer: String,
 }
 
 /// Where reading the log has come to.
@@ -138,7 +148,7 @@ impl<E: Runtime> Parcels<E> {
             if cursor.open.as_ref().is_some_and(|open| open.height < height) {
                 blocks.extend(cursor.open.take());
             }
-            let Some((evidence, parcels, holders)) = found else { continue };
+            let Some((parcels, holders)) = found else { continue };
             let open = cursor.open.get_or_insert_with(|| Orders {
                 height,
                 time_ms,
@@ -147,7 +157,7 @@ impl<E: Runtime> Parcels<E> {
                 holders: BTreeSet::new(),
             });
             open.location = location;
-            open.parcels.extend(parcels.into_iter().map(|parcel| (parcel, evidence)));
+            open.parcels.extend(parcels);
             open.holders.extend(holders);
         }
         if at_end {
@@ -183,7 +193,7 @@ impl<E: Runtime> Parcels<E> {
         };
         {
             let mut store = room.store.lock().await;
-            orders.parcels.iter().for_each(|(ordered, _)| store.ordered(&ordered.id));
+            orders.parcels.iter().for_each(|ordered| store.ordered(&ordered.parcel.id));
         }
         *room.standing() = Standing { height, executed, root, missing: 0 };
         self.tell(room, height, done);
@@ -204,7 +214,7 @@ impl<E: Runtime> Parcels<E> {
         let network = self.0.shared.chain.network();
         let (mut found, mut missing) = (Vec::with_capacity(orders.parcels.len()), BTreeSet::new());
         let store = room.store.lock().await;
-        for (ordered, evidence_height) in &orders.parcels {
+        for Ordered { parcel: ordered, evidence_height, orderer } in &orders.parcels {
             let kept = match store.get(&ordered.id).await {
                 Ok(kept) => kept,
                 Err(error) => {
@@ -218,7 +228,8 @@ impl<E: Runtime> Parcels<E> {
             });
             match payload {
                 Some(payload) => {
-                    found.push(Placed { ordered: *ordered, evidence_height: *evidence_height, payload });
+                    let (ordered, evidence_height, orderer) = (*ordered, *evidence_height, orderer.clone());
+                    found.push(Placed { ordered, evidence_height, orderer, payload });
                 }
                 None => drop(missing.insert(ordered.id)),
             }
@@ -276,23 +287,28 @@ impl<E: Runtime> Parcels<E> {
     }
 }
 
-/// What a log entry orders in the partition, if it was accepted: the height of its evidence, the parcels, and who acknowledged them.
-fn orders_of(entry: &LogEntry, partition: &str) -> Option<(u64, Vec<OrderedParcel>, Vec<PrincipalId>)> {
+/// What a log entry orders in the partition, if it was accepted: the parcels, and who acknowledged them.
+fn orders_of(entry: &LogEntry, partition: &str) -> Option<(Vec<Ordered>, Vec<PrincipalId>)> {
     const NAME: &[u8] = b"private-order";
     // Decoding every transaction of the network again would cost a member much more than a look.
     if !entry.outcome.is_accepted() || !entry.transaction.windows(NAME.len()).any(|window| window == NAME) {
         return None;
     }
     let transaction = SignedTransaction::decode(entry.transaction.clone()).ok()?;
-    let mut found: Option<(u64, Vec<OrderedParcel>)> = None;
+    let orderer = transaction.principal().organisation();
+    let mut found = Vec::new();
     for operation in transaction.operations() {
         if let Operation::PrivateOrder { partition: named, height, parcels } = operation
             && named == partition
         {
-            // The ledger takes one order of a partition in a transaction.
-            found.get_or_insert_with(|| (*height, Vec::new())).1.extend(parcels.iter().copied());
+            let (evidence_height, orderer) = (*height, orderer.to_owned());
+            found.extend(parcels.iter().map(|parcel| Ordered {
+                parcel: *parcel,
+                evidence_height,
+                orderer: orderer.clone(),
+            }));
         }
     }
-    let (height, parcels) = found?;
-    Some((height, parcels, transaction.signers().map(|(principal, _)| principal.clone()).collect()))
+    let holders = transaction.signers().map(|(principal, _)| principal.clone()).collect();
+    (!found.is_empty()).then_some((found, holders))
 }

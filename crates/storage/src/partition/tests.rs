@@ -95,7 +95,9 @@ fn placed(transaction: Bytes, evidence: Evidence, seed: u64) -> Placed {
     let evidence_height = evidence.height;
     let payload = Payload::new(transaction, evidence, &mut StdRng::seed_from_u64(seed)).unwrap();
     let ordered = payload.ordered(&genesis().id(), "health").unwrap();
-    Placed { ordered, evidence_height, payload }
+    let signed = SignedTransaction::decode(payload.transaction().clone());
+    let orderer = signed.map_or_else(|_| "a".to_owned(), |signed| signed.principal().organisation().to_owned());
+    Placed { ordered, evidence_height, orderer, payload }
 }
 
 fn block(height: u64, payloads: Vec<Placed>) -> PrivateBlock {
@@ -234,6 +236,26 @@ fn an_order_that_is_not_its_payloads_is_refused_too() {
         assert_eq!(code(&partition.execute(&late).await[0]), "intent-expired");
         let done = partition.execute(&block(92, vec![placed(vec![1, 2, 3].into(), good, 92)])).await;
         assert_eq!((code(&done[0]), done[0].transaction), ("payload-invalid", None));
+    });
+}
+
+/// Another member's node wraps a transaction with evidence that does not suffice: its own organisation's order still counts.
+#[test]
+fn nobody_voids_the_transaction_of_another() {
+    deterministic::Runner::default().start(|context| async move {
+        let network = genesis().id();
+        let mut partition = Partition::open(context.child("one"), "one", network, "health").await;
+        let create = sign("a", Some("health"), 1, create());
+        let good = evidence(&partition, &create).await;
+        let mut little = good.clone();
+        little.rows.remove(&StateKey::principal(create.principal())).unwrap();
+        let by_another = Placed { orderer: "b".into(), ..placed(create.bytes().clone(), little, 1) };
+        let done = partition.execute(&block(7, vec![by_another])).await;
+        // Nobody who waits for the transaction is told that this is what became of it.
+        assert_eq!((code(&done[0]), done[0].transaction), ("payload-invalid", None));
+        assert_eq!(partition.act(&create.replay_tag()).await, None);
+        let done = partition.execute(&block(8, vec![placed(create.bytes().clone(), good, 2)])).await;
+        assert_eq!((code(&done[0]), done[0].number), ("ok", 1));
     });
 }
 

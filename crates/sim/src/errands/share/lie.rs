@@ -36,7 +36,10 @@ pub(super) async fn lie(client: &mut Client) -> Option<()> {
     }
     let honest = sign(client, &writer, append(0));
     expect(client, &honest, Heard::Acknowledged).await?;
-    expect(client, &forged, Heard::Refused(Reason::Invalid)).await
+    expect(client, &forged, Heard::Refused(Reason::Invalid)).await?;
+    // Another member's transaction, which only nodes of its own have ordered.
+    let others = sign(client, &other, append(0));
+    expect(client, &others, Heard::Refused(Reason::Invalid)).await
 }
 
 /// Has the first member's node ask the second's to acknowledge a transaction, whatever its software would say of it.
