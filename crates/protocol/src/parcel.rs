@@ -61,6 +61,16 @@ pub enum ParcelError {
     /// It is too long for any class.
     #[error("a payload of {0} bytes fits into no parcel: send less at once")]
     TooLong(usize),
+    /// It reads more of the public state than may be committed to.
+    #[error(
+        "it relies on {rows} rows and {bytes} bytes of the public state, and at most {EVIDENCE_ROWS_MAX} rows and {EVIDENCE_BYTES_MAX} bytes may be: have fewer sign it, or ask for less at once"
+    )]
+    Evidence {
+        /// How many rows.
+        rows: usize,
+        /// Bytes of them all.
+        bytes: usize,
+    },
     /// It is encrypted to another, for another partition, or damaged.
     #[error("the parcel does not open: it is for another, of another partition, or damaged")]
     Closed,
@@ -145,8 +155,14 @@ impl Payload {
     /// A payload of this transaction, with a blinding drawn for it. `rng` must be the operating system's randomness, or as good.
     ///
     /// # Errors
-    /// When it is too long, or the randomness is broken.
+    /// When it or its evidence is too long, or the randomness is broken.
     pub fn new(transaction: Bytes, evidence: Evidence, rng: &mut impl CryptoRng) -> Result<Self, ParcelError> {
+        let rows = evidence.rows.len();
+        let bytes = evidence.rows.values().flatten().map(Vec::len).sum();
+        // Nobody could read it again.
+        if rows > EVIDENCE_ROWS_MAX || bytes > EVIDENCE_BYTES_MAX {
+            return Err(ParcelError::Evidence { rows, bytes });
+        }
         let payload = Self { transaction, evidence, blinding: Blinding::draw(rng)? };
         payload.class().map(|_| payload)
     }
@@ -473,10 +489,29 @@ mod tests {
     fn how_long_it_is_is_told_in_classes() {
         let class = |bytes| payload(bytes).ordered(&NETWORK, "health").unwrap().class;
         assert_eq!([1, 800, 900, 1_000, 2_000, 65_536].map(class), [10, 10, 10, 11, 12, 17]);
-        let rows = (0..8u32).map(|n| (StateKey::tree(n), Some(vec![0; STATE_VALUE_BYTES_MAX]))).collect();
-        let evidence = Evidence { height: 1, rows };
-        let long = Payload::new(vec![1; 65_536].into(), evidence, &mut StdRng::seed_from_u64(1));
+        let evidence = Evidence { height: 1, rows: BTreeMap::new() };
+        let long = Payload::new(vec![1; 131_072].into(), evidence, &mut StdRng::seed_from_u64(1));
         assert!(matches!(long.unwrap_err(), ParcelError::TooLong(_)));
+    }
+
+    /// One row so many rows of so many bytes, and whether a payload may rely on them: the greatest ones are read back.
+    #[test]
+    fn evidence_is_bounded_before_anybody_relies_on_it() {
+        for (rows, bytes, is_allowed) in [
+            (EVIDENCE_ROWS_MAX, EVIDENCE_BYTES_MAX / EVIDENCE_ROWS_MAX, true),
+            (EVIDENCE_ROWS_MAX + 1, 0, false),
+            (EVIDENCE_ROWS_MAX, EVIDENCE_BYTES_MAX / EVIDENCE_ROWS_MAX + 1, false),
+            (3, STATE_VALUE_BYTES_MAX, true),
+            (4, STATE_VALUE_BYTES_MAX, false),
+        ] {
+            let rows = (0..u32::try_from(rows).unwrap()).map(|n| (StateKey::tree(n), Some(vec![0; bytes]))).collect();
+            let evidence = Evidence { height: 1, rows };
+            let made = Payload::new(vec![1; TRANSACTION_BYTES_MAX].into(), evidence, &mut StdRng::seed_from_u64(1));
+            match made {
+                Ok(payload) => assert!(is_allowed && Payload::decode(&payload.to_bytes()).unwrap() == payload),
+                Err(error) => assert!(!is_allowed && matches!(error, ParcelError::Evidence { .. }), "{error}"),
+            }
+        }
     }
 
     /// Another transaction, evidence, partition or blinding is another commitment; the same ones give the same.

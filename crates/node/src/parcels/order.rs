@@ -15,11 +15,15 @@ use std::{
 };
 use tallystick_ledger::PrincipalRow;
 use tallystick_protocol::{
-    Code, Cosigner, Evidence, Hash, Intent, NodeRow, Operation, Outcome, PartlySignedTransaction, Payload, PrincipalId,
-    SignedTransaction, StateKey, VerifiedTransaction,
+    Code, Cosigner, Evidence, Hash, Intent, NodeRow, Operation, Outcome, ParcelError, PartlySignedTransaction, Payload,
+    PrincipalId, SealingKey, SignedTransaction, StateKey, VerifiedTransaction,
     limits::{ORDERS_AT_ONCE_MAX, PARCELS_BYTES_MAX, PARCELS_PER_ORDER_MAX},
+    parcel::parcel_bytes,
 };
-use tallystick_storage::{partition::may_execute, read::ReadError};
+use tallystick_storage::{
+    partition::{StoreError, may_execute},
+    read::ReadError,
+};
 use tokio::sync::{Semaphore, mpsc, oneshot};
 
 /// How long private transactions gather before they are ordered together.
@@ -105,6 +109,15 @@ struct Ready {
     parcels: Vec<Delivered>,
 }
 
+impl<E: Runtime> Room<E> {
+    /// Puts one behind those that wait.
+    fn gather_again(&self, one: Submission) {
+        if let Err(full) = self.intake.try_send(one) {
+            let _ = full.into_inner().answer.send(Err(PrivateError::Busy));
+        }
+    }
+}
+
 impl<E: Runtime> Parcels<E> {
     /// Has a private transaction ordered and executed, and says what became of it; waits at most `patience`.
     ///
@@ -160,7 +173,7 @@ impl<E: Runtime> Parcels<E> {
             runtime.sleep(GATHER).await;
             let mut bytes = first.transaction.bytes().len();
             let mut batch = vec![first];
-            // Each may be twice as long with its evidence, and padded to twice that.
+            // A first guess: each may be twice as long with its evidence, and padded to twice that.
             while batch.len() < PARCELS_PER_ORDER_MAX && bytes < PARCELS_BYTES_MAX / 16 {
                 let Ok(next) = intake.try_recv() else { break };
                 bytes += next.transaction.bytes().len();
@@ -189,12 +202,16 @@ impl<E: Runtime> Parcels<E> {
                 Ok(order) => return self.put_in(&room, order, batch).await,
                 Err(error) => last = error,
             }
+            // What fills the store is not gone in an instant.
+            if last == PrivateError::Busy {
+                break;
+            }
         }
         batch.into_iter().for_each(|one| drop(one.answer.send(Err(last.clone()))));
     }
 
     /// Evidence, commitments, and this node's own copies, which are durable when this returns. What cannot be executed is answered, and
-    /// taken out of the batch.
+    /// taken out of the batch; what does not fit into one message with the others is gathered again.
     async fn prepare(
         &self,
         runtime: &mut E,
@@ -202,7 +219,44 @@ impl<E: Runtime> Parcels<E> {
         batch: &mut Vec<Submission>,
     ) -> Result<Option<Ready>, PrivateError> {
         let tip = self.0.shared.chain.tip();
-        let (mut kept, mut all) = (Vec::with_capacity(batch.len()), Vec::with_capacity(batch.len()));
+        let mut all = self.evidence(room, (tip.header.height, tip.header.time_ms), batch).await;
+        if batch.is_empty() {
+            return Ok(None);
+        }
+        let height = self.at_one_height(&mut all).await?;
+        let own = self.0.holder.sealing.public().map_err(|error| PrivateError::Failed(error.to_string()))?;
+        let (mut payloads, mut parcels) = (Vec::with_capacity(all.len()), Vec::with_capacity(all.len()));
+        let mut waiting = std::mem::take(batch).into_iter().zip(all);
+        let mut bytes = 0;
+        for (one, evidence) in waiting.by_ref() {
+            match self.payload(runtime, room, (&one.transaction, evidence), &own) {
+                Ok((_, (ordered, _))) if bytes + parcel_bytes(ordered.class) > PARCELS_BYTES_MAX => {
+                    room.gather_again(one);
+                    break;
+                }
+                Ok((payload, parcel)) => {
+                    bytes += parcel_bytes(parcel.0.class);
+                    payloads.push(payload);
+                    parcels.push(parcel);
+                    batch.push(one);
+                }
+                Err(error) => drop(one.answer.send(Err(PrivateError::Unfit(error.to_string())))),
+            }
+        }
+        waiting.for_each(|(one, _)| room.gather_again(one));
+        if batch.is_empty() {
+            return Ok(None);
+        }
+        match room.store.lock().await.put(&parcels, tip.header.time_ms).await {
+            Ok(()) => Ok(Some(Ready { height, payloads, parcels })),
+            Err(StoreError::Full) => Err(PrivateError::Busy),
+            Err(error) => Err(PrivateError::Failed(error.to_string())),
+        }
+    }
+
+    /// What executing each of the batch relies on. What cannot be executed is answered, and taken out of it.
+    async fn evidence(&self, room: &Room<E>, at: (u64, u64), batch: &mut Vec<Submission>) -> Vec<Evidence> {
+        let mut all = Vec::with_capacity(batch.len());
         for one in std::mem::take(batch) {
             // Again: it may have waited, and a key may have been retired meanwhile.
             if let Err(error) = self.may_sign(&one.transaction).await {
@@ -214,40 +268,35 @@ impl<E: Runtime> Parcels<E> {
                 let reader = self.0.reader.clone();
                 async move { reader.rows(&keys).await.map(|read| read.rows) }
             };
-            let at = (tip.header.height, tip.header.time_ms);
             let evidence = partition.evidence(&one.transaction, at, public).await;
             drop(partition);
             match evidence.map_err(PrivateError::from) {
                 Ok(evidence) => match may_execute(&evidence, &one.transaction, &room.name) {
                     Ok(()) => {
                         all.push(evidence);
-                        kept.push(one);
+                        batch.push(one);
                     }
                     Err(code) => drop(one.answer.send(Err(PrivateError::Refused(code)))),
                 },
                 Err(error) => drop(one.answer.send(Err(error))),
             }
         }
-        *batch = kept;
-        if batch.is_empty() {
-            return Ok(None);
-        }
-        let height = self.at_one_height(&mut all).await?;
+        all
+    }
+
+    /// A transaction with its evidence, and the copy of it for this node.
+    fn payload(
+        &self,
+        runtime: &mut E,
+        room: &Room<E>,
+        (transaction, evidence): (&VerifiedTransaction, Evidence),
+        own: &SealingKey,
+    ) -> Result<(Payload, Delivered), ParcelError> {
         let network = self.0.shared.chain.network();
-        let own = self.0.holder.sealing.public().map_err(|error| PrivateError::Failed(error.to_string()))?;
-        let failed = |error: &dyn std::fmt::Display| PrivateError::Failed(error.to_string());
-        let (mut payloads, mut parcels) = (Vec::with_capacity(all.len()), Vec::with_capacity(all.len()));
-        for (one, evidence) in batch.iter().zip(all) {
-            let payload = Payload::new(one.transaction.bytes().clone(), evidence, runtime);
-            let payload = payload.map_err(|error| failed(&error))?;
-            let ordered = payload.ordered(&network, &room.name).map_err(|error| failed(&error))?;
-            let sealed = payload.seal(&network, &room.name, &own, runtime).map_err(|error| failed(&error))?;
-            parcels.push((ordered, sealed));
-            payloads.push(payload);
-        }
-        let kept = room.store.lock().await.put(&parcels, tip.header.time_ms).await;
-        kept.map_err(|error| failed(&error))?;
-        Ok(Some(Ready { height, payloads, parcels }))
+        let payload = Payload::new(transaction.bytes().clone(), evidence, runtime)?;
+        let ordered = payload.ordered(&network, &room.name)?;
+        let sealed = payload.seal(&network, &room.name, own, runtime)?;
+        Ok((payload, (ordered, sealed)))
     }
 
     /// Reads all rows of these anew, so that they stand at one height; says which.

@@ -4,6 +4,8 @@
 mod lie;
 
 use crate::{client::Client, machine::SECRET, members::Member};
+use bytes::Bytes;
+use futures::future::join_all;
 use std::time::Duration;
 use tallystick_node::parcels::{Executed, PrivateError};
 use tallystick_protocol::{
@@ -21,6 +23,8 @@ const OUTSIDER: usize = 2;
 const REGISTER: &str = "chart";
 /// Entries appended to it.
 const ENTRIES: usize = 10;
+/// Entries handed in at once.
+const AT_ONCE: usize = 120;
 /// How long a node is given for one private transaction.
 const PATIENCE: Duration = Duration::from_secs(8);
 
@@ -39,6 +43,7 @@ pub(super) async fn share(client: &mut Client) -> Option<()> {
         executed(client, MEMBERS[0], &writer, append(number), None).await?;
     }
     lie::lie(client).await?;
+    many(client, &writer).await?;
     // The network's policies hold here too: the register is another's.
     let guest = client.registrar(MEMBERS[1]);
     executed(client, MEMBERS[1], &guest, append(ENTRIES), Some(Code::NotPermitted)).await?;
@@ -53,6 +58,39 @@ pub(super) async fn share(client: &mut Client) -> Option<()> {
         }
     }
     certified(client).await
+}
+
+/// Has more ordered at once than fits into one message between nodes, however short the transactions are for themselves.
+async fn many(client: &mut Client, writer: &Member) -> Option<()> {
+    let mut left: Vec<(usize, SignedTransaction)> =
+        (0..AT_ONCE).map(|number| (number, sign(client, writer, append(1_000 + number)))).collect();
+    while !left.is_empty() {
+        let all: Vec<Bytes> = left.iter().map(|(_, transaction)| transaction.bytes().clone()).collect();
+        let asked = client.door(MEMBERS[0]).ask(move |service| async move {
+            join_all(all.into_iter().map(|bytes| service.submit_private(bytes, PATIENCE))).await
+        });
+        let answers = asked.await.unwrap_or_default();
+        let mut answers = answers.into_iter();
+        let mut again = Vec::new();
+        for (number, transaction) in left {
+            match answers.next() {
+                Some(Ok(done)) if done.outcome.is_accepted() => {}
+                Some(Err(PrivateError::Repeated)) => {}
+                Some(Err(PrivateError::Unfit(_))) => {
+                    again.push((number, sign(client, writer, append(1_000 + number))));
+                }
+                Some(Err(_)) | None => again.push((number, transaction)),
+                Some(Ok(done)) => {
+                    client.complain(format!("one of many was not taken: {done:?}"));
+                    return None;
+                }
+            }
+        }
+        left = again;
+        client.record.note(format!("{} of {AT_ONCE} at once are still to come", left.len()));
+        client.pause().await?;
+    }
+    Some(())
 }
 
 /// Waits until the members' roots are certified, of the last block that ordered something.
