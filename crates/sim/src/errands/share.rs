@@ -24,7 +24,7 @@ const REGISTER: &str = "chart";
 /// Entries appended to it.
 const ENTRIES: usize = 10;
 /// Entries handed in at once.
-const AT_ONCE: usize = 120;
+const AT_ONCE: usize = 160;
 /// How long a node is given for one private transaction.
 const PATIENCE: Duration = Duration::from_secs(8);
 
@@ -133,9 +133,10 @@ fn agreement(client: &Client) -> AgreementTerms {
     AgreementTerms {
         partition: PARTITION.to_owned(),
         members: MEMBERS.iter().map(id).collect(),
-        purpose: "Safe passage".to_owned(),
+        // So long that what a transaction relies on, which holds it, is longer by far than the transaction.
+        purpose: "Safe passage. ".repeat(70).trim_end().to_owned(),
         legal_basis: "The Pilotage Act".to_owned(),
-        categories: vec!["depths".to_owned()],
+        categories: (10..42).map(|number| format!("{}{number}", "depths-".repeat(8))).collect(),
         from_ms: 0,
         until_ms: Some(u64::MAX),
         review_ms: None,
