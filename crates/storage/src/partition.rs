@@ -20,7 +20,7 @@ mod parcels;
 #[cfg(test)]
 mod tests;
 
-pub use parcels::{ParcelStore, StoreError};
+pub use parcels::{Kept, ParcelStore, StoreError};
 
 use crate::{
     database::{self, Row, StateDb},

@@ -11,7 +11,7 @@ use tallystick_protocol::{
     Hash, Operation, OrderedParcel, PartlySignedTransaction, Payload, PrincipalId, Signature, StateKey,
     limits::NOT_AFTER_WINDOW_SECONDS_MAX,
 };
-use tallystick_storage::partition::{StoreError, may_execute, transaction_of};
+use tallystick_storage::partition::{Kept, StoreError, may_execute, transaction_of};
 
 /// How long evidence of a block that has not come here yet is waited for.
 const AHEAD: Duration = Duration::from_millis(1_500);
@@ -68,7 +68,8 @@ impl<E: Runtime> Parcels<E> {
         if let Some(asked) = &asked {
             self.judge(runtime, room, (&membership, &sender), asked, &payloads).await?;
         }
-        match room.store.lock().await.put(&parcels, now.header.time_ms).await {
+        let (sender, members) = (sender.organisation(), membership.row.terms.members.len());
+        match room.store.lock().await.put(&parcels, now.header.time_ms, Kept::Waiting { sender, members }).await {
             Ok(()) => room.arrived.notify_waiters(),
             Err(StoreError::Form) => return Err(Reason::Invalid),
             Err(error) => {

@@ -12,6 +12,7 @@ use tallystick_protocol::{
     OrderedParcel, ParcelId, Payload,
     limits::{PARCELS_BYTES_MAX, PARCELS_IN_WORK_MAX, PARCELS_MESSAGE_BYTES_MAX},
 };
+use tallystick_storage::partition::Kept;
 use tokio::sync::Semaphore;
 
 impl<E: Runtime> Parcels<E> {
@@ -105,7 +106,7 @@ impl<E: Runtime> Parcels<E> {
         if !from_member || !parcels.iter().all(|one| wanted.contains(&one.0.id) && opens(one)) {
             return;
         }
-        match room.store.lock().await.put(&parcels, now_ms(runtime)).await {
+        match room.store.lock().await.put(&parcels, now_ms(runtime), Kept::Ordered).await {
             Ok(()) => room.arrived.notify_waiters(),
             Err(error) => tracing::warn!(partition, %error, "could not keep payloads that were fetched"),
         }

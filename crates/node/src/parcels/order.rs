@@ -21,7 +21,7 @@ use tallystick_protocol::{
     parcel::parcel_bytes,
 };
 use tallystick_storage::{
-    partition::{StoreError, may_execute},
+    partition::{Kept, StoreError, may_execute},
     read::ReadError,
 };
 use tokio::sync::{Semaphore, mpsc, oneshot};
@@ -247,11 +247,20 @@ impl<E: Runtime> Parcels<E> {
         if batch.is_empty() {
             return Ok(None);
         }
-        match room.store.lock().await.put(&parcels, tip.header.time_ms).await {
+        let members = self.members(&room.name).await?;
+        let kept = Kept::Waiting { sender: self.0.holder.principal.organisation(), members };
+        match room.store.lock().await.put(&parcels, tip.header.time_ms, kept).await {
             Ok(()) => Ok(Some(Ready { height, payloads, parcels })),
             Err(StoreError::Full) => Err(PrivateError::Busy),
             Err(error) => Err(PrivateError::Failed(error.to_string())),
         }
+    }
+
+    /// How many organisations share in a partition.
+    async fn members(&self, partition: &str) -> Result<usize, PrivateError> {
+        let found = self.membership(partition).await?;
+        let found = found.ok_or_else(|| PrivateError::NotHeld(partition.to_owned()))?;
+        Ok(found.row.terms.members.len())
     }
 
     /// What executing each of the batch relies on. What cannot be executed is answered, and taken out of it.

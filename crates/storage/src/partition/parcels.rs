@@ -8,7 +8,7 @@
 //! ```
 //!
 //! INVARIANTS: what [`ParcelStore::put`] acknowledged is there after a crash; nothing is on the disk in the clear; what waits to be
-//! ordered is bounded, in bytes and in time.
+//! ordered is bounded, in bytes, in those of each member, and in time. What is ordered waits for nothing, and nothing stands in its way.
 
 use bytes::Bytes;
 use commonware_runtime::{Blob as _, Error as Disk, ReadOptions, Storage, WriteOptions};
@@ -35,11 +35,35 @@ pub enum StoreError {
     #[error("the store of parcels cannot be read or written: {0}")]
     Disk(#[from] Disk),
     /// Too much waits to be ordered.
-    #[error("more than {PARCELS_WAITING_BYTES_MAX} bytes of parcels wait to be ordered: try again shortly")]
+    #[error(
+        "more parcels wait to be ordered than this member's share of {PARCELS_WAITING_BYTES_MAX} bytes: try again shortly"
+    )]
     Full,
     /// They are no parcels.
     #[error("not 1 to {PARCELS_PER_ORDER_MAX} parcels of the lengths that their classes say")]
     Form,
+}
+
+/// Why parcels are kept.
+#[derive(Clone, Copy, Debug)]
+pub enum Kept<'a> {
+    /// The log orders them. What is here of them in another form, which cannot be read any more, they replace.
+    Ordered,
+    /// They wait to be ordered, and an organisation, one of so many members, sent them: each has an equal share of the room.
+    Waiting {
+        /// It.
+        sender: &'a str,
+        /// So many.
+        members: usize,
+    },
+}
+
+/// Parcels that wait to be ordered.
+#[derive(Clone, Debug)]
+struct Waiting {
+    since_ms: u64,
+    bytes: usize,
+    sender: String,
 }
 
 /// Where a parcel lies.
@@ -55,8 +79,8 @@ pub struct ParcelStore<S: Storage> {
     storage: S,
     folder: String,
     places: BTreeMap<ParcelId, Place>,
-    /// Files of which nothing was ordered yet: since when, and how many bytes.
-    waiting: BTreeMap<Hash, (u64, usize)>,
+    /// Files of which nothing was ordered yet.
+    waiting: BTreeMap<Hash, Waiting>,
 }
 
 impl<S: Storage> ParcelStore<S> {
@@ -91,20 +115,26 @@ impl<S: Storage> ParcelStore<S> {
         self.places.contains_key(id)
     }
 
-    /// Keeps parcels: they are on the disk when this returns. Those that are here already stay as they are.
+    /// Keeps parcels: they are on the disk when this returns. Of those that wait, the ones that are here already stay as they are.
     ///
     /// # Errors
     /// When they are no parcels, too much waits, or the disk fails.
-    pub async fn put(&mut self, parcels: &[(OrderedParcel, Bytes)], now_ms: u64) -> Result<(), StoreError> {
+    pub async fn put(
+        &mut self,
+        parcels: &[(OrderedParcel, Bytes)],
+        now_ms: u64,
+        kept: Kept<'_>,
+    ) -> Result<(), StoreError> {
         let is_one = |(ordered, bytes): &(OrderedParcel, Bytes)| {
             (PARCEL_CLASS_MIN..=PARCEL_CLASS_MAX).contains(&ordered.class) && bytes.len() == parcel_bytes(ordered.class)
         };
         if !(1..=PARCELS_PER_ORDER_MAX).contains(&parcels.len()) || !parcels.iter().all(is_one) {
             return Err(StoreError::Form);
         }
+        let stays = |id: &ParcelId| matches!(kept, Kept::Waiting { .. }) && self.has(id);
         let mut seen = BTreeSet::new();
         let new: Vec<_> =
-            parcels.iter().filter(|(ordered, _)| !self.has(&ordered.id) && seen.insert(ordered.id)).collect();
+            parcels.iter().filter(|(ordered, _)| !stays(&ordered.id) && seen.insert(ordered.id)).collect();
         if new.is_empty() {
             return Ok(());
         }
@@ -117,20 +147,37 @@ impl<S: Storage> ParcelStore<S> {
         }
         new.iter().for_each(|(_, bytes)| content.extend_from_slice(bytes));
         self.expire(now_ms).await?;
-        let waiting: usize = self.waiting.values().map(|(_, bytes)| bytes).sum();
-        if waiting + content.len() > PARCELS_WAITING_BYTES_MAX {
-            return Err(StoreError::Full);
+        let bytes = content.len();
+        if let Kept::Waiting { sender, members } = kept {
+            self.require_room(bytes, sender, members)?;
         }
         let ids: Vec<&[u8]> = lines.iter().map(|ordered| ordered.id.0.as_slice()).collect();
-        let (file, bytes) = (Hash::of(&ids), content.len());
+        let file = Hash::of(&ids);
+        self.write(&file, content).await?;
+        self.note(file, &lines);
+        match kept {
+            Kept::Ordered => drop(self.waiting.remove(&file)),
+            Kept::Waiting { sender, .. } => {
+                self.waiting.insert(file, Waiting { since_ms: now_ms, bytes, sender: sender.to_owned() });
+            }
+        }
+        Ok(())
+    }
+
+    /// Whether so much more of one sender may wait: no member takes the room of another.
+    fn require_room(&self, bytes: usize, sender: &str, members: usize) -> Result<(), StoreError> {
+        let all: usize = self.waiting.values().map(|one| one.bytes).sum();
+        let own: usize = self.waiting.values().filter(|one| one.sender == sender).map(|one| one.bytes).sum();
+        let share = PARCELS_WAITING_BYTES_MAX / members.max(1);
+        if own + bytes > share || all + bytes > PARCELS_WAITING_BYTES_MAX { Err(StoreError::Full) } else { Ok(()) }
+    }
+
+    async fn write(&self, file: &Hash, content: Vec<u8>) -> Result<(), StoreError> {
         let (blob, _) = self.storage.open(&self.folder, &file.0).await?;
         blob.write_at(0, content, WriteOptions::DONT_CACHE).await?;
         blob.sync().await?;
         blob.write_at(0, vec![WHOLE], WriteOptions::SYNC).await?;
         blob.sync().await?;
-        drop(blob);
-        self.note(file, &lines);
-        self.waiting.insert(file, (now_ms, bytes));
         Ok(())
     }
 
@@ -156,7 +203,7 @@ impl<S: Storage> ParcelStore<S> {
     async fn expire(&mut self, now_ms: u64) -> Result<(), StoreError> {
         let is_over = |since: u64| now_ms.saturating_sub(since) > PARCEL_WAIT_MS_MAX;
         let over: Vec<Hash> =
-            self.waiting.iter().filter(|(_, (since, _))| is_over(*since)).map(|(file, _)| *file).collect();
+            self.waiting.iter().filter(|(_, one)| is_over(one.since_ms)).map(|(file, _)| *file).collect();
         for file in over {
             self.storage.remove(&self.folder, Some(&file.0)).await?;
             self.waiting.remove(&file);

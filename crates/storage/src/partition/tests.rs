@@ -8,7 +8,10 @@ use rand::{SeedableRng as _, rngs::StdRng};
 use std::convert::Infallible;
 use tallystick_protocol::{
     AgreementTerms, Field, Genesis, GenesisOrganisation, GenesisPrincipal, GenesisValidator, Intent, NewEntry,
-    ParcelId, ParcelSecret, Particulars, PublicKey, Roles, SigningKey, operation::Datatype,
+    ParcelId, ParcelSecret, Particulars, PublicKey, Roles, SigningKey,
+    limits::{PARCEL_CLASS_MAX, PARCELS_WAITING_BYTES_MAX},
+    operation::Datatype,
+    parcel::parcel_bytes,
 };
 use zeroize::Zeroizing;
 
@@ -268,13 +271,59 @@ fn parcel(n: u8) -> (OrderedParcel, Bytes) {
     (ordered, payload.seal(&genesis().id(), "health", &to, &mut StdRng::seed_from_u64(1)).unwrap())
 }
 
+/// Sent by the first of two members.
+const BY_A: Kept<'_> = Kept::Waiting { sender: "a", members: 2 };
+
+/// So many of the longest parcels: what is in them is not looked at.
+fn long(count: u32, seed: u32) -> Vec<(OrderedParcel, Bytes)> {
+    let class = PARCEL_CLASS_MAX;
+    let bytes = Bytes::from(vec![0; parcel_bytes(class)]);
+    let id = |n: u32| ParcelId(Hash::of(&[&seed.to_be_bytes(), &n.to_be_bytes()]).0);
+    (0..count).map(|n| (OrderedParcel { id: id(n), class }, bytes.clone())).collect()
+}
+
+/// Who sends more than its share is not heard; the others are, and what is ordered is kept whatever waits.
+#[test]
+fn no_member_takes_the_room_of_another() {
+    deterministic::Runner::default().start(|context| async move {
+        let mut store = ParcelStore::open(context.child("one"), "one", "health").await.unwrap();
+        let half = u32::try_from(PARCELS_WAITING_BYTES_MAX / 2 / parcel_bytes(PARCEL_CLASS_MAX)).unwrap();
+        store.put(&long(half, 1), 1_000, BY_A).await.unwrap();
+        assert!(matches!(store.put(&long(1, 2), 1_000, BY_A).await, Err(StoreError::Full)));
+        for seed in 3..6 {
+            store.put(&long(half, seed), 1_000, Kept::Ordered).await.unwrap();
+        }
+        let by_b = Kept::Waiting { sender: "b", members: 2 };
+        store.put(&long(half, 6), 1_000, by_b).await.unwrap();
+        assert!(matches!(store.put(&long(1, 7), 1_000, by_b).await, Err(StoreError::Full)));
+        // One that joins while the others have all of the room waits too: there is no more than that.
+        let by_c = Kept::Waiting { sender: "c", members: 3 };
+        assert!(matches!(store.put(&long(2, 8), 1_000, by_c).await, Err(StoreError::Full)));
+    });
+}
+
+/// What was kept under a key that the node has no more gives way to what it asked for again.
+#[test]
+fn what_cannot_be_read_any_more_is_replaced() {
+    deterministic::Runner::default().start(|context| async move {
+        let mut store = ParcelStore::open(context.child("one"), "one", "health").await.unwrap();
+        let (one, mut again) = (parcel(1), parcel(1));
+        again.1 = Bytes::from(vec![7; again.1.len()]);
+        store.put(&[one.clone(), parcel(2)], 1_000, BY_A).await.unwrap();
+        store.put(std::slice::from_ref(&again), 2_000, BY_A).await.unwrap();
+        assert_eq!(store.get(&one.0.id).await.unwrap(), Some(one.clone()));
+        store.put(std::slice::from_ref(&again), 2_000, Kept::Ordered).await.unwrap();
+        assert_eq!(store.get(&one.0.id).await.unwrap(), Some(again));
+    });
+}
+
 #[test]
 fn what_was_acknowledged_is_there_and_what_nobody_orders_goes() {
     deterministic::Runner::default().start(|context| async move {
         let open = |label: &'static str| ParcelStore::open(context.child(label), "one", "health");
         let mut store = open("first").await.unwrap();
         let (first, second, third) = (parcel(1), parcel(2), parcel(3));
-        store.put(&[first.clone(), second.clone(), first.clone()], 1_000).await.unwrap();
+        store.put(&[first.clone(), second.clone(), first.clone()], 1_000, BY_A).await.unwrap();
         drop(store);
         let mut store = open("second").await.unwrap();
         for one in [&first, &second] {
@@ -286,15 +335,15 @@ fn what_was_acknowledged_is_there_and_what_nobody_orders_goes() {
             vec![(first.0, Bytes::from(vec![1; 10]))],
             vec![(OrderedParcel { class: 99, ..first.0 }, first.1.clone())],
         ] {
-            assert!(matches!(store.put(&spoilt, 1_000).await, Err(StoreError::Form)));
+            assert!(matches!(store.put(&spoilt, 1_000, BY_A).await, Err(StoreError::Form)));
         }
         // One that is ordered stays; one that waits too long does not.
-        store.put(std::slice::from_ref(&third), 2_000).await.unwrap();
+        store.put(std::slice::from_ref(&third), 2_000, BY_A).await.unwrap();
         let fourth = parcel(4);
-        store.put(std::slice::from_ref(&fourth), 2_000).await.unwrap();
+        store.put(std::slice::from_ref(&fourth), 2_000, BY_A).await.unwrap();
         store.ordered(&fourth.0.id);
         let much_later = 3_000 + tallystick_protocol::limits::PARCEL_WAIT_MS_MAX;
-        store.put(&[parcel(5)], much_later).await.unwrap();
+        store.put(&[parcel(5)], much_later, BY_A).await.unwrap();
         assert!(!store.has(&third.0.id) && store.has(&fourth.0.id) && store.has(&first.0.id));
         // A file that is not whole was never acknowledged.
         let (blob, _) = commonware_runtime::Storage::open(&context, "one-parcels-health", &[7; 32]).await.unwrap();
