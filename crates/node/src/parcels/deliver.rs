@@ -69,7 +69,8 @@ impl<E: Runtime> Parcels<E> {
             self.judge(runtime, room, (&membership, &sender), asked, &payloads).await?;
         }
         let (sender, members) = (sender.organisation(), membership.row.terms.members.len());
-        match room.store.lock().await.put(&parcels, now.header.time_ms, Kept::Waiting { sender, members }).await {
+        let kept = Kept::Waiting { since_ms: now.header.time_ms, sender, members };
+        match room.store.lock().await.put(&parcels, kept).await {
             Ok(()) => room.arrived.notify_waiters(),
             Err(StoreError::Form) => return Err(Reason::Invalid),
             Err(error) => {

@@ -98,6 +98,10 @@ impl<E: Runtime> Parcels<E> {
                     continue;
                 }
             }
+            // Nothing is missing, and all that this time's block and those before it order is executed.
+            if let Err(error) = room.store.lock().await.expire(time_ms).await {
+                tracing::error!(partition = room.name, %error, "what waited too long cannot be removed");
+            }
             // And the last one, when nothing follows; also after a restart, until everybody sees it.
             let position = room.partition.lock().await.position();
             let is_quiet = |since_ms: u64| time_ms.saturating_sub(since_ms) >= ROOT_INTERVAL_MS;

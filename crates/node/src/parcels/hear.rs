@@ -4,7 +4,7 @@ use super::{
     Parcels,
     message::{Delivered, Message},
 };
-use crate::{application::now_ms, engine::Runtime};
+use crate::engine::Runtime;
 use commonware_cryptography::ed25519::PublicKey;
 use commonware_p2p::{Blocker, Receiver};
 use std::{collections::HashMap, sync::Arc};
@@ -50,7 +50,7 @@ impl<E: Runtime> Parcels<E> {
             Message::Acknowledged { order, signature } => self.answered(order, (from, Ok(signature))),
             Message::Refused { order, reason } => self.answered(order, (from, Err(reason))),
             Message::Fetch { partition, ids } => self.fetch(runtime, from, partition, ids).await,
-            Message::Fetched { partition, parcels } => self.fetched(&runtime, from, &partition, parcels).await,
+            Message::Fetched { partition, parcels } => self.fetched(from, &partition, parcels).await,
         }
     }
 
@@ -92,7 +92,7 @@ impl<E: Runtime> Parcels<E> {
     }
 
     /// Keeps what this node lacked and asked for.
-    async fn fetched(&self, runtime: &E, from: [u8; 32], partition: &str, parcels: Vec<Delivered>) {
+    async fn fetched(&self, from: [u8; 32], partition: &str, parcels: Vec<Delivered>) {
         let Some(room) = self.room(partition) else { return };
         let from_member = match self.membership(partition).await {
             Ok(Some(membership)) => membership.node_of(&from).is_some(),
@@ -106,7 +106,7 @@ impl<E: Runtime> Parcels<E> {
         if !from_member || !parcels.iter().all(|one| wanted.contains(&one.0.id) && opens(one)) {
             return;
         }
-        match room.store.lock().await.put(&parcels, now_ms(runtime), Kept::Ordered).await {
+        match room.store.lock().await.put(&parcels, Kept::Ordered).await {
             Ok(()) => room.arrived.notify_waiters(),
             Err(error) => tracing::warn!(partition, %error, "could not keep payloads that were fetched"),
         }

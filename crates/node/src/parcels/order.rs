@@ -248,8 +248,8 @@ impl<E: Runtime> Parcels<E> {
             return Ok(None);
         }
         let members = self.members(&room.name).await?;
-        let kept = Kept::Waiting { sender: self.0.holder.principal.organisation(), members };
-        match room.store.lock().await.put(&parcels, tip.header.time_ms, kept).await {
+        let (since_ms, sender) = (tip.header.time_ms, self.0.holder.principal.organisation());
+        match room.store.lock().await.put(&parcels, Kept::Waiting { since_ms, sender, members }).await {
             Ok(()) => Ok(Some(Ready { height, payloads, parcels })),
             Err(StoreError::Full) => Err(PrivateError::Busy),
             Err(error) => Err(PrivateError::Failed(error.to_string())),

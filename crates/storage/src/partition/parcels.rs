@@ -51,6 +51,8 @@ pub enum Kept<'a> {
     Ordered,
     /// They wait to be ordered, and an organisation, one of so many members, sent them: each has an equal share of the room.
     Waiting {
+        /// The ledger's time, in Unix milliseconds.
+        since_ms: u64,
         /// It.
         sender: &'a str,
         /// So many.
@@ -119,12 +121,7 @@ impl<S: Storage> ParcelStore<S> {
     ///
     /// # Errors
     /// When they are no parcels, too much waits, or the disk fails.
-    pub async fn put(
-        &mut self,
-        parcels: &[(OrderedParcel, Bytes)],
-        now_ms: u64,
-        kept: Kept<'_>,
-    ) -> Result<(), StoreError> {
+    pub async fn put(&mut self, parcels: &[(OrderedParcel, Bytes)], kept: Kept<'_>) -> Result<(), StoreError> {
         let is_one = |(ordered, bytes): &(OrderedParcel, Bytes)| {
             (PARCEL_CLASS_MIN..=PARCEL_CLASS_MAX).contains(&ordered.class) && bytes.len() == parcel_bytes(ordered.class)
         };
@@ -146,9 +143,8 @@ impl<S: Storage> ParcelStore<S> {
             content.push(ordered.class);
         }
         new.iter().for_each(|(_, bytes)| content.extend_from_slice(bytes));
-        self.expire(now_ms).await?;
         let bytes = content.len();
-        if let Kept::Waiting { sender, members } = kept {
+        if let Kept::Waiting { sender, members, .. } = kept {
             self.require_room(bytes, sender, members)?;
         }
         let ids: Vec<&[u8]> = lines.iter().map(|ordered| ordered.id.0.as_slice()).collect();
@@ -157,8 +153,8 @@ impl<S: Storage> ParcelStore<S> {
         self.note(file, &lines);
         match kept {
             Kept::Ordered => drop(self.waiting.remove(&file)),
-            Kept::Waiting { sender, .. } => {
-                self.waiting.insert(file, Waiting { since_ms: now_ms, bytes, sender: sender.to_owned() });
+            Kept::Waiting { since_ms, sender, .. } => {
+                self.waiting.insert(file, Waiting { since_ms, bytes, sender: sender.to_owned() });
             }
         }
         Ok(())
@@ -199,9 +195,13 @@ impl<S: Storage> ParcelStore<S> {
         }
     }
 
-    /// Removes what nobody ordered in time: an intent in it has lapsed.
-    async fn expire(&mut self, now_ms: u64) -> Result<(), StoreError> {
-        let is_over = |since: u64| now_ms.saturating_sub(since) > PARCEL_WAIT_MS_MAX;
+    /// Removes what nobody ordered in time, given that all that was ordered up to `reached_ms` of the ledger's time is executed, and so
+    /// was told to [`ParcelStore::ordered`]: an intent in it has lapsed, and no later block orders it.
+    ///
+    /// # Errors
+    /// When the disk fails.
+    pub async fn expire(&mut self, reached_ms: u64) -> Result<(), StoreError> {
+        let is_over = |since: u64| reached_ms.saturating_sub(since) > PARCEL_WAIT_MS_MAX;
         let over: Vec<Hash> =
             self.waiting.iter().filter(|(_, one)| is_over(one.since_ms)).map(|(file, _)| *file).collect();
         for file in over {

@@ -271,8 +271,12 @@ fn parcel(n: u8) -> (OrderedParcel, Bytes) {
     (ordered, payload.seal(&genesis().id(), "health", &to, &mut StdRng::seed_from_u64(1)).unwrap())
 }
 
-/// Sent by the first of two members.
-const BY_A: Kept<'_> = Kept::Waiting { sender: "a", members: 2 };
+/// Sent by the first of two members, at this time.
+const fn by_a(since_ms: u64) -> Kept<'static> {
+    Kept::Waiting { since_ms, sender: "a", members: 2 }
+}
+
+const BY_A: Kept<'_> = by_a(1_000);
 
 /// So many of the longest parcels: what is in them is not looked at.
 fn long(count: u32, seed: u32) -> Vec<(OrderedParcel, Bytes)> {
@@ -288,17 +292,17 @@ fn no_member_takes_the_room_of_another() {
     deterministic::Runner::default().start(|context| async move {
         let mut store = ParcelStore::open(context.child("one"), "one", "health").await.unwrap();
         let half = u32::try_from(PARCELS_WAITING_BYTES_MAX / 2 / parcel_bytes(PARCEL_CLASS_MAX)).unwrap();
-        store.put(&long(half, 1), 1_000, BY_A).await.unwrap();
-        assert!(matches!(store.put(&long(1, 2), 1_000, BY_A).await, Err(StoreError::Full)));
+        store.put(&long(half, 1), BY_A).await.unwrap();
+        assert!(matches!(store.put(&long(1, 2), BY_A).await, Err(StoreError::Full)));
         for seed in 3..6 {
-            store.put(&long(half, seed), 1_000, Kept::Ordered).await.unwrap();
+            store.put(&long(half, seed), Kept::Ordered).await.unwrap();
         }
-        let by_b = Kept::Waiting { sender: "b", members: 2 };
-        store.put(&long(half, 6), 1_000, by_b).await.unwrap();
-        assert!(matches!(store.put(&long(1, 7), 1_000, by_b).await, Err(StoreError::Full)));
+        let by_b = Kept::Waiting { since_ms: 1_000, sender: "b", members: 2 };
+        store.put(&long(half, 6), by_b).await.unwrap();
+        assert!(matches!(store.put(&long(1, 7), by_b).await, Err(StoreError::Full)));
         // One that joins while the others have all of the room waits too: there is no more than that.
-        let by_c = Kept::Waiting { sender: "c", members: 3 };
-        assert!(matches!(store.put(&long(2, 8), 1_000, by_c).await, Err(StoreError::Full)));
+        let by_c = Kept::Waiting { since_ms: 1_000, sender: "c", members: 3 };
+        assert!(matches!(store.put(&long(2, 8), by_c).await, Err(StoreError::Full)));
     });
 }
 
@@ -309,10 +313,10 @@ fn what_cannot_be_read_any_more_is_replaced() {
         let mut store = ParcelStore::open(context.child("one"), "one", "health").await.unwrap();
         let (one, mut again) = (parcel(1), parcel(1));
         again.1 = Bytes::from(vec![7; again.1.len()]);
-        store.put(&[one.clone(), parcel(2)], 1_000, BY_A).await.unwrap();
-        store.put(std::slice::from_ref(&again), 2_000, BY_A).await.unwrap();
+        store.put(&[one.clone(), parcel(2)], BY_A).await.unwrap();
+        store.put(std::slice::from_ref(&again), by_a(2_000)).await.unwrap();
         assert_eq!(store.get(&one.0.id).await.unwrap(), Some(one.clone()));
-        store.put(std::slice::from_ref(&again), 2_000, Kept::Ordered).await.unwrap();
+        store.put(std::slice::from_ref(&again), Kept::Ordered).await.unwrap();
         assert_eq!(store.get(&one.0.id).await.unwrap(), Some(again));
     });
 }
@@ -323,7 +327,7 @@ fn what_was_acknowledged_is_there_and_what_nobody_orders_goes() {
         let open = |label: &'static str| ParcelStore::open(context.child(label), "one", "health");
         let mut store = open("first").await.unwrap();
         let (first, second, third) = (parcel(1), parcel(2), parcel(3));
-        store.put(&[first.clone(), second.clone(), first.clone()], 1_000, BY_A).await.unwrap();
+        store.put(&[first.clone(), second.clone(), first.clone()], BY_A).await.unwrap();
         drop(store);
         let mut store = open("second").await.unwrap();
         for one in [&first, &second] {
@@ -335,16 +339,21 @@ fn what_was_acknowledged_is_there_and_what_nobody_orders_goes() {
             vec![(first.0, Bytes::from(vec![1; 10]))],
             vec![(OrderedParcel { class: 99, ..first.0 }, first.1.clone())],
         ] {
-            assert!(matches!(store.put(&spoilt, 1_000, BY_A).await, Err(StoreError::Form)));
+            assert!(matches!(store.put(&spoilt, BY_A).await, Err(StoreError::Form)));
         }
         // One that is ordered stays; one that waits too long does not.
-        store.put(std::slice::from_ref(&third), 2_000, BY_A).await.unwrap();
+        store.put(std::slice::from_ref(&third), by_a(2_000)).await.unwrap();
         let fourth = parcel(4);
-        store.put(std::slice::from_ref(&fourth), 2_000, BY_A).await.unwrap();
+        store.put(std::slice::from_ref(&fourth), by_a(2_000)).await.unwrap();
         store.ordered(&fourth.0.id);
         let much_later = 3_000 + tallystick_protocol::limits::PARCEL_WAIT_MS_MAX;
-        store.put(&[parcel(5)], much_later, BY_A).await.unwrap();
+        // However late it is: as long as not everything before is executed, any of them may be ordered still.
+        store.put(&[parcel(5)], by_a(much_later)).await.unwrap();
+        store.expire(2_000).await.unwrap();
+        assert!(store.has(&third.0.id) && store.has(&fourth.0.id) && store.has(&first.0.id));
+        store.expire(much_later).await.unwrap();
         assert!(!store.has(&third.0.id) && store.has(&fourth.0.id) && store.has(&first.0.id));
+        assert!(store.has(&parcel(5).0.id));
         // A file that is not whole was never acknowledged.
         let (blob, _) = commonware_runtime::Storage::open(&context, "one-parcels-health", &[7; 32]).await.unwrap();
         commonware_runtime::Blob::write_at(&blob, 0, vec![0, 0, 0, 0, 1, 5], commonware_runtime::WriteOptions::SYNC)
