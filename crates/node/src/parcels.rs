@@ -249,7 +249,7 @@ impl<E: Runtime> Parcels<E> {
         let Inner { runtime, prefix, shared, .. } = &*self.0;
         let labelled = |label: &'static str| runtime.child(label).with_attribute("partition", &name);
         let partition = Partition::open(labelled("partition"), prefix, shared.chain.network(), &name).await;
-        let store = match ParcelStore::open(labelled("parcels"), prefix, &name).await {
+        let store = match ParcelStore::open(labelled("parcels"), prefix, &name, shared.chain.tip().header.time_ms).await {
             Ok(store) => store,
             Err(error) => {
                 tracing::error!(partition = name, %error, "a partition cannot be opened");

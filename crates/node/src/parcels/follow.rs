@@ -188,6 +188,10 @@ impl<E: Runtime> Parcels<E> {
             futures::future::select(arrived, again).await;
         };
         room.want(BTreeSet::new());
+        // Before they are executed: a crash in between must not leave what is executed among what may expire.
+        if let Err(error) = room.store.lock().await.ordered(orders.parcels.iter().map(|one| one.parcel.id)).await {
+            tracing::error!(partition = room.name, %error, "what is ordered cannot be marked as such");
+        }
         let Orders { height, time_ms, location, .. } = *orders;
         let block = PrivateBlock { height, time_ms, location, payloads };
         let (done, root, executed) = {
@@ -195,10 +199,6 @@ impl<E: Runtime> Parcels<E> {
             let done = partition.execute(&block).await;
             (done, partition.root(), partition.position().executed)
         };
-        {
-            let mut store = room.store.lock().await;
-            orders.parcels.iter().for_each(|ordered| store.ordered(&ordered.parcel.id));
-        }
         *room.standing() = Standing { height, executed, root, missing: 0 };
         self.tell(room, height, done);
     }

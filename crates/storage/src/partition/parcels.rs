@@ -1,10 +1,11 @@
 //! What was handed to this node of a partition: parcels, as they came, encrypted to this node.
 //!
 //! ```text
-//! byte 0        1 once all the rest is on the disk
+//! byte 0        1 once all the rest is on the disk, 2 once one of them is ordered
 //!      1..5     how many
 //!      5..      so many × ( commitment, 32 bytes ‖ class, 1 byte )
 //!      …        the parcels, one after another, each as long as its class says
+//!      …        who sent them, if they waited to be ordered: an organisation
 //! ```
 //!
 //! INVARIANTS: what [`ParcelStore::put`] acknowledged is there after a crash; nothing is on the disk in the clear; what waits to be
@@ -16,13 +17,16 @@ use std::collections::{BTreeMap, BTreeSet};
 use tallystick_protocol::{
     Hash, OrderedParcel, ParcelId,
     limits::{
-        PARCEL_CLASS_MAX, PARCEL_CLASS_MIN, PARCEL_WAIT_MS_MAX, PARCELS_PER_ORDER_MAX, PARCELS_WAITING_BYTES_MAX,
+        NAME_BYTES_MAX, PARCEL_CLASS_MAX, PARCEL_CLASS_MIN, PARCEL_WAIT_MS_MAX, PARCELS_PER_ORDER_MAX,
+        PARCELS_WAITING_BYTES_MAX,
     },
     parcel::parcel_bytes,
 };
 
-/// The first byte of a file that is whole.
+/// The first byte of a file that is whole, and waits.
 const WHOLE: u8 = 1;
+/// The first byte of one that is kept for good.
+const ORDERED: u8 = 2;
 /// Bytes before the list of parcels.
 const HEAD_BYTES: usize = 5;
 /// Bytes of one line of that list.
@@ -68,6 +72,14 @@ struct Waiting {
     sender: String,
 }
 
+/// What a file says of itself.
+struct Listed {
+    lines: Vec<OrderedParcel>,
+    bytes: usize,
+    /// Who sent them; none of those that are ordered.
+    waits_for: Option<String>,
+}
+
 /// Where a parcel lies.
 #[derive(Clone, Debug)]
 struct Place {
@@ -86,11 +98,12 @@ pub struct ParcelStore<S: Storage> {
 }
 
 impl<S: Storage> ParcelStore<S> {
-    /// Opens the store of a partition, or makes it. What a crash left unfinished is removed: nobody was told that it is there.
+    /// Opens the store of a partition, or makes it. What a crash left unfinished is removed: nobody was told that it is there. What waited
+    /// to be ordered waits from now on, a time of the ledger.
     ///
     /// # Errors
     /// When the disk fails.
-    pub async fn open(storage: S, prefix: &str, partition: &str) -> Result<Self, StoreError> {
+    pub async fn open(storage: S, prefix: &str, partition: &str, now_ms: u64) -> Result<Self, StoreError> {
         let folder = format!("{prefix}-parcels-{partition}");
         let names = match storage.scan(&folder).await {
             Ok(names) => names,
@@ -100,12 +113,17 @@ impl<S: Storage> ParcelStore<S> {
         let mut store = Self { storage, folder, places: BTreeMap::new(), waiting: BTreeMap::new() };
         for name in names {
             let file = <[u8; 32]>::try_from(name.as_slice()).ok().map(Hash);
-            let lines = match file {
-                Some(file) => store.lines(&file).await?,
+            let listed = match file {
+                Some(file) => store.listed(&file).await?,
                 None => None,
             };
-            match (file, lines) {
-                (Some(file), Some(lines)) => store.note(file, &lines),
+            match (file, listed) {
+                (Some(file), Some(Listed { lines, bytes, waits_for })) => {
+                    store.note(file, &lines);
+                    if let Some(sender) = waits_for {
+                        store.waiting.insert(file, Waiting { since_ms: now_ms, bytes, sender });
+                    }
+                }
                 _ => store.storage.remove(&store.folder, Some(&name)).await?,
             }
         }
@@ -143,13 +161,18 @@ impl<S: Storage> ParcelStore<S> {
             content.push(ordered.class);
         }
         new.iter().for_each(|(_, bytes)| content.extend_from_slice(bytes));
+        let state = match kept {
+            Kept::Ordered => ORDERED,
+            Kept::Waiting { sender, members, .. } => {
+                content.extend_from_slice(sender.as_bytes());
+                self.require_room(content.len(), sender, members)?;
+                WHOLE
+            }
+        };
         let bytes = content.len();
-        if let Kept::Waiting { sender, members, .. } = kept {
-            self.require_room(bytes, sender, members)?;
-        }
         let ids: Vec<&[u8]> = lines.iter().map(|ordered| ordered.id.0.as_slice()).collect();
         let file = Hash::of(&ids);
-        self.write(&file, content).await?;
+        self.write(&file, state, content).await?;
         self.note(file, &lines);
         match kept {
             Kept::Ordered => drop(self.waiting.remove(&file)),
@@ -168,11 +191,11 @@ impl<S: Storage> ParcelStore<S> {
         if own + bytes > share || all + bytes > PARCELS_WAITING_BYTES_MAX { Err(StoreError::Full) } else { Ok(()) }
     }
 
-    async fn write(&self, file: &Hash, content: Vec<u8>) -> Result<(), StoreError> {
+    async fn write(&self, file: &Hash, state: u8, content: Vec<u8>) -> Result<(), StoreError> {
         let (blob, _) = self.storage.open(&self.folder, &file.0).await?;
         blob.write_at(0, content, WriteOptions::DONT_CACHE).await?;
         blob.sync().await?;
-        blob.write_at(0, vec![WHOLE], WriteOptions::SYNC).await?;
+        blob.write_at(0, vec![state], WriteOptions::SYNC).await?;
         blob.sync().await?;
         Ok(())
     }
@@ -188,11 +211,21 @@ impl<S: Storage> ParcelStore<S> {
         Ok(Some((OrderedParcel { id: *id, class }, Bytes::copy_from_slice(bytes.as_ref()))))
     }
 
-    /// A parcel was ordered: it is kept.
-    pub fn ordered(&mut self, id: &ParcelId) {
-        if let Some(place) = self.places.get(id) {
-            self.waiting.remove(&place.file);
+    /// Parcels were ordered: they are kept, also after a restart.
+    ///
+    /// # Errors
+    /// When the disk fails.
+    pub async fn ordered(&mut self, ids: impl IntoIterator<Item = ParcelId>) -> Result<(), StoreError> {
+        let files = ids.into_iter().filter_map(|id| self.places.get(&id)).map(|place| place.file);
+        let files: BTreeSet<Hash> = files.collect();
+        for file in files {
+            if self.waiting.remove(&file).is_some() {
+                let (blob, _) = self.storage.open(&self.folder, &file.0).await?;
+                blob.write_at(0, vec![ORDERED], WriteOptions::SYNC).await?;
+                blob.sync().await?;
+            }
         }
+        Ok(())
     }
 
     /// Removes what nobody ordered in time, given that all that was ordered up to `reached_ms` of the ledger's time is executed, and so
@@ -220,14 +253,14 @@ impl<S: Storage> ParcelStore<S> {
         }
     }
 
-    /// What a file lists; none when it is not whole.
-    async fn lines(&self, file: &Hash) -> Result<Option<Vec<OrderedParcel>>, StoreError> {
+    /// What a file says of itself; none when it is not whole.
+    async fn listed(&self, file: &Hash) -> Result<Option<Listed>, StoreError> {
         let (blob, size) = self.storage.open(&self.folder, &file.0).await?;
         if size < HEAD_BYTES as u64 {
             return Ok(None);
         }
         let head = blob.read_at(0, HEAD_BYTES, ReadOptions::default()).await?.coalesce();
-        let Some((&WHOLE, count)) = head.as_ref().split_first() else { return Ok(None) };
+        let Some((&state @ (WHOLE | ORDERED), count)) = head.as_ref().split_first() else { return Ok(None) };
         let count = count.try_into().ok().map(u32::from_be_bytes).and_then(|count| usize::try_from(count).ok());
         let Some(count) = count.filter(|count| (1..=PARCELS_PER_ORDER_MAX).contains(count)) else { return Ok(None) };
         if size < (HEAD_BYTES + LINE_BYTES * count) as u64 {
@@ -240,7 +273,16 @@ impl<S: Storage> ParcelStore<S> {
             Some(OrderedParcel { id: ParcelId(*id), class })
         };
         let lines: Option<Vec<_>> = list.as_ref().chunks(LINE_BYTES).map(line).collect();
-        let bytes = |lines: &Vec<OrderedParcel>| lines.iter().map(|one| parcel_bytes(one.class)).sum::<usize>();
-        Ok(lines.filter(|lines| size >= (HEAD_BYTES + LINE_BYTES * count + bytes(lines)) as u64))
+        let Some(lines) = lines else { return Ok(None) };
+        let end = HEAD_BYTES + LINE_BYTES * count + lines.iter().map(|one| parcel_bytes(one.class)).sum::<usize>();
+        let named = usize::try_from(size).ok().and_then(|size| size.checked_sub(end));
+        let Some(named) = named.filter(|named| *named <= NAME_BYTES_MAX) else { return Ok(None) };
+        let waits_for = if state == WHOLE {
+            let sender = blob.read_at(end as u64, named, ReadOptions::default()).await?.coalesce();
+            Some(String::from_utf8_lossy(sender.as_ref()).into_owned())
+        } else {
+            None
+        };
+        Ok(Some(Listed { lines, bytes: end + named, waits_for }))
     }
 }

@@ -290,9 +290,13 @@ fn long(count: u32, seed: u32) -> Vec<(OrderedParcel, Bytes)> {
 #[test]
 fn no_member_takes_the_room_of_another() {
     deterministic::Runner::default().start(|context| async move {
-        let mut store = ParcelStore::open(context.child("one"), "one", "health").await.unwrap();
+        let mut store = ParcelStore::open(context.child("one"), "one", "health", 1_000).await.unwrap();
         let half = u32::try_from(PARCELS_WAITING_BYTES_MAX / 2 / parcel_bytes(PARCEL_CLASS_MAX)).unwrap();
         store.put(&long(half, 1), BY_A).await.unwrap();
+        assert!(matches!(store.put(&long(1, 2), BY_A).await, Err(StoreError::Full)));
+        // Nor does a restart make room for it.
+        drop(store);
+        let mut store = ParcelStore::open(context.child("again"), "one", "health", 1_000).await.unwrap();
         assert!(matches!(store.put(&long(1, 2), BY_A).await, Err(StoreError::Full)));
         for seed in 3..6 {
             store.put(&long(half, seed), Kept::Ordered).await.unwrap();
@@ -310,7 +314,7 @@ fn no_member_takes_the_room_of_another() {
 #[test]
 fn what_cannot_be_read_any_more_is_replaced() {
     deterministic::Runner::default().start(|context| async move {
-        let mut store = ParcelStore::open(context.child("one"), "one", "health").await.unwrap();
+        let mut store = ParcelStore::open(context.child("one"), "one", "health", 1_000).await.unwrap();
         let (one, mut again) = (parcel(1), parcel(1));
         again.1 = Bytes::from(vec![7; again.1.len()]);
         store.put(&[one.clone(), parcel(2)], BY_A).await.unwrap();
@@ -324,12 +328,12 @@ fn what_cannot_be_read_any_more_is_replaced() {
 #[test]
 fn what_was_acknowledged_is_there_and_what_nobody_orders_goes() {
     deterministic::Runner::default().start(|context| async move {
-        let open = |label: &'static str| ParcelStore::open(context.child(label), "one", "health");
-        let mut store = open("first").await.unwrap();
+        let open = |label: &'static str, now_ms| ParcelStore::open(context.child(label), "one", "health", now_ms);
+        let mut store = open("first", 0).await.unwrap();
         let (first, second, third) = (parcel(1), parcel(2), parcel(3));
         store.put(&[first.clone(), second.clone(), first.clone()], BY_A).await.unwrap();
         drop(store);
-        let mut store = open("second").await.unwrap();
+        let mut store = open("second", 1_500).await.unwrap();
         for one in [&first, &second] {
             assert_eq!(store.get(&one.0.id).await.unwrap().as_ref(), Some(one));
         }
@@ -345,14 +349,15 @@ fn what_was_acknowledged_is_there_and_what_nobody_orders_goes() {
         store.put(std::slice::from_ref(&third), by_a(2_000)).await.unwrap();
         let fourth = parcel(4);
         store.put(std::slice::from_ref(&fourth), by_a(2_000)).await.unwrap();
-        store.ordered(&fourth.0.id);
+        store.ordered([fourth.0.id]).await.unwrap();
         let much_later = 3_000 + tallystick_protocol::limits::PARCEL_WAIT_MS_MAX;
         // However late it is: as long as not everything before is executed, any of them may be ordered still.
         store.put(&[parcel(5)], by_a(much_later)).await.unwrap();
         store.expire(2_000).await.unwrap();
         assert!(store.has(&third.0.id) && store.has(&fourth.0.id) && store.has(&first.0.id));
         store.expire(much_later).await.unwrap();
-        assert!(!store.has(&third.0.id) && store.has(&fourth.0.id) && store.has(&first.0.id));
+        // Those that waited before the restart have waited too long, too.
+        assert!(!store.has(&third.0.id) && store.has(&fourth.0.id) && !store.has(&first.0.id));
         assert!(store.has(&parcel(5).0.id));
         // A file that is not whole was never acknowledged.
         let (blob, _) = commonware_runtime::Storage::open(&context, "one-parcels-health", &[7; 32]).await.unwrap();
@@ -361,8 +366,12 @@ fn what_was_acknowledged_is_there_and_what_nobody_orders_goes() {
             .unwrap();
         drop(blob);
         drop(store);
-        let store = open("third").await.unwrap();
+        let mut store = open("third", much_later).await.unwrap();
         assert!(store.has(&fourth.0.id) && !store.has(&third.0.id));
+        // What is ordered stays, also after a restart; what is not waits from that on.
+        let fifth = parcel(5).0.id;
+        store.expire(2 * much_later).await.unwrap();
+        assert!(store.has(&fourth.0.id) && !store.has(&fifth));
         let names = commonware_runtime::Storage::scan(&context, "one-parcels-health").await.unwrap();
         assert!(!names.contains(&vec![7; 32]));
     });
