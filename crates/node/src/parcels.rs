@@ -44,7 +44,7 @@ use tallystick_storage::{
     partition::{ParcelStore, Partition},
     read::{ReadError, Reader},
 };
-use tokio::sync::{Notify, mpsc, oneshot};
+use tokio::sync::{Notify, mpsc, oneshot, watch};
 
 /// How long a node looks for partitions that it has become a member of, at least, between two looks.
 const LOOK: Duration = Duration::from_millis(500);
@@ -108,11 +108,23 @@ pub(crate) struct Room<E: Runtime> {
     waiting: Mutex<HashMap<Hash, Answer>>,
     intake: mpsc::Sender<Submission>,
     standing: Mutex<Standing>,
+    /// Whether this node is one of a member's still. While it is not, nothing goes in or out, and nobody is asked for anything.
+    open: watch::Sender<bool>,
 }
 
 impl<E: Runtime> Room<E> {
     fn waiting(&self) -> MutexGuard<'_, HashMap<Hash, Answer>> {
         self.waiting.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn is_open(&self) -> bool {
+        *self.open.borrow()
+    }
+
+    /// Waits until this node is one of a member's.
+    async fn opened(&self) {
+        // The room has the sender.
+        let _ = self.open.subscribe().wait_for(|open| *open).await;
     }
 
     fn standing(&self) -> MutexGuard<'_, Standing> {
@@ -180,15 +192,30 @@ impl<E: Runtime> Parcels<E> {
     /// All partitions that this node holds, with how they stand.
     pub fn standings(&self) -> Vec<(String, Standing)> {
         let rooms = self.rooms();
-        rooms.iter().map(|(name, room)| (name.clone(), room.standing().clone())).collect()
+        rooms
+            .iter()
+            .filter(|(_, room)| room.is_open())
+            .map(|(name, room)| (name.clone(), room.standing().clone()))
+            .collect()
     }
 
     fn rooms(&self) -> MutexGuard<'_, BTreeMap<String, Arc<Room<E>>>> {
         self.0.rooms.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    /// The room of a partition of which this node is a member's.
     fn room(&self, partition: &str) -> Option<Arc<Room<E>>> {
-        self.rooms().get(partition).cloned()
+        self.rooms().get(partition).filter(|room| room.is_open()).cloned()
+    }
+
+    /// Leaves the rooms of all partitions but these, and is back in those of them that it had left.
+    fn stay(&self, partitions: &BTreeMap<String, u64>) {
+        for (name, room) in &*self.rooms() {
+            let is_member = partitions.contains_key(name);
+            if room.open.send_if_modified(|open| std::mem::replace(open, is_member) != is_member) {
+                tracing::info!(partition = name, is_member, "holds a partition again, or no longer");
+            }
+        }
     }
 
     fn acks(&self) -> MutexGuard<'_, HashMap<Hash, mpsc::UnboundedSender<Ack>>> {
@@ -203,15 +230,17 @@ impl<E: Runtime> Parcels<E> {
         }
     }
 
-    /// Looks again and again for partitions of which this node is a member's, and opens a room for each.
+    /// Looks again and again for partitions of which this node is a member's: opens a room for each, and leaves the others.
     async fn look(self, runtime: E) {
         self.0.shared.chain.ready().await;
         let mut tip = self.0.shared.chain.watch_tip();
         loop {
             match self.memberships().await {
                 Ok(names) => {
+                    self.stay(&names);
                     for (name, proposed) in names {
-                        if self.room(&name).is_none() {
+                        let is_known = self.rooms().contains_key(&name);
+                        if !is_known {
                             self.enter(name, proposed).await;
                         }
                     }
@@ -226,7 +255,7 @@ impl<E: Runtime> Parcels<E> {
     }
 
     /// The partitions of which this node is a member's, each with the leaf of its proposal: nothing was ordered in it before.
-    async fn memberships(&self) -> Result<Vec<(String, u64)>, ReadError> {
+    async fn memberships(&self) -> Result<BTreeMap<String, u64>, ReadError> {
         let own = self.0.holder.principal.organisation();
         let pages: Vec<StateKey> =
             (0..).take(PARTITIONS_MAX.div_ceil(PARTITIONS_PER_PAGE)).map(StateKey::partitions).collect();
@@ -249,7 +278,8 @@ impl<E: Runtime> Parcels<E> {
         let Inner { runtime, prefix, shared, .. } = &*self.0;
         let labelled = |label: &'static str| runtime.child(label).with_attribute("partition", &name);
         let partition = Partition::open(labelled("partition"), prefix, shared.chain.network(), &name).await;
-        let store = match ParcelStore::open(labelled("parcels"), prefix, &name, shared.chain.tip().header.time_ms).await {
+        let store = match ParcelStore::open(labelled("parcels"), prefix, &name, shared.chain.tip().header.time_ms).await
+        {
             Ok(store) => store,
             Err(error) => {
                 tracing::error!(partition = name, %error, "a partition cannot be opened");
@@ -268,6 +298,7 @@ impl<E: Runtime> Parcels<E> {
             waiting: Mutex::default(),
             intake,
             standing: Mutex::new(standing),
+            open: watch::Sender::new(true),
         });
         self.rooms().insert(name.clone(), room.clone());
         tracing::info!(partition = name, executed = position.executed, "holds a partition");

@@ -77,6 +77,7 @@ impl<E: Runtime> Parcels<E> {
         // The height whose root is known to be posted, and when this was last tried.
         let (mut posted, mut tried_ms) = (0, 0);
         loop {
+            room.opened().await;
             let time_ms = tip.borrow_and_update().header.time_ms;
             match self.read_on(&room.name, &mut cursor).await {
                 Ok((blocks, at_end)) => {
@@ -182,6 +183,8 @@ impl<E: Runtime> Parcels<E> {
             }
             room.standing().missing = missing.len();
             room.want(missing.clone());
+            // Who is no member's any more is given nothing: it asks when it is again.
+            room.opened().await;
             self.ask(room, orders, &missing).await;
             let arrived = std::pin::pin!(arrived);
             let again = std::pin::pin!(runtime.sleep(ASK_AGAIN));

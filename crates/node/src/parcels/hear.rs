@@ -69,7 +69,7 @@ impl<E: Runtime> Parcels<E> {
             _ => None,
         };
         let Some(asking) = asking else {
-            tracing::warn!(partition, peer = hex::encode(from), "gave no payload to a peer that is no member's node");
+            tracing::debug!(partition, peer = hex::encode(from), "gave no payload to a peer that is no member's node");
             return;
         };
         let network = self.0.shared.chain.network();

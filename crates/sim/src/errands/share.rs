@@ -1,6 +1,7 @@
 //! Share: two of the organisations open a partition and keep a register in it, and nobody else comes to know what is in it. Both come
 //! to the same state, whatever happens to their nodes; the rest of the network sees that something was ordered.
 
+mod leave;
 mod lie;
 
 use crate::{client::Client, machine::SECRET, members::Member};
@@ -30,7 +31,7 @@ const PATIENCE: Duration = Duration::from_secs(8);
 
 pub(super) async fn share(client: &mut Client) -> Option<()> {
     for organisation in MEMBERS.into_iter().chain([OUTSIDER]) {
-        register_node(client, organisation).await?;
+        enrol_node(client, organisation).await?;
     }
     let voters: Vec<Member> = MEMBERS.iter().map(|organisation| client.administrator(*organisation)).collect();
     client.decide(&voters, "share", vec![Change::PartitionOpen { agreement: agreement(client) }]).await?;
@@ -57,6 +58,7 @@ pub(super) async fn share(client: &mut Client) -> Option<()> {
             return None;
         }
     }
+    leave::leave(client).await?;
     certified(client).await
 }
 
@@ -110,18 +112,25 @@ async fn certified(client: &mut Client) -> Option<()> {
     }
 }
 
-async fn register_node(client: &mut Client, organisation: usize) -> Option<()> {
+async fn enrol_node(client: &mut Client, organisation: usize) -> Option<()> {
     let administrator = client.administrator(organisation);
     let holder = client.members.holder(organisation)?;
-    let (node, sealing) = (holder.principal.clone(), holder.sealing.public().ok()?);
     let enrol = Operation::PrincipalEnrol {
-        name: node.name().to_owned(),
+        name: holder.principal.name().to_owned(),
         kind: PrincipalKind::Program,
         roles: "none".parse().expect("no roles"),
         key: holder.key.public(),
         assurance: Assurance::Substantial,
     };
     client.accepted(&administrator, enrol).await?;
+    register(client, organisation).await
+}
+
+/// Registers an organisation's node, which is enrolled.
+async fn register(client: &mut Client, organisation: usize) -> Option<()> {
+    let administrator = client.administrator(organisation);
+    let holder = client.members.holder(organisation)?;
+    let (node, sealing) = (holder.principal, holder.sealing.public().ok()?);
     let peer = client.members.validator(organisation).key;
     let jurisdiction = "GB".parse().expect("a jurisdiction");
     client.accepted(&administrator, Operation::NodeRegister { node, peer, sealing, jurisdiction }).await?;

@@ -6,9 +6,11 @@ use crate::client::Client;
 use commonware_cryptography::ed25519::PublicKey;
 use tallystick_node::parcels::{
     PrivateError,
-    message::{Message, Reason},
+    message::{Delivered, Message, Reason},
 };
-use tallystick_protocol::{Cosigner, Evidence, Hash, Intent, Operation, Payload, SignedTransaction, StateKey};
+use tallystick_protocol::{
+    Cosigner, Evidence, Hash, Intent, Operation, PartlySignedTransaction, Payload, SignedTransaction, StateKey,
+};
 
 /// Times that a node is asked until it is heard.
 const TIMES: usize = 5;
@@ -78,30 +80,47 @@ async fn ask(client: &mut Client, transaction: &SignedTransaction) -> Option<Hea
     }
 }
 
-/// The message that has a transaction acknowledged, with evidence that is true as far as it goes; and the order's hash.
+/// The message that has a transaction acknowledged; and the order's hash.
 async fn delivery(client: &mut Client, transaction: &SignedTransaction) -> Option<(Hash, Message)> {
+    let payload = wrap(client, transaction).await?;
+    let (order, parcel) = (order(client, &payload)?.bytes().clone(), seal(client, &payload, MEMBERS[1])?);
+    let hash = Hash::of(&[&order]);
+    Some((hash, Message::Deliver { partition: PARTITION.to_owned(), order: Some(order), parcels: vec![parcel] }))
+}
+
+/// A payload with evidence that is true as far as it goes.
+pub(super) async fn wrap(client: &mut Client, transaction: &SignedTransaction) -> Option<Payload> {
     let key = StateKey::partition(PARTITION);
-    let (height, row) = loop {
+    loop {
         let asked = client.door(MEMBERS[0]).read(move |_, reader, _| async move { reader.rows(&[key]).await.ok() });
         if let Some(mut read) = asked.await.flatten() {
-            break (read.height, read.rows.pop()?.map(|row| row.to_vec()));
+            let row = read.rows.pop()?.map(|row| row.to_vec());
+            let evidence = Evidence { height: read.height, rows: [(key, row)].into() };
+            return Payload::new(transaction.bytes().clone(), evidence, &mut client.world).ok();
         }
         client.pause().await?;
-    };
-    let evidence = Evidence { height, rows: [(key, row)].into() };
-    let network = client.members.genesis.id();
-    let (sender, receiver) = (client.members.holder(MEMBERS[0])?, client.members.holder(MEMBERS[1])?);
-    let payload = Payload::new(transaction.bytes().clone(), evidence, &mut client.world).ok()?;
-    let ordered = payload.ordered(&network, PARTITION).ok()?;
-    let sealed = payload.seal(&network, PARTITION, &receiver.sealing.public().ok()?, &mut client.world).ok()?;
-    let operation = Operation::PrivateOrder { partition: PARTITION.to_owned(), height, parcels: vec![ordered] };
+    }
+}
+
+/// An order of it by the first member's node, which the second's is to sign too.
+pub(super) fn order(client: &mut Client, payload: &Payload) -> Option<PartlySignedTransaction> {
+    let (sender, asked) = (client.members.holder(MEMBERS[0])?, client.members.holder(MEMBERS[1])?);
+    let parcels = vec![payload.ordered(&client.members.genesis.id(), PARTITION).ok()?];
+    let height = payload.evidence().height;
+    let operation = Operation::PrivateOrder { partition: PARTITION.to_owned(), height, parcels };
     let intent = Intent {
         not_after: client.now_s() + 60,
         idempotency_key: client.chance.bytes(16),
-        cosigners: vec![Cosigner { principal: receiver.principal, key: receiver.key.public() }],
-        ..Intent::new(network, sender.principal, "simulation", vec![operation])
+        cosigners: vec![Cosigner { principal: asked.principal, key: asked.key.public() }],
+        ..Intent::new(client.members.genesis.id(), sender.principal, "simulation", vec![operation])
     };
-    let bytes = intent.begin(&sender.key).ok()?.bytes().clone();
-    let parcels = vec![(ordered, sealed)];
-    Some((Hash::of(&[&bytes]), Message::Deliver { partition: PARTITION.to_owned(), order: Some(bytes), parcels }))
+    intent.begin(&sender.key).ok()
+}
+
+/// The parcel of it for a member's node.
+pub(super) fn seal(client: &mut Client, payload: &Payload, to: usize) -> Option<Delivered> {
+    let network = client.members.genesis.id();
+    let to = client.members.holder(to)?.sealing.public().ok()?;
+    let ordered = payload.ordered(&network, PARTITION).ok()?;
+    Some((ordered, payload.seal(&network, PARTITION, &to, &mut client.world).ok()?))
 }
