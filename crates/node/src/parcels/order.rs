@@ -21,7 +21,7 @@ use tallystick_protocol::{
     parcel::parcel_bytes,
 };
 use tallystick_storage::{
-    partition::{Kept, StoreError, may_execute},
+    partition::{ActRow, Kept, StoreError, may_execute},
     read::ReadError,
 };
 use tokio::sync::{Semaphore, mpsc, oneshot};
@@ -63,9 +63,19 @@ pub enum PrivateError {
     /// It was refused before it was ordered.
     #[error("it would be refused: {0}: {advice}", advice = .0.advice())]
     Refused(Code),
-    /// It was executed before.
-    #[error("its intent was executed before: it counts once")]
-    Repeated,
+    /// Something of it would be rejected in the public partition too.
+    #[error(transparent)]
+    Rejected(#[from] Rejection),
+    /// It was executed before: it counts once.
+    #[error("it was executed as number {number} at height {height}: {}", came_to(*refused))]
+    Repeated {
+        /// Which it was of all in the partition, from 0.
+        number: u64,
+        /// The height of the block that ordered it.
+        height: u64,
+        /// Why it was refused, if it was.
+        refused: Option<Code>,
+    },
     /// Too much waits.
     #[error("this node has as many private transactions to order as it can: try again shortly")]
     Busy,
@@ -88,6 +98,10 @@ pub enum PrivateError {
     /// The wait was bounded.
     #[error("it is not executed yet: send it again unchanged; it counts once at most")]
     TimedOut,
+}
+
+fn came_to(refused: Option<Code>) -> String {
+    refused.map_or_else(|| "accepted".to_owned(), |code| format!("refused: {code}: {}", code.advice()))
 }
 
 impl From<ReadError> for PrivateError {
@@ -143,10 +157,11 @@ impl<E: Runtime> Parcels<E> {
         }
         self.may_sign(&transaction).await?;
         if let Some(act) = room.partition.lock().await.act(&transaction.replay_tag()).await {
-            return Err(if act.transaction == transaction.id() {
-                PrivateError::Repeated
+            let ActRow { transaction: first, number, height, refused, .. } = act;
+            return Err(if first == transaction.id() {
+                PrivateError::Repeated { number, height, refused }
             } else {
-                unfit("its idempotency key was used before: sign it with another".to_owned())
+                Rejection::idempotency_conflict(&format!("private transaction {first}")).into()
             });
         }
         let transaction = transaction.verify().map_err(|error| unfit(error.to_string()))?;
@@ -162,8 +177,7 @@ impl<E: Runtime> Parcels<E> {
 
     /// Whether every key is its principal's: else anybody could have this node order forgeries, which stay in the log for ever.
     async fn may_sign(&self, transaction: &SignedTransaction) -> Result<(), PrivateError> {
-        let judged = self.0.admission.may_sign(transaction).await;
-        judged.map_err(|rejection| PrivateError::Unfit(rejection.to_string()))
+        Ok(self.0.admission.may_sign(transaction).await?)
     }
 
     /// Gathers private transactions and has them ordered together, for as long as the node runs.
@@ -502,5 +516,21 @@ impl<E: Runtime> Parcels<E> {
                 let _ = answer.send(Err(PrivateError::Order(lost.clone())));
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn who_sends_it_again_is_told_what_became_of_it() {
+        let told = |refused| PrivateError::Repeated { number: 7, height: 30, refused }.to_string();
+        assert_eq!(told(None), "it was executed as number 7 at height 30: accepted");
+        let refused = told(Some(Code::NotMember));
+        assert_eq!(
+            refused,
+            "it was executed as number 7 at height 30: refused: not-member: have a principal of a member sign it"
+        );
     }
 }

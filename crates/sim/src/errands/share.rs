@@ -77,7 +77,7 @@ async fn many(client: &mut Client, writer: &Member) -> Option<()> {
         for (number, transaction) in left {
             match answers.next() {
                 Some(Ok(done)) if done.outcome.is_accepted() => {}
-                Some(Err(PrivateError::Repeated)) => {}
+                Some(Err(PrivateError::Repeated { refused: None, .. })) => {}
                 Some(Err(PrivateError::Unfit(_))) => {
                     again.push((number, sign(client, writer, append(1_000 + number))));
                 }
@@ -197,19 +197,19 @@ async fn executed(
     let mut transaction = sign(client, member, operation.clone());
     loop {
         match hand_in(client, node, &transaction).await {
-            Some(Ok(Executed { outcome, height, .. })) => {
+            Some(Ok(Executed { outcome, height, number, .. })) => {
                 let code = match &outcome {
                     Outcome::Accepted { .. } => None,
                     Outcome::Refused(refusal) => Some(refusal.code),
                 };
                 client.record.note(format!("{} in {PARTITION} at height {height}: {code:?}", operation.name()));
                 if code == refused {
-                    return Some(());
+                    return repeated(client, node, &transaction, (number, height, refused)).await;
                 }
                 client.complain(format!("{} expected {refused:?} of {operation:?}: {outcome:?}", member.id));
                 return None;
             }
-            Some(Err(PrivateError::Repeated)) => return Some(()),
+            Some(Err(PrivateError::Repeated { refused: was, .. })) if was == refused => return Some(()),
             Some(Err(PrivateError::Unfit(why))) => {
                 client.record.note(format!("signed anew: {why}"));
                 transaction = sign(client, member, operation.clone());
@@ -218,5 +218,30 @@ async fn executed(
             None => {}
         }
         client.pause().await?;
+    }
+}
+
+/// Hands it in once more: it counts once, and what became of it is told again.
+async fn repeated(
+    client: &mut Client,
+    node: usize,
+    transaction: &SignedTransaction,
+    (number, height, refused): (u64, u64, Option<Code>),
+) -> Option<()> {
+    let expected = PrivateError::Repeated { number, height, refused };
+    loop {
+        match hand_in(client, node, transaction).await {
+            Some(Err(error)) if error == expected => return Some(()),
+            Some(Err(error @ PrivateError::Repeated { .. })) => {
+                client.complain(format!("what was executed was told otherwise: {error}, and not {expected}"));
+                return None;
+            }
+            Some(Ok(Executed { outcome, .. })) if outcome.is_accepted() => {
+                client.complain(format!("what was executed was executed again: {expected}"));
+                return None;
+            }
+            // It died over it, or has lost its disk and does not know of it yet.
+            _ => client.pause().await?,
+        }
     }
 }

@@ -4,9 +4,12 @@
 use super::{MEMBERS, PARTITION, append, hand_in, sign, sign_with};
 use crate::client::Client;
 use commonware_cryptography::ed25519::PublicKey;
-use tallystick_node::parcels::{
-    PrivateError,
-    message::{Delivered, Message, Reason},
+use tallystick_node::{
+    parcels::{
+        PrivateError,
+        message::{Delivered, Message, Reason},
+    },
+    rejection::RejectionCode,
 };
 use tallystick_protocol::{
     Cosigner, Evidence, Hash, Intent, Operation, PartlySignedTransaction, Payload, SignedTransaction, StateKey,
@@ -28,7 +31,7 @@ pub(super) async fn lie(client: &mut Client) -> Option<()> {
     let forged = sign_with(client, &writer, &other.key, append(0));
     loop {
         match hand_in(client, MEMBERS[0], &forged).await {
-            Some(Err(PrivateError::Unfit(why))) if why.starts_with("key-unknown") => break,
+            Some(Err(PrivateError::Rejected(rejection))) if rejection.code == RejectionCode::UnknownKey => break,
             None => client.pause().await?,
             other => {
                 client.complain(format!("a forged private transaction came to this: {other:?}"));
