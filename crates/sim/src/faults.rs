@@ -8,10 +8,12 @@ use crate::{
     plan::{Event, Fault, Plan},
     world::Record,
 };
+use commonware_cryptography::ed25519::PublicKey;
 use commonware_p2p::simulated::Link;
 use commonware_runtime::{Handle, Storage as _, deterministic};
 use commonware_utils::Probability;
 use std::{sync::Arc, time::Duration};
+use tallystick_node::parcels::message::Message;
 use tallystick_protocol::PrincipalId;
 
 /// The nodes of one segment, and what is wrong with them.
@@ -80,6 +82,17 @@ impl<'a> Hosts<'a> {
     pub fn found(&self) -> Vec<Found> {
         let found = self.hardware.iter().map(|hardware| hardware.found());
         found.map(|(written, sent)| Found { written, sent }).collect()
+    }
+
+    /// The messages that gave parcels: which machine sent one to which.
+    pub fn given(&self) -> Vec<(usize, usize)> {
+        let keys = self.members.keys();
+        let place = |key: &PublicKey| keys.iter().position(|other| other == key).unwrap_or(usize::MAX);
+        let gives = |message: &Message| matches!(message, Message::Deliver { .. } | Message::Fetched { .. });
+        let of = |(from, hardware): (usize, &Arc<Hardware>)| -> Vec<(usize, usize)> {
+            hardware.said(|said| said.iter().filter(|(_, what)| gives(what)).map(|(to, _)| (from, place(to))).collect())
+        };
+        self.hardware.iter().enumerate().flat_map(of).collect()
     }
 
     /// A fault begins.

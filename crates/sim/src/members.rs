@@ -72,17 +72,22 @@ impl Members {
 
     /// A node as the ledger lists validators.
     pub fn validator(&self, node: usize) -> GenesisValidator {
-        let organisation = slug(node % self.principals.len());
+        let organisation = slug(self.organisation_of(node));
         GenesisValidator { organisation, key: bytes_of(&self.nodes[node].public_key()), address: String::new() }
     }
 
-    /// The keys with which a node holds what only some may see, where nodes do; that of an organisation has its number.
+    /// The organisation of a node, by its number.
+    pub fn organisation_of(&self, node: usize) -> usize {
+        node % self.principals.len()
+    }
+
+    /// The keys with which a node holds what only some may see, where nodes do; the first one of an organisation has its number.
     pub fn holder(&self, node: usize) -> Option<ParcelKeys> {
         let of =
             |what: &[u8]| Hash::of(&[what, self.genesis.nonce.as_slice(), &[u8::try_from(node).unwrap_or_default()]]).0;
-        let is_one = self.shares && node < self.principals.len();
-        is_one.then(|| ParcelKeys {
-            principal: PrincipalId::new(&slug(node), "node").expect("slugs"),
+        let name = if node < self.principals.len() { "node".to_owned() } else { format!("node-{node}") };
+        self.shares.then(|| ParcelKeys {
+            principal: PrincipalId::new(&slug(self.organisation_of(node)), &name).expect("slugs"),
             key: SigningKey::from_ed25519_seed(&of(b"key")),
             sealing: ParcelSecret::from_bytes(&Zeroizing::new(of(b"sealing"))).expect("32 bytes"),
         })

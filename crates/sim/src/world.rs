@@ -484,6 +484,9 @@ impl Stage {
         }
         let found = hosts.found();
         self.record.check(|_| secrecy::check(&found, &share::MEMBERS));
+        let given = hosts.given();
+        self.record.note(format!("parcels were given in {} messages", given.len()));
+        self.record.check(|_| secrecy::check_given(&given, &share::MEMBERS));
     }
 
     /// Looks into every honest node.

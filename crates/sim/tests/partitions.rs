@@ -45,3 +45,10 @@ fn a_member_that_lost_its_disk_fetches_what_was_ordered() {
 fn a_member_that_is_cut_off_holds_up_the_partition_and_nothing_else() {
     keeps(&shared(904, 35, &[(7, 6, Fault::Split { side: vec![1] })]));
 }
+
+/// The first member has a second node, in another country than the agreement allows: no parcel leaves for it, or for one that is no
+/// member's.
+#[test]
+fn a_members_node_abroad_is_given_nothing() {
+    keeps(&Plan { followers: 1, ..shared(905, 20, &[]) });
+}

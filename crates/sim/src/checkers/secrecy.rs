@@ -27,6 +27,15 @@ pub fn check(found: &[Found], members: &[usize]) -> Result<(), Broken> {
     if is_found { Ok(()) } else { Err(Broken::new("secrecy", "the search does not find what is there")) }
 }
 
+/// Judges to whom parcels were given, each `(from, to)`: to nobody but the members' nodes that stand where the agreement allows.
+/// That they are encrypted does not matter.
+pub fn check_given(given: &[(usize, usize)], members: &[usize]) -> Result<(), Broken> {
+    if let Some((from, to)) = given.iter().find(|(_, to)| !members.contains(to)) {
+        return Err(Broken::new("secrecy", format!("node {from} gave parcels to node {to}, which may not have them")));
+    }
+    if given.is_empty() { Err(Broken::new("secrecy", "the search sees no parcel that was given")) } else { Ok(()) }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -40,5 +49,12 @@ mod tests {
             assert!(check(&leak, &[0, 1]).is_err(), "{leak:?}");
         }
         assert!(check(&[has, none, none, none], &[0, 1]).is_err());
+    }
+
+    #[test]
+    fn whom_parcels_are_given_to_is_seen() {
+        assert_eq!(check_given(&[(0, 1), (1, 0)], &[0, 1]), Ok(()));
+        assert!(check_given(&[(0, 1), (0, 4)], &[0, 1]).is_err());
+        assert!(check_given(&[], &[0, 1]).is_err());
     }
 }

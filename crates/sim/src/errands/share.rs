@@ -30,8 +30,9 @@ const AT_ONCE: usize = 160;
 const PATIENCE: Duration = Duration::from_secs(8);
 
 pub(super) async fn share(client: &mut Client) -> Option<()> {
-    for organisation in MEMBERS.into_iter().chain([OUTSIDER]) {
-        enrol_node(client, organisation).await?;
+    let abroad = client.members.principals.len()..client.members.nodes.len();
+    for node in MEMBERS.into_iter().chain([OUTSIDER]).chain(abroad) {
+        enrol_node(client, node).await?;
     }
     let voters: Vec<Member> = MEMBERS.iter().map(|organisation| client.administrator(*organisation)).collect();
     client.decide(&voters, "share", vec![Change::PartitionOpen { agreement: agreement(client) }]).await?;
@@ -112,9 +113,9 @@ async fn certified(client: &mut Client) -> Option<()> {
     }
 }
 
-async fn enrol_node(client: &mut Client, organisation: usize) -> Option<()> {
-    let administrator = client.administrator(organisation);
-    let holder = client.members.holder(organisation)?;
+async fn enrol_node(client: &mut Client, node: usize) -> Option<()> {
+    let administrator = client.administrator(client.members.organisation_of(node));
+    let holder = client.members.holder(node)?;
     let enrol = Operation::PrincipalEnrol {
         name: holder.principal.name().to_owned(),
         kind: PrincipalKind::Program,
@@ -123,16 +124,17 @@ async fn enrol_node(client: &mut Client, organisation: usize) -> Option<()> {
         assurance: Assurance::Substantial,
     };
     client.accepted(&administrator, enrol).await?;
-    register(client, organisation).await
+    register(client, node).await
 }
 
-/// Registers an organisation's node, which is enrolled.
-async fn register(client: &mut Client, organisation: usize) -> Option<()> {
-    let administrator = client.administrator(organisation);
-    let holder = client.members.holder(organisation)?;
+/// Registers a node, which is enrolled. The second ones of an organisation stand where nothing of the partition may be held.
+async fn register(client: &mut Client, node: usize) -> Option<()> {
+    let administrator = client.administrator(client.members.organisation_of(node));
+    let holder = client.members.holder(node)?;
+    let place = if node < client.members.principals.len() { "GB" } else { "FR" };
+    let peer = client.members.validator(node).key;
     let (node, sealing) = (holder.principal, holder.sealing.public().ok()?);
-    let peer = client.members.validator(organisation).key;
-    let jurisdiction = "GB".parse().expect("a jurisdiction");
+    let jurisdiction = place.parse().expect("a jurisdiction");
     client.accepted(&administrator, Operation::NodeRegister { node, peer, sealing, jurisdiction }).await?;
     Some(())
 }
