@@ -12,9 +12,14 @@ use commonware_cryptography::ed25519::PublicKey;
 use commonware_p2p::simulated::Link;
 use commonware_runtime::{Handle, Storage as _, deterministic};
 use commonware_utils::Probability;
-use std::{sync::Arc, time::Duration};
+use bytes::Bytes;
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+    time::Duration,
+};
 use tallystick_node::parcels::message::Message;
-use tallystick_protocol::PrincipalId;
+use tallystick_protocol::{Operation, ParcelId, PartlySignedTransaction, PrincipalId};
 
 /// The nodes of one segment, and what is wrong with them.
 pub struct Hosts<'a> {
@@ -93,6 +98,25 @@ impl<'a> Hosts<'a> {
             hardware.said(|said| said.iter().filter(|(_, what)| gives(what)).map(|(to, _)| (from, place(to))).collect())
         };
         self.hardware.iter().enumerate().flat_map(of).collect()
+    }
+
+    /// How many parcels are in more than one order that was handed to somebody to acknowledge.
+    pub fn asked_again(&self) -> usize {
+        let mut orders: BTreeMap<ParcelId, BTreeSet<Bytes>> = BTreeMap::new();
+        for hardware in &self.hardware {
+            hardware.said(|said| {
+                for (_, message) in said {
+                    let Message::Deliver { order: Some(bytes), .. } = message else { continue };
+                    let Ok(order) = PartlySignedTransaction::decode(bytes.clone()) else { continue };
+                    let parcels = order.intent().operations.iter().flat_map(|operation| match operation {
+                        Operation::PrivateOrder { parcels, .. } => parcels.clone(),
+                        _ => Vec::new(),
+                    });
+                    parcels.for_each(|parcel| drop(orders.entry(parcel.id).or_default().insert(bytes.clone())));
+                }
+            });
+        }
+        orders.values().filter(|orders| orders.len() > 1).count()
     }
 
     /// A fault begins.

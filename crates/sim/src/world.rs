@@ -486,6 +486,7 @@ impl Stage {
         self.record.check(|_| secrecy::check(&found, &share::MEMBERS));
         let given = hosts.given();
         self.record.note(format!("parcels were given in {} messages", given.len()));
+        self.record.note(format!("{} parcels were asked for again", hosts.asked_again()));
         self.record.check(|_| secrecy::check_given(&given, &share::MEMBERS));
     }
 

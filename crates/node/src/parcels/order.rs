@@ -116,6 +116,20 @@ pub(super) struct Submission {
     answer: Answer,
 }
 
+/// Why an order has not come about.
+enum Lack {
+    /// The payloads are not right, or not any more: they must be made anew.
+    Payloads(PrivateError),
+    /// All else.
+    Else(PrivateError),
+}
+
+impl<X: Into<PrivateError>> From<X> for Lack {
+    fn from(error: X) -> Self {
+        Self::Else(error.into())
+    }
+}
+
 /// What is ready to be delivered.
 struct Ready {
     height: u64,
@@ -202,23 +216,34 @@ impl<E: Runtime> Parcels<E> {
         }
     }
 
-    async fn order(self, mut runtime: E, room: Arc<Room<E>>, batch: Vec<Submission>) {
-        let mut silent = BTreeSet::new();
-        let (mut batch, mut last) = (batch, PrivateError::TimedOut);
+    async fn order(self, mut runtime: E, room: Arc<Room<E>>, mut batch: Vec<Submission>) {
+        let (mut silent, mut last, mut ready) = (BTreeSet::new(), PrivateError::TimedOut, None);
         for _ in 0..ATTEMPTS {
-            let made = match self.prepare(&mut runtime, &room, &mut batch).await {
-                Ok(Some(ready)) => self.acknowledged(&mut runtime, &room, &ready, &mut silent).await,
+            // Who was only silent is handed the same again, or another is: that takes no more room anywhere.
+            let made = match ready.take() {
+                Some(ready) => Ok(Some(ready)),
+                None => self.prepare(&mut runtime, &room, &mut batch).await,
+            };
+            let made = match made {
+                Ok(Some(made)) => made,
                 // Each was answered.
                 Ok(None) => return,
-                Err(error) => Err(error),
+                Err(error) => {
+                    last = error;
+                    // What fills the store is not gone in an instant.
+                    if last == PrivateError::Busy {
+                        break;
+                    }
+                    continue;
+                }
             };
-            match made {
+            match self.acknowledged(&mut runtime, &room, &made, &mut silent).await {
                 Ok(order) => return self.put_in(&room, order, batch).await,
-                Err(error) => last = error,
-            }
-            // What fills the store is not gone in an instant.
-            if last == PrivateError::Busy {
-                break;
+                Err(Lack::Payloads(error)) => last = error,
+                Err(Lack::Else(error)) => {
+                    last = error;
+                    ready = Some(made);
+                }
             }
         }
         batch.into_iter().for_each(|one| drop(one.answer.send(Err(last.clone()))));
@@ -344,12 +369,12 @@ impl<E: Runtime> Parcels<E> {
         room: &Room<E>,
         ready: &Ready,
         silent: &mut BTreeSet<PrincipalId>,
-    ) -> Result<SignedTransaction, PrivateError> {
+    ) -> Result<SignedTransaction, Lack> {
         let membership = self.membership(&room.name).await?;
         let membership = membership.ok_or_else(|| PrivateError::NotHeld(room.name.clone()))?;
         let tip = self.0.shared.chain.tip();
         if !membership.row.is_open(tip.header.time_ms) {
-            return Err(PrivateError::Refused(Code::PartitionClosed));
+            return Err(PrivateError::Refused(Code::PartitionClosed).into());
         }
         let cosigners = self.choose(&membership, silent).await?;
         let begun = self.begin(runtime, room, ready, &cosigners)?;
@@ -359,7 +384,7 @@ impl<E: Runtime> Parcels<E> {
         let delivered = self.deliver(runtime, room, ready, (&membership, &cosigners), begun.bytes());
         let signed = match delivered {
             Ok(()) => self.collect(runtime, begun, &cosigners, &mut acks, silent).await,
-            Err(error) => Err(error),
+            Err(error) => Err(error.into()),
         };
         self.acks().remove(&hash);
         signed
@@ -455,8 +480,8 @@ impl<E: Runtime> Parcels<E> {
         cosigners: &[(NodeRow, Cosigner)],
         acks: &mut mpsc::UnboundedReceiver<Ack>,
         silent: &mut BTreeSet<PrincipalId>,
-    ) -> Result<SignedTransaction, PrivateError> {
-        let mut have = BTreeSet::new();
+    ) -> Result<SignedTransaction, Lack> {
+        let (mut have, mut lack) = (BTreeSet::new(), Lack::Else as fn(PrivateError) -> Lack);
         let mut patience = std::pin::pin!(runtime.sleep(PATIENCE));
         while have.len() < cosigners.len() {
             let heard = std::pin::pin!(acks.recv());
@@ -474,6 +499,9 @@ impl<E: Runtime> Parcels<E> {
                 }
                 Err(reason) => {
                     tracing::info!(node = %node.node, ?reason, "a node does not acknowledge");
+                    if matches!(reason, Reason::Evidence | Reason::Invalid) {
+                        lack = Lack::Payloads;
+                    }
                     if reason != Reason::Evidence {
                         silent.insert(node.node.clone());
                     }
@@ -482,10 +510,10 @@ impl<E: Runtime> Parcels<E> {
             }
         }
         if have.len() == cosigners.len() {
-            return order.complete().map_err(|error| PrivateError::Failed(error.to_string()));
+            return order.complete().map_err(|error| PrivateError::Failed(error.to_string()).into());
         }
         silent.extend(cosigners.iter().map(|(node, _)| &node.node).filter(|node| !have.contains(*node)).cloned());
-        Err(PrivateError::Acknowledgements { have: 1 + have.len(), need: 1 + cosigners.len() })
+        Err(lack(PrivateError::Acknowledgements { have: 1 + have.len(), need: 1 + cosigners.len() }))
     }
 
     /// Puts an order into the pool. Who waits is told when it is executed, or when it was not taken.
