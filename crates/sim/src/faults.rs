@@ -8,11 +8,11 @@ use crate::{
     plan::{Event, Fault, Plan},
     world::Record,
 };
+use bytes::Bytes;
 use commonware_cryptography::ed25519::PublicKey;
 use commonware_p2p::simulated::Link;
 use commonware_runtime::{Handle, Storage as _, deterministic};
 use commonware_utils::Probability;
-use bytes::Bytes;
 use std::{
     collections::{BTreeMap, BTreeSet},
     sync::Arc,
@@ -90,7 +90,7 @@ impl<'a> Hosts<'a> {
     }
 
     /// The messages that gave parcels: which machine sent one to which.
-    pub fn given(&self) -> Vec<(usize, usize)> {
+    pub fn handed(&self) -> Vec<(usize, usize)> {
         let keys = self.members.keys();
         let place = |key: &PublicKey| keys.iter().position(|other| other == key).unwrap_or(usize::MAX);
         let gives = |message: &Message| matches!(message, Message::Deliver { .. } | Message::Fetched { .. });

@@ -484,7 +484,7 @@ impl Stage {
         }
         let found = hosts.found();
         self.record.check(|_| secrecy::check(&found, &share::MEMBERS));
-        let given = hosts.given();
+        let given = hosts.handed();
         self.record.note(format!("parcels were given in {} messages", given.len()));
         self.record.note(format!("{} parcels were asked for again", hosts.asked_again()));
         self.record.check(|_| secrecy::check_given(&given, &share::MEMBERS));
