@@ -112,7 +112,9 @@ impl<'a> Hosts<'a> {
                         Operation::PrivateOrder { parcels, .. } => parcels.clone(),
                         _ => Vec::new(),
                     });
-                    parcels.for_each(|parcel| drop(orders.entry(parcel.id).or_default().insert(bytes.clone())));
+                    for parcel in parcels {
+                        orders.entry(parcel.id).or_default().insert(bytes.clone());
+                    }
                 }
             });
         }
