@@ -88,11 +88,14 @@ fn what_is_sealed_is_nowhere_and_nobody_reads_it_unseen() {
     // One that is refused leaves what it would have said in the log, and nothing of what is sealed.
     write("hm-revenue-and-customs/registrar", 1);
     the_value_is_nowhere(&desk);
+    desk.line("datamap --organisation companies-house")
+        .expect(0, &["register patient", "name (personal:patient)", "companies-house/vault in GB"]);
     a_reader_is_seen(&desk);
     a_copied_commitment_opens_nothing(&desk);
     a_read_asks_one_node(&desk);
     openings_of_a_refused_transaction_go_again(&desk);
     a_court_is_shown_one_field(&desk);
+    the_subject_is_told(&desk);
     no_read_is_lost_when_the_node_is_killed(&desk, &sandbox);
     the_value_is_nowhere(&desk);
     sandbox.stop();
@@ -227,6 +230,33 @@ fn a_court_is_shown_one_field(desk: &Desk) {
     let ms = begun.elapsed().as_secs_f64() * 1_000.0 / f64::from(checks);
     println!("a disclosure of one field has {} bytes and is checked in {ms:.2} ms", bytes.len());
     assert!(bytes.len() <= 8 * 1_024, "{} bytes", bytes.len());
+}
+
+/// All that is held about the subject is in one file: whoever alters what it says of a record or of a read is found out.
+fn the_subject_is_told(desk: &Desk) {
+    let who = "--as companies-house/registrar";
+    desk.line(&format!("subject-access patient:p-1 --out p-1.json {who}")).expect(
+        0,
+        &[
+            "about patient:p-1, as held by companies-house",
+            "record     patient/p-1: name, note, patient",
+            "personal data in the clear",
+        ],
+    );
+    let text = fs::read_to_string(desk.path("p-1.json")).unwrap();
+    assert!(text.contains(SEALED), "the value is in it");
+    assert!(text.contains("Summons"), "the disclosure to the court is in it");
+    desk.line("verify p-1.json").expect(0, &["holds:", "every record and every read in it is proven"]);
+    for (what, other) in [(SEALED, "Somebody else"), ("Summons", "Curiosity"), ("the data subject", "nobody")] {
+        let altered = desk.path("altered.json");
+        fs::write(&altered, text.replace(what, other)).unwrap();
+        desk.line("verify altered.json").expect(1, &["does not hold"]);
+    }
+    // Another's node keeps nothing of it: what it gives is what everybody sees. And no file is written over.
+    desk.line("subject-access patient:p-1 --out other.json --as hm-revenue-and-customs/registrar")
+        .expect(0, &["record     patient/p-1"]);
+    assert!(!fs::read_to_string(desk.path("other.json")).unwrap().contains(SEALED));
+    desk.line(&format!("subject-access patient:p-1 --out p-1.json {who}")).expect(2, &["exists already"]);
 }
 
 /// Keys of the records that are read many times.
@@ -365,6 +395,14 @@ fn what_two_members_share_is_executed_by_both_and_nowhere_in_the_clear() {
     let port = free_base_port().to_string();
     let sandbox = Sandbox::start(&desk, &["--base-port", &port]);
     open_partition(&desk);
+    desk.line("datamap --csv").expect(
+        0,
+        &[
+            "hm-revenue-and-customs,",
+            ",partition,school-health,",
+            "\"companies-house/vault in GB, hm-revenue-and-customs/vault in GB\"",
+        ],
+    );
     let field = |name: &str| tallystick_protocol::Field::new(name, tallystick_protocol::Datatype::String);
     let fields = vec![field("visit"), field("note")];
     let create = Operation::RegisterCreate { register: "visit".to_owned(), text: "Visits".to_owned(), fields };

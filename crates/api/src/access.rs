@@ -1,8 +1,10 @@
-//! Reads of sealed values: who, when, which, what for, under which power.
+//! Reads of sealed values: who, when, which, what for, under which power; and what there is to read about somebody.
 
 use crate::{ActOutcome, DecisionView, routes};
 use serde::{Deserialize, Serialize};
-use tallystick_protocol::{Hash, LogEntry, MandateId, Operation, Outcome, PrincipalId, SignedTransaction, Subject};
+use tallystick_protocol::{
+    Commitment, Hash, LogEntry, MandateId, Operation, Outcome, PrincipalId, SignedTransaction, Subject,
+};
 use utoipa::ToSchema;
 
 /// A page of the reads of what is sealed about somebody, newest first.
@@ -20,6 +22,35 @@ pub struct AccessLogPage {
     /// The `cursor` of the next page, of older reads. It stays good whatever is appended meanwhile.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub next: Option<String>,
+}
+
+/// Where the sealed values about somebody stand that a node keeps. The values are not told: reading them is an act.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct HeldList {
+    /// The holder that answers.
+    #[schema(value_type = String)]
+    pub node: PrincipalId,
+    /// Whom they are about: `register:key`.
+    #[schema(value_type = String)]
+    pub subject: Subject,
+    /// One for each value, by register, key and field.
+    pub values: Vec<HeldView>,
+}
+
+/// Where a value stands that a node keeps.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct HeldView {
+    /// The register.
+    pub register: String,
+    /// The record's key.
+    pub key: String,
+    /// The field.
+    pub field: String,
+    /// What the ledger has in its place.
+    #[schema(value_type = String)]
+    pub commitment: Commitment,
+    /// Whether the record has it now. One that only an earlier entry had is kept until it is erased, and not given any more.
+    pub current: bool,
 }
 
 /// One read.

@@ -6,6 +6,7 @@
 pub mod access;
 pub mod audit;
 pub mod block;
+pub mod data_map;
 pub mod erasure;
 pub mod log;
 pub mod media;
@@ -20,9 +21,10 @@ pub mod status;
 pub mod transaction;
 pub mod validators;
 
-pub use access::{AccessLogPage, ReadView};
+pub use access::{AccessLogPage, HeldList, HeldView, ReadView};
 pub use audit::{ActOutcome, ActView, AuditPage, TurnView};
 pub use block::{BlockEvent, BlockView};
+pub use data_map::{ControllerView, DataMap, PlaceView, ProtectedRegisterView, SharedView};
 pub use erasure::{
     CorrectionView, DestroyedView, ErasureList, ErasureView, ErasuresView, HoldList, HoldView, HolderView, LiftedView,
 };

@@ -14,6 +14,8 @@ pub const SEALED: &str = "/v1/sealed";
 pub const READS: &str = "/v1/reads";
 /// Who read what is sealed about somebody.
 pub const ACCESS_LOG: &str = "/v1/access-log";
+/// Where the sealed values about somebody stand that the node keeps.
+pub const HELD: &str = "/v1/held";
 /// One transaction and what became of it.
 pub const TRANSACTION: &str = "/v1/transactions/{id}";
 /// The receipt of a finalised transaction.
@@ -58,6 +60,8 @@ pub const PARTITIONS: &str = "/v1/partitions";
 pub const PRIVATE: &str = "/v1/private";
 /// One partition.
 pub const PARTITION: &str = "/v1/partitions/{name}";
+/// What is held about people, where, why and for how long.
+pub const DATA_MAP: &str = "/v1/datamap";
 /// All registers.
 pub const REGISTERS: &str = "/v1/registers";
 /// One register's definition.

@@ -91,7 +91,10 @@ fn exists(path: &Path) -> Failure {
 }
 
 /// Writes a new file that only its owner may read.
-fn write_private(path: &Path, bytes: &[u8]) -> Done {
+///
+/// # Errors
+/// When it is there already, or cannot be written.
+pub fn write_private(path: &Path, bytes: &[u8]) -> Done {
     let file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(path);
     match file {
         Err(error) if error.kind() == ErrorKind::AlreadyExists => Err(exists(path)),

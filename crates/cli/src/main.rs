@@ -9,6 +9,8 @@ mod audit;
 mod bench;
 mod ca;
 mod connection;
+mod csv;
+mod data_map;
 mod disclose;
 mod erasure;
 mod hold;
@@ -28,6 +30,7 @@ mod record;
 mod register;
 mod sandbox;
 mod status;
+mod subject_access;
 mod transaction;
 mod verify;
 
@@ -67,6 +70,7 @@ enum Command {
     Record(record::Record),
     Disclose(disclose::Disclose),
     AccessLog(access_log::AccessLog),
+    SubjectAccess(subject_access::SubjectAccess),
     Transaction(transaction::Transaction),
     Verify(verify::Verify),
     Audit(audit::Audit),
@@ -75,6 +79,8 @@ enum Command {
     Principal(principal::Principal),
     Mandate(mandate::Mandate),
     Partition(partition::Partition),
+    #[command(name = "datamap")]
+    DataMap(data_map::DataMapCommand),
     Key(key::Key),
     Ca(ca::Ca),
     Policy(policy::Policy),
@@ -93,6 +99,7 @@ fn main() -> ExitCode {
         Command::Record(command) => command.run(),
         Command::Disclose(command) => command.run(),
         Command::AccessLog(command) => command.run(),
+        Command::SubjectAccess(command) => command.run(),
         Command::Transaction(command) => command.run(),
         Command::Verify(command) => command.run(),
         Command::Audit(command) => command.run(),
@@ -101,6 +108,7 @@ fn main() -> ExitCode {
         Command::Principal(command) => command.run(),
         Command::Mandate(command) => command.run(),
         Command::Partition(command) => command.run(),
+        Command::DataMap(command) => command.run(),
         Command::Key(command) => command.run(),
         Command::Ca(command) => command.run(),
         Command::Policy(command) => command.run(),

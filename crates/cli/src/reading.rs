@@ -9,7 +9,7 @@ use clap::Args;
 use serde_json::Value;
 use std::collections::BTreeSet;
 use tallystick_ledger::{item::canonicalise, personal::likeness, protection::sealed_in, schema::Schema};
-use tallystick_protocol::{Field, Operation, Place, Reading, Subject, limits::READ_SUBJECTS_MAX};
+use tallystick_protocol::{Field, Opening, Operation, Place, Reading, Subject, limits::READ_SUBJECTS_MAX};
 
 /// Why sealed values are read.
 #[derive(Debug, Args)]
@@ -111,16 +111,16 @@ fn items_of(record: &Value) -> impl Iterator<Item = &Value> {
 }
 
 /// Puts what was read in the place of its commitments.
-pub fn open(value: &mut Value, reading: &Reading) {
+pub fn open(value: &mut Value, openings: &[Opening]) {
     match value {
         Value::String(text) => {
-            let opened = reading.openings.iter().find(|opening| opening.commitment().to_string() == *text);
+            let opened = openings.iter().find(|opening| opening.commitment().to_string() == *text);
             if let Some(opening) = opened {
                 *text = opening.value().reveal().to_owned();
             }
         }
-        Value::Array(values) => values.iter_mut().for_each(|value| open(value, reading)),
-        Value::Object(members) => members.values_mut().for_each(|value| open(value, reading)),
+        Value::Array(values) => values.iter_mut().for_each(|value| open(value, openings)),
+        Value::Object(members) => members.values_mut().for_each(|value| open(value, openings)),
         _ => {}
     }
 }

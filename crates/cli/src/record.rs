@@ -63,7 +63,7 @@ impl Record {
             client.record(&self.register, &self.key)?
         };
         if let (Some(found), Some(reading)) = (&mut found, &reading) {
-            reading::open(&mut found.value, reading);
+            reading::open(&mut found.value, &reading.openings);
         }
         match &found {
             Some(found) if self.signing.json => json(&found.value)?,

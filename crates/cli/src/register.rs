@@ -2,7 +2,6 @@
 
 mod append;
 mod correct;
-mod csv;
 mod exposure;
 mod import;
 mod seal;

@@ -4,6 +4,7 @@ use crate::{
     connection::Connection,
     output::{Colour, Doing, Done, Failure, count, json, line, paint, say, time},
     record::{moment, shown},
+    subject_access,
 };
 use clap::Args;
 use serde_json::Value;
@@ -17,7 +18,7 @@ use tallystick_api::{CosignerView, OutcomeView};
 use tallystick_protocol::{
     Cosigner, Destroyed, ErasureRow, ErasureScope, Genesis, Hash, Holder, Opening, Operation, Poll, ProposalRow,
     ProposalStatus, RecordRow,
-    limits::RECEIPT_BYTES_MAX,
+    limits::SUBJECT_ACCESS_BYTES_MAX,
     receipt::{CheckError, Claim, Proven, Receipt, Recovered, Step},
 };
 
@@ -69,6 +70,9 @@ impl Verify {
     fn check(&self, file: &Path, genesis: &Genesis) -> Done {
         let bytes = read(file)?;
         let name = file.display();
+        if let Some(done) = subject_access::verify(&bytes, genesis, self.json) {
+            return done;
+        }
         let receipt = match Receipt::decode(&bytes) {
             Ok(receipt) => receipt,
             Err(error) if self.json => {
@@ -93,7 +97,7 @@ impl Verify {
 fn read(path: &Path) -> Result<Vec<u8>, Failure> {
     let mut bytes = Vec::new();
     File::open(path)
-        .and_then(|file| file.take(RECEIPT_BYTES_MAX as u64 + 1).read_to_end(&mut bytes))
+        .and_then(|file| file.take(SUBJECT_ACCESS_BYTES_MAX as u64 + 1).read_to_end(&mut bytes))
         .doing(|| format!("cannot read `{}`", path.display()))?;
     Ok(bytes)
 }

@@ -4,14 +4,14 @@ use crate::{error::Error, http::Client};
 use serde::de::DeserializeOwned;
 use std::io::{self, BufRead, BufReader, Read, Write};
 use tallystick_api::{
-    AccessLogPage, AuditPage, BlockEvent, BlockView, CorrectionView, DryRun, DryRunView, ErasureList, ErasureView,
-    HoldList, MandateList, MandateView, NetworkView, NodeList, NodeStatus, OrganisationList, OrganisationView,
-    PartitionList, PartitionView, PolicyAnswer, PolicyAsPut, PolicyList, PolicyQuestion, PrincipalList, PrincipalView,
-    ProposalList, ProposalView, RegisterList, RegisterView, RulebookView, TransactionStatus, ValidatorsView, media,
-    routes,
+    AccessLogPage, AuditPage, BlockEvent, BlockView, CorrectionView, DataMap, DryRun, DryRunView, ErasureList,
+    ErasureView, HeldList, HoldList, MandateList, MandateView, NetworkView, NodeList, NodeStatus, OrganisationList,
+    OrganisationView, PartitionList, PartitionView, PolicyAnswer, PolicyAsPut, PolicyList, PolicyQuestion,
+    PrincipalList, PrincipalView, ProposalList, ProposalView, RegisterList, RegisterView, RulebookView,
+    TransactionStatus, ValidatorsView, media, routes,
 };
 use tallystick_protocol::{
-    Change, Hash, MandateId, PolicyId, PrincipalId, RecoveryGround,
+    Change, Hash, MandateId, PolicyId, PrincipalId, RecoveryGround, Subject,
     limits::{
         ORGANISATIONS_MAX, ORGANISATIONS_PAGE_MAX, PARTITIONS_MAX, PARTITIONS_PAGE_MAX, RECEIPT_BYTES_MAX,
         STREAM_LINE_BYTES_MAX,
@@ -228,6 +228,22 @@ impl Client {
     /// When no node answers, or the query is not understood.
     pub fn mandates(&self, query: &[(&str, &str)]) -> Result<At<MandateList>, Error> {
         self.read(&routes::with_query(routes::MANDATES, query))
+    }
+
+    /// Where the sealed values about somebody stand that a node keeps: ask a holder ([`Client::holder`]).
+    ///
+    /// # Errors
+    /// When it does not answer, or keeps nothing.
+    pub fn held(&self, subject: &Subject) -> Result<HeldList, Error> {
+        Ok(self.read(&routes::with_query(routes::HELD, &[("subject", &subject.to_string())]))?.value)
+    }
+
+    /// A page of the data map: the query is that of [`routes::DATA_MAP`].
+    ///
+    /// # Errors
+    /// When no node answers, or the query is not understood.
+    pub fn data_map(&self, query: &[(&str, &str)]) -> Result<At<DataMap>, Error> {
+        self.read(&routes::with_query(routes::DATA_MAP, query))
     }
 
     /// The policies in force, of the partition or for a register.

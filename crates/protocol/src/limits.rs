@@ -199,6 +199,8 @@ pub const HAND_OVER_BYTES_MAX: usize = 16 + HEADER_BYTES_MAX + CERTIFICATE_BYTES
 pub const HAND_OVERS_ANSWERED_MAX: usize = 32;
 /// Bytes of one encoded recovery: the signatures of about a hundred organisations, each with two proofs.
 pub const RECOVERY_BYTES_MAX: usize = 384 * 1_024;
+/// Bytes of a file that answers a request for access: a proof of 3 KiB or so for each record and each read about a person.
+pub const SUBJECT_ACCESS_BYTES_MAX: usize = 256 * 1_024 * 1_024;
 /// Bytes of a recovery file: what leads to its head is in receipts, too.
 pub const RECOVERY_FILE_BYTES_MAX: usize = RECOVERY_BYTES_MAX + RECEIPT_BYTES_MAX;
 /// Organisations that a recovery shows, and that sign it: [`RECOVERY_BYTES_MAX`] is reached before.
@@ -463,6 +465,10 @@ pub const PAGE_BYTES_MAX: usize = 16 * 1_024 * 1_024;
 pub const PARTITIONS_PAGE_MAX: u64 = 200;
 /// Organisations on a page: they are read together, and blocks wait for a read.
 pub const ORGANISATIONS_PAGE_MAX: u64 = 200;
+/// Rows read together where many are asked for: blocks wait for a read.
+pub const ROWS_READ_MAX: usize = 100;
+/// Organisations on a page of the data map: for each, its nodes, registers and agreements are looked up.
+pub const DATA_MAP_PAGE_MAX: u64 = 50;
 /// Acts on a page of an audit.
 pub const AUDIT_PAGE_MAX: u64 = 1_000;
 /// Principals on a page of an organisation's.

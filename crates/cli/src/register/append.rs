@@ -1,13 +1,14 @@
 //! `tally register append`: one entry from the command line, or many from a file.
 
 use super::{
-    act, act_sealed, csv,
+    act, act_sealed,
     exposure::Exposure,
     no_register,
     seal::{SealedEntry, seal},
 };
 use crate::{
     connection::{Connection, Signing},
+    csv,
     output::{Doing, Done, Failure, count, line, progress, say},
 };
 use clap::Args;

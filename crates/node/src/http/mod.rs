@@ -10,6 +10,7 @@
 mod audit;
 mod blocks;
 mod csv;
+mod data_map;
 mod download;
 mod erasures;
 mod guard;
@@ -112,6 +113,7 @@ routes! {
     post routes::SEALED => sealed::submit;
     post routes::READS => reads::read;
     get routes::ACCESS_LOG => reads::access_log;
+    get routes::HELD => reads::held;
     get routes::TRANSACTION => transactions::transaction;
     get routes::TRANSACTION_RECEIPT => transactions::receipt;
     get routes::AUDIT => audit::audit;
@@ -134,6 +136,7 @@ routes! {
     get routes::PARTITIONS => partitions::partitions;
     get routes::PARTITION => partitions::partition;
     post routes::PRIVATE => partitions::submit;
+    get routes::DATA_MAP => data_map::data_map;
     get routes::REGISTERS => registers::registers;
     get routes::REGISTER => registers::register;
     get routes::REGISTER_SUMMARY => openregister::summary;

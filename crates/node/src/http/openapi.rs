@@ -1,9 +1,9 @@
 //! The interface as an OpenAPI document, made from the handlers themselves.
 
 use super::{
-    audit, blocks, download, erasures, health, log, mandates, openregister, organisations, partitions, policies,
-    principals, proofs, proposals, reads, recovery, registers, sealed, snapshot, status, stream, transactions,
-    validators,
+    audit, blocks, data_map, download, erasures, health, log, mandates, openregister, organisations, partitions,
+    policies, principals, proofs, proposals, reads, recovery, registers, sealed, snapshot, status, stream,
+    transactions, validators,
 };
 use axum::response::Response;
 use bytes::Bytes;
@@ -27,6 +27,7 @@ use utoipa::OpenApi;
         sealed::submit,
         reads::read,
         reads::access_log,
+        reads::held,
         transactions::transaction,
         transactions::receipt,
         audit::audit,
@@ -49,6 +50,7 @@ use utoipa::OpenApi;
         partitions::partitions,
         partitions::partition,
         partitions::submit,
+        data_map::data_map,
         registers::registers,
         registers::register,
         registers::record_receipt,

@@ -3,7 +3,7 @@
 use super::{
     App, QueryOf,
     audit::Candidates,
-    page::{CursorPage, known, parsed},
+    page::{CursorPage, Query, known, parsed},
     problem::{Answer, Failure},
     snapshot::{At, json_at, typed},
     transactions::{patience, require_media},
@@ -14,8 +14,8 @@ use axum::{
 };
 use bytes::Bytes;
 use http::{HeaderMap, HeaderValue, header};
-use tallystick_api::{AccessLogPage, Problem, ReadView, limits::AUDIT_PAGE_MAX, media, routes};
-use tallystick_protocol::{OperationName, Resource, Subject};
+use tallystick_api::{AccessLogPage, HeldList, HeldView, Problem, ReadView, limits::AUDIT_PAGE_MAX, media, routes};
+use tallystick_protocol::{Commitment, OperationName, Place, Resource, Subject};
 use tallystick_storage::history::ActQuery;
 
 /// Reads sealed values: the answer comes once the read is final and accepted, and only to the request that handed it in first.
@@ -62,8 +62,7 @@ pub async fn read(
     ))]
 pub async fn access_log(State(app): State<App>, QueryOf(query): QueryOf) -> Answer<Response> {
     known(&query, &["subject", "cursor", "limit"])?;
-    let subject: Option<Subject> = parsed(&query, "subject")?;
-    let subject = subject.ok_or_else(|| Failure::bad_request("say whom it is about: subject=register:key"))?;
+    let subject = subject_of(&query)?;
     let asked = ActQuery {
         action: Some(OperationName::RecordRead),
         resources: vec![Resource::subject(&subject)],
@@ -76,4 +75,32 @@ pub async fn access_log(State(app): State<App>, QueryOf(query): QueryOf) -> Answ
     let reads = acts.iter().flat_map(|act| ReadView::of(&subject, act.leaf, &act.entry, &act.transaction)).collect();
     let page = AccessLogPage { subject, height: header.height, time_ms: header.time_ms, reads, next };
     Ok((links, json_at(header.height, page)).into_response())
+}
+
+/// Where the sealed values about somebody stand that this node keeps; not what they are.
+#[utoipa::path(get, path = routes::HELD, tag = "sealed values",
+    params(("subject" = String, Query, description = "Whom the values are about: `register:key`")),
+    responses(
+        (status = 200, description = "The values' places, by register, key and field", body = HeldList),
+        (status = 400, description = "A part of the query is not what it should be", body = Problem, content_type = "application/problem+json"),
+        (status = 421, description = "This node keeps nothing", body = Problem, content_type = "application/problem+json"),
+    ))]
+pub async fn held(State(app): State<App>, QueryOf(query): QueryOf) -> Answer<Response> {
+    known(&query, &["subject"])?;
+    let subject = subject_of(&query)?;
+    let (node, held) = app.service.held(&subject).await?;
+    let view = |(place, commitment, current): (Place, Commitment, bool)| HeldView {
+        register: place.register().to_owned(),
+        key: place.key().to_owned(),
+        field: place.field().to_owned(),
+        commitment,
+        current,
+    };
+    let list = HeldList { node, subject, values: held.into_iter().map(view).collect() };
+    Ok(json_at(app.service.tip().header.height, list))
+}
+
+fn subject_of(query: &Query) -> Result<Subject, Failure> {
+    let subject: Option<Subject> = parsed(query, "subject")?;
+    subject.ok_or_else(|| Failure::bad_request("say whom it is about: subject=register:key"))
 }

@@ -12,12 +12,13 @@ use axum::{
     extract::State,
     response::{IntoResponse, Response},
 };
-use tallystick_api::{FieldView, Problem, RegisterList, RegisterView, limits::PAGE_MAX, routes};
+use tallystick_api::{
+    FieldView, Problem, RegisterList, RegisterView,
+    limits::{PAGE_MAX, ROWS_READ_MAX},
+    routes,
+};
 use tallystick_ledger::{entry_leaf::format_v1_hash, state::TreeRow};
 use tallystick_protocol::{EntryKind, Receipt, RegisterRow};
-
-/// Registers read together.
-const REGISTERS_READ: usize = 100;
 
 /// A register as the state holds it.
 pub struct Register {
@@ -72,7 +73,7 @@ pub async fn registers(State(app): State<App>, QueryOf(query): QueryOf) -> Answe
     let links = page.links(names.len(), total > page.skip() + names.len())?;
     let mut registers = Vec::with_capacity(names.len());
     // Piece by piece: blocks wait for a read. A register that was only proposed is in the index and not in the state.
-    for names in names.chunks(REGISTERS_READ) {
+    for names in names.chunks(ROWS_READ_MAX) {
         let (height, found) = app.service.registers(names).await?;
         registers.extend(found.into_iter().map(|(row, tree)| view(&app.service, Register { height, row, tree })));
     }

@@ -84,6 +84,39 @@ impl<E: Runtime> Service<E> {
         Ok(Reading { transaction: id, leaf: finalised.index, openings })
     }
 
+    /// Where the values stand that this node keeps about somebody, each with whether its record has it now; and who this is. What is
+    /// erased and not held is left out.
+    ///
+    /// # Errors
+    /// When this node keeps nothing, or the disk fails.
+    pub async fn held(&self, subject: &Subject) -> Result<(PrincipalId, Vec<(Place, Commitment, bool)>), SealedError> {
+        let holder = self.0.holder.as_ref().ok_or_else(|| SealedError::NotHolder(subject.register().to_owned()))?;
+        let me = &holder.keys().principal;
+        let kept = holder.openings(subject).await?;
+        let erased = self.erased_among(me.organisation(), &kept).await?;
+        let gone: BTreeSet<Commitment> =
+            erased.iter().filter(|(_, is_held)| !is_held).map(|(opening, _)| opening.commitment()).collect();
+        let mut held: Vec<(Place, Commitment)> =
+            kept.iter().map(|opening| (opening.place().clone(), opening.commitment())).collect();
+        held.retain(|(_, commitment)| !gone.contains(commitment));
+        held.sort();
+        let names: BTreeSet<&str> = held.iter().map(|(place, _)| place.register()).collect();
+        let (_, rows) = self.registers(&names.into_iter().collect::<Vec<_>>()).await?;
+        let mut current = BTreeSet::new();
+        for (row, _) in &rows {
+            let schema = Schema::new(&row.register, &row.fields);
+            let here = held.iter().filter(|(place, _)| place.register() == row.register);
+            for key in here.map(|(place, _)| place.key()).collect::<BTreeSet<_>>() {
+                current.extend(self.sealed_values(&schema, &row.register, key).await?.unwrap_or_default());
+            }
+        }
+        let held = held.into_iter().map(|value| {
+            let is_current = current.contains(&value);
+            (value.0, value.1, is_current)
+        });
+        Ok((me.clone(), held.collect()))
+    }
+
     /// Whether the transaction waits or is final.
     pub(super) fn knows(&self, transaction: &SignedTransaction) -> bool {
         let id = transaction.id();

@@ -1,4 +1,4 @@
-//! Comma-separated values with a heading (RFC 4180), as spreadsheets write them.
+//! Comma-separated values with a heading (RFC 4180), as spreadsheets write and read them.
 
 /// A file's heading and rows, each row with the number of its first line.
 #[derive(Debug, PartialEq, Eq)]
@@ -22,6 +22,19 @@ pub fn parse(text: &str) -> Result<Csv, String> {
         return Err(format!("line {line} has {} cells where the heading has {}", row.len(), heading.len()));
     }
     Ok(Csv { heading, rows })
+}
+
+/// One line of a file, without its end. A cell that a spreadsheet would take for a formula is shown as text: what is written in it
+/// may be another's.
+pub fn joined(cells: &[String]) -> String {
+    let cell = |cell: &String| {
+        let formula = if cell.starts_with(['=', '+', '-', '@', '\t', '\r']) { "'" } else { "" };
+        if formula.is_empty() && !cell.contains([',', '"', '\n', '\r']) {
+            return cell.clone();
+        }
+        format!("\"{formula}{}\"", cell.replace('"', "\"\""))
+    };
+    cells.iter().map(cell).collect::<Vec<_>>().join(",")
 }
 
 struct Reader<'a> {
@@ -101,6 +114,14 @@ mod tests {
         let csv = parse("\u{feff}school,name\r\n1,\"Cass, \"\"Sir\"\" John\"\r\n\n2,\"two\nlines\"\n3,").unwrap();
         assert_eq!(csv.heading, ["school", "name"]);
         assert_eq!(csv.rows, [row(2, &["1", "Cass, \"Sir\" John"]), row(4, &["2", "two\nlines"]), row(6, &["3", ""])]);
+    }
+
+    #[test]
+    fn what_is_written_is_read_as_it_was() {
+        let cells = ["plain", "a, \"b\"", "two\nlines", ""].map(str::to_owned);
+        let read = parse(&format!("1,2,3,4\r\n{}\r\n", joined(&cells))).unwrap();
+        assert_eq!(read.rows, [(2, cells.to_vec())]);
+        assert_eq!(joined(&["=HYPERLINK(\"x\")".to_owned()]), "\"'=HYPERLINK(\"\"x\"\")\"");
     }
 
     #[test]

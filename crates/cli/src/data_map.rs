@@ -1,0 +1,199 @@
+//! `tally datamap`: what is held about people, where, why and for how long.
+
+use crate::{
+    connection::Reading,
+    csv,
+    output::{Colour, Done, Failure, json, line, paint, time},
+};
+use clap::Args;
+use tallystick_api::{
+    ControllerView, DataMap, PlaceView, ProtectedRegisterView, SharedView, limits::DATA_MAP_PAGE_MAX,
+};
+use tallystick_protocol::{Jurisdiction, change::words::Shown};
+
+/// Show what is held about people, where, why and for how long
+#[derive(Debug, Args)]
+#[command(
+    after_help = "Made of the ledger's own state when it is asked for, so it is never out of date: each organisation's registers with protected \
+    fields, the agreements under which it shares, the nodes that hold, and where these stand. It is the record of processing that UK GDPR, Article \
+    30, asks for, as far as the ledger knows it; why a register of one's own is kept, its text says. `--csv` is for a spreadsheet.\n\n\
+    Examples:\n  \
+    tally datamap\n  \
+    tally datamap --organisation home-office --csv > ropa.csv"
+)]
+pub struct DataMapCommand {
+    /// Only what this organisation answers for
+    #[arg(long, value_name = "ORGANISATION")]
+    organisation: Option<String>,
+    /// Print one line for each thing that is held, as CSV (RFC 4180)
+    #[arg(long, conflicts_with = "json")]
+    csv: bool,
+    #[command(flatten)]
+    reading: Reading,
+}
+
+/// The columns of the table, of which each line says one thing that is held.
+const COLUMNS: [&str; 14] = [
+    "controller",
+    "contact",
+    "kind",
+    "name",
+    "purpose",
+    "legal_basis",
+    "categories",
+    "recipients",
+    "held_at",
+    "jurisdictions",
+    "from",
+    "until",
+    "retention_days",
+    "status",
+];
+
+impl DataMapCommand {
+    /// Runs the command.
+    pub fn run(self) -> Done {
+        let map = self.map()?;
+        if self.reading.json {
+            return json(&map);
+        }
+        if self.csv {
+            return table(&map);
+        }
+        let mut is_empty = true;
+        for view in map.controllers.iter().filter(|view| holds(view)) {
+            if !is_empty {
+                line("")?;
+            }
+            is_empty = false;
+            show(view)?;
+        }
+        if is_empty {
+            line(
+                "nothing is held about people: no register has a protected field, and nothing is shared under an agreement",
+            )?;
+        }
+        Ok(())
+    }
+
+    fn map(&self) -> Result<DataMap, Failure> {
+        let client = self.reading.connection.client()?;
+        if let Some(organisation) = &self.organisation {
+            return Ok(client.data_map(&[("organisation", organisation)])?.value);
+        }
+        let full = usize::try_from(DATA_MAP_PAGE_MAX).unwrap_or(usize::MAX);
+        let mut whole = DataMap { controllers: Vec::new() };
+        let organisations = client.organisations()?.value.organisations.len();
+        for index in 1..=organisations.div_ceil(full) {
+            whole.controllers.extend(client.data_map(&[("page-index", &index.to_string())])?.value.controllers);
+        }
+        Ok(whole)
+    }
+}
+
+fn holds(view: &ControllerView) -> bool {
+    !(view.nodes.is_empty() && view.registers.is_empty() && view.agreements.is_empty())
+}
+
+fn show(view: &ControllerView) -> Done {
+    let contact = view.contact.as_deref().unwrap_or("contact not said");
+    line(format_args!("{} ({}, {})", paint(Colour::Bold, &view.organisation), Shown(&view.name), Shown(contact)))?;
+    let nodes =
+        if view.nodes.is_empty() { "none: what is sealed is kept by nobody".to_owned() } else { places(&view.nodes) };
+    line(format_args!("  nodes that hold  {nodes}"))?;
+    view.registers.iter().try_for_each(show_register)?;
+    view.agreements.iter().try_for_each(show_agreement)
+}
+
+fn show_register(register: &ProtectedRegisterView) -> Done {
+    let text = if register.text.is_empty() { String::new() } else { format!(": {}", Shown(&register.text)) };
+    line(format_args!("  register {}{text}", register.register))?;
+    line(format_args!("    records      {}", register.records))?;
+    line(format_args!("    fields       {}", fields(register)))
+}
+
+fn show_agreement(shared: &SharedView) -> Done {
+    let is = if shared.open { "" } else { " (not open)" };
+    line(format_args!("  partition {}{is}: {}", shared.partition, Shown(&shared.purpose)))?;
+    let parts = [
+        ("legal basis", Some(shared.legal_basis.clone())),
+        ("categories", Some(shared.categories.join(", "))),
+        ("shared with", Some(shared.recipients.join(", "))),
+        ("may be in", Some(shared.jurisdictions.iter().map(Jurisdiction::as_str).collect::<Vec<_>>().join(", "))),
+        ("held at", Some(places(&shared.held_at))),
+        ("refused to", (!shared.refused.is_empty()).then(|| places(&shared.refused))),
+        ("from", Some(time(shared.from_ms))),
+        ("until", shared.until_ms.map(time)),
+        ("review", shared.review_ms.map(time)),
+        ("kept for", Some(format!("{} days", shared.retention_days))),
+    ];
+    for (what, said) in parts {
+        let Some(said) = said else { continue };
+        line(format_args!("    {what:<12} {}", Shown(&said)))?;
+    }
+    Ok(())
+}
+
+/// `office/node in GB`, each.
+fn places(places: &[PlaceView]) -> String {
+    if places.is_empty() {
+        return "no node".to_owned();
+    }
+    let each = places.iter().map(|place| format!("{} in {}", place.node, place.jurisdiction));
+    each.collect::<Vec<_>>().join(", ")
+}
+
+fn fields(register: &ProtectedRegisterView) -> String {
+    let each = register.fields.iter().map(|field| {
+        let protection = field.protection.as_ref().map_or_else(String::new, |protection| format!(" ({protection})"));
+        format!("{}{protection}", field.name)
+    });
+    each.collect::<Vec<_>>().join(", ")
+}
+
+fn table(map: &DataMap) -> Done {
+    line(csv::joined(&COLUMNS.map(str::to_owned)))?;
+    for view in &map.controllers {
+        view.registers.iter().try_for_each(|register| line(csv::joined(&register_row(view, register))))?;
+        view.agreements.iter().try_for_each(|shared| line(csv::joined(&agreement_row(view, shared))))?;
+    }
+    Ok(())
+}
+
+fn register_row(view: &ControllerView, register: &ProtectedRegisterView) -> [String; COLUMNS.len()] {
+    [
+        view.organisation.clone(),
+        view.contact.clone().unwrap_or_default(),
+        "register".to_owned(),
+        register.register.clone(),
+        register.text.clone(),
+        String::new(),
+        fields(register),
+        String::new(),
+        places(&view.nodes),
+        String::new(),
+        String::new(),
+        String::new(),
+        String::new(),
+        register.phase.to_string(),
+    ]
+}
+
+fn agreement_row(view: &ControllerView, shared: &SharedView) -> [String; COLUMNS.len()] {
+    [
+        view.organisation.clone(),
+        view.contact.clone().unwrap_or_default(),
+        "partition".to_owned(),
+        shared.partition.clone(),
+        shared.purpose.clone(),
+        shared.legal_basis.clone(),
+        shared.categories.join(", "),
+        shared.recipients.join(", "),
+        places(&shared.held_at),
+        shared.jurisdictions.iter().map(Jurisdiction::as_str).collect::<Vec<_>>().join(" "),
+        time(shared.from_ms),
+        shared.until_ms.map(time).unwrap_or_default(),
+        shared.retention_days.to_string(),
+        if shared.open { "open" } else { "not open" }.to_owned(),
+    ]
+}

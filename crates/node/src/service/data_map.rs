@@ -1,0 +1,49 @@
+//! What organisations hold of people, as the state has it: their nodes, their registers with protected fields, their agreements.
+
+use super::{Runtime, Service};
+use std::collections::{BTreeMap, BTreeSet};
+use tallystick_ledger::OrganisationRow;
+use tallystick_protocol::{
+    NodeRow, NodesRow, PartitionRow, RegisterRow, StateKey,
+    limits::{PARTITIONS_MAX, ROWS_READ_MAX},
+};
+use tallystick_storage::read::ReadError;
+
+/// What organisations hold of people.
+#[derive(Debug, Default)]
+pub struct Holdings {
+    /// The registers with protected fields of which they are the custodians.
+    pub registers: Vec<RegisterRow>,
+    /// The agreements of which they are members, ended ones too.
+    pub agreements: Vec<PartitionRow>,
+    /// The nodes of these organisations, and of all that share with them.
+    pub nodes: BTreeMap<String, Vec<NodeRow>>,
+}
+
+impl<E: Runtime> Service<E> {
+    /// What these organisations hold. Piece by piece, for blocks wait for a read: what came meanwhile may be in it or not.
+    pub async fn holdings(&self, organisations: &[OrganisationRow]) -> Result<Holdings, ReadError> {
+        let asked: BTreeSet<&str> = organisations.iter().map(|row| row.id.as_str()).collect();
+        let (_, _, mut agreements) = self.partitions(0, PARTITIONS_MAX).await?;
+        agreements.retain(|row| row.terms.members.iter().any(|member| asked.contains(member.as_str())));
+        let members = agreements.iter().flat_map(|row| row.terms.members.iter().map(String::as_str));
+        let all: Vec<String> =
+            asked.iter().copied().chain(members).map(str::to_owned).collect::<BTreeSet<_>>().into_iter().collect();
+        let mut nodes = BTreeMap::new();
+        for some in all.chunks(ROWS_READ_MAX) {
+            let keys: Vec<StateKey> = some.iter().map(|id| StateKey::nodes(id)).collect();
+            let (_, rows) = self.read(keys.clone(), |sheet| sheet.rows(keys.iter().copied(), NodesRow::decode)).await?;
+            nodes.extend(some.iter().cloned().zip(rows.into_iter().map(|row| row.unwrap_or_default().nodes)));
+        }
+        let mut registers = Vec::new();
+        let names: Vec<String> = self.history().registers().map(|(name, _)| name.to_owned()).collect();
+        for some in names.chunks(ROWS_READ_MAX) {
+            let (_, found) = self.registers(some).await?;
+            let held = |row: &RegisterRow| {
+                asked.contains(row.custodian.as_str()) && row.fields.iter().any(|field| field.protection.is_some())
+            };
+            registers.extend(found.into_iter().map(|(row, _)| row).filter(held));
+        }
+        Ok(Holdings { registers, agreements, nodes })
+    }
+}
