@@ -273,7 +273,8 @@ fn run(
         let roles = principal::given(operation);
         let act = Act { block, signer, signers, assurance, mandates, action, reading, roles, operation: index, leaf };
         if !chain.links().is_empty() {
-            let resource = operation.mandate_resource(act.organisation());
+            let resource = erasure::mandate_resource(draft, operation, act.organisation());
+            let resource = resource.map_err(|stop| (index, stop.into()))?;
             chain.require_words(action, &resource).map_err(|stop| (index, stop))?;
         }
         dispatch(draft, &act, operation, &mut appended).map_err(|stop| (index, stop))?;
@@ -504,6 +505,7 @@ fn note_next(draft: &mut Draft<'_>, tx: &SignedTransaction) {
         if let Operation::PrincipalEnrol { .. } = operation {
             principal::note_list(draft, tx.principal().organisation());
         }
+        erasure::note_next(draft, operation);
     }
 }
 

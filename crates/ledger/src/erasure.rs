@@ -10,9 +10,10 @@
 use std::collections::BTreeMap;
 
 use tallystick_protocol::{
-    Code, Completed, ControllerRow, Destroyed, ErasureRow, ErasureScope, Holder, OpenErasure, Operation, StateKey,
-    Subject, SubjectRow, ViolationRule,
+    Code, Completed, ControllerRow, Destroyed, ErasureRow, ErasureScope, Holder, OpenErasure, Operation,
+    PrincipalStatus, StateKey, Subject, SubjectRow, ViolationRule,
     limits::{CONTROLLER_ERASURES_OPEN_MAX, ERASURES_PER_PAGE, SUBJECT_ERASURES_OPEN_MAX},
+    operation::PrincipalId,
 };
 
 use crate::{
@@ -83,7 +84,8 @@ pub(crate) fn order(draft: &mut Draft<'_>, act: &Act<'_>, new: &Order<'_>) -> Re
         ErasureScope::All => subject.erased = Some(row.order.clone()),
         // Written, not read: the latest order that names a value is as good as the first.
         ErasureScope::Values(values) => values.iter().for_each(|value| {
-            draft.write(StateKey::erased_value(new.controller, value), Row::ErasedValue(row.order.clone()));
+            draft
+                .write(StateKey::erased_value(new.controller, new.subject, value), Row::ErasedValue(row.order.clone()));
         }),
     }
     draft.write(StateKey::controller(new.controller), Row::Controller(controller));
@@ -144,6 +146,30 @@ pub(crate) fn wanted(operation: &Operation) -> Vec<StateKey> {
         Operation::ErasureReceipt { order, .. } => vec![StateKey::erasure(order)],
         Operation::HoldLift { hold, .. } => vec![StateKey::hold(hold)],
         _ => Vec::new(),
+    }
+}
+
+/// Notes the rows of those who must destroy, which [`wanted`] cannot know.
+pub(crate) fn note_next(draft: &mut Draft<'_>, operation: &Operation) {
+    if let Operation::ErasureOrder { controller, .. } = operation
+        && let Ok(nodes) = node_principals(draft, controller)
+    {
+        nodes.iter().for_each(|node| draft.touch(StateKey::principal(node)));
+    }
+}
+
+/// What a mandate must name for this to be done under it: for a hold that is lifted, what it must name for it to be placed.
+pub(crate) fn mandate_resource(
+    draft: &mut Draft<'_>,
+    operation: &Operation,
+    organisation: &str,
+) -> Result<String, Unread> {
+    match operation {
+        Operation::HoldLift { hold, .. } => {
+            let controller = draft.hold(&StateKey::hold(hold))?.map(|row| row.controller.clone());
+            Ok(operation.mandate_resource(controller.as_deref().unwrap_or(organisation)))
+        }
+        _ => Ok(operation.mandate_resource(organisation)),
     }
 }
 
@@ -216,8 +242,20 @@ pub(crate) fn page_of(number: u64) -> u32 {
     u32::try_from(number / u64::from(ERASURES_PER_PAGE)).unwrap_or(u32::MAX)
 }
 
-/// The nodes that hold for the controller now, by name.
-fn holders(draft: &mut Draft<'_>, controller: &str) -> Result<Vec<Holder>, Unread> {
+/// The nodes that hold for the controller now, by name, if each of them can still say that it destroyed.
+fn holders(draft: &mut Draft<'_>, controller: &str) -> Result<Vec<Holder>, Stop> {
+    let nodes = node_principals(draft, controller)?;
+    nodes.iter().for_each(|node| draft.touch(StateKey::principal(node)));
+    draft.complete()?;
+    for node in &nodes {
+        if draft.principal(&StateKey::principal(node))?.is_some_and(|row| row.status == PrincipalStatus::Retired) {
+            return Err(Code::HolderRetired.into());
+        }
+    }
+    Ok(nodes.into_iter().map(|node| Holder { node, receipt: None }).collect())
+}
+
+fn node_principals(draft: &mut Draft<'_>, controller: &str) -> Result<Vec<PrincipalId>, Unread> {
     let row = draft.nodes(&StateKey::nodes(controller))?;
-    Ok(row.iter().flat_map(|row| &row.nodes).map(|row| Holder { node: row.node.clone(), receipt: None }).collect())
+    Ok(row.iter().flat_map(|row| &row.nodes).map(|row| row.node.clone()).collect())
 }

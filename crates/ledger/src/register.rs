@@ -91,11 +91,15 @@ pub(crate) fn move_phase(
 }
 
 /// Gives a register another custodian: its entries, policies and phase stay. Without this a register would be stuck for ever when
-/// its custodian is expelled.
+/// its custodian is expelled. One with protected fields keeps its custodian, and can still be closed.
 pub(crate) fn entrust(draft: &mut Draft<'_>, name: &str, custodian: &str) -> Result<(), Stop> {
     let register = draft.register(name)?.ok_or(Code::RegisterUnknown)?;
     if register.row.custodian == custodian {
         return Err(Code::CustodianUnchanged.into());
+    }
+    if register.schema.is_protected() {
+        // Its nodes hold the openings, and what is erased and held is noted under its name: another would be bound by neither.
+        return Err(Code::CustodianHolds.into());
     }
     write_definition(draft, RegisterRow { custodian: custodian.to_owned(), ..register.row.clone() })
 }

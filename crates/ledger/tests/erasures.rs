@@ -125,6 +125,65 @@ fn holders_are_copied() {
     assert_eq!(holders, ["alpha/node-1", "alpha/node-3"]);
 }
 
+/// Who can never say that it destroyed is no holder of an order that could then never be complete.
+#[test]
+fn a_retired_holder_is_no_holder() {
+    let mut ledger = ledger();
+    run(
+        &mut ledger,
+        r"
+        alpha/admin  | status alpha/node-2 retired scrapped      | ok
+        alpha/admin  | erase a alpha person:1 all                | 0 holder-retired
+        alpha/admin  | node-retire alpha/node-2                  | ok
+        alpha/admin  | erase a alpha person:1 all                | ok
+        # Who is suspended comes back, and owes.
+        alpha/admin  | status alpha/node-1 suspended moved       | ok
+        alpha/admin  | erase b alpha person:2 all                | ok
+        alpha/node-1 | destroyed b 0                             | 0 principal-suspended
+        alpha/admin  | status alpha/node-1 active moved          | ok
+        alpha/node-1 | destroyed b 0                             | ok
+        ",
+    );
+}
+
+/// An order that names values names whom they are about: of somebody else's value of the same commitment it says nothing.
+#[test]
+fn values_are_erased_of_the_subject_that_is_named() {
+    let mut ledger = ledger();
+    run(&mut ledger, "alpha/admin | erase a alpha person:1 SEALED | ok");
+    let commitment = SEALED.parse().unwrap();
+    let is_erased = |controller: &str, subject: &str| {
+        ledger.rows.contains_key(&StateKey::erased_value(controller, &subject.parse().unwrap(), &commitment))
+    };
+    assert!(is_erased("alpha", "person:1"));
+    for (controller, subject) in [("alpha", "person:2"), ("alpha", "visit:1"), ("beta", "person:1")] {
+        assert!(!is_erased(controller, subject), "{controller} {subject}");
+    }
+}
+
+/// Who may place holds for somebody may lift them: a mandate names the same for both.
+#[test]
+fn an_agent_lifts_what_it_may_place() {
+    let mut ledger = ledger();
+    run(
+        &mut ledger,
+        r"
+        alpha/admin | grant holds alpha/clerk hold-lift,hold-place organisation:alpha 2019-01-01 2030-01-01 0 1 | ok
+        alpha/admin | grant theirs alpha/clerk hold-lift,hold-place organisation:beta 2019-01-01 2030-01-01 0 1 | ok
+        alpha/clerk under alpha/admin/theirs | hold h alpha person:1 | 0 mandate-exceeded
+        alpha/clerk under alpha/admin/holds  | hold h alpha person:1 | ok
+        alpha/clerk under alpha/admin/theirs | lift h                | 0 mandate-exceeded
+        alpha/clerk under alpha/admin/holds  | lift h                | ok
+        beta/admin  | hold i beta person:1                           | ok
+        # What is another's to place is another's to lift, by the mandate's words already.
+        alpha/clerk under alpha/admin/holds  | hold j beta person:1  | 0 mandate-exceeded
+        alpha/clerk under alpha/admin/holds  | lift i                | 0 mandate-exceeded
+        alpha/clerk under alpha/admin/theirs | lift i                | 0 not-permitted
+        alpha/clerk under alpha/admin/holds  | lift none             | 0 hold-unknown
+        ",
+    );
+}
+
 /// A node whose key is lost with its disk gets another, by which its last word is given; no agent gives it.
 #[test]
 fn a_receipt_is_nobodys_to_give_for_another() {

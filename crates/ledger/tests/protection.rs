@@ -6,7 +6,7 @@ mod harness;
 
 use std::{collections::BTreeMap, sync::Arc};
 
-use harness::{Ledger, operation};
+use harness::{Ledger, operation, organisations};
 use tallystick_ledger::{
     protection::{concerned, exposed},
     schema::Schema,
@@ -70,4 +70,26 @@ fn what_is_not_handed_on() {
         });
         assert_eq!(told, expected.trim(), "{line}");
     }
+}
+
+/// What opens sealed values is kept and erased under the custodian, who therefore stays; the register can be closed.
+#[test]
+fn what_is_sealed_stays_with_its_custodian() {
+    Ledger::of(organisations(&["a", "b", "c", "d"])).run(
+        r#"
+        d/admin | create person person name!personal:person      | ok
+        a/admin | propose p entrust:person:a                     | ok
+        a/admin | vote p yes                                     | ok
+        b/admin | vote p yes                                     | ok
+        c/admin | vote p yes                                     | ok
+        blocks 10
+        * p | failed 3-0-0/4 @15 (0 custodian-holds)
+        a/admin | propose q close:person                         | ok
+        a/admin | vote q yes                                     | ok
+        b/admin | vote q yes                                     | ok
+        c/admin | vote q yes                                     | ok
+        blocks 10
+        * q | effective 3-0-0/4 @29
+        "#,
+    );
 }

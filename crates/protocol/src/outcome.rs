@@ -229,12 +229,16 @@ names! {
         OnHold = "on-hold",
         /// No node of the controller is registered.
         ControllerNodes = "controller-nodes",
+        /// A node of the controller is registered whose principal is retired: it could never give its receipt.
+        HolderRetired = "holder-retired",
         /// The subject, or the controller, has as many orders that are not complete as it may, or as many holds.
         ErasuresFull = "erasures-full",
         /// The successor is missing, superfluous, unknown, or the register itself.
         SuccessorInvalid = "successor-invalid",
         /// The register has that custodian.
         CustodianUnchanged = "custodian-unchanged",
+        /// The register has protected fields, and what opens their values is kept, and erased, under its custodian.
+        CustodianHolds = "custodian-holds",
         /// The schema contradicts itself.
         FieldsInvalid = "fields-invalid",
         /// Imported entries do not continue the register's numbering.
@@ -382,9 +386,11 @@ advice! {
     HoldEnded => "nothing need be done: the hold no longer suspends anything",
     HoldEnd => "state a later time, or none",
     OnHold => "wait until the hold is lifted or over: `tally erasure status` says which it is",
+    HolderRetired => "retire its node first, which cannot say that it destroyed: `tally node retire`",
     ControllerNodes => "register the controller's nodes first: `tally node register`",
     ErasuresFull => "wait until the nodes have done what is ordered, or lift a hold",
     SuccessorInvalid => "name another existing register as successor, and only when superseding",
+    CustodianHolds => "create another register for the new custodian, and close this one",
     CustodianUnchanged => "nothing need be done: the register has that custodian",
     FieldsInvalid => "give each field once, and a single-valued one with the register's name for the key",
     ImportNumber => "look the register up and continue from the numbers it has reached",

@@ -306,9 +306,11 @@ impl StateKey {
         Self::new(Noun::Subject, 0, name.as_bytes())
     }
 
-    /// A value that is erased under a controller, or about to be.
-    pub fn erased_value(controller: &str, value: &Commitment) -> Self {
-        Self::new(Noun::ErasedValue, 0, &[value.as_bytes().as_slice(), controller.as_bytes()].concat())
+    /// A value of a subject that is erased under a controller, or about to be. An order that names the wrong subject says nothing of
+    /// the value: its holders would not find it either.
+    pub fn erased_value(controller: &str, subject: &Subject, value: &Commitment) -> Self {
+        let name = [controller, subject.register(), subject.key()].join("/");
+        Self::new(Noun::ErasedValue, 0, &[value.as_bytes().as_slice(), name.as_bytes()].concat())
     }
 
     /// A legal hold.
