@@ -68,7 +68,9 @@ pub enum VaultError {
     #[error("this vault was made with another key: open it with the key it was made with")]
     Key,
     /// A file is not as it was written.
-    #[error("file `{0}` of the vault is damaged: restore it from a backup, and apply the erasures since then again")]
+    #[error(
+        "file `{0}` of the vault is damaged: restore it from a backup, remove the folder `…-vault-erasures`, and start the node, which applies every order of erasure again"
+    )]
     Damaged(String),
     /// As many transactions wait to be final as the vault takes note of.
     #[error("this node waits for as many transactions with sealed values as it can: try again shortly")]

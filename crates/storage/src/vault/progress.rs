@@ -1,6 +1,7 @@
 //! How far erasure has come in this vault: kept in the vault's own folder, so that a vault that was restored says how old it is.
 //!
-//! One small file, written anew under the next number with every change; the newest that is whole counts.
+//! One small file, written anew under the next number with every change, and the one before it removed. Where there are several, as
+//! after a crash or when an older backup was laid over the vault, the lowest says how far erasure has come: doing it again does no harm.
 
 use super::{Vault, VaultError, WHOLE, first_byte};
 use commonware_runtime::{Blob as _, Error as Disk, ReadOptions, Storage, WriteOptions};
@@ -21,23 +22,32 @@ pub struct ErasureProgress {
 }
 
 impl<S: Storage> Vault<S> {
-    /// How far erasure has come here; that nothing was done yet when nothing whole says more, since doing it again does no harm.
+    /// How far erasure has come here, by the lowest of what whole files say, and what is owed, by the newest; that nothing was done yet
+    /// when nothing whole says more.
     ///
     /// # Errors
     /// When the disk fails.
     pub async fn progress(&self) -> Result<ErasureProgress, VaultError> {
+        let mut found: Option<ErasureProgress> = None;
         for generation in self.progress_files().await?.into_iter().rev() {
-            let (blob, size) = self.storage.open(&self.progress_partition(), &generation.to_be_bytes()).await?;
-            let size = usize::try_from(size).unwrap_or(usize::MAX);
-            if !(2..=STATE_VALUE_BYTES_MAX).contains(&size) || first_byte(&blob).await? != WHOLE {
-                continue;
-            }
-            let bytes = blob.read_at(1, size - 1, ReadOptions::default()).await?.coalesce();
-            if let Ok(progress) = cbor::decode(bytes.as_ref(), STATE_VALUE_BYTES_MAX) {
-                return Ok(progress);
-            }
+            let Some(older) = self.progress_file(generation).await? else { continue };
+            found = Some(match found {
+                None => older,
+                Some(newer) => ErasureProgress { applied: newer.applied.min(older.applied), ..newer },
+            });
         }
-        Ok(ErasureProgress::default())
+        Ok(found.unwrap_or_default())
+    }
+
+    /// What the file of this number says; none when it is not whole.
+    async fn progress_file(&self, generation: u64) -> Result<Option<ErasureProgress>, VaultError> {
+        let (blob, size) = self.storage.open(&self.progress_partition(), &generation.to_be_bytes()).await?;
+        let size = usize::try_from(size).unwrap_or(usize::MAX);
+        if !(2..=STATE_VALUE_BYTES_MAX).contains(&size) || first_byte(&blob).await? != WHOLE {
+            return Ok(None);
+        }
+        let bytes = blob.read_at(1, size - 1, ReadOptions::default()).await?.coalesce();
+        Ok(cbor::decode(bytes.as_ref(), STATE_VALUE_BYTES_MAX).ok())
     }
 
     /// Says how far it has come: on the disk when this returns.

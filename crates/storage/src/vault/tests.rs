@@ -283,3 +283,29 @@ fn progress_is_kept_and_torn_progress_is_not_believed() {
         assert_eq!(vault.progress_files().await.unwrap(), [10], "what came before is removed");
     });
 }
+
+/// A backup that is laid over the vault brings what was erased since, and its own older word of how far erasure had come; that of the
+/// vault lies beside it.
+#[test]
+fn of_a_backup_laid_over_the_vault_the_older_progress_counts() {
+    let folder = tempfile::tempdir().unwrap();
+    let at = |applied| ErasureProgress { applied, owed: [(format!("case-{applied}"), 1)].into_iter().collect() };
+    on_disk(folder.path(), async |context| {
+        let vault = Vault::open(context, "node", &key(1)).await.unwrap();
+        vault.set_progress(&at(2)).await.unwrap();
+        let backup: Vec<(PathBuf, Vec<u8>)> = files(folder.path())
+            .into_iter()
+            .filter(|file| file.to_str().unwrap().contains("-erasures"))
+            .map(|file| (file.clone(), fs::read(file).unwrap()))
+            .collect();
+        assert_eq!(backup.len(), 1);
+        vault.set_progress(&at(7)).await.unwrap();
+        backup.iter().for_each(|(file, bytes)| fs::write(file, bytes).unwrap());
+    });
+    on_disk(folder.path(), async |context| {
+        let vault = Vault::open(context, "node", &key(1)).await.unwrap();
+        assert_eq!(vault.progress_files().await.unwrap(), [1, 2]);
+        let expected = ErasureProgress { applied: 2, ..at(7) };
+        assert_eq!(vault.progress().await.unwrap(), expected, "done again from the backup on, owed as of now");
+    });
+}
