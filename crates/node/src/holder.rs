@@ -239,6 +239,8 @@ impl<E: Runtime> Holder<E> {
     /// # Errors
     /// When the disk fails: then it must be asked again.
     pub async fn settle(&self, pending: &Pending, wanted: &BTreeSet<(Place, Commitment)>) -> Result<(), VaultError> {
+        // Not while what came with it is being kept.
+        let _noting = self.noting.lock().await;
         let mut gone: BTreeMap<&Subject, Vec<Commitment>> = BTreeMap::new();
         for opening in pending.openings.iter().filter(|opening| !wanted.contains(opening)) {
             gone.entry(opening.0.subject()).or_default().push(opening.1);

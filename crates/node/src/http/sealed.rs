@@ -61,7 +61,7 @@ impl From<SealedError> for Failure {
             SealedError::NoRegister(_) => ProblemCode::NotFound,
             SealedError::Misfit(_) => ProblemCode::OpeningMisfit,
             SealedError::Missing(_) => ProblemCode::OpeningMissing,
-            SealedError::Erased(_) => ProblemCode::ValueErased,
+            SealedError::Erased(_) | SealedError::ReadErased(_) => ProblemCode::ValueErased,
             SealedError::NotReads => ProblemCode::NotARead,
             SealedError::Subject(_) => ProblemCode::ReadSubject,
             SealedError::ReadKnown => ProblemCode::ReadKnown,

@@ -10,12 +10,14 @@
 //! - The vault knows how many orders it has carried out, all up to one. A vault that was restored from a backup, or a node that was off,
 //!   carries out what followed before [`Service::erased_to`] lets anybody read.
 //! - While a hold lasts nothing is destroyed, unless this node had said before that it was.
+//! - What is known here of how far it has come is on the disk first. A file of the vault that fails holds up its own orders, no others, and
+//!   no reads: what they are about is not given, whatever is still here of it.
 
-use super::{Runtime, Service, erasure::Erasure};
+use super::{Runtime, Service, TransactionState, erasure::Erasure};
 use crate::{application::now_ms, holder::Holder};
 use std::collections::{BTreeMap, BTreeSet};
 use tallystick_protocol::{
-    Commitment, ErasureRow, ErasureScope, Hash, Intent, Opening, Operation, StateKey, SubjectRow,
+    Commitment, ErasureRow, ErasureScope, Hash, Intent, Opening, Operation, Outcome, Place, StateKey, SubjectRow,
     limits::ERASURES_PER_PAGE,
 };
 use tallystick_storage::{
@@ -25,6 +27,8 @@ use tallystick_storage::{
 
 /// Seconds after which a receipt that is not final is given again.
 const RECEIPT_SECONDS: u64 = 30;
+/// Seconds after which one that was refused is, at the longest: the wait doubles each time.
+const REFUSED_SECONDS: u64 = 86_400;
 
 /// Why orders were not carried out; they are tried again with the next block.
 #[derive(Debug, thiserror::Error)]
@@ -40,15 +44,77 @@ pub enum ErasingError {
 /// What this process has done, beside what the vault notes.
 #[derive(Debug, Default)]
 struct Done {
+    /// As it is on the disk.
     progress: ErasureProgress,
     /// Orders that this process looked at: those whose numbers are below.
     looked_at: u64,
     /// Orders carried out, by their numbers, after one that is not.
     carried_out: BTreeSet<u64>,
-    /// Orders that wait for a hold.
+    /// Orders that wait for a hold, or for a file of the vault that can be read.
     waiting: BTreeSet<String>,
-    /// Until when no other receipt for the order is given, in Unix seconds.
-    given: BTreeMap<String, u64>,
+    /// Those of them of which it was said that they wait for the vault.
+    failed: BTreeSet<String>,
+    /// The receipts that are on their way, by their orders.
+    given: BTreeMap<String, Given>,
+}
+
+/// A receipt that was handed in and is not final.
+#[derive(Debug, Default)]
+struct Given {
+    /// Its transaction, until that is known to be refused.
+    transaction: Option<Hash>,
+    /// Until when no other is given, in Unix seconds.
+    until_s: u64,
+    /// How long is waited after another refusal.
+    wait_s: u64,
+    /// Why it is not taken, as it was last told.
+    told: Option<String>,
+}
+
+impl Done {
+    /// Says how far erasure has come: known here once it is on the disk.
+    async fn note<E: Runtime>(&mut self, holder: &Holder<E>, progress: ErasureProgress) -> Result<(), VaultError> {
+        if progress != self.progress {
+            holder.set_progress(&progress).await?;
+            self.progress = progress;
+        }
+        Ok(())
+    }
+
+    /// What must be looked at again, whatever is new.
+    fn unfinished(&self) -> BTreeSet<String> {
+        self.waiting.iter().chain(self.progress.owed.keys()).cloned().collect()
+    }
+
+    /// Orders carried out without a gap: those whose numbers are below.
+    fn applied(&self) -> u64 {
+        let mut applied = self.progress.applied;
+        while self.carried_out.contains(&applied) {
+            applied += 1;
+        }
+        applied
+    }
+
+    /// Lets an order wait that the vault could not carry out: the others go on.
+    fn put_off(&mut self, order: &str, error: &VaultError) {
+        self.waiting.insert(order.to_owned());
+        if self.failed.insert(order.to_owned()) {
+            tracing::error!(%order, %error, "this order is not carried out, and tried again with each block");
+        }
+    }
+}
+
+impl Given {
+    /// Waits twice as long as the last time, and says why, unless that was said.
+    fn put_off(&mut self, order: &str, now_s: u64, why: String) {
+        self.transaction = None;
+        self.wait_s = self.wait_s.max(RECEIPT_SECONDS).saturating_mul(2).min(REFUSED_SECONDS);
+        self.until_s = now_s.saturating_add(self.wait_s);
+        if self.told.as_ref() != Some(&why) {
+            tracing::warn!(%order, again_in_s = self.wait_s, "the receipt is not taken: {why}");
+            self.told = Some(why);
+        }
+    }
 }
 
 impl<E: Runtime> Service<E> {
@@ -69,14 +135,15 @@ impl<E: Runtime> Service<E> {
         }
     }
 
-    /// Resolves once every order up to this height is carried out here. What is served after that was not erased by then.
+    /// Resolves once every order up to this height is carried out here, but for those that wait. What is served after that was not
+    /// erased by then.
     pub async fn erased_to(&self, height: u64) {
         if let Some(holder) = &self.0.holder {
             holder.erased_to(height).await;
         }
     }
 
-    /// Carries out what is ordered and not suspended; the height up to which all that is true of.
+    /// Carries out what is ordered and does not wait; the height up to which all that is true of.
     async fn erase_due(&self, holder: &Holder<E>, done: &mut Option<Done>) -> Result<u64, ErasingError> {
         let done = match done {
             Some(done) => done,
@@ -87,35 +154,29 @@ impl<E: Runtime> Service<E> {
         };
         let own = holder.keys().principal.organisation();
         loop {
-            let waiting: Vec<String> = done.waiting.iter().cloned().collect();
-            let (height, total, orders) = self.due_erasures(own, done.looked_at, &waiting).await?;
-            for erasure in &orders {
-                self.carry_out(holder, erasure, done).await?;
-            }
-            done.looked_at = total.min(done.looked_at.saturating_add(u64::from(ERASURES_PER_PAGE)));
-            // A receipt that is final is owed no more.
+            let (height, total, orders) = self.due_erasures(own, done.looked_at, done.unfinished()).await?;
+            // A receipt that is final is owed no more, and leaves room for those that follow.
             let owed: BTreeSet<&str> =
                 orders.iter().filter(|one| owes(holder, &one.row)).map(|one| one.row.order.as_str()).collect();
             let mut progress = done.progress.clone();
             progress.owed.retain(|order, _| owed.contains(order.as_str()));
-            while done.carried_out.remove(&progress.applied) {
-                progress.applied += 1;
+            done.note(holder, progress).await?;
+            for erasure in &orders {
+                self.carry_out(holder, erasure, done).await?;
             }
-            if progress != done.progress {
-                holder.set_progress(&progress).await?;
-                done.progress = progress;
-            }
-            for erasure in orders.iter().filter(|erasure| erasure.holds.is_empty()) {
-                self.give_receipt(holder, &erasure.row, done).await;
-            }
+            let applied = done.applied();
+            done.note(holder, ErasureProgress { applied, ..done.progress.clone() }).await?;
+            done.carried_out.retain(|number| *number >= applied);
+            done.looked_at = total.min(done.looked_at.saturating_add(u64::from(ERASURES_PER_PAGE)));
+            self.give_receipts(holder, &orders, done).await;
             if done.looked_at >= total {
                 return Ok(height);
             }
         }
     }
 
-    /// Destroys what an order is about, unless that waits for a hold or is done.
-    async fn carry_out(&self, holder: &Holder<E>, erasure: &Erasure, done: &mut Done) -> Result<(), ErasingError> {
+    /// Destroys what an order is about, unless that is done, or waits: for a hold, or because the vault fails, which stops no other.
+    async fn carry_out(&self, holder: &Holder<E>, erasure: &Erasure, done: &mut Done) -> Result<(), VaultError> {
         let row = &erasure.row;
         if done.progress.applied > row.number || done.carried_out.contains(&row.number) {
             return Ok(());
@@ -125,27 +186,57 @@ impl<E: Runtime> Service<E> {
             return Ok(());
         }
         if owes(holder, row) && !done.progress.owed.contains_key(&row.order) {
-            let held = holder.openings(&row.subject).await?;
-            let found = held.iter().filter(|opening| is_meant(&row.scope, opening)).count();
-            done.progress.owed.insert(row.order.clone(), u32::try_from(found).unwrap_or(u32::MAX));
-            holder.set_progress(&done.progress).await?;
+            let found = match found(holder, row).await {
+                Ok(found) => found,
+                Err(error) => {
+                    done.put_off(&row.order, &error);
+                    return Ok(());
+                }
+            };
+            let mut progress = done.progress.clone();
+            progress.owed.insert(row.order.clone(), found);
+            done.note(holder, progress).await?;
         }
-        match &row.scope {
-            ErasureScope::All => drop(holder.destroy(&row.subject).await?),
-            ErasureScope::Values(values) => drop(holder.remove(&row.subject, values).await?),
+        let destroyed = match &row.scope {
+            ErasureScope::All => holder.destroy(&row.subject).await.map(drop),
+            ErasureScope::Values(values) => holder.remove(&row.subject, values).await.map(drop),
+        };
+        if let Err(error) = destroyed {
+            done.put_off(&row.order, &error);
+            return Ok(());
         }
         tracing::info!(order = %row.order, "erased");
         done.carried_out.insert(row.number);
         done.waiting.remove(&row.order);
+        done.failed.remove(&row.order);
         Ok(())
     }
 
+    /// Gives the receipts that are owed and do not wait.
+    async fn give_receipts(&self, holder: &Holder<E>, orders: &[Erasure], done: &mut Done) {
+        done.given.retain(|order, _| done.progress.owed.contains_key(order));
+        for Erasure { row, holds } in orders {
+            let Some(destroyed) = done.progress.owed.get(&row.order).copied() else { continue };
+            // It was noted before it was done, and may not be done yet.
+            if !holds.is_empty() || done.waiting.contains(&row.order) {
+                done.given.remove(&row.order);
+                continue;
+            }
+            let given = done.given.entry(row.order.clone()).or_default();
+            self.give_receipt(holder, (&row.order, destroyed), given).await;
+        }
+    }
+
     /// Gives the receipt for an order, unless one is on its way.
-    async fn give_receipt(&self, holder: &Holder<E>, row: &ErasureRow, done: &mut Done) {
-        let order = row.order.as_str();
-        let Some(destroyed) = done.progress.owed.get(order).copied() else { return };
+    async fn give_receipt(&self, holder: &Holder<E>, (order, destroyed): (&str, u32), given: &mut Given) {
         let now_s = self.tip().header.time_ms.max(now_ms(&self.0.runtime)) / 1_000;
-        if done.given.get(order).is_some_and(|until| now_s <= *until) {
+        if let Some(transaction) = given.transaction
+            && let Some(TransactionState::Finalised(finalised)) = self.transaction(&transaction).await
+            && let Outcome::Refused(refusal) = finalised.outcome
+        {
+            given.put_off(order, now_s, format!("{}: {}", refusal.code, refusal.code.advice()));
+        }
+        if now_s <= given.until_s {
             return;
         }
         let keys = holder.keys();
@@ -157,44 +248,56 @@ impl<E: Runtime> Service<E> {
             idempotency_key: key.into_iter().take(16).collect(),
             ..Intent::new(self.network(), keys.principal.clone(), format!("erasure {order}"), operations)
         };
-        done.given.retain(|_, until| now_s <= *until);
         match intent.sign(&keys.key) {
             Ok(transaction) => match self.submit(vec![transaction.bytes().clone()]).await.pop() {
-                Some(Ok(_)) => drop(done.given.insert(order.to_owned(), not_after)),
-                Some(Err(rejection)) => tracing::warn!(%order, %rejection, "the receipt was turned away"),
+                Some(Ok(id)) => (given.transaction, given.until_s) = (Some(id), not_after),
+                Some(Err(rejection)) => given.put_off(order, now_s, rejection.to_string()),
                 None => {}
             },
-            Err(error) => tracing::error!(%order, %error, "the receipt cannot be signed"),
+            Err(error) => given.put_off(order, now_s, error.to_string()),
         }
     }
 
-    /// Those of these openings that the ledger says are erased under this organisation, or about to be, each with whether that waits for
+    /// Those of these values that the ledger says are erased under this organisation, or about to be, each with whether that waits for
     /// a hold.
-    pub(super) async fn erased_among<'o>(
+    pub(super) async fn erased_among<'v>(
         &self,
         controller: &str,
-        openings: &'o [Opening],
-    ) -> Result<Vec<(&'o Opening, bool)>, ReadError> {
+        values: &'v [(Place, Commitment)],
+    ) -> Result<Vec<(&'v (Place, Commitment), bool)>, ReadError> {
         let now_ms = self.tip().header.time_ms;
-        let keys = |opening: &Opening| {
-            let subject = StateKey::subject(controller, opening.place().subject());
-            [subject, StateKey::erased_value(controller, &opening.commitment())]
+        let keys = |(place, commitment): &(Place, Commitment)| {
+            let subject = place.subject();
+            [StateKey::subject(controller, subject), StateKey::erased_value(controller, subject, commitment)]
         };
-        let all: Vec<StateKey> = openings.iter().flat_map(keys).collect();
+        let all: Vec<StateKey> = values.iter().flat_map(keys).collect();
         let (_, erased) = self
             .read(all, |sheet| {
-                let is_erased = |opening: &Opening| {
-                    let [subject, value] = keys(opening);
+                let is_erased = |value: &(Place, Commitment)| {
+                    let [subject, value] = keys(value);
                     let row = sheet.row(subject, SubjectRow::decode)?;
                     let value = sheet.row(value, |bytes| Ok::<_, std::convert::Infallible>(bytes.len()))?;
                     let is_erased = value.is_some() || row.as_ref().is_some_and(|row| row.erased.is_some());
                     Ok(is_erased.then(|| row.is_some_and(|row| row.is_held(now_ms))))
                 };
-                openings.iter().map(is_erased).collect::<Result<Vec<Option<bool>>, _>>()
+                values.iter().map(is_erased).collect::<Result<Vec<Option<bool>>, _>>()
             })
             .await?;
-        Ok(openings.iter().zip(erased).filter_map(|(opening, is_held)| Some((opening, is_held?))).collect())
+        Ok(values.iter().zip(erased).filter_map(|(value, is_held)| Some((value, is_held?))).collect())
     }
+}
+
+/// How many values that an order means are here. Of a file that is damaged none can be counted, and all of it can be destroyed.
+async fn found<E: Runtime>(holder: &Holder<E>, row: &ErasureRow) -> Result<u32, VaultError> {
+    let held = match (holder.openings(&row.subject).await, &row.scope) {
+        (Err(VaultError::Damaged(file)), ErasureScope::All) => {
+            tracing::warn!(order = %row.order, %file, "a damaged file is destroyed, and nothing in it counted");
+            Vec::new()
+        }
+        (held, _) => held?,
+    };
+    let found = held.iter().filter(|opening| is_meant(&row.scope, opening)).count();
+    Ok(u32::try_from(found).unwrap_or(u32::MAX))
 }
 
 /// Whether this holder must still say that it destroyed.

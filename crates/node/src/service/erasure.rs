@@ -55,13 +55,40 @@ impl<E: Runtime> Service<E> {
         .await
     }
 
-    /// What a holder of the controller must look at: the orders from this number on, as many as there are on a page of the list, those
-    /// that are not complete, and these. With the height they stand at, and how many orders there are.
+    /// The orders that are not complete of organisations, in the order in which these joined: of as many after the first `skip` as have
+    /// `limit` orders together, or of one. With the height they stand at, and how many organisations come before the next.
+    pub async fn open_erasures_after(
+        &self,
+        skip: usize,
+        limit: usize,
+    ) -> Result<(u64, Option<usize>, Vec<Erasure>), ReadError> {
+        let now_ms = self.tip().header.time_ms;
+        let (_, total, organisations) = self.organisations(skip, limit).await?;
+        let keys: Vec<StateKey> = organisations.iter().map(|row| StateKey::controller(&row.id)).collect();
+        let found = self.read(keys.iter().copied(), |sheet| {
+            let (mut open, mut looked_at) = (Vec::new(), 0);
+            for row in sheet.rows(keys.iter().copied(), ControllerRow::decode)? {
+                let own = row.unwrap_or_default().open;
+                if looked_at > 0 && open.len() + own.len() > limit {
+                    break;
+                }
+                open.extend(own.into_iter().map(|open| open.order));
+                looked_at += 1;
+            }
+            Ok((looked_at, erasures(sheet, &open, now_ms)?))
+        });
+        let (height, (looked_at, open)) = found.await?;
+        let next = skip.saturating_add(looked_at);
+        Ok((height, (next < total && looked_at > 0).then_some(next), open))
+    }
+
+    /// What a holder of the controller must look at: the orders from this number on, as many as there are on a page of the list, and
+    /// these. With the height they stand at, and how many orders there are.
     pub(super) async fn due_erasures(
         &self,
         controller: &str,
         from: u64,
-        these: &[String],
+        these: BTreeSet<String>,
     ) -> Result<(u64, u64, Vec<Erasure>), ReadError> {
         let now_ms = self.tip().header.time_ms;
         let found = self.read([StateKey::controller(controller)], |sheet| {
@@ -69,8 +96,7 @@ impl<E: Runtime> Service<E> {
             let end = row.orders.min(from.saturating_add(u64::from(ERASURES_PER_PAGE)));
             let place = |page| StateKey::erasures(controller, page);
             let listed = listed(sheet, place, ERASURES_PER_PAGE, from.min(end)..end)?;
-            let open = row.open.into_iter().map(|open| open.order);
-            let ids: BTreeSet<String> = listed.into_iter().chain(open).chain(these.iter().cloned()).collect();
+            let ids: BTreeSet<String> = listed.into_iter().chain(these.iter().cloned()).collect();
             let mut found = erasures(sheet, &ids.into_iter().collect::<Vec<_>>(), now_ms)?;
             found.sort_by_key(|erasure| erasure.row.number);
             Ok((row.orders, found))

@@ -76,12 +76,13 @@ impl<E: Runtime> Service<E> {
         }
         // What was ordered to be erased before the read is gone first.
         holder.erased_to(finalised.height).await;
-        let openings = self.open(holder, &self.look_up(&asked, &schemas).await?).await?;
-        let erased = self.erased_among(holder.keys().principal.organisation(), &openings).await?;
-        if let Some((opening, _)) = erased.iter().find(|(_, is_held)| !is_held) {
-            return Err(SealedError::Erased(Box::new(opening.place().clone())));
+        let values = self.look_up(&asked, &schemas).await?;
+        let openings = self.open(holder, &values).await;
+        let erased = self.erased_among(holder.keys().principal.organisation(), &values).await?;
+        if let Some(((place, _), _)) = erased.iter().find(|(_, is_held)| !is_held) {
+            return Err(SealedError::ReadErased(Box::new(place.clone())));
         }
-        Ok(Reading { transaction: id, leaf: finalised.index, openings })
+        Ok(Reading { transaction: id, leaf: finalised.index, openings: openings? })
     }
 
     /// Where the values stand that this node keeps about somebody, each with whether its record has it now; and who this is. What is
@@ -93,13 +94,13 @@ impl<E: Runtime> Service<E> {
         let holder = self.0.holder.as_ref().ok_or_else(|| SealedError::NotHolder(subject.register().to_owned()))?;
         let me = &holder.keys().principal;
         let kept = holder.openings(subject).await?;
-        let erased = self.erased_among(me.organisation(), &kept).await?;
-        let gone: BTreeSet<Commitment> =
-            erased.iter().filter(|(_, is_held)| !is_held).map(|(opening, _)| opening.commitment()).collect();
-        let mut held: Vec<(Place, Commitment)> =
+        let kept: BTreeSet<(Place, Commitment)> =
             kept.iter().map(|opening| (opening.place().clone(), opening.commitment())).collect();
-        held.retain(|(_, commitment)| !gone.contains(commitment));
-        held.sort();
+        let mut held: Vec<(Place, Commitment)> = kept.into_iter().collect();
+        let erased = self.erased_among(me.organisation(), &held).await?;
+        let gone: BTreeSet<(Place, Commitment)> =
+            erased.into_iter().filter(|(_, is_held)| !is_held).map(|(value, _)| value.clone()).collect();
+        held.retain(|value| !gone.contains(value));
         let names: BTreeSet<&str> = held.iter().map(|(place, _)| place.register()).collect();
         let (_, rows) = self.registers(&names.into_iter().collect::<Vec<_>>()).await?;
         let mut current = BTreeSet::new();

@@ -16,7 +16,7 @@ use tallystick_ledger::{
     schema::Schema,
 };
 use tallystick_protocol::{
-    Code, Commitment, EntryKind, Hash, Opening, Place, PrincipalId, RegisterRow, SealedSubmission,
+    Code, Commitment, EntryKind, Hash, Opening, Place, PrincipalId, RegisterRow, SealedSubmission, SignedTransaction,
     limits::SEALED_PER_TRANSACTION_MAX,
 };
 use tallystick_storage::{
@@ -55,6 +55,12 @@ pub enum SealedError {
         .0.register(), .0.key(), .0.field()
     )]
     Erased(Box<Place>),
+    /// One that is erased, and was to be read.
+    #[error(
+        "the read is on record, and what field `{}` of record `{}/{}` held is erased: nothing is given",
+        .0.field(), .0.register(), .0.key()
+    )]
+    ReadErased(Box<Place>),
     /// A transaction that is to read, and does something else, or reads too many values.
     #[error("the transaction must hold reads alone (`record-read`), of at most {SEALED_PER_TRANSACTION_MAX} values")]
     NotReads,
@@ -119,18 +125,14 @@ impl<E: Runtime> Service<E> {
         match self.transaction(&id).await.filter(|_| is_known) {
             Some(TransactionState::Finalised(finalised)) => {
                 if finalised.outcome.is_accepted() {
-                    self.require_unerased(holder, &openings, false).await?;
-                    holder.keep(&openings).await?;
-                    self.require_unerased(holder, &openings, true).await?;
+                    self.keep_unerased(holder, &transaction, &openings).await?;
                 }
                 return Ok(id);
             }
             Some(TransactionState::Pending) | None => {}
         }
         // The task that settles takes back what was kept if any of these fails.
-        self.require_unerased(holder, &openings, false).await?;
-        holder.keep_for(id, transaction.not_after(), &openings).await?;
-        self.require_unerased(holder, &openings, true).await?;
+        self.keep_unerased(holder, &transaction, &openings).await?;
         let taken = self.submit(vec![bytes]).await.pop().unwrap_or_else(|| Err(Rejection::stopping()));
         if let (Err(_), Some(pending)) = (&taken, holder.pending_of(&id).filter(|_| !self.knows(&transaction))) {
             self.take_back(holder, &pending).await?;
@@ -138,21 +140,35 @@ impl<E: Runtime> Service<E> {
         Ok(taken?)
     }
 
-    /// Goes on only if none of these is erased. Asked before something is kept, and after, when what was ordered meanwhile goes again,
-    /// unless a hold keeps it; what is ordered later is destroyed later.
+    /// Keeps the openings that come with a transaction, if none of them is erased. That is asked before, and after, when what was ordered
+    /// meanwhile goes again; what is ordered later is destroyed later. A node that dies in between settles the transaction when it is back.
+    async fn keep_unerased(
+        &self,
+        holder: &Holder<E>,
+        transaction: &SignedTransaction,
+        openings: &[Opening],
+    ) -> Result<(), SealedError> {
+        let values: Vec<(Place, Commitment)> =
+            openings.iter().map(|opening| (opening.place().clone(), opening.commitment())).collect();
+        self.require_unerased(holder, &values, false).await?;
+        holder.keep_for(transaction.id(), transaction.not_after(), openings).await?;
+        self.require_unerased(holder, &values, true).await
+    }
+
+    /// Goes on only if none of these is erased. What is erased and `is_kept` already goes again, unless a hold keeps it.
     async fn require_unerased(
         &self,
         holder: &Holder<E>,
-        openings: &[Opening],
+        values: &[(Place, Commitment)],
         is_kept: bool,
     ) -> Result<(), SealedError> {
-        let erased = self.erased_among(holder.keys().principal.organisation(), openings).await?;
-        for (opening, _) in erased.iter().filter(|(_, is_held)| is_kept && !is_held) {
-            holder.remove(opening.place().subject(), &[opening.commitment()]).await?;
+        let erased = self.erased_among(holder.keys().principal.organisation(), values).await?;
+        for ((place, commitment), _) in erased.iter().filter(|(_, is_held)| is_kept && !is_held) {
+            holder.remove(place.subject(), &[*commitment]).await?;
         }
         match erased.first() {
             None => Ok(()),
-            Some((opening, _)) => Err(SealedError::Erased(Box::new(opening.place().clone()))),
+            Some(((place, _), _)) => Err(SealedError::Erased(Box::new(place.clone()))),
         }
     }
 
@@ -203,7 +219,7 @@ impl<E: Runtime> Service<E> {
             Some(TransactionState::Pending) | None => return Ok(()),
         };
         if is_accepted {
-            return Ok(holder.settle(pending, &pending.openings.iter().cloned().collect()).await?);
+            return self.settle_unerased(holder, pending, pending.openings.iter().cloned().collect()).await;
         }
         self.take_back(holder, pending).await
     }
@@ -215,6 +231,25 @@ impl<E: Runtime> Service<E> {
             if self.is_written(place, commitment).await? {
                 wanted.insert((place.clone(), *commitment));
             }
+        }
+        self.settle_unerased(holder, pending, wanted).await
+    }
+
+    /// Settles a transaction: of what came with it what is `wanted` stays, unless it is erased. Whoever kept it may have died before it
+    /// saw that.
+    async fn settle_unerased(
+        &self,
+        holder: &Holder<E>,
+        pending: &Pending,
+        mut wanted: BTreeSet<(Place, Commitment)>,
+    ) -> Result<(), SealedError> {
+        let erased = self.erased_among(holder.keys().principal.organisation(), &pending.openings).await?;
+        if !erased.is_empty() {
+            // What was here when it was ordered is counted and destroyed by what carries out orders.
+            holder.erased_to(self.tip().header.height).await;
+        }
+        for (value, _) in erased.iter().filter(|(_, is_held)| !is_held) {
+            wanted.remove(*value);
         }
         Ok(holder.settle(pending, &wanted).await?)
     }
