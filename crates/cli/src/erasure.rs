@@ -210,7 +210,13 @@ impl List {
             self.controller.iter().map(|controller| ("controller", controller.as_str())).collect();
         let list = if self.open {
             asked.push(("open", "true"));
-            client.erasures(&asked)?.value
+            let mut list = client.erasures(&asked)?.value;
+            while let Some(next) = list.next.take() {
+                let more = client.erasures(&[asked.as_slice(), &[("cursor", &next)]].concat())?.value;
+                list.erasures.extend(more.erasures);
+                list.next = more.next;
+            }
+            list
         } else {
             self.paging.whole(
                 ERASURES_PAGE_MAX,

@@ -15,9 +15,7 @@ use axum::{
     response::{IntoResponse, Response},
 };
 use tallystick_api::{
-    CorrectionView, ErasureList, ErasureView, HoldList, HoldView, Problem,
-    limits::{ERASURES_PAGE_MAX, ORGANISATIONS_MAX},
-    routes,
+    CorrectionView, ErasureList, ErasureView, HoldList, HoldView, Problem, limits::ERASURES_PAGE_MAX, routes,
 };
 use tallystick_protocol::{EntryKind, Receipt, operation::validate_name};
 
@@ -25,7 +23,7 @@ use tallystick_protocol::{EntryKind, Receipt, operation::validate_name};
 #[utoipa::path(get, path = routes::ERASURES, tag = "privacy",
     params(
         ("controller" = Option<String>, Query, description = "Only those of this organisation"),
-        ("open" = Option<bool>, Query, description = "Only those that are not complete, all of them at once"),
+        ("open" = Option<bool>, Query, description = "Only those that are not complete, organisation by organisation, at most 200 at once"),
         ("cursor" = Option<u64>, Query, description = "`next` of the page before"),
         ("limit" = Option<u64>, Query, description = "Orders on a page: 100 by default, 200 at most"),
     ),
@@ -37,13 +35,19 @@ pub async fn erasures(State(app): State<App>, QueryOf(query): QueryOf) -> Answer
     known(&query, &["controller", "open", "cursor", "limit"])?;
     let controller = query.get("controller").map_or("", String::as_str);
     if parsed::<bool>(&query, "open")?.unwrap_or_default() {
-        let controllers = match controller {
-            "" => app.service.organisations(0, ORGANISATIONS_MAX).await?.2.into_iter().map(|row| row.id).collect(),
-            one => vec![one.to_owned()],
+        let (height, next, rows) = match controller {
+            "" => {
+                let skip = parsed::<usize>(&query, "cursor")?.unwrap_or_default();
+                app.service.open_erasures_after(skip, ERASURES_PAGE_MAX as usize).await?
+            }
+            one => {
+                let (height, rows) = app.service.open_erasures(&[one.to_owned()]).await?;
+                (height, None, rows)
+            }
         };
-        let (height, rows) = app.service.open_erasures(&controllers).await?;
-        let erasures = views(&app, &rows);
-        return Ok(json_at(height, ErasureList { erasures, next: None }));
+        let next = next.map(|next| next.to_string());
+        let links = CursorPage::links(routes::ERASURES, &query, next.as_deref());
+        return Ok((links, json_at(height, ErasureList { erasures: views(&app, &rows), next })).into_response());
     }
     let CursorPage { before, limit } = CursorPage::of(&query, ERASURES_PAGE_MAX)?;
     let (height, first, rows) = app.service.erasures(controller, before, limit).await?;
