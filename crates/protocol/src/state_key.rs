@@ -85,6 +85,10 @@ pub enum Noun {
     PartitionRoots = 35,
     /// What became of a private transaction: in a partition's own state only.
     PrivateAct = 40,
+    /// Which payload has this number in a partition: in its own state only.
+    PrivateNumber = 41,
+    /// What the register of this number in a partition is called, and how many records it has: in its own state only.
+    PrivateRegister = 42,
     /// The nodes of an organisation that hold what only some may see.
     Nodes = 16,
     /// Which policies are in force, of the partition or for a register.
@@ -278,6 +282,21 @@ impl StateKey {
     /// A page of the list of partitions, from 0.
     pub fn partitions(page: u32) -> Self {
         Self::new(Noun::Page, 0, &[b"partitions/".as_slice(), &page.to_be_bytes()].concat())
+    }
+
+    /// What became of a private transaction, by its replay tag: in the partition's own state.
+    pub fn private_act(replay_tag: &[u8; 16]) -> Self {
+        Self::new(Noun::PrivateAct, 0, replay_tag)
+    }
+
+    /// Which payload was the one of this number in a partition, from 0: in its own state.
+    pub fn private_number(number: u64) -> Self {
+        Self::new(Noun::PrivateNumber, 0, &number.to_be_bytes())
+    }
+
+    /// What a partition's register of this number is called, and how many records it has: in its own state.
+    pub fn private_register(register: u32) -> Self {
+        Self::new(Noun::PrivateRegister, register, b"")
     }
 
     /// A mandate's row.

@@ -16,10 +16,12 @@
 //! - A private transaction is executed once at most: [`ActRow`] remembers its intent for ever.
 //! - Evidence is not believed further than its own transaction: nothing of it is written, and the next transaction does not see it.
 
+mod index;
 mod parcels;
 #[cfg(test)]
 mod tests;
 
+pub use index::{Kept as KeptRegister, NumberedRow};
 pub use parcels::{Kept, ParcelStore, StoreError};
 
 use crate::{
@@ -104,7 +106,7 @@ pub struct ActRow {
 impl ActRow {
     /// The key of the row of a transaction with this replay tag.
     pub fn key(replay_tag: &[u8; 16]) -> StateKey {
-        StateKey::new(Noun::PrivateAct, 0, replay_tag)
+        StateKey::private_act(replay_tag)
     }
 
     /// Decodes a row.
@@ -269,6 +271,7 @@ impl<E: Context + Spawner> Partition<E> {
         };
         let row = ActRow { transaction: id, number, height: block.height, outcome: hash_of(&outcome), refused };
         changed.insert(act, Some(cbor::encode(&row)));
+        index::number(changed, block, placed, (&transaction, number), &outcome);
         Done { transaction: Some(id), number, outcome }
     }
 
@@ -300,6 +303,7 @@ impl<E: Context + Spawner> Partition<E> {
         number: u64,
     ) -> Outcome {
         let mut view = View::with_policies(&self.policies(evidence));
+        let mut absent = BTreeSet::new();
         let context =
             BlockContext { network: self.network, height: block.height, time_ms: block.time_ms, log_size: number };
         loop {
@@ -309,8 +313,9 @@ impl<E: Context + Spawner> Partition<E> {
             let missing = match applied {
                 Ok(Ok(outcome)) => {
                     let own = |key: &StateKey| !evidence.rows.contains_key(key) && !is_public(key, evidence);
-                    let changes = view.changes().into_iter();
-                    changed.extend(changes.filter(|(key, _)| own(key)));
+                    let changes: Changed = view.changes().into_iter().filter(|(key, _)| own(key)).collect();
+                    self.list(changed, &changes, &absent).await;
+                    changed.extend(changes);
                     return outcome;
                 }
                 Ok(Err(Missing(keys))) => keys,
@@ -323,6 +328,9 @@ impl<E: Context + Spawner> Partition<E> {
                     (None, Some(row)) => row.clone(),
                     (None, None) => self.row(&key).await.map(|row| row.to_vec()),
                 };
+                if row.is_none() {
+                    absent.insert(key);
+                }
                 view.insert(key, row);
             }
         }
@@ -427,8 +435,9 @@ pub fn may_execute(evidence: &Evidence, transaction: &SignedTransaction, partiti
         return Err(Code::NotMember);
     }
     let can_be = |operation: &Operation| {
-        use OperationName::{EntryAppend, RegisterCreate, RegisterImport, RegisterPhase, RegisterPolicy};
-        [RegisterCreate, RegisterPhase, EntryAppend, RegisterImport, RegisterPolicy].contains(&operation.name())
+        use OperationName::{EntryAppend, RecordRead, RegisterCreate, RegisterImport, RegisterPhase, RegisterPolicy};
+        [RegisterCreate, RegisterPhase, EntryAppend, RegisterImport, RegisterPolicy, RecordRead]
+            .contains(&operation.name())
     };
     if transaction.operations().iter().all(can_be) { Ok(()) } else { Err(Code::NotPrivate) }
 }

@@ -242,6 +242,68 @@ fn an_order_that_is_not_its_payloads_is_refused_too() {
     });
 }
 
+fn read(key: &str) -> Vec<Operation> {
+    vec![Operation::RecordRead {
+        register: "child".into(),
+        key: key.into(),
+        fields: vec!["note".into()],
+        subjects: vec![tallystick_protocol::Subject::new("child", key).unwrap()],
+        purpose: "A purpose".into(),
+        legal_basis: "A law".into(),
+        recipient: None,
+        node: "a/vault".parse().unwrap(),
+    }]
+}
+
+fn let_b_read() -> Vec<Operation> {
+    let text = r#"permit (principal, action == Action::"record-read", resource == Register::"child") when { principal.organisation == Organisation::"b" };"#;
+    let put = vec![tallystick_protocol::PolicyText { id: "child/partners".parse().unwrap(), text: text.into() }];
+    let change = tallystick_protocol::PolicyChange { put, remove: Vec::new() };
+    vec![Operation::RegisterPolicy { register: "child".into(), change }]
+}
+
+/// One row a transaction, with what becomes of it, and how many registers and records there are then.
+#[test]
+fn what_was_executed_is_found_and_who_may_read_is_told_by_the_custodian() {
+    deterministic::Runner::default().start(|context| async move {
+        let mut partition = Partition::open(context.child("one"), "one", genesis().id(), "health").await;
+        let rows: Vec<(&str, Vec<Operation>, &str, (u32, u64))> = vec![
+            ("a", read("c-1"), "register-unknown", (0, 0)),
+            ("a", create(), "ok", (1, 0)),
+            ("a", read("c-1"), "record-unknown", (1, 0)),
+            ("a", append("first"), "ok", (1, 1)),
+            ("a", append("second"), "ok", (1, 1)),
+            ("b", append("third"), "not-permitted", (1, 1)),
+            ("a", read("c-1"), "ok", (1, 1)),
+            ("b", read("c-1"), "not-permitted", (1, 1)),
+            ("b", let_b_read(), "not-permitted", (1, 1)),
+            ("a", let_b_read(), "ok", (1, 1)),
+            ("b", read("c-1"), "ok", (1, 1)),
+        ];
+        for ((who, operations, expected, (registers, records)), number) in rows.into_iter().zip(0u8..) {
+            let reads = operations[0].name() == OperationName::RecordRead;
+            let transaction = sign(who, Some("health"), number + 1, operations);
+            let evidence = evidence(&partition, &transaction).await;
+            let placed = placed(transaction.bytes().clone(), evidence, number.into());
+            let ordered = placed.ordered;
+            let done = partition.execute(&block(7 + u64::from(number), vec![placed])).await;
+            assert_eq!(code(&done[0]), expected, "{number}");
+            let found = partition.numbered(number.into()).await.unwrap();
+            assert_eq!((found.parcel, found.transaction), (ordered, transaction.id()));
+            assert_eq!(found.read, reads.then(|| done[0].outcome.clone()));
+            assert_eq!(partition.registers().await, registers);
+            let kept = partition.register_of(1).await;
+            assert_eq!(kept.as_ref().map_or(0, |kept| kept.records), records);
+            assert_eq!(kept, partition.register("child").await);
+        }
+        let record = partition.record("child", "c-1").await.unwrap();
+        // The second entry, which the transaction of number 4 appended.
+        assert_eq!((record.number, record.leaf), (2, 4));
+        assert_eq!(partition.record("child", "c-2").await, None);
+        assert_eq!(partition.numbered(11).await, None);
+    });
+}
+
 /// Another member's node wraps a transaction with evidence that does not suffice: its own organisation's order still counts.
 #[test]
 fn nobody_voids_the_transaction_of_another() {

@@ -1,0 +1,169 @@
+//! What is found in a partition beside what the ledger's own rows say: which payload has a number, and which registers there are.
+//!
+//! These rows are part of the state, so that they are as durable as what they lead to, and under the same root. They follow from what was
+//! executed alone: every member has the same ones.
+
+use super::{Changed, Partition, Placed, PrivateBlock};
+use commonware_runtime::Spawner;
+use commonware_storage::Context;
+use minicbor::{Decode, Encode};
+use std::collections::{BTreeMap, BTreeSet};
+use tallystick_ledger::TreeRow;
+use tallystick_protocol::{
+    CborError, CountersRow, EntryKind, Hash, Noun, OperationName, OrderedParcel, Outcome, RecordRow, RegisterRow,
+    StateKey, VerifiedTransaction, cbor, limits::STATE_VALUE_BYTES_MAX,
+};
+
+/// The private transaction that has a number, for ever.
+#[derive(Clone, Debug, PartialEq, Eq, Encode, Decode)]
+#[cbor(array)]
+pub struct NumberedRow {
+    /// Where it is: its payload, as it was ordered.
+    #[n(0)]
+    pub parcel: OrderedParcel,
+    /// Its id.
+    #[n(1)]
+    pub transaction: Hash,
+    /// The height of the block that ordered it.
+    #[n(2)]
+    pub height: u64,
+    /// That block's time, in Unix milliseconds.
+    #[n(3)]
+    pub time_ms: u64,
+    /// What became of it, if it reads records; of one whose outcome is too long for a row, nothing.
+    #[n(4)]
+    pub read: Option<Outcome>,
+}
+
+impl NumberedRow {
+    /// Decodes a row.
+    ///
+    /// # Errors
+    /// When it is malformed.
+    pub fn decode(bytes: &[u8]) -> Result<Self, CborError> {
+        cbor::decode(bytes, STATE_VALUE_BYTES_MAX)
+    }
+}
+
+/// A register's place in the list of a partition's.
+#[derive(Clone, Debug, PartialEq, Eq, Encode, Decode)]
+#[cbor(array)]
+struct ListedRow {
+    #[n(0)]
+    name: String,
+    /// Keys that have a record.
+    #[n(1)]
+    records: u64,
+}
+
+/// A register as a partition keeps it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Kept {
+    /// Its definition.
+    pub row: RegisterRow,
+    /// How far it has come.
+    pub tree: TreeRow,
+    /// Keys that have a record.
+    pub records: u64,
+}
+
+/// Notes which payload has a number.
+pub(super) fn number(
+    changed: &mut Changed,
+    block: &PrivateBlock,
+    placed: &Placed,
+    (transaction, number): (&VerifiedTransaction, u64),
+    outcome: &Outcome,
+) {
+    let reads = transaction.operations().iter().any(|operation| operation.name() == OperationName::RecordRead);
+    let mut row = NumberedRow {
+        parcel: placed.ordered,
+        transaction: transaction.id(),
+        height: block.height,
+        time_ms: block.time_ms,
+        read: reads.then(|| outcome.clone()),
+    };
+    let mut bytes = cbor::encode(&row);
+    if bytes.len() > STATE_VALUE_BYTES_MAX {
+        row.read = None;
+        bytes = cbor::encode(&row);
+    }
+    changed.insert(StateKey::private_number(number), Some(bytes));
+}
+
+impl<E: Context + Spawner> Partition<E> {
+    /// Notes registers that are new, and records that are; `absent` are rows that were not there before these changes.
+    pub(super) async fn list(&self, changed: &mut Changed, changes: &Changed, absent: &BTreeSet<StateKey>) {
+        let mut new: BTreeMap<u32, u64> = BTreeMap::new();
+        for (key, row) in changes.iter().filter(|(key, _)| absent.contains(key)) {
+            let Some(row) = row else { continue };
+            let [noun, high, middle, low, ..] = key.0;
+            if noun == Noun::Register as u8
+                && let Ok(RegisterRow { register: name, number, .. }) = RegisterRow::decode(row)
+            {
+                let listed = cbor::encode(&ListedRow { name, records: 0 });
+                changed.insert(StateKey::private_register(number), Some(listed));
+            } else if noun == Noun::Record as u8 {
+                *new.entry(u32::from_be_bytes([0, high, middle, low])).or_default() += 1;
+            }
+        }
+        for (register, more) in new {
+            let key = StateKey::private_register(register);
+            let row = match changed.get(&key) {
+                Some(row) => row.clone(),
+                None => self.row(&key).await.map(|row| row.to_vec()),
+            };
+            if let Some(mut listed) = row.and_then(|row| listed(&row)) {
+                listed.records += more;
+                changed.insert(key, Some(cbor::encode(&listed)));
+            }
+        }
+    }
+
+    /// The private transaction of this number, from 0; none if it was none of its orderer's, or none was executed yet.
+    pub async fn numbered(&self, number: u64) -> Option<NumberedRow> {
+        let row = self.row(&StateKey::private_number(number)).await?;
+        NumberedRow::decode(&row).ok()
+    }
+
+    /// How many registers there are.
+    pub async fn registers(&self) -> u32 {
+        let row = self.row(&StateKey::counters()).await;
+        row.and_then(|row| CountersRow::decode(&row).ok()).unwrap_or_default().registers
+    }
+
+    /// The register of this number, from 1.
+    pub async fn register_of(&self, number: u32) -> Option<Kept> {
+        let row = self.row(&StateKey::private_register(number)).await?;
+        let ListedRow { name, records } = listed(&row)?;
+        let (row, tree) = self.definition(&name).await?;
+        Some(Kept { row, tree, records })
+    }
+
+    /// The register of this name.
+    pub async fn register(&self, name: &str) -> Option<Kept> {
+        let (row, tree) = self.definition(name).await?;
+        let listed_row = self.row(&StateKey::private_register(row.number)).await;
+        let records = listed_row.and_then(|row| listed(&row)).map_or(0, |listed| listed.records);
+        Some(Kept { row, tree, records })
+    }
+
+    async fn definition(&self, name: &str) -> Option<(RegisterRow, TreeRow)> {
+        let row = self.row(&StateKey::register(name)).await?;
+        let row = RegisterRow::decode(&row).ok()?;
+        let tree = self.row(&StateKey::tree(row.number)).await?;
+        Some((row, TreeRow::decode(&tree).ok()?))
+    }
+
+    /// The record of a key, as the ledger has it: its items by their hashes.
+    pub async fn record(&self, register: &str, key: &str) -> Option<RecordRow> {
+        let row = self.row(&StateKey::register(register)).await?;
+        let number = RegisterRow::decode(&row).ok()?.number;
+        let row = self.row(&StateKey::record(number, EntryKind::User, key)).await?;
+        RecordRow::decode(&row).ok()
+    }
+}
+
+fn listed(row: &[u8]) -> Option<ListedRow> {
+    cbor::decode(row, STATE_VALUE_BYTES_MAX).ok()
+}
