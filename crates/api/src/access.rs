@@ -3,7 +3,7 @@
 use crate::{ActOutcome, DecisionView, routes};
 use serde::{Deserialize, Serialize};
 use tallystick_protocol::{
-    Commitment, Hash, LogEntry, MandateId, Operation, Outcome, PrincipalId, SignedTransaction, Subject,
+    Commitment, Hash, MandateId, Operation, Outcome, PrincipalId, SignedTransaction, Subject,
 };
 use utoipa::ToSchema;
 
@@ -96,15 +96,29 @@ pub struct ReadView {
     pub code: Option<String>,
     /// The policies that determined this, in which version, and the mandates under which it was done.
     pub decision: DecisionView,
-    /// Where its receipt is.
-    pub receipt: String,
+    /// Where its receipt is; one in a private partition has none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub receipt: Option<String>,
+}
+
+/// Where a read stands, and what became of it.
+#[derive(Debug, Clone, Copy)]
+pub struct ReadPlace<'a> {
+    /// Its leaf in the log; in a private partition, its number.
+    pub leaf: u64,
+    /// The block that holds it.
+    pub height: u64,
+    /// That block's time: milliseconds since 1970.
+    pub time_ms: u64,
+    /// What became of it.
+    pub outcome: &'a Outcome,
 }
 
 impl ReadView {
-    /// The reads about `subject` in the act at `leaf`, whose entry holds `transaction`.
-    pub fn of(subject: &Subject, leaf: u64, entry: &LogEntry, transaction: &SignedTransaction) -> Vec<Self> {
-        let decision = entry.outcome.decision();
-        let (outcome, code) = match &entry.outcome {
+    /// The reads in an act, about `subject` alone if it is given.
+    pub fn of(subject: Option<&Subject>, place: ReadPlace<'_>, transaction: &SignedTransaction) -> Vec<Self> {
+        let decision = place.outcome.decision();
+        let (outcome, code) = match place.outcome {
             Outcome::Accepted { .. } => (ActOutcome::Accepted, None),
             Outcome::Refused(refusal) => (ActOutcome::Refused, Some(refusal.code.to_string())),
         };
@@ -114,12 +128,14 @@ impl ReadView {
             else {
                 return None;
             };
-            let is_it =
-                subjects.contains(subject) || (register, key) == (&subject.register().into(), &subject.key().into());
-            is_it.then(|| Self {
-                leaf,
-                height: entry.height,
-                time_ms: entry.time_ms,
+            let is_about = |subject: &Subject| {
+                subjects.contains(subject) || (register.as_str(), key.as_str()) == (subject.register(), subject.key())
+            };
+            let is_public = transaction.partition().is_none();
+            subject.is_none_or(is_about).then(|| Self {
+                leaf: place.leaf,
+                height: place.height,
+                time_ms: place.time_ms,
                 id: transaction.id(),
                 principal: transaction.principal().clone(),
                 on_behalf_of: transaction.mandate().map(|_| transaction.actor(decision)),
@@ -133,7 +149,7 @@ impl ReadView {
                 outcome,
                 code: code.clone(),
                 decision: decision.into(),
-                receipt: routes::transaction_receipt(&transaction.id()),
+                receipt: is_public.then(|| routes::transaction_receipt(&transaction.id())),
             })
         };
         transaction.operations().iter().filter_map(view).collect()

@@ -21,7 +21,7 @@ pub mod status;
 pub mod transaction;
 pub mod validators;
 
-pub use access::{AccessLogPage, HeldList, HeldView, ReadView};
+pub use access::{AccessLogPage, HeldList, HeldView, ReadPlace, ReadView};
 pub use audit::{ActOutcome, ActView, AuditPage, TurnView};
 pub use block::{BlockEvent, BlockView};
 pub use data_map::{ControllerView, DataMap, PlaceView, ProtectedRegisterView, SharedView};
@@ -33,7 +33,9 @@ pub use organisation::{
     KeyView, MandateList, MandateView, NodeList, NodeView, OrganisationList, OrganisationView, PrincipalList,
     PrincipalView,
 };
-pub use partition::{PartitionList, PartitionView, PostedRootView, PrivateResult, StandingView};
+pub use partition::{
+    GivenView, PartitionList, PartitionView, PostedRootView, PrivateReads, PrivateResult, StandingView,
+};
 pub use policy::{EntityView, PolicyAnswer, PolicyAsPut, PolicyList, PolicyQuestion, PolicyView, SkippedView};
 pub use problem::{Problem, ProblemCode};
 pub use proposal::{

@@ -4,7 +4,7 @@ use serde::{Deserialize, Serialize};
 use tallystick_protocol::{AgreementTerms, Hash};
 use utoipa::ToSchema;
 
-use crate::OutcomeView;
+use crate::{OutcomeView, ReadView};
 
 /// A partition: the agreement under which its members share, and where it stands.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
@@ -83,6 +83,34 @@ pub struct PrivateResult {
     pub number: u64,
     /// What became of it.
     pub outcome: OutcomeView,
+    /// The records that it reads, in the order of its reads: of an accepted one, and once.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub given: Vec<GivenView>,
+}
+
+/// A record that was read in a partition.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct GivenView {
+    /// The register.
+    pub register: String,
+    /// The record as openregister shows it, `{"<key>": {…}}`: its items with those fields alone that were asked for.
+    #[schema(value_type = Object)]
+    pub record: serde_json::Value,
+}
+
+/// A page of the reads that are on record in a partition, the latest first.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct PrivateReads {
+    /// The partition.
+    pub partition: String,
+    /// Every read up to this block is told, on this page or a later one.
+    pub height: u64,
+    /// The reads, refused ones too; `leaf` is the number among the partition's private transactions. A page may hold fewer than were asked
+    /// for and not be the last: only the absence of `next` says that.
+    pub reads: Vec<ReadView>,
+    /// The `cursor` of the next page, of earlier reads.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub next: Option<String>,
 }
 
 /// Partitions, in the order in which they were opened.

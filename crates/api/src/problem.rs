@@ -79,6 +79,8 @@ codes! {
     ReadRefused = "read-refused", 403, "Read refused";
     /// The value is not kept here: it was erased, or handed in elsewhere.
     ValueAbsent = "value-absent", 404, "Value not here";
+    /// The question is answered to the organisation's own, who sign it.
+    Unasked = "question-unsigned", 401, "Question not signed by one's own";
     /// The private transaction was executed before: it counts once.
     Repeated = "intent-repeated", 409, "Executed before";
     /// The signature does not fit.

@@ -62,6 +62,12 @@ pub const PRIVATE: &str = "/v1/private";
 pub const PARTITION: &str = "/v1/partitions/{name}";
 /// What is held about people, where, why and for how long.
 pub const DATA_MAP: &str = "/v1/datamap";
+/// The registers in a partition, to the organisation's own.
+pub const PARTITION_REGISTERS: &str = "/v1/partitions/{name}/registers";
+/// A register in a partition, to the organisation's own.
+pub const PARTITION_REGISTER: &str = "/v1/partitions/{name}/registers/{register}";
+/// Who read what in a partition, to the organisation's own.
+pub const PARTITION_READS: &str = "/v1/partitions/{name}/reads";
 /// All registers.
 pub const REGISTERS: &str = "/v1/registers";
 /// One register's definition.
@@ -246,6 +252,21 @@ pub fn mandate(id: &MandateId) -> String {
 /// [`PARTITION`] called `name`.
 pub fn partition(name: &str) -> String {
     fill(PARTITION, &[name])
+}
+
+/// [`PARTITION_REGISTERS`] of the partition.
+pub fn partition_registers(partition: &str) -> String {
+    fill(PARTITION_REGISTERS, &[partition])
+}
+
+/// [`PARTITION_REGISTER`] of the register.
+pub fn partition_register(partition: &str, register: &str) -> String {
+    fill(PARTITION_REGISTER, &[partition, register])
+}
+
+/// [`PARTITION_READS`] of the partition.
+pub fn partition_reads(partition: &str) -> String {
+    fill(PARTITION_READS, &[partition])
 }
 
 /// [`REGISTER`] called `name`.

@@ -234,7 +234,13 @@ impl<E: Runtime> Admission<E> {
         Ok(())
     }
 
-    async fn may_sign_with(&self, principal: &PrincipalId, key: &PublicKey, renews: bool) -> Result<(), Rejection> {
+    /// Checks that the key is the principal's and in use, at the tip; one that has expired, only if it `renews` itself.
+    pub(crate) async fn may_sign_with(
+        &self,
+        principal: &PrincipalId,
+        key: &PublicKey,
+        renews: bool,
+    ) -> Result<(), Rejection> {
         let now_ms = self.now_ms();
         if self.shared.keys.holds(principal, key, now_ms) {
             return Ok(());

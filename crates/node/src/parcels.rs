@@ -20,8 +20,10 @@ mod follow;
 mod hear;
 pub mod message;
 mod order;
+mod read;
 
 pub use order::{Executed, PrivateError};
+pub use read::{Given, ReadAct, Told};
 
 use crate::{admission::Admission, application::Shared, engine::Runtime};
 use bytes::Bytes;
@@ -106,6 +108,8 @@ pub(crate) struct Room<E: Runtime> {
     wanted: Mutex<BTreeSet<ParcelId>>,
     /// Who waits for which transaction.
     waiting: Mutex<HashMap<Hash, Answer>>,
+    /// Reads that somebody waits for.
+    reading: Mutex<BTreeSet<Hash>>,
     intake: mpsc::Sender<Submission>,
     standing: Mutex<Standing>,
     /// Whether this node is one of a member's still. While it is not, nothing goes in or out, and nobody is asked for anything.
@@ -296,6 +300,7 @@ impl<E: Runtime> Parcels<E> {
             arrived: Notify::new(),
             wanted: Mutex::default(),
             waiting: Mutex::default(),
+            reading: Mutex::default(),
             intake,
             standing: Mutex::new(standing),
             open: watch::Sender::new(true),

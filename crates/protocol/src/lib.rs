@@ -33,6 +33,7 @@ pub mod policy;
 pub mod principal;
 pub mod proof;
 pub mod proposal;
+pub mod query;
 pub mod receipt;
 pub mod recovery;
 pub mod resource;
@@ -76,6 +77,7 @@ pub use partition::{
 pub use policy::{PolicyChange, PolicyId, PolicyText};
 pub use principal::{Assurance, PrincipalKind, PrincipalStatus, Roles};
 pub use proposal::{Choice, Poll, ProposalRow, ProposalStatus, RuleText, Verdict};
+pub use query::{Query, QueryError};
 pub use receipt::{
     CheckError, Claim, Disclosure, ErasureCertificate, Finality, OpeningFault, ProposalReceipt, Proven, Receipt,
     RecordAnswer, RecordReceipt, Recovered, Step, TransactionReceipt,

@@ -160,6 +160,12 @@ pub const PARCEL_WAIT_MS_MAX: u64 = 2 * NOT_AFTER_WINDOW_SECONDS_MAX * 1_000;
 pub const PARCELS_IN_WORK_MAX: usize = 16;
 /// Private transactions of a partition that wait on a node to be ordered.
 pub const PRIVATE_QUEUE_MAX: usize = 4_096;
+/// Bytes of the token of a signed question.
+pub const QUERY_BYTES_MAX: usize = 512;
+/// Seconds for which a signed question may be answered, at most.
+pub const QUERY_SECONDS_MAX: u64 = 300;
+/// Acts of a partition that are looked through for one page of its reads.
+pub const PRIVATE_SCAN_MAX: u64 = 1_000;
 /// Orders of a partition that a node has acknowledged at one time.
 pub const ORDERS_AT_ONCE_MAX: usize = 4;
 /// Days for which what is shared may be kept: a century.

@@ -2,7 +2,7 @@
 
 use super::{
     audit, blocks, data_map, download, erasures, health, log, mandates, openregister, organisations, partitions,
-    policies, principals, proofs, proposals, reads, recovery, registers, sealed, snapshot, status, stream,
+    policies, principals, private, proofs, proposals, reads, recovery, registers, sealed, snapshot, status, stream,
     transactions, validators,
 };
 use axum::response::Response;
@@ -49,8 +49,11 @@ use utoipa::OpenApi;
         mandates::mandates,
         partitions::partitions,
         partitions::partition,
-        partitions::submit,
         data_map::data_map,
+        private::submit,
+        private::registers,
+        private::register,
+        private::reads,
         registers::registers,
         registers::register,
         registers::record_receipt,

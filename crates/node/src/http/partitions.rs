@@ -1,4 +1,4 @@
-//! Partitions: under which agreements which members share something. What they share is not told here.
+//! Partitions: under which agreements which members share something. What they share is told in `private.rs`.
 
 use super::{
     App, PathOf, QueryOf,
@@ -6,16 +6,14 @@ use super::{
     problem::{Answer, Failure},
     snapshot::json_at,
 };
-use crate::parcels::{Executed, PrivateError, Standing};
+use crate::parcels::Standing;
 use axum::{
     extract::State,
     response::{IntoResponse, Response},
 };
-use bytes::Bytes;
-use std::time::Duration;
 use tallystick_api::{
-    OutcomeView, PartitionList, PartitionView, PostedRootView, PrivateResult, Problem, ProblemCode, StandingView,
-    limits::{PAGE_DEFAULT, PARTITIONS_PAGE_MAX, WAIT_SECONDS_MAX},
+    PartitionList, PartitionView, PostedRootView, Problem, StandingView,
+    limits::{PAGE_DEFAULT, PARTITIONS_PAGE_MAX},
     routes,
 };
 use tallystick_protocol::{PartitionRootsRow, PartitionRow};
@@ -52,38 +50,6 @@ pub async fn partition(State(app): State<App>, PathOf(name): PathOf<String>) -> 
         ..view(row, time_ms)
     };
     Ok(json_at(height, view))
-}
-
-/// Submit a private transaction to a node of the signer's own organisation. Answers when it was ordered, and executed there.
-#[utoipa::path(post, path = routes::PRIVATE, tag = "partitions",
-    request_body(content = Vec<u8>, content_type = "application/cose"),
-    responses(
-        (status = 200, description = "It was executed: accepted, or refused with a code", body = PrivateResult),
-        (status = 400, description = "It is none that could be executed", body = Problem, content_type = "application/problem+json"),
-        (status = 403, description = "A key is not its signer's, or not any more", body = Problem, content_type = "application/problem+json"),
-        (status = 404, description = "This node holds nothing of the partition", body = Problem, content_type = "application/problem+json"),
-        (status = 409, description = "It was executed before: the detail says what became of it; or its idempotency key was used for another", body = Problem, content_type = "application/problem+json"),
-        (status = 503, description = "It was not executed, or not yet: too few members acknowledged it, or a wait was over", body = Problem, content_type = "application/problem+json"),
-    ))]
-pub async fn submit(State(app): State<App>, body: Bytes) -> Answer<Response> {
-    let patience = Duration::from_secs(WAIT_SECONDS_MAX);
-    let executed = app.service.submit_private(body, patience).await.map_err(|error| failure(&error))?;
-    let Executed { transaction: id, height, number, outcome } = executed;
-    Ok(json_at(height, PrivateResult { id, height, number, outcome: OutcomeView::from(&outcome) }))
-}
-
-fn failure(error: &PrivateError) -> Failure {
-    match error {
-        PrivateError::NotHolder | PrivateError::NotHeld(_) => Failure::not_found(error.to_string()),
-        PrivateError::Unfit(_) | PrivateError::Refused(_) => Failure::bad_request(error.to_string()),
-        PrivateError::Rejected(rejection) => Failure::from(rejection),
-        PrivateError::Repeated { .. } => Failure::new(ProblemCode::Repeated, error.to_string()),
-        PrivateError::Busy
-        | PrivateError::Acknowledgements { .. }
-        | PrivateError::Order(_)
-        | PrivateError::Failed(_)
-        | PrivateError::TimedOut => Failure::unavailable(error.to_string()),
-    }
 }
 
 fn no_partition(name: &str) -> Failure {
@@ -126,29 +92,4 @@ pub async fn partitions(State(app): State<App>, QueryOf(query): QueryOf) -> Answ
     let time_ms = app.service.tip().header.time_ms;
     let partitions = rows.into_iter().map(|row| view(row, time_ms)).collect();
     Ok((links, json_at(height, PartitionList { partitions })).into_response())
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::rejection::Rejection;
-    use tallystick_protocol::Code;
-
-    /// One row an error, with the status and the code of the answer.
-    #[test]
-    fn every_error_has_its_status() {
-        let rows = [
-            (PrivateError::NotHeld("health".into()), 404, "not-found"),
-            (PrivateError::Unfit("it names no partition".into()), 400, "bad-request"),
-            (PrivateError::Refused(Code::NotMember), 400, "bad-request"),
-            (PrivateError::Rejected(Rejection::idempotency_conflict("another")), 409, "idempotency-conflict"),
-            (PrivateError::Repeated { number: 1, height: 2, refused: None }, 409, "intent-repeated"),
-            (PrivateError::Busy, 503, "unavailable"),
-            (PrivateError::TimedOut, 503, "unavailable"),
-        ];
-        for (error, status, code) in rows {
-            let problem = failure(&error).problem().clone();
-            assert_eq!((problem.status, problem.code.as_str()), (status, code), "{error}");
-        }
-    }
 }

@@ -14,8 +14,10 @@ use axum::{
 };
 use bytes::Bytes;
 use http::{HeaderMap, HeaderValue, header};
-use tallystick_api::{AccessLogPage, HeldList, HeldView, Problem, ReadView, limits::AUDIT_PAGE_MAX, media, routes};
-use tallystick_protocol::{Commitment, OperationName, Place, Resource, Subject};
+use tallystick_api::{
+    AccessLogPage, HeldList, HeldView, Problem, ReadPlace, ReadView, limits::AUDIT_PAGE_MAX, media, routes,
+};
+use tallystick_protocol::{Commitment, LogEntry, OperationName, Place, Resource, Subject};
 use tallystick_storage::history::ActQuery;
 
 /// Reads sealed values: the answer comes once the read is final and accepted, and only to the request that handed it in first.
@@ -72,7 +74,12 @@ pub async fn access_log(State(app): State<App>, QueryOf(query): QueryOf) -> Answ
     let (acts, read) = app.service.acts(&asked, &candidates.leaves).await?;
     let (next, header) = (candidates.next(read), &candidates.header);
     let links = CursorPage::links(routes::ACCESS_LOG, &query, next.as_deref());
-    let reads = acts.iter().flat_map(|act| ReadView::of(&subject, act.leaf, &act.entry, &act.transaction)).collect();
+    let reads = acts.iter().flat_map(|act| {
+        let LogEntry { height, time_ms, outcome, .. } = &act.entry;
+        let place = ReadPlace { leaf: act.leaf, height: *height, time_ms: *time_ms, outcome };
+        ReadView::of(Some(&subject), place, &act.transaction)
+    });
+    let reads = reads.collect();
     let page = AccessLogPage { subject, height: header.height, time_ms: header.time_ms, reads, next };
     Ok((links, json_at(header.height, page)).into_response())
 }

@@ -97,6 +97,11 @@ pub async fn register(State(app): State<App>, PathOf(name): PathOf<String>, want
 fn view(service: &Service, register: Register) -> RegisterView {
     let Register { row, tree, .. } = register;
     let records = records(service, &row.register);
+    view_of(row, &tree, records)
+}
+
+/// A register's definition and how far it has come, as they are shown.
+pub fn view_of(row: RegisterRow, tree: &TreeRow, records: u64) -> RegisterView {
     RegisterView {
         records,
         entries: tree.user.size(),

@@ -211,7 +211,7 @@ impl<E: Runtime> Parcels<E> {
         for Done { transaction, number, outcome } in done {
             let Some(transaction) = transaction else { continue };
             if let Some(answer) = waiting.remove(&transaction) {
-                let _ = answer.send(Ok(Executed { transaction, height, number, outcome }));
+                let _ = answer.send(Ok(Executed { transaction, height, number, outcome, given: Vec::new() }));
             }
         }
     }

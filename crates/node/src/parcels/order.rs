@@ -2,8 +2,9 @@
 //! one order of them all into the pool.
 
 use super::{
-    Ack, Answer, Membership, Parcels, Room,
+    Ack, Answer, Given, Membership, Parcels, Room,
     message::{Delivered, Message, Reason},
+    read::reads,
 };
 use crate::{admission::Origin, application::now_ms, engine::Runtime, rejection::Rejection, validity::in_time};
 use bytes::Bytes;
@@ -46,6 +47,8 @@ pub struct Executed {
     pub number: u64,
     /// What became of it.
     pub outcome: Outcome,
+    /// The records that it reads, if it was accepted: given once, to who handed it in.
+    pub given: Vec<Given>,
 }
 
 /// Why a private transaction was not executed.
@@ -76,6 +79,12 @@ pub enum PrivateError {
         /// Why it was refused, if it was.
         refused: Option<Code>,
     },
+    /// A read that somebody else waits for.
+    #[error("this read was handed in before, and is answered to who did: sign one of your own")]
+    Read,
+    /// A question that this node does not answer.
+    #[error("the question is not answered: {0}")]
+    Unasked(String),
     /// Too much waits.
     #[error("this node has as many private transactions to order as it can: try again shortly")]
     Busy,
@@ -179,6 +188,24 @@ impl<E: Runtime> Parcels<E> {
             });
         }
         let transaction = transaction.verify().map_err(|error| unfit(error.to_string()))?;
+        if !reads(&transaction) {
+            return self.await_executed(&room, transaction, patience).await;
+        }
+        self.require_reads(&transaction)?;
+        let _claim = room.claim(transaction.id()).ok_or(PrivateError::Read)?;
+        let mut executed = self.await_executed(&room, transaction.clone(), patience).await?;
+        if executed.outcome.is_accepted() {
+            executed.given = self.given(&room, &transaction).await?;
+        }
+        Ok(executed)
+    }
+
+    async fn await_executed(
+        &self,
+        room: &Room<E>,
+        transaction: VerifiedTransaction,
+        patience: Duration,
+    ) -> Result<Executed, PrivateError> {
         let (answer, told) = oneshot::channel();
         room.intake.try_send(Submission { transaction, answer }).map_err(|_| PrivateError::Busy)?;
         let sleep = std::pin::pin!(self.0.runtime.sleep(patience));

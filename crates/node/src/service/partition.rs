@@ -1,7 +1,7 @@
 //! Partitions as the public state has them.
 
 use super::{Runtime, Service};
-use crate::parcels::{Executed, PrivateError, Standing};
+use crate::parcels::{Executed, Parcels, PrivateError, Standing};
 use bytes::Bytes;
 use std::time::Duration;
 use tallystick_ledger::PageRow;
@@ -31,10 +31,15 @@ impl<E: Runtime> Service<E> {
     /// # Errors
     /// When this node holds nothing of its partition, or it was not executed in time.
     pub async fn submit_private(&self, bytes: Bytes, patience: Duration) -> Result<Executed, PrivateError> {
-        match &self.0.parcels {
-            Some(parcels) => parcels.submit(bytes, patience).await,
-            None => Err(PrivateError::NotHolder),
-        }
+        self.parcels()?.submit(bytes, patience).await
+    }
+
+    /// The private transactions of this node, and what it tells of them.
+    ///
+    /// # Errors
+    /// When it holds nothing that only some may see.
+    pub fn parcels(&self) -> Result<&Parcels<E>, PrivateError> {
+        self.0.parcels.as_ref().ok_or(PrivateError::NotHolder)
     }
 
     /// How a partition stands on this node; none if it holds nothing of it.

@@ -3,6 +3,7 @@
 
 mod leave;
 mod lie;
+mod read;
 
 use crate::{client::Client, machine::SECRET, members::Member};
 use bytes::Bytes;
@@ -59,6 +60,7 @@ pub(super) async fn share(client: &mut Client) -> Option<()> {
             return None;
         }
     }
+    read::read(client, &writer, &guest).await?;
     leave::leave(client).await?;
     certified(client).await
 }

@@ -1,0 +1,228 @@
+//! What is in a partition: private transactions, and what they, or signed questions, are told by a node of the signer's own organisation.
+
+use super::{
+    App, PathOf, QueryOf,
+    page::{CursorPage, RecordPage, known},
+    problem::{Answer, Failure},
+    registers::view_of,
+    render::records_json,
+    snapshot::json_at,
+};
+use crate::parcels::{Executed, Given, PrivateError, ReadAct};
+use axum::{
+    extract::{FromRequestParts, State},
+    response::{IntoResponse, Response},
+};
+use bytes::Bytes;
+use http::{HeaderValue, header, request::Parts};
+use std::time::Duration;
+use tallystick_api::{
+    GivenView, OutcomeView, PrivateReads, PrivateResult, Problem, ProblemCode, ReadPlace, ReadView, RegisterList,
+    RegisterView,
+    limits::{AUDIT_PAGE_MAX, PAGE_DEFAULT, PARTITIONS_PAGE_MAX, WAIT_SECONDS_MAX},
+    routes,
+};
+use tallystick_protocol::Query;
+use tallystick_storage::partition::KeptRegister;
+
+/// Submit a private transaction to a node of the signer's own organisation. Answers when it was ordered, and executed there; one that reads
+/// records, with them.
+#[utoipa::path(post, path = routes::PRIVATE, tag = "partitions",
+    request_body(content = Vec<u8>, content_type = "application/cose"),
+    responses(
+        (status = 200, description = "It was executed: accepted, or refused with a code", body = PrivateResult),
+        (status = 400, description = "It is none that could be executed", body = Problem, content_type = "application/problem+json"),
+        (status = 403, description = "A key is not its signer's, or not any more", body = Problem, content_type = "application/problem+json"),
+        (status = 404, description = "This node holds nothing of the partition", body = Problem, content_type = "application/problem+json"),
+        (status = 409, description = "It was executed before: the detail says what became of it; or its idempotency key was used for another", body = Problem, content_type = "application/problem+json"),
+        (status = 503, description = "It was not executed, or not yet: too few members acknowledged it, or a wait was over", body = Problem, content_type = "application/problem+json"),
+    ))]
+pub async fn submit(State(app): State<App>, body: Bytes) -> Answer<Response> {
+    let patience = Duration::from_secs(WAIT_SECONDS_MAX);
+    let executed = app.service.submit_private(body, patience).await.map_err(|error| failure(&error))?;
+    let Executed { transaction: id, height, number, outcome, given } = executed;
+    let given = given.into_iter().map(|Given { register, record }| GivenView {
+        register,
+        record: serde_json::from_str(&records_json(&[record])).unwrap_or_default(),
+    });
+    let (outcome, given) = (OutcomeView::from(&outcome), given.collect());
+    Ok(unstored(json_at(height, PrivateResult { id, height, number, outcome, given })))
+}
+
+/// A signed question, and the path that it is for.
+pub struct Asked {
+    query: Query,
+    path: String,
+}
+
+impl<S: Send + Sync> FromRequestParts<S> for Asked {
+    type Rejection = Failure;
+
+    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Failure> {
+        let unasked = |why: String| Failure::new(ProblemCode::Unasked, why);
+        let header = parts.headers.get(header::AUTHORIZATION).and_then(|header| header.to_str().ok());
+        let header = header.ok_or_else(|| {
+            unasked("what is in a partition is told to its members' own, who sign the question: ask with `tally`, with --partition".to_owned())
+        })?;
+        let query = Query::from_header(header).map_err(|error| unasked(format!("Authorization: {error}")))?;
+        let path = parts.uri.path_and_query().map_or_else(|| parts.uri.path(), |path| path.as_str());
+        Ok(Self { query, path: path.to_owned() })
+    }
+}
+
+/// What some may see is kept by nobody on the way.
+fn unstored(mut response: Response) -> Response {
+    response.headers_mut().insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    response
+}
+
+fn register_view(kept: KeptRegister) -> RegisterView {
+    let KeptRegister { row, tree, records } = kept;
+    view_of(row, &tree, records)
+}
+
+/// The registers in a partition, in the order in which they were made, to principals of the node's own organisation.
+#[utoipa::path(get, path = routes::PARTITION_REGISTERS, tag = "partitions",
+    params(
+        ("name" = String, Path, description = "The partition's name"),
+        ("Authorization" = String, Header, description = "`Tallystick` and a signed question: docs/reference/formats.md"),
+        ("page-index" = Option<u64>, Query, description = "The page, from 1"),
+        ("page-size" = Option<u64>, Query, description = "Registers on a page: 100 by default, 200 at most"),
+    ),
+    responses(
+        (status = 200, description = "The registers; the Link header leads to the next page", body = RegisterList),
+        (status = 401, description = "The question is not signed by one's own, for this path and in time", body = Problem, content_type = "application/problem+json"),
+        (status = 404, description = "This node holds nothing of the partition", body = Problem, content_type = "application/problem+json"),
+    ))]
+pub async fn registers(
+    State(app): State<App>,
+    PathOf(name): PathOf<String>,
+    QueryOf(query): QueryOf,
+    asked: Asked,
+) -> Answer<Response> {
+    known(&query, &["page-index", "page-size"])?;
+    let page = RecordPage::of(&query, PAGE_DEFAULT, PARTITIONS_PAGE_MAX)?;
+    let parcels = app.service.parcels().map_err(|error| failure(&error))?;
+    let found = parcels.registers(&name, (&asked.query, &asked.path), (page.skip(), page.size())).await;
+    let found = found.map_err(|error| failure(&error))?;
+    let (total, registers) = found.value;
+    let links = page.links(registers.len(), total > page.skip().saturating_add(registers.len()))?;
+    let registers = registers.into_iter().map(register_view).collect();
+    Ok(unstored((links, json_at(found.height, RegisterList { registers })).into_response()))
+}
+
+/// A register in a partition: its definition and how far it has come, to principals of the node's own organisation.
+#[utoipa::path(get, path = routes::PARTITION_REGISTER, tag = "partitions",
+    params(
+        ("name" = String, Path, description = "The partition's name"),
+        ("register" = String, Path, description = "The register's name"),
+        ("Authorization" = String, Header, description = "`Tallystick` and a signed question: docs/reference/formats.md"),
+    ),
+    responses(
+        (status = 200, description = "The register", body = RegisterView),
+        (status = 401, description = "The question is not signed by one's own, for this path and in time", body = Problem, content_type = "application/problem+json"),
+        (status = 404, description = "No such register, or this node holds nothing of the partition", body = Problem, content_type = "application/problem+json"),
+    ))]
+pub async fn register(
+    State(app): State<App>,
+    PathOf((name, register)): PathOf<(String, String)>,
+    asked: Asked,
+) -> Answer<Response> {
+    let parcels = app.service.parcels().map_err(|error| failure(&error))?;
+    let found = parcels.register(&name, (&asked.query, &asked.path), &register).await;
+    let found = found.map_err(|error| failure(&error))?;
+    let shown: String = register.chars().take(80).collect();
+    let kept = found.value.ok_or_else(|| {
+        Failure::not_found(format!(
+            "there is no register `{shown}` in this partition: {} lists those there are",
+            routes::partition_registers(&name)
+        ))
+    })?;
+    Ok(unstored(json_at(found.height, register_view(kept))))
+}
+
+/// Who read what in a partition, the latest first, refused reads too; to principals of the node's own organisation.
+#[utoipa::path(get, path = routes::PARTITION_READS, tag = "partitions",
+    params(
+        ("name" = String, Path, description = "The partition's name"),
+        ("Authorization" = String, Header, description = "`Tallystick` and a signed question: docs/reference/formats.md"),
+        ("cursor" = Option<u64>, Query, description = "`next` of the page before"),
+        ("limit" = Option<u64>, Query, description = "Transactions on a page: 100 by default, 1,000 at most"),
+    ),
+    responses(
+        (status = 200, description = "The reads; the Link header leads to earlier ones", body = PrivateReads),
+        (status = 401, description = "The question is not signed by one's own, for this path and in time", body = Problem, content_type = "application/problem+json"),
+        (status = 404, description = "This node holds nothing of the partition", body = Problem, content_type = "application/problem+json"),
+    ))]
+pub async fn reads(
+    State(app): State<App>,
+    PathOf(name): PathOf<String>,
+    QueryOf(query): QueryOf,
+    asked: Asked,
+) -> Answer<Response> {
+    known(&query, &["cursor", "limit"])?;
+    let page = CursorPage::of(&query, AUDIT_PAGE_MAX)?;
+    let parcels = app.service.parcels().map_err(|error| failure(&error))?;
+    let found = parcels.log_of_reads(&name, (&asked.query, &asked.path), (page.before, page.limit)).await;
+    let found = found.map_err(|error| failure(&error))?;
+    let (acts, next) = found.value;
+    let next = next.map(|next| next.to_string());
+    let reads = acts.iter().flat_map(|ReadAct { number, row, transaction }| {
+        let place = row.read.as_ref().map(|outcome| ReadPlace {
+            leaf: *number,
+            height: row.height,
+            time_ms: row.time_ms,
+            outcome,
+        });
+        place.map(|place| ReadView::of(None, place, transaction)).unwrap_or_default()
+    });
+    let links = CursorPage::links(&routes::partition_reads(&name), &query, next.as_deref());
+    let page = PrivateReads { partition: name, height: found.height, reads: reads.collect(), next };
+    Ok(unstored((links, json_at(found.height, page)).into_response()))
+}
+
+fn failure(error: &PrivateError) -> Failure {
+    match error {
+        PrivateError::NotHolder | PrivateError::NotHeld(_) => Failure::not_found(error.to_string()),
+        PrivateError::Unfit(_) | PrivateError::Refused(_) => Failure::bad_request(error.to_string()),
+        PrivateError::Rejected(rejection) => Failure::from(rejection),
+        PrivateError::Repeated { .. } => Failure::new(ProblemCode::Repeated, error.to_string()),
+        PrivateError::Read => Failure::new(ProblemCode::ReadKnown, error.to_string()),
+        PrivateError::Unasked(_) => Failure::new(ProblemCode::Unasked, error.to_string()),
+        PrivateError::Busy | PrivateError::TimedOut => Failure::unavailable(error.to_string()),
+        // Nothing came of it, and what it lacks does not come by itself: whoever waits is told now.
+        PrivateError::Acknowledgements { .. } | PrivateError::Order(_) | PrivateError::Failed(_) => {
+            Failure::new(ProblemCode::Unavailable, error.to_string())
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::rejection::Rejection;
+    use tallystick_protocol::Code;
+
+    /// One row an error, with the status and the code of the answer.
+    #[test]
+    fn every_error_has_its_status() {
+        let rows = [
+            (PrivateError::NotHeld("health".into()), 404, "not-found"),
+            (PrivateError::Unfit("it names no partition".into()), 400, "bad-request"),
+            (PrivateError::Refused(Code::NotMember), 400, "bad-request"),
+            (PrivateError::Rejected(Rejection::idempotency_conflict("another")), 409, "idempotency-conflict"),
+            (PrivateError::Repeated { number: 1, height: 2, refused: None }, 409, "intent-repeated"),
+            (PrivateError::Read, 409, "read-known"),
+            (PrivateError::Unasked("it is too late".into()), 401, "question-unsigned"),
+            (PrivateError::Busy, 503, "unavailable"),
+            (PrivateError::TimedOut, 503, "unavailable"),
+            (PrivateError::Acknowledgements { have: 1, need: 2 }, 503, "unavailable"),
+        ];
+        for (error, status, code) in rows {
+            let problem = failure(&error).problem().clone();
+            let is_tried_again = matches!(error, PrivateError::Busy | PrivateError::TimedOut);
+            assert_eq!(problem.retry_after_ms.is_some(), is_tried_again, "{error}");
+            assert_eq!((problem.status, problem.code.as_str()), (status, code), "{error}");
+        }
+    }
+}

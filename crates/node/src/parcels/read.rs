@@ -1,0 +1,278 @@
+//! Say what is in a partition, to those of this node's own organisation who may know.
+//!
+//! ```text
+//! registers, who read what    a signed question   ─▶ whose key? of this organisation? ─▶ answered, not on record
+//! a record                    a private transaction of reads ─▶ ordered ─▶ executed, accepted ─▶ the record as it is then, once
+//! ```
+//!
+//! INVARIANTS:
+//! - What a record says is given for an accepted read alone, to the request that handed it in, and by the node that the read names.
+//! - A question is answered to principals of this node's organisation, while that is a member, and to nobody else.
+
+use super::{Parcels, Room, order::PrivateError};
+use crate::{application::now_ms, engine::Runtime};
+use std::sync::{Arc, PoisonError};
+use tallystick_ledger::item::{Item, item_from, item_hash};
+use tallystick_protocol::{
+    Code, EntryKind, Hash, Operation, Payload, Query, SignedTransaction, Subject,
+    limits::{PRIVATE_SCAN_MAX, QUERY_SECONDS_MAX},
+};
+use tallystick_storage::{
+    history::Entry,
+    partition::{KeptRegister, NumberedRow},
+};
+
+/// What was read of a partition, and where the partition stood.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Told<T> {
+    /// The height of the last block of which something was executed.
+    pub height: u64,
+    /// What was read.
+    pub value: T,
+}
+
+/// A record that was read.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Given {
+    /// The register.
+    pub register: String,
+    /// The record, with those fields of its items alone that were asked for.
+    pub record: Entry,
+}
+
+/// A read that is on record in a partition.
+#[derive(Clone, Debug)]
+pub struct ReadAct {
+    /// Which private transaction it was, from 0.
+    pub number: u64,
+    /// Where it is, and what became of it.
+    pub row: NumberedRow,
+    /// What it asked for.
+    pub transaction: SignedTransaction,
+}
+
+/// The one request that waits for a read. Once it is dropped, another may.
+pub(super) struct Claim<'a, E: Runtime> {
+    room: &'a Room<E>,
+    id: Hash,
+}
+
+impl<E: Runtime> Drop for Claim<'_, E> {
+    fn drop(&mut self) {
+        self.room.reading.lock().unwrap_or_else(PoisonError::into_inner).remove(&self.id);
+    }
+}
+
+impl<E: Runtime> Room<E> {
+    /// Takes the place of the one who waits for a read; none when somebody does.
+    pub(super) fn claim(&self, id: Hash) -> Option<Claim<'_, E>> {
+        let is_first = self.reading.lock().unwrap_or_else(PoisonError::into_inner).insert(id);
+        is_first.then_some(Claim { room: self, id })
+    }
+}
+
+/// Whether a transaction reads records.
+pub(super) fn reads(transaction: &SignedTransaction) -> bool {
+    transaction.operations().iter().any(|operation| matches!(operation, Operation::RecordRead { .. }))
+}
+
+impl<E: Runtime> Parcels<E> {
+    /// Whether a transaction that reads asks this node, for records by their own names, and does nothing else.
+    pub(super) fn require_reads(&self, transaction: &SignedTransaction) -> Result<(), PrivateError> {
+        let me = &self.0.holder.principal;
+        for operation in transaction.operations() {
+            let Operation::RecordRead { register, key, subjects, node, .. } = operation else {
+                return Err(PrivateError::Unfit("a read stands alone: do the rest in another transaction".to_owned()));
+            };
+            if node != me {
+                return Err(PrivateError::Unfit(format!("it asks node `{node}`, and this is `{me}`: ask that one")));
+            }
+            if Subject::new(register, key).ok().as_ref() != subjects.first() || subjects.len() != 1 {
+                let why = "a read in a partition is about the record that it reads, and nobody else".to_owned();
+                return Err(PrivateError::Unfit(why));
+            }
+        }
+        Ok(())
+    }
+
+    /// The records that an accepted transaction reads. Who reads must have the record as it is, so that one that has come since is given.
+    pub(super) async fn given(
+        &self,
+        room: &Room<E>,
+        transaction: &SignedTransaction,
+    ) -> Result<Vec<Given>, PrivateError> {
+        let mut given = Vec::new();
+        for operation in transaction.operations() {
+            let Operation::RecordRead { register, key, fields, .. } = operation else { continue };
+            let mut record = self.record(room, register, key).await?;
+            for (_, item) in &mut record.items {
+                *item = only(item, fields);
+            }
+            given.push(Given { register: register.clone(), record });
+        }
+        Ok(given)
+    }
+
+    /// The latest entry of a key, its items out of the payload that appended it.
+    async fn record(&self, room: &Room<E>, register: &str, key: &str) -> Result<Entry, PrivateError> {
+        let row = room.partition.lock().await.record(register, key).await;
+        let row = row.ok_or(PrivateError::Refused(Code::RecordUnknown))?;
+        let (_, transaction) = self.numbered(room, row.leaf).await?.ok_or_else(lost)?;
+        let mut all = transaction.operations().iter().flat_map(|operation| entries(operation, register));
+        let items = all.find_map(|(found, items)| {
+            let is_it = found == key && items.iter().map(|item| item_hash(item)).eq(row.items.iter().copied());
+            is_it.then(|| row.items.iter().copied().zip(items.iter().cloned()).collect())
+        });
+        Ok(Entry {
+            number: row.number,
+            kind: EntryKind::User,
+            key: row.key,
+            timestamp: row.timestamp,
+            items: items.ok_or_else(lost)?,
+            leaf: row.leaf,
+        })
+    }
+
+    /// The private transaction of a number; none if it has none that counts.
+    async fn numbered(
+        &self,
+        room: &Room<E>,
+        number: u64,
+    ) -> Result<Option<(NumberedRow, SignedTransaction)>, PrivateError> {
+        let Some(row) = room.partition.lock().await.numbered(number).await else { return Ok(None) };
+        let kept = room.store.lock().await.get(&row.parcel.id).await;
+        let kept = kept.map_err(|error| PrivateError::Failed(error.to_string()))?;
+        let (ordered, parcel) = kept.ok_or_else(lost)?;
+        let network = self.0.shared.chain.network();
+        let payload = Payload::open(&network, &room.name, &ordered, &parcel, &self.0.holder.sealing);
+        let payload = payload.map_err(|_| lost())?;
+        let transaction = SignedTransaction::decode(payload.transaction().clone()).map_err(|_| lost())?;
+        Ok(Some((row, transaction)))
+    }
+
+    /// Goes on if the question is one of this organisation's, for this path, and in time.
+    async fn asked_by_own(&self, partition: &str, query: &Query, path: &str) -> Result<Arc<Room<E>>, PrivateError> {
+        let room = self.room(partition).ok_or_else(|| PrivateError::NotHeld(partition.to_owned()))?;
+        let unasked = |why: &str| PrivateError::Unasked(why.to_owned());
+        if query.principal.organisation() != self.0.holder.principal.organisation() {
+            return Err(unasked("its signer is of another organisation: ask a node of the signer's own"));
+        }
+        let now_s = now_ms(&self.0.runtime).max(self.0.shared.chain.tip().header.time_ms) / 1_000;
+        if !(now_s..=now_s + QUERY_SECONDS_MAX).contains(&query.not_after) {
+            return Err(unasked("its time has passed, or is too far ahead: sign it again"));
+        }
+        let network = self.0.shared.chain.network();
+        query.verify(&network, path).map_err(|error| PrivateError::Unasked(error.to_string()))?;
+        self.0.admission.may_sign_with(&query.principal, &query.key, false).await?;
+        Ok(room)
+    }
+
+    /// The registers of a partition, in the order in which they were made: `count` of them after the first `skip`. With how many there
+    /// are.
+    ///
+    /// # Errors
+    /// When this node holds nothing of the partition, or the question is not one that it answers.
+    pub async fn registers(
+        &self,
+        partition: &str,
+        (query, path): (&Query, &str),
+        (skip, count): (usize, usize),
+    ) -> Result<Told<(usize, Vec<KeptRegister>)>, PrivateError> {
+        let room = self.asked_by_own(partition, query, path).await?;
+        let partition = room.partition.lock().await;
+        let total = partition.registers().await;
+        let mut registers = Vec::new();
+        for number in (1..=total).skip(skip).take(count) {
+            registers.extend(partition.register_of(number).await);
+        }
+        let total = usize::try_from(total).unwrap_or(usize::MAX);
+        Ok(Told { height: partition.position().height, value: (total, registers) })
+    }
+
+    /// A register of a partition; none if there is none of this name.
+    ///
+    /// # Errors
+    /// As [`Parcels::registers`].
+    pub async fn register(
+        &self,
+        partition: &str,
+        (query, path): (&Query, &str),
+        name: &str,
+    ) -> Result<Told<Option<KeptRegister>>, PrivateError> {
+        let room = self.asked_by_own(partition, query, path).await?;
+        let partition = room.partition.lock().await;
+        Ok(Told { height: partition.position().height, value: partition.register(name).await })
+    }
+
+    /// Reads that are on record in a partition, the latest first: at most `count` of those before `before`. With where to go on, unless
+    /// there are none before.
+    ///
+    /// # Errors
+    /// As [`Parcels::registers`]; or when a payload cannot be read here.
+    pub async fn log_of_reads(
+        &self,
+        partition: &str,
+        (query, path): (&Query, &str),
+        (before, count): (u64, usize),
+    ) -> Result<Told<(Vec<ReadAct>, Option<u64>)>, PrivateError> {
+        let room = self.asked_by_own(partition, query, path).await?;
+        let position = room.partition.lock().await.position();
+        let (mut number, mut found) = (before.min(position.executed), Vec::new());
+        let end = number.saturating_sub(PRIVATE_SCAN_MAX);
+        while number > end && found.len() < count {
+            number -= 1;
+            let row = room.partition.lock().await.numbered(number).await;
+            if row.is_none_or(|row| row.read.is_none()) {
+                continue;
+            }
+            let Some((row, transaction)) = self.numbered(&room, number).await? else { continue };
+            found.push(ReadAct { number, row, transaction });
+        }
+        Ok(Told { height: position.height, value: (found, (number > 0).then_some(number)) })
+    }
+}
+
+/// The keys and items that an operation appends to a register.
+fn entries<'a>(operation: &'a Operation, register: &str) -> Vec<(&'a str, &'a [String])> {
+    match operation {
+        Operation::EntryAppend { register: named, entries } if named == register => {
+            entries.iter().map(|entry| (entry.key.as_str(), entry.items.as_slice())).collect()
+        }
+        Operation::RegisterImport { register: named, entries, .. } if named == register => {
+            let user = entries.iter().filter(|entry| entry.kind == EntryKind::User);
+            user.map(|entry| (entry.key.as_str(), entry.items.as_slice())).collect()
+        }
+        _ => Vec::new(),
+    }
+}
+
+/// Those fields of an item alone: itself, byte for byte, if that is all of it.
+fn only(item: &str, fields: &[String]) -> String {
+    let Ok(parsed) = Item::parse(item) else { return String::new() };
+    let asked = |name: &str| fields.iter().any(|field| field == name);
+    if parsed.members().all(|(name, _)| asked(name)) {
+        return item.to_owned();
+    }
+    item_from(parsed.members().filter(|(name, _)| asked(name)).map(|(name, value)| (name, value.clone())))
+}
+
+fn lost() -> PrivateError {
+    PrivateError::Failed(
+        "what it was written with cannot be read here any more: ask another node of your organisation".to_owned(),
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn who_asks_for_some_fields_is_given_those() {
+        let item = r#"{"child":"c-1","note":"A \"note\"","tags":["a","b"]}"#;
+        let of = |fields: &[&str]| only(item, &fields.iter().map(|field| (*field).to_owned()).collect::<Vec<_>>());
+        assert_eq!(of(&["child", "note", "other", "tags"]), item);
+        assert_eq!(of(&["note"]), r#"{"note":"A \"note\""}"#);
+        assert_eq!(of(&["child", "tags"]), r#"{"child":"c-1","tags":["a","b"]}"#);
+        assert_eq!(of(&["other"]), "{}");
+    }
+}
