@@ -1,41 +1,51 @@
 //! `tally access-log`: who read what is sealed about somebody, when, why, and by which power.
 
 use crate::{
-    connection::Reading,
-    output::{Colour, Done, count, json, line, paint, time},
+    connection::Asking,
+    output::{Colour, Done, Failure, count, json, line, paint, time},
     paging::Paging,
 };
 use clap::Args;
 use tallystick_api::{ActOutcome, ReadView, limits::AUDIT_PAGE_MAX};
+use tallystick_client::Signer;
 use tallystick_protocol::{PolicyId, Subject};
 
-/// Show who read or was given what is sealed about somebody, and why
+/// Show who read or was given what is sealed about somebody, or is in a partition, and why
 #[derive(Debug, Args)]
 #[command(
     after_help = "Reads that were refused are shown too. Each has a receipt: `tally transaction ID --receipt FILE`. A node can leave a read \
-    out of its answer; it cannot make one up that has a receipt.\n\n\
-    Example:\n  \
-    tally access-log --subject patient:p-17"
+    out of its answer; it cannot make one up that has a receipt. In a partition every read of a record is such an act, and those of its \
+    members' nodes all hold the same.\n\n\
+    Examples:\n  \
+    tally access-log --subject patient:p-17\n  \
+    tally access-log --partition school-health --subject child:c-1"
 )]
 pub struct AccessLog {
     /// Whom it is about: the record's register, `:`, its key
-    #[arg(long, value_name = "REGISTER:KEY")]
-    subject: Subject,
+    #[arg(long, value_name = "REGISTER:KEY", required_unless_present = "partition")]
+    subject: Option<Subject>,
     #[command(flatten)]
     paging: Paging,
     #[command(flatten)]
-    reading: Reading,
+    asking: Asking,
 }
 
 impl AccessLog {
     /// Runs the command.
     pub fn run(self) -> Done {
-        let client = self.reading.connection.client()?;
-        let subject = self.subject.to_string();
+        match (self.asking.asker()?, &self.subject) {
+            (Some(signer), _) => self.in_partition(&signer),
+            (None, Some(subject)) => self.of_sealed(&subject.to_string()),
+            (None, None) => Err(Failure::error("say whom it is about: --subject REGISTER:KEY")),
+        }
+    }
+
+    fn of_sealed(&self, subject: &str) -> Done {
+        let client = self.asking.connection.client()?;
         let page = self.paging.whole(
             AUDIT_PAGE_MAX,
             |paging| {
-                let mut query = vec![("subject", subject.as_str())];
+                let mut query = vec![("subject", subject)];
                 query.extend(paging);
                 Ok(client.access_log(&query)?)
             },
@@ -45,14 +55,44 @@ impl AccessLog {
             },
             |whole| (whole.reads.len(), whole.next.clone()),
         )?;
-        if self.reading.json {
+        if self.asking.json {
             return json(&page);
         }
-        page.reads.iter().try_for_each(show)?;
-        let reads = count(page.reads.len() as u64, "read", "reads");
-        line(format_args!("{reads}, complete to block {} of {}", page.height, time(page.time_ms)))?;
-        Paging::more(page.next.as_deref())
+        let until = format!("{} of {}", page.height, time(page.time_ms));
+        tell(&page.reads, &until, page.next.as_deref())
     }
+
+    /// Whom it is about is not told to the node: it would stand in the addresses that a proxy logs.
+    fn in_partition(&self, signer: &Signer) -> Done {
+        let partition = signer.partition().unwrap_or_default();
+        let (holder, _) = self.asking.connection.client()?.holder(signer.principal().organisation())?;
+        let is_about = |read: &ReadView| {
+            self.subject.as_ref().is_none_or(|it| (it.register(), it.key()) == (&*read.register, &*read.key))
+        };
+        let page = self.paging.whole(
+            AUDIT_PAGE_MAX,
+            |paging| {
+                let mut page = holder.partition_reads(signer, partition, paging)?;
+                page.reads.retain(is_about);
+                Ok(page)
+            },
+            |whole, older| {
+                whole.reads.extend(older.reads);
+                whole.next = older.next;
+            },
+            |whole| (whole.reads.len(), whole.next.clone()),
+        )?;
+        if self.asking.json {
+            return json(&page);
+        }
+        tell(&page.reads, &page.height.to_string(), page.next.as_deref())
+    }
+}
+
+fn tell(reads: &[ReadView], until: &str, next: Option<&str>) -> Done {
+    reads.iter().try_for_each(show)?;
+    line(format_args!("{}, complete to block {until}", count(reads.len() as u64, "read", "reads")))?;
+    Paging::more(next)
 }
 
 fn show(read: &ReadView) -> Done {
@@ -72,5 +112,8 @@ fn show(read: &ReadView) -> Done {
     let policies: Vec<&str> = read.decision.determining.iter().map(PolicyId::as_str).collect();
     let policies = if policies.is_empty() { "none".to_owned() } else { policies.join(", ") };
     line(format_args!("  policy       {policies}, as of change {}", read.decision.version))?;
-    line(format_args!("  receipt      tally transaction {} --receipt FILE", read.id))
+    match read.receipt {
+        Some(_) => line(format_args!("  receipt      tally transaction {} --receipt FILE", read.id)),
+        None => line(format_args!("  number       {} of the partition, private transaction {}", read.leaf, read.id)),
+    }
 }

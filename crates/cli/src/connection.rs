@@ -50,6 +50,9 @@ pub struct Signing {
     /// Act for another: the mandate that it granted, organisation/name/mandate
     #[arg(long, value_name = "MANDATE")]
     pub mandate: Option<MandateId>,
+    /// Do it in this partition: it goes to a node of the signer's own organisation, and only the members see it
+    #[arg(long, value_name = "PARTITION")]
+    pub partition: Option<String>,
     /// Who must sign too, organisation/name; `=FILE` names its key file or PKCS#11 URI, `=KEY` its public key when it signs elsewhere; may be
     /// repeated. The PIN of its token is of the URI's pin-source or the profile, or asked for; never the signer's
     #[arg(long = "cosigner", value_name = "PRINCIPAL[=FILE|KEY]")]
@@ -160,6 +163,7 @@ impl Connection {
             signing.passphrase_file.clone().or_else(|| its_own.and_then(|place| place.passphrase_file.clone()));
         let key = unlock(&path, passphrase_file.as_deref())?;
         let signer = Signer::new(self.network_id()?, named, key).under(signing.mandate.clone());
+        let signer = signer.within(signing.partition.clone());
         let add = |signer, text: &String| cosigner(signer, text, profile.as_ref(), signing.passphrase_file.as_deref());
         signing.cosigners.iter().try_fold(signer, add)
     }
@@ -173,6 +177,52 @@ pub struct Reading {
     pub json: bool,
     #[command(flatten)]
     pub connection: Connection,
+}
+
+/// From which network, and from which partition of it, as whom: what a command takes that only reads, in a partition too.
+#[derive(Debug, Args)]
+pub struct Asking {
+    /// In this partition: a node of your own organisation is asked, and the question is signed
+    #[arg(long, value_name = "PARTITION")]
+    partition: Option<String>,
+    /// Who asks: organisation/name
+    #[arg(id = "asking-principal", long = "as", value_name = "PRINCIPAL", env = "TALLY_AS", hide_env_values = true)]
+    principal: Option<PrincipalId>,
+    /// The key that signs the question: a file, or a PKCS#11 URI of a key in a token
+    #[arg(id = "asking-key", long = "key", value_name = "FILE|URI", env = "TALLY_KEY", hide_env_values = true)]
+    key: Option<KeyName>,
+    /// A file whose first line is the key's passphrase, or the token's PIN (or set TALLY_PASSPHRASE; otherwise it is asked for)
+    #[arg(long, value_name = "FILE", env = "TALLY_PASSPHRASE_FILE", hide_env_values = true)]
+    passphrase_file: Option<PathBuf>,
+    /// As JSON
+    #[arg(long)]
+    pub json: bool,
+    #[command(flatten)]
+    pub connection: Connection,
+}
+
+impl Asking {
+    /// Who asks, if it is in a partition: there questions are signed.
+    ///
+    /// # Errors
+    /// As [`Connection::signer`].
+    pub fn asker(&self) -> Result<Option<Signer>, Failure> {
+        if self.partition.is_none() {
+            return Ok(None);
+        }
+        let signing = Signing {
+            principal: self.principal.clone(),
+            key: self.key.clone(),
+            mandate: None,
+            partition: self.partition.clone(),
+            cosigners: Vec::new(),
+            pass_on: None,
+            passphrase_file: self.passphrase_file.clone(),
+            timeout: 0,
+            json: self.json,
+        };
+        self.connection.signer(&signing).map(Some)
+    }
 }
 
 /// As whom, on which network: what a command that signs takes.
@@ -233,6 +283,17 @@ impl Session<'_> {
 }
 
 impl Signing {
+    /// Goes on only if it is done in the public partition, as `what` can be alone.
+    ///
+    /// # Errors
+    /// When a partition is named.
+    pub fn require_public(&self, what: &str) -> Result<(), Failure> {
+        match &self.partition {
+            Some(_) => Err(Failure::error(format!("{what} in the public partition only: leave out --partition"))),
+            None => Ok(()),
+        }
+    }
+
     /// How long to wait for a transaction.
     pub const fn patience(&self) -> Duration {
         Duration::from_secs(self.timeout)

@@ -52,6 +52,7 @@ impl Disclose {
     /// Runs the command.
     pub fn run(self) -> Done {
         validate_key(EntryKind::User, &self.key).map_err(Failure::error)?;
+        self.signing.require_public("records are disclosed")?;
         let (register, key) = (self.register.as_str(), self.key.as_str());
         if self.out.exists() {
             return Err(exists(&self.out));

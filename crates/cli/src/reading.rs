@@ -1,26 +1,40 @@
-//! Reads of sealed values: each a signed act with a purpose and a power, on record before a value is given.
+//! Reads of sealed values, and of records in a partition: each a signed act with a purpose and a power, on record before a value is given.
 
 use crate::{
     connection::{Connection, Signing},
     output::{Colour, Failure, paint_err, say},
-    register::no_register,
+    register::{definition, no_register},
 };
 use clap::Args;
 use serde_json::Value;
 use std::collections::BTreeSet;
+use tallystick_api::PrivateResult;
 use tallystick_ledger::{item::canonicalise, personal::likeness, protection::sealed_in, schema::Schema};
-use tallystick_protocol::{Field, Opening, Operation, Place, Reading, Subject, limits::READ_SUBJECTS_MAX};
+use tallystick_protocol::{
+    Field, Opening, Operation, Place, Reading, Subject,
+    limits::{READ_FIELDS_MAX, READ_SUBJECTS_MAX},
+};
 
-/// Why sealed values are read.
+/// Why sealed values, or records in a partition, are read.
 #[derive(Debug, Args)]
 #[command(next_help_heading = "Reading what is sealed")]
 pub struct Reason {
-    /// What for: it is on the ledger for everybody to see, so name no person
+    /// What for: it is on record for everybody to see who sees the read, so name no person
     #[arg(long, value_name = "TEXT")]
     pub purpose: Option<String>,
     /// The power that it relies on
     #[arg(long, value_name = "TEXT")]
     pub legal_basis: Option<String>,
+}
+
+impl Reason {
+    /// What for, and by which power.
+    fn said(&self) -> Result<(&str, &str), Failure> {
+        match (&self.purpose, &self.legal_basis) {
+            (Some(purpose), Some(legal_basis)) => Ok((purpose, legal_basis)),
+            _ => Err(Failure::error("say what for and by which power: --purpose TEXT --legal-basis TEXT")),
+        }
+    }
 }
 
 /// What is read.
@@ -45,13 +59,11 @@ pub fn read(
     wanted: &Wanted<'_>,
     reason: &Reason,
 ) -> Result<Reading, Failure> {
-    let (Some(purpose), Some(legal_basis)) = (&reason.purpose, &reason.legal_basis) else {
-        return Err(Failure::error("say what for and by which power: --purpose TEXT --legal-basis TEXT"));
-    };
+    let (purpose, legal_basis) = reason.said()?;
     if signing.pass_on.is_some() {
-        return Err(Failure::error("what is read comes to whoever hands the read in: leave out --pass-on"));
+        return Err(not_passed_on());
     }
-    for text in [Some(purpose.as_str()), Some(legal_basis.as_str()), wanted.recipient].into_iter().flatten() {
+    for text in [Some(purpose), Some(legal_basis), wanted.recipient].into_iter().flatten() {
         if let Some(likeness) = likeness("purpose", text) {
             let warning = paint_err(Colour::Yellow, "warning:");
             say(format_args!("{warning} this looks like {likeness}, and everybody can read it, for ever"));
@@ -69,8 +81,8 @@ pub fn read(
         key: wanted.key.to_owned(),
         fields: fields.into_iter().map(str::to_owned).collect(),
         subjects: subjects.into_iter().cloned().collect(),
-        purpose: purpose.clone(),
-        legal_basis: legal_basis.clone(),
+        purpose: purpose.to_owned(),
+        legal_basis: legal_basis.to_owned(),
         recipient: wanted.recipient.map(str::to_owned),
         node,
     };
@@ -78,6 +90,48 @@ pub fn read(
     let what = if wanted.recipient.is_some() { "disclose" } else { "read" };
     let transaction = signer.sign(format!("{what} {}/{}", wanted.register, wanted.key), vec![operation])?;
     Ok(holder.read_sealed(&transaction, signing.patience())?)
+}
+
+/// Puts the read of a record in a partition on record there; what it says comes with what became of the read.
+///
+/// # Errors
+/// When there is no such register, or the read cannot be put on record.
+pub fn read_in_partition(
+    connection: &Connection,
+    signing: &Signing,
+    wanted: &Wanted<'_>,
+    reason: &Reason,
+) -> Result<PrivateResult, Failure> {
+    let (purpose, legal_basis) = reason.said()?;
+    if signing.pass_on.is_some() {
+        return Err(not_passed_on());
+    }
+    let signer = connection.signer(signing)?;
+    let (holder, node) = connection.client()?.holder(signer.principal().organisation())?;
+    let definition = definition(&holder, Some(&signer), wanted.register)?.value;
+    let all = definition.fields.iter().map(|field| &field.name);
+    let fields: BTreeSet<&String> =
+        if wanted.fields.is_empty() { all.collect() } else { wanted.fields.iter().collect() };
+    if fields.len() > READ_FIELDS_MAX {
+        return Err(Failure::error(format!("a read names {READ_FIELDS_MAX} fields at most: say which with --field")));
+    }
+    let operation = Operation::RecordRead {
+        register: wanted.register.to_owned(),
+        key: wanted.key.to_owned(),
+        fields: fields.into_iter().cloned().collect(),
+        subjects: vec![Subject::new(wanted.register, wanted.key).map_err(Failure::error)?],
+        purpose: purpose.to_owned(),
+        legal_basis: legal_basis.to_owned(),
+        recipient: wanted.recipient.map(str::to_owned),
+        node,
+    };
+    let what = if wanted.recipient.is_some() { "disclose" } else { "read" };
+    let transaction = signer.sign(format!("{what} {}/{}", wanted.register, wanted.key), vec![operation])?;
+    Ok(holder.submit_private(&transaction, signing.patience())?)
+}
+
+fn not_passed_on() -> Failure {
+    Failure::error("what is read comes to whoever hands the read in: leave out --pass-on")
 }
 
 /// Where the sealed values stand that are wanted, and the register's custodian.

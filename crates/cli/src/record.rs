@@ -4,7 +4,7 @@ use crate::{
     connection::{Connection, Signing},
     output::{Colour, Done, Failure, json, line, paint, paint_err, say, time},
     reading::{self, Reason, Wanted},
-    register::no_register,
+    register::{no_register, tell_private},
     transaction::write_receipt,
 };
 use clap::Args;
@@ -22,7 +22,8 @@ use tallystick_protocol::{EntryKind, Reading, change::words::Shown, operation::v
     tally record country GB --entries               every entry it ever had\n  \
     tally record country GB --receipt gb.receipt    and the proof, for `tally verify`\n  \
     tally record country ZZ --receipt zz.receipt    proof that there is no such record\n  \
-    tally record patient p-17 --open --field name --purpose \"Answer a complaint\" --legal-basis \"Care Act 2014, s. 42\"")]
+    tally record patient p-17 --open --field name --purpose \"Answer a complaint\" --legal-basis \"Care Act 2014, s. 42\"\n  \
+    tally record child c-1 --partition school-health --purpose \"Plan support\" --legal-basis \"Children Act 2004, s. 11\"")]
 pub struct Record {
     /// The register
     #[arg(value_name = "REGISTER")]
@@ -39,8 +40,8 @@ pub struct Record {
     /// Open what is sealed in it: the read is put on record first, signed, and only then answered
     #[arg(long, conflicts_with = "entries", requires = "purpose", requires = "legal_basis")]
     open: bool,
-    /// Open this field alone; may be repeated
-    #[arg(long = "field", value_name = "FIELD", requires = "open")]
+    /// Open this field alone, or in a partition read it alone; may be repeated
+    #[arg(long = "field", value_name = "FIELD")]
     fields: Vec<String>,
     #[command(flatten)]
     reason: Reason,
@@ -54,6 +55,12 @@ impl Record {
     /// Runs the command.
     pub fn run(self) -> Done {
         validate_key(EntryKind::User, &self.key).map_err(Failure::error)?;
+        if self.signing.partition.is_some() {
+            return self.read_in_partition();
+        }
+        if !self.fields.is_empty() && !self.open {
+            return Err(Failure::error("--field names what is opened: add --open"));
+        }
         let client = self.connection.client()?;
         // What is read comes first: then what is shown is not older.
         let reading = if self.open { Some(self.read()?) } else { None };
@@ -90,6 +97,22 @@ impl Record {
         let told = format!("the read is on record: transaction {id}, leaf {leaf} of the log");
         say(paint_err(Colour::Dim, &told));
         Ok(reading)
+    }
+
+    /// Whoever reads in a partition puts that on record there: what it says comes with what became of the read.
+    fn read_in_partition(&self) -> Done {
+        if self.entries || self.receipt.is_some() || self.open {
+            return Err(Failure::error(
+                "in a partition the record as it is now is read, and nothing is sealed: leave out --entries, --receipt, --open",
+            ));
+        }
+        let wanted = Wanted { register: &self.register, key: &self.key, fields: &self.fields, recipient: None };
+        let done = reading::read_in_partition(&self.connection, &self.signing, &wanted, &self.reason)?;
+        let (height, given) = (done.height, done.given.clone());
+        if tell_private(done, self.signing.json)?.is_none() {
+            return Ok(());
+        }
+        given.iter().try_for_each(|one| self.show(&one.record, Some(height), &[]))
     }
 
     /// Which of the entries that are shown were wrong: all there are when all are shown.

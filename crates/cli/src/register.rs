@@ -10,7 +10,7 @@ pub use append::batches;
 pub use exposure::warn_of_fields;
 
 use crate::{
-    connection::{Connection, Signing},
+    connection::{Asking, Connection, Signing},
     output::{Colour, Doing, Done, Failure, Table, count, json, line, paint, say, thousands},
     transaction::{self, outcome_lines},
 };
@@ -21,8 +21,8 @@ use std::{
     path::{Path, PathBuf},
     time::Duration,
 };
-use tallystick_api::RegisterView;
-use tallystick_client::{Client, Settled, Signer};
+use tallystick_api::{PrivateResult, RegisterView};
+use tallystick_client::{At, Client, Settled, Signer};
 use tallystick_protocol::{
     Cardinality, Datatype, Field, MandateId, Opening, Operation, Phase, SealedSubmission, SignedTransaction,
     change::words::Shown, operation::validate_name,
@@ -113,21 +113,15 @@ struct Show {
     /// The register
     #[arg(value_name = "NAME")]
     name: String,
-    /// As JSON
-    #[arg(long)]
-    json: bool,
     #[command(flatten)]
-    connection: Connection,
+    asking: Asking,
 }
 
 /// List all registers
 #[derive(Debug, Args)]
 struct List {
-    /// As JSON
-    #[arg(long)]
-    json: bool,
     #[command(flatten)]
-    connection: Connection,
+    asking: Asking,
 }
 
 /// Move a register to another phase of its life: draft, live, superseded, closed
@@ -194,19 +188,41 @@ pub fn act_sealed(
     operations: Vec<Operation>,
     openings: Vec<Opening>,
 ) -> Result<Option<Settled>, Failure> {
+    signing.require_public("values are sealed")?;
     let transaction = signer.sign(subject, operations)?;
     let submission = SealedSubmission { transaction: transaction.bytes().clone(), openings };
     tell(holder.submit_sealed(&submission, signing.patience())?, signing.json)
 }
 
-/// Hands a transaction in, waits until it is final, and fails unless it was accepted; none when it was told as JSON.
+/// Hands a transaction in, waits until it is final, and fails unless it was accepted; none when it was told as JSON. One for a partition
+/// goes to a node of its signer's own organisation.
 pub fn settle(
     client: &Client,
     transaction: &SignedTransaction,
     patience: Duration,
     as_json: bool,
 ) -> Result<Option<Settled>, Failure> {
-    tell(client.submit(transaction, patience)?, as_json)
+    if transaction.partition().is_none() {
+        return tell(client.submit(transaction, patience)?, as_json);
+    }
+    let (holder, _) = client.holder(transaction.principal().organisation())?;
+    tell_private(holder.submit_private(transaction, patience)?, as_json)
+}
+
+/// Tells what became of a private transaction, and fails unless it was accepted; none when it was told as JSON.
+pub fn tell_private(done: PrivateResult, as_json: bool) -> Result<Option<Settled>, Failure> {
+    let is_accepted = done.outcome.is_accepted();
+    if as_json {
+        json(&done)?;
+        return if is_accepted { Ok(None) } else { Err(Failure::Said) };
+    }
+    let PrivateResult { id, height, number, outcome, .. } = done;
+    let executed = format!("private transaction {id} was executed as number {number} at height {height}");
+    if is_accepted {
+        say(crate::output::paint_err(Colour::Dim, &executed));
+        return Ok(Some(Settled { id, index: number, outcome }));
+    }
+    Err(Failure::no(format!("{executed}, and refused\n{}", outcome_lines(&outcome).join("\n"))))
 }
 
 /// Tells what became of a transaction, and fails unless it was accepted; none when it was told as JSON.
@@ -278,7 +294,10 @@ impl Create {
             )));
         }
         let fields = self.protected_fields()?;
-        warn_of_fields(&fields);
+        match self.signing.partition {
+            Some(_) => require_unprotected(&fields)?,
+            None => warn_of_fields(&fields),
+        }
         let signer = self.connection.signer(&self.signing)?;
         let register = self.name.clone();
         let mut operations = vec![Operation::RegisterCreate { register: register.clone(), text: self.text, fields }];
@@ -293,6 +312,34 @@ impl Create {
         }
         Ok(())
     }
+}
+
+/// Nobody keeps yet what opens values that are sealed in a partition.
+fn require_unprotected(fields: &[Field]) -> Done {
+    match fields.iter().find(|field| field.protection.is_some()) {
+        Some(field) => Err(Failure::error(format!(
+            "field `{}` would be sealed, and nothing is sealed in a partition: its values are on its members' nodes only; leave \
+             out --personal and --restricted, or keep them in the public partition, sealed",
+            field.name
+        ))),
+        None => Ok(()),
+    }
+}
+
+/// The register's definition: of the signer's partition, asked as the signer, or of the public one.
+///
+/// # Errors
+/// When there is none, or the nodes do not tell.
+pub fn definition(client: &Client, asker: Option<&Signer>, name: &str) -> Result<At<RegisterView>, Failure> {
+    let Some((signer, partition)) = asker.and_then(|signer| Some((signer, signer.partition()?))) else {
+        return client.register(name)?.ok_or_else(|| no_register(name));
+    };
+    let (holder, _) = client.holder(signer.principal().organisation())?;
+    holder.partition_register(signer, partition, name)?.ok_or_else(|| {
+        Failure::no(format!(
+            "there is no register `{name}` in partition `{partition}`: `tally register list --partition {partition}` shows those there are"
+        ))
+    })
 }
 
 impl Move {
@@ -351,9 +398,9 @@ pub fn no_register(name: &str) -> Failure {
 
 impl Show {
     fn run(self) -> Done {
-        let client = self.connection.client()?;
-        let Some(found) = client.register(&self.name)? else { return Err(no_register(&self.name)) };
-        if self.json { json(&found.value) } else { show(&found.value, found.height) }
+        let asker = self.asking.asker()?;
+        let found = definition(&self.asking.connection.client()?, asker.as_ref(), &self.name)?;
+        if self.asking.json { json(&found.value) } else { show(&found.value, found.height) }
     }
 }
 
@@ -402,8 +449,16 @@ fn shorten(text: &str, chars_max: usize) -> String {
 
 impl List {
     fn run(self) -> Done {
-        let found = self.connection.client()?.registers()?;
-        if self.json {
+        let client = self.asking.connection.client()?;
+        let asker = self.asking.asker()?;
+        let found = match asker.as_ref().and_then(|signer| Some((signer, signer.partition()?))) {
+            Some((signer, partition)) => {
+                let (holder, _) = client.holder(signer.principal().organisation())?;
+                holder.partition_registers(signer, partition)?
+            }
+            None => client.registers()?,
+        };
+        if self.asking.json {
             return json(&found.value);
         }
         if found.value.registers.is_empty() {

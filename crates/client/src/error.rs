@@ -35,7 +35,7 @@ pub enum Error {
     },
     /// No node holds for the organisation.
     #[error(
-        "none of the nodes holds sealed values for `{0}`: name one that does with --node, or see `tally node list {0}`"
+        "none of the nodes holds what only some may see for `{0}`: name one that does with --node, or see `tally node list {0}`"
     )]
     NoHolder(String),
     /// Every node stayed busy until the time was up.

@@ -92,6 +92,17 @@ impl Client {
         self.ask(|node| self.agent.get(format!("{node}{path}")).header("accept", accept).call())
     }
 
+    /// As [`Client::get`], with a signed question in the header `Authorization`.
+    ///
+    /// # Errors
+    /// As there.
+    pub fn get_as(&self, path: &str, accept: &str, authorization: &str) -> Result<Answer, Error> {
+        self.ask(|node| {
+            let request = self.agent.get(format!("{node}{path}")).header("accept", accept);
+            request.header("authorization", authorization).call()
+        })
+    }
+
     /// Hands `body` to the nodes in turn, until one answers.
     ///
     /// # Errors

@@ -8,6 +8,7 @@ mod submit;
 pub mod key;
 pub mod keyfile;
 pub mod pkcs11;
+mod private;
 pub mod profile;
 pub mod sealing;
 

@@ -430,7 +430,8 @@ impl Client {
     }
 }
 
-fn absent_as_none<T>(read: Result<T, Error>) -> Result<Option<T>, Error> {
+/// Nothing, where the node says that there is no such thing.
+pub(crate) fn absent_as_none<T>(read: Result<T, Error>) -> Result<Option<T>, Error> {
     match read {
         Ok(value) => Ok(Some(value)),
         Err(error) if error.code() == Some("not-found") => Ok(None),

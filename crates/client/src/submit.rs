@@ -37,6 +37,7 @@ pub struct Signer {
     principal: PrincipalId,
     key: SigningKey,
     mandate: Option<MandateId>,
+    partition: Option<String>,
     cosigners: Vec<Cosigner>,
     /// Keys of co-signers that are at hand.
     cosigning: Vec<SigningKey>,
@@ -56,7 +57,7 @@ pub struct Settled {
 impl Signer {
     /// The principal with its key.
     pub const fn new(network: NetworkId, principal: PrincipalId, key: SigningKey) -> Self {
-        Self { network, principal, key, mandate: None, cosigners: Vec::new(), cosigning: Vec::new() }
+        Self { network, principal, key, mandate: None, partition: None, cosigners: Vec::new(), cosigning: Vec::new() }
     }
 
     /// The mandate of another under which it acts.
@@ -68,6 +69,22 @@ impl Signer {
     #[must_use]
     pub fn under(self, mandate: Option<MandateId>) -> Self {
         Self { mandate, ..self }
+    }
+
+    /// The same, for what is done in a partition, or in the public one.
+    #[must_use]
+    pub fn within(self, partition: Option<String>) -> Self {
+        Self { partition, ..self }
+    }
+
+    /// The partition in which all is done that it signs; none of the public one.
+    pub fn partition(&self) -> Option<&str> {
+        self.partition.as_deref()
+    }
+
+    /// The network.
+    pub const fn network(&self) -> NetworkId {
+        self.network
     }
 
     /// The same, with one more who must sign everything too.
@@ -111,6 +128,7 @@ impl Signer {
             not_after: now_seconds().saturating_add(NOT_AFTER_SECONDS),
             idempotency_key,
             mandate: self.mandate.clone(),
+            partition: self.partition.clone(),
             cosigners: self.cosigners.clone(),
             ..Intent::new(self.network, self.principal.clone(), subject, operations)
         }
@@ -274,7 +292,11 @@ impl Client {
     }
 
     /// Asks until a node is not busy and knows what became of it.
-    fn ask_patiently(&self, timeout: Duration, ask: impl Fn() -> Result<Answer, Error>) -> Result<Answer, Error> {
+    pub(crate) fn ask_patiently(
+        &self,
+        timeout: Duration,
+        ask: impl Fn() -> Result<Answer, Error>,
+    ) -> Result<Answer, Error> {
         let started = Instant::now();
         loop {
             let (pause, refused) = match ask() {

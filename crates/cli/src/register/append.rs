@@ -1,9 +1,8 @@
 //! `tally register append`: one entry from the command line, or many from a file.
 
 use super::{
-    act, act_sealed,
+    act, act_sealed, definition,
     exposure::Exposure,
-    no_register,
     seal::{SealedEntry, seal},
 };
 use crate::{
@@ -76,13 +75,19 @@ impl Append {
     /// Runs the command.
     pub fn run(self) -> Done {
         let client = self.connection.client()?;
-        let Some(register) = client.register(&self.register)? else { return Err(no_register(&self.register)) };
-        let entries = prepared(self.entries(&register.value)?, &register.value)?;
+        let asker = self.signing.partition.as_ref().map(|_| self.connection.signer(&self.signing)).transpose()?;
+        let register = definition(&client, asker.as_ref(), &self.register)?;
+        let entries = self.entries(&register.value)?;
+        let entries = match &asker {
+            // Its members alone see it, and nobody would keep what opens a sealed value.
+            Some(_) => entries.into_iter().map(|(_, entry)| SealedEntry { entry, openings: Vec::new() }).collect(),
+            None => prepared(entries, &register.value)?,
+        };
         let sealed: usize = entries.iter().map(|entry| entry.openings.len()).sum();
         // Found before anything is signed: without one nothing could be kept.
         let holder =
             (sealed > 0).then(|| client.holder(&register.value.custodian)).transpose()?.map(|(holder, _)| holder);
-        let signer = self.connection.signer(&self.signing)?;
+        let signer = asker.map_or_else(|| self.connection.signer(&self.signing), Ok)?;
         let total = entries.len();
         let batches = cut(entries, |sealed| &sealed.entry, |sealed| &sealed.openings);
         self.require_possible(batches.len(), sealed)?;

@@ -53,6 +53,7 @@ impl Correct {
     pub fn run(self) -> Done {
         let Self { register, corrects, record, fields, item, authority, legal_basis, reason, signing, connection } =
             self;
+        signing.require_public("entries are corrected")?;
         let client = connection.client()?;
         let Some(found) = client.register(&register)? else { return Err(no_register(&register)) };
         let entry = append::entry_of(record, item.as_deref(), &fields, &found.value)?;

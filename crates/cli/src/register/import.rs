@@ -97,6 +97,7 @@ struct Reached {
 impl Import {
     /// Runs the command.
     pub fn run(self) -> Done {
+        self.signing.require_public("a whole history is imported")?;
         if self.name.is_some() && self.files.len() > 1 {
             return Err(Failure::error("--name is for one file: import the files one by one"));
         }

@@ -1,0 +1,83 @@
+//! Do and ask what only the members of a partition see: at a node of the signer's own organisation, and at no other.
+
+use crate::{
+    error::Error,
+    http::Client,
+    read::{At, absent_as_none},
+    submit::{Signer, now_seconds},
+};
+use serde::de::DeserializeOwned;
+use std::time::Duration;
+use tallystick_api::{PrivateReads, PrivateResult, RegisterList, RegisterView, media, routes};
+use tallystick_protocol::{
+    Query, SignedTransaction,
+    limits::{PARTITIONS_PAGE_MAX, QUERY_SECONDS_MAX},
+};
+
+impl Client {
+    /// Hands a private transaction in, at a node of its signer's own organisation ([`Client::holder`]), and waits until it is executed.
+    /// One that reads comes with what it read, and once: when the answer is lost, sign a new one.
+    ///
+    /// # Errors
+    /// When the node holds nothing of the partition, too few members acknowledge it, or `timeout` passes.
+    pub fn submit_private(&self, transaction: &SignedTransaction, timeout: Duration) -> Result<PrivateResult, Error> {
+        self.ask_patiently(timeout, || self.post(routes::PRIVATE, media::COSE, transaction.bytes()))?.json()
+    }
+
+    /// The registers in a partition, in the order in which they were made.
+    ///
+    /// # Errors
+    /// When the node does not answer the signer's questions.
+    pub fn partition_registers(&self, signer: &Signer, partition: &str) -> Result<At<RegisterList>, Error> {
+        let page = |index: usize| -> Result<At<RegisterList>, Error> {
+            let (index, size) = (index.to_string(), PARTITIONS_PAGE_MAX.to_string());
+            let query = [("page-index", index.as_str()), ("page-size", size.as_str())];
+            self.ask_signed(signer, &routes::with_query(&routes::partition_registers(partition), &query))
+        };
+        let mut whole = page(1)?;
+        let full = usize::try_from(PARTITIONS_PAGE_MAX).unwrap_or(usize::MAX);
+        let mut pages = 1;
+        while whole.value.registers.len() == full.saturating_mul(pages) {
+            pages += 1;
+            // A page after the last one is not there.
+            let Some(more) = absent_as_none(page(pages))? else { break };
+            whole.value.registers.extend(more.value.registers);
+        }
+        Ok(whole)
+    }
+
+    /// A register in a partition; `None` when there is none.
+    ///
+    /// # Errors
+    /// As [`Client::partition_registers`].
+    pub fn partition_register(
+        &self,
+        signer: &Signer,
+        partition: &str,
+        register: &str,
+    ) -> Result<Option<At<RegisterView>>, Error> {
+        absent_as_none(self.ask_signed(signer, &routes::partition_register(partition, register)))
+    }
+
+    /// A page of the reads in a partition, the latest first: the query is that of [`routes::PARTITION_READS`].
+    ///
+    /// # Errors
+    /// As [`Client::partition_registers`].
+    pub fn partition_reads(
+        &self,
+        signer: &Signer,
+        partition: &str,
+        query: &[(&str, &str)],
+    ) -> Result<PrivateReads, Error> {
+        Ok(self.ask_signed(signer, &routes::with_query(&routes::partition_reads(partition), query))?.value)
+    }
+
+    fn ask_signed<T: DeserializeOwned>(&self, signer: &Signer, path: &str) -> Result<At<T>, Error> {
+        // Half of what may be: clocks differ.
+        let not_after = now_seconds().saturating_add(QUERY_SECONDS_MAX / 2);
+        let query = Query::sign(&signer.network(), path, signer.principal().clone(), not_after, signer.key());
+        let query = query.map_err(|error| Error::Sign(error.to_string()))?;
+        let answer = self.get_as(path, media::JSON, &query.to_header())?;
+        Ok(At { height: answer.height, value: answer.json()? })
+    }
+}
