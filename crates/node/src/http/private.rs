@@ -33,7 +33,7 @@ use tallystick_storage::partition::KeptRegister;
         (status = 200, description = "It was executed: accepted, or refused with a code", body = PrivateResult),
         (status = 400, description = "It is none that could be executed", body = Problem, content_type = "application/problem+json"),
         (status = 403, description = "A key is not its signer's, or not any more", body = Problem, content_type = "application/problem+json"),
-        (status = 404, description = "This node holds nothing of the partition", body = Problem, content_type = "application/problem+json"),
+        (status = 421, description = "This node holds nothing of the partition", body = Problem, content_type = "application/problem+json"),
         (status = 409, description = "It was executed before: the detail says what became of it; or its idempotency key was used for another", body = Problem, content_type = "application/problem+json"),
         (status = 503, description = "It was not executed, or not yet: too few members acknowledged it, or a wait was over", body = Problem, content_type = "application/problem+json"),
     ))]
@@ -92,7 +92,7 @@ fn register_view(kept: KeptRegister) -> RegisterView {
     responses(
         (status = 200, description = "The registers; the Link header leads to the next page", body = RegisterList),
         (status = 401, description = "The question is not signed by one's own, for this path and in time", body = Problem, content_type = "application/problem+json"),
-        (status = 404, description = "This node holds nothing of the partition", body = Problem, content_type = "application/problem+json"),
+        (status = 421, description = "This node holds nothing of the partition", body = Problem, content_type = "application/problem+json"),
     ))]
 pub async fn registers(
     State(app): State<App>,
@@ -121,7 +121,8 @@ pub async fn registers(
     responses(
         (status = 200, description = "The register", body = RegisterView),
         (status = 401, description = "The question is not signed by one's own, for this path and in time", body = Problem, content_type = "application/problem+json"),
-        (status = 404, description = "No such register, or this node holds nothing of the partition", body = Problem, content_type = "application/problem+json"),
+        (status = 404, description = "No such register", body = Problem, content_type = "application/problem+json"),
+        (status = 421, description = "This node holds nothing of the partition", body = Problem, content_type = "application/problem+json"),
     ))]
 pub async fn register(
     State(app): State<App>,
@@ -152,7 +153,7 @@ pub async fn register(
     responses(
         (status = 200, description = "The reads; the Link header leads to earlier ones", body = PrivateReads),
         (status = 401, description = "The question is not signed by one's own, for this path and in time", body = Problem, content_type = "application/problem+json"),
-        (status = 404, description = "This node holds nothing of the partition", body = Problem, content_type = "application/problem+json"),
+        (status = 421, description = "This node holds nothing of the partition", body = Problem, content_type = "application/problem+json"),
     ))]
 pub async fn reads(
     State(app): State<App>,
@@ -183,7 +184,7 @@ pub async fn reads(
 
 fn failure(error: &PrivateError) -> Failure {
     match error {
-        PrivateError::NotHolder | PrivateError::NotHeld(_) => Failure::not_found(error.to_string()),
+        PrivateError::NotHolder | PrivateError::NotHeld(_) => Failure::new(ProblemCode::NotHolder, error.to_string()),
         PrivateError::Unfit(_) | PrivateError::Refused(_) => Failure::bad_request(error.to_string()),
         PrivateError::Rejected(rejection) => Failure::from(rejection),
         PrivateError::Repeated { .. } => Failure::new(ProblemCode::Repeated, error.to_string()),
@@ -207,7 +208,7 @@ mod tests {
     #[test]
     fn every_error_has_its_status() {
         let rows = [
-            (PrivateError::NotHeld("health".into()), 404, "not-found"),
+            (PrivateError::NotHeld("health".into()), 421, "not-holder"),
             (PrivateError::Unfit("it names no partition".into()), 400, "bad-request"),
             (PrivateError::Refused(Code::NotMember), 400, "bad-request"),
             (PrivateError::Rejected(Rejection::idempotency_conflict("another")), 409, "idempotency-conflict"),
