@@ -2,9 +2,7 @@
 
 use crate::{ActOutcome, DecisionView, routes};
 use serde::{Deserialize, Serialize};
-use tallystick_protocol::{
-    Commitment, Hash, MandateId, Operation, Outcome, PrincipalId, SignedTransaction, Subject,
-};
+use tallystick_protocol::{Commitment, Hash, MandateId, Operation, Outcome, PrincipalId, SignedTransaction, Subject};
 use utoipa::ToSchema;
 
 /// A page of the reads of what is sealed about somebody, newest first.

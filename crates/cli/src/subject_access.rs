@@ -99,6 +99,7 @@ struct ProvenRead {
 impl SubjectAccess {
     /// Runs the command.
     pub fn run(self) -> Done {
+        self.signing.require_public("what is held about somebody is gathered")?;
         if self.out.exists() {
             return Err(Failure::error(format!("`{}` exists already: choose another name", self.out.display())));
         }

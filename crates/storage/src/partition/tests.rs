@@ -267,7 +267,7 @@ fn let_b_read() -> Vec<Operation> {
 fn what_was_executed_is_found_and_who_may_read_is_told_by_the_custodian() {
     deterministic::Runner::default().start(|context| async move {
         let mut partition = Partition::open(context.child("one"), "one", genesis().id(), "health").await;
-        let rows: Vec<(&str, Vec<Operation>, &str, (u32, u64))> = vec![
+        let rows = [
             ("a", read("c-1"), "register-unknown", (0, 0)),
             ("a", create(), "ok", (1, 0)),
             ("a", read("c-1"), "record-unknown", (1, 0)),
