@@ -96,6 +96,9 @@ pub struct GivenView {
     /// The record as openregister shows it, `{"<key>": {…}}`: its items with those fields alone that were asked for.
     #[schema(value_type = Object)]
     pub record: serde_json::Value,
+    /// Of one that is disclosed to somebody outside: the file that proves it to them, in hexadecimal.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub disclosure: Option<String>,
 }
 
 /// A page of the reads that are on record in a partition, the latest first.

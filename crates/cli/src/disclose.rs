@@ -4,6 +4,7 @@ use crate::{
     connection::{Connection, Signing},
     output::{Doing, Done, Failure, json, line},
     reading::{self, Reason, Wanted},
+    register::tell_private,
 };
 use clap::Args;
 use std::{
@@ -12,7 +13,7 @@ use std::{
     os::unix::fs::OpenOptionsExt,
     path::{Path, PathBuf},
 };
-use tallystick_protocol::{Disclosure, EntryKind, Receipt, operation::validate_key};
+use tallystick_protocol::{Disclosure, EntryKind, Genesis, Receipt, operation::validate_key};
 
 /// Give somebody outside sealed values of one record, in a file that proves them
 #[derive(Debug, Args)]
@@ -22,7 +23,9 @@ use tallystick_protocol::{Disclosure, EntryKind, Receipt, operation::validate_ke
     network.json alone, and can show it to others: it is not reached by erasure.\n\n\
     Example:\n  \
     tally disclose patient p-17 --field name --to \"Crown Court at Leeds\" --purpose \"Witness summons\" \\\n      \
-    --legal-basis \"Criminal Procedure Act 1965, s. 2\" --out p-17.disclosure"
+    --legal-basis \"Criminal Procedure Act 1965, s. 2\" --out p-17.disclosure\n  \
+    tally disclose child c-1 --partition school-health --to \"Family Court\" --purpose Order --legal-basis \"Children Act 1989, s. 7\" \\\n      \
+    --out c-1.disclosure"
 )]
 pub struct Disclose {
     /// The register
@@ -31,8 +34,8 @@ pub struct Disclose {
     /// The record's key
     #[arg(value_name = "KEY")]
     key: String,
-    /// A field to show; may be repeated
-    #[arg(long = "field", value_name = "FIELD", required = true)]
+    /// A field to show; may be repeated. A record in a partition is shown whole
+    #[arg(long = "field", value_name = "FIELD", required_unless_present = "partition")]
     fields: Vec<String>,
     /// To whom
     #[arg(long = "to", value_name = "RECIPIENT")]
@@ -52,12 +55,14 @@ impl Disclose {
     /// Runs the command.
     pub fn run(self) -> Done {
         validate_key(EntryKind::User, &self.key).map_err(Failure::error)?;
-        self.signing.require_public("records are disclosed")?;
         let (register, key) = (self.register.as_str(), self.key.as_str());
         if self.out.exists() {
             return Err(exists(&self.out));
         }
         let genesis = self.connection.genesis()?;
+        if self.signing.partition.is_some() {
+            return self.out_of_partition(&genesis);
+        }
         let wanted = Wanted { register, key, fields: &self.fields, recipient: Some(&self.recipient) };
         let reading = reading::read(&self.connection, &self.signing, &wanted, &self.reason)?;
         let bytes = self.connection.client()?.record_receipt(register, key)?;
@@ -78,6 +83,44 @@ impl Disclose {
         }
         line(format_args!(
             "the disclosure to {} is on record: transaction {id}, leaf {leaf} of the log",
+            self.recipient
+        ))?;
+        line(format_args!(
+            "wrote {out} ({} bytes); whoever has network.json checks it with: tally verify {out}",
+            bytes.len()
+        ))
+    }
+}
+
+impl Disclose {
+    /// The members' nodes certify the root under which the record is, so that the public chain alone proves it.
+    fn out_of_partition(&self, genesis: &Genesis) -> Done {
+        if !self.fields.is_empty() {
+            return Err(Failure::error("a record in a partition is shown whole: leave out --field"));
+        }
+        let wanted = Wanted { register: &self.register, key: &self.key, fields: &[], recipient: Some(&self.recipient) };
+        let done = reading::read_in_partition(&self.connection, &self.signing, &wanted, &self.reason)?;
+        if !done.outcome.is_accepted() {
+            return tell_private(done, self.signing.json).map(drop);
+        }
+        let file = done.given.first().and_then(|given| given.disclosure.as_deref()).unwrap_or_default();
+        let bytes = hex::decode(file).unwrap_or_default();
+        let disclosure = match Receipt::decode(&bytes) {
+            Ok(disclosure @ Receipt::Partition(_)) => disclosure,
+            _ => return Err(Failure::error("the node gave no disclosure: ask another one, with --node")),
+        };
+        disclosure.check(genesis).map_err(|error| {
+            Failure::no(format!(
+                "the disclosure is on record, and what the node gave does not hold ({error}): run this again"
+            ))
+        })?;
+        write_private(&self.out, &bytes)?;
+        let (id, number, out) = (done.id, done.number, self.out.display());
+        if self.signing.json {
+            return json(&serde_json::json!({"id": id, "number": number, "file": self.out, "bytes": bytes.len()}));
+        }
+        line(format_args!(
+            "the disclosure to {} is on record in the partition: private transaction {id}, number {number}",
             self.recipient
         ))?;
         line(format_args!(

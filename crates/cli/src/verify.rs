@@ -19,7 +19,7 @@ use tallystick_protocol::{
     Cosigner, Destroyed, ErasureRow, ErasureScope, Genesis, Hash, Holder, Opening, Operation, Poll, ProposalRow,
     ProposalStatus, RecordRow,
     limits::SUBJECT_ACCESS_BYTES_MAX,
-    receipt::{CheckError, Claim, Proven, Receipt, Recovered, Step},
+    receipt::{CheckError, Claim, Proven, Receipt, Recovered, SharedRecord, Step},
 };
 
 /// Check receipts without the network, and say what they prove
@@ -134,6 +134,7 @@ const fn found(step: Step) -> &'static str {
         Step::Inclusion => "the transaction and its outcome are in the log of that block",
         Step::Row => "the record, or the proposal, is the one that was asked for",
         Step::State => "the record, its absence, or the proposal, is in the state of that block",
+        Step::Partition => "the record is under the root of the partition on which more than half of its members agree",
         Step::Items => "the content is what the record names",
         Step::Openings => "the values shown are those that the record holds sealed, and no others would fit",
     }
@@ -205,6 +206,7 @@ fn claim_lines(proven: &Proven) -> Vec<String> {
         ],
         Claim::Proposal { proposal } => proposal_lines(proposal, &when),
         Claim::Erasure { order } => erasure_lines(order, &when),
+        Claim::Shared(shared) => shared_lines(shared, &when),
         Claim::NoRegister { register } => {
             vec![format!("what       there is no register {register}"), format!("when       at {when}")]
         }
@@ -296,6 +298,23 @@ fn record_lines(record: &RecordRow, items: &[String], openings: &[Opening], when
     );
     lines.push(format!("when       it was the current one at {when}"));
     lines.push(format!("since      block {}, leaf {} of the log", record.height, record.leaf));
+    lines
+}
+
+/// A record of a partition, by the word of its members.
+fn shared_lines(shared: &SharedRecord, when: &str) -> Vec<String> {
+    let SharedRecord { partition, certified, record, items } = shared;
+    let RecordRow { register, key, .. } = record;
+    let mut lines =
+        vec![format!("what       register {register} of partition {partition} holds this record under the key {key}:")];
+    lines.extend(items.iter().flat_map(|item| item_lines(item, &[])));
+    lines.push(format!("           {} entry {} of {}", record.kind, record.number, moment(record.timestamp)));
+    lines.push(format!(
+        "when       it was the current one in block {}, by the root that more than half of the partition's members post",
+        certified.height
+    ));
+    lines.push(format!("           that root was the latest they agree on at {when}"));
+    lines.push(format!("since      block {}, private transaction {} of the partition", record.height, record.leaf));
     lines
 }
 
@@ -469,6 +488,16 @@ fn proven_json(proven: &Proven, signers: &[String]) -> Value {
                 "time_ms": holder.receipt.map(|receipt| receipt.time_ms),
             })).collect::<Vec<_>>(),
         }),
+        Claim::Shared(shared) => {
+            let SharedRecord { partition, certified, record, items } = &**shared;
+            let mut claim = record_json("partition-disclosure", record, items, &[]);
+            if let Some(claim) = claim.as_object_mut() {
+                claim.insert("partition".to_owned(), partition.as_str().into());
+                claim.insert("certified_height".to_owned(), certified.height.into());
+                claim.insert("certified_root".to_owned(), certified.root.to_string().into());
+            }
+            claim
+        }
         Claim::NoRegister { register } => serde_json::json!({"kind": "no-register", "register": register}),
     };
     serde_json::json!({

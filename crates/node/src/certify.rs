@@ -163,6 +163,18 @@ pub async fn erasure_certificate<E: Runtime>(
     Ok(ErasureCertificate { network: chain.network(), order: order.to_owned(), row, proof, finality })
 }
 
+/// The row of what was ordered in a partition and of its roots, with its proof, at the newest applied block.
+pub async fn partition_roots<E: Runtime>(
+    runtime: &E,
+    chain: &Chain,
+    marshal: &Marshal,
+    reader: &Reader<E>,
+    partition: &str,
+) -> Result<((Bytes, Bytes), Finality), CertifyError> {
+    let absent = || CertifyError::NotFound(format!("nothing was ordered in partition `{partition}`"));
+    certified_row(runtime, chain, marshal, reader, StateKey::partition_roots(partition), absent).await
+}
+
 /// A row that there is, with its proof, certified.
 async fn certified_row<E: Runtime>(
     runtime: &E,

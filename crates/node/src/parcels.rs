@@ -23,6 +23,7 @@ mod order;
 mod read;
 
 pub use order::{Executed, PrivateError};
+use read::Disclosing;
 pub use read::{Given, ReadAct, Told};
 
 use crate::{admission::Admission, application::Shared, engine::Runtime};
@@ -110,6 +111,8 @@ pub(crate) struct Room<E: Runtime> {
     waiting: Mutex<HashMap<Hash, Answer>>,
     /// Reads that somebody waits for.
     reading: Mutex<BTreeSet<Hash>>,
+    /// Disclosures among these, with the proofs that are taken when they are executed.
+    disclosing: Mutex<BTreeMap<Hash, Disclosing>>,
     intake: mpsc::Sender<Submission>,
     standing: Mutex<Standing>,
     /// Whether this node is one of a member's still. While it is not, nothing goes in or out, and nobody is asked for anything.
@@ -301,6 +304,7 @@ impl<E: Runtime> Parcels<E> {
             wanted: Mutex::default(),
             waiting: Mutex::default(),
             reading: Mutex::default(),
+            disclosing: Mutex::default(),
             intake,
             standing: Mutex::new(standing),
             open: watch::Sender::new(true),

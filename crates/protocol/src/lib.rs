@@ -79,8 +79,8 @@ pub use principal::{Assurance, PrincipalKind, PrincipalStatus, Roles};
 pub use proposal::{Choice, Poll, ProposalRow, ProposalStatus, RuleText, Verdict};
 pub use query::{Query, QueryError};
 pub use receipt::{
-    CheckError, Claim, Disclosure, ErasureCertificate, Finality, OpeningFault, ProposalReceipt, Proven, Receipt,
-    RecordAnswer, RecordReceipt, Recovered, Step, TransactionReceipt,
+    CheckError, Claim, Disclosure, ErasureCertificate, Finality, OpeningFault, PartitionDisclosure, ProposalReceipt,
+    Proven, Receipt, RecordAnswer, RecordReceipt, Recovered, SharedRecord, Step, TransactionReceipt,
 };
 pub use recovery::{Approval, Approvals, ProvenRow, Recovery, RecoveryError, RecoveryFile, RecoveryGround};
 pub use resource::{Resource, ResourceError, ResourceKind};

@@ -48,12 +48,15 @@ use std::fmt;
 
 mod disclosure;
 mod erasure;
+mod partition;
 mod proposal;
 
 use disclosure::DISCLOSURE;
 pub use disclosure::{Disclosure, OpeningFault};
 use erasure::ERASURE_CERTIFICATE;
 pub use erasure::ErasureCertificate;
+use partition::PARTITION_DISCLOSURE;
+pub use partition::{PartitionDisclosure, SharedRecord};
 use proposal::PROPOSAL_RECEIPT;
 pub use proposal::ProposalReceipt;
 
@@ -75,6 +78,8 @@ pub enum Receipt {
     Disclosure(Disclosure),
     /// Of an order of erasure: who had destroyed at a height.
     Erasure(ErasureCertificate),
+    /// Of a record in a partition.
+    Partition(PartitionDisclosure),
 }
 
 /// How a receipt's root is final. In CBOR: its three fields, in place.
@@ -187,6 +192,8 @@ names! {
         Row = "row",
         /// The row, or its absence, is in the state of the first header.
         State = "state",
+        /// The record's row is under the root that the partition's members certified.
+        Partition = "partition",
         /// The items are those the row names.
         Items = "items",
         /// Each opening opens what the record holds in its field.
@@ -293,6 +300,9 @@ pub enum Reason {
         /// In the row.
         named: usize,
     },
+    /// The members of the partition agree on no root.
+    #[error("the partition's members have certified no root of its state: ask for a disclosure anew")]
+    Uncertified,
     /// An opening does not open what the record holds.
     #[error(transparent)]
     Opening(#[from] OpeningFault),
@@ -410,6 +420,8 @@ pub enum Claim {
         /// Its row.
         order: Box<ErasureRow>,
     },
+    /// The members of a partition hold this record.
+    Shared(Box<SharedRecord>),
     /// There is no such register.
     NoRegister {
         /// The name that was asked.
@@ -439,6 +451,7 @@ impl Receipt {
             Self::Proposal(receipt) => receipt.network,
             Self::Disclosure(disclosure) => disclosure.record.network,
             Self::Erasure(certificate) => certificate.network,
+            Self::Partition(disclosure) => disclosure.network,
         }
     }
 
@@ -450,6 +463,7 @@ impl Receipt {
             Self::Proposal(receipt) => &receipt.finality,
             Self::Disclosure(disclosure) => disclosure.finality(),
             Self::Erasure(certificate) => &certificate.finality,
+            Self::Partition(disclosure) => &disclosure.finality,
         }
     }
 
@@ -460,6 +474,7 @@ impl Receipt {
             Self::Record(_) => Step::RECORD,
             Self::Proposal(_) | Self::Erasure(_) => Step::PROPOSAL,
             Self::Disclosure(_) => Step::DISCLOSURE,
+            Self::Partition(_) => Step::PARTITION_DISCLOSURE,
         }
     }
 
@@ -482,9 +497,7 @@ impl Receipt {
         certified.map_err(|error| fail(Step::Certificate, error.into()))?;
         let (height, time_ms) = match self {
             Self::Transaction(receipt) => (receipt.height, receipt.time_ms),
-            Self::Record(_) | Self::Proposal(_) | Self::Disclosure(_) | Self::Erasure(_) => {
-                (header.height, header.time_ms)
-            }
+            _ => (header.height, header.time_ms),
         };
         let claim = match self {
             Self::Transaction(receipt) => receipt.check_claim(header, anchor),
@@ -492,6 +505,7 @@ impl Receipt {
             Self::Proposal(receipt) => receipt.check_claim(header),
             Self::Disclosure(disclosure) => disclosure.check_claim(header),
             Self::Erasure(certificate) => certificate.check_claim(header),
+            Self::Partition(disclosure) => disclosure.check_claim(header),
         };
         let claim = claim.map_err(|(step, reason)| fail(step, reason))?;
         let set = trust.validators();
@@ -733,6 +747,7 @@ impl<C> Encode<C> for Receipt {
             Self::Proposal(receipt) => receipt.encode(e.array(8)?),
             Self::Disclosure(disclosure) => disclosure.encode(e.array(3)?),
             Self::Erasure(certificate) => certificate.encode(e.array(8)?),
+            Self::Partition(disclosure) => disclosure.encode(e.array(14)?),
         }
     }
 }
@@ -754,6 +769,7 @@ impl<'b, C> Decode<'b, C> for Receipt {
             (Some(8), RECORD_RECEIPT) => Ok(Self::Record(RecordReceipt::decode(d)?)),
             (Some(8), PROPOSAL_RECEIPT) => Ok(Self::Proposal(ProposalReceipt::decode(d)?)),
             (Some(8), ERASURE_CERTIFICATE) => Ok(Self::Erasure(ErasureCertificate::decode(d)?)),
+            (Some(14), PARTITION_DISCLOSURE) => Ok(Self::Partition(PartitionDisclosure::decode(d)?)),
             (Some(3), DISCLOSURE) => Ok(Self::Disclosure(Disclosure::decode(d)?)),
             _ => Err(decode::Error::message("a receipt must begin with its kind and version").at(at)),
         }

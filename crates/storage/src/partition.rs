@@ -21,7 +21,7 @@ mod parcels;
 #[cfg(test)]
 mod tests;
 
-pub use index::{Kept as KeptRegister, NumberedRow};
+pub use index::{Kept as KeptRegister, NumberedRow, ProvenRecord};
 pub use parcels::{Kept, ParcelStore, StoreError};
 
 use crate::{
@@ -153,6 +153,8 @@ pub struct Done {
     pub number: u64,
     /// What became of it.
     pub outcome: Outcome,
+    /// Whether it was accepted, and discloses a record to somebody outside: then its members certify the root after it.
+    pub discloses: bool,
 }
 
 /// A partition's state.
@@ -248,7 +250,7 @@ impl<E: Context + Spawner> Partition<E> {
     async fn execute_one(&self, changed: &mut Changed, block: &PrivateBlock, placed: &Placed, number: u64) -> Done {
         let Ok(transaction) = self.judge(placed) else {
             let outcome = Outcome::refused(Code::PayloadInvalid, 0);
-            return Done { transaction: None, number, outcome };
+            return Done { transaction: None, number, outcome, discloses: false };
         };
         let (id, tag) = (transaction.id(), transaction.replay_tag());
         let act = ActRow::key(&tag);
@@ -259,7 +261,7 @@ impl<E: Context + Spawner> Partition<E> {
         if known {
             // The row of the first one stays.
             let outcome = Outcome::refused(Code::IntentRepeated, 0);
-            return Done { transaction: Some(id), number, outcome };
+            return Done { transaction: Some(id), number, outcome, discloses: false };
         }
         let outcome = match self.admit(block, placed, &transaction) {
             Err(code) => Outcome::refused(code, 0),
@@ -272,7 +274,9 @@ impl<E: Context + Spawner> Partition<E> {
         let row = ActRow { transaction: id, number, height: block.height, outcome: hash_of(&outcome), refused };
         changed.insert(act, Some(cbor::encode(&row)));
         index::number(changed, block, placed, (&transaction, number), &outcome);
-        Done { transaction: Some(id), number, outcome }
+        let is_told = |operation: &Operation| matches!(operation, Operation::RecordRead { recipient: Some(_), .. });
+        let discloses = outcome.is_accepted() && transaction.operations().iter().any(is_told);
+        Done { transaction: Some(id), number, outcome, discloses }
     }
 
     /// The transaction of a payload, if it is one of this partition, and its signer's own organisation has it ordered.

@@ -8,7 +8,7 @@ use super::{
     render::records_json,
     snapshot::json_at,
 };
-use crate::parcels::{Executed, Given, PrivateError, ReadAct};
+use crate::parcels::{Executed, PrivateError, ReadAct};
 use axum::{
     extract::{FromRequestParts, State},
     response::{IntoResponse, Response},
@@ -22,7 +22,7 @@ use tallystick_api::{
     limits::{AUDIT_PAGE_MAX, PAGE_DEFAULT, PARTITIONS_PAGE_MAX, WAIT_SECONDS_MAX},
     routes,
 };
-use tallystick_protocol::Query;
+use tallystick_protocol::{Query, Receipt};
 use tallystick_storage::partition::KeptRegister;
 
 /// Submit a private transaction to a node of the signer's own organisation. Answers when it was ordered, and executed there; one that reads
@@ -41,11 +41,15 @@ pub async fn submit(State(app): State<App>, body: Bytes) -> Answer<Response> {
     let patience = Duration::from_secs(WAIT_SECONDS_MAX);
     let executed = app.service.submit_private(body, patience).await.map_err(|error| failure(&error))?;
     let Executed { transaction: id, height, number, outcome, given } = executed;
-    let given = given.into_iter().map(|Given { register, record }| GivenView {
-        register,
-        record: serde_json::from_str(&records_json(&[record])).unwrap_or_default(),
-    });
-    let (outcome, given) = (OutcomeView::from(&outcome), given.collect());
+    let (outcome, mut all) = (OutcomeView::from(&outcome), Vec::with_capacity(given.len()));
+    for one in given {
+        let register = one.register.clone();
+        let record = serde_json::from_str(&records_json(std::slice::from_ref(&one.record))).unwrap_or_default();
+        let disclosure = app.service.disclosure(one).await.map_err(|error| failure(&error))?;
+        let disclosure = disclosure.map(|disclosure| hex::encode(Receipt::Partition(disclosure).to_bytes()));
+        all.push(GivenView { register, record, disclosure });
+    }
+    let given = all;
     Ok(unstored(json_at(height, PrivateResult { id, height, number, outcome, given })))
 }
 

@@ -83,9 +83,9 @@ impl<E: Runtime> Parcels<E> {
                 Ok((blocks, at_end)) => {
                     for orders in blocks {
                         let before = room.partition.lock().await.position();
-                        self.execute(&mut runtime, &room, &orders).await;
-                        // The first of each interval: every member posts at the same heights.
-                        if orders.time_ms / ROOT_INTERVAL_MS > before.time_ms / ROOT_INTERVAL_MS {
+                        let discloses = self.execute(&mut runtime, &room, &orders).await;
+                        // The first of each interval, and what somebody outside is to be shown: every member posts at the same heights.
+                        if discloses || orders.time_ms / ROOT_INTERVAL_MS > before.time_ms / ROOT_INTERVAL_MS {
                             self.post_root(&runtime, &room).await;
                         }
                     }
@@ -172,8 +172,8 @@ impl<E: Runtime> Parcels<E> {
         Ok((blocks, at_end))
     }
 
-    /// Executes a block's orders, once every payload is here.
-    async fn execute(&self, runtime: &mut E, room: &Room<E>, orders: &Orders) {
+    /// Executes a block's orders, once every payload is here; says whether one of them discloses something.
+    async fn execute(&self, runtime: &mut E, room: &Room<E>, orders: &Orders) -> bool {
         let payloads = loop {
             // Before the look, so that what arrives meanwhile is not missed.
             let arrived = room.arrived.notified();
@@ -200,15 +200,18 @@ impl<E: Runtime> Parcels<E> {
         let (done, root, executed) = {
             let mut partition = room.partition.lock().await;
             let done = partition.execute(&block).await;
+            room.take_proofs(&partition, &done).await;
             (done, partition.root(), partition.position().executed)
         };
         *room.standing() = Standing { height, executed, root, missing: 0 };
+        let discloses = done.iter().any(|one| one.discloses);
         self.tell(room, height, done);
+        discloses
     }
 
     fn tell(&self, room: &Room<E>, height: u64, done: Vec<Done>) {
         let mut waiting = room.waiting();
-        for Done { transaction, number, outcome } in done {
+        for Done { transaction, number, outcome, .. } in done {
             let Some(transaction) = transaction else { continue };
             if let Some(answer) = waiting.remove(&transaction) {
                 let _ = answer.send(Ok(Executed { transaction, height, number, outcome, given: Vec::new() }));

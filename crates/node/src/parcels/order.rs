@@ -192,7 +192,7 @@ impl<E: Runtime> Parcels<E> {
             return self.await_executed(&room, transaction, patience).await;
         }
         self.require_reads(&transaction)?;
-        let _claim = room.claim(transaction.id()).ok_or(PrivateError::Read)?;
+        let _claim = room.claim(&transaction).ok_or(PrivateError::Read)?;
         let mut executed = self.await_executed(&room, transaction.clone(), patience).await?;
         if executed.outcome.is_accepted() {
             executed.given = self.given(&room, &transaction).await?;

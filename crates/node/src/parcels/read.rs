@@ -11,15 +11,18 @@
 
 use super::{Parcels, Room, order::PrivateError};
 use crate::{application::now_ms, engine::Runtime};
-use std::sync::{Arc, PoisonError};
+use std::{
+    collections::BTreeMap,
+    sync::{Arc, MutexGuard, PoisonError},
+};
 use tallystick_ledger::item::{Item, item_from, item_hash};
 use tallystick_protocol::{
-    Code, EntryKind, Hash, Operation, Payload, Query, SignedTransaction, Subject,
+    Code, EntryKind, Hash, Operation, Payload, Query, RecordRow, SignedTransaction, Subject,
     limits::{PRIVATE_SCAN_MAX, QUERY_SECONDS_MAX},
 };
 use tallystick_storage::{
     history::Entry,
-    partition::{KeptRegister, NumberedRow},
+    partition::{Done, KeptRegister, NumberedRow, Partition, ProvenRecord},
 };
 
 /// What was read of a partition, and where the partition stood.
@@ -38,7 +41,12 @@ pub struct Given {
     pub register: String,
     /// The record, with those fields of its items alone that were asked for.
     pub record: Entry,
+    /// Of one that is disclosed: its partition, and the proof that it was under the partition's root when that was executed.
+    pub proof: Option<(String, ProvenRecord)>,
 }
+
+/// A transaction that discloses, and, once it is executed, the proofs of what it reads.
+pub(super) type Disclosing = (SignedTransaction, Vec<ProvenRecord>);
 
 /// A read that is on record in a partition.
 #[derive(Clone, Debug)]
@@ -60,14 +68,47 @@ pub(super) struct Claim<'a, E: Runtime> {
 impl<E: Runtime> Drop for Claim<'_, E> {
     fn drop(&mut self) {
         self.room.reading.lock().unwrap_or_else(PoisonError::into_inner).remove(&self.id);
+        self.room.disclosing().remove(&self.id);
     }
 }
 
 impl<E: Runtime> Room<E> {
     /// Takes the place of the one who waits for a read; none when somebody does.
-    pub(super) fn claim(&self, id: Hash) -> Option<Claim<'_, E>> {
+    pub(super) fn claim(&self, transaction: &SignedTransaction) -> Option<Claim<'_, E>> {
+        let id = transaction.id();
         let is_first = self.reading.lock().unwrap_or_else(PoisonError::into_inner).insert(id);
+        if is_first && transaction.operations().iter().any(|operation| recipient(operation).is_some()) {
+            self.disclosing().insert(id, (transaction.clone(), Vec::new()));
+        }
         is_first.then_some(Claim { room: self, id })
+    }
+
+    fn disclosing(&self) -> MutexGuard<'_, BTreeMap<Hash, Disclosing>> {
+        self.disclosing.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Takes the proofs of what was disclosed just now, while the state is still that of its block.
+    pub(super) async fn take_proofs(&self, partition: &Partition<E>, done: &[Done]) {
+        for id in done.iter().filter(|one| one.discloses).filter_map(|one| one.transaction) {
+            let Some((transaction, _)) = self.disclosing().get(&id).cloned() else { continue };
+            let mut proofs = Vec::new();
+            for operation in transaction.operations() {
+                if let Operation::RecordRead { register, key, .. } = operation {
+                    proofs.extend(partition.prove_record(register, key).await);
+                }
+            }
+            if let Some((_, taken)) = self.disclosing().get_mut(&id) {
+                *taken = proofs;
+            }
+        }
+    }
+}
+
+/// To whom an operation discloses what it reads.
+fn recipient(operation: &Operation) -> Option<&str> {
+    match operation {
+        Operation::RecordRead { recipient, .. } => recipient.as_deref(),
+        _ => None,
     }
 }
 
@@ -102,25 +143,37 @@ impl<E: Runtime> Parcels<E> {
         transaction: &SignedTransaction,
     ) -> Result<Vec<Given>, PrivateError> {
         let mut given = Vec::new();
+        let proofs = room.disclosing().get(&transaction.id()).map(|(_, proofs)| proofs.clone()).unwrap_or_default();
+        let mut proofs = proofs.into_iter();
         for operation in transaction.operations() {
             let Operation::RecordRead { register, key, fields, .. } = operation else { continue };
-            let mut record = self.record(room, register, key).await?;
+            let proof = proofs.next().filter(|_| recipient(operation).is_some());
+            let row = match &proof {
+                Some(proof) => RecordRow::decode(&proof.row).ok(),
+                None => room.partition.lock().await.record(register, key).await,
+            };
+            let mut record = self.record(room, row, register).await?;
             for (_, item) in &mut record.items {
-                *item = only(item, fields);
+                let said = only(item, fields);
+                if proof.is_some() && said != *item {
+                    let why = "a disclosure out of a partition shows the whole record: name all of its fields";
+                    return Err(PrivateError::Failed(why.to_owned()));
+                }
+                *item = said;
             }
-            given.push(Given { register: register.clone(), record });
+            let proof = proof.map(|proof| (room.name.clone(), proof));
+            given.push(Given { register: register.clone(), record, proof });
         }
         Ok(given)
     }
 
-    /// The latest entry of a key, its items out of the payload that appended it.
-    async fn record(&self, room: &Room<E>, register: &str, key: &str) -> Result<Entry, PrivateError> {
-        let row = room.partition.lock().await.record(register, key).await;
+    /// An entry as openregister shows it, its items out of the payload that appended it.
+    async fn record(&self, room: &Room<E>, row: Option<RecordRow>, register: &str) -> Result<Entry, PrivateError> {
         let row = row.ok_or(PrivateError::Refused(Code::RecordUnknown))?;
         let (_, transaction) = self.numbered(room, row.leaf).await?.ok_or_else(lost)?;
         let mut all = transaction.operations().iter().flat_map(|operation| entries(operation, register));
         let items = all.find_map(|(found, items)| {
-            let is_it = found == key && items.iter().map(|item| item_hash(item)).eq(row.items.iter().copied());
+            let is_it = found == row.key && items.iter().map(|item| item_hash(item)).eq(row.items.iter().copied());
             is_it.then(|| row.items.iter().copied().zip(items.iter().cloned()).collect())
         });
         Ok(Entry {

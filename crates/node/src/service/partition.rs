@@ -1,15 +1,22 @@
 //! Partitions as the public state has them.
 
 use super::{Runtime, Service};
-use crate::parcels::{Executed, Parcels, PrivateError, Standing};
+use crate::{
+    certify,
+    parcels::{Executed, Given, Parcels, PrivateError, Standing},
+};
 use bytes::Bytes;
+use futures::future::{Either, select};
 use std::time::Duration;
 use tallystick_ledger::PageRow;
 use tallystick_protocol::{
-    PartitionRootsRow, PartitionRow, StateKey,
+    PartitionDisclosure, PartitionRootsRow, PartitionRow, StateKey,
     limits::{PARTITIONS_MAX, PARTITIONS_PER_PAGE},
 };
 use tallystick_storage::read::ReadError;
+
+/// How long members' nodes are given to post the root after a disclosure.
+const CERTIFIED_WITHIN: Duration = Duration::from_secs(15);
 
 impl<E: Runtime> Service<E> {
     /// A partition, what was ordered in it and its roots, and the height that these stand at.
@@ -24,6 +31,60 @@ impl<E: Runtime> Service<E> {
             })
             .await?;
         Ok(found.map(|(row, roots)| (height, row, roots)))
+    }
+
+    /// What shows a record that was read to be disclosed to somebody outside, once the partition's members have certified the root that it
+    /// is under.
+    ///
+    /// # Errors
+    /// When they do not in time, or certify a later one only.
+    pub async fn disclosure(&self, given: Given) -> Result<Option<PartitionDisclosure>, PrivateError> {
+        let Given { register, record, proof } = given;
+        let Some((partition, proof)) = proof else { return Ok(None) };
+        let (inner, again) =
+            (&self.0, |why: &str| PrivateError::Failed(format!("the disclosure is on record, and {why}")));
+        let chain = &inner.shared.chain;
+        let mut tip = chain.watch_tip();
+        let mut patience = std::pin::pin!(inner.runtime.sleep(CERTIFIED_WITHIN));
+        loop {
+            tip.borrow_and_update();
+            let found =
+                certify::partition_roots(&inner.runtime, chain, &inner.marshal, &inner.reader, &partition).await;
+            if let Ok(((roots, roots_proof), finality)) = found {
+                let said = PartitionRootsRow::decode(&roots).map_err(|error| again(&error.to_string()))?;
+                let certified = said.certified;
+                if certified.as_ref().is_some_and(|certified| certified.root == proof.root) {
+                    let items = record.items.into_iter().map(|(_, item)| item).collect();
+                    let (network, key, number, row) = (self.network(), record.key, proof.number, proof.row);
+                    let proof = proof.proof;
+                    return Ok(Some(PartitionDisclosure {
+                        network,
+                        partition,
+                        register,
+                        key,
+                        number,
+                        row,
+                        items,
+                        proof,
+                        roots,
+                        roots_proof,
+                        finality,
+                    }));
+                }
+                if said.alarm.is_some() {
+                    return Err(again("the members' nodes have different roots: `tally partition show` names them"));
+                }
+                if certified.is_some_and(|certified| certified.height > proof.height) {
+                    return Err(again("the partition has gone on meanwhile: run this again"));
+                }
+            }
+            let next = std::pin::pin!(tip.changed());
+            if let Either::Right(_) = select(next, patience.as_mut()).await {
+                return Err(again(
+                    "too few members' nodes have said which root they have: see whether they run, and run this again",
+                ));
+            }
+        }
     }
 
     /// Has a private transaction ordered and executed, and says what became of it; waits at most `patience`.

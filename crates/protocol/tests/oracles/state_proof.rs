@@ -16,9 +16,10 @@ use commonware_storage::{
 use commonware_utils::{NZU16, NZU64, NZUsize};
 use std::collections::BTreeMap;
 use tallystick_protocol::{
-    ChangeKind, CheckError, Claim, Completed, Destroyed, EntryKind, ErasureCertificate, ErasureRow, ErasureScope,
-    Field, Hash, Holder, LogCommitment, Phase, Poll, ProposalReceipt, ProposalRow, ProposalStatus, Receipt,
-    RecordAnswer, RecordReceipt, RecordRow, RegisterRow, Rulebook, StateKey, Step,
+    CertifiedRoot, ChangeKind, CheckError, Claim, Completed, Destroyed, EntryKind, ErasureCertificate, ErasureRow,
+    ErasureScope, Field, Hash, Holder, LogCommitment, PartitionDisclosure, PartitionRootsRow, Phase, Poll,
+    ProposalReceipt, ProposalRow, ProposalStatus, Receipt, RecordAnswer, RecordReceipt, RecordRow, RegisterRow,
+    Rulebook, StateKey, Step,
     proof::{self, ProofError, StateValue},
     receipt::question,
 };
@@ -330,6 +331,80 @@ fn a_certificate_says_who_destroyed_and_no_byte_of_it_can_be_changed() {
         let is_refused = Receipt::decode(&forged).map_or(true, |forged| forged.check(&genesis).is_err());
         assert!(is_refused, "byte {at} was changed");
     }
+}
+
+/// A record of the partition's state, and the root of that certified in the public one.
+fn shared() -> PartitionDisclosure {
+    let record_place = place("GB");
+    let (root, proofs) = prove(blocks(), vec![record_place]);
+    let certified = Some(CertifiedRoot { height: 8, root, since: 9 });
+    let roots = PartitionRootsRow { ordered: 400, ordered_height: 8, certified, ..PartitionRootsRow::default() };
+    let roots_place = StateKey::partition_roots("charts");
+    let (public, public_proofs) = prove(vec![[(roots_place, roots.to_bytes())].into()], vec![roots_place]);
+    let log = LogCommitment { size: 400, ..LogCommitment::default() };
+    PartitionDisclosure {
+        network: fixtures::genesis().id(),
+        partition: "charts".into(),
+        register: "country".into(),
+        key: "GB".into(),
+        number: 7,
+        row: record("GB").to_bytes().into(),
+        items: vec![fixtures::item()],
+        proof: proofs[0].1.clone().into(),
+        roots: roots.to_bytes().into(),
+        roots_proof: public_proofs[0].1.clone().into(),
+        finality: fixtures::finality(fixtures::header(9, Hash::of(&[b"parent"]), log, public)),
+    }
+}
+
+#[test]
+fn a_record_of_a_partition_is_shown_and_no_byte_of_it_can_be_changed() {
+    type Spoil = fn(&mut PartitionDisclosure);
+    let (genesis, honest) = (fixtures::genesis(), shared());
+    let receipt = Receipt::Partition(honest.clone());
+    let bytes = receipt.to_bytes();
+    assert_eq!(Receipt::decode(&bytes).as_ref(), Ok(&receipt));
+    assert!(bytes.len() <= 8 * 1_024, "{} bytes", bytes.len());
+    let proven = receipt.check(&genesis).unwrap();
+    let Claim::Shared(shared) = proven.claim else { panic!("it proves something else") };
+    assert_eq!((shared.partition.as_str(), shared.certified.height, &shared.record), ("charts", 8, &record("GB")));
+    let rows: &[(Spoil, Step)] = &[
+        (|d| d.key = "FR".into(), Step::Row),
+        (|d| d.register = "planet".into(), Step::Row),
+        (|d| d.roots = Bytes::from_static(b"\x80"), Step::Row),
+        (|d| d.partition = "tax".into(), Step::State),
+        (|d| d.roots = PartitionRootsRow::default().to_bytes().into(), Step::State),
+        (|d| d.number = 8, Step::Partition),
+        (|d| d.row = RecordRow { number: 7, ..record("GB") }.to_bytes().into(), Step::Partition),
+        (|d| d.proof = d.roots_proof.clone(), Step::Partition),
+        (|d| d.items[0] = "{}".into(), Step::Items),
+        (|d| d.items.clear(), Step::Items),
+    ];
+    for (place, (spoil, step)) in rows.iter().enumerate() {
+        let mut forged = honest.clone();
+        spoil(&mut forged);
+        assert_eq!(Receipt::Partition(forged).check(&genesis).unwrap_err().step, *step, "row {place}");
+    }
+    for at in 0..bytes.len() {
+        let mut forged = bytes.clone();
+        forged[at] ^= 1;
+        let is_refused = Receipt::decode(&forged).map_or(true, |forged| forged.check(&genesis).is_err());
+        assert!(is_refused, "byte {at} was changed");
+    }
+}
+
+/// While its members agree on no root, nothing is shown of a partition.
+#[test]
+fn a_root_that_nobody_certified_shows_nothing() {
+    let (genesis, mut forged) = (fixtures::genesis(), shared());
+    let roots = PartitionRootsRow::default();
+    let place = StateKey::partition_roots("charts");
+    let (public, proofs) = prove(vec![[(place, roots.to_bytes())].into()], vec![place]);
+    let log = LogCommitment { size: 400, ..LogCommitment::default() };
+    forged.roots = roots.to_bytes().into();
+    forged.roots_proof = proofs[0].1.clone().into();
+    forged.finality = fixtures::finality(fixtures::header(9, Hash::of(&[b"parent"]), log, public));
+    assert_eq!(Receipt::Partition(forged).check(&genesis).unwrap_err().step, Step::Partition);
 }
 
 #[test]

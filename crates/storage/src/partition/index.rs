@@ -3,7 +3,10 @@
 //! These rows are part of the state, so that they are as durable as what they lead to, and under the same root. They follow from what was
 //! executed alone: every member has the same ones.
 
-use super::{Changed, Partition, Placed, PrivateBlock};
+use super::{Changed, Partition, Placed, PrivateBlock, whole};
+use bytes::Bytes;
+use commonware_codec::Encode as _;
+use commonware_cryptography::sha256::Digest;
 use commonware_runtime::Spawner;
 use commonware_storage::Context;
 use minicbor::{Decode, Encode};
@@ -65,6 +68,21 @@ pub struct Kept {
     pub tree: TreeRow,
     /// Keys that have a record.
     pub records: u64,
+}
+
+/// A record, with the proof of it under a root of the partition's state.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ProvenRecord {
+    /// The register's number.
+    pub number: u32,
+    /// The record's row.
+    pub row: Bytes,
+    /// The engine's proof, encoded.
+    pub proof: Bytes,
+    /// The root that it leads to.
+    pub root: Hash,
+    /// The height of the last block executed before it is so.
+    pub height: u64,
 }
 
 /// Notes which payload has a number.
@@ -153,6 +171,20 @@ impl<E: Context + Spawner> Partition<E> {
         let row = RegisterRow::decode(&row).ok()?;
         let tree = self.row(&StateKey::tree(row.number)).await?;
         Some((row, TreeRow::decode(&tree).ok()?))
+    }
+
+    /// The record of a key with the proof that it is under the root of the state, and its register's number.
+    ///
+    /// # Panics
+    ///
+    /// When the disk fails.
+    pub async fn prove_record(&self, register: &str, key: &str) -> Option<ProvenRecord> {
+        let row = self.row(&StateKey::register(register)).await?;
+        let number = RegisterRow::decode(&row).ok()?.number;
+        let place = StateKey::record(number, EntryKind::User, key);
+        let row = self.row(&place).await?;
+        let proof = whole(self.db().key_value_proof(Digest::from(place.0)).await);
+        Some(ProvenRecord { number, row, proof: proof.encode(), root: self.root(), height: self.position().height })
     }
 
     /// The record of a key, as the ledger has it: its items by their hashes.

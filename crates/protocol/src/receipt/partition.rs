@@ -1,0 +1,138 @@
+//! A disclosure out of a partition: one record that its members share, for a stranger who sees the public chain alone.
+//!
+//! ```text
+//! record row ─items' hashes─ items
+//!      │ state proof
+//! root of the partition's state ─ certified by more than half of its members' nodes ─ row of the partition's roots
+//!                                                                                          │ state proof
+//!                                                                                     state root of the first header
+//! ```
+//!
+//! What it rests on is the word of the members: no validator has seen what is in a partition. The receipt's quorum proves that they gave it.
+
+use super::{Claim, Finality, Reason, Step, check_items, items, row, state_proof};
+use crate::{
+    cbor,
+    header::BlockHeader,
+    limits::{KEY_BYTES_MAX, NAME_BYTES_MAX, REGISTER_NUMBER_MAX},
+    network::NetworkId,
+    operation::EntryKind,
+    partition::{CertifiedRoot, PartitionRootsRow},
+    proof,
+    row::RecordRow,
+    state_key::StateKey,
+};
+use bytes::Bytes;
+use minicbor::{Decoder, Encoder, decode, encode};
+
+/// First element of a disclosure out of a partition.
+pub(super) const PARTITION_DISCLOSURE: &str = "tallystick-partition-disclosure-1";
+
+/// Shows a record of a partition. In CBOR: `["tallystick-partition-disclosure-1", network, partition, register, key, register number,
+/// row, [item…], proof, roots row, its proof, [hand-over…], [header…], certificate]`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PartitionDisclosure {
+    /// The network.
+    pub network: NetworkId,
+    /// The partition.
+    pub partition: String,
+    /// The register in it.
+    pub register: String,
+    /// The record's key.
+    pub key: String,
+    /// The register's number in the partition, which leads to the row.
+    pub number: u32,
+    /// The record's row ([`RecordRow`]).
+    pub row: Bytes,
+    /// Its items, canonical JSON.
+    pub items: Vec<String>,
+    /// That the row is under the root that the partition's members certified.
+    pub proof: Bytes,
+    /// The row of the partition's roots ([`PartitionRootsRow`]).
+    pub roots: Bytes,
+    /// That this row is current in the public state.
+    pub roots_proof: Bytes,
+    /// How the state root of the first header is final.
+    pub finality: Finality,
+}
+
+/// A record that the members of a partition hold, as a disclosure proves it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SharedRecord {
+    /// The partition.
+    pub partition: String,
+    /// The root that its members certified: the record is as it was at this height.
+    pub certified: CertifiedRoot,
+    /// The record.
+    pub record: RecordRow,
+    /// Its items, canonical JSON.
+    pub items: Vec<String>,
+}
+
+impl Step {
+    /// The steps of a disclosure out of a partition.
+    pub const PARTITION_DISCLOSURE: &'static [Self] = &[
+        Self::Network,
+        Self::Headers,
+        Self::HandOvers,
+        Self::Certificate,
+        Self::Row,
+        Self::State,
+        Self::Partition,
+        Self::Items,
+    ];
+}
+
+impl PartitionDisclosure {
+    pub(super) fn check_claim(&self, header: &BlockHeader) -> Result<Claim, (Step, Reason)> {
+        let record = RecordRow::decode(&self.row).map_err(|error| (Step::Row, error.into()))?;
+        if (&record.register, &record.key, record.kind) != (&self.register, &self.key, EntryKind::User) {
+            let of = format!("{} {}:{}", record.kind, record.register, record.key);
+            return Err((Step::Row, Reason::Other(of)));
+        }
+        let roots = PartitionRootsRow::decode(&self.roots).map_err(|error| (Step::Row, error.into()))?;
+        let place = StateKey::partition_roots(&self.partition);
+        let proven = proof::verify_current(&place, &self.roots, &self.roots_proof, &header.state.root);
+        proven.map_err(|error| (Step::State, error.into()))?;
+        let certified = roots.certified.ok_or((Step::Partition, Reason::Uncertified))?;
+        let place = StateKey::record(self.number, EntryKind::User, &self.key);
+        let proven = proof::verify_current(&place, &self.row, &self.proof, &certified.root);
+        proven.map_err(|error| (Step::Partition, error.into()))?;
+        check_items(&record, &self.items).map_err(|reason| (Step::Items, reason))?;
+        let (partition, items) = (self.partition.clone(), self.items.clone());
+        Ok(Claim::Shared(Box::new(SharedRecord { partition, certified, record, items })))
+    }
+
+    pub(super) fn encode<W: encode::Write>(&self, e: &mut Encoder<W>) -> Result<(), encode::Error<W::Error>> {
+        e.str(PARTITION_DISCLOSURE)?.encode(self.network)?.str(&self.partition)?.str(&self.register)?.str(&self.key)?;
+        e.u32(self.number)?.bytes(&self.row)?;
+        cbor::write_values(e, &self.items)?;
+        e.bytes(&self.proof)?.bytes(&self.roots)?.bytes(&self.roots_proof)?;
+        self.finality.encode(e)
+    }
+
+    pub(super) fn decode(d: &mut Decoder<'_>) -> Result<Self, decode::Error> {
+        let network = d.decode()?;
+        let partition = cbor::text(d, 1..=NAME_BYTES_MAX, "a partition's name")?.to_owned();
+        let register = cbor::text(d, 1..=NAME_BYTES_MAX, "a register's name")?.to_owned();
+        let key = cbor::text(d, 1..=KEY_BYTES_MAX, "a key")?.to_owned();
+        let at = d.position();
+        let number = d.u32()?;
+        if number > REGISTER_NUMBER_MAX {
+            return Err(decode::Error::message("a register's number must be below 2^24").at(at));
+        }
+        Ok(Self {
+            network,
+            partition,
+            register,
+            key,
+            number,
+            row: row(d)?,
+            items: items(d)?,
+            proof: state_proof(d)?,
+            roots: row(d)?,
+            roots_proof: state_proof(d)?,
+            finality: Finality::decode(d)?,
+        })
+    }
+}
