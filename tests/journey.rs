@@ -66,11 +66,14 @@ fn the_first_hour() {
 /// Exactly what the sandbox prints works when it is pasted.
 fn things_to_try(desk: &Desk, sandbox: &Sandbox) {
     let commands = sandbox.things_to_try();
-    assert_eq!(commands.len(), 3, "{commands:?}");
+    assert_eq!(commands.len(), 5, "{commands:?}");
     let answers: Vec<_> = commands.iter().map(|line| desk.line(line.trim_start_matches("tally "))).collect();
-    let said: Vec<_> = answers.into_iter().map(|answer| answer.expect(0, &["food-business"]).text()).collect();
+    let said: Vec<_> = answers.into_iter().map(|answer| answer.expect(0, &[]).text()).collect();
     assert!(said[0].contains("Inspectors of every organisation"), "the policy is shown:\n{}", said[0]);
     assert!(said[2].contains("companies-house/registrar"), "who acted for another is shown:\n{}", said[2]);
+    assert!(said[..3].iter().all(|said| said.contains("food-business")), "{said:?}");
+    assert!(said[3].contains("erasure forget-p-1 is complete"), "who destroyed is shown:\n{}", said[3]);
+    assert!(said[4].contains("Mould under the wrapping"), "what is shared is read:\n{}", said[4]);
 }
 
 /// A sandbox begins with authorities, roles, policies and a mandate, and they hold.

@@ -375,7 +375,7 @@ fn open_partition(desk: &Desk) {
         desk.line(&format!("proposal vote my-proposal yes --as {member}/administrator")).expect(0, &[]);
     }
     let begun = Instant::now();
-    while !desk.line("partition list").text().contains("open") {
+    while !desk.line("partition list").text().contains("school-health") {
         assert!(begun.elapsed() < PATIENCE, "{}", desk.line("proposal show my-proposal").text());
         thread::sleep(Duration::from_millis(500));
     }

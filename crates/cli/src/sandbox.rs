@@ -291,7 +291,7 @@ fn introduce(layout: &Layout) -> Done {
     for node in &layout.nodes {
         line(format_args!("  {}  {:<24} {}", node.url(), node.organisation, node.name))?;
     }
-    line(format_args!("{}", paint(Colour::Bold, "three things to try, in another terminal")))?;
+    line(format_args!("{}", paint(Colour::Bold, "things to try, in another terminal")))?;
     for (what, command) in things_to_try(layout)? {
         line(format_args!("  {}", paint(Colour::Dim, &what)))?;
         line(format_args!("    {command}"))?;
@@ -301,7 +301,7 @@ fn introduce(layout: &Layout) -> Done {
 }
 
 /// What a sandbox can show that is worth a look, each with the command. They work as they stand, each time it is started.
-fn things_to_try(layout: &Layout) -> Result<[(String, String); 3], Failure> {
+fn things_to_try(layout: &Layout) -> Result<Vec<(String, String)>, Failure> {
     let flag = dir_flag(&layout.dir);
     let (register, mandate) = (founding::REGISTER, founding::MANDATE);
     let (Some(first), Some(last)) = (layout.nodes.first(), layout.nodes.last()) else {
@@ -311,7 +311,7 @@ fn things_to_try(layout: &Layout) -> Result<[(String, String); 3], Failure> {
     let records = Client::new([layout.nodes.first().map(NodePlace::url).unwrap_or_default()])?
         .register(register)?
         .map_or(0, |found| found.value.records);
-    Ok([
+    let mut things = vec![
         (
             "why an inspector may write to a list that another organisation keeps".to_owned(),
             format!(
@@ -330,5 +330,19 @@ fn things_to_try(layout: &Layout) -> Result<[(String, String); 3], Failure> {
             "who did what to it, when, and what let them".to_owned(),
             format!("tally audit query{flag} --resource register:{register}"),
         ),
-    ])
+        (
+            "of whom everything was erased, and who has destroyed it".to_owned(),
+            format!("tally erasure status{flag} {}", founding::ERASURE),
+        ),
+    ];
+    if layout.nodes.len() > 1 {
+        let (partition, complaint) = (founding::PARTITION, founding::COMPLAINT);
+        things.push((
+            "what two organisations share and nobody else sees; that you read it is on record between them".to_owned(),
+            format!(
+                "tally record{flag} {complaint} C-1 --partition {partition} --purpose \"Follow it up\" --legal-basis \"Food Safety Act 1990, section 40\""
+            ),
+        ));
+    }
+    Ok(things)
 }

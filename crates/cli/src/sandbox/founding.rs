@@ -1,6 +1,7 @@
 //! What a new sandbox finds on its ledger, so that there is something to explore: a certificate authority of each organisation on
 //! the trust list, an inspector in each whose key it has certified, a register, policies beside the first ones, and a mandate;
-//! and the node of each, registered as one that holds what only some may see.
+//! and the node of each, registered as one that holds what only some may see; somebody who was erased; and a partition of the first two, with
+//! a record in it.
 //!
 //! It is put there as anybody would, by proposals, ballots and signed transactions, and stands in the log like everything else.
 //!
@@ -24,21 +25,29 @@ use tallystick_ledger::{
     x509::{self, Document},
 };
 use tallystick_protocol::{
-    Assurance, AuthorityTerms, Cardinality, Change, Choice, Datatype, Field, Hash, MandateTerms, NewEntry, Operation,
-    Phase, PolicyChange, PolicyMeaning, PolicyText, PrincipalId, PrincipalKind, ProposalStatus, Roles, RuleText,
-    SealingKey, SignedTransaction,
+    AgreementTerms, Assurance, AuthorityTerms, Change, Choice, Datatype, ErasureScope, Field, Hash, MandateTerms,
+    NewEntry, Opening, Operation, Phase, Place, PolicyChange, PolicyMeaning, PolicyText, PrincipalId, PrincipalKind,
+    ProposalStatus, Roles, RuleText, SealedSubmission, SealingKey, Secret, SignedTransaction, Subject,
 };
 
 /// The register that everybody may look at.
 pub const REGISTER: &str = "food-business";
 /// The mandate of the first organisation's registrar.
 pub const MANDATE: &str = "cover";
+/// The register of whom something is erased.
+pub const COMPLAINANT: &str = "complainant";
+/// The order of erasure.
+pub const ERASURE: &str = "forget-p-1";
+/// The partition of the first two organisations.
+pub const PARTITION: &str = "food-safety";
+/// The register in it.
+pub const COMPLAINT: &str = "complaint";
 /// How long one step may take.
 const PATIENCE: Duration = Duration::from_secs(60);
 /// Pause between two looks at a proposal.
 const POLL: Duration = Duration::from_millis(100);
-/// The proposals that found the order.
-const PROPOSALS: [&str; 2] = ["first-authorities", "first-policies"];
+/// The proposals that found the order; the last, where there are two to share something.
+const PROPOSALS: [&str; 3] = ["first-authorities", "first-policies", "share-food-safety"];
 /// What a step is refused with when it was done before.
 const DONE_BEFORE: [&str; 7] = [
     "proposal-exists",
@@ -105,14 +114,16 @@ pub fn found(layout: &Layout) -> Done {
         profile: Profile::read(&layout.dir)?,
         client: Client::new(layout.nodes.iter().map(NodePlace::url))?,
     };
-    let bar = progress(6, "founding");
+    let bar = progress(8, "founding");
     for step in [
         Founding::propose,
         Founding::vote,
         Founding::hold,
+        Founding::erase,
         Founding::fill_register,
         Founding::wait_for_effect,
         Founding::certify,
+        Founding::share,
     ] {
         step(&founding).inspect_err(|_| bar.finish_and_clear())?;
         bar.inc(1);
@@ -144,14 +155,39 @@ impl Founding<'_> {
 
     /// Hands these in together; what was done before is done.
     fn settle(&self, transactions: &[SignedTransaction]) -> Done {
-        for settled in self.client.submit_all(transactions, PATIENCE)? {
-            if let OutcomeView::Refused { code, advice, .. } = settled.outcome
-                && !DONE_BEFORE.contains(&code.as_str())
-            {
-                return Err(Failure::error(format!("the sandbox cannot be founded: refused: {code}: {advice}")));
+        let settled = self.client.submit_all(transactions, PATIENCE)?;
+        settled.into_iter().try_for_each(|settled| require(settled.outcome))
+    }
+
+    /// Hands a private transaction in, at the node of its signer's organisation; nodes look for new partitions now and then.
+    fn settle_private(&self, transaction: &SignedTransaction) -> Done {
+        let (holder, _) = self.client.holder(transaction.principal().organisation())?;
+        let begun = Instant::now();
+        loop {
+            match holder.submit_private(transaction, PATIENCE) {
+                Ok(done) => return require(done.outcome),
+                Err(error) if error.code() == Some("intent-repeated") => return Ok(()),
+                Err(error) => {
+                    let is_early = matches!(error.code(), Some("not-holder" | "unavailable"));
+                    if !is_early || begun.elapsed() >= PATIENCE {
+                        return Err(error.into());
+                    }
+                    thread::sleep(POLL);
+                }
             }
         }
-        Ok(())
+    }
+
+    /// Who shares: the first two organisations, sorted; none in a sandbox of one.
+    fn members(&self) -> Option<Vec<String>> {
+        let mut members: Vec<String> = self.organisations().take(2).map(|node| node.organisation.clone()).collect();
+        members.sort();
+        (members.len() == 2).then_some(members)
+    }
+
+    /// The proposals of this sandbox.
+    fn proposals(&self) -> impl Iterator<Item = &'static str> {
+        PROPOSALS.into_iter().take(if self.members().is_some() { 3 } else { 2 })
     }
 
     /// The authorities and the policies of all, to be decided by all.
@@ -168,7 +204,7 @@ impl Founding<'_> {
             });
         }
         let policies = vec![Change::Policies { put: vec![policy(CERTIFIED)?], remove: Vec::new() }];
-        let [first, second] = PROPOSALS;
+        let [first, second, third] = PROPOSALS;
         let signer = self.signer(self.custodian(), "administrator")?;
         let submit = |proposal: &str, title: &str, text: &str, changes| {
             let text = RuleText::Whole(text.to_owned());
@@ -176,7 +212,7 @@ impl Founding<'_> {
             let operation = Operation::ProposalSubmit { proposal, title, text, changes, effect_height: None };
             signer.sign("found the sandbox", vec![operation])
         };
-        self.settle(&[
+        let mut submitted = vec![
             submit(
                 first,
                 "Trust the authority of each organisation",
@@ -190,7 +226,17 @@ impl Founding<'_> {
                 "Whoever inspects writes only with a key that the authority of the organisation has certified.",
                 policies,
             )?,
-        ])
+        ];
+        if let Some(members) = self.members() {
+            let changes = vec![Change::PartitionOpen { agreement: agreement(members)? }];
+            submitted.push(submit(
+                third,
+                "Share complaints about food",
+                "Who keeps food safe and who knows the businesses share what people complain of, and nobody else sees it.",
+                changes,
+            )?);
+        }
+        self.settle(&submitted)
     }
 
     /// As many organisations as it takes say yes.
@@ -198,7 +244,9 @@ impl Founding<'_> {
         let mut ballots = Vec::new();
         for node in self.organisations().take(self.layout.nodes.len() / 2 + 1) {
             let signer = self.signer(&node.organisation, "administrator")?;
-            for proposal in PROPOSALS {
+            let is_concerned =
+                |id: &&str| *id != PROPOSALS[2] || self.members().is_some_and(|all| all.contains(&node.organisation));
+            for proposal in self.proposals().filter(is_concerned) {
                 let operation = Operation::BallotCast { proposal: proposal.to_owned(), choice: Choice::Yes };
                 ballots.push(signer.sign("found the sandbox", vec![operation])?);
             }
@@ -236,25 +284,83 @@ impl Founding<'_> {
         self.settle(&registrations)
     }
 
+    /// Somebody whose name was sealed, and is destroyed: the order is carried out by the node that keeps it.
+    fn erase(&self) -> Done {
+        if self.client.erasure(ERASURE)?.is_some() {
+            return Ok(());
+        }
+        let administrator = self.signer(self.custodian(), "administrator")?;
+        let registrar = self.signer(self.custodian(), "registrar")?;
+        let (register, key) = (COMPLAINANT.to_owned(), "p-1");
+        let protection = Some(format!("personal:{COMPLAINANT}").parse().map_err(Failure::error)?);
+        let name = Field { protection, ..Field::new("name", Datatype::String) };
+        let create = vec![
+            Operation::RegisterCreate {
+                register: register.clone(),
+                text: "Who complained about food".to_owned(),
+                fields: vec![Field::new(COMPLAINANT, Datatype::String), name],
+            },
+            Operation::RegisterPhase { register: register.clone(), phase: Phase::Live, successor: None },
+        ];
+        self.settle(&[administrator.sign("found the sandbox", create)?])?;
+        let subject = Subject::new(COMPLAINANT, key).map_err(Failure::error)?;
+        let place = Place::new(COMPLAINANT, key, "name", subject.clone()).map_err(Failure::error)?;
+        let opening = Opening::seal(place, Secret::new("Alma Bright"), &mut tallystick_client::randomness());
+        let opening = opening.map_err(Failure::error)?;
+        let sealed = opening.commitment().to_string();
+        let entries = vec![entry(key, &[(COMPLAINANT, key), ("name", &sealed)])];
+        let append = registrar.sign("found the sandbox", vec![Operation::EntryAppend { register, entries }])?;
+        let (holder, _) = self.client.holder(self.custodian())?;
+        let submission = SealedSubmission { transaction: append.bytes().clone(), openings: vec![opening] };
+        require(holder.submit_sealed(&submission, PATIENCE)?.outcome)?;
+        let order = Operation::ErasureOrder {
+            order: ERASURE.to_owned(),
+            controller: self.custodian().to_owned(),
+            subject,
+            scope: ErasureScope::All,
+            authority: "The person".to_owned(),
+            legal_basis: "UK GDPR Article 17(1)(b)".to_owned(),
+            reason: "Consent withdrawn".to_owned(),
+            deadline: 30 * 86_400,
+        };
+        self.settle(&[administrator.sign("found the sandbox", vec![order])?])
+    }
+
+    /// A register that two organisations share, with a record that nobody else sees.
+    fn share(&self) -> Done {
+        if self.members().is_none() {
+            return Ok(());
+        }
+        let within = |signer: Signer| signer.within(Some(PARTITION.to_owned()));
+        let administrator = within(self.signer(self.custodian(), "administrator")?);
+        let registrar = within(self.signer(self.custodian(), "registrar")?);
+        let register = COMPLAINT.to_owned();
+        let fields = [COMPLAINT, "business", "about"].map(|name| Field::new(name, Datatype::String));
+        let create = vec![
+            Operation::RegisterCreate {
+                register: register.clone(),
+                text: "What people complain of".to_owned(),
+                fields: fields.into(),
+            },
+            Operation::RegisterPhase { register: register.clone(), phase: Phase::Live, successor: None },
+        ];
+        self.settle_private(&administrator.sign("found the sandbox", create)?)?;
+        let said = [(COMPLAINT, "C-1"), ("business", "FB-2"), ("about", "Mould under the wrapping")];
+        let operation = Operation::EntryAppend { register, entries: vec![entry("C-1", &said)] };
+        self.settle_private(&registrar.sign("found the sandbox", vec![operation])?)
+    }
+
     /// A register with a policy of its own and some entries, and a mandate to write to it. Meanwhile blocks go by, and with them the
     /// notice of what was voted on.
     fn fill_register(&self) -> Done {
         let administrator = self.signer(self.custodian(), "administrator")?;
         let registrar = self.signer(self.custodian(), "registrar")?;
-        let field = |name: &str, datatype| Field {
-            name: name.to_owned(),
-            datatype,
-            cardinality: Cardinality::One,
-            register: None,
-            text: String::new(),
-            protection: None,
-        };
         let register = REGISTER.to_owned();
         let create = vec![
             Operation::RegisterCreate {
                 register: register.clone(),
                 text: "Businesses approved to handle food".to_owned(),
-                fields: vec![field(REGISTER, Datatype::String), field("name", Datatype::String)],
+                fields: vec![Field::new(REGISTER, Datatype::String), Field::new("name", Datatype::String)],
             },
             Operation::RegisterPhase { register: register.clone(), phase: Phase::Live, successor: None },
         ];
@@ -264,9 +370,7 @@ impl Founding<'_> {
         self.settle(&[administrator.sign("found the sandbox", vec![operation])?])?;
         for (number, name) in (1..).zip(BUSINESSES) {
             let key = format!("FB-{number}");
-            let members = [(REGISTER, key.as_str()), ("name", name)];
-            let members = members.map(|(name, text)| (name, Value::One(Cow::Borrowed(text))));
-            let entries = vec![NewEntry { key: key.clone(), items: vec![item_from(members)] }];
+            let entries = vec![entry(&key, &[(REGISTER, &key), ("name", name)])];
             let operation = Operation::EntryAppend { register: register.clone(), entries };
             self.settle(&[registrar.sign("found the sandbox", vec![operation])?])?;
         }
@@ -288,7 +392,7 @@ impl Founding<'_> {
 
     fn wait_for_effect(&self) -> Done {
         let begun = Instant::now();
-        for id in PROPOSALS {
+        for id in self.proposals() {
             loop {
                 let status = self.client.proposal(id)?.map(|found| found.value.brief.status);
                 match status {
@@ -318,6 +422,40 @@ impl Founding<'_> {
         }
         self.settle(&transactions)
     }
+}
+
+/// Goes on if it was accepted, or done before.
+fn require(outcome: OutcomeView) -> Done {
+    match outcome {
+        OutcomeView::Refused { code, advice, .. } if !DONE_BEFORE.contains(&code.as_str()) => {
+            Err(Failure::error(format!("the sandbox cannot be founded: refused: {code}: {advice}")))
+        }
+        _ => Ok(()),
+    }
+}
+
+/// An entry with one item of these fields.
+fn entry(key: &str, fields: &[(&str, &str)]) -> NewEntry {
+    let members = fields.iter().map(|(name, text)| (*name, Value::One(Cow::Borrowed(*text))));
+    NewEntry { key: key.to_owned(), items: vec![item_from(members)] }
+}
+
+/// What the members share, from now on.
+fn agreement(members: Vec<String>) -> Result<AgreementTerms, Failure> {
+    let now_ms = now_seconds().saturating_mul(1_000);
+    Ok(AgreementTerms {
+        partition: PARTITION.to_owned(),
+        members,
+        purpose: "Follow up complaints about food".to_owned(),
+        legal_basis: "Food Safety Act 1990, section 40".to_owned(),
+        categories: vec!["complaints".to_owned()],
+        from_ms: now_ms,
+        until_ms: None,
+        review_ms: Some(now_ms + 365 * 86_400_000),
+        jurisdictions: vec!["GB".parse().map_err(Failure::error)?],
+        retention_days: 365,
+        acknowledgements: 2,
+    })
 }
 
 /// Who has the mandate: the registrar of the second organisation, or in a sandbox of one a colleague.
