@@ -52,6 +52,9 @@ use tokio::sync::{Notify, mpsc, oneshot, watch};
 /// How long a node looks for partitions that it has become a member of, at least, between two looks.
 const LOOK: Duration = Duration::from_millis(500);
 
+/// How often somebody who asks for a partition that is about to be opened looks, ten times as fast.
+const LOOKS: usize = 40;
+
 /// The keys of a node that holds what only some may see.
 pub struct ParcelKeys {
     /// The principal that the node is.
@@ -213,6 +216,24 @@ impl<E: Runtime> Parcels<E> {
     /// The room of a partition of which this node is a member's.
     fn room(&self, partition: &str) -> Option<Arc<Room<E>>> {
         self.rooms().get(partition).filter(|room| room.is_open()).cloned()
+    }
+
+    /// The same, waited for a moment where this node has just become a member's, and is about to open it.
+    async fn room_soon(&self, partition: &str) -> Option<Arc<Room<E>>> {
+        if let Some(room) = self.room(partition) {
+            return Some(room);
+        }
+        let membership = self.membership(partition).await.ok().flatten()?;
+        if !membership.nodes.iter().any(|node| node.node == self.0.holder.principal) {
+            return None;
+        }
+        for _ in 0..LOOKS {
+            self.0.runtime.sleep(LOOK / 10).await;
+            if let Some(room) = self.room(partition) {
+                return Some(room);
+            }
+        }
+        None
     }
 
     /// Leaves the rooms of all partitions but these, and is back in those of them that it had left.

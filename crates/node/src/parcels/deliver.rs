@@ -31,7 +31,7 @@ impl<E: Runtime> Parcels<E> {
         (partition, order, parcels): (String, Option<Bytes>, Vec<Delivered>),
     ) {
         let hash = order.as_ref().map(|order| Hash::of(&[order]));
-        let judged = match self.room(&partition) {
+        let judged = match self.room_soon(&partition).await {
             Some(room) => self.acknowledge(runtime, from, &room, (order, parcels)).await,
             None => Err(Reason::Excluded),
         };

@@ -168,7 +168,7 @@ impl<E: Runtime> Parcels<E> {
             return Err(unfit("it is for another network".to_owned()));
         }
         let partition = transaction.partition().ok_or_else(|| unfit("it names no partition".to_owned()))?.to_owned();
-        let room = self.room(&partition).ok_or(PrivateError::NotHeld(partition))?;
+        let room = self.room_soon(&partition).await.ok_or(PrivateError::NotHeld(partition))?;
         if transaction.principal().organisation() != self.0.holder.principal.organisation() {
             return Err(unfit(
                 "its signer is of another organisation: send it to a node of the signer's own".to_owned(),

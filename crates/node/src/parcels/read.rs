@@ -205,7 +205,7 @@ impl<E: Runtime> Parcels<E> {
 
     /// Goes on if the question is one of this organisation's, for this path, and in time.
     async fn asked_by_own(&self, partition: &str, query: &Query, path: &str) -> Result<Arc<Room<E>>, PrivateError> {
-        let room = self.room(partition).ok_or_else(|| PrivateError::NotHeld(partition.to_owned()))?;
+        let room = self.room_soon(partition).await.ok_or_else(|| PrivateError::NotHeld(partition.to_owned()))?;
         let unasked = |why: &str| PrivateError::Unasked(why.to_owned());
         if query.principal.organisation() != self.0.holder.principal.organisation() {
             return Err(unasked("its signer is of another organisation: ask a node of the signer's own"));
