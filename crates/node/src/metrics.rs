@@ -7,6 +7,19 @@ use commonware_runtime::{
 use tallystick_api::ErasuresView;
 use tallystick_protocol::limits::EXPIRY_WARNING_DAYS;
 
+/// How the partitions stand that a node holds.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Held {
+    /// How many there are.
+    pub partitions: u64,
+    /// Payloads that nobody has given it yet.
+    pub missing: u64,
+    /// Private transactions that are ordered and not executed here.
+    pub behind: u64,
+    /// Of how many the members' nodes posted different roots.
+    pub alarmed: u64,
+}
+
 /// Handles to the counters; clones count together.
 #[derive(Clone)]
 pub struct Metrics {
@@ -24,6 +37,10 @@ pub struct Metrics {
     erasures_open: Gauge,
     erasures_on_hold: Gauge,
     erasures_overdue: Gauge,
+    partitions: Gauge,
+    partitions_missing: Gauge,
+    partitions_behind: Gauge,
+    partitions_alarmed: Gauge,
 }
 
 impl Metrics {
@@ -52,6 +69,12 @@ impl Metrics {
                 .gauge("erasures_open", "orders of erasure of the organisation that are not complete"),
             erasures_on_hold: context.gauge("erasures_on_hold", "of them, suspended by a hold"),
             erasures_overdue: context.gauge("erasures_overdue", "of them, past their deadline"),
+            partitions: context.gauge("partitions", "partitions that this node holds"),
+            partitions_missing: context.gauge("partitions_missing", "payloads that nobody has given it yet"),
+            partitions_behind: context
+                .gauge("partitions_behind", "private transactions that are ordered and not executed here"),
+            partitions_alarmed: context
+                .gauge("partitions_alarmed", "partitions of which the members' nodes posted different roots"),
         }
     }
 
@@ -83,6 +106,14 @@ impl Metrics {
         let _ = self.erasures_open.try_set(erasures.open);
         let _ = self.erasures_on_hold.try_set(erasures.on_hold);
         let _ = self.erasures_overdue.try_set(erasures.overdue);
+    }
+
+    /// How the partitions stand that this node holds.
+    pub fn partitions(&self, held: &Held) {
+        let _ = self.partitions.try_set(held.partitions);
+        let _ = self.partitions_missing.try_set(held.missing);
+        let _ = self.partitions_behind.try_set(held.behind);
+        let _ = self.partitions_alarmed.try_set(held.alarmed);
     }
 
     /// A block was applied.

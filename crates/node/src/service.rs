@@ -23,6 +23,7 @@ use crate::{
     engine::{Marshal, Node, Runtime},
     epochs::Standing,
     holder::Holder,
+    metrics::Held,
     parcels::Parcels,
     rejection::Rejection,
 };
@@ -448,7 +449,7 @@ impl<E: Runtime> Service<E> {
     }
 
     /// Counters in Prometheus' text format.
-    pub fn metrics(&self, erasures: &ErasuresView) -> String {
+    pub fn metrics(&self, erasures: &ErasuresView, held: &Held) -> String {
         let (transactions, bytes) = {
             let pool = self.0.shared.pool();
             (pool.len(), pool.bytes())
@@ -457,6 +458,7 @@ impl<E: Runtime> Service<E> {
         let now_ms = crate::application::now_ms(&self.0.runtime);
         self.0.shared.metrics.expiries(self.0.shared.chain.expiries().counts(now_ms));
         self.0.shared.metrics.erasures(erasures);
+        self.0.shared.metrics.partitions(held);
         self.0.runtime.encode()
     }
 }

@@ -43,7 +43,8 @@ pub async fn ready(State(app): State<App>) -> Response {
 #[utoipa::path(get, path = routes::METRICS, tag = "node", responses((status = 200, description = "Metrics", body = String, content_type = media::METRICS)))]
 pub async fn metrics(State(app): State<App>) -> Response {
     let erasures = app.service.own_erasures().await;
-    typed(media::METRICS, app.service.metrics(&erasures))
+    let held = app.service.held_partitions().await;
+    typed(media::METRICS, app.service.metrics(&erasures, &held))
 }
 
 /// Lets nobody ask about the ledger before the node knows all of it; and says the height where the answer does not, as

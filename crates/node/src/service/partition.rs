@@ -3,6 +3,7 @@
 use super::{Runtime, Service};
 use crate::{
     certify,
+    metrics::Held,
     parcels::{Executed, Given, Parcels, PrivateError, Standing},
 };
 use bytes::Bytes;
@@ -101,6 +102,19 @@ impl<E: Runtime> Service<E> {
     /// When it holds nothing that only some may see.
     pub fn parcels(&self) -> Result<&Parcels<E>, PrivateError> {
         self.0.parcels.as_ref().ok_or(PrivateError::NotHolder)
+    }
+
+    /// How the partitions stand that this node holds; nothing of those that cannot be read just now.
+    pub async fn held_partitions(&self) -> Held {
+        let standings = self.0.parcels.as_ref().map(Parcels::standings).unwrap_or_default();
+        let mut held = Held { partitions: standings.len() as u64, ..Held::default() };
+        for (name, standing) in standings {
+            held.missing += standing.missing as u64;
+            let Ok(Some((_, _, roots))) = self.partition(&name).await else { continue };
+            held.behind += roots.ordered.saturating_sub(standing.executed);
+            held.alarmed += u64::from(roots.alarm.is_some());
+        }
+        held
     }
 
     /// How a partition stands on this node; none if it holds nothing of it.
