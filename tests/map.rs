@@ -377,7 +377,7 @@ fn every_code_is_documented_in_its_order_of_precedence() {
 
 #[test]
 fn every_operation_is_in_the_formats() {
-    let operation = read(&root().join("crates/protocol/src/operation.rs")).unwrap();
+    let operation = read(&root().join("crates/protocol/src/operation/name.rs")).unwrap();
     let formats = document("docs/reference/formats.md");
     let names = published_names(&operation, "OperationName");
     assert!(names.len() > 5, "the operations are found: {names:?}");
