@@ -3,8 +3,8 @@
 use std::sync::OnceLock;
 
 use tallystick_protocol::{
-    Algorithm, Appended, Assurance, BlockHeader, Cardinality, Change, Choice, Code, Cosigner, Datatype, Decision,
-    EntryKind, ErasureScope, Field, Genesis, GenesisOrganisation, GenesisPrincipal, GenesisValidator, Hash,
+    Algorithm, Appended, Assurance, BlockHeader, Cardinality, Change, Choice, Code, ConsentTerms, Cosigner, Datatype,
+    Decision, EntryKind, ErasureScope, Field, Genesis, GenesisOrganisation, GenesisPrincipal, GenesisValidator, Hash,
     ImportedEntry, Intent, LogCommitment, LogEntry, LogLeaf, MandateTerms, NetworkId, NewEntry, Operation,
     OrderedParcel, Outcome, ParcelId, Particulars, Phase, PolicyChange, PolicyText, PrincipalId, PrincipalStatus,
     PublicKey, Refusal, Roles, RuleText, SealingKey, SignedTransaction, SigningKey, StateCommitment, Tree, Violation,
@@ -164,6 +164,18 @@ pub fn operations() -> Vec<Operation> {
             reason: "An inquest.".to_owned(),
             until: Some(1_800_000_000_000),
         },
+        Operation::ConsentGive {
+            consent: "keeper-3-history".to_owned(),
+            controller: "northern-lights".to_owned(),
+            subject: "keeper:3".parse().expect("a subject"),
+            terms: ConsentTerms {
+                purposes: vec!["history".to_owned()],
+                recipients: vec!["harbour".to_owned()],
+                until_ms: 1_800_000_000_000,
+            },
+            evidence: "A letter.".to_owned(),
+        },
+        Operation::ConsentWithdraw { consent: "keeper-3-history".to_owned(), reason: "Another letter.".to_owned() },
         Operation::HoldLift { hold: "wreck-9".to_owned(), reason: "Closed.".to_owned() },
         Operation::RecordCorrect {
             register: "lighthouse".to_owned(),

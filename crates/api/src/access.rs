@@ -1,8 +1,11 @@
 //! Reads of sealed values: who, when, which, what for, under which power; and what there is to read about somebody.
 
-use crate::{ActOutcome, DecisionView, routes};
+use crate::{ActOutcome, DecisionView, ReadConsentView, routes};
 use serde::{Deserialize, Serialize};
-use tallystick_protocol::{Commitment, Hash, MandateId, Operation, Outcome, PrincipalId, SignedTransaction, Subject};
+use tallystick_protocol::{
+    Commitment, ConsentQuestion, ConsentRow, Hash, MandateId, Operation, Outcome, PrincipalId, SignedTransaction,
+    Subject, is_consent,
+};
 use utoipa::ToSchema;
 
 /// A page of the reads of what is sealed about somebody, newest first.
@@ -84,6 +87,10 @@ pub struct ReadView {
     pub purpose: String,
     /// The power that it relied on.
     pub legal_basis: String,
+    /// The consents on which it stood, of whom the log is about: more than one when each alone would have borne it. Only of a read by
+    /// consent that was accepted.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub consents: Vec<ReadConsentView>,
     /// To whom the values were disclosed; none when the signer read them.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub recipient: Option<String>,
@@ -113,6 +120,24 @@ pub struct ReadPlace<'a> {
 }
 
 impl ReadView {
+    /// It, with those of a subject's consents to this controller on which it stood.
+    #[must_use]
+    pub fn standing_on(mut self, controller: &str, consents: &[ConsentRow]) -> Self {
+        if self.outcome == ActOutcome::Accepted && is_consent(&self.legal_basis) {
+            let actor = self.on_behalf_of.as_ref().unwrap_or(&self.principal);
+            let read = ConsentQuestion {
+                controller,
+                reader: actor.organisation(),
+                purpose: &self.purpose,
+                recipient: self.recipient.as_deref(),
+                time_ms: self.time_ms,
+            };
+            self.consents =
+                consents.iter().filter(|row| row.bore(self.leaf, &read)).map(ReadConsentView::from).collect();
+        }
+        self
+    }
+
     /// The reads in an act, about `subject` alone if it is given.
     pub fn of(subject: Option<&Subject>, place: ReadPlace<'_>, transaction: &SignedTransaction) -> Vec<Self> {
         let decision = place.outcome.decision();
@@ -131,6 +156,7 @@ impl ReadView {
             };
             let is_public = transaction.partition().is_none();
             subject.is_none_or(is_about).then(|| Self {
+                consents: Vec::new(),
                 leaf: place.leaf,
                 height: place.height,
                 time_ms: place.time_ms,

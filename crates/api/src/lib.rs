@@ -6,6 +6,7 @@
 pub mod access;
 pub mod audit;
 pub mod block;
+pub mod consent;
 pub mod data_map;
 pub mod erasure;
 pub mod log;
@@ -24,6 +25,7 @@ pub mod validators;
 pub use access::{AccessLogPage, HeldList, HeldView, ReadPlace, ReadView};
 pub use audit::{ActOutcome, ActView, AuditPage, TurnView};
 pub use block::{BlockEvent, BlockView};
+pub use consent::{ConsentList, ConsentView, ReadConsentView, WithdrawnView};
 pub use data_map::{ControllerView, DataMap, PlaceView, ProtectedRegisterView, SharedView};
 pub use erasure::{
     CorrectionView, DestroyedView, ErasureList, ErasureView, ErasuresView, HoldList, HoldView, HolderView, LiftedView,

@@ -124,6 +124,10 @@ pub const ERASURE_CERTIFICATE: &str = "/v1/erasures/{order}/certificate";
 pub const HOLDS: &str = "/v1/holds";
 /// One legal hold.
 pub const HOLD: &str = "/v1/holds/{hold}";
+/// The consents of one subject.
+pub const CONSENTS: &str = "/v1/consents";
+/// One consent.
+pub const CONSENT: &str = "/v1/consents/{consent}";
 /// What changes would do.
 pub const DRY_RUN: &str = "/v1/dry-run";
 /// The rulebook in force.

@@ -106,6 +106,11 @@ fn show(read: &ReadView) -> Done {
     line(format_args!("  {outcome}{code}: {} of {}/{}", read.fields.join(", "), read.register, read.key))?;
     line(format_args!("  purpose      {}", read.purpose))?;
     line(format_args!("  legal basis  {}", read.legal_basis))?;
+    for consent in &read.consents {
+        let ended = consent.withdrawn_ms.map(|withdrawn_ms| format!("; withdrawn {}", time(withdrawn_ms)));
+        let (id, until) = (&consent.consent, time(consent.until_ms));
+        line(format_args!("  consent      {id}, until {until}{}", ended.unwrap_or_default()))?;
+    }
     if let Some(recipient) = &read.recipient {
         line(format_args!("  disclosed to {recipient}"))?;
     }

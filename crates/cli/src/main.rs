@@ -9,6 +9,7 @@ mod audit;
 mod bench;
 mod ca;
 mod connection;
+mod consent;
 mod csv;
 mod data_map;
 mod disclose;
@@ -87,6 +88,7 @@ enum Command {
     Proposal(proposal::Proposal),
     Erasure(erasure::Erasure),
     Hold(hold::Hold),
+    Consent(consent::Consent),
     Bench(bench::Bench),
 }
 
@@ -115,6 +117,7 @@ fn main() -> ExitCode {
         Command::Proposal(command) => command.run(),
         Command::Erasure(command) => command.run(),
         Command::Hold(command) => command.run(),
+        Command::Consent(command) => command.run(),
         Command::Bench(command) => command.run(),
     };
     match done {

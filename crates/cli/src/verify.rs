@@ -429,6 +429,10 @@ fn brief_privacy(operation: &Operation) -> String {
         Operation::HoldPlace { hold, controller, subject, authority, .. } => {
             format!("hold {hold}: {controller} keeps what it has of {subject}, for {authority}")
         }
+        Operation::ConsentGive { consent, controller, subject, terms, evidence } => {
+            format!("consent {consent} of {subject} to {controller}, for {}: {evidence}", terms.purposes.join(", "))
+        }
+        Operation::ConsentWithdraw { consent, reason } => format!("withdraw consent {consent}: {reason}"),
         Operation::HoldLift { hold, reason } => format!("lift hold {hold}: {reason}"),
         Operation::RecordCorrect { register, corrects, entry, reason, .. } => {
             format!("correct entry {corrects} of register {register} under the key {}: {reason}", entry.key)

@@ -4,10 +4,10 @@ use crate::{error::Error, http::Client};
 use serde::de::DeserializeOwned;
 use std::io::{self, BufRead, BufReader, Read, Write};
 use tallystick_api::{
-    AccessLogPage, AuditPage, BlockEvent, BlockView, CorrectionView, DataMap, DryRun, DryRunView, ErasureList,
-    ErasureView, HeldList, HoldList, MandateList, MandateView, NetworkView, NodeList, NodeStatus, OrganisationList,
-    OrganisationView, PartitionList, PartitionView, PolicyAnswer, PolicyAsPut, PolicyList, PolicyQuestion,
-    PrincipalList, PrincipalView, ProposalList, ProposalView, RegisterList, RegisterView, RulebookView,
+    AccessLogPage, AuditPage, BlockEvent, BlockView, ConsentList, CorrectionView, DataMap, DryRun, DryRunView,
+    ErasureList, ErasureView, HeldList, HoldList, MandateList, MandateView, NetworkView, NodeList, NodeStatus,
+    OrganisationList, OrganisationView, PartitionList, PartitionView, PolicyAnswer, PolicyAsPut, PolicyList,
+    PolicyQuestion, PrincipalList, PrincipalView, ProposalList, ProposalView, RegisterList, RegisterView, RulebookView,
     TransactionStatus, ValidatorsView, media, routes,
 };
 use tallystick_protocol::{
@@ -320,6 +320,14 @@ impl Client {
     /// When no node answers, or the query is not understood.
     pub fn holds(&self, query: &[(&str, &str)]) -> Result<At<HoldList>, Error> {
         self.read(&routes::with_query(routes::HOLDS, query))
+    }
+
+    /// A page of what somebody has consented to, the newest first: the query is that of [`routes::CONSENTS`].
+    ///
+    /// # Errors
+    /// When no node answers, or the query is not understood.
+    pub fn consents(&self, query: &[(&str, &str)]) -> Result<At<ConsentList>, Error> {
+        self.read(&routes::with_query(routes::CONSENTS, query))
     }
 
     /// A page of what is noted of a record's entries that were wrong: the query is that of [`routes::RECORD_CORRECTIONS`].

@@ -17,13 +17,13 @@ use std::sync::Arc;
 
 use tallystick_protocol::{
     Appended, Assurance, Code, Decision, Hash, MandateId, NetworkId, OrganisationStatus, Outcome, PrincipalStatus,
-    PublicKey, Refusal, Roles, SignedTransaction, StateKey, VerifiedTransaction, Violation, ViolationRule,
+    PublicKey, Refusal, Roles, SignedTransaction, StateKey, Subject, VerifiedTransaction, Violation, ViolationRule,
     operation::{EntryKind, NewEntry, Operation, OperationName, PrincipalId},
 };
 
 use crate::{
     authorise::Resource,
-    authority, correction, entry, erasure, hold, import,
+    authority, consent, correction, entry, erasure, hold, import,
     item::Item,
     mandate::{self, Chain},
     node, organisation, partition,
@@ -98,6 +98,8 @@ pub(crate) struct Act<'a> {
     pub action: OperationName,
     /// What it says of itself, if it is a read.
     pub reading: Option<Reading<'a>>,
+    /// Whom it is about, if it orders, keeps or puts on record what concerns somebody.
+    pub about: Option<&'a Subject>,
     /// The roles that it gives.
     pub roles: Option<&'a Roles>,
     /// The operation within the transaction, from 0.
@@ -189,10 +191,8 @@ pub fn wanted(tx: &SignedTransaction) -> Vec<StateKey> {
             | Operation::ProposalObject { proposal, .. } => {
                 keys.extend(proposal::wanted(proposal, tx.principal().organisation()));
             }
-            Operation::ErasureOrder { .. }
-            | Operation::ErasureReceipt { .. }
-            | Operation::HoldPlace { .. }
-            | Operation::HoldLift { .. } => keys.extend(erasure::wanted(operation)),
+            // What is erased, held and consented to.
+            _ => keys.extend(erasure::wanted(operation).into_iter().chain(consent::wanted(operation))),
         }
     }
     once(keys)
@@ -271,7 +271,9 @@ fn run(
         let (mandates, action) = (&chain, operation.name());
         let reading = Reading::of(operation);
         let roles = principal::given(operation);
-        let act = Act { block, signer, signers, assurance, mandates, action, reading, roles, operation: index, leaf };
+        let about = None;
+        let act =
+            Act { block, signer, signers, assurance, mandates, action, reading, about, roles, operation: index, leaf };
         if !chain.links().is_empty() {
             let resource = erasure::mandate_resource(draft, operation, act.organisation());
             let resource = resource.map_err(|stop| (index, stop.into()))?;
@@ -421,15 +423,12 @@ fn dispatch(
             reading::read(draft, act, register, key, fields, subjects)
         }
         Operation::NodeRetire { node } => node::retire(draft, act, node),
-        Operation::ErasureOrder { .. }
-        | Operation::ErasureReceipt { .. }
-        | Operation::HoldPlace { .. }
-        | Operation::HoldLift { .. }
-        | Operation::RecordCorrect { .. } => dispatch_privacy(draft, act, operation, appended),
+        // What is missing here and there does not compile there.
+        _ => dispatch_privacy(draft, act, operation, appended),
     }
 }
 
-/// The arms of what is erased, held and corrected.
+/// The arms of what is erased, held, corrected and consented to.
 fn dispatch_privacy(
     draft: &mut Draft<'_>,
     act: &Act<'_>,
@@ -447,6 +446,10 @@ fn dispatch_privacy(
             hold::place(draft, act, &new)
         }
         Operation::HoldLift { hold, reason } => hold::lift(draft, act, hold, reason),
+        Operation::ConsentGive { consent: id, controller, subject, terms, evidence } => {
+            consent::give(draft, act, &consent::Consent { id, controller, subject, terms, evidence })
+        }
+        Operation::ConsentWithdraw { consent, reason } => consent::withdraw(draft, act, consent, reason),
         Operation::RecordCorrect { register, corrects, entry, reason, authority, legal_basis } => {
             let words = (reason.as_str(), authority.as_str(), legal_basis.as_str());
             let correction = correction::Correction { register, corrects: *corrects, entry, words };
@@ -520,8 +523,10 @@ fn note_entries(draft: &mut Draft<'_>, operation: &Operation, register: &Registe
             draft.touch(register.tree_key);
             note_entry(draft, register, entry);
         }
-        Operation::RecordRead { key, subjects, .. } => {
+        Operation::RecordRead { key, subjects, legal_basis, .. } => {
             draft.touch(register.record_key(EntryKind::User, key));
+            let consents = consent::wanted_by_read(&register.row.custodian, subjects, legal_basis);
+            consents.for_each(|consent| draft.touch(consent));
             for subject in subjects {
                 draft.touch(StateKey::subject(&register.row.custodian, subject));
             }

@@ -171,6 +171,10 @@ pub(crate) fn request(act: &Act<'_>, resource: &Resource<'_>) -> Request {
     }
     if let Some(reading) = &act.reading {
         context.insert("reading".into(), said_of(reading));
+        context.extend(reading.consent.map(|consent| ("consent".into(), Value::Bool(consent))));
+    }
+    if let Some(subject) = act.about {
+        context.insert("subject".into(), Value::Text(subject.to_string()));
     }
     debug_assert!(entities.len() <= REQUEST_ENTITIES_MAX, "a request knows of {} things", entities.len());
     Request {
@@ -214,6 +218,11 @@ impl Made {
         self.text(reading.legal_basis);
         self.count(usize::from(reading.recipient.is_some()));
         reading.recipient.iter().for_each(|recipient| self.text(recipient));
+        self.count(match reading.consent {
+            None => 0,
+            Some(false) => 1,
+            Some(true) => 2,
+        });
     }
 }
 
@@ -221,8 +230,9 @@ impl Made {
 /// the time, of which only that counts since when the answer is the same; and of the policies that are asked.
 ///
 /// INVARIANT: what decides an answer stands here. [`request`] reads of a principal its id, kind and roles, of a register its name,
-/// custodian and phase, of a partition its name and members, of a mandate its id, grantor and purpose, the roles that are given, and
-/// what a read says of itself; whoever lets it read more adds that here.
+/// custodian and phase, of a partition its name and members, of a mandate its id, grantor and purpose, the roles that are given, whom an
+/// order is about, what a read says of itself, and whether consents cover it; whoever lets it read more adds that here. So what is
+/// remembered of a read that was covered is not found for one that is not: a consent ends with its row and its time.
 pub(crate) fn key(act: &Act<'_>, resource: &Resource<'_>, since: i64, policies: [Option<&Hash>; 2]) -> Hash {
     let mut made = Made(Vec::with_capacity(256));
     for set in policies {
@@ -272,6 +282,8 @@ pub(crate) fn key(act: &Act<'_>, resource: &Resource<'_>, since: i64, policies: 
     act.roles.iter().for_each(|roles| made.roles(roles));
     made.count(usize::from(act.reading.is_some()));
     act.reading.iter().for_each(|reading| made.reading(reading));
+    made.count(usize::from(act.about.is_some()));
+    act.about.iter().for_each(|subject| made.text(&subject.to_string()));
     Hash::of(&[&made.0])
 }
 
@@ -307,7 +319,7 @@ mod tests {
 
     use tallystick_protocol::{
         AgreementTerms, MandateId, MandateTerms, NetworkId, Operation, OperationName, Phase, PrincipalKind,
-        PrincipalStatus, RegisterRow,
+        PrincipalStatus, RegisterRow, Subject,
     };
 
     use super::*;
@@ -329,6 +341,8 @@ mod tests {
         partition: Option<PartitionRow>,
         links: Vec<(MandateRow, PrincipalRow)>,
         read: Option<Operation>,
+        consent: Option<bool>,
+        about: Option<Subject>,
         given: Option<Roles>,
     }
 
@@ -346,7 +360,12 @@ mod tests {
                 assurance: self.assurance,
                 mandates: &Chain::of(links.collect()),
                 action: self.action,
-                reading: self.read.as_ref().and_then(Reading::of),
+                reading: self
+                    .read
+                    .as_ref()
+                    .and_then(Reading::of)
+                    .map(|reading| Reading { consent: self.consent, ..reading }),
+                about: self.about.as_ref(),
                 roles: self.given.as_ref(),
                 operation: 0,
                 leaf: 0,
@@ -423,8 +442,12 @@ mod tests {
             partition: None,
             links: vec![link("c/dora/one", "tax", Person, "clerk"), link("d/erik/two", "tax", Person, "clerk")],
             read: None,
+            consent: None,
+            about: None,
             given: None,
         };
+        let about_whom = |subject: &str| Parts { about: Some(subject.parse().unwrap()), ..base.clone() };
+        let by_consent = |consent| Parts { consent, read: read(&["a"], "why", "consent", None), ..base.clone() };
         let gives = |roles: &str| Parts { given: Some(roles.parse().unwrap()), ..base.clone() };
         let reads = |read| Parts { read, ..base.clone() };
         let about = |resource: Resource<'_>| match resource {
@@ -477,6 +500,11 @@ mod tests {
             reads(read(&["a", "b"], "whyl", "aw", None)),
             reads(read(&["a", "b"], "why", "law", Some(""))),
             reads(read(&["a", "b"], "why", "law", Some("court"))),
+            by_consent(None),
+            by_consent(Some(false)),
+            by_consent(Some(true)),
+            about_whom("country:GB"),
+            about_whom("country:FR"),
             signed_by(row("a/clark", Person, "clerk")),
             signed_by(row("a/clerk", Device, "clerk")),
             signed_by(row("a/clerk", Person, "clerk,registrar")),
@@ -523,6 +551,8 @@ mod tests {
         let clerk = row("a/clerk", PrincipalKind::Person, "clerk");
         let parts = |signer: PrincipalRow, register: RegisterRow| Parts {
             read: None,
+            consent: None,
+            about: None,
             given: None,
             sets: [None, None],
             since: 0,

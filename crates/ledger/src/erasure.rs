@@ -176,6 +176,7 @@ pub(crate) fn mandate_resource(
 /// Goes on only if the signer may order what is erased and kept of this subject under this controller: by the policies for the
 /// subject's register when the controller is its custodian, else by those for the controller's organisation.
 pub(crate) fn permit(draft: &mut Draft<'_>, act: &Act<'_>, controller: &str, subject: &Subject) -> Result<(), Stop> {
+    let act = &Act { about: Some(subject), ..*act };
     let register = draft.register(subject.register())?;
     match register.filter(|register| register.row.custodian == controller) {
         Some(register) => act.permit(draft, Resource::Register(&register))?,

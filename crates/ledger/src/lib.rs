@@ -10,6 +10,7 @@ pub mod apply;
 mod authorise;
 mod authority;
 mod change;
+mod consent;
 mod correction;
 pub mod curie;
 pub mod datatype;

@@ -353,8 +353,9 @@ pub(crate) fn judge(draft: &mut Draft<'_>, act: &Act<'_>, resource: &Resource<'_
     }
     let now = authorise::time(act);
     let since = rules.iter().map(|rules| rules.same_since(act.action.as_str(), now)).max().unwrap_or(i64::MIN);
-    // What a read says of itself is its own: it is not remembered in the place of what many ask.
-    let holds = Holds { since: if act.reading.is_some() { now } else { since }, now };
+    // What a read says of itself is its own, and whom an order is about: it is not remembered in the place of what many ask.
+    let is_own = act.reading.is_some() || act.about.is_some();
+    let holds = Holds { since: if is_own { now } else { since }, now };
     let key = authorise::key(act, resource, since, sets.each_ref().map(|set| set.as_ref().map(|set| &set.hash)));
     let cache = draft.policies();
     if let Some(judgement) = cache.judged(&key, holds) {

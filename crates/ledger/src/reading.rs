@@ -11,8 +11,10 @@ use tallystick_protocol::{
 
 use crate::{
     apply::{Act, Stop, refuse_if_any},
+    authorise::Resource,
+    consent, policy,
     schema::Violations,
-    state::Draft,
+    state::{Draft, Register},
 };
 
 /// What a read says of itself, as policies may look at it.
@@ -22,6 +24,8 @@ pub(crate) struct Reading<'a> {
     pub purpose: &'a str,
     pub legal_basis: &'a str,
     pub recipient: Option<&'a str>,
+    /// Whether consents cover it; none when it does not stand on consent, or before that is known.
+    pub consent: Option<bool>,
 }
 
 impl<'a> Reading<'a> {
@@ -29,7 +33,7 @@ impl<'a> Reading<'a> {
     pub fn of(operation: &'a Operation) -> Option<Self> {
         match operation {
             Operation::RecordRead { fields, purpose, legal_basis, recipient, .. } => {
-                Some(Self { fields, purpose, legal_basis, recipient: recipient.as_deref() })
+                Some(Self { fields, purpose, legal_basis, recipient: recipient.as_deref(), consent: None })
             }
             _ => None,
         }
@@ -45,7 +49,8 @@ pub(crate) fn read(
     fields: &[String],
     subjects: &[Subject],
 ) -> Result<(), Stop> {
-    let register = act.permitted_register(draft, register)?;
+    let register = draft.register(register)?.ok_or(Code::RegisterUnknown)?;
+    permit(draft, act, &register, subjects)?;
     draft.record(&register.record_key(EntryKind::User, key))?.ok_or(Code::RecordUnknown)?;
     let mut violations = Violations::default();
     for field in fields {
@@ -61,4 +66,19 @@ pub(crate) fn read(
         }
     }
     Ok(())
+}
+
+/// Goes on if policies permit the read. One that they would permit if there were consent is told so.
+fn permit(draft: &mut Draft<'_>, act: &Act<'_>, register: &Register, subjects: &[Subject]) -> Result<(), Stop> {
+    let consent = consent::cover(draft, act, &register.row.custodian, subjects)?;
+    let with = |consent| Act { reading: act.reading.map(|reading| Reading { consent, ..reading }), ..*act };
+    match with(consent).permit(draft, Resource::Register(register)) {
+        Err(Stop::Refused(Code::NotPermitted, _))
+            if consent == Some(false)
+                && policy::judge(draft, &with(Some(true)), &Resource::Register(register))?.allowed =>
+        {
+            Err(Code::ConsentRequired.into())
+        }
+        judged => judged,
+    }
 }

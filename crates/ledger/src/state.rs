@@ -11,9 +11,10 @@ use std::{collections::BTreeMap, sync::Arc};
 
 use minicbor::{Decode, Encode};
 use tallystick_protocol::{
-    AuthorityTerms, CborError, Change, ControllerRow, CorrectionRow, ErasureRow, Frontier, Hash, HoldRow, MandateId,
-    MandateTerms, NodesRow, Noun, PartitionRootsRow, PartitionRow, ProposalRow, RecordRow, RegisterRow, Rulebook,
-    StateKey, SubjectRow, ValidatorSet, cbor, limits::STATE_VALUE_BYTES_MAX, operation::EntryKind,
+    AuthorityTerms, CborError, Change, ConsentRow, ControllerRow, CorrectionRow, ErasureRow, Frontier, Hash, HoldRow,
+    MandateId, MandateTerms, NodesRow, Noun, PartitionRootsRow, PartitionRow, ProposalRow, RecordRow, RegisterRow,
+    Rulebook, StateKey, SubjectConsentsRow, SubjectRow, ValidatorSet, cbor, limits::STATE_VALUE_BYTES_MAX,
+    operation::EntryKind,
 };
 pub use tallystick_protocol::{CountersRow, HeldKey, OrganisationRow, PrincipalRow};
 
@@ -283,6 +284,8 @@ pub(crate) enum Row {
     Controller(ControllerRow),
     /// The order by which a value is erased.
     ErasedValue(String),
+    Consent(Box<ConsentRow>),
+    SubjectConsents(SubjectConsentsRow),
     PartitionRoots(PartitionRootsRow),
 }
 
@@ -326,6 +329,8 @@ impl Row {
             n if n == Noun::Correction as u8 => Self::Correction(Box::new(CorrectionRow::decode(bytes)?)),
             n if n == Noun::Controller as u8 => Self::Controller(ControllerRow::decode(bytes)?),
             n if n == Noun::ErasedValue as u8 => Self::ErasedValue(cbor::decode(bytes, STATE_VALUE_BYTES_MAX)?),
+            n if n == Noun::Consent as u8 => Self::Consent(Box::new(ConsentRow::decode(bytes)?)),
+            n if n == Noun::SubjectConsents as u8 => Self::SubjectConsents(SubjectConsentsRow::decode(bytes)?),
             _ => return Ok(None),
         }))
     }
@@ -365,6 +370,8 @@ impl Row {
             Self::Hold(row) => row.to_bytes(),
             Self::Correction(row) => row.to_bytes(),
             Self::Controller(row) => row.to_bytes(),
+            Self::Consent(row) => row.to_bytes(),
+            Self::SubjectConsents(row) => row.to_bytes(),
             Self::ErasedValue(order) => cbor::encode(order.as_str()),
             Self::PartitionRoots(row) => row.to_bytes(),
         }
@@ -586,6 +593,8 @@ impl<'v> Draft<'v> {
     read!(erasure, Erasure, ErasureRow);
     read!(subject, Subject, SubjectRow);
     read!(hold, Hold, HoldRow);
+    read!(consent, Consent, ConsentRow);
+    read!(subject_consents, SubjectConsents, SubjectConsentsRow);
     read!(controller, Controller, ControllerRow);
     read!(partition_roots, PartitionRoots, PartitionRootsRow);
 

@@ -11,6 +11,7 @@ mod calendar;
 pub mod cbor;
 pub mod certificate;
 pub mod change;
+pub mod consent;
 pub mod correction;
 pub mod erasure;
 pub mod hash;
@@ -50,6 +51,9 @@ pub use calendar::Calendar;
 pub use cbor::CborError;
 pub use certificate::{CertificateError, FinalityCertificate};
 pub use change::{Change, ChangeKind, LimitName};
+pub use consent::{
+    ConsentQuestion, ConsentRow, ConsentStatus, ConsentTerms, SubjectConsentsRow, Withdrawn, is_consent,
+};
 pub use correction::CorrectionRow;
 pub use erasure::{
     Completed, ControllerRow, Destroyed, ErasureRow, ErasureScope, ErasureStatus, Holder, OpenErasure, SubjectRow,

@@ -48,6 +48,18 @@ pub const SUBJECT_HOLDS_MAX: usize = 32;
 pub const CONTROLLER_ERASURES_OPEN_MAX: usize = 128;
 /// Ids on one page of the lists of orders and holds.
 pub const ERASURES_PER_PAGE: u32 = 200;
+/// Purposes of one consent.
+pub const CONSENT_PURPOSES_MAX: usize = 4;
+/// Bytes of a purpose of a consent.
+pub const CONSENT_PURPOSE_BYTES_MAX: usize = 64;
+/// Recipients of one consent.
+pub const CONSENT_RECIPIENTS_MAX: usize = 8;
+/// Bytes of a recipient of a consent.
+pub const CONSENT_RECIPIENT_BYTES_MAX: usize = 64;
+/// Consents of one subject under one controller that were not withdrawn and are not over.
+pub const SUBJECT_CONSENTS_MAX: usize = 16;
+/// Ids on one page of the list of a subject's consents.
+pub const CONSENTS_PER_PAGE: u32 = 200;
 /// Fields of a register's schema.
 pub const FIELDS_MAX: usize = 128;
 /// Bytes of a slug: the name of an organisation, a principal, a register or a field.
@@ -485,6 +497,8 @@ pub const PRINCIPALS_LOOKED_AT_MAX: u64 = 1_000;
 pub const MANDATES_PAGE_MAX: u64 = 1_000;
 /// Orders of erasure, holds or corrections on a page.
 pub const ERASURES_PAGE_MAX: u64 = 200;
+/// Consents on a page.
+pub const CONSENTS_PAGE_MAX: u64 = 200;
 /// Proposals on a page.
 pub const PROPOSALS_PAGE_MAX: u64 = 1_000;
 /// Turns of proposals looked through for a page of an audit: more than can lie between two leaves, where each undecided

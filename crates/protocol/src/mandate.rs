@@ -74,9 +74,9 @@ impl Operation {
             | Self::RegisterPolicy { register, .. }
             | Self::RecordRead { register, .. }
             | Self::RecordCorrect { register, .. } => format!("register:{register}"),
-            Self::ErasureOrder { controller, .. } | Self::HoldPlace { controller, .. } => {
-                format!("organisation:{controller}")
-            }
+            Self::ErasureOrder { controller, .. }
+            | Self::HoldPlace { controller, .. }
+            | Self::ConsentGive { controller, .. } => format!("organisation:{controller}"),
             Self::PrincipalStatus { principal, .. }
             | Self::PrincipalAmend { principal, .. }
             | Self::PrincipalRecover { principal, .. }
@@ -102,7 +102,8 @@ impl Operation {
             | Self::NodeRegister { .. }
             | Self::NodeRetire { .. }
             | Self::ErasureReceipt { .. }
-            | Self::HoldLift { .. } => format!("organisation:{organisation}"),
+            | Self::HoldLift { .. }
+            | Self::ConsentWithdraw { .. } => format!("organisation:{organisation}"),
         }
     }
 }

@@ -9,6 +9,7 @@ use crate::parcel::OrderedParcel;
 use crate::{
     authority::AuthorityTerms,
     change::Change,
+    consent::ConsentTerms,
     erasure::ErasureScope,
     hash::Hash,
     identifier::MandateId,
@@ -507,6 +508,26 @@ pub enum Operation {
         /// The node that is asked, by its principal: no other gives the values, whoever brings it the read.
         node: PrincipalId,
     },
+    /// Puts on record that somebody consents to reads of values about them.
+    ConsentGive {
+        /// Its id: a slug, unlike that of any consent before.
+        consent: String,
+        /// To whom it is given: an organisation.
+        controller: String,
+        /// Whose it is.
+        subject: Subject,
+        /// What is consented to.
+        terms: ConsentTerms,
+        /// How it was given.
+        evidence: String,
+    },
+    /// Ends a consent: the next transaction does not stand on it any more.
+    ConsentWithdraw {
+        /// The consent.
+        consent: String,
+        /// Why, or how it was said.
+        reason: String,
+    },
 }
 
 impl Operation {
@@ -553,6 +574,8 @@ impl Operation {
             Self::HoldLift { .. } => OperationName::HoldLift,
             Self::RecordCorrect { .. } => OperationName::RecordCorrect,
             Self::RecordRead { .. } => OperationName::RecordRead,
+            Self::ConsentGive { .. } => OperationName::ConsentGive,
+            Self::ConsentWithdraw { .. } => OperationName::ConsentWithdraw,
         }
     }
 
@@ -566,7 +589,9 @@ impl Operation {
             | Self::RegisterPolicy { register, .. }
             | Self::RecordRead { register, .. }
             | Self::RecordCorrect { register, .. } => Some(register),
-            Self::ErasureOrder { subject, .. } | Self::HoldPlace { subject, .. } => Some(subject.register()),
+            Self::ErasureOrder { subject, .. }
+            | Self::HoldPlace { subject, .. }
+            | Self::ConsentGive { subject, .. } => Some(subject.register()),
             Self::OrganisationContact { .. }
             | Self::PrincipalEnrol { .. }
             | Self::PrincipalStatus { .. }
@@ -591,7 +616,8 @@ impl Operation {
             | Self::NodeRegister { .. }
             | Self::NodeRetire { .. }
             | Self::ErasureReceipt { .. }
-            | Self::HoldLift { .. } => None,
+            | Self::HoldLift { .. }
+            | Self::ConsentWithdraw { .. } => None,
         }
     }
 

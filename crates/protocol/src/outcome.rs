@@ -55,6 +55,8 @@ names! {
         RegisterUnknown = "register-unknown",
         /// No policy permits the signer this, or one forbids it.
         NotPermitted = "not-permitted",
+        /// The read stands on consent, and somebody whom the values are about has not given one that covers it and is in force.
+        ConsentRequired = "consent-required",
         /// The rulebook demands a vote for this.
         BallotRequired = "ballot-required",
         /// A proposal of that id exists, or existed.
@@ -233,6 +235,16 @@ names! {
         HolderRetired = "holder-retired",
         /// The subject, or the controller, has as many orders that are not complete as it may, or as many holds.
         ErasuresFull = "erasures-full",
+        /// A consent of that id exists, or existed.
+        ConsentExists = "consent-exists",
+        /// No such consent.
+        ConsentUnknown = "consent-unknown",
+        /// The consent was withdrawn, or is over.
+        ConsentEnded = "consent-ended",
+        /// The consent would be over before it began.
+        ConsentEnd = "consent-end",
+        /// The subject has as many consents in force under the controller as it may.
+        ConsentsFull = "consents-full",
         /// The successor is missing, superfluous, unknown, or the register itself.
         SuccessorInvalid = "successor-invalid",
         /// The register has that custodian.
@@ -292,6 +304,7 @@ advice! {
     SubjectUnknown => "check the principal's name, or enrol it first",
     RegisterUnknown => "check the register's name, or create it first",
     NotPermitted => "have somebody sign it who may, or ask whoever keeps the policies",
+    ConsentRequired => "ask for consent that covers this purpose and whoever reads: `tally consent list` says what is in force",
     MandateUnknown => "check the mandate's name: organisation/name/mandate",
     MandateRevoked => "ask its grantor for another mandate",
     MandateNotInForce => "look at the mandate's dates, and ask its grantor for another when it has ended",
@@ -389,6 +402,11 @@ advice! {
     HolderRetired => "retire its node first, which cannot say that it destroyed: `tally node retire`",
     ControllerNodes => "register the controller's nodes first: `tally node register`",
     ErasuresFull => "wait until the nodes have done what is ordered, or lift a hold",
+    ConsentExists => "choose another id: a consent's id is not used twice",
+    ConsentUnknown => "check the consent's id: `tally consent list`",
+    ConsentEnded => "nothing need be done: nothing stands on it any more",
+    ConsentEnd => "state a later time",
+    ConsentsFull => "withdraw one that is not needed, or put several purposes into one",
     SuccessorInvalid => "name another existing register as successor, and only when superseding",
     CustodianHolds => "create another register for the new custodian, and close this one",
     CustodianUnchanged => "nothing need be done: the register has that custodian",

@@ -3,7 +3,7 @@
 //! ```text
 //! register:country     record:country/GB     organisation:hmrc     principal:hmrc/alice
 //! authority:<SHA-256>  policy:custodians     proposal:admit-ofsted   mandate:hmrc/alice/filing
-//! partition:school-health   erasure:case-42   hold:inquiry-7
+//! partition:school-health   erasure:case-42   hold:inquiry-7   consent:p-17-research
 //! ```
 
 use crate::{
@@ -42,6 +42,8 @@ names! {
         Erasure = "erasure",
         /// A legal hold: its id.
         Hold = "hold",
+        /// A consent: its id.
+        Consent = "consent",
     }
 }
 
@@ -59,7 +61,7 @@ pub enum ResourceError {
     #[error(
         "`{0}` is not a resource: write register:NAME, record:REGISTER/KEY, organisation:NAME, \
          principal:ORGANISATION/NAME, authority:SHA-256, policy:ID, \
-         proposal:ID, mandate:ORGANISATION/NAME/MANDATE, partition:NAME, erasure:ID or hold:ID"
+         proposal:ID, mandate:ORGANISATION/NAME/MANDATE, partition:NAME, erasure:ID, hold:ID or consent:ID"
     )]
     Kind(String),
     /// The name breaks the grammar of its kind.
@@ -126,7 +128,8 @@ impl FromStr for Resource {
             | ResourceKind::Proposal
             | ResourceKind::Partition
             | ResourceKind::Erasure
-            | ResourceKind::Hold => validate_name(name)?,
+            | ResourceKind::Hold
+            | ResourceKind::Consent => validate_name(name)?,
             ResourceKind::Policy => drop(name.parse::<PolicyId>()?),
             ResourceKind::Record => {
                 let (register, key) = name.split_once('/').ok_or_else(refused)?;
@@ -212,13 +215,15 @@ impl Operation {
             | Self::HoldPlace { .. }
             | Self::HoldLift { .. }
             | Self::RecordRead { .. }
+            | Self::ConsentGive { .. }
+            | Self::ConsentWithdraw { .. }
             | Self::RecordCorrect { .. } => self.privacy_resources(),
         }
     }
 
-    /// What is erased, held and corrected.
+    /// What is read, erased, held, corrected and consented to.
     fn privacy_resources(&self) -> Vec<Resource> {
-        use ResourceKind::{Erasure, Hold, Organisation, Record, Register};
+        use ResourceKind::{Consent, Erasure, Hold, Organisation, Record, Register};
         let record = |register: &str, key: &str| Resource::new(Record, format_args!("{register}/{key}"));
         let about = |thing: Resource, controller: &str, subject: &Subject| {
             vec![thing, Resource::new(Organisation, controller), record(subject.register(), subject.key())]
@@ -235,6 +240,10 @@ impl Operation {
             Self::ErasureReceipt { order, .. } => vec![Resource::new(Erasure, order)],
             Self::HoldPlace { hold, controller, subject, .. } => about(Resource::new(Hold, hold), controller, subject),
             Self::HoldLift { hold, .. } => vec![Resource::new(Hold, hold)],
+            Self::ConsentGive { consent, controller, subject, .. } => {
+                about(Resource::new(Consent, consent), controller, subject)
+            }
+            Self::ConsentWithdraw { consent, .. } => vec![Resource::new(Consent, consent)],
             Self::RecordCorrect { register, entry, .. } => {
                 vec![Resource::new(Register, register), record(register, &entry.key)]
             }

@@ -107,6 +107,10 @@ pub enum Noun {
     Controller = 36,
     /// A value that is erased, or about to be, by its commitment.
     ErasedValue = 37,
+    /// A consent.
+    Consent = 38,
+    /// What a subject has consented to under a controller.
+    SubjectConsents = 39,
 }
 
 /// The key of a row.
@@ -335,6 +339,23 @@ impl StateKey {
     /// A legal hold.
     pub fn hold(hold: &str) -> Self {
         Self::new(Noun::Hold, 0, hold.as_bytes())
+    }
+
+    /// A consent.
+    pub fn consent(consent: &str) -> Self {
+        Self::new(Noun::Consent, 0, consent.as_bytes())
+    }
+
+    /// What a subject has consented to under a controller.
+    pub fn subject_consents(controller: &str, subject: &Subject) -> Self {
+        let name = [controller, subject.register(), subject.key()].join("/");
+        Self::new(Noun::SubjectConsents, 0, name.as_bytes())
+    }
+
+    /// A page of the list of a subject's consents under a controller, from 0.
+    pub fn consents(controller: &str, subject: &Subject, page: u32) -> Self {
+        let name = [controller, subject.register(), subject.key()].join("/");
+        Self::new(Noun::Page, 0, &[b"consents/".as_slice(), name.as_bytes(), b"/", &page.to_be_bytes()].concat())
     }
 
     /// What a controller has of orders and holds; for the empty name, all of them together.

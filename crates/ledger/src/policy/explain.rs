@@ -171,6 +171,7 @@ fn explained(
         mandates: &chain,
         action: question.action,
         reading: None,
+        about: None,
         roles: None,
         operation: 0,
         leaf: 0,

@@ -1,7 +1,7 @@
 //! The policies with which a network begins, written into block 1 like any others: they can be changed and removed.
 
 /// Id and text of each, sorted by id.
-pub const STARTER: [(&str, &str); 8] = [
+pub const STARTER: [(&str, &str); 10] = [
     (
         "administrators-manage",
         r#"// Administrators do everything for their own organisation: to itself, its principals, its registers.
@@ -11,6 +11,30 @@ permit (
   resource
 ) when {
   resource in principal.organisation
+};
+"#,
+    ),
+    (
+        "consent-required",
+        r#"// Nobody reads by consent, unless everybody whom the values are about has given one that covers the read and is in force.
+forbid (
+  principal,
+  action == Action::"record-read",
+  resource
+) when {
+  context has consent && !context.consent
+};
+"#,
+    ),
+    (
+        "custodian-consents",
+        r#"// Registrars put on record who consents to what, and who no longer does, in the registers of which their organisation is the custodian.
+permit (
+  principal in Role::"registrar",
+  action in [Action::"consent-give", Action::"consent-withdraw"],
+  resource is Register
+) when {
+  resource.custodian == principal.organisation
 };
 "#,
     ),

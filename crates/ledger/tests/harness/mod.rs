@@ -19,10 +19,10 @@ use tallystick_ledger::{
     wanted, wanted_first,
 };
 use tallystick_protocol::{
-    AgreementTerms, Appended, Assurance, Change, Cosigner, ErasureScope, Field, Genesis, GenesisOrganisation,
-    GenesisPrincipal, GenesisValidator, Hash, ImportedEntry, Intent, MandateTerms, NewEntry, Operation, Outcome,
-    Particulars, PolicyChange, PolicyId, PolicyText, PrincipalId, PublicKey, Roles, Rule, RuleText, Rulebook,
-    RulebookChange, SealingKey, SigningKey, StateKey, VerifiedTransaction, VoteWeight,
+    AgreementTerms, Appended, Assurance, Change, ConsentTerms, Cosigner, ErasureScope, Field, Genesis,
+    GenesisOrganisation, GenesisPrincipal, GenesisValidator, Hash, ImportedEntry, Intent, MandateTerms, NewEntry,
+    Operation, Outcome, Particulars, PolicyChange, PolicyId, PolicyText, PrincipalId, PublicKey, Roles, Rule, RuleText,
+    Rulebook, RulebookChange, SealingKey, SigningKey, StateKey, VerifiedTransaction, VoteWeight,
 };
 
 /// How often what is due, or a dry run, may ask for rows.
@@ -333,6 +333,30 @@ pub fn operation(text: &str) -> Operation {
             recipient: words.get(4).map(|word| (*word).to_owned()),
             node: "alpha/node-1".parse().unwrap(),
         },
+        // read-by CONSENT-BASIS REGISTER KEY SUBJECT,… FIELD PURPOSE [RECIPIENT]; `_` is a space
+        "read-by" => Operation::RecordRead {
+            register: words[1].into(),
+            key: words[2].into(),
+            fields: vec![words[4].into()],
+            subjects: words[3].split(',').map(|subject| subject.parse().unwrap()).collect(),
+            purpose: words[5].replace('_', " "),
+            legal_basis: words[0].replace('_', " "),
+            recipient: words.get(6).map(|word| (*word).to_owned()),
+            node: "alpha/node-1".parse().unwrap(),
+        },
+        // consent ID CONTROLLER SUBJECT PURPOSE,… RECIPIENT,…|- UNTIL
+        "consent" => Operation::ConsentGive {
+            consent: words[0].into(),
+            controller: words[1].into(),
+            subject: words[2].parse().unwrap(),
+            terms: ConsentTerms {
+                purposes: words[3].split(',').map(str::to_owned).collect(),
+                recipients: words[4].split(',').filter(|word| *word != "-").map(str::to_owned).collect(),
+                until_ms: parse_timestamp(words[5]).unwrap() * 1_000,
+            },
+            evidence: "Form 7.".into(),
+        },
+        "unconsent" => Operation::ConsentWithdraw { consent: words[0].into(), reason: "Said so.".into() },
         "node-retire" => Operation::NodeRetire { node: words[0].parse().unwrap() },
         "enrol-as" => Operation::PrincipalEnrol {
             kind: words[0].parse().unwrap(),

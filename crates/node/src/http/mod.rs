@@ -9,6 +9,7 @@
 
 mod audit;
 mod blocks;
+mod consents;
 mod csv;
 mod data_map;
 mod download;
@@ -169,6 +170,8 @@ routes! {
     get routes::ERASURE_CERTIFICATE => erasures::certificate;
     get routes::HOLDS => erasures::holds;
     get routes::HOLD => erasures::hold;
+    get routes::CONSENTS => consents::consents;
+    get routes::CONSENT => consents::consent;
     get routes::RECORD_CORRECTIONS => erasures::corrections;
     post routes::DRY_RUN => proposals::dry_run;
     get routes::HEALTH => health::alive;

@@ -1,9 +1,9 @@
 //! The interface as an OpenAPI document, made from the handlers themselves.
 
 use super::{
-    audit, blocks, data_map, download, erasures, health, log, mandates, openregister, organisations, partitions,
-    policies, principals, private, proofs, proposals, reads, recovery, registers, sealed, snapshot, status, stream,
-    transactions, validators,
+    audit, blocks, consents, data_map, download, erasures, health, log, mandates, openregister, organisations,
+    partitions, policies, principals, private, proofs, proposals, reads, recovery, registers, sealed, snapshot, status,
+    stream, transactions, validators,
 };
 use axum::response::Response;
 use bytes::Bytes;
@@ -82,6 +82,8 @@ use utoipa::OpenApi;
         erasures::certificate,
         erasures::holds,
         erasures::hold,
+        consents::consents,
+        consents::consent,
         erasures::corrections,
         proposals::dry_run,
         health::alive,
@@ -99,7 +101,7 @@ use utoipa::OpenApi;
         (name = "openregister", description = "The resources of openregister v1"),
         (name = "organisations", description = "Members and their principals"),
         (name = "governance", description = "How the network's order changes"),
-        (name = "privacy", description = "What is erased, held and corrected"),
+        (name = "privacy", description = "What is erased, held, corrected and consented to"),
         (name = "node", description = "The node itself"),
     ),
 )]

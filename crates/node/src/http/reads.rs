@@ -74,12 +74,17 @@ pub async fn access_log(State(app): State<App>, QueryOf(query): QueryOf) -> Answ
     let (acts, read) = app.service.acts(&asked, &candidates.leaves).await?;
     let (next, header) = (candidates.next(read), &candidates.header);
     let links = CursorPage::links(routes::ACCESS_LOG, &query, next.as_deref());
+    let consents = app.service.consents_read_on(&subject, &acts).await?;
     let reads = acts.iter().flat_map(|act| {
         let LogEntry { height, time_ms, outcome, .. } = &act.entry;
         let place = ReadPlace { leaf: act.leaf, height: *height, time_ms: *time_ms, outcome };
         ReadView::of(Some(&subject), place, &act.transaction)
     });
-    let reads = reads.collect();
+    let standing = |read: ReadView| match consents.get(&read.register) {
+        Some((controller, rows)) => read.standing_on(controller, rows),
+        None => read,
+    };
+    let reads = reads.map(standing).collect();
     let page = AccessLogPage { subject, height: header.height, time_ms: header.time_ms, reads, next };
     Ok((links, json_at(header.height, page)).into_response())
 }

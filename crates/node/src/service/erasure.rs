@@ -35,7 +35,8 @@ impl<E: Runtime> Service<E> {
         let now_ms = self.tip().header.time_ms;
         let found = self.read([StateKey::controller(controller)], |sheet| {
             let total = controller_row(sheet, controller)?.orders;
-            let (first, ids) = page(sheet, total, (before, limit), |page| StateKey::erasures(controller, page))?;
+            let (first, ids) =
+                page(sheet, total, (before, limit), ERASURES_PER_PAGE, |page| StateKey::erasures(controller, page))?;
             Ok((first, erasures(sheet, &ids, now_ms)?))
         });
         let (height, (first, rows)) = found.await?;
@@ -141,7 +142,8 @@ impl<E: Runtime> Service<E> {
     ) -> Result<(u64, u64, Vec<HoldRow>), ReadError> {
         let found = self.read([StateKey::controller(controller)], |sheet| {
             let total = controller_row(sheet, controller)?.holds;
-            let (first, ids) = page(sheet, total, (before, limit), |page| StateKey::holds(controller, page))?;
+            let (first, ids) =
+                page(sheet, total, (before, limit), ERASURES_PER_PAGE, |page| StateKey::holds(controller, page))?;
             let rows = sheet.rows(ids.iter().map(|id| StateKey::hold(id)), HoldRow::decode)?;
             Ok((first, rows.into_iter().flatten().collect()))
         });
@@ -175,16 +177,17 @@ fn controller_row(sheet: &Sheet, controller: &str) -> Result<ControllerRow, Lack
     Ok(sheet.row(StateKey::controller(controller), ControllerRow::decode)?.unwrap_or_default())
 }
 
-/// The ids before a number, at most so many, the newest first; with the number of the last one.
-fn page(
+/// The ids before a number of a list in such pages, at most so many, the newest first; with the number of the last one.
+pub(super) fn page(
     sheet: &Sheet,
     total: u64,
     (before, limit): (u64, usize),
+    page_size: u32,
     place: impl Fn(u32) -> StateKey,
 ) -> Result<(u64, Vec<String>), Lack> {
     let end = total.min(before);
     let first = end.saturating_sub(limit as u64);
-    let mut ids = listed(sheet, place, ERASURES_PER_PAGE, first..end)?;
+    let mut ids = listed(sheet, place, page_size, first..end)?;
     ids.reverse();
     Ok((first, ids))
 }

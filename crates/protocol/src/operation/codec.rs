@@ -45,7 +45,7 @@ fn lawful(d: &mut Decoder<'_>) -> Result<String, decode::Error> {
     cbor::text(d, 1..=REASON_BYTES_MAX, "a legal basis").map(str::to_owned)
 }
 
-/// What is erased, held and corrected.
+/// What is read, erased, held, corrected and consented to.
 fn privacy(name: OperationName, d: &mut Decoder<'_>) -> Result<Operation, decode::Error> {
     Ok(match name {
         OperationName::RecordRead => record_read(d)?,
@@ -59,6 +59,14 @@ fn privacy(name: OperationName, d: &mut Decoder<'_>) -> Result<Operation, decode
             reason: reasoned(d)?,
             until: cbor::optional(d, |d| d.u64())?,
         },
+        OperationName::ConsentGive => Operation::ConsentGive {
+            consent: named(d)?,
+            controller: named(d)?,
+            subject: d.decode()?,
+            terms: d.decode()?,
+            evidence: cbor::text(d, 1..=REASON_BYTES_MAX, "how a consent was given")?.to_owned(),
+        },
+        OperationName::ConsentWithdraw => Operation::ConsentWithdraw { consent: named(d)?, reason: reasoned(d)? },
         OperationName::HoldLift => Operation::HoldLift { hold: named(d)?, reason: reasoned(d)? },
         OperationName::RecordCorrect => Operation::RecordCorrect {
             register: named(d)?,
@@ -273,7 +281,7 @@ impl<'b, C> Decode<'b, C> for ImportedEntry {
 }
 
 impl Operation {
-    /// The fields of what is erased, held, corrected and shared.
+    /// The fields of what is erased, held, corrected, consented to and shared.
     fn encode_privacy<W: encode::Write>(&self, e: &mut Encoder<W>) -> Result<(), encode::Error<W::Error>> {
         match self {
             Self::PrivateOrder { partition, height, parcels } => {
@@ -287,6 +295,9 @@ impl Operation {
             Self::ErasureReceipt { order, destroyed } => e.str(order)?.u32(*destroyed)?.ok(),
             Self::HoldPlace { hold, controller, subject, authority, reason, until } => {
                 e.str(hold)?.str(controller)?.encode(subject)?.str(authority)?.str(reason)?.encode(until)?.ok()
+            }
+            Self::ConsentGive { consent, controller, subject, terms, evidence } => {
+                e.str(consent)?.str(controller)?.encode(subject)?.encode(terms)?.str(evidence)?.ok()
             }
             Self::RecordCorrect { register, corrects, entry, reason, authority, legal_basis } => {
                 e.str(register)?.u64(*corrects)?.encode(entry)?.str(reason)?.str(authority)?.str(legal_basis)?.ok()
@@ -357,9 +368,9 @@ impl<C> Encode<C> for Operation {
             }
             Self::ProposalWithdraw { proposal } => e.str(proposal)?.ok(),
             Self::BallotCast { proposal, choice } => e.str(proposal)?.encode(choice)?.ok(),
-            Self::ProposalObject { proposal: id, reason } | Self::HoldLift { hold: id, reason } => {
-                e.str(id)?.str(reason)?.ok()
-            }
+            Self::ProposalObject { proposal: id, reason }
+            | Self::HoldLift { hold: id, reason }
+            | Self::ConsentWithdraw { consent: id, reason } => e.str(id)?.str(reason)?.ok(),
             Self::RegisterPolicy { register, change } => e.str(register)?.encode(change)?.ok(),
             Self::NodeRegister { node, peer, sealing, jurisdiction } => {
                 e.encode(node)?.bytes(peer)?.encode(sealing)?.encode(jurisdiction)?.ok()

@@ -75,6 +75,10 @@ names! {
         PartitionRoot = "partition-root",
         /// [`Operation::RecordRead`].
         RecordRead = "record-read",
+        /// [`Operation::ConsentGive`].
+        ConsentGive = "consent-give",
+        /// [`Operation::ConsentWithdraw`].
+        ConsentWithdraw = "consent-withdraw",
     }
 }
 
@@ -96,7 +100,8 @@ impl OperationName {
             | Self::ProposalObject
             | Self::RegisterPolicy
             | Self::ErasureReceipt
-            | Self::HoldLift => 3,
+            | Self::HoldLift
+            | Self::ConsentWithdraw => 3,
             Self::KeyCertify | Self::KeyRotate | Self::NodeRegister => 5,
             Self::PrivateOrder | Self::PartitionRoot => 4,
             Self::RegisterCreate
@@ -106,7 +111,7 @@ impl OperationName {
             | Self::PrincipalRecover
             | Self::KeyAdd
             | Self::RevocationPost => 4,
-            Self::RegisterImport | Self::PrincipalEnrol | Self::ProposalSubmit => 6,
+            Self::RegisterImport | Self::PrincipalEnrol | Self::ProposalSubmit | Self::ConsentGive => 6,
             Self::HoldPlace | Self::RecordCorrect => 7,
             Self::ErasureOrder | Self::RecordRead => 9,
         }

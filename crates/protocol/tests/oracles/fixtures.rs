@@ -1,12 +1,12 @@
 //! A network of four with fixed keys, and one of each thing it exchanges.
 
 use tallystick_protocol::{
-    AgreementTerms, Assurance, AuthorityTerms, Blinding, BlockHeader, Cardinality, Change, Choice, Cosigner, Datatype,
-    Decision, EntryKind, ErasureScope, Field, FinalityCertificate, Genesis, GenesisOrganisation, GenesisPrincipal,
-    GenesisValidator, Hash, ImportedEntry, Intent, LimitName, LogCommitment, LogLeaf, MandateId, MandateTerms,
-    NewEntry, Opening, Operation, OrderedParcel, Outcome, ParcelId, Particulars, Phase, Place, PolicyChange,
-    PolicyMeaning, PolicyText, PrincipalId, PrincipalKind, PrincipalStatus, PublicKey, Roles, RuleText, Rulebook,
-    RulebookChange, SealingKey, Secret, SigningKey, StateCommitment, Subject, Tree, VoteWeight,
+    AgreementTerms, Assurance, AuthorityTerms, Blinding, BlockHeader, Cardinality, Change, Choice, ConsentTerms,
+    Cosigner, Datatype, Decision, EntryKind, ErasureScope, Field, FinalityCertificate, Genesis, GenesisOrganisation,
+    GenesisPrincipal, GenesisValidator, Hash, ImportedEntry, Intent, LimitName, LogCommitment, LogLeaf, MandateId,
+    MandateTerms, NewEntry, Opening, Operation, OrderedParcel, Outcome, ParcelId, Particulars, Phase, Place,
+    PolicyChange, PolicyMeaning, PolicyText, PrincipalId, PrincipalKind, PrincipalStatus, PublicKey, Roles, RuleText,
+    Rulebook, RulebookChange, SealingKey, Secret, SigningKey, StateCommitment, Subject, Tree, VoteWeight,
     receipt::{Finality, TransactionReceipt},
 };
 
@@ -402,6 +402,24 @@ fn privacy_operations() -> Vec<(&'static str, Operation)> {
         ("hold-place", hold(None)),
         ("hold-place with an end", hold(Some(TIME_MS))),
         ("hold-lift", Operation::HoldLift { hold: "inquiry-7".into(), reason: "The inquiry is over.".into() }),
+        (
+            "consent-give",
+            Operation::ConsentGive {
+                consent: "p-17-research".into(),
+                controller: "council".into(),
+                subject: subject(),
+                terms: ConsentTerms {
+                    purposes: vec!["audit".into(), "research".into()],
+                    recipients: vec!["harbour".into()],
+                    until_ms: TIME_MS,
+                },
+                evidence: "Form 7, signed in the clinic.".into(),
+            },
+        ),
+        (
+            "consent-withdraw",
+            Operation::ConsentWithdraw { consent: "p-17-research".into(), reason: "Said by telephone.".into() },
+        ),
         (
             "record-correct",
             Operation::RecordCorrect {

@@ -162,6 +162,11 @@ fn privacy_operation(operation: &Operation) -> Value {
             "hold": hold, "controller": controller, "subject": subject, "authority": authority, "reason": reason,
             "until": until,
         }),
+        Operation::ConsentGive { consent, controller, subject, terms, evidence } => json!({
+            "consent": consent, "controller": controller, "subject": subject, "purposes": terms.purposes,
+            "recipients": terms.recipients, "until": terms.until_ms, "evidence": evidence,
+        }),
+        Operation::ConsentWithdraw { consent, reason } => json!({"consent": consent, "reason": reason}),
         Operation::HoldLift { hold, reason } => json!({"hold": hold, "reason": reason}),
         Operation::RecordCorrect {
             register,

@@ -136,7 +136,9 @@ impl Network {
             | Operation::KeyRetire { principal, .. }
             | Operation::KeyCertify { principal, .. } => Thing::Principal(principal.clone()),
             Operation::MandateGrant { .. } | Operation::ErasureReceipt { .. } => Thing::Principal(act.actor.clone()),
-            Operation::ErasureOrder { controller, subject, .. } | Operation::HoldPlace { controller, subject, .. } => {
+            Operation::ErasureOrder { controller, subject, .. }
+            | Operation::HoldPlace { controller, subject, .. }
+            | Operation::ConsentGive { controller, subject, .. } => {
                 match self.registers.get(subject.register()).filter(|known| known.custodian == *controller) {
                     Some(known) => Thing::Register(subject.register().to_owned(), known.custodian.clone(), known.phase),
                     None => Thing::Organisation(controller.clone()),
@@ -391,9 +393,9 @@ fn word(operation: &Operation, organisation: &str) -> String {
         | Operation::RegisterImport { register, .. }
         | Operation::RecordCorrect { register, .. }
         | Operation::RegisterPhase { register, .. } => format!("register:{register}"),
-        Operation::ErasureOrder { controller, .. } | Operation::HoldPlace { controller, .. } => {
-            format!("organisation:{controller}")
-        }
+        Operation::ErasureOrder { controller, .. }
+        | Operation::HoldPlace { controller, .. }
+        | Operation::ConsentGive { controller, .. } => format!("organisation:{controller}"),
         Operation::PrincipalStatus { principal, .. }
         | Operation::PrincipalAmend { principal, .. }
         | Operation::PrincipalRecover { principal, .. }

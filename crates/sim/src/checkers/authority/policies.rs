@@ -76,7 +76,7 @@ impl Thing {
 /// A text without its comments and spaces, whether it forbids, and whether it speaks of an act.
 type Known = (&'static str, bool, fn(&Question<'_>) -> bool);
 
-const KNOWN: [Known; 10] = [
+const KNOWN: [Known; 12] = [
     (
         r#"permit(principalinRole::"administrator",action,resource)when{resourceinprincipal.organisation};"#,
         false,
@@ -130,6 +130,21 @@ const KNOWN: [Known; 10] = [
             q.action == OperationName::ErasureReceipt && is_itself(q) && signs
         },
     ),
+    // Nothing that a simulated network reads stands on consent.
+    (
+        r#"forbid(principal,action==Action::"record-read",resource)when{contexthasconsent&&!context.consent};"#,
+        true,
+        |_| false,
+    ),
+    (
+        r#"permit(principalinRole::"registrar",actionin[Action::"consent-give",Action::"consent-withdraw"],resourceisRegister)when{resource.custodian==principal.organisation};"#,
+        false,
+        |q| {
+            use OperationName::{ConsentGive, ConsentWithdraw};
+            let is_own = matches!(&q.thing, Thing::Register(_, custodian, _) if custodian == q.actor.organisation());
+            q.roles.contains("registrar") && [ConsentGive, ConsentWithdraw].contains(&q.action) && is_own
+        },
+    ),
     (
         r#"permit(principalinRole::"registrar",action==Action::"entry-append",resource==Register::"register-3");"#,
         false,
@@ -178,6 +193,8 @@ impl Policies {
             "own-keys",
             "own-mandates",
             "own-receipts",
+            "consent-required",
+            "custodian-consents",
         ];
         let put = ids
             .iter()
