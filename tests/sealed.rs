@@ -96,6 +96,7 @@ fn what_is_sealed_is_nowhere_and_nobody_reads_it_unseen() {
     openings_of_a_refused_transaction_go_again(&desk);
     a_court_is_shown_one_field(&desk);
     the_subject_is_told(&desk);
+    who_read_what_was_wrong_is_told(&desk);
     no_read_is_lost_when_the_node_is_killed(&desk, &sandbox);
     the_value_is_nowhere(&desk);
     sandbox.stop();
@@ -257,6 +258,31 @@ fn the_subject_is_told(desk: &Desk) {
         .expect(0, &["record     patient/p-1"]);
     assert!(!fs::read_to_string(desk.path("other.json")).unwrap().contains(SEALED));
     desk.line(&format!("subject-access patient:p-1 --out p-1.json {who}")).expect(2, &["exists already"]);
+}
+
+/// Whoever read an entry, or was given it, is owed a notice once it is corrected, and says on record that they know.
+fn who_read_what_was_wrong_is_told(desk: &Desk) {
+    let shown = desk.line("record patient p-1").expect(0, &["entry "]).text();
+    let number =
+        shown.lines().find_map(|line| line.strip_prefix("entry ")?.split_whitespace().next()).unwrap().to_owned();
+    let why = "--authority \"The person\" --legal-basis \"UK GDPR Article 16\" --reason Misspelt --as companies-house/registrar";
+    desk.line(&format!("register correct patient {number} p-1 name=Joan note={CLEAR} {why}"))
+        .expect(0, &["must know: tally notice list --record patient:p-1"]);
+    let list = "notice list --record patient:p-1 --open";
+    desk.line(list)
+        .expect(0, &["disclosed it to Court: has not said", "disclosed it to the data subject: has not said"]);
+    let said = |who: &str, rest: &str, code| {
+        let line =
+            format!("notice acknowledge patient {number} p-1 --reader companies-house/registrar {rest} --as {who}");
+        desk.line(&line).expect(code, &[]);
+    };
+    said("companies-house/registrar", "", 0);
+    said("companies-house/administrator", "--recipient Court", 0);
+    said("hm-revenue-and-customs/administrator", "--recipient \"the data subject\"", 1);
+    let open = desk.line(list).expect(0, &["disclosed it to the data subject: has not said"]).text();
+    assert!(!open.contains("Court"), "{open}");
+    desk.line("notice list --organisation companies-house").expect(0, &["knows, says companies-house/administrator"]);
+    desk.line("notice list --organisation hm-revenue-and-customs").expect(0, &["0 corrections"]);
 }
 
 /// Keys of the records that are read many times.

@@ -185,6 +185,13 @@ pub fn operations() -> Vec<Operation> {
             authority: "The board".to_owned(),
             legal_basis: "UK GDPR Article 16".to_owned(),
         },
+        Operation::NoticeAcknowledge {
+            register: "lighthouse".to_owned(),
+            key: "1".to_owned(),
+            corrects: 1,
+            reader: "northern-lights/clerk".parse().expect("an id"),
+            recipient: Some("The coroner".to_owned()),
+        },
     ]
 }
 

@@ -11,6 +11,7 @@ pub mod data_map;
 pub mod erasure;
 pub mod log;
 pub mod media;
+pub mod notice;
 pub mod organisation;
 pub mod partition;
 pub mod policy;
@@ -31,6 +32,7 @@ pub use erasure::{
     CorrectionView, DestroyedView, ErasureList, ErasureView, ErasuresView, HoldList, HoldView, HolderView, LiftedView,
 };
 pub use log::{Checkpoint, ConsistencyProof, InclusionProof};
+pub use notice::{NoticePage, NoticeView, NoticesView};
 pub use organisation::{
     KeyView, MandateList, MandateView, NodeList, NodeView, OrganisationList, OrganisationView, PrincipalList,
     PrincipalView,

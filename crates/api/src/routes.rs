@@ -60,6 +60,8 @@ pub const PARTITIONS: &str = "/v1/partitions";
 pub const PRIVATE: &str = "/v1/private";
 /// One partition.
 pub const PARTITION: &str = "/v1/partitions/{name}";
+/// Who must know that what they read was wrong.
+pub const NOTICES: &str = "/v1/notices";
 /// What is held about people, where, why and for how long.
 pub const DATA_MAP: &str = "/v1/datamap";
 /// The registers in a partition, to the organisation's own.

@@ -19,6 +19,7 @@ mod key;
 mod mandate;
 mod network;
 mod node;
+mod notice;
 mod organisation;
 mod output;
 mod paging;
@@ -89,6 +90,7 @@ enum Command {
     Erasure(erasure::Erasure),
     Hold(hold::Hold),
     Consent(consent::Consent),
+    Notice(notice::NoticeCommand),
     Bench(bench::Bench),
 }
 
@@ -118,6 +120,7 @@ fn main() -> ExitCode {
         Command::Erasure(command) => command.run(),
         Command::Hold(command) => command.run(),
         Command::Consent(command) => command.run(),
+        Command::Notice(command) => command.run(),
         Command::Bench(command) => command.run(),
     };
     match done {

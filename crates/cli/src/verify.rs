@@ -437,6 +437,10 @@ fn brief_privacy(operation: &Operation) -> String {
         Operation::RecordCorrect { register, corrects, entry, reason, .. } => {
             format!("correct entry {corrects} of register {register} under the key {}: {reason}", entry.key)
         }
+        Operation::NoticeAcknowledge { register, corrects, reader, recipient, .. } => {
+            let passed = recipient.as_ref().map_or_else(String::new, |recipient| format!(", and told {recipient}"));
+            format!("{reader} knows that entry {corrects} of register {register} is corrected{passed}")
+        }
         other => other.name().to_string(),
     }
 }

@@ -6,9 +6,9 @@ use std::io::{self, BufRead, BufReader, Read, Write};
 use tallystick_api::{
     AccessLogPage, AuditPage, BlockEvent, BlockView, ConsentList, CorrectionView, DataMap, DryRun, DryRunView,
     ErasureList, ErasureView, HeldList, HoldList, MandateList, MandateView, NetworkView, NodeList, NodeStatus,
-    OrganisationList, OrganisationView, PartitionList, PartitionView, PolicyAnswer, PolicyAsPut, PolicyList,
-    PolicyQuestion, PrincipalList, PrincipalView, ProposalList, ProposalView, RegisterList, RegisterView, RulebookView,
-    TransactionStatus, ValidatorsView, media, routes,
+    NoticePage, OrganisationList, OrganisationView, PartitionList, PartitionView, PolicyAnswer, PolicyAsPut,
+    PolicyList, PolicyQuestion, PrincipalList, PrincipalView, ProposalList, ProposalView, RegisterList, RegisterView,
+    RulebookView, TransactionStatus, ValidatorsView, media, routes,
 };
 use tallystick_protocol::{
     Change, Hash, MandateId, PolicyId, PrincipalId, RecoveryGround, Subject,
@@ -236,6 +236,14 @@ impl Client {
     /// When it does not answer, or keeps nothing.
     pub fn held(&self, subject: &Subject) -> Result<HeldList, Error> {
         Ok(self.read(&routes::with_query(routes::HELD, &[("subject", &subject.to_string())]))?.value)
+    }
+
+    /// A page of corrections with who must know of each: the query is that of [`routes::NOTICES`].
+    ///
+    /// # Errors
+    /// When no node answers, or the query is not understood.
+    pub fn notices(&self, query: &[(&str, &str)]) -> Result<NoticePage, Error> {
+        Ok(self.read(&routes::with_query(routes::NOTICES, query))?.value)
     }
 
     /// A page of the data map: the query is that of [`routes::DATA_MAP`].

@@ -145,6 +145,9 @@ pub fn wanted(tx: &SignedTransaction) -> Vec<StateKey> {
             | Operation::RegisterImport { register, .. }
             | Operation::RecordCorrect { register, .. }
             | Operation::RecordRead { register, .. } => keys.extend(of_register(register)),
+            Operation::NoticeAcknowledge { register, reader, .. } => {
+                keys.extend([StateKey::register(register), StateKey::principal(reader)]);
+            }
             Operation::RegisterPolicy { register, .. } => {
                 keys.extend(of_register(register).into_iter().chain([StateKey::rulebook()]));
             }
@@ -454,6 +457,9 @@ fn dispatch_privacy(
             let words = (reason.as_str(), authority.as_str(), legal_basis.as_str());
             let correction = correction::Correction { register, corrects: *corrects, entry, words };
             correction::correct(draft, act, &correction, appended)
+        }
+        Operation::NoticeAcknowledge { register, key, corrects, reader, .. } => {
+            correction::acknowledge(draft, act, (register, key, *corrects), reader)
         }
         Operation::RegisterCreate { .. }
         | Operation::RegisterPhase { .. }

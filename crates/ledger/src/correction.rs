@@ -5,11 +5,12 @@
 
 use tallystick_protocol::{
     Appended, Code, CorrectionRow, StateKey,
-    operation::{EntryKind, NewEntry},
+    operation::{EntryKind, NewEntry, PrincipalId},
 };
 
 use crate::{
     apply::{Act, Stop},
+    authorise::Resource,
     entry::append_to,
     register::is_writable,
     state::{Draft, Row},
@@ -22,6 +23,21 @@ pub(crate) struct Correction<'a> {
     pub entry: &'a NewEntry,
     /// Reason, authority and legal basis.
     pub words: (&'a str, &'a str, &'a str),
+}
+
+/// Notes that the reader knows of the correction. Who read is in the log, as is this: whoever asks who was told puts the two together.
+pub(crate) fn acknowledge(
+    draft: &mut Draft<'_>,
+    act: &Act<'_>,
+    (register, key, corrects): (&str, &str, u64),
+    reader: &PrincipalId,
+) -> Result<(), Stop> {
+    // Also one that is retired since: then an administrator says so.
+    let reader = draft.principal(&StateKey::principal(reader))?.ok_or(Code::SubjectUnknown)?.clone();
+    act.permit(draft, Resource::Principal(&reader))?;
+    let register = draft.register(register)?.ok_or(Code::RegisterUnknown)?;
+    let correction = draft.correction(&StateKey::correction(register.row.number, corrects))?;
+    if correction.is_some_and(|row| row.key == key) { Ok(()) } else { Err(Code::CorrectionUnknown.into()) }
 }
 
 pub(crate) fn correct(

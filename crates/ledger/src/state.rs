@@ -595,6 +595,7 @@ impl<'v> Draft<'v> {
     read!(hold, Hold, HoldRow);
     read!(consent, Consent, ConsentRow);
     read!(subject_consents, SubjectConsents, SubjectConsentsRow);
+    read!(correction, Correction, CorrectionRow);
     read!(controller, Controller, ControllerRow);
     read!(partition_roots, PartitionRoots, PartitionRootsRow);
 

@@ -48,6 +48,28 @@ fn what_is_corrected() {
     assert_eq!((first.authority.as_str(), first.legal_basis.as_str()), ("The person", "UK GDPR Article 16"));
 }
 
+/// Whoever read says that they know, or an administrator of theirs does; of an entry that is corrected, and of no other.
+#[test]
+fn who_says_that_they_know() {
+    Ledger::new().run(
+        r#"
+        alpha/admin | create town town name                               | ok
+        alpha/clerk | append town 1 {"name":"Yrok","town":"1"}            | ok town user 1+1
+        alpha/clerk | told town 1 1 alpha/clerk                           | 0 correction-unknown
+        alpha/clerk | correct town 1 1 {"name":"York","town":"1"}         | ok town user 2+1
+        beta/clerk  | told town 1 1 beta/clerk                            | ok
+        beta/clerk  | told town 1 1 beta/clerk Court                      | ok
+        beta/admin  | told town 1 1 beta/clerk                            | ok
+        beta/clerk  | told town 1 1 beta/admin                            | 0 not-permitted
+        alpha/admin | told town 1 1 beta/clerk                            | 0 not-permitted
+        alpha/clerk | told town 2 1 alpha/clerk                           | 0 correction-unknown
+        alpha/clerk | told town 1 2 alpha/clerk                           | 0 correction-unknown
+        alpha/clerk | told city 1 1 alpha/clerk                           | 0 register-unknown
+        alpha/admin | told town 1 1 alpha/nobody                          | 0 subject-unknown
+        "#,
+    );
+}
+
 /// A correction of a protected field is sealed like any other entry, and is told before it is ordered when it is not.
 #[test]
 fn a_correction_exposes_nothing() {

@@ -76,7 +76,7 @@ fn once_hard_coded(role: &str, own: bool, itself: bool, action: OperationName) -
     match action {
         OperationName::KeyCertify | OperationName::MandateGrant | OperationName::MandateRevoke if itself => true,
         OperationName::KeyAdd | OperationName::KeyRotate | OperationName::KeyRetire if itself => true,
-        OperationName::ErasureReceipt if itself => true,
+        OperationName::ErasureReceipt | OperationName::NoticeAcknowledge if itself => true,
         OperationName::EntryAppend | OperationName::RecordCorrect | OperationName::RecordRead => own,
         OperationName::ConsentGive | OperationName::ConsentWithdraw => own,
         _ => own && role == "administrator",

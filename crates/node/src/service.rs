@@ -7,6 +7,7 @@ pub mod data_map;
 mod erasing;
 pub mod erasure;
 pub mod mandate;
+pub mod notice;
 pub mod partition;
 pub mod policy;
 pub mod principal;

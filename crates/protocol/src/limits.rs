@@ -487,6 +487,10 @@ pub const ORGANISATIONS_PAGE_MAX: u64 = 200;
 pub const ROWS_READ_MAX: usize = 100;
 /// Organisations on a page of the data map: for each, its nodes, registers and agreements are looked up.
 pub const DATA_MAP_PAGE_MAX: u64 = 50;
+/// Corrections on a page of notices: of each, reads and acknowledgements are looked through.
+pub const NOTICES_PAGE_MAX: u64 = 20;
+/// Reads, and acknowledgements, that are looked through for the notices of one correction: the latest.
+pub const NOTICE_ACTS_MAX: usize = 1_000;
 /// Acts on a page of an audit.
 pub const AUDIT_PAGE_MAX: u64 = 1_000;
 /// Principals on a page of an organisation's.

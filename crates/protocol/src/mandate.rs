@@ -83,7 +83,8 @@ impl Operation {
             | Self::KeyAdd { principal, .. }
             | Self::KeyRotate { principal, .. }
             | Self::KeyRetire { principal, .. }
-            | Self::KeyCertify { principal, .. } => format!("principal:{principal}"),
+            | Self::KeyCertify { principal, .. }
+            | Self::NoticeAcknowledge { reader: principal, .. } => format!("principal:{principal}"),
             Self::PrivateOrder { partition, .. } | Self::PartitionRoot { partition, .. } => {
                 format!("partition:{partition}")
             }

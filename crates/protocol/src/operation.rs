@@ -528,6 +528,19 @@ pub enum Operation {
         /// Why, or how it was said.
         reason: String,
     },
+    /// Puts on record that somebody who read, or gave away, values of an entry that was wrong knows that it is corrected.
+    NoticeAcknowledge {
+        /// The register.
+        register: String,
+        /// The key of both entries.
+        key: String,
+        /// The number of the entry that was wrong.
+        corrects: u64,
+        /// Who read it.
+        reader: PrincipalId,
+        /// To whom the reader had disclosed it, and has passed the notice on; none when it is the reader's own.
+        recipient: Option<String>,
+    },
 }
 
 impl Operation {
@@ -576,6 +589,7 @@ impl Operation {
             Self::RecordRead { .. } => OperationName::RecordRead,
             Self::ConsentGive { .. } => OperationName::ConsentGive,
             Self::ConsentWithdraw { .. } => OperationName::ConsentWithdraw,
+            Self::NoticeAcknowledge { .. } => OperationName::NoticeAcknowledge,
         }
     }
 
@@ -588,6 +602,7 @@ impl Operation {
             | Self::RegisterImport { register, .. }
             | Self::RegisterPolicy { register, .. }
             | Self::RecordRead { register, .. }
+            | Self::NoticeAcknowledge { register, .. }
             | Self::RecordCorrect { register, .. } => Some(register),
             Self::ErasureOrder { subject, .. }
             | Self::HoldPlace { subject, .. }

@@ -100,7 +100,12 @@ impl Resource {
 
     /// The record that a subject is.
     pub fn subject(subject: &Subject) -> Self {
-        Self::new(ResourceKind::Record, format_args!("{}/{}", subject.register(), subject.key()))
+        Self::of_record(subject.register(), subject.key())
+    }
+
+    /// A record.
+    pub fn of_record(register: &str, key: &str) -> Self {
+        Self::new(ResourceKind::Record, format_args!("{register}/{key}"))
     }
 
     /// The register and key of a record.
@@ -217,6 +222,7 @@ impl Operation {
             | Self::RecordRead { .. }
             | Self::ConsentGive { .. }
             | Self::ConsentWithdraw { .. }
+            | Self::NoticeAcknowledge { .. }
             | Self::RecordCorrect { .. } => self.privacy_resources(),
         }
     }
@@ -246,6 +252,13 @@ impl Operation {
             Self::ConsentWithdraw { consent, .. } => vec![Resource::new(Consent, consent)],
             Self::RecordCorrect { register, entry, .. } => {
                 vec![Resource::new(Register, register), record(register, &entry.key)]
+            }
+            Self::NoticeAcknowledge { register, key, reader, .. } => {
+                vec![
+                    Resource::new(Register, register),
+                    record(register, key),
+                    Resource::new(ResourceKind::Principal, reader),
+                ]
             }
             _ => Vec::new(),
         }

@@ -3,9 +3,10 @@
 use super::{act, act_sealed, append, no_register, seal::SealedEntry};
 use crate::{
     connection::{Connection, Signing},
-    output::{Done, line},
+    output::{Done, count, line},
 };
 use clap::Args;
+use tallystick_client::Client;
 use tallystick_protocol::Operation;
 
 /// Correct a record: append the entry that is right, and mark the one that was wrong
@@ -57,6 +58,7 @@ impl Correct {
         let client = connection.client()?;
         let Some(found) = client.register(&register)? else { return Err(no_register(&register)) };
         let entry = append::entry_of(record, item.as_deref(), &fields, &found.value)?;
+        let key = entry.key.clone();
         let Some(SealedEntry { entry, openings }) = append::prepared(vec![(0, entry)], &found.value)?.pop() else {
             return Ok(());
         };
@@ -74,8 +76,24 @@ impl Correct {
             act_sealed(&holder, &signer, &signing, subject, vec![operation], openings)?
         };
         match settled {
-            Some(settled) => line(format_args!("{register}: {} corrects entry {corrects}", append::number(&settled))),
+            Some(settled) => {
+                line(format_args!("{register}: {} corrects entry {corrects}", append::number(&settled)))?;
+                tell_who_read(&client, &register, &key)
+            }
             None => Ok(()),
         }
     }
+}
+
+/// Says how many must be told, so that it is done.
+fn tell_who_read(client: &Client, register: &str, key: &str) -> Done {
+    let record = format!("{register}:{key}");
+    // The correction stands, whether or not the node can say this now.
+    let Ok(page) = client.notices(&[("record", record.as_str()), ("limit", "1")]) else { return Ok(()) };
+    let readers: usize = page.corrections.iter().map(|correction| correction.notices.len()).sum();
+    if readers == 0 {
+        return Ok(());
+    }
+    let who = count(readers as u64, "reader", "readers");
+    line(format_args!("{who} of what was wrong must know: tally notice list --record {record}"))
 }

@@ -1,7 +1,7 @@
 //! The policies with which a network begins, written into block 1 like any others: they can be changed and removed.
 
 /// Id and text of each, sorted by id.
-pub const STARTER: [(&str, &str); 10] = [
+pub const STARTER: [(&str, &str); 11] = [
     (
         "administrators-manage",
         r#"// Administrators do everything for their own organisation: to itself, its principals, its registers.
@@ -104,6 +104,18 @@ permit (
 permit (
   principal,
   action in Action::"delegation",
+  resource
+) when {
+  resource == principal
+};
+"#,
+    ),
+    (
+        "own-notices",
+        r#"// Whoever read what was wrong says that they know of the correction.
+permit (
+  principal,
+  action == Action::"notice-acknowledge",
   resource
 ) when {
   resource == principal

@@ -376,6 +376,14 @@ pub fn operation(text: &str) -> Operation {
             reason: "Evidence.".into(),
             until: words.get(3).map(|time| parse_timestamp(time).unwrap() * 1_000),
         },
+        // told REGISTER KEY CORRECTS READER [RECIPIENT]
+        "told" => Operation::NoticeAcknowledge {
+            register: words[0].into(),
+            key: words[1].into(),
+            corrects: words[2].parse().unwrap(),
+            reader: words[3].parse().unwrap(),
+            recipient: words.get(4).map(|word| (*word).to_owned()),
+        },
         "lift" => Operation::HoldLift { hold: words[0].into(), reason: "It is over.".into() },
         other => panic!("unknown operation {other}"),
     }

@@ -19,6 +19,7 @@ mod health;
 mod log;
 mod mandates;
 mod negotiate;
+mod notices;
 mod openapi;
 mod openregister;
 mod organisations;
@@ -137,6 +138,7 @@ routes! {
     get routes::MANDATES => mandates::mandates;
     get routes::PARTITIONS => partitions::partitions;
     get routes::PARTITION => partitions::partition;
+    get routes::NOTICES => notices::notices;
     get routes::DATA_MAP => data_map::data_map;
     post routes::PRIVATE => private::submit;
     get routes::PARTITION_REGISTERS => private::registers;

@@ -1,7 +1,7 @@
 //! The interface as an OpenAPI document, made from the handlers themselves.
 
 use super::{
-    audit, blocks, consents, data_map, download, erasures, health, log, mandates, openregister, organisations,
+    audit, blocks, consents, data_map, download, erasures, health, log, mandates, notices, openregister, organisations,
     partitions, policies, principals, private, proofs, proposals, reads, recovery, registers, sealed, snapshot, status,
     stream, transactions, validators,
 };
@@ -50,10 +50,7 @@ use utoipa::OpenApi;
         partitions::partitions,
         partitions::partition,
         data_map::data_map,
-        private::submit,
-        private::registers,
-        private::register,
-        private::reads,
+    private::submit, private::registers, private::register, private::reads, notices::notices,
         registers::registers,
         registers::register,
         registers::record_receipt,

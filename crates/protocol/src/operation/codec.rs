@@ -76,8 +76,20 @@ fn privacy(name: OperationName, d: &mut Decoder<'_>) -> Result<Operation, decode
             authority: authorised(d)?,
             legal_basis: lawful(d)?,
         },
+        OperationName::NoticeAcknowledge => Operation::NoticeAcknowledge {
+            register: named(d)?,
+            key: keyed(d, EntryKind::User)?,
+            corrects: d.u64()?,
+            reader: d.decode()?,
+            recipient: recipient(d)?,
+        },
         other => return Err(decode::Error::message(format!("operation {other} has no decoding"))),
     })
+}
+
+/// To whom what is read is disclosed.
+fn recipient(d: &mut Decoder<'_>) -> Result<Option<String>, decode::Error> {
+    cbor::optional(d, |d| Ok(cbor::text(d, 1..=READ_RECIPIENT_BYTES_MAX, "the recipient of what is read")?.to_owned()))
 }
 
 fn erasure_order(d: &mut Decoder<'_>) -> Result<Operation, decode::Error> {
@@ -194,9 +206,7 @@ fn record_read(d: &mut Decoder<'_>) -> Result<Operation, decode::Error> {
         subjects,
         purpose: cbor::text(d, 1..=REASON_BYTES_MAX, "the purpose of a read")?.to_owned(),
         legal_basis: cbor::text(d, 1..=READ_BASIS_BYTES_MAX, "the power that a read relies on")?.to_owned(),
-        recipient: cbor::optional(d, |d| {
-            Ok(cbor::text(d, 1..=READ_RECIPIENT_BYTES_MAX, "the recipient of what is read")?.to_owned())
-        })?,
+        recipient: recipient(d)?,
         node: d.decode()?,
     })
 }
@@ -301,6 +311,9 @@ impl Operation {
             }
             Self::RecordCorrect { register, corrects, entry, reason, authority, legal_basis } => {
                 e.str(register)?.u64(*corrects)?.encode(entry)?.str(reason)?.str(authority)?.str(legal_basis)?.ok()
+            }
+            Self::NoticeAcknowledge { register, key, corrects, reader, recipient } => {
+                e.str(register)?.str(key)?.u64(*corrects)?.encode(reader)?.encode(recipient)?.ok()
             }
             other => Err(encode::Error::message(format!("operation {} has no encoding", other.name()))),
         }

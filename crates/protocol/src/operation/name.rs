@@ -79,6 +79,8 @@ names! {
         ConsentGive = "consent-give",
         /// [`Operation::ConsentWithdraw`].
         ConsentWithdraw = "consent-withdraw",
+        /// [`Operation::NoticeAcknowledge`].
+        NoticeAcknowledge = "notice-acknowledge",
     }
 }
 
@@ -111,7 +113,11 @@ impl OperationName {
             | Self::PrincipalRecover
             | Self::KeyAdd
             | Self::RevocationPost => 4,
-            Self::RegisterImport | Self::PrincipalEnrol | Self::ProposalSubmit | Self::ConsentGive => 6,
+            Self::RegisterImport
+            | Self::PrincipalEnrol
+            | Self::ProposalSubmit
+            | Self::ConsentGive
+            | Self::NoticeAcknowledge => 6,
             Self::HoldPlace | Self::RecordCorrect => 7,
             Self::ErasureOrder | Self::RecordRead => 9,
         }

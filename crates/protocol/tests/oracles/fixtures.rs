@@ -431,7 +431,19 @@ fn privacy_operations() -> Vec<(&'static str, Operation)> {
                 legal_basis: "UK GDPR Article 16".into(),
             },
         ),
+        ("notice-acknowledge", acknowledged(None)),
+        ("notice-acknowledge for a recipient", acknowledged(Some("Crown Court at Leeds".into()))),
     ]
+}
+
+fn acknowledged(recipient: Option<String>) -> Operation {
+    Operation::NoticeAcknowledge {
+        register: "country".into(),
+        key: "GB".into(),
+        corrects: 7,
+        reader: "council/clerk".parse().expect("an id"),
+        recipient,
+    }
 }
 
 /// A change of every kind.

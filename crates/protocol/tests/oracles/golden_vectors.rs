@@ -181,6 +181,9 @@ fn privacy_operation(operation: &Operation) -> Value {
                 "authority": authority, "legal_basis": legal_basis,
             })
         }
+        Operation::NoticeAcknowledge { register, key, corrects, reader, recipient } => json!({
+            "register": register, "key": key, "corrects": corrects, "reader": reader, "recipient": recipient,
+        }),
         other => unreachable!("{} is above", other.name()),
     }
 }

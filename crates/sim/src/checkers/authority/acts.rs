@@ -134,7 +134,8 @@ impl Network {
             | Operation::KeyAdd { principal, .. }
             | Operation::KeyRotate { principal, .. }
             | Operation::KeyRetire { principal, .. }
-            | Operation::KeyCertify { principal, .. } => Thing::Principal(principal.clone()),
+            | Operation::KeyCertify { principal, .. }
+            | Operation::NoticeAcknowledge { reader: principal, .. } => Thing::Principal(principal.clone()),
             Operation::MandateGrant { .. } | Operation::ErasureReceipt { .. } => Thing::Principal(act.actor.clone()),
             Operation::ErasureOrder { controller, subject, .. }
             | Operation::HoldPlace { controller, subject, .. }

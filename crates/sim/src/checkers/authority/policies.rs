@@ -76,7 +76,7 @@ impl Thing {
 /// A text without its comments and spaces, whether it forbids, and whether it speaks of an act.
 type Known = (&'static str, bool, fn(&Question<'_>) -> bool);
 
-const KNOWN: [Known; 12] = [
+const KNOWN: [Known; 13] = [
     (
         r#"permit(principalinRole::"administrator",action,resource)when{resourceinprincipal.organisation};"#,
         false,
@@ -121,6 +121,9 @@ const KNOWN: [Known; 12] = [
     ),
     (r#"permit(principal,actioninAction::"delegation",resource)when{resource==principal};"#, false, |q| {
         [OperationName::MandateGrant, OperationName::MandateRevoke].contains(&q.action) && is_itself(q)
+    }),
+    (r#"permit(principal,action==Action::"notice-acknowledge",resource)when{resource==principal};"#, false, |q| {
+        q.action == OperationName::NoticeAcknowledge && is_itself(q)
     }),
     (
         r#"permit(principal,action==Action::"erasure-receipt",resource)when{resource==principal&&context.signer==principal};"#,
@@ -192,6 +195,7 @@ impl Policies {
             "own-certificate",
             "own-keys",
             "own-mandates",
+            "own-notices",
             "own-receipts",
             "consent-required",
             "custodian-consents",
