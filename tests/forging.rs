@@ -51,6 +51,9 @@ attacks! {
     header_decode
     receipt_decode
     opening_decode
+    sealed_decode
+    payload_decode
+    parcel_forge
     item_parse
     rsf_parse
     merkle_inclusion

@@ -10,6 +10,7 @@ mod decode;
 mod json;
 mod merkle;
 mod oracle;
+mod parcel;
 mod receipt;
 mod rsf;
 mod sample;
@@ -20,9 +21,10 @@ mod x509;
 pub use decode::{header_decode, log_entry_decode, operations_decode, transaction_decode};
 pub use json::item_parse;
 pub use merkle::{merkle_consistency, merkle_inclusion};
+pub use parcel::{parcel_forge, payload_decode};
 pub use receipt::{receipt_decode, receipt_forge, record_receipt_forge};
 pub use rsf::rsf_parse;
-pub use seal::opening_decode;
+pub use seal::{opening_decode, sealed_decode};
 pub use signature::signature_forge;
 pub use x509::x509_forge;
 
@@ -37,6 +39,9 @@ pub const TARGETS: &[Target] = &[
     ("header_decode", header_decode),
     ("receipt_decode", receipt_decode),
     ("opening_decode", opening_decode),
+    ("sealed_decode", sealed_decode),
+    ("payload_decode", payload_decode),
+    ("parcel_forge", parcel_forge),
     ("item_parse", item_parse),
     ("rsf_parse", rsf_parse),
     ("merkle_inclusion", merkle_inclusion),

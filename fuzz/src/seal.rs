@@ -1,11 +1,11 @@
 //! Sealed values: openings and commitments, as bytes and as text.
 
 use tallystick_protocol::{
-    Blinding, Commitment, Opening, Place, Secret,
-    limits::{SEAL_OPENING_BYTES_MAX, SEALED_VALUE_BYTES_MAX},
+    Blinding, Commitment, Hash, Opening, Place, Reading, SealedSubmission, Secret,
+    limits::{READING_BYTES_MAX, SEAL_OPENING_BYTES_MAX, SEALED_SUBMISSION_BYTES_MAX, SEALED_VALUE_BYTES_MAX},
 };
 
-use super::{choices::Choices, decode::material};
+use super::{choices::Choices, decode::material, sample as samples};
 
 fn sample() -> Opening {
     let subject = "keeper:k-7".parse().expect("a subject");
@@ -34,5 +34,22 @@ pub fn opening_decode(data: &[u8]) {
     if let Ok(commitment) = text.parse::<Commitment>() {
         assert_eq!(commitment.to_string(), text, "one meaning, one spelling");
         assert_eq!(Commitment::from_bytes(*commitment.as_bytes()), Ok(commitment));
+    }
+}
+
+/// What is accepted as a transaction with its openings, or as what a node gave for a read, has one spelling.
+pub fn sealed_decode(data: &[u8]) {
+    let submission =
+        || SealedSubmission { transaction: samples::transactions()[0].bytes().clone(), openings: vec![sample()] };
+    let bytes = material(data, |_| submission().to_bytes().to_vec());
+    if let Ok(decoded) = SealedSubmission::decode(&bytes) {
+        assert!(bytes.len() <= SEALED_SUBMISSION_BYTES_MAX);
+        assert_eq!(*decoded.to_bytes(), bytes, "one meaning, one spelling");
+    }
+    let reading = || Reading { transaction: Hash([7; 32]), leaf: 9, openings: vec![sample()] };
+    let bytes = material(data, |_| reading().to_bytes().to_vec());
+    if let Ok(decoded) = Reading::decode(&bytes) {
+        assert!(bytes.len() <= READING_BYTES_MAX);
+        assert_eq!(*decoded.to_bytes(), bytes, "one meaning, one spelling");
     }
 }
