@@ -340,7 +340,13 @@ async fn serve(context: real::Context, prepared: Prepared) -> Result<(), RunErro
         timing: Timing::default(),
     };
     let (provider, blocker) = (network.oracle.clone(), network.oracle.clone());
-    let node = engine::start(context.child("node"), engine_config, provider, blocker, network.channels).await?;
+    let starting = engine::start(context.child("node"), engine_config, provider, blocker, network.channels);
+    // That may wait for peers, and for those who do not know this node yet it waits for long.
+    let node = tokio::select! {
+        node = starting => node?,
+        () = http::serve_waiting(&listener) => return Err(RunError::Ended("HTTP server")),
+        () = told_to_stop() => return Ok(()),
+    };
     let service = Service::new(context.child("service"), &node, voting, holder);
 
     let holds = service.clone();

@@ -12,12 +12,28 @@ use axum::{
     response::{IntoResponse, Response},
 };
 use http::{HeaderName, HeaderValue, StatusCode};
-use tallystick_api::{Readiness, media, routes};
+use tallystick_api::{ErasuresView, Readiness, media, routes};
 
 /// Says that the process is alive.
 #[utoipa::path(get, path = routes::HEALTH, tag = "node", responses((status = 200, description = "The process is alive", body = String)))]
 pub async fn alive() -> Response {
     typed("text/plain; charset=utf-8", "alive\n")
+}
+
+/// What a node says while it waits for its peers before it can begin.
+pub const WAITING: &str = "this node is starting: it waits for peers to tell it where the network stands; if that lasts, no peer is reached, or \
+     they do not know this node's key yet: see `docs/operating.md`, \"Add a validator\"";
+
+/// Says that the node waits for its peers.
+pub async fn waiting() -> Response {
+    let body = Readiness {
+        ready: false,
+        reasons: vec![WAITING.to_owned()],
+        height: 0,
+        expiries: Vec::new(),
+        erasures: ErasuresView::default(),
+    };
+    (StatusCode::SERVICE_UNAVAILABLE, Json(body)).into_response()
 }
 
 /// Says whether the node serves, and if not, why.

@@ -95,6 +95,17 @@ pub async fn serve(listener: TcpListener, service: Service, shutdown: impl Futur
     server::run(listener, guard::around(router), shutdown, stop).await;
 }
 
+/// Answers, while the node waits for its peers before it can begin, that it is alive and what it waits for: who asks is never left
+/// without an answer. Runs until it is dropped; then [`serve`] takes the listener over.
+pub async fn serve_waiting(listener: &TcpListener) {
+    let router = Router::new()
+        .route(routes::HEALTH, get(health::alive))
+        .route(routes::READY, get(health::waiting))
+        .fallback(|| async { Failure::unavailable(health::WAITING) });
+    // It reads no body and asks nobody: there is nothing to guard.
+    server::hold(listener, router).await;
+}
+
 /// Makes the router, and for the tests the list of its routes.
 macro_rules! routes {
     ($($method:ident $path:expr => $handler:expr;)+) => {

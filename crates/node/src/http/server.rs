@@ -27,6 +27,30 @@ pub async fn run(listener: TcpListener, router: Router, shutdown: impl Future<Ou
     serve(listener, router, shutdown, stop, Duration::from_secs(STALL_SECONDS_MAX)).await;
 }
 
+/// Serves `router` on a listener that another server takes over: each connection ends with its first answer, so that nobody stays with
+/// this one. Runs until it is dropped.
+pub async fn hold(listener: &TcpListener, router: Router) {
+    let service = TowerToHyperService::new(router);
+    let room = Arc::new(Semaphore::new(CONNECTIONS_MAX));
+    let mut protocol = http1::Builder::new();
+    protocol.timer(TokioTimer::new()).header_read_timeout(Duration::from_secs(HEAD_SECONDS_MAX)).keep_alive(false);
+    loop {
+        let Ok((stream, permit)) = accept(listener, &room).await else {
+            tokio::time::sleep(ACCEPT_PAUSE).await;
+            continue;
+        };
+        let mut stream = TimeoutStream::new(stream);
+        stream.set_write_timeout(Some(Duration::from_secs(STALL_SECONDS_MAX)));
+        let connection = protocol.serve_connection(TokioIo::new(Box::pin(stream)), service.clone());
+        tokio::spawn(async move {
+            let _permit = permit;
+            if let Err(error) = connection.await {
+                tracing::debug!(%error, "a connection ended early");
+            }
+        });
+    }
+}
+
 async fn serve(
     listener: TcpListener,
     router: Router,
@@ -106,6 +130,56 @@ mod tests {
         let mut answer = Vec::new();
         let read = timeout(Duration::from_secs(5), stream.read_to_end(&mut answer)).await.unwrap();
         assert!(read.is_err() || answer.len() < ANSWER_BYTES, "the whole answer came: {}", answer.len());
+    }
+
+    /// What one request is answered, until the server ends the connection.
+    async fn asked(address: std::net::SocketAddr, path: &str) -> String {
+        let mut stream = TcpStream::connect(address).await.unwrap();
+        let request = format!("GET {path} HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n");
+        stream.write_all(request.as_bytes()).await.unwrap();
+        let mut answer = String::new();
+        timeout(Duration::from_secs(5), stream.read_to_string(&mut answer)).await.unwrap().unwrap();
+        answer
+    }
+
+    /// Also one that keeps its connection open is not left with the server that waited.
+    #[tokio::test]
+    async fn who_asks_while_the_node_waits_is_answered_and_then_another_server_takes_over() {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap();
+        let (begin, begun) = oneshot::channel::<()>();
+        let (shut, shutdown) = oneshot::channel::<()>();
+        let server = tokio::spawn(async move {
+            tokio::select! {
+                () = super::super::serve_waiting(&listener) => unreachable!("it runs until it is dropped"),
+                _ = begun => {}
+            }
+            let router = Router::new().route("/", get(|| async { "begun" }));
+            serve(
+                listener,
+                router,
+                async { shutdown.await.unwrap_or_default() },
+                watch::channel(false).0,
+                Duration::from_secs(5),
+            )
+            .await;
+        });
+        let alive = asked(address, "/healthz").await;
+        assert!(alive.starts_with("HTTP/1.1 200 OK") && alive.ends_with("alive\n"), "{alive}");
+        for path in ["/readyz", "/v1/status", "/"] {
+            let answer = asked(address, path).await;
+            assert!(answer.starts_with("HTTP/1.1 503 ") && answer.contains("waits for peers"), "{answer}");
+        }
+        let mut kept = TcpStream::connect(address).await.unwrap();
+        kept.write_all(b"GET / HTTP/1.1\r\nhost: x\r\n\r\n").await.unwrap();
+        let mut answer = String::new();
+        timeout(Duration::from_secs(5), kept.read_to_string(&mut answer)).await.unwrap().unwrap();
+        assert!(answer.contains("connection: close"), "{answer}");
+        begin.send(()).unwrap();
+        let begun = asked(address, "/").await;
+        assert!(begun.ends_with("begun"), "{begun}");
+        shut.send(()).unwrap();
+        timeout(Duration::from_secs(5), server).await.unwrap().unwrap();
     }
 
     #[tokio::test]
