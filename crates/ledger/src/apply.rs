@@ -129,76 +129,77 @@ impl Act<'_> {
 /// The rows that the transaction surely reads: to be fetched before [`apply`]. What else it reads depends on these.
 pub fn wanted(tx: &SignedTransaction) -> Vec<StateKey> {
     let mut keys = wanted_of_signers(tx);
+    tx.operations().iter().for_each(|operation| want(tx, operation, &mut keys));
+    once(keys)
+}
+
+/// The rows that one operation of the transaction surely reads.
+fn want(tx: &SignedTransaction, operation: &Operation, keys: &mut Vec<StateKey>) {
     let organisation = || StateKey::organisation(tx.principal().organisation());
     let of_register = |register: &str| [StateKey::register(register), StateKey::policy_set(register)];
     let authority = |id: &Hash| StateKey::authority(tx.principal().organisation(), id);
-    for operation in tx.operations() {
-        match operation {
-            Operation::RegisterCreate { register, .. } => {
-                keys.extend([StateKey::register(register), StateKey::rulebook(), StateKey::limits()]);
-            }
-            Operation::RegisterPhase { register, successor, .. } => {
-                keys.extend(of_register(register).into_iter().chain([StateKey::rulebook()]));
-                keys.extend(successor.as_deref().map(StateKey::register));
-            }
-            Operation::EntryAppend { register, .. }
-            | Operation::RegisterImport { register, .. }
-            | Operation::RecordCorrect { register, .. }
-            | Operation::RecordRead { register, .. } => keys.extend(of_register(register)),
-            Operation::NoticeAcknowledge { register, reader, .. } => {
-                keys.extend([StateKey::register(register), StateKey::principal(reader)]);
-            }
-            Operation::RegisterPolicy { register, .. } => {
-                keys.extend(of_register(register).into_iter().chain([StateKey::rulebook()]));
-            }
-            Operation::PrincipalEnrol { name, key, .. } => {
-                keys.extend(principal::wanted_for_new(tx.principal(), name, key))
-            }
-            Operation::PrincipalRecover { principal, key: new, .. }
-            | Operation::KeyAdd { principal, key: new, .. }
-            | Operation::KeyRotate { principal, new, .. } => {
-                let organisation = StateKey::organisation(principal.organisation());
-                keys.extend([StateKey::principal(principal), StateKey::key(new), organisation]);
-            }
-            Operation::KeyRetire { principal, .. }
-            | Operation::PrincipalStatus { principal, .. }
-            | Operation::PrincipalAmend { principal, .. } => {
-                keys.extend([StateKey::principal(principal), StateKey::organisation(principal.organisation())]);
-            }
-            Operation::OrganisationContact { .. } | Operation::RecoverySet { .. } => keys.push(organisation()),
-            Operation::NodeRegister { .. } | Operation::NodeRetire { .. } => {
-                keys.extend(node::wanted(operation, tx.principal().organisation()));
-            }
-            Operation::MandateGrant { name, terms } => {
-                keys.extend(MandateId::new(tx.principal(), name).iter().map(StateKey::mandate));
-                keys.extend(terms.parent.as_ref().map(StateKey::mandate));
-            }
-            Operation::MandateRevoke { mandate } => keys.push(StateKey::mandate(mandate)),
-            Operation::AuthorityAdmit { certificate, .. } => {
-                keys.extend([authority(&Hash::of(&[certificate])), StateKey::rulebook()]);
-            }
-            Operation::AuthorityRetire { authority: id } | Operation::RevocationPost { authority: id, .. } => {
-                keys.push(authority(id))
-            }
-            Operation::KeyCertify { principal: of, authority: id, .. } => {
-                keys.extend([StateKey::principal(of), StateKey::authority(of.organisation(), id)]);
-            }
-            Operation::PrivateOrder { partition, .. } | Operation::PartitionRoot { partition, .. } => {
-                keys.extend(partition::wanted_by_nodes(partition, tx));
-            }
-            Operation::ProposalSubmit { proposal, changes, .. } => {
-                keys.extend(proposal::wanted_for_new(proposal, changes))
-            }
-            Operation::ProposalWithdraw { proposal }
-            | Operation::BallotCast { proposal, .. }
-            | Operation::ProposalObject { proposal, .. } => {
-                keys.extend(proposal::wanted(proposal, tx.principal().organisation()));
-            }
-            // What is erased, held and consented to.
-            _ => keys.extend(erasure::wanted(operation).into_iter().chain(consent::wanted(operation))),
+    match operation {
+        Operation::RegisterCreate { register, .. } => {
+            keys.extend([StateKey::register(register), StateKey::rulebook(), StateKey::limits()]);
         }
+        Operation::RegisterPhase { register, successor, .. } => {
+            keys.extend(of_register(register).into_iter().chain([StateKey::rulebook()]));
+            keys.extend(successor.as_deref().map(StateKey::register));
+        }
+        Operation::EntryAppend { register, .. }
+        | Operation::RegisterImport { register, .. }
+        | Operation::RecordCorrect { register, .. }
+        | Operation::RecordRead { register, .. } => keys.extend(of_register(register)),
+        Operation::NoticeAcknowledge { register, reader, .. } => {
+            keys.extend([StateKey::register(register), StateKey::principal(reader)]);
+        }
+        Operation::RegisterPolicy { register, .. } => {
+            keys.extend(of_register(register).into_iter().chain([StateKey::rulebook()]));
+        }
+        Operation::PrincipalEnrol { name, key, .. } => {
+            keys.extend(principal::wanted_for_new(tx.principal(), name, key))
+        }
+        Operation::PrincipalRecover { principal, key: new, .. }
+        | Operation::KeyAdd { principal, key: new, .. }
+        | Operation::KeyRotate { principal, new, .. } => {
+            let organisation = StateKey::organisation(principal.organisation());
+            keys.extend([StateKey::principal(principal), StateKey::key(new), organisation]);
+        }
+        Operation::KeyRetire { principal, .. }
+        | Operation::PrincipalStatus { principal, .. }
+        | Operation::PrincipalAmend { principal, .. } => {
+            keys.extend([StateKey::principal(principal), StateKey::organisation(principal.organisation())]);
+        }
+        Operation::OrganisationContact { .. } | Operation::RecoverySet { .. } => keys.push(organisation()),
+        Operation::NodeRegister { .. } | Operation::NodeRetire { .. } => {
+            keys.extend(node::wanted(operation, tx.principal().organisation()));
+        }
+        Operation::MandateGrant { name, terms } => {
+            keys.extend(MandateId::new(tx.principal(), name).iter().map(StateKey::mandate));
+            keys.extend(terms.parent.as_ref().map(StateKey::mandate));
+        }
+        Operation::MandateRevoke { mandate } => keys.push(StateKey::mandate(mandate)),
+        Operation::AuthorityAdmit { certificate, .. } => {
+            keys.extend([authority(&Hash::of(&[certificate])), StateKey::rulebook()]);
+        }
+        Operation::AuthorityRetire { authority: id } | Operation::RevocationPost { authority: id, .. } => {
+            keys.push(authority(id))
+        }
+        Operation::KeyCertify { principal: of, authority: id, .. } => {
+            keys.extend([StateKey::principal(of), StateKey::authority(of.organisation(), id)]);
+        }
+        Operation::PrivateOrder { partition, .. } | Operation::PartitionRoot { partition, .. } => {
+            keys.extend(partition::wanted_by_nodes(partition, tx));
+        }
+        Operation::ProposalSubmit { proposal, changes, .. } => keys.extend(proposal::wanted_for_new(proposal, changes)),
+        Operation::ProposalWithdraw { proposal }
+        | Operation::BallotCast { proposal, .. }
+        | Operation::ProposalObject { proposal, .. } => {
+            keys.extend(proposal::wanted(proposal, tx.principal().organisation()));
+        }
+        // What is erased, held and consented to.
+        _ => keys.extend(erasure::wanted(operation).into_iter().chain(consent::wanted(operation))),
     }
-    once(keys)
 }
 
 /// Each once.

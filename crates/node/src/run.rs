@@ -297,11 +297,7 @@ fn free(address: SocketAddr, field: &'static str) -> Result<(), RunError> {
 async fn serve(context: real::Context, prepared: Prepared) -> Result<(), RunError> {
     let Prepared { config, genesis, signer, known, votes, state_sync, recovery, holder } = prepared;
     let voting = votes.is_some();
-    let listener = TcpListener::bind(config.http).await.map_err(|source| RunError::Listen {
-        address: config.http,
-        field: "http",
-        source,
-    })?;
+    let listener = bind(config.http).await?;
     let network = peers::start(
         context.child("network"),
         peers::Config {
@@ -341,12 +337,7 @@ async fn serve(context: real::Context, prepared: Prepared) -> Result<(), RunErro
     };
     let (provider, blocker) = (network.oracle.clone(), network.oracle.clone());
     let starting = engine::start(context.child("node"), engine_config, provider, blocker, network.channels);
-    // That may wait for peers, and for those who do not know this node yet it waits for long.
-    let node = tokio::select! {
-        node = starting => node?,
-        () = http::serve_waiting(&listener) => return Err(RunError::Ended("HTTP server")),
-        () = told_to_stop() => return Ok(()),
-    };
+    let Some(node) = begun(starting, &listener).await? else { return Ok(()) };
     let service = Service::new(context.child("service"), &node, voting, holder);
 
     let holds = service.clone();
@@ -371,6 +362,23 @@ async fn serve(context: real::Context, prepared: Prepared) -> Result<(), RunErro
     // Requests in flight have their own time limits; what is stored needs no farewell.
     let _ = tokio::time::timeout(std::time::Duration::from_secs(5), http).await;
     Ok(())
+}
+
+async fn bind(address: SocketAddr) -> Result<TcpListener, RunError> {
+    TcpListener::bind(address).await.map_err(|source| RunError::Listen { address, field: "http", source })
+}
+
+/// The node once it has begun; none if it was told to stop before. It may wait for peers, and for those who do not know it yet it waits
+/// for long: meanwhile whoever asks is told.
+async fn begun<T>(
+    starting: impl Future<Output = Result<T, StartError>>,
+    listener: &TcpListener,
+) -> Result<Option<T>, RunError> {
+    tokio::select! {
+        node = starting => Ok(Some(node?)),
+        () = http::serve_waiting(listener) => Err(RunError::Ended("HTTP server")),
+        () = told_to_stop() => Ok(None),
+    }
 }
 
 /// Opens the vault of a node that holds.
