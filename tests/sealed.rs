@@ -4,6 +4,8 @@
 //! that is worth.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing, clippy::print_stdout)]
 
+mod erased;
+
 use std::{
     fs,
     path::{Path, PathBuf},
