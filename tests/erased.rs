@@ -304,6 +304,7 @@ fn what_is_erased_is_nowhere_and_does_not_come_back() {
     a_node_dies_between_destroying_and_its_receipt(&mut nodes);
     a_node_that_was_off_destroys_before_it_serves(&mut nodes);
     an_old_backup_does_not_bring_it_back(&mut nodes);
+    a_damaged_file_holds_up_nothing_else(&mut nodes);
     nodes.nothing_is_kept();
     nothing_is_found(&desk, &nodes);
 }
@@ -472,6 +473,27 @@ fn an_old_backup_does_not_bring_it_back(nodes: &mut Nodes) {
         nodes.nodes[node].start();
         serves_nothing(nodes, node, name);
     }
+}
+
+/// A file of one node's vault cannot be read: what is ordered of others is done, and they are read; all of it can be destroyed.
+fn a_damaged_file_holds_up_nothing_else(nodes: &mut Nodes) {
+    let node = 2;
+    let written = nodes.write("damaged", "Adalbert Wurzelsepp");
+    let file = nodes.nodes[node].kept().pop().unwrap();
+    let mut bytes = fs::read(&file).unwrap();
+    *bytes.last_mut().unwrap() ^= 1;
+    fs::write(&file, bytes).unwrap();
+    nodes.order("damaged-value", "damaged", Some(commitment(&written)));
+    within(PATIENCE, "others", || [0, 1, 3].iter().all(|n| nodes.said("damaged-value", *n) == Some(1)).then_some(()));
+    nodes.write("whole", "Crescentia Muxeneder");
+    assert_eq!(nodes.read(node, "whole").unwrap().openings.len(), 1);
+    nodes.order("whole", "whole", None);
+    nodes.complete("whole", 1);
+    assert_eq!(nodes.said("damaged-value", node), None, "nobody knows what was in it");
+    assert!(nodes.read(node, "damaged").is_err());
+    nodes.order("damaged-all", "damaged", None);
+    nodes.complete("damaged-all", 0);
+    within(PATIENCE, "the value", || (nodes.said("damaged-value", node) == Some(0)).then_some(()));
 }
 
 /// No file of any node holds a value or a blinding; and the search finds what is there.
