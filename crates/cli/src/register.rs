@@ -82,6 +82,9 @@ struct Create {
     /// if not given. May be repeated
     #[arg(long = "personal", value_name = "FIELD[:SUBJECT]")]
     personal: Vec<String>,
+    /// For how many days personal values are kept: then the custodian's nodes have them erased by themselves. For ever if not given
+    #[arg(long, value_name = "DAYS", requires = "personal")]
+    keep_days: Option<u32>,
     /// A field that only some may read, which is written only sealed; may be repeated
     #[arg(long = "restricted", value_name = "FIELD")]
     restricted: Vec<String>,
@@ -270,7 +273,8 @@ impl Create {
         let mut fields = self.fields.clone();
         let personal = self.personal.iter().map(|text| {
             let (field, subject) = text.split_once(':').unwrap_or((text, &self.name));
-            (field, format!("personal:{subject}"))
+            let days = self.keep_days.map(|days| format!(":{days}")).unwrap_or_default();
+            (field, format!("personal:{subject}{days}"))
         });
         for (name, said) in personal.chain(self.restricted.iter().map(|name| (name.as_str(), "restricted".to_owned())))
         {

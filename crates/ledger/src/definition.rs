@@ -205,9 +205,12 @@ mod tests {
             let definition = read(&[("field:a", &field), ("field:a", r#"{"datatype":"text","field":"a"}"#)]);
             definition.fields.first().unwrap().protection.clone()
         };
-        assert_eq!(said("personal:b"), Some(Protection::Personal { subject: "b".into() }));
+        assert_eq!(said("personal:b"), Some(Protection::Personal { subject: "b".into(), days: None }));
+        assert_eq!(said("personal:b:30"), Some(Protection::Personal { subject: "b".into(), days: Some(30) }));
         assert_eq!(said("restricted"), Some(Protection::Restricted));
-        for unknown in ["", "secret", "personal", "personal:", "personal:A b", "restricted:b"] {
+        let days =
+            ["personal:b:", "personal:b:0", "personal:b:030", "personal:b:36526", "personal:b:1:1", "personal:b:x"];
+        for unknown in ["", "secret", "personal", "personal:", "personal:A b", "restricted:b"].into_iter().chain(days) {
             assert_eq!(said(unknown), Some(Protection::Restricted), "{unknown}");
         }
         assert_eq!(read(&[("field:a", r#"{"field":"a"}"#)]).fields.first().unwrap().protection, None);

@@ -29,7 +29,7 @@ pub(crate) fn require_possible(register: &str, fields: &[Field]) -> Result<(), S
         match &field.protection {
             None => {}
             Some(_) if field.name == register => violations.add(at, &field.name, ViolationRule::Protection),
-            Some(Protection::Personal { subject }) if !names_records(register, fields, subject) => {
+            Some(Protection::Personal { subject, .. }) if !names_records(register, fields, subject) => {
                 violations.add(at, &field.name, ViolationRule::Subject);
             }
             Some(_) => {}

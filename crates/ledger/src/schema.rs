@@ -103,8 +103,8 @@ impl Schema {
         let own = || Subject::new(&self.primary, key).ok();
         let subject = match self.field(field)?.protection.as_ref()? {
             Protection::Restricted => own()?,
-            Protection::Personal { subject } if *subject == self.primary => own()?,
-            Protection::Personal { subject } => {
+            Protection::Personal { subject, .. } if *subject == self.primary => own()?,
+            Protection::Personal { subject, .. } => {
                 let (register, key) = self.link(self.field(subject)?, item.get_one(subject)?)?;
                 Subject::new(register, key).ok()?
             }

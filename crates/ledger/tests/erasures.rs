@@ -146,6 +146,26 @@ fn a_retired_holder_is_no_holder() {
     );
 }
 
+/// What a register keeps no longer its custodian's nodes have erased, if they were given that role; nobody does it for them.
+#[test]
+fn a_node_with_the_role_orders_for_its_own_registers() {
+    let mut ledger = ledger();
+    run(
+        &mut ledger,
+        r"
+        alpha/node-1 | erase a alpha person:1 SEALED             | 0 not-permitted
+        alpha/admin  | enrol-as device keeper retention alpha/keeper | ok
+        alpha/keeper | grant errands alpha/clerk * * 2019-01-01 2030-01-01 0 1 | ok
+        alpha/clerk under alpha/keeper/errands | erase a alpha person:1 SEALED | 0 not-permitted
+        alpha/keeper | erase a alpha person:1 SEALED             | ok
+        # Of its organisation's registers alone, and nothing else.
+        alpha/keeper | erase b alpha visit:1 SEALED              | 0 not-permitted
+        alpha/keeper | erase b beta visit:1 SEALED               | 0 not-permitted
+        alpha/keeper | hold h alpha person:1                     | 0 not-permitted
+        ",
+    );
+}
+
 /// An order that names values names whom they are about: of somebody else's value of the same commitment it says nothing.
 #[test]
 fn values_are_erased_of_the_subject_that_is_named() {

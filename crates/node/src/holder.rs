@@ -200,6 +200,22 @@ impl<E: Runtime> Holder<E> {
         self.vault.set_progress(progress).await
     }
 
+    /// How many entries of a register are passed over for good, as to what it keeps for so many days.
+    ///
+    /// # Errors
+    /// When the disk fails.
+    pub async fn retained(&self, register: &str, days: u32) -> Result<u64, VaultError> {
+        self.vault.retained(register, days).await
+    }
+
+    /// Says how many are: on the disk when this returns.
+    ///
+    /// # Errors
+    /// When the disk fails.
+    pub async fn set_retained(&self, register: &str, days: u32, passed: u64) -> Result<(), VaultError> {
+        self.vault.set_retained(register, days, passed).await
+    }
+
     /// Says that every order up to this height is carried out, but for those that wait for a hold.
     pub fn set_erased_to(&self, height: u64) {
         self.erased_to.send_replace(Some(height));

@@ -341,8 +341,7 @@ async fn serve(context: real::Context, prepared: Prepared) -> Result<(), RunErro
     let service = Service::new(context.child("service"), &node, voting, holder);
 
     let holds = service.clone();
-    let _holding =
-        context.child("holding").spawn(move |_| async move { futures::join!(holds.settle_sealed(), holds.erase()) });
+    let _holding = context.child("holding").spawn(move |_| async move { holds.hold_all().await });
     let (stop, stopping) = watch::channel(false);
     let mut http = tokio::spawn(http::serve(listener, service, async move {
         let mut stopping = stopping;

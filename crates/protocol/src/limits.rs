@@ -180,7 +180,7 @@ pub const QUERY_SECONDS_MAX: u64 = 300;
 pub const PRIVATE_SCAN_MAX: u64 = 1_000;
 /// Orders of a partition that a node has acknowledged at one time.
 pub const ORDERS_AT_ONCE_MAX: usize = 4;
-/// Days for which what is shared may be kept: a century.
+/// Days for which what is shared or personal may be kept: a century.
 pub const RETENTION_DAYS_MAX: u32 = 36_525;
 /// Principals that a genesis gives one organisation.
 pub const GENESIS_PRINCIPALS_MAX: usize = 100;

@@ -14,6 +14,7 @@ use crate::{
     hash::Hash,
     identifier::MandateId,
     key::PublicKey,
+    limits::RETENTION_DAYS_MAX,
     mandate::MandateTerms,
     names::{names, serde_as_text},
     node::SealingKey,
@@ -98,10 +99,12 @@ names! {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Protection {
     /// `personal:FIELD`: personal data. It is about the record that the item's field `FIELD` names, which is the entry's own when
-    /// that field has the register's name.
+    /// that field has the register's name. `personal:FIELD:DAYS`: and it is erased so many days after it was written.
     Personal {
         /// The field that names the record that it is about.
         subject: String,
+        /// For how many days it is kept; for ever if none.
+        days: Option<u32>,
     },
     /// `restricted`: only some may read it, and it is about nobody but the entry's own record.
     Restricted,
@@ -110,7 +113,8 @@ pub enum Protection {
 impl fmt::Display for Protection {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Personal { subject } => write!(f, "personal:{subject}"),
+            Self::Personal { subject, days: None } => write!(f, "personal:{subject}"),
+            Self::Personal { subject, days: Some(days) } => write!(f, "personal:{subject}:{days}"),
             Self::Restricted => f.write_str("restricted"),
         }
     }
@@ -121,9 +125,13 @@ impl FromStr for Protection {
 
     fn from_str(text: &str) -> Result<Self, String> {
         match text.split_once(':') {
-            Some(("personal", subject)) => {
+            Some(("personal", rest)) => {
+                let (subject, days) = match rest.split_once(':') {
+                    None => (rest, None),
+                    Some((subject, days)) => (subject, Some(kept_days(days)?)),
+                };
                 validate_name(subject).map_err(|error| error.to_string())?;
-                Ok(Self::Personal { subject: subject.to_owned() })
+                Ok(Self::Personal { subject: subject.to_owned(), days })
             }
             None if text == "restricted" => Ok(Self::Restricted),
             _ => {
@@ -132,6 +140,23 @@ impl FromStr for Protection {
             }
         }
     }
+}
+
+impl Protection {
+    /// For how many days a value is kept after it was written; none when for ever.
+    pub const fn days(&self) -> Option<u32> {
+        match self {
+            Self::Personal { days, .. } => *days,
+            Self::Restricted => None,
+        }
+    }
+}
+
+/// Days as they are written: one spelling each.
+fn kept_days(text: &str) -> Result<u32, String> {
+    let days: Option<u32> = text.parse().ok().filter(|days: &u32| days.to_string() == text);
+    days.filter(|days| (1..=RETENTION_DAYS_MAX).contains(days))
+        .ok_or_else(|| format!("`{text}` is no number of days from 1 to {RETENTION_DAYS_MAX}"))
 }
 
 serde_as_text!(Protection);

@@ -27,6 +27,7 @@
 mod cipher;
 mod pending;
 mod progress;
+mod retained;
 #[cfg(test)]
 mod tests;
 

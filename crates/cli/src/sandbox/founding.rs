@@ -27,7 +27,7 @@ use tallystick_ledger::{
 use tallystick_protocol::{
     AgreementTerms, Assurance, AuthorityTerms, Change, Choice, Datatype, ErasureScope, Field, Hash, MandateTerms,
     NewEntry, Opening, Operation, Phase, Place, PolicyChange, PolicyMeaning, PolicyText, PrincipalId, PrincipalKind,
-    ProposalStatus, Roles, RuleText, SealedSubmission, SealingKey, Secret, SignedTransaction, Subject,
+    ProposalStatus, RuleText, SealedSubmission, SealingKey, Secret, SignedTransaction, Subject,
 };
 
 /// The register that everybody may look at.
@@ -266,7 +266,7 @@ impl Founding<'_> {
             let enrol = Operation::PrincipalEnrol {
                 name: VAULT.to_owned(),
                 kind: PrincipalKind::Device,
-                roles: Roles::default(),
+                roles: "retention".parse().map_err(Failure::error)?,
                 key: key::public_key(&key.to_string_lossy())?,
                 assurance: Assurance::Substantial,
             };

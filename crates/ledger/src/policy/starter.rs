@@ -1,7 +1,7 @@
 //! The policies with which a network begins, written into block 1 like any others: they can be changed and removed.
 
 /// Id and text of each, sorted by id.
-pub const STARTER: [(&str, &str); 11] = [
+pub const STARTER: [(&str, &str); 12] = [
     (
         "administrators-manage",
         r#"// Administrators do everything for their own organisation: to itself, its principals, its registers.
@@ -131,6 +131,18 @@ permit (
   resource
 ) when {
   resource == principal && context.signer == principal
+};
+"#,
+    ),
+    (
+        "retention-orders",
+        r#"// A node with this role has erased what the registers of its organisation keep no longer, and no agent does it for it.
+permit (
+  principal in Role::"retention",
+  action == Action::"erasure-order",
+  resource is Register
+) when {
+  resource.custodian == principal.organisation && context.signer == principal
 };
 "#,
     ),

@@ -13,22 +13,16 @@
 //! - What is known here of how far it has come is on the disk first. A file of the vault that fails holds up its own orders, no others, and
 //!   no reads: what they are about is not given, whatever is still here of it.
 
-use super::{Runtime, Service, TransactionState, erasure::Erasure};
-use crate::{application::now_ms, holder::Holder};
+use super::{Runtime, Service, erasure::Erasure, posting::Posted};
+use crate::holder::Holder;
 use std::collections::{BTreeMap, BTreeSet};
 use tallystick_protocol::{
-    Commitment, ErasureRow, ErasureScope, Hash, Intent, Opening, Operation, Outcome, Place, StateKey, SubjectRow,
-    limits::ERASURES_PER_PAGE,
+    Commitment, ErasureRow, ErasureScope, Opening, Operation, Place, StateKey, SubjectRow, limits::ERASURES_PER_PAGE,
 };
 use tallystick_storage::{
     read::ReadError,
     vault::{ErasureProgress, VaultError},
 };
-
-/// Seconds after which a receipt that is not final is given again.
-const RECEIPT_SECONDS: u64 = 30;
-/// Seconds after which one that was refused is, at the longest: the wait doubles each time.
-const REFUSED_SECONDS: u64 = 86_400;
 
 /// Why orders were not carried out; they are tried again with the next block.
 #[derive(Debug, thiserror::Error)]
@@ -55,20 +49,7 @@ struct Done {
     /// Those of them of which it was said that they wait for the vault.
     failed: BTreeSet<String>,
     /// The receipts that are on their way, by their orders.
-    given: BTreeMap<String, Given>,
-}
-
-/// A receipt that was handed in and is not final.
-#[derive(Debug, Default)]
-struct Given {
-    /// Its transaction, until that is known to be refused.
-    transaction: Option<Hash>,
-    /// Until when no other is given, in Unix seconds.
-    until_s: u64,
-    /// How long is waited after another refusal.
-    wait_s: u64,
-    /// Why it is not taken, as it was last told.
-    told: Option<String>,
+    given: BTreeMap<String, Posted>,
 }
 
 impl Done {
@@ -100,19 +81,6 @@ impl Done {
         self.waiting.insert(order.to_owned());
         if self.failed.insert(order.to_owned()) {
             tracing::error!(%order, %error, "this order is not carried out, and tried again with each block");
-        }
-    }
-}
-
-impl Given {
-    /// Waits twice as long as the last time, and says why, unless that was said.
-    fn put_off(&mut self, order: &str, now_s: u64, why: String) {
-        self.transaction = None;
-        self.wait_s = self.wait_s.max(RECEIPT_SECONDS).saturating_mul(2).min(REFUSED_SECONDS);
-        self.until_s = now_s.saturating_add(self.wait_s);
-        if self.told.as_ref() != Some(&why) {
-            tracing::warn!(%order, again_in_s = self.wait_s, "the receipt is not taken: {why}");
-            self.told = Some(why);
         }
     }
 }
@@ -222,39 +190,9 @@ impl<E: Runtime> Service<E> {
                 done.given.remove(&row.order);
                 continue;
             }
+            let operation = Operation::ErasureReceipt { order: row.order.clone(), destroyed };
             let given = done.given.entry(row.order.clone()).or_default();
-            self.give_receipt(holder, (&row.order, destroyed), given).await;
-        }
-    }
-
-    /// Gives the receipt for an order, unless one is on its way.
-    async fn give_receipt(&self, holder: &Holder<E>, (order, destroyed): (&str, u32), given: &mut Given) {
-        let now_s = self.tip().header.time_ms.max(now_ms(&self.0.runtime)) / 1_000;
-        if let Some(transaction) = given.transaction
-            && let Some(TransactionState::Finalised(finalised)) = self.transaction(&transaction).await
-            && let Outcome::Refused(refusal) = finalised.outcome
-        {
-            given.put_off(order, now_s, format!("{}: {}", refusal.code, refusal.code.advice()));
-        }
-        if now_s <= given.until_s {
-            return;
-        }
-        let keys = holder.keys();
-        let not_after = now_s + RECEIPT_SECONDS;
-        let Hash(key) = Hash::of(&[order.as_bytes(), &[0], &not_after.to_be_bytes()]);
-        let operations = vec![Operation::ErasureReceipt { order: order.to_owned(), destroyed }];
-        let intent = Intent {
-            not_after,
-            idempotency_key: key.into_iter().take(16).collect(),
-            ..Intent::new(self.network(), keys.principal.clone(), format!("erasure {order}"), operations)
-        };
-        match intent.sign(&keys.key) {
-            Ok(transaction) => match self.submit(vec![transaction.bytes().clone()]).await.pop() {
-                Some(Ok(id)) => (given.transaction, given.until_s) = (Some(id), not_after),
-                Some(Err(rejection)) => given.put_off(order, now_s, rejection.to_string()),
-                None => {}
-            },
-            Err(error) => given.put_off(order, now_s, error.to_string()),
+            self.post(holder, format!("erasure {}", row.order), operation, given).await;
         }
     }
 

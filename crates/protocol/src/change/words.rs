@@ -154,8 +154,9 @@ impl fmt::Display for Field {
             write!(f, ", links to {register}")?;
         }
         match &self.protection {
-            Some(Protection::Personal { subject }) => {
+            Some(Protection::Personal { subject, days }) => {
                 write!(f, ", sealed: personal data of the record that {subject} names")?;
+                days.iter().try_for_each(|days| write!(f, ", kept for {days} days"))?;
             }
             Some(Protection::Restricted) => f.write_str(", sealed: restricted")?,
             None => {}

@@ -76,7 +76,7 @@ impl Thing {
 /// A text without its comments and spaces, whether it forbids, and whether it speaks of an act.
 type Known = (&'static str, bool, fn(&Question<'_>) -> bool);
 
-const KNOWN: [Known; 13] = [
+const KNOWN: [Known; 14] = [
     (
         r#"permit(principalinRole::"administrator",action,resource)when{resourceinprincipal.organisation};"#,
         false,
@@ -149,6 +149,15 @@ const KNOWN: [Known; 13] = [
         },
     ),
     (
+        r#"permit(principalinRole::"retention",action==Action::"erasure-order",resourceisRegister)when{resource.custodian==principal.organisation&&context.signer==principal};"#,
+        false,
+        |q| {
+            let is_own = matches!(&q.thing, Thing::Register(_, custodian, _) if custodian == q.actor.organisation());
+            let signs = q.signers.first().is_some_and(|(signer, _)| *signer == q.actor);
+            q.roles.contains("retention") && q.action == OperationName::ErasureOrder && is_own && signs
+        },
+    ),
+    (
         r#"permit(principalinRole::"registrar",action==Action::"entry-append",resource==Register::"register-3");"#,
         false,
         |q| {
@@ -199,6 +208,7 @@ impl Policies {
             "own-receipts",
             "consent-required",
             "custodian-consents",
+            "retention-orders",
         ];
         let put = ids
             .iter()
