@@ -3,6 +3,7 @@
 pub mod agreement;
 pub mod authority;
 pub mod durability;
+pub mod erasure;
 pub mod exactly_once;
 pub mod innocence;
 pub mod progress;

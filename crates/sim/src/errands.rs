@@ -4,6 +4,7 @@
 //! errand that is told otherwise has found a broken promise.
 
 mod entrust;
+pub mod erase;
 mod legislate;
 mod outlive;
 mod race;
@@ -38,6 +39,7 @@ impl Client {
             Errand::Legislate => legislate::legislate(&mut self).await,
             Errand::Rogue => rogue::rogue(&mut self).await,
             Errand::Share => share::share(&mut self).await,
+            Errand::Erase => erase::erase(&mut self).await,
         };
         if done.is_some() {
             self.record.is_back(errand);

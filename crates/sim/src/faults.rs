@@ -11,7 +11,7 @@ use crate::{
 use bytes::Bytes;
 use commonware_cryptography::ed25519::PublicKey;
 use commonware_p2p::simulated::Link;
-use commonware_runtime::{Handle, Storage as _, deterministic};
+use commonware_runtime::{Blob as _, Handle, ReadOptions, Storage as _, WriteOptions, deterministic};
 use commonware_utils::Probability;
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -44,7 +44,12 @@ pub struct Hosts<'a> {
     /// Faults that keep each node down.
     down: Vec<usize>,
     active: Vec<Fault>,
+    /// A vault as it once was.
+    old_vault: Vec<File>,
 }
+
+/// A file of a disk: partition, name, and what it holds.
+type File = (String, Vec<u8>, Vec<u8>);
 
 impl<'a> Hosts<'a> {
     /// Machines for nodes with these lives, all off.
@@ -67,6 +72,7 @@ impl<'a> Hosts<'a> {
             lives,
             leap,
             active: Vec::new(),
+            old_vault: Vec::new(),
         }
     }
 
@@ -138,6 +144,7 @@ impl<'a> Hosts<'a> {
             Fault::TimePasses { hours } => self.leap.pass(Duration::from_secs(hours * 3_600)),
             // The world sends somebody.
             Fault::Reform { .. } | Fault::Errand(_) => {}
+            Fault::OldVault { node } => self.old_vault = self.copy_vault(*node).await,
             Fault::Recover { to } => self.recover(to).await,
         }
     }
@@ -159,6 +166,14 @@ impl<'a> Hosts<'a> {
                     self.start(*node).await;
                 }
             }
+            Fault::OldVault { node } => {
+                self.stop(*node);
+                self.put_vault_back(*node).await;
+                self.down[*node] -= 1;
+                if self.down[*node] == 0 {
+                    self.start(*node).await;
+                }
+            }
             Fault::SlowDisk { node, .. } => self.hardware[*node].set_disk_delay_ms(0),
             Fault::NoState { node } => self.hardware[*node].set_state_cut(false),
             Fault::ClockJump { node, .. } => self.hardware[*node].set_clock_ahead_ms(0),
@@ -172,6 +187,40 @@ impl<'a> Hosts<'a> {
                     }
                 }
             }
+        }
+    }
+
+    /// The partitions that the vault of a node can have.
+    fn vault_partitions(&self, node: usize) -> Vec<String> {
+        let vault = format!("{}-vault", self.lives[node].prefix(""));
+        let folders = (0..4_096).map(|folder| format!("{vault}-{folder:03x}"));
+        let others = ["-pending", "-erasures", "-retained", ""].map(|name| format!("{vault}{name}"));
+        folders.chain(others).collect()
+    }
+
+    async fn copy_vault(&self, node: usize) -> Vec<File> {
+        let mut files = Vec::new();
+        for partition in self.vault_partitions(node) {
+            for name in self.world.scan(&partition).await.unwrap_or_default() {
+                let (blob, size) = self.world.open(&partition, &name).await.expect("it was just there");
+                let size = usize::try_from(size).expect("it fits into memory");
+                let bytes = blob.read_at(0, size, ReadOptions::default()).await.expect("it is so long");
+                files.push((partition.clone(), name, bytes.coalesce().as_ref().to_vec()));
+            }
+        }
+        self.record.note(format!("the vault of node {node} had {} files", files.len()));
+        files
+    }
+
+    async fn put_vault_back(&mut self, node: usize) {
+        for partition in self.vault_partitions(node) {
+            // None where there was none.
+            let _ = self.world.remove(&partition, None).await;
+        }
+        for (partition, name, bytes) in std::mem::take(&mut self.old_vault) {
+            let (blob, _) = self.world.open(&partition, &name).await.expect("a disk that works");
+            blob.write_at(0, bytes, WriteOptions::default()).await.expect("a disk that works");
+            blob.sync().await.expect("a disk that works");
         }
     }
 

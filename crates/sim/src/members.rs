@@ -6,7 +6,8 @@ use commonware_cryptography::{
     ed25519::{PrivateKey, PublicKey},
 };
 use std::sync::Arc;
-use tallystick_node::parcels::ParcelKeys;
+use tallystick_client::SealingSecret;
+use tallystick_node::{holder::HolderKeys, parcels::ParcelKeys};
 use tallystick_protocol::{
     Genesis, GenesisOrganisation, GenesisPrincipal, GenesisValidator, Hash, Intent, MandateId, Operation, ParcelSecret,
     Particulars, PrincipalId, Roles, SignedTransaction, SigningKey, limits::EPOCH_BLOCKS_MIN,
@@ -34,8 +35,10 @@ pub struct Members {
     pub nodes: Vec<PrivateKey>,
     /// Principals, by organisation; the first of each is its administrator.
     pub principals: Vec<Vec<Member>>,
-    /// Whether nodes hold what only some may see.
+    /// Whether nodes hold what is in partitions.
     pub shares: bool,
+    /// Whether nodes hold what is sealed.
+    pub seals: bool,
 }
 
 impl Members {
@@ -67,7 +70,13 @@ impl Members {
         genesis.sort();
         genesis.validate().expect("the simulated members make a genesis");
         let more = (0..followers).map(|_| PrivateKey::from_seed(chance.number()));
-        Self { genesis: Arc::new(genesis), nodes: keys.into_iter().chain(more).collect(), principals, shares: false }
+        Self {
+            genesis: Arc::new(genesis),
+            nodes: keys.into_iter().chain(more).collect(),
+            principals,
+            shares: false,
+            seals: false,
+        }
     }
 
     /// A node as the ledger lists validators.
@@ -83,14 +92,31 @@ impl Members {
 
     /// The keys with which a node holds what only some may see, where nodes do; the first one of an organisation has its number.
     pub fn holder(&self, node: usize) -> Option<ParcelKeys> {
-        let of =
-            |what: &[u8]| Hash::of(&[what, self.genesis.nonce.as_slice(), &[u8::try_from(node).unwrap_or_default()]]).0;
-        let name = if node < self.principals.len() { "node".to_owned() } else { format!("node-{node}") };
         self.shares.then(|| ParcelKeys {
-            principal: PrincipalId::new(&slug(self.organisation_of(node)), &name).expect("slugs"),
-            key: SigningKey::from_ed25519_seed(&of(b"key")),
-            sealing: ParcelSecret::from_bytes(&Zeroizing::new(of(b"sealing"))).expect("32 bytes"),
+            principal: self.node_principal(node),
+            key: SigningKey::from_ed25519_seed(&self.of_node(node, b"key")),
+            sealing: ParcelSecret::from_bytes(&Zeroizing::new(self.of_node(node, b"sealing"))).expect("32 bytes"),
         })
+    }
+
+    /// The keys with which a node holds what is sealed, where nodes do.
+    pub fn vault(&self, node: usize) -> Option<HolderKeys> {
+        self.seals.then(|| HolderKeys {
+            principal: self.node_principal(node),
+            key: SigningKey::from_ed25519_seed(&self.of_node(node, b"key")),
+            sealing: SealingSecret::from_bytes(Zeroizing::new(self.of_node(node, b"sealing"))),
+        })
+    }
+
+    /// As whom a node signs.
+    fn node_principal(&self, node: usize) -> PrincipalId {
+        let name = if node < self.principals.len() { "node".to_owned() } else { format!("node-{node}") };
+        PrincipalId::new(&slug(self.organisation_of(node)), &name).expect("slugs")
+    }
+
+    /// Bytes that a node has for this purpose.
+    fn of_node(&self, node: usize, what: &[u8]) -> [u8; 32] {
+        Hash::of(&[what, self.genesis.nonce.as_slice(), &[u8::try_from(node).unwrap_or_default()]]).0
     }
 
     /// Whether the node is a validator from the beginning.

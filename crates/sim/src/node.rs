@@ -23,6 +23,7 @@ use std::{
 use tallystick_consensus::channel;
 use tallystick_node::{
     engine::{self, Voting},
+    holder::{Holder, HolderKeys},
     parcels::message::Message,
     service::Service,
     timing::Timing,
@@ -210,7 +211,8 @@ impl Start<'_> {
             };
             let line = Line::new(sender, manner);
             let is_parcels = id == channel::PARCELS;
-            let line = if self.members.shares { line.watched(self.hardware.clone(), is_parcels) } else { line };
+            let is_watched = self.members.shares || self.members.seals;
+            let line = if is_watched { line.watched(self.hardware.clone(), is_parcels) } else { line };
             channels.push((line, receiver));
         }
         channels
@@ -249,6 +251,8 @@ impl Start<'_> {
         };
         let (manager, control) = (self.network.socket_manager(), self.network.control(self.me()));
         let (record, door) = (self.record.clone(), self.door.clone());
+        let vault = self.members.vault(node).filter(|_| is_watched);
+        let vault_prefix = config.prefix.clone();
         let parcels = channels.last().expect("parcels are the last channel").0.clone();
         let world = self.world.child("node").with_attribute("index", format!("{node}{face}"));
         let machine = Machine::new(world.with_attribute("start", starts), self.hardware.clone());
@@ -256,7 +260,13 @@ impl Start<'_> {
             let started = engine::start(machine.child("engine"), config, manager, control, channels).await;
             let running = started.unwrap_or_else(|error| panic!("node {node} does not start: {error}"));
             if is_watched {
-                let service = Service::new(machine.child("service"), &running, !lost, None);
+                let holder = match vault {
+                    Some(keys) => Some(Arc::new(open_vault(&machine, &vault_prefix, keys).await)),
+                    None => None,
+                };
+                let service = Service::new(machine.child("service"), &running, !lost, holder);
+                let holds = service.clone();
+                machine.child("holding").spawn(move |_| async move { holds.hold_all().await });
                 let reader = running.reader.clone();
                 door.open(Inside { machine: machine.child("door"), service: service.clone(), reader, parcels });
                 watch(machine, node, service, record).await;
@@ -265,6 +275,11 @@ impl Start<'_> {
             }
         })
     }
+}
+
+async fn open_vault(machine: &Machine, prefix: &str, keys: HolderKeys) -> Holder<Machine> {
+    let opened = Holder::open(machine.child("holder"), prefix, keys).await;
+    opened.unwrap_or_else(|error| panic!("a vault does not open: {error}"))
 }
 
 /// Tells the checkers of every block that the node applies, for ever.

@@ -70,6 +70,11 @@ pub enum Fault {
         /// Who certifies from then on.
         to: Vec<usize>,
     },
+    /// When it ends, a node stops, has its vault as it was when this began in the place of the present one, and starts again.
+    OldVault {
+        /// Which.
+        node: usize,
+    },
     /// A clock is wrong.
     ClockJump {
         /// Whose.
@@ -101,6 +106,8 @@ pub enum Errand {
     Rogue,
     /// Open a partition, and keep a register in it. Not among those that a seed draws: it would change what every seed does.
     Share,
+    /// Write what is personal, and have it erased. Not among those that a seed draws either.
+    Erase,
 }
 
 impl Errand {

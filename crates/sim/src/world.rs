@@ -11,13 +11,14 @@ use crate::{
         agreement::{Agreement, Databases},
         authority::{self, Rows},
         durability::{Durability, Told},
+        erasure,
         exactly_once::{self, Entries},
         innocence, progress,
         receipts::Receipts,
         secrecy,
     },
     client::{Client, Hostile},
-    errands::share,
+    errands::{erase, share},
     faults::Hosts,
     machine::{Leap, Machine},
     members::Members,
@@ -38,8 +39,11 @@ use std::{
     time::{Duration, SystemTime, UNIX_EPOCH},
 };
 use tallystick_node::{engine, service::Service};
-use tallystick_protocol::{EntryKind, Hash, LogEntry, Recovery, SignedTransaction, StateKey};
-use tallystick_storage::read::Reader;
+use tallystick_protocol::{EntryKind, Hash, LogEntry, Recovery, SignedTransaction, StateKey, Subject};
+use tallystick_storage::{
+    read::Reader,
+    vault::{Vault, VaultKey},
+};
 
 /// When every simulated world begins: Unix seconds.
 const START_S: u64 = 1_790_000_000;
@@ -226,7 +230,7 @@ impl Record {
 /// The id of a transaction that a node signed.
 fn signed_by_node(entry: &LogEntry) -> Option<Hash> {
     let transaction = SignedTransaction::decode(entry.transaction.clone()).ok()?;
-    (transaction.principal().name() == "node").then(|| transaction.id())
+    transaction.principal().name().starts_with("node").then(|| transaction.id())
 }
 
 /// Runs a seed's plan.
@@ -239,6 +243,7 @@ pub fn run_plan(plan: &Plan) -> Result<Report, Failure> {
     let mut members = Members::new(plan.seed, plan.validators, plan.followers, START_S * 1000);
     let events = || plan.segments.iter().flat_map(|segment| &segment.events);
     members.shares = events().any(|event| event.fault == Fault::Errand(Errand::Share));
+    members.seals = events().any(|event| event.fault == Fault::Errand(Errand::Erase));
     let record = Record::default();
     record.note(format!("{} nodes, criminal {:?}, links {:?} ms", plan.validators, plan.criminal, plan.delay_ms));
     let stage = Stage { plan: plan.clone(), members, record: record.clone(), leap: Leap::default() };
@@ -330,7 +335,7 @@ impl Stage {
         self.record.lock().away.clear();
         let mut hosts =
             Hosts::new(&world, &oracle, (&self.plan, &self.members, &self.record), (lives, self.leap.clone()));
-        if self.members.shares {
+        if self.members.shares || self.members.seals {
             hosts.watch();
         }
         hosts.start_all().await;
@@ -345,6 +350,9 @@ impl Stage {
             let blocked: Vec<_> = blocked.into_iter().map(|(from, to)| (place(from), place(to))).collect();
             if self.members.shares {
                 self.check_shared(&world, &hosts).await;
+            }
+            if self.members.seals && !self.record.is_broken() {
+                self.check_erased(&world, &hosts).await;
             }
             self.record.check(|_| innocence::check(&blocked, self.plan.criminal.map(|(node, _)| node)));
         }
@@ -490,10 +498,30 @@ impl Stage {
         self.record.check(|_| secrecy::check_given(&given, &share::MEMBERS));
     }
 
+    /// Whether holders have nothing of what is erased, and what is not.
+    async fn check_erased(&self, world: &deterministic::Context, hosts: &Hosts<'_>) {
+        let mut vaults = Vec::new();
+        for node in erase::HOLDERS {
+            let Some(keys) = self.members.vault(node) else { continue };
+            let key = VaultKey::from_bytes(keys.sealing.vault_key());
+            let vault = Vault::open(world.child("search"), &hosts.lives[node].prefix(""), &key).await;
+            let vault = vault.expect("it is the node's own");
+            let count = async |subject: &Subject| vault.all(subject).await.map_or(usize::MAX, |found| found.len());
+            let mut erased = Vec::new();
+            for subject in erase::erased() {
+                erased.push((subject.to_string(), count(&subject).await));
+            }
+            vaults.push(erasure::Vaulted { node, erased, kept: count(&erase::kept()).await });
+        }
+        let found = hosts.found();
+        self.record.check(|_| erasure::check(&vaults, &found));
+    }
+
     /// Looks into every honest node.
     async fn check_all(&self, world: &deterministic::Context, hosts: &Hosts<'_>) {
         let target = self.record.height();
-        let registers: Vec<String> = (0..self.plan.validators).map(|number| format!("register-{number}")).collect();
+        let registers = (0..self.plan.validators).map(|number| format!("register-{number}"));
+        let registers: Vec<String> = registers.chain(erase::registers()).collect();
         for node in hosts.honest() {
             let inside = self.look(world, &hosts.doors[node], target, &registers).await;
             let Some(inside) = inside else {

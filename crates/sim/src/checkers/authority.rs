@@ -11,6 +11,7 @@
 //!   register is, what a record holds, which policies, rules and limits are in force and how each vote stands is what those made it.
 
 mod acts;
+mod erasures;
 mod judge;
 pub mod policies;
 #[cfg(test)]
@@ -18,6 +19,7 @@ mod tests;
 mod votes;
 
 use super::Broken;
+use erasures::Erasures;
 use policies::Policies;
 use std::collections::{BTreeMap, BTreeSet};
 use tallystick_ledger::TurnsRow;
@@ -117,6 +119,7 @@ pub struct Network {
     explained: BTreeSet<StateKey>,
     /// Whether somebody was permitted to post a revocation list: which certificates it names is not looked into.
     is_revoked_from: bool,
+    erasures: Erasures,
 }
 
 #[derive(Clone)]

@@ -269,6 +269,10 @@ impl Network {
             }
             Operation::ProposalObject { proposal, .. } => self.object(proposal, act.organisation(), act.time_ms),
             Operation::ProposalWithdraw { proposal } => self.withdraw(proposal, act.organisation()),
+            Operation::ErasureOrder { .. }
+            | Operation::ErasureReceipt { .. }
+            | Operation::HoldPlace { .. }
+            | Operation::HoldLift { .. } => self.follow_erasures(&act.actor, act.time_ms, operation),
             _ => self.follow_people(act, operation),
         }
     }

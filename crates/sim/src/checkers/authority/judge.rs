@@ -38,6 +38,7 @@ impl Network {
             }
         }
         self.judge_people(rows)?;
+        self.judge_erasures(rows)?;
         for (name, (members, is_closed)) in &self.partitions {
             let row = read(rows, StateKey::partition(name), name, PartitionRow::decode)?;
             let held: BTreeSet<String> = row.terms.members.iter().cloned().collect();

@@ -1,0 +1,49 @@
+//! Erasures: an organisation with two holders has people erased, while its nodes crash, are slow, and get old vaults back.
+
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+
+use std::time::Duration;
+use tallystick_sim::{
+    Plan, Report,
+    plan::{Errand, Fault},
+    run_plan,
+};
+
+fn keeps(plan: &Plan) -> Report {
+    run_plan(plan).unwrap_or_else(|failure| panic!("{failure}\n{}", failure.trace.join("\n")))
+}
+
+/// A world of four and a second node of the first, in which somebody is on the errand from the beginning, and faults come after so many
+/// seconds.
+fn erased(seed: u64, seconds: u64, faults: &[(u64, u64, Fault)]) -> Plan {
+    let errand = [(0, 1, Fault::Errand(Errand::Erase))];
+    Plan { followers: 1, ..Plan::calm(seed, 4, Duration::from_secs(seconds)).with(&errand).with(faults) }
+}
+
+#[test]
+fn nothing_is_left_of_what_is_erased() {
+    keeps(&erased(921, 20, &[]));
+}
+
+/// Disks so slow that most of what is destroyed is destroyed while the node dies, and dies, and dies.
+#[test]
+fn holders_that_crash_while_they_destroy_have_nothing_left() {
+    let slow = (0, 55, Fault::SlowDisk { node: 0, ms: 15 });
+    let crashes: Vec<_> =
+        (3..17).map(|turn| (turn * 3, 1, Fault::Crash { node: if turn % 2 == 0 { 0 } else { 4 } })).collect();
+    for seed in [922, 923] {
+        keeps(&erased(seed, 60, std::slice::from_ref(&slow)).with(&crashes));
+    }
+}
+
+/// It has what was erased since, and destroys it again before it gives anything.
+#[test]
+fn an_old_vault_brings_nothing_back() {
+    keeps(&erased(925, 60, &[(8, 45, Fault::OldVault { node: 0 })]));
+}
+
+/// The second holder is off while most of it is ordered.
+#[test]
+fn a_holder_that_is_cut_off_does_what_was_ordered_when_it_is_back() {
+    keeps(&erased(926, 45, &[(7, 12, Fault::Split { side: vec![4] }), (24, 8, Fault::Crash { node: 4 })]));
+}
