@@ -20,6 +20,9 @@ use tallystick_protocol::limits::EXPIRY_WARNING_DAYS;
 
 const DAY_MS: u64 = 86_400_000;
 
+/// How long a node may take to say how it is: it need not think about that.
+const PATIENCE: Duration = Duration::from_secs(5);
+
 /// The engine's note of each connection: since when it stands, by peer.
 const CONNECTED_METRIC: &str = "tracker_directory_connected";
 
@@ -64,14 +67,16 @@ struct Row {
 impl Status {
     /// Runs the command.
     pub fn run(self) -> Done {
-        let client = self.connection.client()?;
+        let client = self.connection.client()?.within(PATIENCE);
         loop {
             let mut rows = ask(&client);
             self.measure_disks(&mut rows);
             if self.json {
                 json(&rows)?;
             } else {
-                show(&rows, &self.own_expiries(&client))?;
+                let is_served = rows.iter().filter_map(|row| row.status.as_ref()).any(|status| status.ready);
+                let own = if is_served { self.own_expiries(&client) } else { Vec::new() };
+                show(&rows, &own)?;
             }
             let Some(seconds) = self.watch else {
                 let is_well = |row: &Row| row.status.as_ref().is_some_and(is_well);

@@ -60,18 +60,14 @@ impl Client {
         if nodes.is_empty() {
             return Err(Error::NoNode);
         }
-        let agent = Agent::config_builder()
-            .http_status_as_error(false)
-            .max_redirects(0)
-            .max_redirects_will_error(false)
-            .timeout_connect(Some(CONNECT_TIMEOUT))
-            .timeout_recv_response(Some(RESPONSE_TIMEOUT))
-            .timeout_per_read(Some(STREAM_SILENCE_MAX.max(RESPONSE_TIMEOUT)))
-            .timeout_await_100(None)
-            .user_agent(concat!("tally/", env!("CARGO_PKG_VERSION")))
-            .build()
-            .new_agent();
-        Ok(Self { agent, nodes, preferred: AtomicUsize::new(0) })
+        Ok(Self { agent: agent(RESPONSE_TIMEOUT), nodes, preferred: AtomicUsize::new(0) })
+    }
+
+    /// The same client, that gives up a node which has not begun to answer within this time. For questions that no node need
+    /// think about.
+    #[must_use]
+    pub fn within(self, response: Duration) -> Self {
+        Self { agent: agent(response), ..self }
     }
 
     /// Addresses of the nodes.
@@ -175,6 +171,20 @@ impl Client {
     }
 }
 
+fn agent(response: Duration) -> Agent {
+    Agent::config_builder()
+        .http_status_as_error(false)
+        .max_redirects(0)
+        .max_redirects_will_error(false)
+        .timeout_connect(Some(CONNECT_TIMEOUT))
+        .timeout_recv_response(Some(response))
+        .timeout_per_read(Some(STREAM_SILENCE_MAX.max(RESPONSE_TIMEOUT)))
+        .timeout_await_100(None)
+        .user_agent(concat!("tally/", env!("CARGO_PKG_VERSION")))
+        .build()
+        .new_agent()
+}
+
 /// A gateway speaks for a node that does not.
 fn is_absent(status: StatusCode) -> bool {
     matches!(status, StatusCode::BAD_GATEWAY | StatusCode::GATEWAY_TIMEOUT)
@@ -203,7 +213,9 @@ fn reason(error: &ureq::Error) -> String {
     match error {
         ureq::Error::Io(error) if error.kind() == io::ErrorKind::ConnectionRefused => "connection refused".to_owned(),
         ureq::Error::Io(error) => error.to_string(),
-        ureq::Error::Timeout(what) => format!("no answer in time ({what})"),
+        ureq::Error::Timeout(what) => {
+            format!("no answer in time ({what}): it may be starting or overloaded; see its log")
+        }
         ureq::Error::HostNotFound => "no such host".to_owned(),
         other => other.to_string(),
     }
@@ -275,6 +287,14 @@ mod tests {
         assert!(matches!(&error, Error::Problem { problem, .. } if problem.retry_after_ms == Some(2_000)), "{error}");
         assert_eq!((error.code(), error.status()), (Some("busy"), Some(503)));
         assert!(error.to_string().ends_with("says: pool is full (busy)"), "{error}");
+    }
+
+    #[test]
+    fn a_node_that_takes_the_connection_and_says_nothing_is_given_up() {
+        let silent = TcpListener::bind("127.0.0.1:0").unwrap();
+        let client = Client::new([format!("http://{}", silent.local_addr().unwrap())]).unwrap();
+        let error = client.within(Duration::from_millis(100)).get("/v1/status", "*/*").unwrap_err().to_string();
+        assert!(error.contains("no answer in time"), "{error}");
     }
 
     #[test]
