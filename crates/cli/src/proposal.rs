@@ -79,6 +79,9 @@ struct Submit {
     /// The filled form
     #[arg(value_name = "FILE")]
     file: PathBuf,
+    /// Submit it although this program does not know the version of the protocol that it names
+    #[arg(long)]
+    anyway: bool,
     #[command(flatten)]
     signing: Signing,
     #[command(flatten)]
@@ -195,7 +198,7 @@ impl DraftFile {
         if self.dry_run {
             let draft = Draft::read(&self.file)?;
             let report = self.connection.client()?.dry_run(&draft.changes)?.value;
-            return tell_dry_run(&report, self.json);
+            return tell_dry_run(&report, &draft.changes, self.json);
         }
         let shown = self.file.display();
         let form = draft::template(self.kind);
@@ -216,6 +219,12 @@ fn write_new(path: &Path, text: &str) -> std::io::Result<()> {
 impl Submit {
     fn run(self) -> Done {
         let draft = Draft::read(&self.file)?;
+        for (change, warning) in draft.changes.iter().filter_map(|change| Some((change, draft::warning(change)?))) {
+            if matches!(change, Change::ProtocolVersion { .. }) && !self.anyway {
+                return Err(Failure::no(format!("{warning}; with --anyway it is submitted all the same")));
+            }
+            say(warning);
+        }
         match self.connection.client_if_named()? {
             Some(client) => warn(&client.dry_run(&draft.changes)?.value),
             None => say("no node is named: what it would do has not been tried"),
@@ -244,7 +253,7 @@ impl Show {
         }
         if self.dry_run {
             let changes: Vec<_> = view.changes.into_iter().map(|change| change.change).collect();
-            return tell_dry_run(&client.dry_run(&changes)?.value, self.json);
+            return tell_dry_run(&client.dry_run(&changes)?.value, &changes, self.json);
         }
         let is_in_effect = view.brief.status == ProposalStatus::Effective;
         if self.json {
@@ -513,8 +522,9 @@ fn tell(view: &ProposalView, compared: &[DifferenceView]) -> Done {
     Ok(())
 }
 
-fn tell_dry_run(report: &DryRunView, as_json: bool) -> Done {
+fn tell_dry_run(report: &DryRunView, changes: &[Change], as_json: bool) -> Done {
     if as_json {
+        changes.iter().filter_map(draft::warning).for_each(say);
         json(report)?;
     } else {
         for (change, number) in report.changes.iter().zip(1..) {
@@ -523,6 +533,9 @@ fn tell_dry_run(report: &DryRunView, as_json: bool) -> Done {
                 Some(code) => paint(Colour::Red, code),
             };
             line(format_args!("{number}  {verdict}  {}", change.words))?;
+            if let Some(warning) = changes.get(number - 1).and_then(draft::warning) {
+                line(format_args!("     {}", paint(Colour::Yellow, &warning)))?;
+            }
             if let Some(advice) = &change.advice {
                 line(format_args!("     {advice}"))?;
             }

@@ -338,6 +338,11 @@ pub fn check(schema: &Schema, id: &PolicyId, text: &str) -> Result<(), PolicyErr
     }
 }
 
+/// Whether a policy permits everything to everybody. One that cannot be read permits nothing.
+pub fn permits_everything(text: &str) -> bool {
+    form::judge(text).is_ok() && cedar::Rule::parse("judged", text).is_ok_and(|rule| rule.permits_everything())
+}
+
 /// What the policies in force say to an act: those of the partition, and those for the register if it is about one.
 pub(crate) fn judge(draft: &mut Draft<'_>, act: &Act<'_>, resource: &Resource<'_>) -> Result<Arc<Judgement>, Unread> {
     // Both are asked for before either is needed, so that both are fetched together.

@@ -6,7 +6,11 @@ use crate::{
 };
 use serde::Deserialize;
 use std::path::{Path, PathBuf};
-use tallystick_ledger::x509::{self, Document};
+use tallystick_ledger::{
+    agenda::PROTOCOL_VERSION,
+    policy,
+    x509::{self, Document},
+};
 use tallystick_protocol::{
     Change, ChangeKind, Hash, Operation, RuleText, cbor,
     identifier::validate_name,
@@ -103,6 +107,26 @@ impl Draft {
     /// Whether the ledger keeps only the hash of the text, because it is long.
     pub const fn keeps_only_hash(&self) -> bool {
         matches!(self.text, RuleText::Hash(_))
+    }
+}
+
+/// What whoever proposes or votes for this change should know beforehand, if there is such a thing.
+pub fn warning(change: &Change) -> Option<String> {
+    match change {
+        Change::ProtocolVersion { version } if *version > PROTOCOL_VERSION => Some(format!(
+            "this program knows version {PROTOCOL_VERSION} of the protocol and not {version}: when it takes effect, every node with \
+             such a program stops, and serves again when one is installed that knows it"
+        )),
+        Change::Policies { put, .. } => {
+            let open: Vec<String> = put
+                .iter()
+                .filter(|policy| policy::permits_everything(&policy.text))
+                .map(|policy| format!("`{}`", policy.id))
+                .collect();
+            (!open.is_empty())
+                .then(|| format!("{} permits everything to everybody: say who, what and to what", open.join(", ")))
+        }
+        _ => None,
     }
 }
 
@@ -225,7 +249,9 @@ fn example(kind: ChangeKind) -> String {
             ChangeKind::Policies => "# Ids of policies that end.\nremove = []\n\
                  # Policies that are put in force; one of the same id is replaced.\n\
                  [[changes.put]]\nid = \"my-policy\"\n\
-                 text = \"\"\"\npermit (principal, action, resource);\n\"\"\"\n"
+                 text = \"\"\"\n// One clerk appends to one register, and does nothing else by this.\npermit (\n  \
+                 principal == Principal::\"harbour/clerk\",\n  action == Action::\"entry-append\",\n  \
+                 resource == Register::\"berth\"\n);\n\"\"\"\n"
                 .to_owned(),
             ChangeKind::RegisterCreate => "register = \"berth\"\ncustodian = \"harbour\"\ntext = \"The berths of the harbour\"\n\
                  # The first field has the register's name: it is the key.\n\
@@ -244,8 +270,11 @@ fn example(kind: ChangeKind) -> String {
                 "# principals-per-organisation, registers or proposals-per-organisation\nlimit = \"registers\"\nvalue = 1000\n"
                     .to_owned()
             }
-            ChangeKind::ProtocolVersion => "# The one after the version in force. Programs that do not know it stop.\nversion = 2\n"
-                .to_owned(),
+            ChangeKind::ProtocolVersion => format!(
+                "# The one after the version in force, which `tally proposal rulebook` tells. Programs that do not know it stop when it\n\
+                 # takes effect: install the new one on every node first. {PROTOCOL_VERSION} is in force from the start, so that this\n\
+                 # is refused as it stands.\nversion = {PROTOCOL_VERSION}\n"
+            ),
             ChangeKind::Rulebook => RULE.to_owned(),
             ChangeKind::PartitionOpen | ChangeKind::PartitionAmend | ChangeKind::PartitionClose => partition(kind),
         }
@@ -295,6 +324,27 @@ mod tests {
             assert_eq!(draft.changes[0].kind(), *kind);
             assert_eq!(draft.id, "my-proposal");
         }
+    }
+
+    #[test]
+    fn what_would_open_or_stop_the_network_is_warned_of() {
+        let warned = |kind, from: &str, to: &str| {
+            let text = template(kind);
+            assert!(text.contains(from), "{text}");
+            warning(&Draft::parse(&text.replace(from, to), Path::new(".")).unwrap().changes[0])
+        };
+        assert_eq!(warned(ChangeKind::Policies, "my-policy", "my-policy"), None, "the form itself is harmless");
+        let narrow = "principal == Principal::\"harbour/clerk\",\n  action == Action::\"entry-append\",\n  \
+                      resource == Register::\"berth\"\n);";
+        let open = warned(ChangeKind::Policies, narrow, "principal, action, resource);").unwrap();
+        assert!(open.contains("`my-policy` permits everything to everybody"), "{open}");
+        assert_eq!(
+            warned(ChangeKind::Policies, narrow, "principal, action, resource) when { context.time > 1 };"),
+            None
+        );
+        assert_eq!(warned(ChangeKind::ProtocolVersion, "version = 1", "version = 1"), None);
+        let unknown = warned(ChangeKind::ProtocolVersion, "version = 1", "version = 2").unwrap();
+        assert!(unknown.contains("and not 2: when it takes effect, every node"), "{unknown}");
     }
 
     /// One row a mistake, with what the error must say.

@@ -186,6 +186,15 @@ impl Rule {
         thing.type_name().to_string() == kind && thing.id().unescaped() == id
     }
 
+    /// Whether it permits everything to everybody: nothing holds its scope, and it has no condition.
+    pub fn permits_everything(&self) -> bool {
+        self.permits()
+            && !self.0.has_non_scope_constraint()
+            && matches!(self.0.principal_constraint(), PrincipalConstraint::Any)
+            && matches!(self.0.action_constraint(), ActionConstraint::Any)
+            && matches!(self.0.resource_constraint(), ResourceConstraint::Any)
+    }
+
     /// Whether it permits; otherwise it forbids.
     pub fn permits(&self) -> bool {
         self.0.effect() == Effect::Permit
