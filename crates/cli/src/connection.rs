@@ -258,6 +258,14 @@ impl Acting {
         self.connection.client()
     }
 
+    /// A client of the nodes, if one is named.
+    ///
+    /// # Errors
+    /// As [`Connection::client_if_named`].
+    pub fn client_if_named(&self) -> Result<Option<Client>, Failure> {
+        self.connection.client_if_named()
+    }
+
     /// How long to wait for what is done.
     pub const fn patience(&self) -> Duration {
         self.signing.patience()
@@ -362,7 +370,7 @@ pub fn passphrase(file: Option<&Path>, prompt: &str) -> Result<Passphrase, Failu
     }
     ask(prompt, || {
         format!(
-            "a passphrase is needed and there is no terminal to ask on: give --passphrase-file FILE or set {PASSPHRASE_VARIABLE}"
+            "{prompt}a passphrase is needed and there is no terminal to ask on: give --passphrase-file FILE or set {PASSPHRASE_VARIABLE}"
         )
     })
 }

@@ -365,7 +365,7 @@ impl Rotate {
             hours => format!("{principal} signs with {new} from now on, and for {hours} hours with {old} too"),
         };
         let done = session.act(format!("rotate key of {principal}"), operations, told)?;
-        if let Some(name) = held.filter(|_| done) {
+        if let Some(name) = held.filter(|_| done && principal == *session.signer.principal()) {
             line(format_args!("sign with it by --key '{name}', or put that into tally.toml"))?;
         }
         Ok(())

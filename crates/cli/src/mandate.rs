@@ -2,17 +2,20 @@
 
 use crate::{
     connection::{Acting, Reading},
-    output::{Colour, Done, Failure, Table, json, line, paint, time},
+    output::{Colour, Done, Failure, Table, count, json, line, paint, say, time},
     paging::Paging,
 };
 use clap::{Args, Subcommand};
 use tallystick_api::MandateView;
 use tallystick_client::now_seconds;
 use tallystick_protocol::{
-    MandateId, MandateTerms, Operation, PrincipalId,
+    MandateId, MandateTerms, Operation, OperationName, PrincipalId,
     change::words::Shown,
     limits::{MANDATE_CHAIN_MAX, MANDATES_PAGE_MAX},
 };
+
+/// How the things begin that a mandate can name.
+const THINGS: [&str; 4] = ["register:", "principal:", "organisation:", "partition:"];
 
 /// Let others act for you, within words and dates, and take it back
 #[derive(Debug, Args)]
@@ -130,7 +133,51 @@ fn sorted<T: Ord>(mut list: Vec<T>) -> Vec<T> {
 }
 
 impl Grant {
+    /// Judges the words before anything is signed: the ledger would say no more than that they are wrong.
+    fn judge(&self) -> Done {
+        if let Some(word) = self.actions.iter().find(|word| *word != "*" && word.parse::<OperationName>().is_err()) {
+            let known: Vec<&str> = OperationName::ALL.iter().map(|name| name.as_str()).collect();
+            return Err(Failure::error(format!("--action: `{word}` is none: it is * or one of {}", known.join(", "))));
+        }
+        let is_thing = |word: &str| word == "*" || THINGS.iter().any(|kind| word.starts_with(kind));
+        if let Some(word) = self.resources.iter().find(|word| !is_thing(word)) {
+            return Err(Failure::error(format!(
+                "--resource: `{word}` does not say of what kind it is: write register:{word}, principal:ORGANISATION/NAME, \
+                 organisation:ID or partition:NAME; * at the end stands for anything"
+            )));
+        }
+        let agents = sorted(self.agents.clone()).len();
+        if !(1..=agents).contains(&(self.concur as usize)) {
+            let agents = count(agents as u64, "agent", "agents");
+            return Err(Failure::error(format!(
+                "--concur: {} cannot sign together: the mandate has {agents}, name more with --agent",
+                self.concur
+            )));
+        }
+        if self.depth as usize >= MANDATE_CHAIN_MAX {
+            let most = MANDATE_CHAIN_MAX - 1;
+            return Err(Failure::error(format!("--depth: a mandate is passed on {most} times at most")));
+        }
+        Ok(())
+    }
+
+    /// Says which of the agents are not there, if a node is named that knows.
+    fn warn_of_strangers(&self) -> Done {
+        let Some(client) = self.acting.client_if_named()? else { return Ok(()) };
+        for agent in &self.agents {
+            if client.principal(agent)?.is_none() {
+                say(format_args!(
+                    "there is no principal `{agent}`: whoever is enrolled under that name can use the mandate; \
+                     `tally principal list` names those there are"
+                ));
+            }
+        }
+        Ok(())
+    }
+
     fn run(mut self) -> Done {
+        self.judge()?;
+        self.warn_of_strangers()?;
         let session = self.acting.begin()?;
         let from = now_seconds().saturating_add(self.in_days.saturating_mul(86_400));
         let terms = MandateTerms {
@@ -232,7 +279,7 @@ fn show(view: &MandateView) -> Done {
     let (from, until) = (time(view.from.saturating_mul(1_000)), time(view.until.saturating_mul(1_000)));
     line(format_args!("in force   from {from} until {until}"))?;
     if view.depth > 0 {
-        line(format_args!("passed on  {} at most", crate::output::count(u64::from(view.depth), "time", "times")))?;
+        line(format_args!("passed on  {} at most", count(u64::from(view.depth), "time", "times")))?;
     }
     match (view.revoked_ms, &view.parent) {
         (Some(revoked_ms), _) => line(format_args!("{}    {}", paint(Colour::Red, "revoked"), time(revoked_ms)))?,
@@ -240,4 +287,43 @@ fn show(view: &MandateView) -> Done {
         (None, None) => {}
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+    use clap::Parser;
+
+    #[derive(Debug, Parser)]
+    struct Line {
+        #[command(flatten)]
+        grant: Grant,
+    }
+
+    /// One row a line, with what the error must say; nothing for a line that is right.
+    #[test]
+    fn words_are_judged_before_anything_is_signed() {
+        for (line, said) in [
+            ("--action entry-append --resource register:school", ""),
+            ("--action * --resource *", ""),
+            ("--action * --resource register:sch*", ""),
+            ("--action * --resource register:school --agent hmrc/deputy --concur 2", ""),
+            ("--action nonsense --resource *", "--action: `nonsense` is none: it is * or one of register-create"),
+            ("--action * --resource school", "write register:school"),
+            ("--action * --resource *school", "--resource: `*school`"),
+            ("--action * --resource * --concur 3", "--concur: 3 cannot sign together: the mandate has 1 agent"),
+            ("--action * --resource * --agent hmrc/clerk --concur 2", "the mandate has 1 agent"),
+            ("--action * --resource * --concur 0", "--concur: 0"),
+            ("--action * --resource * --depth 99", "--depth: "),
+        ] {
+            let words = "tally filing --agent hmrc/clerk --days 30 --purpose x".split(' ').chain(line.split(' '));
+            let judged = Line::try_parse_from(words).unwrap().grant.judge();
+            match judged {
+                Ok(()) => assert_eq!(said, "", "{line}"),
+                Err(Failure::Error(why)) => assert!(!said.is_empty() && why.contains(said), "{line}: {why}"),
+                Err(other) => unreachable!("{line}: {other:?}"),
+            }
+        }
+    }
 }
