@@ -6,8 +6,13 @@ use crate::{
     output::{Done, count, line},
 };
 use clap::Args;
+use std::{thread, time::Duration};
 use tallystick_client::Client;
 use tallystick_protocol::Operation;
+
+/// How often a node is asked that does not know the correction yet, and the wait between.
+const ASKED: usize = 30;
+const PAUSE: Duration = Duration::from_millis(100);
 
 /// Correct a record: append the entry that is right, and mark the one that was wrong
 #[derive(Debug, Args)]
@@ -78,22 +83,27 @@ impl Correct {
         match settled {
             Some(settled) => {
                 line(format_args!("{register}: {} corrects entry {corrects}", append::number(&settled)))?;
-                tell_who_read(&client, &register, &key)
+                tell_who_read(&client, &format!("{register}:{key}"), settled.index)
             }
             None => Ok(()),
         }
     }
 }
 
-/// Says how many must be told, so that it is done.
-fn tell_who_read(client: &Client, register: &str, key: &str) -> Done {
-    let record = format!("{register}:{key}");
-    // The correction stands, whether or not the node can say this now.
-    let Ok(page) = client.notices(&[("record", record.as_str()), ("limit", "1")]) else { return Ok(()) };
-    let readers: usize = page.corrections.iter().map(|correction| correction.notices.len()).sum();
-    if readers == 0 {
-        return Ok(());
+/// Says how many must be told, so that it is done. Another node than the one that took the correction may answer, and be a block behind.
+fn tell_who_read(client: &Client, record: &str, correction: u64) -> Done {
+    for _ in 0..ASKED {
+        // The correction stands, whether or not the node can say this now.
+        let Ok(page) = client.notices(&[("record", record), ("limit", "1")]) else { return Ok(()) };
+        let Some(found) = page.corrections.first().filter(|found| found.leaf >= correction) else {
+            thread::sleep(PAUSE);
+            continue;
+        };
+        if found.notices.is_empty() {
+            return Ok(());
+        }
+        let who = count(found.notices.len() as u64, "reader", "readers");
+        return line(format_args!("{who} of what was wrong must know: tally notice list --record {record}"));
     }
-    let who = count(readers as u64, "reader", "readers");
-    line(format_args!("{who} of what was wrong must know: tally notice list --record {record}"))
+    line(format_args!("who read what was wrong must know: tally notice list --record {record}"))
 }
