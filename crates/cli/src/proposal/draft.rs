@@ -270,14 +270,18 @@ fn example(kind: ChangeKind) -> String {
                 "# principals-per-organisation, registers or proposals-per-organisation\nlimit = \"registers\"\nvalue = 1000\n"
                     .to_owned()
             }
-            ChangeKind::ProtocolVersion => format!(
-                "# The one after the version in force, which `tally proposal rulebook` tells. Programs that do not know it stop when it\n\
-                 # takes effect: install the new one on every node first. {PROTOCOL_VERSION} is in force from the start, so that this\n\
-                 # is refused as it stands.\nversion = {PROTOCOL_VERSION}\n"
-            ),
+            ChangeKind::ProtocolVersion => protocol_version(),
             ChangeKind::Rulebook => RULE.to_owned(),
             ChangeKind::PartitionOpen | ChangeKind::PartitionAmend | ChangeKind::PartitionClose => partition(kind),
         }
+}
+
+fn protocol_version() -> String {
+    format!(
+        "# The one after the version in force, which `tally proposal rulebook` tells. Programs that do not know it stop when it\n\
+                 # takes effect: install the new one on every node first. {PROTOCOL_VERSION} is in force from the start, so that this\n\
+                 # is refused as it stands.\nversion = {PROTOCOL_VERSION}\n"
+    )
 }
 
 const RULE: &str = "# Rules that replace those of the same kind; what is not named stays.\n\
