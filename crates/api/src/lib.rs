@@ -5,6 +5,7 @@
 
 pub mod access;
 pub mod audit;
+pub mod authority;
 pub mod block;
 pub mod consent;
 pub mod data_map;
@@ -25,6 +26,7 @@ pub mod validators;
 
 pub use access::{AccessLogPage, HeldList, HeldView, ReadPlace, ReadView};
 pub use audit::{ActOutcome, ActView, AuditPage, TurnView};
+pub use authority::{AuthorityList, AuthorityView};
 pub use block::{BlockEvent, BlockView};
 pub use consent::{ConsentList, ConsentView, ReadConsentView, WithdrawnView};
 pub use data_map::{ControllerView, DataMap, PlaceView, ProtectedRegisterView, SharedView};

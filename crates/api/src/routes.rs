@@ -48,6 +48,8 @@ pub const ORGANISATION: &str = "/v1/organisations/{id}";
 pub const ORGANISATION_PRINCIPALS: &str = "/v1/organisations/{id}/principals";
 /// The nodes of an organisation that hold what only some may see.
 pub const ORGANISATION_NODES: &str = "/v1/organisations/{id}/nodes";
+/// The certificate authorities of an organisation.
+pub const ORGANISATION_AUTHORITIES: &str = "/v1/organisations/{id}/authorities";
 /// One principal with its keys.
 pub const PRINCIPAL: &str = "/v1/principals/{organisation}/{name}";
 /// Mandates that somebody granted or was granted.
@@ -211,6 +213,11 @@ pub fn organisation(id: &str) -> String {
 /// [`ORGANISATION_PRINCIPALS`] of `id`.
 pub fn organisation_principals(id: &str) -> String {
     fill(ORGANISATION_PRINCIPALS, &[id])
+}
+
+/// [`ORGANISATION_AUTHORITIES`] of `id`.
+pub fn organisation_authorities(id: &str) -> String {
+    fill(ORGANISATION_AUTHORITIES, &[id])
 }
 
 /// [`ORGANISATION_NODES`] of `id`.

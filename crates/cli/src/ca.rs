@@ -1,18 +1,20 @@
 //! `tally ca`: certificate authorities and what they issue.
 
 use crate::{
-    connection::{Connection, Signing},
+    connection::{Connection, Reading, Signing},
     output::{Colour, Doing, Done, Failure, Table, count, json, line, paint, say, time},
     proposal,
     register::act,
 };
 use clap::{Args, Subcommand};
 use std::{
+    collections::BTreeMap,
     fs::File,
     io::Read,
     path::{Path, PathBuf},
     time::{SystemTime, UNIX_EPOCH},
 };
+use tallystick_api::{AuthorityList, AuthorityView};
 use tallystick_client::Settled;
 use tallystick_ledger::{
     moment::{format_timestamp, parse_timestamp},
@@ -20,6 +22,7 @@ use tallystick_ledger::{
 };
 use tallystick_protocol::{
     AuthorityTerms, Change, ChangeKind, Hash, Operation, PolicyMeaning, PublicKey, RuleText,
+    change::words::Shown,
     limits::{TEXT_BYTES_MAX, X509_FILE_BYTES_MAX},
 };
 
@@ -32,10 +35,27 @@ pub struct Ca {
 
 #[derive(Debug, Subcommand)]
 enum Command {
+    List(List),
     Check(Check),
     Admit(Admit),
     Retire(Retire),
     Revoke(Revoke),
+}
+
+/// List the certificate authorities that are trusted here, and what each may say
+#[derive(Debug, Args)]
+#[command(
+    after_help = "Retired ones are listed too: keys that they certified sign on until their certificates end. --json has the certificates.\n\n\
+    Examples:\n  \
+    tally ca list\n  \
+    tally ca list companies-house"
+)]
+struct List {
+    /// Only those of this organisation
+    #[arg(value_name = "ORGANISATION")]
+    organisation: Option<String>,
+    #[command(flatten)]
+    reading: Reading,
 }
 
 /// Put a certificate authority of the signer's organisation on the trust list, or to the vote
@@ -136,12 +156,70 @@ impl Ca {
     /// Runs the command.
     pub fn run(self) -> Done {
         match self.command {
+            Command::List(command) => command.run(),
             Command::Check(command) => command.run(),
             Command::Admit(command) => command.run(),
             Command::Retire(command) => command.run(),
             Command::Revoke(command) => command.run(),
         }
     }
+}
+
+impl List {
+    fn run(self) -> Done {
+        let client = self.reading.connection.client()?;
+        let ids = match self.organisation {
+            Some(id) => vec![id],
+            None => client.organisations()?.value.organisations.into_iter().map(|view| view.id).collect(),
+        };
+        let mut lists: BTreeMap<String, AuthorityList> = BTreeMap::new();
+        for id in ids {
+            let Some(found) = client.authorities(&id)? else {
+                return Err(Failure::no(format!(
+                    "there is no organisation `{id}`: `tally organisation list` names all"
+                )));
+            };
+            lists.insert(id, found.value);
+        }
+        if self.reading.json {
+            return json(&lists);
+        }
+        for (id, list) in &lists {
+            line(format_args!("{} {id}", paint(Colour::Bold, "organisation")))?;
+            if list.authorities.is_empty() {
+                line("  none: its principals have bare keys alone")?;
+            }
+            list.authorities.iter().try_for_each(show_authority)?;
+            if !list.is_whole {
+                line("  and earlier ones: tally audit query --action authority-admit --resource organisation:ID")?;
+            }
+        }
+        Ok(())
+    }
+}
+
+fn show_authority(view: &AuthorityView) -> Done {
+    let retired =
+        view.retired_ms.map_or_else(String::new, |ms| paint(Colour::Yellow, &format!(" (retired {})", time(ms))));
+    line(format_args!("  {}{retired}", Shown(&view.subject)))?;
+    let meanings = view.terms.policies.iter().map(|one| format!("{}={}", one.policy, one.assurance));
+    let meanings = meanings.collect::<Vec<_>>().join(", ");
+    let list = match (&view.revocations, view.revocations_due_ms) {
+        (None, _) => "none posted".to_owned(),
+        (Some(number), None) => format!("number {number}"),
+        (Some(number), Some(due)) => format!("number {number}, the next by {}", time(due)),
+    };
+    let names = view.terms.names.iter().map(|prefix| format!("{prefix}…")).collect::<Vec<_>>().join(", ");
+    let or = |said: String, else_: &str| if said.is_empty() { else_.to_owned() } else { said };
+    let parts = [
+        ("id", view.id.to_string()),
+        ("since", time(view.from_ms)),
+        ("until", time(view.until_ms)),
+        ("certifies", or(names, "any principal of the organisation")),
+        ("policies", or(meanings, "none means anything here")),
+        ("revocations", list),
+    ];
+    parts.into_iter().try_for_each(|(what, said)| line(format_args!("    {what:<12} {}", Shown(&said))))
 }
 
 fn meaning(text: &str) -> Result<PolicyMeaning, String> {

@@ -4,11 +4,11 @@ use crate::{error::Error, http::Client};
 use serde::de::DeserializeOwned;
 use std::io::{self, BufRead, BufReader, Read, Write};
 use tallystick_api::{
-    AccessLogPage, AuditPage, BlockEvent, BlockView, ConsentList, CorrectionView, DataMap, DryRun, DryRunView,
-    ErasureList, ErasureView, HeldList, HoldList, MandateList, MandateView, NetworkView, NodeList, NodeStatus,
-    NoticePage, OrganisationList, OrganisationView, PartitionList, PartitionView, PolicyAnswer, PolicyAsPut,
-    PolicyList, PolicyQuestion, PrincipalList, PrincipalView, ProposalList, ProposalView, RegisterList, RegisterView,
-    RulebookView, TransactionStatus, ValidatorsView, media, routes,
+    AccessLogPage, AuditPage, AuthorityList, BlockEvent, BlockView, ConsentList, CorrectionView, DataMap, DryRun,
+    DryRunView, ErasureList, ErasureView, HeldList, HoldList, MandateList, MandateView, NetworkView, NodeList,
+    NodeStatus, NoticePage, OrganisationList, OrganisationView, PartitionList, PartitionView, PolicyAnswer,
+    PolicyAsPut, PolicyList, PolicyQuestion, PrincipalList, PrincipalView, ProposalList, ProposalView, RegisterList,
+    RegisterView, RulebookView, TransactionStatus, ValidatorsView, media, routes,
 };
 use tallystick_protocol::{
     Change, Hash, MandateId, PolicyId, PrincipalId, RecoveryGround, Subject,
@@ -156,6 +156,14 @@ impl Client {
     /// When no node answers.
     pub fn organisation_nodes(&self, organisation: &str) -> Result<Option<At<NodeList>>, Error> {
         absent_as_none(self.read(&routes::organisation_nodes(organisation)))
+    }
+
+    /// The certificate authorities of an organisation; `None` when there is no such organisation.
+    ///
+    /// # Errors
+    /// When no node answers.
+    pub fn authorities(&self, organisation: &str) -> Result<Option<At<AuthorityList>>, Error> {
+        absent_as_none(self.read(&routes::organisation_authorities(organisation)))
     }
 
     /// All organisations that are or were members, in the order in which they joined.

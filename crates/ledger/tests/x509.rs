@@ -12,7 +12,7 @@ mod data;
 use serde_json::Value;
 use tallystick_ledger::{
     moment::parse_timestamp,
-    x509::{Certificate, Fault, RevocationList, Terms, find},
+    x509::{Certificate, Fault, PRINCIPAL_PURPOSES, RevocationList, Terms, find},
 };
 use x509_cert::{der::asn1::ObjectIdentifier, ext::pkix::name::GeneralName};
 
@@ -64,7 +64,14 @@ fn parse(pem: &str) -> Result<Certificate, String> {
     Certificate::parse(&der).map_err(|error| error.to_string())
 }
 
+/// As the case means it: for its purpose, and of the peer that it expects.
 fn judge(case: &Value) -> Result<(), String> {
+    let purpose = if case["validation_kind"] == "CLIENT" { CLIENT } else { SERVER };
+    judge_for(case, &[purpose])?;
+    expect_name(case, &parse(case["peer_certificate"].as_str().unwrap())?)
+}
+
+fn judge_for(case: &Value, purposes: &[ObjectIdentifier]) -> Result<(), String> {
     let mut faults = Vec::new();
     let mut parsed = |name: &str| -> Vec<Certificate> {
         let certificates = case[name].as_array().unwrap().iter().map(|pem| parse(pem.as_str().unwrap()));
@@ -74,11 +81,9 @@ fn judge(case: &Value) -> Result<(), String> {
     let certificate = parse(case["peer_certificate"].as_str().unwrap())?;
     let at =
         case["validation_time"].as_str().map_or(NOW, |time| parse_timestamp(&format!("{}Z", &time[..19])).unwrap());
-    let purpose = if case["validation_kind"] == "CLIENT" { CLIENT } else { SERVER };
-    let terms = Terms { at, purposes: &[purpose], lists: &[] };
+    let terms = Terms { at, purposes, lists: &[] };
     let found = find(&certificate, &others, &authorities, terms);
-    found.map_err(|error| format!("{error}; {}", faults.join("; ")))?;
-    expect_name(case, &certificate)
+    found.map(drop).map_err(|error| format!("{error}; {}", faults.join("; ")))
 }
 
 /// Whether the certificate has the name that the case's peer is expected to have: the ledger asks for none.
@@ -125,6 +130,31 @@ fn limbo_agrees() {
         }
     }
     assert!(wrong.is_empty(), "{} of {}:\n{}", wrong.len(), cases.len(), wrong.join("\n"));
+}
+
+/// Cases that are judged otherwise as a principal's certificate, which is what enrolment and `tally ca check` take it for: it must not be for
+/// servers alone, and nobody asks whether it names a host. `docs/reference/certificates.md` says so.
+#[test]
+fn limbo_differs_for_principals_by_purpose_and_host_alone() {
+    let Some(path) = data::data("x509-limbo/limbo-rfc5280.json") else { return };
+    let limbo: Value = serde_json::from_slice(&std::fs::read(path).unwrap()).unwrap();
+    let (mut for_servers, mut held) = (Vec::new(), Vec::new());
+    for case in limbo["testcases"].as_array().unwrap() {
+        let id = case["id"].as_str().unwrap();
+        match (judge_for(case, PRINCIPAL_PURPOSES), case["expected_result"] == "SUCCESS") {
+            (Err(said), true) => {
+                // Of two chains that do not hold, the one that is told is the other.
+                let is_told = said.contains("extended key usage does not allow this purpose");
+                assert!(is_told || id == "rfc5280::nc::nc-forbids-same-chain-ica", "{id}: {said}");
+                for_servers.push(id);
+            }
+            (Ok(()), false) => held.push(id),
+            _ => {}
+        }
+    }
+    assert_eq!(for_servers.len(), 21, "{for_servers:?}");
+    // The first is for clients alone, the second is of another host.
+    assert_eq!(held, ["rfc5280::eku::ee-wrong-eku", "rfc5280::ca-as-leaf-wrong-san"]);
 }
 
 #[test]

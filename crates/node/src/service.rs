@@ -2,6 +2,7 @@
 //! clients: there is no second way in.
 
 pub mod audit;
+pub mod authority;
 pub mod consent;
 pub mod data_map;
 mod erasing;

@@ -487,6 +487,8 @@ pub const ORGANISATIONS_PAGE_MAX: u64 = 200;
 pub const ROWS_READ_MAX: usize = 100;
 /// Organisations on a page of the data map: for each, its nodes, registers and agreements are looked up.
 pub const DATA_MAP_PAGE_MAX: u64 = 50;
+/// Acts that are looked through for the authorities of an organisation: the latest.
+pub const AUTHORITY_ACTS_MAX: usize = 1_000;
 /// Corrections on a page of notices: of each, reads and acknowledgements are looked through.
 pub const NOTICES_PAGE_MAX: u64 = 20;
 /// Reads, and acknowledgements, that are looked through for the notices of one correction: the latest.

@@ -83,6 +83,11 @@ impl Resource {
         Ok(Self::new(ResourceKind::Proposal, id))
     }
 
+    /// An organisation.
+    pub fn organisation(id: &str) -> Self {
+        Self::new(ResourceKind::Organisation, id)
+    }
+
     /// A principal.
     pub fn principal(id: &PrincipalId) -> Self {
         Self::new(ResourceKind::Principal, id)

@@ -143,6 +143,7 @@ routes! {
     get routes::ORGANISATIONS => organisations::organisations;
     get routes::ORGANISATION => organisations::organisation;
     get routes::ORGANISATION_NODES => organisations::nodes;
+    get routes::ORGANISATION_AUTHORITIES => organisations::authorities;
     get routes::ORGANISATION_PRINCIPALS => principals::principals;
     get routes::PRINCIPAL => principals::principal;
     get routes::MANDATE => mandates::mandate;

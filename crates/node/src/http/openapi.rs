@@ -43,6 +43,7 @@ use utoipa::OpenApi;
         organisations::organisations,
         organisations::organisation,
         organisations::nodes,
+        organisations::authorities,
         principals::principal,
         principals::principals,
         mandates::mandate,

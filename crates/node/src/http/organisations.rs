@@ -6,12 +6,13 @@ use super::{
     problem::{Answer, Failure},
     snapshot::json_at,
 };
+use crate::service::authority::Authority;
 use axum::{
     extract::State,
     response::{IntoResponse, Response},
 };
 use tallystick_api::{
-    NodeList, NodeView, OrganisationList, OrganisationView, Problem,
+    AuthorityList, AuthorityView, NodeList, NodeView, OrganisationList, OrganisationView, Problem,
     limits::{ORGANISATIONS_PAGE_MAX, PAGE_DEFAULT},
     routes,
 };
@@ -82,6 +83,36 @@ pub async fn nodes(State(app): State<App>, PathOf(id): PathOf<String>) -> Answer
     let found = app.service.nodes(&id).await?;
     let (height, row) = found.ok_or_else(|| no_organisation(&id))?;
     Ok(json_at(height, NodeList { nodes: row.nodes.into_iter().map(node_view).collect() }))
+}
+
+/// The certificate authorities of an organisation, and what they may say here: the trust list.
+#[utoipa::path(get, path = routes::ORGANISATION_AUTHORITIES, tag = "organisations",
+    params(("id" = String, Path, description = "The organisation's id")),
+    responses(
+        (status = 200, description = "The authorities, retired ones too, the latest admitted first", body = AuthorityList),
+        (status = 404, description = "No such organisation", body = Problem, content_type = "application/problem+json"),
+    ))]
+pub async fn authorities(State(app): State<App>, PathOf(id): PathOf<String>) -> Answer<Response> {
+    let (height, _) = app.service.organisation(&id).await?.ok_or_else(|| no_organisation(&id))?;
+    let (found, is_whole) = app.service.authorities(&id).await?;
+    let authorities = found.into_iter().map(authority_view).collect();
+    Ok(json_at(height, AuthorityList { authorities, is_whole }))
+}
+
+fn authority_view(authority: Authority) -> AuthorityView {
+    let Authority { id, row, certificate, revocations } = authority;
+    let due_s = revocations.as_ref().and_then(|list| list.next_update);
+    AuthorityView {
+        id,
+        subject: certificate.subject().to_string(),
+        certificate: certificate.pem().unwrap_or_default(),
+        terms: row.terms,
+        from_ms: row.from_ms,
+        until_ms: certificate.not_after().saturating_mul(1_000),
+        retired_ms: row.retired_ms,
+        revocations: revocations.map(|list| hex::encode(list.number)),
+        revocations_due_ms: due_s.map(|seconds| seconds.saturating_mul(1_000)),
+    }
 }
 
 fn node_view(row: NodeRow) -> NodeView {
