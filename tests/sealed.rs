@@ -218,7 +218,7 @@ fn openings_of_a_refused_transaction_go_again(desk: &Desk) {
 
 fn a_court_is_shown_one_field(desk: &Desk) {
     desk.line(
-        "disclose patient p-1 --field name --to Court --purpose Summons --legal-basis \"Law 2\" --out p-1.disclosure \
+        "disclose patient p-1 --field name --to Court --purpose Summons --legal-basis \"Law 2\" --output p-1.disclosure \
          --as companies-house/registrar",
     )
     .expect(0, &["the disclosure to Court is on record"]);
@@ -235,31 +235,81 @@ fn a_court_is_shown_one_field(desk: &Desk) {
     assert!(bytes.len() <= 8 * 1_024, "{} bytes", bytes.len());
 }
 
-/// All that is held about the subject is in one file: whoever alters what it says of a record or of a read is found out.
+/// What is held about the subject is in one file, and nothing about anybody else: whoever alters what it says of a record or of a read is
+/// found out.
 fn the_subject_is_told(desk: &Desk) {
-    let who = "--as companies-house/registrar";
-    desk.line(&format!("subject-access patient:p-1 --out p-1.json {who}")).expect(
+    let (administrator, who) = ("--as companies-house/administrator", "--as companies-house/registrar");
+    // A visit says something about the patient, and something about the nurse.
+    desk.line(&format!("register create nurse --field nurse:string {administrator}")).expect(0, &[]);
+    desk.line(&format!("register append nurse n-1 {who}")).expect(0, &[]);
+    desk.line(&format!(
+        "register create visit --field visit:string --field patient:string:1:patient --field nurse:string:1:nurse \
+         --field finding:string --field mood:string --personal finding:patient --personal mood:nurse {administrator}"
+    ))
+    .expect(0, &[]);
+    for finding in ["Measles", "Mumps"] {
+        let visit = format!("register append visit v-1 patient=p-1 nurse=n-1 finding={finding} mood=Grumpy {who}");
+        desk.line(&visit).expect(0, &[]);
+    }
+    desk.line(&format!(
+        "hold place inquest patient:p-1 --authority Coroner --reason Evidence --until 2100-01-01T00:00:00Z {administrator}"
+    ))
+    .expect(0, &[]);
+    desk.line(&format!(
+        "erasure order forget-all patient:p-9 --authority Self --legal-basis \"Article 17\" --reason Asked {administrator}"
+    ))
+    .expect(0, &[]);
+    desk.line(&format!("subject-access patient:p-1 --output p-1.json {who}")).expect(
         0,
         &[
             "about patient:p-1, as held by companies-house",
             "record     patient/p-1: name, note, patient",
+            "record     visit/v-1: finding, mood, nurse, patient, visit",
+            "earlier    visit/v-1: finding, replaced since",
+            "1 legal hold",
             "personal data in the clear",
         ],
     );
     let text = fs::read_to_string(desk.path("p-1.json")).unwrap();
-    assert!(text.contains(SEALED), "the value is in it");
-    assert!(text.contains("Summons"), "the disclosure to the court is in it");
-    desk.line("verify p-1.json").expect(0, &["holds:", "every record and every read in it is proven"]);
-    for (what, other) in [(SEALED, "Somebody else"), ("Summons", "Curiosity"), ("the data subject", "nobody")] {
-        let altered = desk.path("altered.json");
-        fs::write(&altered, text.replace(what, other)).unwrap();
-        desk.line("verify altered.json").expect(1, &["does not hold"]);
+    for held in [SEALED, "Summons", "Mumps", "\"hold\": \"inquest\""] {
+        assert!(text.contains(held), "{held} is in it");
     }
-    // Another's node keeps nothing of it: what it gives is what everybody sees. And no file is written over.
-    desk.line("subject-access patient:p-1 --out other.json --as hm-revenue-and-customs/registrar")
-        .expect(0, &["record     patient/p-1"]);
+    for another in ["Measles", "Grumpy", "forget-all"] {
+        assert!(!text.contains(another), "{another} is in it");
+    }
+    desk.line("verify p-1.json").expect(0, &["holds:", "every record and every read in it is proven"]);
+    the_file_cannot_be_altered(desk, &text);
+    // Another's node keeps nothing of it. And no file is written over.
+    desk.line("subject-access patient:p-1 --output other.json --as hm-revenue-and-customs/registrar")
+        .expect(0, &["record     none"]);
     assert!(!fs::read_to_string(desk.path("other.json")).unwrap().contains(SEALED));
-    desk.line(&format!("subject-access patient:p-1 --out p-1.json {who}")).expect(2, &["exists already"]);
+    desk.line(&format!("subject-access patient:p-1 --output p-1.json {who}")).expect(2, &["exists already"]);
+}
+
+fn the_file_cannot_be_altered(desk: &Desk, text: &str) {
+    let altered = |text: String| {
+        fs::write(desk.path("altered.json"), text).unwrap();
+        desk.line("verify altered.json").expect(1, &["does not hold"]);
+    };
+    for (what, other) in [(SEALED, "Somebody else"), ("Summons", "Curiosity"), ("the data subject", "nobody")] {
+        altered(text.replace(what, other));
+    }
+    // When it was read, for whom, by which policy, and what became of it.
+    let whole: serde_json::Value = serde_json::from_str(text).unwrap();
+    let read = whole["reads"].as_array().unwrap().iter().position(|read| read["outcome"] == "accepted").unwrap();
+    let changes = [
+        ("time_ms", serde_json::json!(7)),
+        ("height", serde_json::json!(7)),
+        ("on_behalf_of", serde_json::json!("companies-house/administrator")),
+        ("outcome", serde_json::json!("refused")),
+        ("decision", serde_json::json!({"version": 77, "determining": ["own-keys"], "skipped": [], "mandates": []})),
+    ];
+    for (name, value) in changes {
+        let mut other = whole.clone();
+        other["reads"][read][name] = value;
+        altered(other.to_string());
+    }
+    altered(text[..text.len() / 2].to_owned());
 }
 
 /// Whoever read an entry, or was given it, is owed a notice once it is corrected, and says on record that they know.

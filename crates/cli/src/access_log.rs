@@ -42,19 +42,11 @@ impl AccessLog {
 
     fn of_sealed(&self, subject: &str) -> Done {
         let client = self.asking.connection.client()?;
-        let page = self.paging.whole(
-            AUDIT_PAGE_MAX,
-            |paging| {
-                let mut query = vec![("subject", subject)];
-                query.extend(paging);
-                Ok(client.access_log(&query)?)
-            },
-            |whole, older| {
-                whole.reads.extend(older.reads);
-                whole.next = older.next;
-            },
-            |whole| (whole.reads.len(), whole.next.clone()),
-        )?;
+        let page = self.paging.whole(AUDIT_PAGE_MAX, |paging| {
+            let mut query = vec![("subject", subject)];
+            query.extend(paging);
+            Ok(client.access_log(&query)?)
+        })?;
         if self.asking.json {
             return json(&page);
         }
@@ -69,19 +61,11 @@ impl AccessLog {
         let is_about = |read: &ReadView| {
             self.subject.as_ref().is_none_or(|it| (it.register(), it.key()) == (&*read.register, &*read.key))
         };
-        let page = self.paging.whole(
-            AUDIT_PAGE_MAX,
-            |paging| {
-                let mut page = holder.partition_reads(signer, partition, paging)?;
-                page.reads.retain(is_about);
-                Ok(page)
-            },
-            |whole, older| {
-                whole.reads.extend(older.reads);
-                whole.next = older.next;
-            },
-            |whole| (whole.reads.len(), whole.next.clone()),
-        )?;
+        let page = self.paging.whole(AUDIT_PAGE_MAX, |paging| {
+            let mut page = holder.partition_reads(signer, partition, paging)?;
+            page.reads.retain(is_about);
+            Ok(page)
+        })?;
         if self.asking.json {
             return json(&page);
         }

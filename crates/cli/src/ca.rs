@@ -1,6 +1,7 @@
 //! `tally ca`: certificate authorities and what they issue.
 
 use crate::{
+    argument::timestamp,
     connection::{Connection, Reading, Signing},
     output::{Colour, Doing, Done, Failure, Table, count, json, line, paint, say, time},
     proposal,
@@ -17,7 +18,7 @@ use std::{
 use tallystick_api::{AuthorityList, AuthorityView};
 use tallystick_client::Settled;
 use tallystick_ledger::{
-    moment::{format_timestamp, parse_timestamp},
+    moment::format_timestamp,
     x509::{self, Certificate, Document, PRINCIPAL_PURPOSES, PathFault, RevocationList, Terms},
 };
 use tallystick_protocol::{
@@ -124,10 +125,6 @@ struct Check {
     /// As JSON
     #[arg(long)]
     json: bool,
-}
-
-fn timestamp(text: &str) -> Result<u64, String> {
-    parse_timestamp(text).ok_or_else(|| "write a time to the second in UTC, such as 2027-04-01T00:00:00Z".to_owned())
 }
 
 /// Post what an authority, or one that it issued, has revoked

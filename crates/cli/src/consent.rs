@@ -1,19 +1,19 @@
 //! `tally consent`: put on record what somebody has agreed to, and that it is withdrawn.
 
 use crate::{
+    argument::{slug, timestamp},
     connection::{Acting, Reading},
     hold::controller_of,
-    output::{Colour, Done, Failure, Table, json, paint_err, say, time},
+    output::{Done, Failure, Table, json, time},
     paging::Paging,
+    register::exposure::warn_of_texts,
 };
 use clap::{Args, Subcommand};
 use std::collections::BTreeSet;
 use tallystick_api::{ConsentView, limits::CONSENTS_PAGE_MAX};
-use tallystick_ledger::{moment::parse_timestamp, personal::likeness};
 use tallystick_protocol::{
     ConsentTerms, Operation, Subject,
     limits::{CONSENT_PURPOSE_BYTES_MAX, CONSENT_PURPOSES_MAX, CONSENT_RECIPIENT_BYTES_MAX, CONSENT_RECIPIENTS_MAX},
-    operation::validate_name,
 };
 
 /// Put on record what somebody has agreed to, and that it is withdrawn
@@ -44,7 +44,7 @@ enum Command {
 #[derive(Debug, Args)]
 struct Give {
     /// What to call the consent: a name that no consent had before
-    #[arg(value_name = "ID")]
+    #[arg(value_name = "ID", value_parser = slug)]
     id: String,
     /// Whose it is: register:key
     #[arg(value_name = "SUBJECT")]
@@ -57,8 +57,8 @@ struct Give {
     #[arg(long = "recipient", value_name = "WHO")]
     recipients: Vec<String>,
     /// When it ends by itself, such as 2027-06-30T00:00:00Z
-    #[arg(long, value_name = "TIME")]
-    until: String,
+    #[arg(long, value_name = "TIME", value_parser = timestamp)]
+    until: u64,
     /// How it was given: everybody can see this, so name no person
     #[arg(long, value_name = "TEXT")]
     evidence: String,
@@ -111,22 +111,14 @@ impl Consent {
 impl Give {
     fn run(self) -> Done {
         let Self { id: consent, subject, purposes, recipients, until, evidence, controller, acting } = self;
-        validate_name(&consent).map_err(Failure::error)?;
         let purposes = sorted(purposes, CONSENT_PURPOSES_MAX, CONSENT_PURPOSE_BYTES_MAX, "--purpose")?;
         let recipients = sorted(recipients, CONSENT_RECIPIENTS_MAX, CONSENT_RECIPIENT_BYTES_MAX, "--recipient")?;
-        let seconds = parse_timestamp(&until)
-            .ok_or_else(|| Failure::error(format!("`{until}` is no time: write 2027-06-30T00:00:00Z")))?;
-        for text in purposes.iter().chain(&recipients).chain([&evidence]) {
-            if let Some(likeness) = likeness("evidence", text) {
-                let warning = paint_err(Colour::Yellow, "warning:");
-                say(format_args!("{warning} this looks like {likeness}, and everybody can read it, for ever"));
-            }
-        }
+        warn_of_texts(purposes.iter().chain(&recipients).chain([&evidence]));
         let session = acting.begin()?;
         let controller = controller.unwrap_or_else(|| controller_of(&session));
         let told = format!("consent {consent} is on record: {subject}, to {controller}, for {}", purposes.join(", "));
         let subject_of_act = format!("consent {consent}");
-        let terms = ConsentTerms { purposes, recipients, until_ms: seconds.saturating_mul(1_000) };
+        let terms = ConsentTerms { purposes, recipients, until_ms: until.saturating_mul(1_000) };
         let operation = Operation::ConsentGive { consent, controller, subject, terms, evidence };
         session.act(subject_of_act, vec![operation], told).map(drop)
     }
@@ -156,15 +148,8 @@ impl List {
         let subject = self.subject.to_string();
         let mut asked = vec![("subject", subject.as_str())];
         asked.extend(self.controller.iter().map(|controller| ("controller", controller.as_str())));
-        let list = self.paging.whole(
-            CONSENTS_PAGE_MAX,
-            |query| Ok(client.consents(&[&asked, query].concat())?.value),
-            |list, older| {
-                list.consents.extend(older.consents);
-                list.next = older.next;
-            },
-            |list| (list.consents.len(), list.next.clone()),
-        )?;
+        let list =
+            self.paging.whole(CONSENTS_PAGE_MAX, |query| Ok(client.consents(&[&asked, query].concat())?.value))?;
         if self.reading.json {
             return json(&list);
         }

@@ -6,10 +6,11 @@ use crate::{
     output::{Colour, Done, Failure, json, line, paint, time},
 };
 use clap::Args;
+use std::collections::BTreeSet;
 use tallystick_api::{
     ControllerView, DataMap, PlaceView, ProtectedRegisterView, SharedView, limits::DATA_MAP_PAGE_MAX,
 };
-use tallystick_protocol::{Jurisdiction, change::words::Shown};
+use tallystick_protocol::{Jurisdiction, Protection, change::words::Shown};
 
 /// Show what is held about people, where, why and for how long
 #[derive(Debug, Args)]
@@ -83,9 +84,17 @@ impl DataMapCommand {
         }
         let full = usize::try_from(DATA_MAP_PAGE_MAX).unwrap_or(usize::MAX);
         let mut whole = DataMap { controllers: Vec::new() };
-        let organisations = client.organisations()?.value.organisations.len();
-        for index in 1..=organisations.div_ceil(full) {
-            whole.controllers.extend(client.data_map(&[("page-index", &index.to_string())])?.value.controllers);
+        for index in 1.. {
+            let page = match client.data_map(&[("page-index", &index.to_string())]) {
+                // A page after the last one is not there.
+                Err(error) if index > 1 && error.status() == Some(404) => break,
+                page => page?.value,
+            };
+            let is_last = page.controllers.len() < full;
+            whole.controllers.extend(page.controllers);
+            if is_last {
+                break;
+            }
         }
         Ok(whole)
     }
@@ -109,7 +118,11 @@ fn show_register(register: &ProtectedRegisterView) -> Done {
     let text = if register.text.is_empty() { String::new() } else { format!(": {}", Shown(&register.text)) };
     line(format_args!("  register {}{text}", register.register))?;
     line(format_args!("    records      {}", register.records))?;
-    line(format_args!("    fields       {}", fields(register)))
+    line(format_args!("    fields       {}", fields(register)))?;
+    match kept_for(register).as_str() {
+        "" => line("    kept for     not said: until somebody orders erasure"),
+        days => line(format_args!("    kept for     {days} days")),
+    }
 }
 
 fn show_agreement(shared: &SharedView) -> Done {
@@ -151,6 +164,16 @@ fn fields(register: &ProtectedRegisterView) -> String {
     each.collect::<Vec<_>>().join(", ")
 }
 
+/// For how many days personal values are kept before the nodes have them erased, each number once.
+fn kept_for(register: &ProtectedRegisterView) -> String {
+    let days = register.fields.iter().filter_map(|field| match field.protection {
+        Some(Protection::Personal { days, .. }) => days,
+        _ => None,
+    });
+    let days: BTreeSet<u32> = days.collect();
+    days.iter().map(ToString::to_string).collect::<Vec<_>>().join(" or ")
+}
+
 fn table(map: &DataMap) -> Done {
     line(csv::joined(&COLUMNS.map(str::to_owned)))?;
     for view in &map.controllers {
@@ -161,6 +184,7 @@ fn table(map: &DataMap) -> Done {
 }
 
 fn register_row(view: &ControllerView, register: &ProtectedRegisterView) -> [String; COLUMNS.len()] {
+    let jurisdictions: BTreeSet<&str> = view.nodes.iter().map(|place| place.jurisdiction.as_str()).collect();
     [
         view.organisation.clone(),
         view.contact.clone().unwrap_or_default(),
@@ -171,10 +195,10 @@ fn register_row(view: &ControllerView, register: &ProtectedRegisterView) -> [Str
         fields(register),
         String::new(),
         places(&view.nodes),
+        jurisdictions.into_iter().collect::<Vec<_>>().join(" "),
         String::new(),
         String::new(),
-        String::new(),
-        String::new(),
+        kept_for(register),
         register.phase.to_string(),
     ]
 }

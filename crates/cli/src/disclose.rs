@@ -3,7 +3,7 @@
 use crate::{
     connection::{Connection, Signing},
     output::{Doing, Done, Failure, json, line},
-    reading::{self, Reason, Wanted},
+    reading::{self, Reader, Reason, Wanted},
     register::tell_private,
 };
 use clap::Args;
@@ -23,9 +23,9 @@ use tallystick_protocol::{Disclosure, EntryKind, Genesis, Receipt, operation::va
     network.json alone, and can show it to others: it is not reached by erasure.\n\n\
     Example:\n  \
     tally disclose patient p-17 --field name --to \"Crown Court at Leeds\" --purpose \"Witness summons\" \\\n      \
-    --legal-basis \"Criminal Procedure Act 1965, s. 2\" --out p-17.disclosure\n  \
+    --legal-basis \"Criminal Procedure Act 1965, s. 2\" --output p-17.disclosure\n  \
     tally disclose child c-1 --partition school-health --to \"Family Court\" --purpose Order --legal-basis \"Children Act 1989, s. 7\" \\\n      \
-    --out c-1.disclosure"
+    --output c-1.disclosure"
 )]
 pub struct Disclose {
     /// The register
@@ -44,7 +44,7 @@ pub struct Disclose {
     reason: Reason,
     /// The file to write
     #[arg(short, long, value_name = "FILE")]
-    out: PathBuf,
+    output: PathBuf,
     #[command(flatten)]
     signing: Signing,
     #[command(flatten)]
@@ -56,16 +56,18 @@ impl Disclose {
     pub fn run(self) -> Done {
         validate_key(EntryKind::User, &self.key).map_err(Failure::error)?;
         let (register, key) = (self.register.as_str(), self.key.as_str());
-        if self.out.exists() {
-            return Err(exists(&self.out));
+        if self.output.exists() {
+            return Err(exists(&self.output));
         }
         let genesis = self.connection.genesis()?;
         if self.signing.partition.is_some() {
             return self.out_of_partition(&genesis);
         }
-        let wanted = Wanted { register, key, fields: &self.fields, recipient: Some(&self.recipient) };
-        let reading = reading::read(&self.connection, &self.signing, &wanted, &self.reason)?;
-        let bytes = self.connection.client()?.record_receipt(register, key)?;
+        let wanted = Wanted { register, key, fields: &self.fields, recipient: Some(&self.recipient), holder: None };
+        let (client, signer) = (self.connection.client()?, self.connection.signer(&self.signing)?);
+        let reader = Reader { client: &client, signer: &signer, signing: &self.signing };
+        let reading = reading::read(&reader, &wanted, &self.reason)?;
+        let bytes = client.record_receipt(register, key)?;
         let Ok(Receipt::Record(record)) = Receipt::decode(&bytes) else {
             return Err(Failure::error("the node gave no receipt of the record: ask another one, with --node"));
         };
@@ -76,10 +78,10 @@ impl Disclose {
             ))
         })?;
         let bytes = disclosure.to_bytes();
-        write_private(&self.out, &bytes)?;
-        let (id, leaf, out) = (reading.transaction, reading.leaf, self.out.display());
+        write_private(&self.output, &bytes)?;
+        let (id, leaf, out) = (reading.transaction, reading.leaf, self.output.display());
         if self.signing.json {
-            return json(&serde_json::json!({"id": id, "index": leaf, "file": self.out, "bytes": bytes.len()}));
+            return json(&serde_json::json!({"id": id, "index": leaf, "file": self.output, "bytes": bytes.len()}));
         }
         line(format_args!(
             "the disclosure to {} is on record: transaction {id}, leaf {leaf} of the log",
@@ -98,7 +100,13 @@ impl Disclose {
         if !self.fields.is_empty() {
             return Err(Failure::error("a record in a partition is shown whole: leave out --field"));
         }
-        let wanted = Wanted { register: &self.register, key: &self.key, fields: &[], recipient: Some(&self.recipient) };
+        let wanted = Wanted {
+            register: &self.register,
+            key: &self.key,
+            fields: &[],
+            recipient: Some(&self.recipient),
+            holder: None,
+        };
         let done = reading::read_in_partition(&self.connection, &self.signing, &wanted, &self.reason)?;
         if !done.outcome.is_accepted() {
             return tell_private(done, self.signing.json).map(drop);
@@ -114,10 +122,10 @@ impl Disclose {
                 "the disclosure is on record, and what the node gave does not hold ({error}): run this again"
             ))
         })?;
-        write_private(&self.out, &bytes)?;
-        let (id, number, out) = (done.id, done.number, self.out.display());
+        write_private(&self.output, &bytes)?;
+        let (id, number, out) = (done.id, done.number, self.output.display());
         if self.signing.json {
-            return json(&serde_json::json!({"id": id, "number": number, "file": self.out, "bytes": bytes.len()}));
+            return json(&serde_json::json!({"id": id, "number": number, "file": self.output, "bytes": bytes.len()}));
         }
         line(format_args!(
             "the disclosure to {} is on record in the partition: private transaction {id}, number {number}",

@@ -1,10 +1,12 @@
 //! `tally erasure`: have values about somebody destroyed, see who has done it, and prove it.
 
 use crate::{
+    argument::slug,
     connection::{Acting, Reading},
     hold::controller_of,
     output::{Colour, Done, Failure, Table, count, json, line, paint, time},
-    paging::Paging,
+    paging::{self, Paging},
+    register::exposure::warn_of_texts,
     transaction::write_receipt,
 };
 use clap::{Args, Subcommand};
@@ -14,9 +16,7 @@ use std::{
 };
 use tallystick_api::{ErasureView, HolderView, limits::ERASURES_PAGE_MAX};
 use tallystick_client::Client;
-use tallystick_protocol::{
-    Commitment, ErasureScope, ErasureStatus, Operation, Subject, change::words::Shown, operation::validate_name,
-};
+use tallystick_protocol::{Commitment, ErasureScope, ErasureStatus, Operation, Subject, change::words::Shown};
 
 /// How often to look whether every holder has given its receipt.
 const LOOK_AGAIN: Duration = Duration::from_millis(200);
@@ -52,7 +52,7 @@ enum Command {
 #[derive(Debug, Args)]
 struct Order {
     /// What to call the order: a name that no order had before
-    #[arg(value_name = "ID")]
+    #[arg(value_name = "ID", value_parser = slug)]
     id: String,
     /// Whom the values are about: register:key
     #[arg(value_name = "SUBJECT")]
@@ -153,7 +153,7 @@ impl Erasure {
 impl Order {
     fn run(self) -> Done {
         let Self { id, subject, mut values, authority, legal_basis, reason, controller, days, wait, acting } = self;
-        validate_name(&id).map_err(Failure::error)?;
+        warn_of_texts([&authority, &legal_basis, &reason]);
         let session = acting.begin()?;
         let controller = controller.unwrap_or_else(|| controller_of(&session));
         values.sort_unstable();
@@ -211,22 +211,18 @@ impl List {
         let list = if self.open {
             asked.push(("open", "true"));
             let mut list = client.erasures(&asked)?.value;
+            let mut before = 0;
             while let Some(next) = list.next.take() {
+                // A place lies after the one asked for, or the node would be asked for ever.
+                let place = next.parse::<u64>().ok().filter(|place| *place > before);
+                before = place.ok_or_else(|| Failure::error(paging::NO_PLACE))?;
                 let more = client.erasures(&[asked.as_slice(), &[("cursor", &next)]].concat())?.value;
                 list.erasures.extend(more.erasures);
                 list.next = more.next;
             }
             list
         } else {
-            self.paging.whole(
-                ERASURES_PAGE_MAX,
-                |query| Ok(client.erasures(&[&asked, query].concat())?.value),
-                |list, older| {
-                    list.erasures.extend(older.erasures);
-                    list.next = older.next;
-                },
-                |list| (list.erasures.len(), list.next.clone()),
-            )?
+            self.paging.whole(ERASURES_PAGE_MAX, |query| Ok(client.erasures(&[&asked, query].concat())?.value))?
         };
         if self.reading.json {
             return json(&list);

@@ -1,14 +1,15 @@
 //! `tally hold`: suspend the erasure of somebody's values, by an authority and for a time.
 
 use crate::{
+    argument::{slug, timestamp},
     connection::{Acting, Reading, Session},
-    output::{Done, Failure, Table, json, time},
+    output::{Done, Table, json, time},
     paging::Paging,
+    register::exposure::warn_of_texts,
 };
 use clap::{Args, Subcommand};
 use tallystick_api::limits::ERASURES_PAGE_MAX;
-use tallystick_ledger::moment::parse_timestamp;
-use tallystick_protocol::{MandateId, Operation, Subject, operation::validate_name};
+use tallystick_protocol::{MandateId, Operation, Subject};
 
 /// Suspend the erasure of somebody's values, by an authority and for a time
 #[derive(Debug, Args)]
@@ -36,7 +37,7 @@ enum Command {
 #[derive(Debug, Args)]
 struct Place {
     /// What to call the hold: a name that no hold had before
-    #[arg(value_name = "ID")]
+    #[arg(value_name = "ID", value_parser = slug)]
     id: String,
     /// Whose values are kept: register:key
     #[arg(value_name = "SUBJECT")]
@@ -48,8 +49,8 @@ struct Place {
     #[arg(long, value_name = "TEXT")]
     reason: String,
     /// When it ends by itself, such as 2027-06-30T00:00:00Z [default: when it is lifted]
-    #[arg(long, value_name = "TIME")]
-    until: Option<String>,
+    #[arg(long, value_name = "TIME", value_parser = timestamp)]
+    until: Option<u64>,
     /// The organisation whose nodes must keep [default: the signer's]
     #[arg(long, value_name = "ORGANISATION")]
     controller: Option<String>,
@@ -102,14 +103,8 @@ pub fn controller_of(session: &Session<'_>) -> String {
 impl Place {
     fn run(self) -> Done {
         let Self { id: hold, subject, authority, reason, until, controller, acting } = self;
-        validate_name(&hold).map_err(Failure::error)?;
-        let until = until.map(|text| {
-            let seconds = parse_timestamp(&text);
-            let seconds =
-                seconds.ok_or_else(|| Failure::error(format!("`{text}` is no time: write 2027-06-30T00:00:00Z")));
-            Ok::<_, Failure>(seconds?.saturating_mul(1_000))
-        });
-        let until = until.transpose()?;
+        let until = until.map(|seconds| seconds.saturating_mul(1_000));
+        warn_of_texts([&authority, &reason]);
         let session = acting.begin()?;
         let controller = controller.unwrap_or_else(|| controller_of(&session));
         let told = format!("hold {hold} is placed: the nodes of {controller} keep what they hold of {subject}");
@@ -132,15 +127,7 @@ impl List {
         let client = self.reading.connection.client()?;
         let asked: Vec<(&str, &str)> =
             self.controller.iter().map(|controller| ("controller", controller.as_str())).collect();
-        let list = self.paging.whole(
-            ERASURES_PAGE_MAX,
-            |query| Ok(client.holds(&[&asked, query].concat())?.value),
-            |list, older| {
-                list.holds.extend(older.holds);
-                list.next = older.next;
-            },
-            |list| (list.holds.len(), list.next.clone()),
-        )?;
+        let list = self.paging.whole(ERASURES_PAGE_MAX, |query| Ok(client.holds(&[&asked, query].concat())?.value))?;
         if self.reading.json {
             return json(&list);
         }

@@ -5,6 +5,7 @@
 //! not right.
 
 mod access_log;
+mod argument;
 mod audit;
 mod bench;
 mod ca;

@@ -213,15 +213,8 @@ impl List {
         let asked = [("granted-by", &self.granted_by), ("granted-to", &self.granted_to)];
         let asked = asked.iter().filter_map(|(name, value)| Some((*name, value.as_ref()?.as_str())));
         let asked: Vec<(&str, &str)> = asked.collect();
-        let list = self.paging.whole(
-            MANDATES_PAGE_MAX,
-            |query| Ok(client.mandates(&[&asked, query].concat())?.value),
-            |list, older| {
-                list.mandates.extend(older.mandates);
-                list.next = older.next;
-            },
-            |list| (list.mandates.len(), list.next.clone()),
-        )?;
+        let list =
+            self.paging.whole(MANDATES_PAGE_MAX, |query| Ok(client.mandates(&[&asked, query].concat())?.value))?;
         if self.reading.json {
             return json(&list);
         }

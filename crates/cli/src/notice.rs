@@ -4,9 +4,10 @@ use crate::{
     connection::{Acting, Reading},
     output::{Colour, Done, count, json, line, paint, time},
     paging::Paging,
+    register::exposure::warn_of_texts,
 };
 use clap::{Args, Subcommand};
-use tallystick_api::{NoticePage, NoticeView, NoticesView, limits::NOTICES_PAGE_MAX};
+use tallystick_api::{NoticeView, NoticesView, limits::NOTICES_PAGE_MAX};
 use tallystick_protocol::{Operation, PrincipalId, Subject, change::words::Shown};
 
 /// See who read what was wrong, and say that you know
@@ -84,21 +85,13 @@ impl List {
     fn run(self) -> Done {
         let client = self.reading.connection.client()?;
         let record = self.record.as_ref().map(ToString::to_string);
-        let page = self.paging.whole(
-            NOTICES_PAGE_MAX,
-            |paging| {
-                let mut query = paging.to_vec();
-                query.extend(self.organisation.as_deref().map(|name| ("organisation", name)));
-                query.extend(record.as_deref().map(|record| ("record", record)));
-                query.extend(self.open.then_some(("open", "true")));
-                Ok(client.notices(&query)?)
-            },
-            |whole: &mut NoticePage, older| {
-                whole.corrections.extend(older.corrections);
-                whole.next = older.next;
-            },
-            |whole| (whole.corrections.len(), whole.next.clone()),
-        )?;
+        let page = self.paging.whole(NOTICES_PAGE_MAX, |paging| {
+            let mut query = paging.to_vec();
+            query.extend(self.organisation.as_deref().map(|name| ("organisation", name)));
+            query.extend(record.as_deref().map(|record| ("record", record)));
+            query.extend(self.open.then_some(("open", "true")));
+            Ok(client.notices(&query)?)
+        })?;
         if self.reading.json {
             return json(&page);
         }
@@ -138,6 +131,7 @@ fn show_notice(notice: &NoticeView) -> Done {
 impl Acknowledge {
     fn run(self) -> Done {
         let Self { register, key, corrects, reader, recipient, acting } = self;
+        warn_of_texts(&recipient);
         let session = acting.begin()?;
         let reader = reader.unwrap_or_else(|| session.signer.principal().clone());
         let subject = format!("notice of {register}/{key}");

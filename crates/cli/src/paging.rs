@@ -2,6 +2,13 @@
 
 use crate::output::{Done, Failure, line};
 use clap::Args;
+use tallystick_api::{
+    AccessLogPage, AuditPage, ConsentList, ErasureList, HoldList, MandateList, NoticePage, PrincipalList, PrivateReads,
+    ProposalList,
+};
+
+/// What is said of a node that would have the same asked again.
+pub const NO_PLACE: &str = "the node names no further place to go on from: ask another node, with --node";
 
 /// How much of a long answer to show; the newest comes first.
 #[derive(Debug, Args)]
@@ -17,19 +24,61 @@ pub struct Paging {
     cursor: Option<u64>,
 }
 
+/// A page of a long answer.
+pub trait Page {
+    /// Adds the page after this one.
+    fn join(&mut self, older: Self);
+    /// How many things it shows.
+    fn held(&self) -> usize;
+    /// Where the page after it begins.
+    fn next(&self) -> Option<&str>;
+}
+
+/// Pages with a list of what they show, and where the next begins.
+macro_rules! pages {
+    ($($page:ty: $things:ident $(+ $others:ident)*;)+) => {$(
+        impl Page for $page {
+            fn join(&mut self, older: Self) {
+                self.$things.extend(older.$things);
+                $(self.$others.extend(older.$others);)*
+                self.next = older.next;
+            }
+
+            fn held(&self) -> usize {
+                self.$things.len()
+            }
+
+            fn next(&self) -> Option<&str> {
+                self.next.as_deref()
+            }
+        }
+    )+};
+}
+
+pages! {
+    AccessLogPage: reads;
+    AuditPage: acts + turns + recoveries;
+    ConsentList: consents;
+    ErasureList: erasures;
+    HoldList: holds;
+    MandateList: mandates;
+    NoticePage: corrections;
+    PrincipalList: principals;
+    PrivateReads: reads;
+    ProposalList: proposals;
+}
+
 impl Paging {
-    /// As many pages as it takes, as one, each of `max` at most: `page` is asked with names and values of a query, `join` adds
-    /// a later page to the first, and `len` and `next` say how many a page holds and where the one after it begins.
+    /// All there is.
+    pub const fn everything() -> Self {
+        Self { limit: 1, all: true, cursor: None }
+    }
+
+    /// As many pages as it takes, as one, each of `max` at most: `page` is asked with names and values of a query.
     ///
     /// # Errors
-    /// When a page does not come.
-    pub fn whole<P>(
-        &self,
-        max: u64,
-        page: impl Fn(&[(&str, &str)]) -> Result<P, Failure>,
-        join: impl Fn(&mut P, P),
-        look: impl Fn(&P) -> (usize, Option<String>),
-    ) -> Result<P, Failure> {
+    /// When a page does not come, or the node would have the same asked again.
+    pub fn whole<P: Page>(&self, max: u64, page: impl Fn(&[(&str, &str)]) -> Result<P, Failure>) -> Result<P, Failure> {
         let ask = |held: u64, cursor: Option<String>| {
             let limit = if self.all { max } else { (self.limit - held).min(max) }.to_string();
             let mut query = vec![("limit", limit.as_str())];
@@ -39,7 +88,7 @@ impl Paging {
         let mut whole = ask(0, self.cursor.map(|cursor| cursor.to_string()))?;
         let mut before = self.cursor;
         loop {
-            let (held, next) = look(&whole);
+            let (held, next) = (whole.held(), whole.next().map(str::to_owned));
             if next.is_none() || (!self.all && held as u64 >= self.limit) {
                 return Ok(whole);
             }
@@ -47,12 +96,10 @@ impl Paging {
             let place = next.as_deref().and_then(|next| next.parse::<u64>().ok());
             let goes_on = place.is_some_and(|place| before.is_none_or(|before| place < before));
             if !goes_on {
-                return Err(Failure::error(
-                    "the node names no older place to go on from: ask another node, with --node",
-                ));
+                return Err(Failure::error(NO_PLACE));
             }
             before = place;
-            join(&mut whole, ask(held as u64, next)?);
+            whole.join(ask(held as u64, next)?);
         }
     }
 
@@ -72,6 +119,21 @@ mod tests {
     #![allow(clippy::unwrap_used)]
     use super::*;
 
+    impl Page for (Vec<u64>, Option<String>) {
+        fn join(&mut self, older: Self) {
+            self.0.extend(older.0);
+            self.1 = older.1;
+        }
+
+        fn held(&self) -> usize {
+            self.0.len()
+        }
+
+        fn next(&self) -> Option<&str> {
+            self.1.as_deref()
+        }
+    }
+
     /// Seven things, of which a page never holds more than two, and one page holds none.
     fn shown(paging: &Paging) -> (Vec<u64>, Option<String>) {
         let page = |query: &[(&str, &str)]| {
@@ -82,19 +144,15 @@ mod tests {
             let things: Vec<u64> = if before == 4 { Vec::new() } else { (first..before).rev().collect() };
             Ok((things, (first > 0).then(|| first.to_string())))
         };
-        let join = |whole: &mut (Vec<u64>, Option<String>), page: (Vec<u64>, Option<String>)| {
-            whole.0.extend(page.0);
-            whole.1 = page.1;
-        };
-        paging.whole(3, page, join, |whole| (whole.0.len(), whole.1.clone())).unwrap()
+        paging.whole(3, page).unwrap()
     }
 
     #[test]
     fn a_node_that_repeats_itself_is_left() {
         let all = Paging { limit: 50, all: true, cursor: None };
         let page = |_: &[(&str, &str)]| Ok((vec![7_u64], Some("5".to_owned())));
-        let asked = all.whole(3, page, |whole, page| whole.0.extend(page.0), |whole| (whole.0.len(), whole.1.clone()));
-        assert!(matches!(asked, Err(Failure::Error(why)) if why.contains("no older place")));
+        let asked = all.whole(3, page);
+        assert!(matches!(asked, Err(Failure::Error(why)) if why == NO_PLACE));
     }
 
     #[test]

@@ -223,20 +223,14 @@ impl List {
         ];
         let asked = asked.iter().filter_map(|(name, value)| Some((*name, value.as_deref()?)));
         let asked: Vec<(&str, &str)> = asked.collect();
-        let list = self.paging.whole(
-            PRINCIPALS_PAGE_MAX,
-            |query| match client.principals(&organisation, &[&asked, query].concat())? {
+        let list = self.paging.whole(PRINCIPALS_PAGE_MAX, |query| {
+            match client.principals(&organisation, &[&asked, query].concat())? {
                 Some(found) => Ok(found.value),
                 None => Err(Failure::no(format!(
                     "there is no organisation `{organisation}`: `tally organisation list` names all"
                 ))),
-            },
-            |list, more| {
-                list.principals.extend(more.principals);
-                list.next = more.next;
-            },
-            |list| (list.principals.len(), list.next.clone()),
-        )?;
+            }
+        })?;
         if self.reading.json {
             return json(&list);
         }

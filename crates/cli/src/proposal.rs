@@ -317,15 +317,7 @@ impl Object {
 impl List {
     fn run(self) -> Done {
         let client = self.connection.client()?;
-        let list = self.paging.whole(
-            PROPOSALS_PAGE_MAX,
-            |query| Ok(client.proposals(query)?.value),
-            |list, older| {
-                list.proposals.extend(older.proposals);
-                list.next = older.next;
-            },
-            |list| (list.proposals.len(), list.next.clone()),
-        )?;
+        let list = self.paging.whole(PROPOSALS_PAGE_MAX, |query| Ok(client.proposals(query)?.value))?;
         if self.json {
             return json(&list);
         }

@@ -2,16 +2,17 @@
 
 use crate::{
     connection::{Connection, Signing},
-    output::{Colour, Failure, paint_err, say},
-    register::{definition, no_register},
+    output::Failure,
+    register::{definition, exposure::warn_of_texts, no_register},
 };
 use clap::Args;
 use serde_json::Value;
 use std::collections::BTreeSet;
 use tallystick_api::PrivateResult;
-use tallystick_ledger::{item::canonicalise, personal::likeness, protection::sealed_in, schema::Schema};
+use tallystick_client::{Client, Signer};
+use tallystick_ledger::{item::canonicalise, protection::sealed_in, schema::Schema};
 use tallystick_protocol::{
-    Field, Opening, Operation, Place, Reading, Subject,
+    Field, Opening, Operation, Place, PrincipalId, Reading, Subject,
     limits::{READ_FIELDS_MAX, READ_SUBJECTS_MAX},
 };
 
@@ -37,6 +38,16 @@ impl Reason {
     }
 }
 
+/// Who reads, and whom they ask.
+pub struct Reader<'a> {
+    /// The nodes.
+    pub client: &'a Client,
+    /// Who reads.
+    pub signer: &'a Signer,
+    /// How they said they sign.
+    pub signing: &'a Signing,
+}
+
 /// What is read.
 pub struct Wanted<'a> {
     /// The register.
@@ -47,30 +58,30 @@ pub struct Wanted<'a> {
     pub fields: &'a [String],
     /// To whom the values are disclosed; none when the signer reads them.
     pub recipient: Option<&'a str>,
+    /// The node that is asked; the first that holds for the register's custodian if none is named.
+    pub holder: Option<&'a (Client, PrincipalId)>,
 }
 
 /// Puts the read on record, and gives what was read; the record's items in canonical form with it.
 ///
 /// # Errors
 /// When there is no such record, nothing sealed in those fields, the read is refused, or a value is not kept where it was asked for.
-pub fn read(
-    connection: &Connection,
-    signing: &Signing,
-    wanted: &Wanted<'_>,
-    reason: &Reason,
-) -> Result<Reading, Failure> {
+pub fn read(reader: &Reader<'_>, wanted: &Wanted<'_>, reason: &Reason) -> Result<Reading, Failure> {
+    let Reader { client, signer, signing } = *reader;
     let (purpose, legal_basis) = reason.said()?;
     if signing.pass_on.is_some() {
         return Err(not_passed_on());
     }
-    for text in [Some(purpose), Some(legal_basis), wanted.recipient].into_iter().flatten() {
-        if let Some(likeness) = likeness("purpose", text) {
-            let warning = paint_err(Colour::Yellow, "warning:");
-            say(format_args!("{warning} this looks like {likeness}, and everybody can read it, for ever"));
+    warn_of_texts([Some(purpose), Some(legal_basis), wanted.recipient].into_iter().flatten());
+    let (places, custodian) = places(client, wanted)?;
+    let found;
+    let (holder, node) = match wanted.holder {
+        Some(holder) => holder,
+        None => {
+            found = client.holder(&custodian)?;
+            &found
         }
-    }
-    let (places, custodian) = places(connection, wanted)?;
-    let (holder, node) = connection.client()?.holder(&custodian)?;
+    };
     let fields: BTreeSet<&str> = places.iter().map(Place::field).collect();
     let subjects: BTreeSet<&Subject> = places.iter().map(Place::subject).collect();
     if subjects.len() > READ_SUBJECTS_MAX {
@@ -84,9 +95,8 @@ pub fn read(
         purpose: purpose.to_owned(),
         legal_basis: legal_basis.to_owned(),
         recipient: wanted.recipient.map(str::to_owned),
-        node,
+        node: node.clone(),
     };
-    let signer = connection.signer(signing)?;
     let what = if wanted.recipient.is_some() { "disclose" } else { "read" };
     let transaction = signer.sign(format!("{what} {}/{}", wanted.register, wanted.key), vec![operation])?;
     Ok(holder.read_sealed(&transaction, signing.patience())?)
@@ -135,8 +145,7 @@ fn not_passed_on() -> Failure {
 }
 
 /// Where the sealed values stand that are wanted, and the register's custodian.
-fn places(connection: &Connection, wanted: &Wanted<'_>) -> Result<(Vec<Place>, String), Failure> {
-    let client = connection.client()?;
+fn places(client: &Client, wanted: &Wanted<'_>) -> Result<(Vec<Place>, String), Failure> {
     let Some(register) = client.register(wanted.register)? else { return Err(no_register(wanted.register)) };
     let Some(record) = client.record(wanted.register, wanted.key)? else {
         return Err(Failure::no(format!("register `{}` has no record `{}`", wanted.register, wanted.key)));

@@ -3,7 +3,7 @@
 use crate::{
     connection::{Connection, Signing},
     output::{Colour, Done, Failure, json, line, paint, paint_err, say, time},
-    reading::{self, Reason, Wanted},
+    reading::{self, Reader, Reason, Wanted},
     register::{no_register, tell_private},
     transaction::write_receipt,
 };
@@ -91,8 +91,10 @@ impl Record {
 
     fn read(&self) -> Result<Reading, Failure> {
         let (register, key) = (self.register.as_str(), self.key.as_str());
-        let wanted = Wanted { register, key, fields: &self.fields, recipient: None };
-        let reading = reading::read(&self.connection, &self.signing, &wanted, &self.reason)?;
+        let wanted = Wanted { register, key, fields: &self.fields, recipient: None, holder: None };
+        let (client, signer) = (self.connection.client()?, self.connection.signer(&self.signing)?);
+        let reader = Reader { client: &client, signer: &signer, signing: &self.signing };
+        let reading = reading::read(&reader, &wanted, &self.reason)?;
         let (id, leaf) = (reading.transaction, reading.leaf);
         let told = format!("the read is on record: transaction {id}, leaf {leaf} of the log");
         say(paint_err(Colour::Dim, &told));
@@ -106,7 +108,8 @@ impl Record {
                 "in a partition the record as it is now is read, and nothing is sealed: leave out --entries, --receipt, --open",
             ));
         }
-        let wanted = Wanted { register: &self.register, key: &self.key, fields: &self.fields, recipient: None };
+        let wanted =
+            Wanted { register: &self.register, key: &self.key, fields: &self.fields, recipient: None, holder: None };
         let done = reading::read_in_partition(&self.connection, &self.signing, &wanted, &self.reason)?;
         let (height, given) = (done.height, done.given.clone());
         if tell_private(done, self.signing.json)?.is_none() {

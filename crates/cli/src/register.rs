@@ -2,7 +2,7 @@
 
 mod append;
 mod correct;
-mod exposure;
+pub mod exposure;
 mod import;
 mod seal;
 

@@ -1,12 +1,14 @@
-//! `tally subject-access`: all that an organisation holds about somebody, as JSON with proofs, for that person.
+//! `tally subject-access`: what an organisation's nodes hold about somebody, as JSON with proofs, for that person.
 //!
-//! INVARIANT: what the file says of a record or of a read is what its proof says; `tally verify` compares them.
+//! INVARIANT: what the file says of a record, and of a read but for the consents it stood on, is what its proof says: `tally verify`
+//! compares them. All else in it is the word of who made it.
 
 use crate::{
     connection::{Connection, Signing},
     disclose::write_private,
     output::{Colour, Done, Failure, count, json, line, paint, progress, time},
-    reading::{self, Reason, Wanted},
+    paging::Paging,
+    reading::{self, Reader, Reason, Wanted},
 };
 use base64::{Engine as _, prelude::BASE64_STANDARD};
 use clap::Args;
@@ -17,28 +19,32 @@ use std::{
     path::PathBuf,
 };
 use tallystick_api::{
-    ActOutcome, ErasureView, HeldView, HoldView, ReadView,
+    AccessLogPage, ErasureView, HeldView, HoldView, ReadPlace, ReadView,
     limits::{AUDIT_PAGE_MAX, ERASURES_PAGE_MAX},
 };
 use tallystick_client::Client;
 use tallystick_protocol::{
-    Disclosure, Genesis, Hash, NetworkId, Opening, Operation, Outcome, PrincipalId, Receipt, Subject,
-    receipt::{Claim, Proven},
+    Disclosure, Genesis, NetworkId, Opening, PrincipalId, Receipt, SignedTransaction, Subject,
+    limits::SUBJECT_ACCESS_BYTES_MAX,
+    receipt::{Claim, Proven, TransactionReceipt},
 };
 
 /// What such a file says that it is.
-pub const FORMAT: &str = "tallystick-subject-access-1";
+const FORMAT: &str = "tallystick-subject-access-1";
 /// To whom the values are given, as the access log shows it.
 const RECIPIENT: &str = "the data subject";
 
-/// Gather all that the signer's organisation holds about somebody, with proofs, to answer their request
+/// Gather what the signer's organisation holds about somebody, with proofs, to answer their request
 #[derive(Debug, Args)]
 #[command(
-    after_help = "Each record is read on record first, with \"the data subject\" as its recipient. The file has the values about this person \
-    alone, everybody who read them, and what is ordered of erasures and holds; a proof stands beside each record and read. Whoever has it \
-    checks it with `tally verify` and network.json alone. It holds personal data in the clear: give it to that person, and to nobody else.\n\n\
+    after_help = "Every node of the organisation that holds is asked, as far as --node or the profile name it; one that is not is said, here and in \
+    the file. Each record is read on record first, with \"the data subject\" as its recipient. The file has the sealed values about this person \
+    alone, everybody who read them, and what is ordered of erasures and holds; a proof stands beside each record and read. Records in partitions, \
+    and records in the clear that merely name the person, are not in it: tally record, tally audit query.\n\n\
+    Whoever has the file checks it with `tally verify` and network.json alone. It holds personal data in the clear: give it to that person, and \
+    to nobody else.\n\n\
     Example:\n  \
-    tally subject-access patient:p-17 --out p-17.json"
+    tally subject-access patient:p-17 --output p-17.json"
 )]
 pub struct SubjectAccess {
     /// Whom it is about: the record's register, `:`, its key
@@ -46,7 +52,7 @@ pub struct SubjectAccess {
     subject: Subject,
     /// The file to write
     #[arg(short, long, value_name = "FILE")]
-    out: PathBuf,
+    output: PathBuf,
     /// What for, as the access log shows it
     #[arg(long, value_name = "TEXT", default_value = "Answer to the person's own request")]
     purpose: String,
@@ -61,12 +67,16 @@ pub struct SubjectAccess {
 
 /// The file.
 #[derive(Debug, Serialize, Deserialize)]
-pub struct Export {
+struct Export {
     format: String,
     network: NetworkId,
     /// Who answers for what is in it.
     organisation: String,
     subject: Subject,
+    /// The nodes that were asked what they hold.
+    asked: Vec<PrincipalId>,
+    /// Nodes of the organisation that hold and were not asked.
+    not_asked: Vec<PrincipalId>,
     /// The reads are complete to this block.
     height: u64,
     time_ms: u64,
@@ -96,156 +106,168 @@ struct ProvenRead {
     proof: String,
 }
 
+/// Fields with values about the subject, of each record, by the holder that keeps them.
+type Places = BTreeMap<(String, String), BTreeMap<usize, BTreeSet<String>>>;
+
 impl SubjectAccess {
     /// Runs the command.
     pub fn run(self) -> Done {
-        self.signing.require_public("what is held about somebody is gathered")?;
-        if self.out.exists() {
-            return Err(Failure::error(format!("`{}` exists already: choose another name", self.out.display())));
+        self.signing.require_public("what is sealed is held")?;
+        if self.output.exists() {
+            return Err(Failure::error(format!("`{}` exists already: choose another name", self.output.display())));
         }
         let genesis = self.connection.genesis()?;
-        let client = self.connection.client()?;
-        let organisation = self.connection.signer(&self.signing)?.principal().organisation().to_owned();
-        let (holder, _) = client.holder(&organisation)?;
-        let (current, earlier): (Vec<HeldView>, Vec<HeldView>) =
-            holder.held(&self.subject)?.values.into_iter().partition(|value| value.current);
-        let records = self.records(&client, &genesis, current)?;
-        let (height, time_ms, reads) = self.reads(&client)?;
+        let (client, signer) = (self.connection.client()?, self.connection.signer(&self.signing)?);
+        let organisation = signer.principal().organisation().to_owned();
+        let holders = client.holders(&organisation)?;
+        let asked: Vec<PrincipalId> = holders.iter().map(|(_, node)| node.clone()).collect();
+        let registered = client.organisation_nodes(&organisation)?.map(|found| found.value.nodes).unwrap_or_default();
+        let not_asked = registered.into_iter().map(|view| view.node).filter(|node| !asked.contains(node)).collect();
+        let (places, earlier) = self.places(&client, &holders, &organisation)?;
+        let reader = Reader { client: &client, signer: &signer, signing: &self.signing };
+        let records = self.records(&reader, &holders, &genesis, places)?;
+        let log = self.access_log(&client)?;
         let export = Export {
             format: FORMAT.to_owned(),
             network: genesis.id(),
-            erasures: erasures(&client, &organisation, &self.subject)?,
-            holds: holds(&client, &organisation, &self.subject)?,
-            subject: self.subject,
+            asked,
+            not_asked,
+            erasures: self.erasures(&client, &organisation)?,
+            holds: self.holds(&client, &organisation)?,
             organisation,
-            height,
-            time_ms,
+            height: log.height,
+            time_ms: log.time_ms,
             records,
             earlier,
-            reads,
+            reads: proven_reads(&client, log)?,
+            subject: self.subject,
         };
         export.check(&genesis)?;
         let bytes = serde_json::to_vec_pretty(&export).map_err(Failure::error)?;
-        write_private(&self.out, &bytes)?;
-        let out = self.out.display().to_string();
-        if self.signing.json {
-            return json(&serde_json::json!({
-                "file": out, "bytes": bytes.len(), "records": export.records.len(), "reads": export.reads.len(),
-            }));
+        if bytes.len() > SUBJECT_ACCESS_BYTES_MAX {
+            return Err(Failure::error(format!(
+                "the answer has {} bytes, and {SUBJECT_ACCESS_BYTES_MAX} at most are checked: take the reads from `tally access-log`",
+                bytes.len()
+            )));
         }
-        export.summary()?;
-        line(format_args!(
-            "wrote {out} ({} bytes): personal data in the clear. Whoever has network.json checks it with: tally verify {out}",
-            bytes.len()
-        ))
+        write_private(&self.output, &bytes)?;
+        export.tell(&self.output.display().to_string(), bytes.len(), self.signing.json)
     }
 
-    /// The subject's own record, and each that has values about it: read on record, with its proof.
-    fn records(&self, client: &Client, genesis: &Genesis, held: Vec<HeldView>) -> Result<Vec<HeldRecord>, Failure> {
-        let mut places: BTreeMap<(String, String), BTreeSet<String>> = BTreeMap::new();
-        let (register, key) = (self.subject.register().to_owned(), self.subject.key().to_owned());
-        if client.record(&register, &key)?.is_some() {
-            places.entry((register, key)).or_default();
+    /// Where the values stand that holders keep about the subject, and those that are not in their record any more. The subject's own record
+    /// is among them, if the organisation keeps its register.
+    fn places(
+        &self,
+        client: &Client,
+        holders: &[(Client, PrincipalId)],
+        organisation: &str,
+    ) -> Result<(Places, Vec<HeldView>), Failure> {
+        let (mut places, mut earlier, mut seen) = (Places::new(), Vec::new(), BTreeSet::new());
+        let (register, key) = (self.subject.register(), self.subject.key());
+        let is_own = client.register(register)?.is_some_and(|found| found.value.custodian == organisation);
+        if is_own && client.record(register, key)?.is_some() {
+            places.entry((register.to_owned(), key.to_owned())).or_default();
         }
-        for HeldView { register, key, field, .. } in held {
-            places.entry((register, key)).or_default().insert(field);
+        for (at, (holder, _)) in holders.iter().enumerate() {
+            for value in holder.held(&self.subject)?.values {
+                // One that several keep is read once.
+                if !seen.insert((value.register.clone(), value.key.clone(), value.field.clone(), value.commitment)) {
+                    continue;
+                }
+                if value.current {
+                    let fields = places.entry((value.register, value.key)).or_default();
+                    fields.entry(at).or_default().insert(value.field);
+                } else {
+                    earlier.push(value);
+                }
+            }
         }
+        Ok((places, earlier))
+    }
+
+    fn records(
+        &self,
+        reader: &Reader<'_>,
+        holders: &[(Client, PrincipalId)],
+        genesis: &Genesis,
+        places: Places,
+    ) -> Result<Vec<HeldRecord>, Failure> {
         let bar = progress(places.len() as u64, "reading records, each on record");
         let mut records = Vec::with_capacity(places.len());
-        for ((register, key), fields) in places {
-            records.push(self.record(client, genesis, (register, key), &fields.into_iter().collect::<Vec<_>>())?);
+        for ((register, key), kept) in places {
+            let mut openings = Vec::new();
+            for (at, fields) in kept {
+                let fields: Vec<String> = fields.into_iter().collect();
+                let holder = holders.get(at);
+                let wanted =
+                    Wanted { register: &register, key: &key, fields: &fields, recipient: Some(RECIPIENT), holder };
+                let reason =
+                    Reason { purpose: Some(self.purpose.clone()), legal_basis: Some(self.legal_basis.clone()) };
+                openings.extend(reading::read(reader, &wanted, &reason)?.openings);
+            }
+            // Another's values in the same record are not theirs to have.
+            openings.retain(|opening| *opening.place().subject() == self.subject);
+            records.push(record(reader.client, genesis, (register, key), openings)?);
             bar.inc(1);
         }
         bar.finish_and_clear();
         Ok(records)
     }
 
-    fn record(
-        &self,
-        client: &Client,
-        genesis: &Genesis,
-        (register, key): (String, String),
-        fields: &[String],
-    ) -> Result<HeldRecord, Failure> {
-        let mut openings = Vec::new();
-        if !fields.is_empty() {
-            let wanted = Wanted { register: &register, key: &key, fields, recipient: Some(RECIPIENT) };
-            let reason = Reason { purpose: Some(self.purpose.clone()), legal_basis: Some(self.legal_basis.clone()) };
-            let reading = reading::read(&self.connection, &self.signing, &wanted, &reason)?;
-            // Another's values in the same record are not theirs to have.
-            openings.extend(reading.openings.into_iter().filter(|opening| *opening.place().subject() == self.subject));
-        }
-        let bytes = client.record_receipt(&register, &key)?;
-        let Ok(Receipt::Record(record)) = Receipt::decode(&bytes) else {
-            return Err(Failure::error("the node gave no receipt of the record: ask another one, with --node"));
-        };
-        let receipt = if openings.is_empty() {
-            Receipt::Record(record)
-        } else {
-            Receipt::Disclosure(Disclosure { record, openings })
-        };
-        let proven = receipt.check(genesis).map_err(|error| {
-            Failure::no(format!("record `{register}/{key}` changed while it was read ({error}): run this again"))
-        })?;
-        let items = items_of(&proven).unwrap_or_default();
-        Ok(HeldRecord { register, key, items, proof: BASE64_STANDARD.encode(receipt.to_bytes()) })
+    fn access_log(&self, client: &Client) -> Result<AccessLogPage, Failure> {
+        let subject = self.subject.to_string();
+        let asked = [("subject", subject.as_str())];
+        Paging::everything().whole(AUDIT_PAGE_MAX, |query| Ok(client.access_log(&[&asked, query].concat())?))
     }
 
-    /// Everybody who read, each with a receipt; and the block that this is complete to.
-    fn reads(&self, client: &Client) -> Result<(u64, u64, Vec<ProvenRead>), Failure> {
-        let (subject, limit) = (self.subject.to_string(), AUDIT_PAGE_MAX.to_string());
-        let query = [("subject", subject.as_str()), ("limit", limit.as_str())];
-        let first = client.access_log(&query)?;
-        let (height, time_ms) = (first.height, first.time_ms);
-        let (mut reads, mut next) = (first.reads, first.next);
-        while let Some(cursor) = next {
-            let page = client.access_log(&[&query[..], &[("cursor", cursor.as_str())]].concat())?;
-            reads.extend(page.reads);
-            next = page.next.filter(|next| is_older(next, &cursor));
-        }
-        let bar = progress(reads.len() as u64, "fetching the receipts of reads");
-        let proven = reads.into_iter().map(|read| {
-            bar.inc(1);
-            let proof = BASE64_STANDARD.encode(client.transaction_receipt(&read.id)?);
-            Ok(ProvenRead { read, proof })
-        });
-        let proven = proven.collect::<Result<_, Failure>>();
-        bar.finish_and_clear();
-        Ok((height, time_ms, proven?))
+    fn erasures(&self, client: &Client, organisation: &str) -> Result<Vec<ErasureView>, Failure> {
+        let asked = [("controller", organisation)];
+        let page = |query: &[(&str, &str)]| Ok(client.erasures(&[&asked, query].concat())?.value);
+        let mut found = Paging::everything().whole(ERASURES_PAGE_MAX, page)?.erasures;
+        found.retain(|order| order.subject == self.subject);
+        Ok(found)
+    }
+
+    fn holds(&self, client: &Client, organisation: &str) -> Result<Vec<HoldView>, Failure> {
+        let asked = [("controller", organisation)];
+        let page = |query: &[(&str, &str)]| Ok(client.holds(&[&asked, query].concat())?.value);
+        let mut found = Paging::everything().whole(ERASURES_PAGE_MAX, page)?.holds;
+        found.retain(|hold| hold.subject == self.subject);
+        Ok(found)
     }
 }
 
-/// Whether a cursor leads on: a node that repeats itself would be asked for ever.
-fn is_older(next: &str, before: &str) -> bool {
-    next.parse::<u64>().ok().zip(before.parse::<u64>().ok()).is_some_and(|(next, before)| next < before)
+/// A record as it is now, with its proof.
+fn record(
+    client: &Client,
+    genesis: &Genesis,
+    (register, key): (String, String),
+    openings: Vec<Opening>,
+) -> Result<HeldRecord, Failure> {
+    let bytes = client.record_receipt(&register, &key)?;
+    let Ok(Receipt::Record(record)) = Receipt::decode(&bytes) else {
+        return Err(Failure::error("the node gave no receipt of the record: ask another one, with --node"));
+    };
+    let is_shown = !openings.is_empty();
+    let receipt = if is_shown { Receipt::Disclosure(Disclosure { record, openings }) } else { Receipt::Record(record) };
+    let proven = receipt.check(genesis).map_err(|error| {
+        Failure::no(format!("record `{register}/{key}` changed while it was read ({error}): run this again"))
+    })?;
+    let items = items_of(&proven).unwrap_or_default();
+    Ok(HeldRecord { register, key, items, proof: BASE64_STANDARD.encode(receipt.to_bytes()) })
 }
 
-fn erasures(client: &Client, organisation: &str, subject: &Subject) -> Result<Vec<ErasureView>, Failure> {
-    let (limit, mut cursor, mut found) = (ERASURES_PAGE_MAX.to_string(), None::<String>, Vec::new());
-    loop {
-        let mut query = vec![("controller", organisation), ("limit", limit.as_str())];
-        query.extend(cursor.as_deref().map(|cursor| ("cursor", cursor)));
-        let page = client.erasures(&query)?.value;
-        found.extend(page.erasures.into_iter().filter(|order| order.subject == *subject));
-        match page.next.filter(|next| cursor.as_ref().is_none_or(|cursor| is_older(next, cursor))) {
-            Some(next) => cursor = Some(next),
-            None => return Ok(found),
-        }
-    }
-}
-
-fn holds(client: &Client, organisation: &str, subject: &Subject) -> Result<Vec<HoldView>, Failure> {
-    let (limit, mut cursor, mut found) = (ERASURES_PAGE_MAX.to_string(), None::<String>, Vec::new());
-    loop {
-        let mut query = vec![("controller", organisation), ("limit", limit.as_str())];
-        query.extend(cursor.as_deref().map(|cursor| ("cursor", cursor)));
-        let page = client.holds(&query)?.value;
-        found.extend(page.holds.into_iter().filter(|hold| hold.subject == *subject));
-        match page.next.filter(|next| cursor.as_ref().is_none_or(|cursor| is_older(next, cursor))) {
-            Some(next) => cursor = Some(next),
-            None => return Ok(found),
-        }
-    }
+/// Everybody who read, each with a receipt.
+fn proven_reads(client: &Client, log: AccessLogPage) -> Result<Vec<ProvenRead>, Failure> {
+    let bar = progress(log.reads.len() as u64, "fetching the receipts of reads");
+    let proven = log.reads.into_iter().map(|read| {
+        bar.inc(1);
+        let proof = BASE64_STANDARD.encode(client.transaction_receipt(&read.id)?);
+        Ok(ProvenRead { read, proof })
+    });
+    let proven = proven.collect();
+    bar.finish_and_clear();
+    proven
 }
 
 /// A proven record's items, with what is opened of them.
@@ -263,10 +285,11 @@ fn items_of(proven: &Proven) -> Option<Vec<Value>> {
     items.iter().map(opened).collect()
 }
 
-fn proven(proof: &str, genesis: &Genesis) -> Result<Proven, String> {
+fn receipt_of(proof: &str, genesis: &Genesis) -> Result<(Receipt, Proven), String> {
     let bytes = BASE64_STANDARD.decode(proof).map_err(|error| format!("its proof is no base64: {error}"))?;
     let receipt = Receipt::decode(&bytes).map_err(|error| format!("its proof is no receipt: {error}"))?;
-    receipt.check(genesis).map_err(|error| format!("its proof does not hold: {error}"))
+    let proven = receipt.check(genesis).map_err(|error| format!("its proof does not hold: {error}"))?;
+    Ok((receipt, proven))
 }
 
 impl Export {
@@ -274,7 +297,7 @@ impl Export {
     ///
     /// # Errors
     /// Names the record or read of which it is not.
-    pub fn check(&self, genesis: &Genesis) -> Done {
+    fn check(&self, genesis: &Genesis) -> Done {
         if self.format != FORMAT {
             return Err(Failure::no(format!("this is no `{FORMAT}` but a `{}`", self.format)));
         }
@@ -298,7 +321,7 @@ impl Export {
     }
 
     fn check_record(&self, record: &HeldRecord, genesis: &Genesis) -> Result<(), String> {
-        let proven = proven(&record.proof, genesis)?;
+        let (_, proven) = receipt_of(&record.proof, genesis)?;
         let row = match &proven.claim {
             Claim::Current { record, .. } | Claim::Disclosed { record, .. } => record,
             _ => return Err("its proof is not of a record".to_owned()),
@@ -317,12 +340,31 @@ impl Export {
         }
     }
 
+    /// What was gathered, and where it is.
+    fn tell(&self, out: &str, bytes: usize, as_json: bool) -> Done {
+        if as_json {
+            return json(&serde_json::json!({
+                "file": out, "bytes": bytes, "records": self.records.len(), "reads": self.reads.len(), "not_asked": self.not_asked,
+            }));
+        }
+        self.summary()?;
+        line(format_args!(
+            "wrote {out} ({bytes} bytes): personal data in the clear. Whoever has network.json checks it with: tally verify {out}"
+        ))
+    }
+
     /// What it holds, in a few lines.
     ///
     /// # Errors
     /// When nobody reads any more.
-    pub fn summary(&self) -> Done {
+    fn summary(&self) -> Done {
         line(format_args!("{} {}, as held by {}", paint(Colour::Bold, "about"), self.subject, self.organisation))?;
+        for node in &self.not_asked {
+            line(format_args!("{} {node} holds too: name it with --node", paint(Colour::Yellow, "not asked ")))?;
+        }
+        if self.records.is_empty() {
+            line("record     none")?;
+        }
         for HeldRecord { register, key, items, .. } in &self.records {
             let fields = items.iter().filter_map(Value::as_object).flat_map(|item| item.keys());
             let fields: Vec<&str> = fields.map(String::as_str).collect();
@@ -346,46 +388,42 @@ impl Export {
     }
 }
 
+/// A read is what its transaction and what became of that say, but for the consents it stood on: these are rows of their own.
 fn check_read(subject: &Subject, told: &ProvenRead, genesis: &Genesis) -> Result<(), String> {
-    let proven = proven(&told.proof, genesis)?;
-    let Claim::Transaction { id, principal, operations, outcome, index, .. } = &proven.claim else {
+    let (Receipt::Transaction(receipt), _) = receipt_of(&told.proof, genesis)? else {
         return Err("its proof is not of a transaction".to_owned());
     };
-    let read = &told.read;
-    let is_accepted = matches!(outcome, Outcome::Accepted { .. });
-    let same: (&Hash, &PrincipalId, u64, bool) =
-        (&read.id, &read.principal, read.leaf, read.outcome == ActOutcome::Accepted);
-    if same != (id, principal, *index, is_accepted) {
-        return Err("its proof is of another".to_owned());
+    let TransactionReceipt { transaction, height, time_ms, outcome, index, .. } = receipt;
+    let transaction =
+        SignedTransaction::decode(transaction).map_err(|error| format!("its proof holds no transaction: {error}"))?;
+    let place = ReadPlace { leaf: index, height, time_ms, outcome: &outcome };
+    let read = ReadView { consents: Vec::new(), ..told.read.clone() };
+    if ReadView::of(Some(subject), place, &transaction).contains(&read) {
+        Ok(())
+    } else {
+        Err("its proof says something else".to_owned())
     }
-    let is_it = |operation: &Operation| {
-        let Operation::RecordRead { register, key, fields, subjects, purpose, legal_basis, recipient, .. } = operation
-        else {
-            return false;
-        };
-        let about =
-            subjects.contains(subject) || (register.as_str(), key.as_str()) == (subject.register(), subject.key());
-        about
-            && (register, key, fields, purpose, legal_basis, recipient)
-                == (&read.register, &read.key, &read.fields, &read.purpose, &read.legal_basis, &read.recipient)
-    };
-    if operations.iter().any(is_it) { Ok(()) } else { Err("its proof says something else".to_owned()) }
 }
 
-/// Checks such a file, and says what it holds. None if these bytes are something else.
+/// Checks such a file, and says what it holds. None if these bytes are no JSON.
 ///
 /// # Errors
-/// When it does not hold.
+/// When it does not hold, or is not whole.
 pub fn verify(bytes: &[u8], genesis: &Genesis, as_json: bool) -> Option<Done> {
-    let export: Export = serde_json::from_slice(bytes).ok()?;
-    Some(match export.check(genesis) {
-        Ok(()) if as_json => json(&serde_json::json!({
+    if !bytes.trim_ascii_start().starts_with(b"{") {
+        return None;
+    }
+    let export = serde_json::from_slice::<Export>(bytes).map_err(|error| {
+        Failure::no(format!("does not hold: this is no whole answer to a request for access: {error}"))
+    });
+    Some(match export.and_then(|export| export.check(genesis).map(|()| export)) {
+        Ok(export) if as_json => json(&serde_json::json!({
             "holds": true, "subject": export.subject, "organisation": export.organisation, "records": export.records.len(),
             "reads": export.reads.len(), "height": export.height,
         })),
-        Ok(()) => {
+        Ok(export) => {
             let told = format!("{} every record and every read in it is proven", paint(Colour::Green, "holds:"));
-            let left = "that nothing was left out is the word of who made it; orders and holds are told, not proven";
+            let left = "the rest is the word of who made it: that nothing was left out, what an earlier entry had, consents, orders, holds";
             line(told).and_then(|()| export.summary()).and_then(|()| line(paint(Colour::Dim, left)))
         }
         Err(Failure::No(why)) if as_json => {

@@ -244,16 +244,39 @@ impl Client {
     pub fn holder(&self, organisation: &str) -> Result<(Self, PrincipalId), Error> {
         let mut failed = None;
         for node in self.nodes() {
-            let client = self.only(node);
-            match client.status() {
-                Ok(status) => match status.holder {
-                    Some(holder) if holder.organisation() == organisation => return Ok((client, holder)),
-                    _ => {}
-                },
+            match self.held_by(node, organisation) {
+                Ok(Some(holder)) => return Ok(holder),
+                Ok(None) => {}
                 Err(error) => failed = Some(error),
             }
         }
         Err(failed.unwrap_or_else(|| Error::NoHolder(organisation.to_owned())))
+    }
+
+    /// All of the nodes that say that they hold for this organisation, each alone, and as whom. One that cannot be asked is passed over:
+    /// [`Client::organisation_nodes`] tells which there are.
+    ///
+    /// # Errors
+    /// When none of the nodes holds for it.
+    pub fn holders(&self, organisation: &str) -> Result<Vec<(Self, PrincipalId)>, Error> {
+        let (mut holders, mut failed) = (Vec::<(Self, PrincipalId)>::new(), None);
+        for node in self.nodes() {
+            match self.held_by(node, organisation) {
+                Ok(Some(found)) if holders.iter().all(|(_, known)| *known != found.1) => holders.push(found),
+                Ok(_) => {}
+                Err(error) => failed = Some(error),
+            }
+        }
+        if holders.is_empty() {
+            return Err(failed.unwrap_or_else(|| Error::NoHolder(organisation.to_owned())));
+        }
+        Ok(holders)
+    }
+
+    fn held_by(&self, node: &str, organisation: &str) -> Result<Option<(Self, PrincipalId)>, Error> {
+        let client = self.only(node);
+        let holder = client.status()?.holder.filter(|holder| holder.organisation() == organisation);
+        Ok(holder.map(|holder| (client, holder)))
     }
 
     /// Hands a transaction in with what opens the values sealed in it, to a node that holds for the register's custodian

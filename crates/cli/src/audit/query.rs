@@ -116,22 +116,12 @@ impl Query {
             ("to", self.to.clone()),
             ("outcome", self.outcome.clone()),
         ];
-        self.paging.whole(
-            AUDIT_PAGE_MAX,
-            |paging| {
-                let mut query: Vec<(&str, &str)> =
-                    texts.iter().filter_map(|(name, text)| Some((*name, text.as_deref()?))).collect();
-                query.extend(paging);
-                Ok(client.audit(&query)?)
-            },
-            |whole, older| {
-                whole.acts.extend(older.acts);
-                whole.turns.extend(older.turns);
-                whole.recoveries.extend(older.recoveries);
-                whole.next = older.next;
-            },
-            |whole| (whole.acts.len(), whole.next.clone()),
-        )
+        self.paging.whole(AUDIT_PAGE_MAX, |paging| {
+            let mut query: Vec<(&str, &str)> =
+                texts.iter().filter_map(|(name, text)| Some((*name, text.as_deref()?))).collect();
+            query.extend(paging);
+            Ok(client.audit(&query)?)
+        })
     }
 }
 

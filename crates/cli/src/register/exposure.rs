@@ -71,6 +71,13 @@ pub fn warn_of_fields(fields: &[Field]) {
     }
 }
 
+/// Warns of texts that are on record for everybody to see and look like personal data.
+pub fn warn_of_texts(texts: impl IntoIterator<Item = impl AsRef<str>>) {
+    for likeness in texts.into_iter().filter_map(|text| likeness("text", text.as_ref())) {
+        warn(&format!("this looks like {likeness}, and everybody can read it, for ever"));
+    }
+}
+
 fn warn(text: &str) {
     say(format_args!("{} {text}", paint_err(Colour::Yellow, "warning:")));
 }
