@@ -4,6 +4,7 @@ mod cluster;
 mod join;
 mod load;
 mod machine;
+mod partition;
 pub mod process;
 mod report;
 mod watch;
@@ -28,7 +29,7 @@ use std::{
 };
 use tallystick_protocol::{
     Change,
-    limits::{EPOCH_BLOCKS_DEFAULT, POLICIES_MAX, POLICIES_PER_CHANGE_MAX, SANDBOX_NODES_MAX},
+    limits::{EPOCH_BLOCKS_DEFAULT, POLICIES_MAX, POLICIES_PER_CHANGE_MAX, REQUESTS_MAX, SANDBOX_NODES_MAX},
 };
 
 /// The share of the limit that is signed for; the load ends early if the network does more.
@@ -58,6 +59,7 @@ const LEVEL_PATIENCE: Duration = Duration::from_secs(300);
     tally bench --preload 1000000 --wipe       with a million records; then one node loses its disk\n  \
     tally bench --kill                         one node is killed under load\n  \
     tally bench --policies 20                  each transaction is judged by twenty policies\n  \
+    tally bench --partition --seconds 20       the same work in public and in a partition of two\n  \
     tally bench join                           a fifth validator is admitted under load"
 )]
 pub struct Bench {
@@ -84,6 +86,12 @@ pub struct Bench {
     /// Measure what an idle network costs instead of the load
     #[arg(long)]
     idle: bool,
+    /// Measure what two members of a partition do in it, beside what they do in public, instead of the load
+    #[arg(long, conflicts_with_all = ["lone", "idle", "kill"])]
+    partition: bool,
+    /// Clients of that measurement, each with one transaction at a time
+    #[arg(long, value_name = "N", default_value_t = 128, value_parser = clap::value_parser!(u16).range(1..=REQUESTS_MAX as i64), requires = "partition")]
+    clients: u16,
     /// Kill one node (-9) a third into the load, start it again at two thirds
     #[arg(long, conflicts_with_all = ["lone", "idle"])]
     kill: bool,
@@ -157,7 +165,10 @@ impl Bench {
             say(format_args!("{LONE_TRANSACTIONS} transactions, one at a time"));
             report.lone = Some(lone(cluster, stop)?);
         }
-        if !self.idle && !self.lone {
+        if self.partition {
+            report.partition = Some(partition::measure(cluster, usize::from(self.clients), self.seconds)?);
+        }
+        if !self.idle && !self.lone && !self.partition {
             let (load, machine) = self.load(cluster, machine, stop)?;
             report.load = Some(load);
             report.set_machine(machine);

@@ -8,7 +8,7 @@ use crate::{
     connection::unlock,
     output::{Done, Failure, progress},
     sandbox::{
-        check_ports,
+        check_ports, founding,
         layout::{Layout, NodePlace, Plan},
         process::{NodeProcess, stop_all, tail},
         serves,
@@ -34,6 +34,9 @@ const POLL: Duration = Duration::from_millis(100);
 const PRELOAD_WINDOW: usize = 16;
 /// Entries made at a time.
 const PRELOAD_CHUNK: u64 = 16_384;
+
+/// Organisations that share the benchmark's partition: the first ones.
+pub const MEMBERS: usize = 2;
 
 /// A running network.
 pub struct Cluster {
@@ -69,6 +72,7 @@ impl Cluster {
             count: principals,
             seed: Hash::of(&[&layout.genesis.nonce]),
             run: "k".to_owned(),
+            partition: None,
         };
         let start = |node: &NodePlace| NodeProcess::start(&node.config, &node.log).map(Some);
         let nodes = layout.nodes.iter().map(start).collect::<Result<_, _>>()?;
@@ -193,6 +197,24 @@ impl Cluster {
             }
         }
         Err(Failure::error(format!("the benchmark's proposal `{proposal}` did not take effect in time")))
+    }
+
+    /// Opens a partition of the first [`MEMBERS`] organisations, with the register of the load in it; gives the address of the first
+    /// one's node, where its private transactions are handed in.
+    ///
+    /// # Errors
+    /// When a step of it is refused, or no node is of the first organisation.
+    pub fn open_partition(&self) -> Result<String, Failure> {
+        founding::hold(&self.layout)?;
+        let members: Vec<String> =
+            self.administrators.iter().take(MEMBERS).map(|one| one.principal().organisation().to_owned()).collect();
+        self.decree("share", vec![Change::PartitionOpen { agreement: founding::agreement(members)? }])?;
+        let first = self.administrators.first().ok_or_else(|| Failure::error("the sandbox has no keys"))?;
+        let within = Signer::new(first.network(), first.principal().clone(), first.key().clone())
+            .within(Some(founding::PARTITION.to_owned()));
+        founding::settle_private(&self.client()?, &within.sign("create the register", work::create_register())?)?;
+        let own = self.layout.nodes.iter().find(|node| node.organisation == self.keys.organisation);
+        Ok(own.ok_or_else(|| Failure::error("no node is of the load's organisation"))?.url())
     }
 
     /// Puts `count` records into the register before anything is measured.

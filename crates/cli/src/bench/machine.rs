@@ -31,8 +31,13 @@ impl Machine {
     /// the load will have.
     pub fn measure(principals: usize) -> Result<Self, Failure> {
         let cores = thread::available_parallelism().map_or(1, usize::from);
-        let work =
-            Keys { organisation: "bench".to_owned(), count: principals, seed: Hash([7; 32]), run: "m".to_owned() };
+        let work = Keys {
+            organisation: "bench".to_owned(),
+            count: principals,
+            seed: Hash([7; 32]),
+            run: "m".to_owned(),
+            partition: None,
+        };
         let keys = work.signing_keys()?;
         let transactions = (0..BATCH as u64)
             .map(|number| append(NetworkId([0; 16]), &work, &keys, number, 0))

@@ -4,6 +4,7 @@ use crate::{
     bench::{
         load::{Findings, Percentiles},
         machine::Machine,
+        partition::{Partition, Rate},
         process::Used,
     },
     output::{Colour, Done, Table, line, paint, thousands},
@@ -43,6 +44,9 @@ pub struct Report {
     /// None at all.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub idle: Option<Idle>,
+    /// In public, and in a partition.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub partition: Option<Partition>,
     /// A node that lost its disk.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub wipe: Option<Wipe>,
@@ -159,6 +163,7 @@ impl Report {
             load: None,
             lone: None,
             idle: None,
+            partition: None,
             wipe: None,
         }
     }
@@ -202,11 +207,30 @@ impl Report {
             row("idle, CPU of the busiest node", format!("{:.2} % of a core", idle.cpu_percent_max));
             row("idle, written by the busiest node", format!("{:.1} kB/s", idle.written_kb_per_second_max));
         }
+        if let Some(partition) = &self.partition {
+            partition.rows(&mut row);
+        }
         if let Some(wipe) = &self.wipe {
             row("wiped node level again after", seconds(wipe.level_after_seconds));
         }
         table.print()?;
         self.load.as_ref().map_or(Ok(()), Load::print_nodes)
+    }
+}
+
+impl Partition {
+    fn rows(&self, row: &mut impl FnMut(&str, String)) {
+        row("clients, one transaction at a time each", self.clients.to_string());
+        for (place, Rate { per_second, latency_ms, failed, failure }) in
+            [("in public", &self.public), ("in the partition", &self.private)]
+        {
+            row(place, format!("{} tx/s", whole(*per_second)));
+            row("  submit → done, p50 / p90 / p99", percentiles(latency_ms));
+            if let Some(why) = failure {
+                row("  not accepted", format!("{}: {why}", thousands(*failed)));
+            }
+        }
+        row("in the partition ÷ in public", format!("{:.2}", self.ratio));
     }
 }
 

@@ -26,6 +26,8 @@ pub struct Keys {
     pub seed: Hash,
     /// What distinguishes the entries of this run from those of others.
     pub run: String,
+    /// The partition in which they write; none of the public one.
+    pub partition: Option<String>,
 }
 
 impl Keys {
@@ -123,6 +125,7 @@ pub fn append(
     let intent = Intent {
         not_after,
         idempotency_key: tag.first_chunk::<16>().copied().unwrap_or_default().to_vec(),
+        partition: work.partition.clone(),
         ..Intent::new(
             network,
             principal.clone(),
@@ -160,7 +163,7 @@ mod tests {
 
     #[test]
     fn every_transaction_is_another() {
-        let work = Keys { organisation: "a".into(), count: 3, seed: Hash([1; 32]), run: "x".into() };
+        let work = Keys { organisation: "a".into(), count: 3, seed: Hash([1; 32]), run: "x".into(), partition: None };
         let keys = work.signing_keys().unwrap();
         let ids: std::collections::BTreeSet<_> =
             (0..9).map(|n| append(NetworkId([0; 16]), &work, &keys, n, 1).unwrap().id()).collect();

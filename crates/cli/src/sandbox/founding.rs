@@ -109,11 +109,7 @@ pub fn found(layout: &Layout) -> Done {
     if !unfounded.is_file() {
         return Ok(());
     }
-    let founding = Founding {
-        layout,
-        profile: Profile::read(&layout.dir)?,
-        client: Client::new(layout.nodes.iter().map(NodePlace::url))?,
-    };
+    let founding = Founding::of(layout)?;
     let bar = progress(8, "founding");
     for step in [
         Founding::propose,
@@ -130,6 +126,43 @@ pub fn found(layout: &Layout) -> Done {
     }
     bar.finish_and_clear();
     fs::remove_file(&unfounded).doing(|| format!("cannot remove `{}`", unfounded.display()))
+}
+
+/// Enrols and registers the node of each organisation as one that holds what only some may see.
+///
+/// # Errors
+/// When a file cannot be read, or the ledger refuses.
+pub fn hold(layout: &Layout) -> Done {
+    Founding::of(layout)?.hold()
+}
+
+/// Hands a private transaction in, at the node of its signer's organisation; nodes look for new partitions now and then.
+///
+/// # Errors
+/// When no node takes it in time, or it is refused.
+pub fn settle_private(client: &Client, transaction: &SignedTransaction) -> Done {
+    let (holder, _) = client.holder(transaction.principal().organisation())?;
+    let begun = Instant::now();
+    loop {
+        match holder.submit_private(transaction, PATIENCE) {
+            Ok(done) => return require(done.outcome),
+            Err(error) if error.code() == Some("intent-repeated") => return Ok(()),
+            Err(error) => {
+                let is_early = matches!(error.code(), Some("not-holder" | "unavailable"));
+                if !is_early || begun.elapsed() >= PATIENCE {
+                    return Err(error.into());
+                }
+                thread::sleep(POLL);
+            }
+        }
+    }
+}
+
+impl<'a> Founding<'a> {
+    fn of(layout: &'a Layout) -> Result<Self, Failure> {
+        let client = Client::new(layout.nodes.iter().map(NodePlace::url))?;
+        Ok(Self { layout, profile: Profile::read(&layout.dir)?, client })
+    }
 }
 
 impl Founding<'_> {
@@ -157,25 +190,6 @@ impl Founding<'_> {
     fn settle(&self, transactions: &[SignedTransaction]) -> Done {
         let settled = self.client.submit_all(transactions, PATIENCE)?;
         settled.into_iter().try_for_each(|settled| require(settled.outcome))
-    }
-
-    /// Hands a private transaction in, at the node of its signer's organisation; nodes look for new partitions now and then.
-    fn settle_private(&self, transaction: &SignedTransaction) -> Done {
-        let (holder, _) = self.client.holder(transaction.principal().organisation())?;
-        let begun = Instant::now();
-        loop {
-            match holder.submit_private(transaction, PATIENCE) {
-                Ok(done) => return require(done.outcome),
-                Err(error) if error.code() == Some("intent-repeated") => return Ok(()),
-                Err(error) => {
-                    let is_early = matches!(error.code(), Some("not-holder" | "unavailable"));
-                    if !is_early || begun.elapsed() >= PATIENCE {
-                        return Err(error.into());
-                    }
-                    thread::sleep(POLL);
-                }
-            }
-        }
     }
 
     /// Who shares: the first two organisations, sorted; none in a sandbox of one.
@@ -344,10 +358,10 @@ impl Founding<'_> {
             },
             Operation::RegisterPhase { register: register.clone(), phase: Phase::Live, successor: None },
         ];
-        self.settle_private(&administrator.sign("found the sandbox", create)?)?;
+        settle_private(&self.client, &administrator.sign("found the sandbox", create)?)?;
         let said = [(COMPLAINT, "C-1"), ("business", "FB-2"), ("about", "Mould under the wrapping")];
         let operation = Operation::EntryAppend { register, entries: vec![entry("C-1", &said)] };
-        self.settle_private(&registrar.sign("found the sandbox", vec![operation])?)
+        settle_private(&self.client, &registrar.sign("found the sandbox", vec![operation])?)
     }
 
     /// A register with a policy of its own and some entries, and a mandate to write to it. Meanwhile blocks go by, and with them the
@@ -441,7 +455,10 @@ fn entry(key: &str, fields: &[(&str, &str)]) -> NewEntry {
 }
 
 /// What the members share, from now on.
-fn agreement(members: Vec<String>) -> Result<AgreementTerms, Failure> {
+///
+/// # Errors
+/// Never in practice: all of it is written here.
+pub fn agreement(members: Vec<String>) -> Result<AgreementTerms, Failure> {
     let now_ms = now_seconds().saturating_mul(1_000);
     Ok(AgreementTerms {
         partition: PARTITION.to_owned(),
