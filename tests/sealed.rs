@@ -466,55 +466,37 @@ fn executed(desk: &Desk) -> u64 {
     view["here"]["executed"].as_u64().unwrap_or_else(|| panic!("{view}"))
 }
 
-/// Clients that hand in one transaction after the other, each waiting for what becomes of it.
-const CLIENTS: usize = 128;
-/// For how long.
-const MEASURED: Duration = Duration::from_secs(8);
+/// Private transactions that are handed in at the same time.
+const TOGETHER: usize = 48;
 
-/// What anybody may see.
-fn measured(number: usize) -> Operation {
-    let item = format!(r#"{{"note":"Measured","visit":"v-{number}"}}"#);
-    let entry = NewEntry { key: format!("v-{number}"), items: vec![item] };
-    Operation::EntryAppend { register: "visit".to_owned(), entries: vec![entry] }
-}
-
-/// Transactions a second, of as many clients: appended to a register in the partition, and to one in public, at the same node.
-fn both_rates(desk: &Desk) {
-    desk.line("register create visit --field visit --field note --as companies-house/administrator").expect(0, &[]);
+/// What many hand in at the same time is ordered together, in few payloads, and each is told what became of its own.
+fn many_at_once(desk: &Desk) {
     // Once: a passphrase is slow to try, on purpose.
-    let clerk = signer(desk, "companies-house/registrar");
-    let rate = |hand_in: &(dyn Fn(&Signer, &Client, usize) -> bool + Sync)| {
-        let (done, number, begun) = (Mutex::new(0u32), std::sync::atomic::AtomicUsize::new(10_000), Instant::now());
-        thread::scope(|scope| {
-            for _ in 0..CLIENTS {
-                scope.spawn(|| {
-                    let node = holder(desk);
-                    while begun.elapsed() < MEASURED {
-                        if hand_in(&clerk, &node, number.fetch_add(1, Ordering::Relaxed)) {
-                            *done.lock().unwrap() += 1;
-                        }
-                    }
-                });
-            }
-        });
-        f64::from(done.into_inner().unwrap()) / begun.elapsed().as_secs_f64()
-    };
-    let public = rate(&|clerk, node, number| {
-        let transaction = clerk.sign("measure", vec![measured(number)]).unwrap();
-        node.submit(&transaction, PATIENCE).is_ok_and(|settled| settled.outcome.is_accepted())
+    let clerk = signer(desk, "companies-house/registrar").within(Some("school-health".to_owned()));
+    let (numbers, before) = (Mutex::new(std::collections::BTreeMap::new()), executed(desk));
+    thread::scope(|scope| {
+        for number in 0..TOGETHER {
+            let (clerk, numbers) = (&clerk, &numbers);
+            scope.spawn(move || {
+                let transaction = clerk.sign("share", vec![visit(10_000 + number)]).unwrap();
+                let done = holder(desk).submit_private(&transaction, PATIENCE).unwrap();
+                assert!(done.outcome.is_accepted(), "{:?}", done.outcome);
+                assert_eq!(done.id, transaction.id());
+                numbers.lock().unwrap().insert(done.number, done.height);
+            });
+        }
     });
-    let private = rate(&|clerk, node, number| {
-        let intent = tallystick_protocol::Intent {
-            partition: Some("school-health".to_owned()),
-            ..clerk.intent("measure", vec![measured(number)])
-        };
-        let transaction = clerk.begin(&intent).unwrap().complete().unwrap();
-        node.submit_private(&transaction, PATIENCE).is_ok_and(|done| done.outcome.is_accepted())
-    });
-    println!(
-        "{CLIENTS} clients, one transaction at a time: {public:.0} a second in public, {private:.0} in a partition"
-    );
-    assert!(private > 0.0, "nothing was executed");
+    let numbers = numbers.into_inner().unwrap();
+    assert_eq!(numbers.len(), TOGETHER, "two have one number: {numbers:?}");
+    let blocks: std::collections::BTreeSet<u64> = numbers.values().copied().collect();
+    println!("{TOGETHER} private transactions at once are ordered in {} blocks", blocks.len());
+    let begun = Instant::now();
+    while executed(desk) < before + TOGETHER as u64 {
+        assert!(begun.elapsed() < PATIENCE, "the other member executed {} of them", executed(desk) - before);
+        thread::sleep(Duration::from_millis(200));
+    }
+    let read = "record visit v-10007 --partition school-health --as companies-house/registrar --purpose Look --legal-basis Law";
+    desk.line(read).expect(0, &[SHARED]);
 }
 
 #[test]
@@ -564,7 +546,7 @@ fn what_two_members_share_is_executed_by_both_and_nowhere_in_the_clear() {
         thread::sleep(Duration::from_millis(200));
     }
 
-    both_rates(&desk);
+    many_at_once(&desk);
     // Nobody of another organisation hands anything in, and what is shared is on no disk in the clear.
     let stranger = share(&desk, "food-standards-agency/registrar", visit(900)).unwrap_err();
     assert_eq!(stranger.code(), Some("bad-request"), "{stranger}");

@@ -25,7 +25,8 @@ static SENT: LazyLock<Sent> = LazyLock::new(|| {
     let mut rng = StdRng::seed_from_u64(7);
     let rows = [(StateKey::counters(), Some(vec![1, 2, 3])), (StateKey::partition(PARTITION), None)];
     let transaction = sample::transactions()[0].bytes().clone();
-    let payload = Payload::new(transaction, Evidence { height: 9, rows: rows.into() }, &mut rng).expect("a payload");
+    let payload =
+        Payload::new(vec![transaction], Evidence { height: 9, rows: rows.into() }, &mut rng).expect("a payload");
     let network = NetworkId([7; 16]);
     let secret = ParcelSecret::from_bytes(&[9; 32].into()).expect("a secret");
     let ordered = payload.ordered(&network, PARTITION).expect("a commitment");

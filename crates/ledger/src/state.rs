@@ -431,6 +431,11 @@ impl View {
         self.rows.contains_key(key)
     }
 
+    /// The keys of the rows that were written.
+    pub fn changed(&self) -> impl Iterator<Item = &StateKey> {
+        self.rows.iter().filter(|(_, slot)| slot.changed).map(|(key, _)| key)
+    }
+
     /// The rows that differ from the state before the block, encoded, in the order of their keys.
     pub fn changes(&self) -> BTreeMap<StateKey, Option<Vec<u8>>> {
         let changed = self.rows.iter().filter(|(_, slot)| slot.changed);

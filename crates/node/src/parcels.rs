@@ -20,6 +20,7 @@ mod follow;
 mod hear;
 pub mod message;
 mod order;
+mod payloads;
 mod read;
 
 pub use order::{Executed, PrivateError};
@@ -32,6 +33,7 @@ use commonware_cryptography::ed25519::PublicKey;
 use commonware_p2p::{Blocker, Receiver, Recipients, Sender};
 use message::{Message, Reason};
 use order::Submission;
+use payloads::Payloads;
 use std::{
     collections::{BTreeMap, BTreeSet, HashMap},
     sync::{Arc, Mutex, MutexGuard, PoisonError},
@@ -106,6 +108,8 @@ pub(crate) struct Room<E: Runtime> {
     name: String,
     partition: tokio::sync::Mutex<Partition<E>>,
     store: tokio::sync::Mutex<ParcelStore<E>>,
+    /// What is open already of the store.
+    payloads: Mutex<Payloads>,
     /// Told when a parcel was stored.
     arrived: Notify,
     /// What is asked for now.
@@ -125,6 +129,10 @@ pub(crate) struct Room<E: Runtime> {
 impl<E: Runtime> Room<E> {
     fn waiting(&self) -> MutexGuard<'_, HashMap<Hash, Answer>> {
         self.waiting.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn payloads(&self) -> MutexGuard<'_, Payloads> {
+        self.payloads.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn is_open(&self) -> bool {
@@ -321,6 +329,7 @@ impl<E: Runtime> Parcels<E> {
             name: name.clone(),
             partition: tokio::sync::Mutex::new(partition),
             store: tokio::sync::Mutex::new(store),
+            payloads: Mutex::default(),
             arrived: Notify::new(),
             wanted: Mutex::default(),
             waiting: Mutex::default(),

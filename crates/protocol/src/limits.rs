@@ -147,7 +147,11 @@ pub const PARCELS_PER_ORDER_MAX: usize = 256;
 pub const PARCEL_CLASS_MIN: u8 = 10;
 /// The greatest class of a parcel: the longest transaction with its evidence.
 pub const PARCEL_CLASS_MAX: u8 = 17;
-/// Rows of the public state that one private transaction relies on.
+/// Private transactions in one payload.
+pub const PAYLOAD_TRANSACTIONS_MAX: usize = 512;
+/// Bytes of payloads that a member's node has open beforehand, so that it need not decrypt and verify them again to execute them.
+pub const PAYLOADS_OPEN_BYTES_MAX: usize = 16 * 1_024 * 1_024;
+/// Rows of the public state that the transactions of one payload rely on.
 pub const EVIDENCE_ROWS_MAX: usize = 256;
 /// Bytes of these rows.
 pub const EVIDENCE_BYTES_MAX: usize = 48 * 1_024;
@@ -178,7 +182,7 @@ pub const QUERY_BYTES_MAX: usize = 512;
 pub const QUERY_SECONDS_MAX: u64 = 300;
 /// Acts of a partition that are looked through for one page of its reads.
 pub const PRIVATE_SCAN_MAX: u64 = 1_000;
-/// Orders of a partition that a node has acknowledged at one time.
+/// Orders of a partition that a node makes ready, and has acknowledged, at one time.
 pub const ORDERS_AT_ONCE_MAX: usize = 4;
 /// Days for which what is shared or personal may be kept: a century.
 pub const RETENTION_DAYS_MAX: u32 = 36_525;

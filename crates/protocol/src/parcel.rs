@@ -1,18 +1,20 @@
 //! Parcels: what members of a partition hand to each other, and what the ledger says of it.
 //!
 //! ```text
-//! payload     [1, transaction, [height, [[row's key, row or null]…]], blinding]        CBOR
+//! payload     [2, [transaction…], [height, [[row's key, row or null]…]], blinding]     CBOR
 //! padded      length of the payload, 4 bytes ‖ payload ‖ zeros             2^class bytes in all, the least that fits
 //! parcel      what X25519 encapsulated, 32 bytes ‖ padded, encrypted ‖ tag, 16 bytes
 //!             RFC 9180: DHKEM(X25519, HKDF-SHA256), HKDF-SHA256, ChaCha20Poly1305, base mode
 //!             info  "tallystick parcel 1" ‖ network ‖ partition
 //!             aad   commitment ‖ class
 //! commitment  m·G + r·H, as that of a sealed value: r the blinding, and
-//!             m  SHA-512(CBOR ["tallystick private payload 1", network, partition, SHA-256(transaction), SHA-256(evidence)])
+//!             m  SHA-512(CBOR ["tallystick private payload 2", network, partition, hash, SHA-256(evidence)])
+//!                hash  SHA-256 of the transactions' SHA-256, one after another
 //! ```
 //!
-//! The **evidence** is what executing the transaction reads of the public state, as it was at one height: who its signers are, which
-//! policies hold. It is committed to with the transaction, so that every member executes with the same rows whenever it does.
+//! The **evidence** is what executing the transactions reads of the public state, as it was at one height: who their signers are, which
+//! policies hold. It is committed to with them, so that every member executes with the same rows whenever it does. One payload holds what
+//! was handed in together: committing, encrypting and storing cost once for them all, and how long each is is told less.
 //!
 //! INVARIANTS: the ledger holds the commitment and the class, and neither says anything of the payload but about how long it is; a
 //! payload opens one commitment, in one partition of one network; nothing of a payload is in an error, in `Debug` or in a log.
@@ -21,8 +23,8 @@ use crate::{
     cbor::{self, CborError},
     hash::Hash,
     limits::{
-        EVIDENCE_BYTES_MAX, EVIDENCE_ROWS_MAX, PARCEL_CLASS_MAX, PARCEL_CLASS_MIN, STATE_VALUE_BYTES_MAX,
-        TRANSACTION_BYTES_MAX,
+        EVIDENCE_BYTES_MAX, EVIDENCE_ROWS_MAX, PARCEL_CLASS_MAX, PARCEL_CLASS_MIN, PAYLOAD_TRANSACTIONS_MAX,
+        STATE_VALUE_BYTES_MAX, TRANSACTION_BYTES_MAX,
     },
     network::NetworkId,
     node::SealingKey,
@@ -40,11 +42,11 @@ use std::{collections::BTreeMap, fmt};
 use zeroize::{Zeroize as _, Zeroizing};
 
 /// What separates these messages from all others; a change of what is committed to changes its number.
-const DOMAIN: &str = "tallystick private payload 1";
+const DOMAIN: &str = "tallystick private payload 2";
 /// What parcels are encrypted for.
 const INFO: &[u8] = b"tallystick parcel 1";
 /// The version of a payload.
-const VERSION: u32 = 1;
+const VERSION: u32 = 2;
 /// Bytes of what X25519 encapsulates.
 const ENCAPSULATED_BYTES: usize = 32;
 /// Bytes of the tag that authenticates.
@@ -61,6 +63,9 @@ pub enum ParcelError {
     /// It is too long for any class.
     #[error("a payload of {0} bytes fits into no parcel: send less at once")]
     TooLong(usize),
+    /// It holds no transaction, or too many.
+    #[error("a payload holds 1 to {PAYLOAD_TRANSACTIONS_MAX} transactions, not {0}")]
+    Count(usize),
     /// It reads more of the public state than may be committed to.
     #[error(
         "it relies on {rows} rows and {bytes} bytes of the public state, and at most {EVIDENCE_ROWS_MAX} rows and {EVIDENCE_BYTES_MAX} bytes may be: have fewer sign it, or ask for less at once"
@@ -108,10 +113,10 @@ pub struct Evidence {
     pub rows: BTreeMap<StateKey, Option<Vec<u8>>>,
 }
 
-/// A private transaction with its evidence, and what makes its commitment hide.
+/// Private transactions with their evidence, and what makes the commitment to them hide.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Payload {
-    transaction: Bytes,
+    transactions: Vec<Bytes>,
     evidence: Evidence,
     blinding: Blinding,
 }
@@ -152,27 +157,30 @@ impl Evidence {
 }
 
 impl Payload {
-    /// A payload of this transaction, with a blinding drawn for it. `rng` must be the operating system's randomness, or as good.
+    /// A payload of these transactions, with a blinding drawn for it. `rng` must be the operating system's randomness, or as good.
     ///
     /// # Errors
-    /// When it or its evidence is too long, or the randomness is broken.
-    pub fn new(transaction: Bytes, evidence: Evidence, rng: &mut impl CryptoRng) -> Result<Self, ParcelError> {
+    /// When there is none, they or their evidence are too long, or the randomness is broken.
+    pub fn new(transactions: Vec<Bytes>, evidence: Evidence, rng: &mut impl CryptoRng) -> Result<Self, ParcelError> {
+        if !(1..=PAYLOAD_TRANSACTIONS_MAX).contains(&transactions.len()) {
+            return Err(ParcelError::Count(transactions.len()));
+        }
         let rows = evidence.rows.len();
         let bytes = evidence.rows.values().flatten().map(Vec::len).sum();
         // Nobody could read it again.
         if rows > EVIDENCE_ROWS_MAX || bytes > EVIDENCE_BYTES_MAX {
             return Err(ParcelError::Evidence { rows, bytes });
         }
-        let payload = Self { transaction, evidence, blinding: Blinding::draw(rng)? };
+        let payload = Self { transactions, evidence, blinding: Blinding::draw(rng)? };
         payload.class().map(|_| payload)
     }
 
-    /// The signed transaction, as bytes.
-    pub const fn transaction(&self) -> &Bytes {
-        &self.transaction
+    /// The signed transactions, as bytes, in the order in which they are executed.
+    pub fn transactions(&self) -> &[Bytes] {
+        &self.transactions
     }
 
-    /// What it reads of the public state.
+    /// What they read of the public state.
     pub const fn evidence(&self) -> &Evidence {
         &self.evidence
     }
@@ -188,7 +196,7 @@ impl Payload {
 
     /// Its encoding, which is as secret as what it holds.
     pub fn to_bytes(&self) -> Zeroizing<Vec<u8>> {
-        Zeroizing::new(cbor::encode_about(self, self.transaction.len() + 4_096))
+        Zeroizing::new(cbor::encode_about(self, self.transactions.iter().map(Bytes::len).sum::<usize>() + 4_096))
     }
 
     /// Reads its encoding.
@@ -326,7 +334,9 @@ struct Message<'a> {
 impl<C> Encode<C> for Message<'_> {
     fn encode<W: encode::Write>(&self, e: &mut Encoder<W>, _: &mut C) -> Result<(), encode::Error<W::Error>> {
         e.array(5)?.str(DOMAIN)?.bytes(&self.network.0)?.str(self.partition)?;
-        e.encode(Hash::of(&[&self.payload.transaction]))?.encode(self.payload.evidence.hash())?.ok()
+        let all: Vec<Hash> = self.payload.transactions.iter().map(|one| Hash::of(&[one])).collect();
+        let all: Vec<&[u8]> = all.iter().map(|Hash(one)| one.as_slice()).collect();
+        e.encode(Hash::of(&all))?.encode(self.payload.evidence.hash())?.ok()
     }
 }
 
@@ -389,7 +399,11 @@ impl<'b, C> Decode<'b, C> for Evidence {
 
 impl<C> Encode<C> for Payload {
     fn encode<W: encode::Write>(&self, e: &mut Encoder<W>, _: &mut C) -> Result<(), encode::Error<W::Error>> {
-        e.array(4)?.u32(VERSION)?.bytes(&self.transaction)?.encode(&self.evidence)?;
+        e.array(4)?.u32(VERSION)?.array(self.transactions.len() as u64)?;
+        for transaction in &self.transactions {
+            e.bytes(transaction)?;
+        }
+        e.encode(&self.evidence)?;
         e.bytes(self.blinding.reveal())?.ok()
     }
 }
@@ -401,12 +415,17 @@ impl<'b, C> Decode<'b, C> for Payload {
         if d.u32()? != VERSION {
             return Err(decode::Error::message(format!("the version of a payload must be {VERSION}")).at(at));
         }
-        let transaction = cbor::bytes(d, 1..=TRANSACTION_BYTES_MAX, "a private transaction")?;
+        let count = cbor::list(d, 1..=PAYLOAD_TRANSACTIONS_MAX, "the transactions of a payload")?;
+        let mut transactions = Vec::new();
+        for _ in 0..count {
+            let transaction = cbor::bytes(d, 1..=TRANSACTION_BYTES_MAX, "a private transaction")?;
+            transactions.push(Bytes::copy_from_slice(transaction));
+        }
         let evidence = d.decode()?;
         let at = d.position();
         let blinding = Blinding::from_bytes(Zeroizing::new(cbor::fixed(d, "a blinding")?));
         let blinding = blinding.map_err(|error| decode::Error::message(error).at(at))?;
-        Ok(Self { transaction: Bytes::copy_from_slice(transaction), evidence, blinding })
+        Ok(Self { transactions, evidence, blinding })
     }
 }
 
@@ -426,7 +445,7 @@ mod tests {
     fn payload(bytes: usize) -> Payload {
         let rows = [(StateKey::organisation("a"), Some(vec![1, 2, 3])), (StateKey::organisation("b"), None)].into();
         let evidence = Evidence { height: 7, rows };
-        Payload::new(vec![0xab; bytes].into(), evidence, &mut StdRng::seed_from_u64(bytes as u64)).unwrap()
+        Payload::new(vec![vec![0xab; bytes].into()], evidence, &mut StdRng::seed_from_u64(bytes as u64)).unwrap()
     }
 
     /// RFC 9180, appendix A.2.1: base mode, the first encryption.
@@ -490,7 +509,7 @@ mod tests {
         let class = |bytes| payload(bytes).ordered(&NETWORK, "health").unwrap().class;
         assert_eq!([1, 800, 900, 1_000, 2_000, 65_536].map(class), [10, 10, 10, 11, 12, 17]);
         let evidence = Evidence { height: 1, rows: BTreeMap::new() };
-        let long = Payload::new(vec![1; 131_072].into(), evidence, &mut StdRng::seed_from_u64(1));
+        let long = Payload::new(vec![vec![1; 131_072].into()], evidence, &mut StdRng::seed_from_u64(1));
         assert!(matches!(long.unwrap_err(), ParcelError::TooLong(_)));
     }
 
@@ -506,7 +525,8 @@ mod tests {
         ] {
             let rows = (0..u32::try_from(rows).unwrap()).map(|n| (StateKey::tree(n), Some(vec![0; bytes]))).collect();
             let evidence = Evidence { height: 1, rows };
-            let made = Payload::new(vec![1; TRANSACTION_BYTES_MAX].into(), evidence, &mut StdRng::seed_from_u64(1));
+            let transactions = vec![vec![1; TRANSACTION_BYTES_MAX].into()];
+            let made = Payload::new(transactions, evidence, &mut StdRng::seed_from_u64(1));
             match made {
                 Ok(payload) => assert!(is_allowed && Payload::decode(&payload.to_bytes()).unwrap() == payload),
                 Err(error) => assert!(!is_allowed && matches!(error, ParcelError::Evidence { .. }), "{error}"),
@@ -525,7 +545,9 @@ mod tests {
             id(&first, "health"),
             id(&first, "tax"),
             id(&Payload { evidence, ..first.clone() }, "health"),
-            id(&Payload { transaction: vec![0xab; 11].into(), ..first.clone() }, "health"),
+            id(&Payload { transactions: vec![vec![0xab; 11].into()], ..first.clone() }, "health"),
+            id(&Payload { transactions: vec![vec![0xab; 10].into(); 2], ..first.clone() }, "health"),
+            id(&Payload { transactions: vec![vec![0xab; 5].into(); 2], ..first.clone() }, "health"),
             id(&Payload { blinding: payload(11).blinding, ..first.clone() }, "health"),
         ];
         let distinct: std::collections::BTreeSet<_> = ids.iter().collect();
@@ -535,12 +557,27 @@ mod tests {
         assert_eq!((id(&decoded, "health"), decoded), (ids[0], first));
     }
 
+    #[test]
+    fn a_payload_holds_some_transactions_and_not_too_many() {
+        let made = |count: usize| {
+            let evidence = Evidence { height: 1, rows: BTreeMap::new() };
+            Payload::new(vec![vec![1].into(); count], evidence, &mut StdRng::seed_from_u64(1))
+        };
+        for count in [0, PAYLOAD_TRANSACTIONS_MAX + 1] {
+            assert_eq!(made(count).unwrap_err(), ParcelError::Count(count));
+        }
+        for count in [1, PAYLOAD_TRANSACTIONS_MAX] {
+            let payload = made(count).unwrap();
+            assert_eq!(Payload::decode(&payload.to_bytes()).unwrap().transactions().len(), count);
+        }
+    }
+
     /// One row a spelling that is refused.
     #[test]
     fn one_meaning_has_one_spelling() {
         let good = payload(10).to_bytes().to_vec();
         let mut versioned = good.clone();
-        versioned[1] = 2;
+        versioned[1] = 1;
         let mut blinding = good.clone();
         let end = blinding.len() - 32;
         blinding[end..].fill(0xff);

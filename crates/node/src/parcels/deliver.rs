@@ -6,12 +6,12 @@ use super::{
 };
 use crate::engine::Runtime;
 use bytes::Bytes;
-use std::{collections::BTreeMap, time::Duration};
+use std::{collections::BTreeMap, sync::Arc, time::Duration};
 use tallystick_protocol::{
     Hash, Operation, OrderedParcel, PartlySignedTransaction, Payload, PrincipalId, Signature, StateKey,
     limits::NOT_AFTER_WINDOW_SECONDS_MAX,
 };
-use tallystick_storage::partition::{Kept, StoreError, may_execute, transaction_of};
+use tallystick_storage::partition::{Kept, Opened, StoreError};
 
 /// How long evidence of a block that has not come here yet is waited for.
 const AHEAD: Duration = Duration::from_millis(1_500);
@@ -26,7 +26,7 @@ struct Asked {
 impl<E: Runtime> Parcels<E> {
     pub(super) async fn delivered(
         &self,
-        runtime: &E,
+        runtime: &mut E,
         from: [u8; 32],
         (partition, order, parcels): (String, Option<Bytes>, Vec<Delivered>),
     ) {
@@ -48,7 +48,7 @@ impl<E: Runtime> Parcels<E> {
 
     async fn acknowledge(
         &self,
-        runtime: &E,
+        runtime: &mut E,
         from: [u8; 32],
         room: &Room<E>,
         (order, parcels): (Option<Bytes>, Vec<Delivered>),
@@ -63,7 +63,7 @@ impl<E: Runtime> Parcels<E> {
         if !membership.row.is_open(now.header.time_ms) {
             return Err(Reason::Excluded);
         }
-        let payloads = self.open(&room.name, &parcels)?;
+        let payloads = self.open(runtime, &room.name, &parcels)?;
         let asked = order.map(|order| self.asked(order, &sender, room, &parcels)).transpose()?;
         if let Some(asked) = &asked {
             self.judge(runtime, room, (&membership, &sender), asked, &payloads).await?;
@@ -71,7 +71,12 @@ impl<E: Runtime> Parcels<E> {
         let (sender, members) = (sender.organisation(), membership.row.terms.members.len());
         let kept = Kept::Waiting { since_ms: now.header.time_ms, sender, members };
         match room.store.lock().await.put(&parcels, kept).await {
-            Ok(()) => room.arrived.notify_waiters(),
+            Ok(()) => {
+                for ((ordered, _), payload) in parcels.iter().zip(payloads) {
+                    room.payloads().keep(ordered.id, payload);
+                }
+                room.arrived.notify_waiters();
+            }
             Err(StoreError::Form) => return Err(Reason::Invalid),
             Err(error) => {
                 tracing::warn!(partition = room.name, %error, "could not keep what was delivered");
@@ -85,11 +90,13 @@ impl<E: Runtime> Parcels<E> {
     }
 
     /// What the parcels hold.
-    fn open(&self, partition: &str, parcels: &[Delivered]) -> Result<Vec<Payload>, Reason> {
+    fn open(&self, runtime: &mut E, partition: &str, parcels: &[Delivered]) -> Result<Vec<Arc<Opened>>, Reason> {
         let network = self.0.shared.chain.network();
-        let open =
-            |(ordered, parcel): &Delivered| Payload::open(&network, partition, ordered, parcel, &self.0.holder.sealing);
-        parcels.iter().map(open).collect::<Result<_, _>>().map_err(|_| Reason::Invalid)
+        let open = |(ordered, parcel): &Delivered| {
+            let payload = Payload::open(&network, partition, ordered, parcel, &self.0.holder.sealing).ok()?;
+            Some(Arc::new(Opened::of(payload, network, partition, runtime)))
+        };
+        parcels.iter().map(open).collect::<Option<_>>().ok_or(Reason::Invalid)
     }
 
     /// The order, if it is the sender's, of these parcels, and asks this node.
@@ -127,31 +134,39 @@ impl<E: Runtime> Parcels<E> {
         room: &Room<E>,
         (membership, sender): (&Membership, &PrincipalId),
         asked: &Asked,
-        payloads: &[Payload],
+        payloads: &[Arc<Opened>],
     ) -> Result<(), Reason> {
         debug_assert_eq!(asked.parcels.len(), payloads.len());
         let mut rows: BTreeMap<StateKey, &Option<Vec<u8>>> = BTreeMap::new();
-        let mut transactions = Vec::with_capacity(payloads.len());
+        let mut transactions = Vec::new();
         for payload in payloads {
-            let transaction = transaction_of(payload, self.0.shared.chain.network(), &room.name);
-            let transaction = transaction.map_err(|_| Reason::Invalid)?;
-            may_execute(payload.evidence(), &transaction, &room.name).map_err(|_| Reason::Invalid)?;
-            // Who orders another's transaction orders nothing: see `Partition`.
-            let is_own = transaction.principal().organisation() == sender.organisation();
-            if !is_own || payload.evidence().height != asked.height {
+            let evidence = payload.payload().evidence();
+            if evidence.height != asked.height {
                 return Err(Reason::Invalid);
             }
-            for (key, row) in &payload.evidence().rows {
+            for (key, row) in &evidence.rows {
                 // What the height says twice must be the same.
                 if rows.insert(*key, row).is_some_and(|other| other != row) {
                     return Err(Reason::Evidence);
                 }
             }
-            let known = room.partition.lock().await.act(&transaction.replay_tag()).await;
-            if known.is_some() {
-                return Err(Reason::Invalid);
+            for transaction in payload.transactions() {
+                let transaction = transaction.as_ref().map_err(|_| Reason::Invalid)?;
+                payload.may_execute(transaction).map_err(|_| Reason::Invalid)?;
+                // Who orders another's transaction orders nothing: see `Partition`.
+                if transaction.principal().organisation() != sender.organisation() {
+                    return Err(Reason::Invalid);
+                }
+                transactions.push(transaction);
             }
-            transactions.push(transaction);
+        }
+        {
+            let partition = room.partition.lock().await;
+            for transaction in &transactions {
+                if partition.act(&transaction.replay_tag()).await.is_some() {
+                    return Err(Reason::Invalid);
+                }
+            }
         }
         self.reach(runtime, asked.height.max(membership.height)).await;
         let keys: Vec<StateKey> = rows.keys().copied().collect();
@@ -162,7 +177,7 @@ impl<E: Runtime> Parcels<E> {
             return Err(Reason::Evidence);
         }
         // Whose keys they are is told by this node's own state: evidence need not say it.
-        for transaction in &transactions {
+        for transaction in transactions {
             self.0.admission.may_sign(transaction).await.map_err(|_| Reason::Invalid)?;
         }
         Ok(())

@@ -14,7 +14,7 @@ use tallystick_protocol::{
     limits::{PARCELS_PER_ORDER_MAX, ROOT_INTERVAL_MS},
 };
 use tallystick_storage::{
-    partition::{Done, Placed, Position, PrivateBlock},
+    partition::{Done, Opened, ParcelStore, Placed, Position, PrivateBlock},
     read::ReadError,
 };
 
@@ -177,7 +177,7 @@ impl<E: Runtime> Parcels<E> {
         let payloads = loop {
             // Before the look, so that what arrives meanwhile is not missed.
             let arrived = room.arrived.notified();
-            let (found, missing) = self.gathered(room, orders).await;
+            let (found, missing) = self.gathered(runtime, room, orders).await;
             if missing.is_empty() {
                 break found;
             }
@@ -203,6 +203,10 @@ impl<E: Runtime> Parcels<E> {
             room.take_proofs(&partition, &done).await;
             (done, partition.root(), partition.position().executed)
         };
+        {
+            let mut payloads = room.payloads();
+            orders.parcels.iter().for_each(|one| payloads.forget(&one.parcel.id));
+        }
         *room.standing() = Standing { height, executed, root, missing: 0 };
         let discloses = done.iter().any(|one| one.discloses);
         self.tell(room, height, done);
@@ -220,31 +224,45 @@ impl<E: Runtime> Parcels<E> {
     }
 
     /// The payloads that are here, in order; and those that are not.
-    async fn gathered(&self, room: &Room<E>, orders: &Orders) -> (Vec<Placed>, BTreeSet<ParcelId>) {
-        let network = self.0.shared.chain.network();
+    async fn gathered(&self, runtime: &mut E, room: &Room<E>, orders: &Orders) -> (Vec<Placed>, BTreeSet<ParcelId>) {
         let (mut found, mut missing) = (Vec::with_capacity(orders.parcels.len()), BTreeSet::new());
         let store = room.store.lock().await;
         for Ordered { parcel: ordered, evidence_height, orderer } in &orders.parcels {
-            let kept = match store.get(&ordered.id).await {
-                Ok(kept) => kept,
-                Err(error) => {
-                    tracing::error!(partition = room.name, %error, "a payload cannot be read");
-                    None
-                }
+            let open = room.payloads().get(&ordered.id);
+            let opened = match open {
+                Some(opened) => Some(opened),
+                None => self.opened(runtime, room, &store, ordered).await,
             };
-            // One that was kept under a key that this node no longer has is as good as lost, and fetched again.
-            let payload = kept.and_then(|(kept, parcel)| {
-                Payload::open(&network, &room.name, &kept, &parcel, &self.0.holder.sealing).ok()
-            });
-            match payload {
-                Some(payload) => {
+            match opened {
+                Some(opened) => {
                     let (ordered, evidence_height, orderer) = (*ordered, *evidence_height, orderer.clone());
-                    found.push(Placed { ordered, evidence_height, orderer, payload });
+                    found.push(Placed { ordered, evidence_height, orderer, opened });
                 }
                 None => drop(missing.insert(ordered.id)),
             }
         }
         (found, missing)
+    }
+
+    /// A payload out of the store.
+    async fn opened(
+        &self,
+        runtime: &mut E,
+        room: &Room<E>,
+        store: &ParcelStore<E>,
+        ordered: &OrderedParcel,
+    ) -> Option<Arc<Opened>> {
+        let (kept, parcel) = match store.get(&ordered.id).await {
+            Ok(kept) => kept?,
+            Err(error) => {
+                tracing::error!(partition = room.name, %error, "a payload cannot be read");
+                return None;
+            }
+        };
+        let network = self.0.shared.chain.network();
+        // One that was kept under a key that this node no longer has is as good as lost, and fetched again.
+        let payload = Payload::open(&network, &room.name, &kept, &parcel, &self.0.holder.sealing).ok()?;
+        Some(Arc::new(Opened::of(payload, network, &room.name, runtime)))
     }
 
     /// Asks for payloads: those who acknowledged them, then every other member's node.

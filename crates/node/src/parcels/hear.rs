@@ -35,17 +35,17 @@ impl<E: Runtime> Parcels<E> {
                 continue;
             };
             let parcels = self.clone();
-            runtime.child("heard").spawn(move |runtime| async move {
-                parcels.heard(runtime, from, message).await;
+            runtime.child("heard").spawn(move |mut runtime| async move {
+                parcels.heard(&mut runtime, from, message).await;
                 drop(permit);
             });
         }
     }
 
-    async fn heard(&self, runtime: E, from: [u8; 32], message: Message) {
+    async fn heard(&self, runtime: &mut E, from: [u8; 32], message: Message) {
         match message {
             Message::Deliver { partition, order, parcels } => {
-                self.delivered(&runtime, from, (partition, order, parcels)).await
+                self.delivered(runtime, from, (partition, order, parcels)).await
             }
             Message::Acknowledged { order, signature } => self.answered(order, (from, Ok(signature))),
             Message::Refused { order, reason } => self.answered(order, (from, Err(reason))),
@@ -61,7 +61,7 @@ impl<E: Runtime> Parcels<E> {
     }
 
     /// Gives a member's node what it asks for, encrypted to it, as far as it is here.
-    async fn fetch(&self, mut runtime: E, from: [u8; 32], partition: String, ids: Vec<ParcelId>) {
+    async fn fetch(&self, runtime: &mut E, from: [u8; 32], partition: String, ids: Vec<ParcelId>) {
         let Some(room) = self.room(&partition) else { return };
         // Who no longer is a member, or stands where it may not be held, is not among these: nothing leaves for it.
         let asking = match self.membership(&partition).await {
@@ -78,7 +78,7 @@ impl<E: Runtime> Parcels<E> {
             let kept = room.store.lock().await.get(&id).await;
             let Ok(Some((ordered, parcel))) = kept else { continue };
             let opened = Payload::open(&network, &partition, &ordered, &parcel, &self.0.holder.sealing);
-            let sealed = opened.and_then(|payload| payload.seal(&network, &partition, &asking.sealing, &mut runtime));
+            let sealed = opened.and_then(|payload| payload.seal(&network, &partition, &asking.sealing, runtime));
             let Ok(sealed) = sealed else { continue };
             bytes += sealed.len();
             if bytes > PARCELS_BYTES_MAX {

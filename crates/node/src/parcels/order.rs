@@ -22,13 +22,15 @@ use tallystick_protocol::{
     parcel::parcel_bytes,
 };
 use tallystick_storage::{
-    partition::{ActRow, Kept, StoreError, may_execute},
+    partition::{ActRow, Kept, Opened, Standing, StoreError},
     read::ReadError,
 };
 use tokio::sync::{Semaphore, mpsc, oneshot};
 
-/// How long private transactions gather before they are ordered together.
-const GATHER: Duration = Duration::from_millis(4);
+/// How long private transactions gather before they are ordered together; and again so long while more come.
+const GATHER: Duration = Duration::from_millis(3);
+/// Times that they gather at most.
+const GATHERINGS: usize = 5;
 /// How long acknowledgements are waited for.
 const PATIENCE: Duration = Duration::from_secs(2);
 /// Times that an order is made anew, when evidence has changed meanwhile or somebody was silent.
@@ -142,7 +144,7 @@ impl<X: Into<PrivateError>> From<X> for Lack {
 /// What is ready to be delivered.
 struct Ready {
     height: u64,
-    payloads: Vec<Payload>,
+    payloads: Vec<Arc<Opened>>,
     parcels: Vec<Delivered>,
 }
 
@@ -225,36 +227,48 @@ impl<E: Runtime> Parcels<E> {
     pub(super) async fn gather(self, runtime: E, room: Arc<Room<E>>, mut intake: mpsc::Receiver<Submission>) {
         let places = Arc::new(Semaphore::new(ORDERS_AT_ONCE_MAX));
         while let Some(first) = intake.recv().await {
-            runtime.sleep(GATHER).await;
+            // Before the look for more: what comes while all places are taken is ordered together.
+            let Ok(place) = places.clone().acquire_owned().await else { return };
+            for _ in 0..GATHERINGS {
+                let waiting = intake.len();
+                runtime.sleep(GATHER).await;
+                if intake.len() == waiting {
+                    break;
+                }
+            }
             let mut bytes = first.transaction.bytes().len();
             let mut batch = vec![first];
-            // A first guess: each may be twice as long with its evidence, and padded to twice that.
-            while batch.len() < PARCELS_PER_ORDER_MAX && bytes < PARCELS_BYTES_MAX / 16 {
+            // A first guess: it may be twice as long with the evidence, and padded to twice that.
+            while bytes < PARCELS_BYTES_MAX / 4 {
                 let Ok(next) = intake.try_recv() else { break };
                 bytes += next.transaction.bytes().len();
                 batch.push(next);
             }
-            let Ok(place) = places.clone().acquire_owned().await else { return };
             let (parcels, room) = (self.clone(), room.clone());
             runtime.child("order").spawn(move |runtime| async move {
-                parcels.order(runtime, room, batch).await;
+                let order = parcels.order(runtime, &room, &mut batch).await;
+                // The next one need not wait until this one is final.
                 drop(place);
+                if let Some(order) = order {
+                    parcels.put_in(&room, order, batch).await;
+                }
             });
         }
     }
 
-    async fn order(self, mut runtime: E, room: Arc<Room<E>>, mut batch: Vec<Submission>) {
+    /// An order of these, acknowledged; none if there is nothing to order, and whoever waits was answered.
+    async fn order(&self, mut runtime: E, room: &Room<E>, batch: &mut Vec<Submission>) -> Option<SignedTransaction> {
         let (mut silent, mut last, mut ready) = (BTreeSet::new(), PrivateError::TimedOut, None);
         for _ in 0..ATTEMPTS {
             // Who was only silent is handed the same again, or another is: that takes no more room anywhere.
             let made = match ready.take() {
                 Some(ready) => Ok(Some(ready)),
-                None => self.prepare(&mut runtime, &room, &mut batch).await,
+                None => self.prepare(&mut runtime, room, batch).await,
             };
             let made = match made {
                 Ok(Some(made)) => made,
                 // Each was answered.
-                Ok(None) => return,
+                Ok(None) => return None,
                 Err(error) => {
                     last = error;
                     // What fills the store is not gone in an instant.
@@ -264,8 +278,8 @@ impl<E: Runtime> Parcels<E> {
                     continue;
                 }
             };
-            match self.acknowledged(&mut runtime, &room, &made, &mut silent).await {
-                Ok(order) => return self.put_in(&room, order, batch).await,
+            match self.acknowledged(&mut runtime, room, &made, &mut silent).await {
+                Ok(order) => return Some(order),
                 Err(Lack::Payloads(error)) => last = error,
                 Err(Lack::Else(error)) => {
                     last = error;
@@ -273,7 +287,8 @@ impl<E: Runtime> Parcels<E> {
                 }
             }
         }
-        batch.into_iter().for_each(|one| drop(one.answer.send(Err(last.clone()))));
+        batch.drain(..).for_each(|one| drop(one.answer.send(Err(last.clone()))));
+        None
     }
 
     /// Evidence, commitments, and this node's own copies, which are durable when this returns. What cannot be executed is answered, and
@@ -285,38 +300,46 @@ impl<E: Runtime> Parcels<E> {
         batch: &mut Vec<Submission>,
     ) -> Result<Option<Ready>, PrivateError> {
         let tip = self.0.shared.chain.tip();
-        let mut all = self.evidence(room, (tip.header.height, tip.header.time_ms), batch).await;
+        let mut groups = self.evidence(room, (tip.header.height, tip.header.time_ms), batch).await?;
         if batch.is_empty() {
             return Ok(None);
         }
-        let height = self.at_one_height(&mut all).await?;
+        let height = self.at_one_height(&mut groups).await?;
         let own = self.0.holder.sealing.public().map_err(|error| PrivateError::Failed(error.to_string()))?;
-        let (mut payloads, mut parcels) = (Vec::with_capacity(all.len()), Vec::with_capacity(all.len()));
-        let mut waiting = std::mem::take(batch).into_iter().zip(all);
-        let mut bytes = 0;
-        for (one, evidence) in waiting.by_ref() {
-            match self.payload(runtime, room, (&one.transaction, evidence), &own) {
-                Ok((_, (ordered, _))) if bytes + parcel_bytes(ordered.class) > PARCELS_BYTES_MAX => {
-                    room.gather_again(one);
-                    break;
+        let (mut payloads, mut parcels) = (Vec::with_capacity(groups.len()), Vec::with_capacity(groups.len()));
+        let mut waiting = std::mem::take(batch).into_iter();
+        let (mut bytes, mut is_full) = (0, false);
+        for (evidence, count) in groups {
+            let group: Vec<Submission> = waiting.by_ref().take(count).collect();
+            is_full |= parcels.len() == PARCELS_PER_ORDER_MAX;
+            match self.payload(runtime, room, (&group, evidence), &own) {
+                Ok((_, (ordered, _))) if is_full || bytes + parcel_bytes(ordered.class) > PARCELS_BYTES_MAX => {
+                    is_full = true;
+                    group.into_iter().for_each(|one| room.gather_again(one));
                 }
                 Ok((payload, parcel)) => {
                     bytes += parcel_bytes(parcel.0.class);
-                    payloads.push(payload);
+                    payloads.push(Arc::new(payload));
                     parcels.push(parcel);
-                    batch.push(one);
+                    batch.extend(group);
                 }
-                Err(error) => drop(one.answer.send(Err(PrivateError::Unfit(error.to_string())))),
+                Err(error) => {
+                    group.into_iter().for_each(|one| drop(one.answer.send(Err(PrivateError::Unfit(error.to_string())))))
+                }
             }
         }
-        waiting.for_each(|(one, _)| room.gather_again(one));
         if batch.is_empty() {
             return Ok(None);
         }
         let members = self.members(&room.name).await?;
         let (since_ms, sender) = (tip.header.time_ms, self.0.holder.principal.organisation());
         match room.store.lock().await.put(&parcels, Kept::Waiting { since_ms, sender, members }).await {
-            Ok(()) => Ok(Some(Ready { height, payloads, parcels })),
+            Ok(()) => {
+                for ((ordered, _), payload) in parcels.iter().zip(&payloads) {
+                    room.payloads().keep(ordered.id, payload.clone());
+                }
+                Ok(Some(Ready { height, payloads, parcels }))
+            }
             Err(StoreError::Full) => Err(PrivateError::Busy),
             Err(error) => Err(PrivateError::Failed(error.to_string())),
         }
@@ -329,58 +352,74 @@ impl<E: Runtime> Parcels<E> {
         Ok(found.row.terms.members.len())
     }
 
-    /// What executing each of the batch relies on. What cannot be executed is answered, and taken out of it.
-    async fn evidence(&self, room: &Room<E>, at: (u64, u64), batch: &mut Vec<Submission>) -> Vec<Evidence> {
-        let mut all = Vec::with_capacity(batch.len());
+    /// What executing the batch relies on: the evidence of so many of it after so many. What cannot be executed is answered, and taken
+    /// out.
+    async fn evidence(
+        &self,
+        room: &Room<E>,
+        at: (u64, u64),
+        batch: &mut Vec<Submission>,
+    ) -> Result<Vec<(Evidence, usize)>, PrivateError> {
+        let mut may_sign = Vec::with_capacity(batch.len());
         for one in std::mem::take(batch) {
             // Again: it may have waited, and a key may have been retired meanwhile.
-            if let Err(error) = self.may_sign(&one.transaction).await {
-                drop(one.answer.send(Err(error)));
-                continue;
+            match self.may_sign(&one.transaction).await {
+                Ok(()) => may_sign.push(one),
+                Err(error) => drop(one.answer.send(Err(error))),
             }
+        }
+        *batch = may_sign;
+        let all: Vec<&VerifiedTransaction> = batch.iter().map(|one| &one.transaction).collect();
+        let (mut groups, mut verdicts) = (Vec::new(), Vec::with_capacity(all.len()));
+        while let Some(rest) = all.get(verdicts.len()..).filter(|rest| !rest.is_empty()) {
             let partition = room.partition.lock().await;
             let public = |keys: Vec<StateKey>| {
                 let reader = self.0.reader.clone();
                 async move { reader.rows(&keys).await.map(|read| read.rows) }
             };
-            let evidence = partition.evidence(&one.transaction, at, public).await;
+            let (evidence, count) = partition.evidence(rest, at, public).await?;
             drop(partition);
-            match evidence.map_err(PrivateError::from) {
-                Ok(evidence) => match may_execute(&evidence, &one.transaction, &room.name) {
-                    Ok(()) => {
-                        all.push(evidence);
-                        batch.push(one);
-                    }
-                    Err(code) => drop(one.answer.send(Err(PrivateError::Refused(code)))),
-                },
-                Err(error) => drop(one.answer.send(Err(error))),
+            let standing = Standing::of(&evidence, &room.name);
+            let said: Vec<_> = rest.iter().take(count.max(1)).map(|one| standing.may_execute(one)).collect();
+            groups.push((evidence, said.iter().filter(|verdict| verdict.is_ok()).count()));
+            verdicts.extend(said);
+        }
+        groups.retain(|(_, count)| *count > 0);
+        let mut fit = Vec::with_capacity(batch.len());
+        for (one, verdict) in std::mem::take(batch).into_iter().zip(verdicts) {
+            match verdict {
+                Ok(()) => fit.push(one),
+                Err(code) => drop(one.answer.send(Err(PrivateError::Refused(code)))),
             }
         }
-        all
+        *batch = fit;
+        Ok(groups)
     }
 
-    /// A transaction with its evidence, and the copy of it for this node.
+    /// Transactions with their evidence, and the copy of them for this node.
     fn payload(
         &self,
         runtime: &mut E,
         room: &Room<E>,
-        (transaction, evidence): (&VerifiedTransaction, Evidence),
+        (group, evidence): (&[Submission], Evidence),
         own: &SealingKey,
-    ) -> Result<(Payload, Delivered), ParcelError> {
+    ) -> Result<(Opened, Delivered), ParcelError> {
         let network = self.0.shared.chain.network();
-        let payload = Payload::new(transaction.bytes().clone(), evidence, runtime)?;
+        let transactions: Vec<VerifiedTransaction> = group.iter().map(|one| one.transaction.clone()).collect();
+        let bytes = transactions.iter().map(|one| one.bytes().clone()).collect();
+        let payload = Payload::new(bytes, evidence, runtime)?;
         let ordered = payload.ordered(&network, &room.name)?;
         let sealed = payload.seal(&network, &room.name, own, runtime)?;
-        Ok((payload, (ordered, sealed)))
+        Ok((Opened::own(payload, &room.name, transactions), (ordered, sealed)))
     }
 
     /// Reads all rows of these anew, so that they stand at one height; says which.
-    async fn at_one_height(&self, all: &mut [Evidence]) -> Result<u64, PrivateError> {
+    async fn at_one_height(&self, all: &mut [(Evidence, usize)]) -> Result<u64, PrivateError> {
         let keys: Vec<StateKey> =
-            all.iter().flat_map(|one| one.rows.keys().copied()).collect::<BTreeSet<_>>().into_iter().collect();
+            all.iter().flat_map(|(one, _)| one.rows.keys().copied()).collect::<BTreeSet<_>>().into_iter().collect();
         let read = self.0.reader.rows(&keys).await?;
         let rows: BTreeMap<StateKey, Option<Bytes>> = keys.into_iter().zip(read.rows).collect();
-        for one in all {
+        for (one, _) in all {
             one.height = read.height;
             for (key, row) in &mut one.rows {
                 *row = rows.get(key).and_then(Option::as_ref).map(|row| row.to_vec());
@@ -490,7 +529,7 @@ impl<E: Runtime> Parcels<E> {
         for node in membership.nodes.iter().filter(|node| node.node != self.0.holder.principal) {
             let mut parcels = Vec::with_capacity(ready.payloads.len());
             for (payload, (ordered, _)) in ready.payloads.iter().zip(&ready.parcels) {
-                let sealed = payload.seal(&network, &room.name, &node.sealing, runtime);
+                let sealed = payload.payload().seal(&network, &room.name, &node.sealing, runtime);
                 parcels.push((*ordered, sealed.map_err(|error| PrivateError::Failed(error.to_string()))?));
             }
             let is_asked = cosigners.iter().any(|(asked, _)| asked.node == node.node);
@@ -544,7 +583,7 @@ impl<E: Runtime> Parcels<E> {
     }
 
     /// Puts an order into the pool. Who waits is told when it is executed, or when it was not taken.
-    async fn put_in(&self, room: &Arc<Room<E>>, order: SignedTransaction, batch: Vec<Submission>) {
+    async fn put_in(&self, room: &Room<E>, order: SignedTransaction, batch: Vec<Submission>) {
         let ids: Vec<Hash> = batch.iter().map(|one| one.transaction.id()).collect();
         {
             let mut waiting = room.waiting();

@@ -199,7 +199,9 @@ impl<E: Runtime> Parcels<E> {
         let network = self.0.shared.chain.network();
         let payload = Payload::open(&network, &room.name, &ordered, &parcel, &self.0.holder.sealing);
         let payload = payload.map_err(|_| lost())?;
-        let transaction = SignedTransaction::decode(payload.transaction().clone()).map_err(|_| lost())?;
+        let place = usize::try_from(row.place).map_err(|_| lost())?;
+        let transaction = payload.transactions().get(place).cloned().ok_or_else(lost)?;
+        let transaction = SignedTransaction::decode(transaction).map_err(|_| lost())?;
         Ok(Some((row, transaction)))
     }
 

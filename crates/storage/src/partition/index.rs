@@ -3,7 +3,7 @@
 //! These rows are part of the state, so that they are as durable as what they lead to, and under the same root. They follow from what was
 //! executed alone: every member has the same ones.
 
-use super::{Changed, Partition, Placed, PrivateBlock, whole};
+use super::{Act, Changed, Partition, Placed, PrivateBlock, whole};
 use bytes::Bytes;
 use commonware_codec::Encode as _;
 use commonware_cryptography::sha256::Digest;
@@ -14,7 +14,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use tallystick_ledger::TreeRow;
 use tallystick_protocol::{
     CborError, CountersRow, EntryKind, Hash, Noun, OperationName, OrderedParcel, Outcome, RecordRow, RegisterRow,
-    StateKey, VerifiedTransaction, cbor, limits::STATE_VALUE_BYTES_MAX,
+    StateKey, cbor, limits::STATE_VALUE_BYTES_MAX,
 };
 
 /// The private transaction that has a number, for ever.
@@ -36,6 +36,9 @@ pub struct NumberedRow {
     /// What became of it, if it reads records; of one whose outcome is too long for a row, nothing.
     #[n(4)]
     pub read: Option<Outcome>,
+    /// Which it is of that payload, from 0.
+    #[n(5)]
+    pub place: u32,
 }
 
 impl NumberedRow {
@@ -90,7 +93,7 @@ pub(super) fn number(
     changed: &mut Changed,
     block: &PrivateBlock,
     placed: &Placed,
-    (transaction, number): (&VerifiedTransaction, u64),
+    Act { transaction, number, place }: &Act<'_>,
     outcome: &Outcome,
 ) {
     let reads = transaction.operations().iter().any(|operation| operation.name() == OperationName::RecordRead);
@@ -100,13 +103,14 @@ pub(super) fn number(
         height: block.height,
         time_ms: block.time_ms,
         read: reads.then(|| outcome.clone()),
+        place: *place,
     };
     let mut bytes = cbor::encode(&row);
     if bytes.len() > STATE_VALUE_BYTES_MAX {
         row.read = None;
         bytes = cbor::encode(&row);
     }
-    changed.insert(StateKey::private_number(number), Some(bytes));
+    changed.insert(StateKey::private_number(*number), Some(bytes));
 }
 
 impl<E: Context + Spawner> Partition<E> {

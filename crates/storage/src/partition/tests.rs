@@ -8,7 +8,7 @@ use rand::{SeedableRng as _, rngs::StdRng};
 use std::convert::Infallible;
 use tallystick_protocol::{
     AgreementTerms, Field, Genesis, GenesisOrganisation, GenesisPrincipal, GenesisValidator, Intent, NewEntry,
-    ParcelId, ParcelSecret, Particulars, PublicKey, Roles, SigningKey,
+    OperationName, ParcelId, ParcelSecret, Particulars, PartitionRow, Payload, PublicKey, Roles, SigningKey,
     limits::{PARCEL_CLASS_MAX, PARCELS_WAITING_BYTES_MAX},
     operation::Datatype,
     parcel::parcel_bytes,
@@ -91,16 +91,21 @@ async fn evidence<E: Context + Spawner>(partition: &Partition<E>, transaction: &
         let rows = keys.iter().map(|key| rows.get(key).cloned().map(Bytes::from)).collect();
         std::future::ready(Ok::<_, Infallible>(rows))
     };
-    partition.evidence(transaction, (5, TIME_MS), read).await.unwrap()
+    partition.evidence(&[transaction], (5, TIME_MS), read).await.unwrap().0
 }
 
 fn placed(transaction: Bytes, evidence: Evidence, seed: u64) -> Placed {
-    let evidence_height = evidence.height;
-    let payload = Payload::new(transaction, evidence, &mut StdRng::seed_from_u64(seed)).unwrap();
+    together(vec![transaction], evidence, seed)
+}
+
+fn together(transactions: Vec<Bytes>, evidence: Evidence, seed: u64) -> Placed {
+    let (evidence_height, mut rng) = (evidence.height, StdRng::seed_from_u64(seed));
+    let payload = Payload::new(transactions, evidence, &mut rng).unwrap();
     let ordered = payload.ordered(&genesis().id(), "health").unwrap();
-    let signed = SignedTransaction::decode(payload.transaction().clone());
+    let signed = SignedTransaction::decode(payload.transactions()[0].clone());
     let orderer = signed.map_or_else(|_| "a".to_owned(), |signed| signed.principal().organisation().to_owned());
-    Placed { ordered, evidence_height, orderer, payload }
+    let opened = Arc::new(Opened::of(payload, genesis().id(), "health", &mut rng));
+    Placed { ordered, evidence_height, orderer, opened }
 }
 
 fn block(height: u64, payloads: Vec<Placed>) -> PrivateBlock {
@@ -304,6 +309,83 @@ fn what_was_executed_is_found_and_who_may_read_is_told_by_the_custodian() {
     });
 }
 
+/// What was handed in together is in one payload: its transactions are executed one after another, each by itself, and all members have
+/// the same root, as if each had been alone.
+#[test]
+fn transactions_of_one_payload_are_executed_one_after_another() {
+    deterministic::Runner::default().start(|context| async move {
+        let open = |label: &'static str| Partition::open(context.child(label), label, genesis().id(), "health");
+        let (mut one, mut other) = (open("one").await, open("other").await);
+        let of = |number: u8, operations| sign("a", Some("health"), number, operations);
+        let (first, b) = (of(3, append("first")), sign("b", Some("health"), 9, create()));
+        let all = [
+            (of(1, append("early")), "register-unknown"),
+            (of(2, create()), "ok"),
+            (first.clone(), "ok"),
+            // A key of somebody else, an intent for the second time, and what nobody may do here.
+            (first, "intent-repeated"),
+            (b, "payload-invalid"),
+            (of(4, vec![Operation::OrganisationContact { contact: None }]), "not-private"),
+            (sign("a", None, 5, append("public")), "payload-invalid"),
+            (of(6, append("second")), "ok"),
+            (of(7, read("c-1")), "ok"),
+        ];
+        let transactions: Vec<&VerifiedTransaction> = all.iter().map(|(transaction, _)| transaction).collect();
+        let public = public();
+        let rows = |keys: Vec<StateKey>| {
+            let rows = keys.iter().map(|key| public.get(key).cloned().map(Bytes::from)).collect();
+            std::future::ready(Ok::<_, Infallible>(rows))
+        };
+        let (evidence, count) = one.evidence(&transactions, (5, TIME_MS), rows).await.unwrap();
+        assert_eq!(count, all.len());
+        let bytes = transactions.iter().map(|one| one.bytes().clone()).collect();
+        let block = block(7, vec![together(bytes, evidence, 1)]);
+        let (done, again) = (one.execute(&block).await, other.execute(&block).await);
+        assert_eq!((one.root(), one.position()), (other.root(), other.position()));
+        assert_eq!(done, again);
+        for (number, (transaction, expected)) in (0..).zip(&all) {
+            let of_it = &done[usize::try_from(number).unwrap()];
+            assert_eq!((of_it.number, code(of_it)), (number, *expected));
+            // Each is found in its place.
+            if let Some(row) = one.numbered(number).await {
+                assert_eq!((row.transaction, u64::from(row.place)), (transaction.id(), number));
+            }
+        }
+        assert_eq!(one.position().executed, all.len() as u64);
+        assert_eq!(one.record("child", "c-1").await.unwrap().leaf, 7);
+        assert_eq!(one.register("child").await.unwrap().records, 1);
+    });
+}
+
+/// What does not fit into one payload goes into the next; one that fits into none is told so.
+#[test]
+fn a_payload_takes_as_many_as_fit() {
+    deterministic::Runner::default().start(|context| async move {
+        let partition = Partition::open(context.child("one"), "one", genesis().id(), "health").await;
+        let text = "x".repeat(2_000);
+        let entry = |number: u8| NewEntry {
+            key: format!("c-{number}"),
+            items: vec![format!(r#"{{"child":"c-{number}","note":"{text}"}}"#)],
+        };
+        let long = || vec![Operation::EntryAppend { register: "child".into(), entries: (0..10).map(entry).collect() }];
+        let all: Vec<VerifiedTransaction> = (0..9).map(|number| sign("a", Some("health"), number, long())).collect();
+        let (public, mut rest) = (public(), all.iter().collect::<Vec<_>>());
+        let rows = |keys: Vec<StateKey>| {
+            let rows = keys.iter().map(|key| public.get(key).cloned().map(Bytes::from)).collect();
+            std::future::ready(Ok::<_, Infallible>(rows))
+        };
+        let mut counts = Vec::new();
+        while !rest.is_empty() {
+            let (evidence, count) = partition.evidence(&rest, (5, TIME_MS), rows).await.unwrap();
+            let taken: Vec<Bytes> = rest.drain(..count).map(|one| one.bytes().clone()).collect();
+            let placed = together(taken, evidence, 1);
+            assert!(placed.ordered.class <= PARCEL_CLASS_MAX);
+            counts.push(count);
+        }
+        assert_eq!(counts, [6, 3]);
+    });
+}
+
 /// Another member's node wraps a transaction with evidence that does not suffice: its own organisation's order still counts.
 #[test]
 fn nobody_voids_the_transaction_of_another() {
@@ -326,7 +408,7 @@ fn nobody_voids_the_transaction_of_another() {
 
 fn parcel(n: u8) -> (OrderedParcel, Bytes) {
     let evidence = Evidence { height: 1, rows: BTreeMap::new() };
-    let payload = Payload::new(vec![n; 10].into(), evidence, &mut StdRng::seed_from_u64(n.into())).unwrap();
+    let payload = Payload::new(vec![vec![n; 10].into()], evidence, &mut StdRng::seed_from_u64(n.into())).unwrap();
     let ordered = payload.ordered(&genesis().id(), "health").unwrap();
     let secret = ParcelSecret::from_bytes(&Zeroizing::new([9; 32])).unwrap();
     let to = secret.public().unwrap();

@@ -99,7 +99,7 @@ pub(super) async fn wrap(client: &mut Client, transaction: &SignedTransaction) -
         if let Some(mut read) = asked.await.flatten() {
             let row = read.rows.pop()?.map(|row| row.to_vec());
             let evidence = Evidence { height: read.height, rows: [(key, row)].into() };
-            return Payload::new(transaction.bytes().clone(), evidence, &mut client.world).ok();
+            return Payload::new(vec![transaction.bytes().clone()], evidence, &mut client.world).ok();
         }
         client.pause().await?;
     }
