@@ -17,6 +17,7 @@ use std::{
     time::{Duration, Instant},
 };
 
+use tallystick_api::PrivateAnswer;
 use tallystick_client::{Client, Passphrase, Profile, Signer, read_network};
 use tallystick_protocol::{Hash, NewEntry, Opening, Operation, Place, Receipt, SealedSubmission, Secret, Subject};
 use tallystick_tests::sandbox::{Desk, Sandbox, free_base_port};
@@ -469,6 +470,38 @@ fn executed(desk: &Desk) -> u64 {
 /// Private transactions that are handed in at the same time.
 const TOGETHER: usize = 48;
 
+/// Several in one request have an answer each: the same ones again, a stranger's, and what cannot be answered among others.
+fn one_request_of_many(desk: &Desk, clerk: &Signer) {
+    let some: Vec<_> = (0..20).map(|number| clerk.sign("share", vec![visit(20_000 + number)]).unwrap()).collect();
+    let answers = holder(desk).submit_private_all(&some, PATIENCE).unwrap();
+    for (transaction, answer) in some.iter().zip(&answers) {
+        let PrivateAnswer::Executed(done) = answer else { panic!("{answer:?}") };
+        assert!(done.id == transaction.id() && done.outcome.is_accepted(), "{done:?}");
+    }
+    let stranger = signer(desk, "food-standards-agency/registrar").within(Some("school-health".to_owned()));
+    let mut read = read_of("v-20000", VAULT);
+    if let Operation::RecordRead { register, subjects, fields, .. } = &mut read {
+        *register = "visit".to_owned();
+        *subjects = vec![Subject::new("visit", "v-20000").unwrap()];
+        *fields = vec!["note".to_owned()];
+    }
+    let others = [
+        (some[0].clone(), "intent-repeated"),
+        (stranger.sign("share", vec![visit(1)]).unwrap(), "bad-request"),
+        (clerk.sign("read", vec![read]).unwrap(), "bad-request"),
+        (clerk.sign("share", vec![visit(20_020)]).unwrap(), "executed"),
+    ];
+    let all: Vec<_> = others.iter().map(|(transaction, _)| transaction.clone()).collect();
+    let answers = holder(desk).submit_private_all(&all, PATIENCE).unwrap();
+    for ((_, expected), answer) in others.iter().zip(answers) {
+        let code = match answer {
+            PrivateAnswer::Executed(_) => "executed".to_owned(),
+            PrivateAnswer::Problem(problem) => problem.code,
+        };
+        assert_eq!(code, *expected);
+    }
+}
+
 /// What many hand in at the same time is ordered together, in few payloads, and each is told what became of its own.
 fn many_at_once(desk: &Desk) {
     // Once: a passphrase is slow to try, on purpose.
@@ -495,6 +528,7 @@ fn many_at_once(desk: &Desk) {
         assert!(begun.elapsed() < PATIENCE, "the other member executed {} of them", executed(desk) - before);
         thread::sleep(Duration::from_millis(200));
     }
+    one_request_of_many(desk, &clerk);
     let read = "record visit v-10007 --partition school-health --as companies-house/registrar --purpose Look --legal-basis Law";
     desk.line(read).expect(0, &[SHARED]);
 }

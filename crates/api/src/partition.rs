@@ -4,7 +4,7 @@ use serde::{Deserialize, Serialize};
 use tallystick_protocol::{AgreementTerms, Hash};
 use utoipa::ToSchema;
 
-use crate::{OutcomeView, ReadView};
+use crate::{OutcomeView, Problem, ReadView};
 
 /// A partition: the agreement under which its members share, and where it stands.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
@@ -86,6 +86,23 @@ pub struct PrivateResult {
     /// The records that it reads, in the order of its reads: of an accepted one, and once.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub given: Vec<GivenView>,
+}
+
+/// What became of several private transactions that were handed in together.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct PrivateResults {
+    /// One for each, in their order.
+    pub results: Vec<PrivateAnswer>,
+}
+
+/// What became of one of them.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(untagged)]
+pub enum PrivateAnswer {
+    /// It was executed: accepted, or refused.
+    Executed(PrivateResult),
+    /// It was not, or not yet.
+    Problem(Problem),
 }
 
 /// A record that was read in a partition.

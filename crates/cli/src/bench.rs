@@ -89,9 +89,12 @@ pub struct Bench {
     /// Measure what two members of a partition do in it, beside what they do in public, instead of the load
     #[arg(long, conflicts_with_all = ["lone", "idle", "kill"])]
     partition: bool,
-    /// Clients of that measurement, each with one transaction at a time
+    /// Clients of that measurement
     #[arg(long, value_name = "N", default_value_t = 128, value_parser = clap::value_parser!(u16).range(1..=REQUESTS_MAX as i64), requires = "partition")]
     clients: u16,
+    /// Transactions that each of them hands in at once, and waits for
+    #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u16).range(1..=1_000), requires = "partition")]
+    at_once: u16,
     /// Kill one node (-9) a third into the load, start it again at two thirds
     #[arg(long, conflicts_with_all = ["lone", "idle"])]
     kill: bool,
@@ -166,7 +169,8 @@ impl Bench {
             report.lone = Some(lone(cluster, stop)?);
         }
         if self.partition {
-            report.partition = Some(partition::measure(cluster, usize::from(self.clients), self.seconds)?);
+            report.partition =
+                Some(partition::measure(cluster, (self.clients.into(), self.at_once.into()), self.seconds)?);
         }
         if !self.idle && !self.lone && !self.partition {
             let (load, machine) = self.load(cluster, machine, stop)?;

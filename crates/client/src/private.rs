@@ -8,7 +8,9 @@ use crate::{
 };
 use serde::de::DeserializeOwned;
 use std::time::Duration;
-use tallystick_api::{PrivateReads, PrivateResult, RegisterList, RegisterView, media, routes};
+use tallystick_api::{
+    PrivateAnswer, PrivateReads, PrivateResult, PrivateResults, RegisterList, RegisterView, media, routes,
+};
 use tallystick_protocol::{
     Query, SignedTransaction,
     limits::{PARTITIONS_PAGE_MAX, QUERY_SECONDS_MAX},
@@ -22,6 +24,25 @@ impl Client {
     /// When the node holds nothing of the partition, too few members acknowledge it, or `timeout` passes.
     pub fn submit_private(&self, transaction: &SignedTransaction, timeout: Duration) -> Result<PrivateResult, Error> {
         self.ask_patiently(timeout, || self.post(routes::PRIVATE, media::COSE, transaction.bytes()))?.json()
+    }
+
+    /// Hands several private transactions in at once, none of which reads, and waits until all are executed; one answer for each.
+    ///
+    /// # Errors
+    /// As [`Client::submit_private`], of all of them together.
+    pub fn submit_private_all(
+        &self,
+        transactions: &[SignedTransaction],
+        timeout: Duration,
+    ) -> Result<Vec<PrivateAnswer>, Error> {
+        let body: Vec<u8> = transactions.iter().flat_map(|one| one.bytes().iter().copied()).collect();
+        let answer = self.ask_patiently(timeout, || self.post(routes::PRIVATE, media::CBOR_SEQ, &body))?;
+        let PrivateResults { results } = answer.json()?;
+        if results.len() == transactions.len() {
+            return Ok(results);
+        }
+        let what = format!("{} results for {} transactions", results.len(), transactions.len());
+        Err(Error::Answer { node: answer.node, what })
     }
 
     /// The registers in a partition, in the order in which they were made.

@@ -1,7 +1,8 @@
 //! The same work twice: in public, and in a partition of two of the network's organisations, by as many clients at the same node.
 //!
-//! Each client hands in one transaction after another and waits for what becomes of it: in public until it is final, in the partition until
-//! it is final and executed. So both doors are asked the same question, and the ratio says what privacy costs.
+//! Each client hands in one transaction, or some at once, and waits for what becomes of them: in public until they are final, in the
+//! partition until they are final and executed. Then the next ones. So both doors are asked the same question, and the ratio says what
+//! privacy costs.
 
 use super::{
     cluster::Cluster,
@@ -21,6 +22,7 @@ use std::{
     thread,
     time::{Duration, Instant},
 };
+use tallystick_api::PrivateAnswer;
 use tallystick_client::{Client, NOT_AFTER_SECONDS, now_seconds};
 use tallystick_protocol::{NetworkId, PrincipalId, SigningKey};
 
@@ -34,8 +36,10 @@ const WARM_UP: Duration = Duration::from_secs(2);
 pub struct Partition {
     /// Members of the partition.
     pub members: usize,
-    /// Clients, each with one transaction at a time.
+    /// Clients.
     pub clients: usize,
+    /// Transactions that each hands in at once.
+    pub at_once: usize,
     /// Seconds measured of each.
     pub seconds: u64,
     /// In public.
@@ -53,9 +57,9 @@ pub struct Rate {
     pub per_second: f64,
     /// Milliseconds from handing in to the answer: percentiles.
     pub latency_ms: Percentiles,
-    /// Transactions that were not accepted.
+    /// Requests of which not all was accepted.
     pub failed: u64,
-    /// Why the first of them was not.
+    /// Why the first was not.
     pub failure: Option<String>,
 }
 
@@ -72,6 +76,7 @@ struct Clients<'a> {
     network: NetworkId,
     work: Keys,
     keys: &'a [(PrincipalId, SigningKey)],
+    at_once: usize,
     node: String,
     begun: Instant,
     end: Duration,
@@ -90,7 +95,7 @@ struct Told {
 ///
 /// # Errors
 /// When the partition cannot be opened, or nothing was done in one of them.
-pub fn measure(cluster: &Cluster, clients: usize, seconds: u64) -> Result<Partition, Failure> {
+pub fn measure(cluster: &Cluster, (clients, at_once): (usize, usize), seconds: u64) -> Result<Partition, Failure> {
     say("opening a partition of two members");
     let node = cluster.open_partition()?;
     let keys = cluster.keys.signing_keys()?;
@@ -100,14 +105,15 @@ pub fn measure(cluster: &Cluster, clients: usize, seconds: u64) -> Result<Partit
         let end = WARM_UP + Duration::from_secs(seconds);
         let (begun, next, told) = (Instant::now(), AtomicU64::new(0), Mutex::default());
         let network = cluster.layout.genesis.id();
-        Clients { door, network, work, keys: &keys, node: node.clone(), begun, end, next, told }.run(clients, seconds)
+        Clients { door, network, work, keys: &keys, at_once, node: node.clone(), begun, end, next, told }
+            .run(clients, seconds)
     };
-    say(format_args!("{clients} clients in public for {seconds} s"));
+    say(format_args!("{clients} clients × {at_once} in public for {seconds} s"));
     let public = rate(Door::Public, "public")?;
-    say(format_args!("{clients} clients in the partition for {seconds} s"));
+    say(format_args!("{clients} clients × {at_once} in the partition for {seconds} s"));
     let private = rate(Door::Private, "private")?;
     let ratio = private.per_second / public.per_second;
-    Ok(Partition { members: super::cluster::MEMBERS, clients, seconds, public, private, ratio })
+    Ok(Partition { members: super::cluster::MEMBERS, clients, at_once, seconds, public, private, ratio })
 }
 
 impl Clients<'_> {
@@ -130,18 +136,20 @@ impl Clients<'_> {
         self.told.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// One client: one transaction after another, until the time is up.
+    /// One client: one request after another, until the time is up.
     fn hand_in(&self) {
         let client = match Client::new([&self.node]) {
             Ok(client) => client,
             Err(error) => return self.failed(&error.into()),
         };
         while self.begun.elapsed() < self.end {
-            let (number, begun) = (self.next.fetch_add(1, Ordering::Relaxed), Instant::now());
-            match self.one(&client, number) {
+            let first = self.next.fetch_add(self.at_once as u64, Ordering::Relaxed);
+            let begun = Instant::now();
+            match self.some(&client, first) {
                 // Only what was answered while the clock ran.
                 Ok(()) if (WARM_UP..self.end).contains(&self.begun.elapsed()) => {
-                    self.told().latency_ms.push(begun.elapsed().as_secs_f64() * 1_000.0);
+                    let ms = begun.elapsed().as_secs_f64() * 1_000.0;
+                    self.told().latency_ms.extend(std::iter::repeat_n(ms, self.at_once));
                 }
                 Ok(()) => {}
                 Err(failure) => {
@@ -158,13 +166,25 @@ impl Clients<'_> {
         told.failure.get_or_insert_with(|| failure.to_string());
     }
 
-    fn one(&self, client: &Client, number: u64) -> Done {
+    fn some(&self, client: &Client, first: u64) -> Done {
         let not_after = now_seconds() + NOT_AFTER_SECONDS;
-        let transaction = work::append(self.network, &self.work, self.keys, number, not_after)?;
-        let outcome = match self.door {
-            Door::Public => client.submit(&transaction, PATIENCE)?.outcome,
-            Door::Private => client.submit_private(&transaction, PATIENCE)?.outcome,
+        let sign = |number| work::append(self.network, &self.work, self.keys, number, not_after);
+        let all = (first..).take(self.at_once).map(sign).collect::<Result<Vec<_>, _>>()?;
+        let outcomes = match (self.door, all.as_slice()) {
+            (Door::Public, all) => client.submit_all(all, PATIENCE)?.into_iter().map(|one| one.outcome).collect(),
+            (Door::Private, [one]) => vec![client.submit_private(one, PATIENCE)?.outcome],
+            (Door::Private, all) => {
+                let outcome = |answer| match answer {
+                    PrivateAnswer::Executed(done) => Ok(done.outcome),
+                    PrivateAnswer::Problem(problem) => Err(Failure::error(problem.detail)),
+                };
+                let answers = client.submit_private_all(all, PATIENCE)?;
+                answers.into_iter().map(outcome).collect::<Result<Vec<_>, _>>()?
+            }
         };
-        if outcome.is_accepted() { Ok(()) } else { Err(Failure::no(format!("refused: {outcome:?}"))) }
+        match outcomes.into_iter().find(|outcome| !outcome.is_accepted()) {
+            None => Ok(()),
+            Some(outcome) => Err(Failure::no(format!("refused: {outcome:?}"))),
+        }
     }
 }

@@ -220,7 +220,7 @@ impl Report {
 
 impl Partition {
     fn rows(&self, row: &mut impl FnMut(&str, String)) {
-        row("clients, one transaction at a time each", self.clients.to_string());
+        row("clients × transactions at once", format!("{} × {}", self.clients, self.at_once));
         for (place, Rate { per_second, latency_ms, failed, failure }) in
             [("in public", &self.public), ("in the partition", &self.private)]
         {

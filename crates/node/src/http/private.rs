@@ -7,6 +7,7 @@ use super::{
     registers::view_of,
     render::records_json,
     snapshot::json_at,
+    transactions::{body_essence, split},
 };
 use crate::parcels::{Executed, PrivateError, ReadAct};
 use axum::{
@@ -14,31 +15,37 @@ use axum::{
     response::{IntoResponse, Response},
 };
 use bytes::Bytes;
-use http::{HeaderValue, header, request::Parts};
+use http::{HeaderMap, HeaderValue, header, request::Parts};
 use std::time::Duration;
 use tallystick_api::{
-    GivenView, OutcomeView, PrivateReads, PrivateResult, Problem, ProblemCode, ReadPlace, ReadView, RegisterList,
-    RegisterView,
+    GivenView, OutcomeView, PrivateAnswer, PrivateReads, PrivateResult, PrivateResults, Problem, ProblemCode,
+    ReadPlace, ReadView, RegisterList, RegisterView,
     limits::{AUDIT_PAGE_MAX, PAGE_DEFAULT, PARTITIONS_PAGE_MAX, WAIT_SECONDS_MAX},
-    routes,
+    media, routes,
 };
 use tallystick_protocol::{Query, Receipt};
 use tallystick_storage::partition::KeptRegister;
 
 /// Submit a private transaction to a node of the signer's own organisation. Answers when it was ordered, and executed there; one that reads
-/// records, with them.
+/// records, with them. Several that do not read, one after another, are answered together, with what became of each.
 #[utoipa::path(post, path = routes::PRIVATE, tag = "partitions",
-    request_body(content = Vec<u8>, content_type = "application/cose"),
+    request_body(
+        description = "One COSE_Sign1 (`application/cose`), or several one after another (`application/cbor-seq`)",
+        content((Vec<u8> = "application/cose"), (Vec<u8> = "application/cbor-seq")),
+    ),
     responses(
-        (status = 200, description = "It was executed: accepted, or refused with a code", body = PrivateResult),
+        (status = 200, description = "It was executed: accepted, or refused with a code. A sequence is answered with `results`, one for each: that, or a problem", body = PrivateResult),
         (status = 400, description = "It is none that could be executed", body = Problem, content_type = "application/problem+json"),
         (status = 403, description = "A key is not its signer's, or not any more", body = Problem, content_type = "application/problem+json"),
         (status = 421, description = "This node holds nothing of the partition", body = Problem, content_type = "application/problem+json"),
         (status = 409, description = "It was executed before: the detail says what became of it; or its idempotency key was used for another", body = Problem, content_type = "application/problem+json"),
         (status = 503, description = "It was not executed, or not yet: too few members acknowledged it, or a wait was over", body = Problem, content_type = "application/problem+json"),
     ))]
-pub async fn submit(State(app): State<App>, body: Bytes) -> Answer<Response> {
+pub async fn submit(State(app): State<App>, headers: HeaderMap, body: Bytes) -> Answer<Response> {
     let patience = Duration::from_secs(WAIT_SECONDS_MAX);
+    if body_essence(&headers) == media::CBOR_SEQ {
+        return submit_sequence(&app, &body, patience).await;
+    }
     let executed = app.service.submit_private(body, patience).await.map_err(|error| failure(&error))?;
     let Executed { transaction: id, height, number, outcome, given } = executed;
     let (outcome, mut all) = (OutcomeView::from(&outcome), Vec::with_capacity(given.len()));
@@ -51,6 +58,20 @@ pub async fn submit(State(app): State<App>, body: Bytes) -> Answer<Response> {
     }
     let given = all;
     Ok(unstored(json_at(height, PrivateResult { id, height, number, outcome, given })))
+}
+
+async fn submit_sequence(app: &App, body: &Bytes, patience: Duration) -> Answer<Response> {
+    let all = app.service.submit_private_all(split(body)?, patience).await.map_err(|error| failure(&error))?;
+    let results = all.into_iter().map(|one| match one {
+        // Those that read are not among them.
+        Ok(Executed { transaction: id, height, number, outcome, given: _ }) => {
+            let outcome = OutcomeView::from(&outcome);
+            PrivateAnswer::Executed(PrivateResult { id, height, number, outcome, given: Vec::new() })
+        }
+        Err(error) => PrivateAnswer::Problem(failure(&error).problem().clone()),
+    });
+    let results = results.collect();
+    Ok(unstored(json_at(app.service.tip().header.height, PrivateResults { results })))
 }
 
 /// A signed question, and the path that it is for.

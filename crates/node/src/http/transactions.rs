@@ -153,14 +153,7 @@ fn accepted(id: Hash) -> Response {
 }
 
 async fn submit_sequence(service: &Service, body: &Bytes, wait: bool) -> Answer<Response> {
-    let transactions = sequence::split(body, SUBMISSIONS_MAX).map_err(|error| {
-        let code = match error {
-            SequenceError::TooMany(_) => ProblemCode::BodyTooLarge,
-            SequenceError::Empty | SequenceError::Malformed(_) => ProblemCode::Malformed,
-        };
-        Failure::new(code, error.to_string())
-    })?;
-    let taken = service.submit(transactions).await;
+    let taken = service.submit(split(body)?).await;
     if let Some(Err(first)) = taken.first()
         && taken.iter().all(Result::is_err)
     {
@@ -176,6 +169,17 @@ async fn submit_sequence(service: &Service, body: &Bytes, wait: bool) -> Answer<
     let status = if wait && view.is_settled() { StatusCode::OK } else { StatusCode::ACCEPTED };
     let height = service.tip().header.height;
     Ok(At(height, (status, Json(view))).into_response())
+}
+
+/// The transactions of a sequence.
+pub fn split(body: &Bytes) -> Result<Vec<Bytes>, Failure> {
+    sequence::split(body, SUBMISSIONS_MAX).map_err(|error| {
+        let code = match error {
+            SequenceError::TooMany(_) => ProblemCode::BodyTooLarge,
+            SequenceError::Empty | SequenceError::Malformed(_) => ProblemCode::Malformed,
+        };
+        Failure::new(code, error.to_string())
+    })
 }
 
 fn pending(taken: &Result<Hash, Rejection>) -> SubmissionResult {

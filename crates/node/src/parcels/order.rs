@@ -8,7 +8,8 @@ use super::{
 };
 use crate::{admission::Origin, application::now_ms, engine::Runtime, rejection::Rejection, validity::in_time};
 use bytes::Bytes;
-use futures::future::{Either, select};
+use futures::future::{Either, join_all, select};
+use rand::{SeedableRng as _, rngs::StdRng};
 use std::{
     collections::{BTreeMap, BTreeSet},
     sync::Arc,
@@ -20,6 +21,7 @@ use tallystick_protocol::{
     PrincipalId, SealingKey, SignedTransaction, StateKey, VerifiedTransaction,
     limits::{ORDERS_AT_ONCE_MAX, PARCELS_BYTES_MAX, PARCELS_PER_ORDER_MAX},
     parcel::parcel_bytes,
+    transaction::verify_batch,
 };
 use tallystick_storage::{
     partition::{ActRow, Kept, Opened, Standing, StoreError},
@@ -163,6 +165,61 @@ impl<E: Runtime> Parcels<E> {
     /// # Errors
     /// When it was not executed, or not yet.
     pub async fn submit(&self, bytes: Bytes, patience: Duration) -> Result<Executed, PrivateError> {
+        let (room, transaction) = self.screen(bytes).await?;
+        let transaction = transaction.verify().map_err(|error| PrivateError::Unfit(error.to_string()))?;
+        if !reads(&transaction) {
+            return self.await_executed(&room, transaction, patience).await;
+        }
+        self.require_reads(&transaction)?;
+        let _claim = room.claim(&transaction).ok_or(PrivateError::Read)?;
+        let mut executed = self.await_executed(&room, transaction.clone(), patience).await?;
+        if executed.outcome.is_accepted() {
+            executed.given = self.given(&room, &transaction).await?;
+        }
+        Ok(executed)
+    }
+
+    /// The same of several that do not read, with one answer for each: their signatures are checked together.
+    pub async fn submit_all(
+        &self,
+        transactions: Vec<Bytes>,
+        patience: Duration,
+    ) -> Vec<Result<Executed, PrivateError>> {
+        let mut screened = Vec::with_capacity(transactions.len());
+        for bytes in transactions {
+            screened.push(match self.screen(bytes).await {
+                Ok((_, transaction)) if reads(&transaction) => {
+                    let why = "a read is handed in by itself: its answer holds the record";
+                    Err(PrivateError::Unfit(why.to_owned()))
+                }
+                other => other,
+            });
+        }
+        let batch = screened.iter().flatten().map(|(_, transaction)| transaction.clone()).collect();
+        let verify = self.0.runtime.child("verify").shared(true);
+        let verify =
+            verify.spawn(move |mut runtime| async move { verify_batch(batch, &mut StdRng::from_rng(&mut runtime)) });
+        let Ok(verdicts) = verify.await else {
+            let stopping = PrivateError::Failed("the node is stopping".to_owned());
+            return screened.into_iter().map(|_| Err(stopping.clone())).collect();
+        };
+        let mut verdicts = verdicts.into_iter();
+        let all = screened.into_iter().map(|one| {
+            let verified = one.and_then(|(room, transaction)| {
+                // One verdict for each that was fit so far.
+                let verdict = verdicts.next().unwrap_or_else(|| transaction.verify());
+                Ok((room, verdict.map_err(|error| PrivateError::Unfit(error.to_string()))?))
+            });
+            async move {
+                let (room, transaction) = verified?;
+                self.await_executed(&room, transaction, patience).await
+            }
+        });
+        join_all(all.collect::<Vec<_>>()).await
+    }
+
+    /// All that can be told of a private transaction before its signatures are checked; and the room of its partition.
+    async fn screen(&self, bytes: Bytes) -> Result<(Arc<Room<E>>, SignedTransaction), PrivateError> {
         let unfit = |why: String| PrivateError::Unfit(why);
         let transaction = SignedTransaction::decode(bytes).map_err(|error| unfit(error.to_string()))?;
         let chain = &self.0.shared.chain;
@@ -189,17 +246,7 @@ impl<E: Runtime> Parcels<E> {
                 Rejection::idempotency_conflict(&format!("private transaction {first}")).into()
             });
         }
-        let transaction = transaction.verify().map_err(|error| unfit(error.to_string()))?;
-        if !reads(&transaction) {
-            return self.await_executed(&room, transaction, patience).await;
-        }
-        self.require_reads(&transaction)?;
-        let _claim = room.claim(&transaction).ok_or(PrivateError::Read)?;
-        let mut executed = self.await_executed(&room, transaction.clone(), patience).await?;
-        if executed.outcome.is_accepted() {
-            executed.given = self.given(&room, &transaction).await?;
-        }
-        Ok(executed)
+        Ok((room, transaction))
     }
 
     async fn await_executed(

@@ -96,6 +96,18 @@ impl<E: Runtime> Service<E> {
         self.parcels()?.submit(bytes, patience).await
     }
 
+    /// The same of several, with one answer for each.
+    ///
+    /// # Errors
+    /// When this node holds nothing of any partition.
+    pub async fn submit_private_all(
+        &self,
+        transactions: Vec<Bytes>,
+        patience: Duration,
+    ) -> Result<Vec<Result<Executed, PrivateError>>, PrivateError> {
+        Ok(self.parcels()?.submit_all(transactions, patience).await)
+    }
+
     /// The private transactions of this node, and what it tells of them.
     ///
     /// # Errors
