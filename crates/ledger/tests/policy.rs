@@ -5,7 +5,7 @@
 mod data;
 mod harness;
 
-use std::{path::Path, sync::Arc, thread};
+use std::{collections::BTreeSet, path::Path, sync::Arc, thread};
 
 use harness::{Ledger, describe, operation};
 use rand::{SeedableRng, rngs::StdRng, seq::SliceRandom};
@@ -55,6 +55,15 @@ fn the_schema_is_published_as_it_is() {
             "docs/reference/policy-schema.md shows another `{id}`"
         );
     }
+}
+
+#[test]
+fn the_starter_policies_are_told_and_no_others() {
+    let page = read(&root().join("docs/concepts/trust.md"));
+    let table = page.split("| policy | says |\n|---|---|\n").nth(1).unwrap();
+    let told = table.lines().map_while(|line| line.strip_prefix("| `")?.split('`').next());
+    let (told, all): (BTreeSet<&str>, BTreeSet<&str>) = (told.collect(), STARTER.iter().map(|(id, _)| *id).collect());
+    assert_eq!(told, all, "docs/concepts/trust.md tells other policies than a network begins with");
 }
 
 #[test]
