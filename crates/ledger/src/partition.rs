@@ -47,8 +47,9 @@ pub(crate) fn amend(draft: &mut Draft<'_>, decree: &Decree<'_>, terms: &Agreemen
         roots.posted.clear();
         write_roots(draft, &terms.partition, roots)?;
     }
-    let (amended_height, proposed) = (decree.block.height, decree.leaf);
-    write(draft, PartitionRow { terms: terms.clone(), proposed, amended_height, ..PartitionRow::clone(&row) })
+    // What was ordered before stays ordered: who joins, or has lost its disk, begins where the partition began.
+    let amended_height = decree.block.height;
+    write(draft, PartitionRow { terms: terms.clone(), amended_height, ..PartitionRow::clone(&row) })
 }
 
 /// Ends a partition for good, by decree.

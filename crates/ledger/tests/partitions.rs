@@ -96,6 +96,11 @@ fn the_old_and_the_new_members_amend_it() {
         a/admin | vote p yes                                     | ok
         b/admin | vote p yes                                     | ok
         blocks 10
+        "#,
+    );
+    let proposed = partition(&ledger, "health").proposed;
+    ledger.run(
+        r#"
         a/admin | propose q reopen:health:b,c                    | ok
         b/admin | vote q yes                                     | ok
         c/admin | vote q yes                                     | ok
@@ -118,6 +123,7 @@ fn the_old_and_the_new_members_amend_it() {
     );
     let row = partition(&ledger, "health");
     assert_eq!((row.terms.members.join(" ").as_str(), row.opened_height, row.amended_height), ("b c", 13, 27));
+    assert_eq!(row.proposed, proposed, "whoever joins begins where the partition began");
     assert!(row.closed.is_some());
 }
 

@@ -174,7 +174,7 @@ fn names(d: &mut Decoder<'_>, max: usize, what: &str) -> Result<Vec<String>, dec
 pub struct PartitionRow {
     /// The agreement in force.
     pub terms: AgreementTerms,
-    /// The log leaf of the transaction that proposed it.
+    /// The log leaf of the transaction that proposed that it be opened: nothing is ordered in it before. No amendment changes it.
     pub proposed: u64,
     /// The height at which it was opened.
     pub opened_height: u64,
