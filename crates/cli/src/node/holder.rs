@@ -26,7 +26,8 @@ pub const SEALING: &str = "sealing.pem";
 #[command(
     after_help = "Writes holder.pem, the key of the node's own principal, with its public half in holder.pem.pub; and sealing.pem, a \
     secret that the node's vault is under, and from which the key comes that others encrypt to. Keep a copy of sealing.pem apart \
-    from the node: whoever loses it has lost everything that the vault keeps.\n\n\
+    from the node: whoever loses it has lost everything that the vault keeps. With the role `retention` the node orders by itself the \
+    erasure of what registers of its organisation keep no longer (`tally register create --keep-days`).\n\n\
     Example:\n  \
     tally node holder hmrc/vault --jurisdiction GB --dir /etc/tally --passphrase-file /etc/tally/passphrase"
 )]
@@ -66,7 +67,7 @@ impl Holder {
         line(format_args!("wrote {}  (private: the vault's secret; keep a copy apart)", sealing_file.display()))?;
         line("an administrator enrols the node's principal, and registers the node:")?;
         let (name, public) = (principal.name(), public_file.display());
-        line(format_args!("  tally principal enrol {name} --kind device --public {public}"))?;
+        line(format_args!("  tally principal enrol {name} --kind device --role retention --public {public}"))?;
         let peer = peer.map_or_else(|| "KEY".to_owned(), |peer| peer.to_string());
         line(format_args!("  tally node register {principal} --peer {peer} --sealing {sealing} --jurisdiction {law}"))?;
         line("and the node's configuration says, before any [[peers]]:")?;

@@ -9,9 +9,10 @@ use tallystick_protocol::{Jurisdiction, Operation, PrincipalId, PublicKey, Seali
 
 /// Register a node of the signer's organisation that holds what only some may see, or say anew what it is
 #[derive(Debug, Args)]
-#[command(after_help = "The node acts by a principal of its own, a device or a program, enrolled before.\n\n\
+#[command(after_help = "The node acts by a principal of its own, a device or a program, enrolled before; \
+    with the role `retention` it orders by itself the erasure of what registers of its organisation keep no longer.\n\n\
     Example:\n  \
-    tally principal enrol node-1 --kind device --public holder.pem.pub\n  \
+    tally principal enrol node-1 --kind device --role retention --public holder.pem.pub\n  \
     tally node register hmrc/node-1 --peer ed25519:… --sealing 5d0c… --jurisdiction GB")]
 pub struct Register {
     /// The node's principal
