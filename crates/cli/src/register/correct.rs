@@ -6,9 +6,10 @@ use crate::{
     output::{Done, count, line},
 };
 use clap::Args;
-use std::{thread, time::Duration};
+use std::{collections::BTreeSet, thread, time::Duration};
+use tallystick_api::NoticesView;
 use tallystick_client::Client;
-use tallystick_protocol::Operation;
+use tallystick_protocol::{Operation, PrincipalId};
 
 /// How often a node is asked that does not know the correction yet, and the wait between.
 const ASKED: usize = 30;
@@ -99,11 +100,57 @@ fn tell_who_read(client: &Client, record: &str, correction: u64) -> Done {
             thread::sleep(PAUSE);
             continue;
         };
-        if found.notices.is_empty() {
-            return Ok(());
-        }
-        let who = count(found.notices.len() as u64, "reader", "readers");
-        return line(format_args!("{who} of what was wrong must know: tally notice list --record {record}"));
+        return match readers(found) {
+            Some(who) => line(format_args!("{who} of what was wrong must know: tally notice list --record {record}")),
+            None => Ok(()),
+        };
     }
     line(format_args!("who read what was wrong must know: tally notice list --record {record}"))
+}
+
+/// How many read it, each counted once, however often they did and to whomever they passed it on; none when nobody did.
+fn readers(found: &NoticesView) -> Option<String> {
+    let readers: BTreeSet<&PrincipalId> = found.notices.iter().map(|notice| &notice.reader).collect();
+    let who = count(readers.len() as u64, "reader", "readers");
+    match (found.is_whole, readers.is_empty()) {
+        (true, true) => None,
+        (true, false) => Some(who),
+        (false, _) => Some(format!("at least {who}")),
+    }
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+    use tallystick_api::NoticeView;
+    use tallystick_protocol::Hash;
+
+    #[test]
+    fn readers_are_counted_once_each_and_not_as_all_when_they_are_not() {
+        let notice = |reader: &str, recipient: Option<&str>| NoticeView {
+            reader: reader.parse().unwrap(),
+            recipient: recipient.map(str::to_owned),
+            read: Hash::of(&[b"read"]),
+            read_ms: 1,
+            acknowledged_by: None,
+            acknowledged: None,
+            acknowledged_ms: None,
+        };
+        let view = |notices, is_whole| NoticesView {
+            register: "patient".to_owned(),
+            key: "p-1".to_owned(),
+            corrects: 1,
+            reason: "Misspelt".to_owned(),
+            id: Hash::of(&[b"correction"]),
+            leaf: 1,
+            time_ms: 1,
+            notices,
+            is_whole,
+        };
+        let two = vec![notice("hmrc/clerk", None), notice("hmrc/clerk", Some("A court")), notice("hmrc/other", None)];
+        assert_eq!(readers(&view(two.clone(), true)).as_deref(), Some("2 readers"));
+        assert_eq!(readers(&view(two, false)).as_deref(), Some("at least 2 readers"));
+        assert_eq!(readers(&view(Vec::new(), true)), None);
+    }
 }
