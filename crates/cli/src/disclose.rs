@@ -13,6 +13,7 @@ use std::{
     os::unix::fs::OpenOptionsExt,
     path::{Path, PathBuf},
 };
+use tallystick_api::PrivateResult;
 use tallystick_protocol::{Disclosure, EntryKind, Genesis, Receipt, operation::validate_key};
 
 /// Give somebody outside sealed values of one record, in a file that proves them
@@ -111,17 +112,7 @@ impl Disclose {
         if !done.outcome.is_accepted() {
             return tell_private(done, self.signing.json).map(drop);
         }
-        let file = done.given.first().and_then(|given| given.disclosure.as_deref()).unwrap_or_default();
-        let bytes = hex::decode(file).unwrap_or_default();
-        let disclosure = match Receipt::decode(&bytes) {
-            Ok(disclosure @ Receipt::Partition(_)) => disclosure,
-            _ => return Err(Failure::error("the node gave no disclosure: ask another one, with --node")),
-        };
-        disclosure.check(genesis).map_err(|error| {
-            Failure::no(format!(
-                "the disclosure is on record, and what the node gave does not hold ({error}): run this again"
-            ))
-        })?;
+        let bytes = given_of(&done, genesis).map_err(|what| unfinished(&done, &what))?;
         write_private(&self.output, &bytes)?;
         let (id, number, out) = (done.id, done.number, self.output.display());
         if self.signing.json {
@@ -138,6 +129,28 @@ impl Disclose {
     }
 }
 
+/// The file that came with a disclosure out of a partition; or what is wrong with it.
+fn given_of(done: &PrivateResult, genesis: &Genesis) -> Result<Vec<u8>, String> {
+    let file = done.given.first().and_then(|given| given.disclosure.as_deref()).unwrap_or_default();
+    let bytes = hex::decode(file).unwrap_or_default();
+    match Receipt::decode(&bytes) {
+        Ok(disclosure @ Receipt::Partition(_)) => {
+            disclosure.check(genesis).map_err(|error| format!("what the node gave does not hold ({error})"))?;
+            Ok(bytes)
+        }
+        _ => Err("the node gave no file of it".to_owned()),
+    }
+}
+
+/// A disclosure that is executed is on record for ever, whether a file came of it or not.
+fn unfinished(done: &PrivateResult, what: &str) -> Failure {
+    let (id, number) = (done.id, done.number);
+    Failure::no(format!(
+        "the disclosure is on record (private transaction {id}, number {number}), and {what}: to have one, sign a new one at another \
+         node, with --node"
+    ))
+}
+
 fn exists(path: &Path) -> Failure {
     Failure::error(format!("`{}` exists already: choose another name, or move it away first", path.display()))
 }
@@ -151,5 +164,22 @@ pub fn write_private(path: &Path, bytes: &[u8]) -> Done {
     match file {
         Err(error) if error.kind() == ErrorKind::AlreadyExists => Err(exists(path)),
         file => file.and_then(|mut file| file.write_all(bytes)).doing(|| format!("cannot write `{}`", path.display())),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use tallystick_api::{DecisionView, OutcomeView};
+    use tallystick_protocol::Hash;
+
+    #[test]
+    fn a_disclosure_without_a_file_is_said_to_be_on_record() {
+        let outcome = OutcomeView::Accepted { appended: Vec::new(), decision: DecisionView::default() };
+        let done = PrivateResult { id: Hash::of(&[b"read"]), height: 3, number: 7, outcome, given: Vec::new() };
+        let text = unfinished(&done, "the node gave no file of it").to_string();
+        for told in ["is on record", &done.id.to_string(), "number 7", "sign a new one at another node"] {
+            assert!(text.contains(told), "{text}");
+        }
     }
 }
