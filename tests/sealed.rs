@@ -93,6 +93,7 @@ fn what_is_sealed_is_nowhere_and_nobody_reads_it_unseen() {
     the_value_is_nowhere(&desk);
     desk.line("datamap --organisation companies-house")
         .expect(0, &["register patient", "name (personal:patient)", "companies-house/vault in GB"]);
+    a_period_is_kept_in_the_schema(&desk);
     a_reader_is_seen(&desk);
     a_copied_commitment_opens_nothing(&desk);
     a_read_asks_one_node(&desk);
@@ -120,6 +121,20 @@ fn the_value_is_nowhere_of(desk: &Desk, hidden: &[&[u8]]) {
     for hidden in hidden {
         assert_eq!(holding(desk, hidden), Vec::<PathBuf>::new(), "{}", String::from_utf8_lossy(hidden));
     }
+}
+
+/// What comes of a period when it is over is seen in a simulated month (`crates/sim/tests/erasures.rs`): the shortest is a day, and real
+/// clocks do not jump.
+fn a_period_is_kept_in_the_schema(desk: &Desk) {
+    let create =
+        "register create visitor --as companies-house/administrator --field visitor:string --field name:string";
+    desk.line(&format!("{create} --keep-days 30")).expect(2, &["--personal"]);
+    desk.line(&format!("{create} --personal name --keep-days 0")).expect(2, &["no number of days from 1"]);
+    desk.line(&format!("{create} --personal name --keep-days 30")).expect(0, &[]);
+    desk.line("datamap --organisation companies-house")
+        .expect(0, &["register visitor", "name (personal:visitor:30)", "kept for     30 days"]);
+    // The node that is to order it may.
+    desk.line("principal list companies-house --role retention").expect(0, &[VAULT]);
 }
 
 fn a_reader_is_seen(desk: &Desk) {
