@@ -40,8 +40,8 @@ pub use organisation::{
     PrincipalView,
 };
 pub use partition::{
-    GivenView, PartitionList, PartitionView, PostedRootView, PrivateAnswer, PrivateReads, PrivateResult,
-    PrivateResults, StandingView,
+    GivenView, PartitionList, PartitionView, PostedRootView, PrivateAnswer, PrivateEntryView, PrivateHeld,
+    PrivateQuestion, PrivateReads, PrivateResult, PrivateResults, StandingView,
 };
 pub use policy::{EntityView, PolicyAnswer, PolicyAsPut, PolicyList, PolicyQuestion, PolicyView, SkippedView};
 pub use problem::{Problem, ProblemCode};

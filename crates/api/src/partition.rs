@@ -1,7 +1,7 @@
 //! Partitions as everybody sees them.
 
 use serde::{Deserialize, Serialize};
-use tallystick_protocol::{AgreementTerms, Hash};
+use tallystick_protocol::{AgreementTerms, Hash, PrincipalId, Subject};
 use utoipa::ToSchema;
 
 use crate::{OutcomeView, Problem, ReadView};
@@ -131,6 +131,62 @@ pub struct PrivateReads {
     /// The `cursor` of the next page, of earlier reads.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub next: Option<String>,
+}
+
+/// Whom a question is about. It is asked in a body, so that no address names a person.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct PrivateQuestion {
+    /// Whom: `register:key`.
+    #[schema(value_type = String)]
+    pub subject: Subject,
+    /// `next` of the page before.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub cursor: Option<u64>,
+}
+
+/// A page of what was written about somebody in a partition, the latest first. What it says is not told: reading it is an act.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct PrivateHeld {
+    /// The partition.
+    pub partition: String,
+    /// Whom it is about: `register:key`.
+    #[schema(value_type = String)]
+    pub subject: Subject,
+    /// Every entry up to this block is told, on this page or a later one.
+    pub height: u64,
+    /// The entries. A page may hold none and not be the last: only the absence of `next` says that.
+    pub entries: Vec<PrivateEntryView>,
+    /// Numbers of private transactions that this node cannot read any more: whether they are about this person it does not know.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub unread: Vec<u64>,
+    /// The `cursor` of the next page, of earlier entries.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub next: Option<String>,
+}
+
+/// An entry about somebody in a partition.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct PrivateEntryView {
+    /// The register.
+    pub register: String,
+    /// The record's key.
+    pub key: String,
+    /// The fields in which it names the person; none of their own record.
+    pub named_in: Vec<String>,
+    /// Whether it is what the record holds now. Of one that is not, no value is given any more.
+    pub current: bool,
+    /// Which private transaction wrote it, from 0.
+    pub number: u64,
+    /// The block that ordered it.
+    pub height: u64,
+    /// That block's time: milliseconds since 1970.
+    pub time_ms: u64,
+    /// The transaction's id.
+    #[schema(value_type = String)]
+    pub id: Hash,
+    /// Who signed it.
+    #[schema(value_type = String)]
+    pub principal: PrincipalId,
 }
 
 /// Partitions, in the order in which they were opened.

@@ -72,6 +72,8 @@ pub const PARTITION_REGISTERS: &str = "/v1/partitions/{name}/registers";
 pub const PARTITION_REGISTER: &str = "/v1/partitions/{name}/registers/{register}";
 /// Who read what in a partition, to the organisation's own.
 pub const PARTITION_READS: &str = "/v1/partitions/{name}/reads";
+/// What was written about somebody in a partition, to the organisation's own.
+pub const PARTITION_HELD: &str = "/v1/partitions/{name}/held";
 /// All registers.
 pub const REGISTERS: &str = "/v1/registers";
 /// One register's definition.
@@ -280,6 +282,11 @@ pub fn partition_register(partition: &str, register: &str) -> String {
 /// [`PARTITION_READS`] of the partition.
 pub fn partition_reads(partition: &str) -> String {
     fill(PARTITION_READS, &[partition])
+}
+
+/// [`PARTITION_HELD`] of the partition.
+pub fn partition_held(partition: &str) -> String {
+    fill(PARTITION_HELD, &[partition])
 }
 
 /// [`REGISTER`] called `name`.

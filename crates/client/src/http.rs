@@ -113,6 +113,17 @@ impl Client {
         })
     }
 
+    /// As [`Client::post`], with a signed question in the header `Authorization`.
+    ///
+    /// # Errors
+    /// As there.
+    pub fn post_as(&self, path: &str, content_type: &str, body: &[u8], authorization: &str) -> Result<Answer, Error> {
+        self.ask(|node| {
+            let request = self.agent.post(format!("{node}{path}")).header("content-type", content_type);
+            request.header("accept", "application/json").header("authorization", authorization).send(body)
+        })
+    }
+
     /// Asks for an answer of any length, to be read piece by piece.
     ///
     /// # Errors

@@ -9,10 +9,11 @@ use crate::{
 use serde::de::DeserializeOwned;
 use std::time::Duration;
 use tallystick_api::{
-    PrivateAnswer, PrivateReads, PrivateResult, PrivateResults, RegisterList, RegisterView, media, routes,
+    PrivateAnswer, PrivateHeld, PrivateQuestion, PrivateReads, PrivateResult, PrivateResults, RegisterList,
+    RegisterView, media, routes,
 };
 use tallystick_protocol::{
-    Query, SignedTransaction,
+    Query, SignedTransaction, Subject,
     limits::{PARTITIONS_PAGE_MAX, QUERY_SECONDS_MAX},
 };
 
@@ -93,12 +94,44 @@ impl Client {
         Ok(self.ask_signed(signer, &routes::with_query(&routes::partition_reads(partition), query))?.value)
     }
 
+    /// What was written about somebody in a partition, the latest first: where it stands, not what it says.
+    ///
+    /// # Errors
+    /// As [`Client::partition_registers`].
+    pub fn partition_held(&self, signer: &Signer, partition: &str, subject: &Subject) -> Result<PrivateHeld, Error> {
+        let path = routes::partition_held(partition);
+        let page = |cursor: Option<u64>| -> Result<PrivateHeld, Error> {
+            let body = serde_json::to_vec(&PrivateQuestion { subject: subject.clone(), cursor });
+            let body = body.map_err(|error| Error::Sign(error.to_string()))?;
+            let query = question(signer, &Query::path_with(&path, &body))?;
+            self.post_as(&path, media::JSON, &body, &query.to_header())?.json()
+        };
+        let mut whole = page(None)?;
+        let mut before = u64::MAX;
+        while let Some(next) = whole.next.take() {
+            // A place lies before the one asked for, or the node would be asked for ever.
+            let place = next.parse().ok().filter(|place| *place < before).ok_or_else(|| Error::Answer {
+                node: self.nodes().join(", "),
+                what: "it names no further place to go on from".to_owned(),
+            })?;
+            before = place;
+            let more = page(Some(place))?;
+            whole.entries.extend(more.entries);
+            whole.unread.extend(more.unread);
+            whole.next = more.next;
+        }
+        Ok(whole)
+    }
+
     fn ask_signed<T: DeserializeOwned>(&self, signer: &Signer, path: &str) -> Result<At<T>, Error> {
-        // Half of what may be: clocks differ.
-        let not_after = now_seconds().saturating_add(QUERY_SECONDS_MAX / 2);
-        let query = Query::sign(&signer.network(), path, signer.principal().clone(), not_after, signer.key());
-        let query = query.map_err(|error| Error::Sign(error.to_string()))?;
-        let answer = self.get_as(path, media::JSON, &query.to_header())?;
+        let answer = self.get_as(path, media::JSON, &question(signer, path)?.to_header())?;
         Ok(At { height: answer.height, value: answer.json()? })
     }
+}
+
+fn question(signer: &Signer, path: &str) -> Result<Query, Error> {
+    // Half of what may be: clocks differ.
+    let not_after = now_seconds().saturating_add(QUERY_SECONDS_MAX / 2);
+    let query = Query::sign(&signer.network(), path, signer.principal().clone(), not_after, signer.key());
+    query.map_err(|error| Error::Sign(error.to_string()))
 }

@@ -147,6 +147,15 @@ impl Schema {
         }
     }
 
+    /// The fields in which an item says, in the clear, that it is about this record: those that link to it.
+    pub fn naming<'i>(&'i self, item: &'i Item<'_>, subject: &'i Subject) -> impl Iterator<Item = &'i str> {
+        item.members().filter_map(|(name, value)| {
+            let field = self.field(name)?;
+            let is_it = |text: &str| self.link(field, text) == Some((subject.register(), subject.key()));
+            value.strings().any(is_it).then_some(name)
+        })
+    }
+
     fn field(&self, name: &str) -> Option<&Field> {
         let index = self.fields.binary_search_by(|field| field.name.as_str().cmp(name)).ok()?;
         self.fields.get(index)
@@ -281,6 +290,25 @@ mod tests {
             assert!(violations.iter().all(|violation| violation.entry == 7));
             let broken: Vec<String> = violations.iter().map(|v| format!("{} {}", v.field, v.rule)).collect();
             assert_eq!((broken, links), (own(breaks), own(names)), "{text}");
+        }
+    }
+
+    /// The item, a record, and the fields in which the one names the other.
+    #[test]
+    fn whom_an_item_names() {
+        let table: &[(&str, &str, &[&str])] = &[
+            (r#"{"country":"GB","school":"1"}"#, "country:GB", &["country"]),
+            (r#"{"country":"GB","school":"1"}"#, "country:FR", &[]),
+            (r#"{"country":"GB","names":["GB"],"school":"1"}"#, "school:GB", &[]),
+            (r#"{"authority":"GB","country":"GB"}"#, "local-authority:GB", &["authority"]),
+            (r#"{"authority":"country:GB","country":"GB"}"#, "country:GB", &["authority", "country"]),
+            (r#"{"see-also":["school:2","school:3"]}"#, "school:3", &["see-also"]),
+            // Its own key makes it a record's, and names nobody.
+            (r#"{"school":"1"}"#, "school:1", &[]),
+        ];
+        for (text, subject, names) in table {
+            let (item, subject) = (Item::parse(text).unwrap(), subject.parse().unwrap());
+            assert_eq!(school().naming(&item, &subject).collect::<Vec<_>>(), *names, "{text} {subject}");
         }
     }
 

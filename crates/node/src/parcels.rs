@@ -18,11 +18,13 @@
 mod deliver;
 mod follow;
 mod hear;
+mod held;
 pub mod message;
 mod order;
 mod payloads;
 mod read;
 
+pub use held::{HeldEntry, HeldPage};
 pub use order::{Executed, PrivateError};
 use read::Disclosing;
 pub use read::{Given, ReadAct, Told};

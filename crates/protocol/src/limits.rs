@@ -180,7 +180,9 @@ pub const PRIVATE_QUEUE_MAX: usize = 4_096;
 pub const QUERY_BYTES_MAX: usize = 512;
 /// Seconds for which a signed question may be answered, at most.
 pub const QUERY_SECONDS_MAX: u64 = 300;
-/// Acts of a partition that are looked through for one page of its reads.
+/// Times that a record of a partition is asked for, when the partition goes on before its members have certified the root.
+pub const DISCLOSURE_ATTEMPTS_MAX: u32 = 3;
+/// Acts of a partition that are looked through for one page of its reads, or of what was written about somebody.
 pub const PRIVATE_SCAN_MAX: u64 = 1_000;
 /// Orders of a partition that a node makes ready, and has acknowledged, at one time.
 pub const ORDERS_AT_ONCE_MAX: usize = 4;

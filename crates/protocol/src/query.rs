@@ -2,6 +2,7 @@
 //!
 //! ```text
 //! signed   CBOR ["tallystick query 1", network, path and query, principal, key, not-after]
+//!          of a question with a body, `#` and the SHA-256 of the body follow the path
 //! token    CBOR [principal, key, not-after, signature], in hexadecimal: `Authorization: Tallystick <token>`
 //! ```
 //!
@@ -9,6 +10,7 @@
 
 use crate::{
     cbor::{self, CborError},
+    hash::Hash,
     identifier::PrincipalId,
     key::{KeyError, PublicKey, Signature, SigningKey},
     limits::QUERY_BYTES_MAX,
@@ -67,6 +69,11 @@ impl Query {
     /// When it did not.
     pub fn verify(&self, network: &NetworkId, path: &str) -> Result<(), KeyError> {
         self.key.verify(&self.message(network, path), &self.signature)
+    }
+
+    /// What is signed in place of the path of a question that has a body: names of people stand there, and in no address.
+    pub fn path_with(path: &str, body: &[u8]) -> String {
+        format!("{path}#{}", Hash::of(&[body]))
     }
 
     fn message(&self, network: &NetworkId, path: &str) -> Vec<u8> {
@@ -135,6 +142,12 @@ mod tests {
         let read = Query::from_header(&query.to_header()).unwrap();
         assert_eq!((&read, read.verify(&network, path)), (&query, Ok(())));
         assert!(query.verify(&NetworkId([8; 16]), path).is_err());
+        let asked = Query::path_with(path, b"whom");
+        let query_of_body = Query::sign(&network, &asked, "a/clerk".parse().unwrap(), 1_000, &key).unwrap();
+        assert_eq!(query_of_body.verify(&network, &Query::path_with(path, b"whom")), Ok(()));
+        for other in [path.to_owned(), Query::path_with(path, b"another"), Query::path_with("/", b"whom")] {
+            assert!(query_of_body.verify(&network, &other).is_err(), "{other}");
+        }
         assert!(query.verify(&network, "/v1/partitions/tax/registers").is_err());
         for other in [
             Query { principal: "a/chief".parse().unwrap(), ..query.clone() },

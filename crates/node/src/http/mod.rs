@@ -74,7 +74,7 @@ struct App {
     streams: Room,
     /// Room for downloads.
     downloads: Room,
-    /// Room for dry runs and explanations.
+    /// Room for dry runs, explanations, and searches of partitions.
     questions: Room,
 }
 
@@ -89,7 +89,7 @@ pub async fn serve(listener: TcpListener, service: Service, shutdown: impl Futur
         stopping,
         streams: Room::new("streams", STREAMS_MAX, 5_000),
         downloads: Room::new("downloads", DOWNLOADS_MAX, 5_000),
-        questions: Room::new("dry runs and explanations", QUESTIONS_MAX, 1_000),
+        questions: Room::new("dry runs, explanations and searches", QUESTIONS_MAX, 1_000),
     };
     let router = router().route_layer(from_fn_with_state(app.clone(), health::about_ledger)).with_state(app);
     server::run(listener, guard::around(router), shutdown, stop).await;
@@ -156,6 +156,7 @@ routes! {
     get routes::PARTITION_REGISTERS => private::registers;
     get routes::PARTITION_REGISTER => private::register;
     get routes::PARTITION_READS => private::reads;
+    post routes::PARTITION_HELD => private::held;
     get routes::REGISTERS => registers::registers;
     get routes::REGISTER => registers::register;
     get routes::REGISTER_SUMMARY => openregister::summary;

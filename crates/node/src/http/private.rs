@@ -9,17 +9,17 @@ use super::{
     snapshot::json_at,
     transactions::{body_essence, split},
 };
-use crate::parcels::{Executed, PrivateError, ReadAct};
+use crate::parcels::{Executed, HeldEntry, HeldPage, PrivateError, ReadAct, Told};
 use axum::{
-    extract::{FromRequestParts, State},
+    extract::{FromRequestParts, State, rejection::BytesRejection},
     response::{IntoResponse, Response},
 };
 use bytes::Bytes;
 use http::{HeaderMap, HeaderValue, header, request::Parts};
 use std::time::Duration;
 use tallystick_api::{
-    GivenView, OutcomeView, PrivateAnswer, PrivateReads, PrivateResult, PrivateResults, Problem, ProblemCode,
-    ReadPlace, ReadView, RegisterList, RegisterView,
+    GivenView, OutcomeView, PrivateAnswer, PrivateEntryView, PrivateHeld, PrivateQuestion, PrivateReads, PrivateResult,
+    PrivateResults, Problem, ProblemCode, ReadPlace, ReadView, RegisterList, RegisterView,
     limits::{AUDIT_PAGE_MAX, PAGE_DEFAULT, PARTITIONS_PAGE_MAX, WAIT_SECONDS_MAX},
     media, routes,
 };
@@ -205,6 +205,58 @@ pub async fn reads(
     let links = CursorPage::links(&routes::partition_reads(&name), &query, next.as_deref());
     let page = PrivateReads { partition: name, height: found.height, reads: reads.collect(), next };
     Ok(unstored((links, json_at(found.height, page)).into_response()))
+}
+
+/// What was written about somebody in a partition, the latest first: where it stands and who wrote it, not what it says. The question is
+/// signed for the path, `#` and the SHA-256 of the body. To principals of the node's own organisation.
+#[utoipa::path(post, path = routes::PARTITION_HELD, tag = "partitions",
+    params(
+        ("name" = String, Path, description = "The partition's name"),
+        ("Authorization" = String, Header, description = "`Tallystick` and a signed question: docs/reference/formats.md"),
+    ),
+    request_body = PrivateQuestion,
+    responses(
+        (status = 200, description = "The entries", body = PrivateHeld),
+        (status = 400, description = "Not a question", body = Problem, content_type = "application/problem+json"),
+        (status = 401, description = "The question is not signed by one's own, for this path and body, and in time", body = Problem, content_type = "application/problem+json"),
+        (status = 421, description = "This node holds nothing of the partition", body = Problem, content_type = "application/problem+json"),
+        (status = 503, description = "As many questions as the node works on", body = Problem, content_type = "application/problem+json"),
+    ))]
+pub async fn held(
+    State(app): State<App>,
+    PathOf(name): PathOf<String>,
+    QueryOf(query): QueryOf,
+    asked: Asked,
+    body: Result<Bytes, BytesRejection>,
+) -> Answer<Response> {
+    known(&query, &[])?;
+    let body = body?;
+    let question: PrivateQuestion = serde_json::from_slice(&body)
+        .map_err(|_| Failure::bad_request(r#"say whom it is about: {"subject": "register:key"}"#))?;
+    let PrivateQuestion { subject, cursor } = question;
+    let _room = app.questions.enter()?;
+    let parcels = app.service.parcels().map_err(|error| failure(&error))?;
+    let path = Query::path_with(&asked.path, &body);
+    let found = parcels.held(&name, (&asked.query, &path), &subject, cursor.unwrap_or(u64::MAX)).await;
+    let Told { height, value: HeldPage { entries, unread, next } } = found.map_err(|error| failure(&error))?;
+    let entries = entries.into_iter().map(entry_view).collect();
+    let next = next.map(|next| next.to_string());
+    Ok(unstored(json_at(height, PrivateHeld { partition: name, subject, height, entries, unread, next })))
+}
+
+fn entry_view(entry: HeldEntry) -> PrivateEntryView {
+    let HeldEntry { register, key, named_in, current, number, row, transaction } = entry;
+    PrivateEntryView {
+        register,
+        key,
+        named_in,
+        current,
+        number,
+        height: row.height,
+        time_ms: row.time_ms,
+        id: row.transaction,
+        principal: transaction.principal().clone(),
+    }
 }
 
 fn failure(error: &PrivateError) -> Failure {

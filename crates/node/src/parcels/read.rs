@@ -193,20 +193,26 @@ impl<E: Runtime> Parcels<E> {
         number: u64,
     ) -> Result<Option<(NumberedRow, SignedTransaction)>, PrivateError> {
         let Some(row) = room.partition.lock().await.numbered(number).await else { return Ok(None) };
+        let transaction = transaction_of(&row, &self.payload_of(room, &row).await?)?;
+        Ok(Some((row, transaction)))
+    }
+
+    /// The payload that a private transaction came in, with those that came with it.
+    pub(super) async fn payload_of(&self, room: &Room<E>, row: &NumberedRow) -> Result<Payload, PrivateError> {
         let kept = room.store.lock().await.get(&row.parcel.id).await;
         let kept = kept.map_err(|error| PrivateError::Failed(error.to_string()))?;
         let (ordered, parcel) = kept.ok_or_else(lost)?;
         let network = self.0.shared.chain.network();
-        let payload = Payload::open(&network, &room.name, &ordered, &parcel, &self.0.holder.sealing);
-        let payload = payload.map_err(|_| lost())?;
-        let place = usize::try_from(row.place).map_err(|_| lost())?;
-        let transaction = payload.transactions().get(place).cloned().ok_or_else(lost)?;
-        let transaction = SignedTransaction::decode(transaction).map_err(|_| lost())?;
-        Ok(Some((row, transaction)))
+        Payload::open(&network, &room.name, &ordered, &parcel, &self.0.holder.sealing).map_err(|_| lost())
     }
 
     /// Goes on if the question is one of this organisation's, for this path, and in time.
-    async fn asked_by_own(&self, partition: &str, query: &Query, path: &str) -> Result<Arc<Room<E>>, PrivateError> {
+    pub(super) async fn asked_by_own(
+        &self,
+        partition: &str,
+        query: &Query,
+        path: &str,
+    ) -> Result<Arc<Room<E>>, PrivateError> {
         let room = self.room_soon(partition).await.ok_or_else(|| PrivateError::NotHeld(partition.to_owned()))?;
         let unasked = |why: &str| PrivateError::Unasked(why.to_owned());
         if query.principal.organisation() != self.0.holder.principal.organisation() {
@@ -289,15 +295,24 @@ impl<E: Runtime> Parcels<E> {
 
 /// The keys and items that an operation appends to a register.
 fn entries<'a>(operation: &'a Operation, register: &str) -> Vec<(&'a str, &'a [String])> {
+    appended(operation).filter(|(named, _)| *named == register).map(|(_, entries)| entries).unwrap_or_default()
+}
+
+/// A register, and what is appended to it: keys and items.
+pub(super) type Appended<'a> = (&'a str, Vec<(&'a str, &'a [String])>);
+
+/// What an operation appends.
+pub(super) fn appended(operation: &Operation) -> Option<Appended<'_>> {
     match operation {
-        Operation::EntryAppend { register: named, entries } if named == register => {
-            entries.iter().map(|entry| (entry.key.as_str(), entry.items.as_slice())).collect()
+        Operation::EntryAppend { register, entries } => {
+            let entries = entries.iter().map(|entry| (entry.key.as_str(), entry.items.as_slice()));
+            Some((register, entries.collect()))
         }
-        Operation::RegisterImport { register: named, entries, .. } if named == register => {
+        Operation::RegisterImport { register, entries, .. } => {
             let user = entries.iter().filter(|entry| entry.kind == EntryKind::User);
-            user.map(|entry| (entry.key.as_str(), entry.items.as_slice())).collect()
+            Some((register, user.map(|entry| (entry.key.as_str(), entry.items.as_slice())).collect()))
         }
-        _ => Vec::new(),
+        _ => None,
     }
 }
 
@@ -309,6 +324,13 @@ fn only(item: &str, fields: &[String]) -> String {
         return item.to_owned();
     }
     item_from(parsed.members().filter(|(name, _)| asked(name)).map(|(name, value)| (name, value.clone())))
+}
+
+/// The private transaction of a number, out of the payload that it came in.
+pub(super) fn transaction_of(row: &NumberedRow, payload: &Payload) -> Result<SignedTransaction, PrivateError> {
+    let place = usize::try_from(row.place).map_err(|_| lost())?;
+    let transaction = payload.transactions().get(place).cloned().ok_or_else(lost)?;
+    SignedTransaction::decode(transaction).map_err(|_| lost())
 }
 
 fn lost() -> PrivateError {
