@@ -19,7 +19,9 @@ use std::{
 
 use tallystick_api::PrivateAnswer;
 use tallystick_client::{Client, Passphrase, Profile, Signer, read_network};
-use tallystick_protocol::{Hash, NewEntry, Opening, Operation, Place, Receipt, SealedSubmission, Secret, Subject};
+use tallystick_protocol::{
+    Hash, NewEntry, Opening, Operation, Place, Query, Receipt, SealedSubmission, Secret, Subject,
+};
 use tallystick_tests::sandbox::{Desk, Sandbox, free_base_port};
 
 /// What is sealed, and found nowhere; and what is not, and found everywhere.
@@ -548,6 +550,124 @@ fn many_at_once(desk: &Desk) {
     desk.line(read).expect(0, &[SHARED]);
 }
 
+/// What a member holds about somebody in a partition is in its answer to them: their own record, and those that name them.
+fn the_subject_is_told_of_partitions(desk: &Desk) {
+    let line = |text: &str| desk.line(&format!("{text} --partition school-health")).expect(0, &[]);
+    let (first, second) = ("--as companies-house", "--as hm-revenue-and-customs");
+    line(&format!("register create child --field child --field nickname {first}/administrator"));
+    line(&format!(
+        "register create meeting --field meeting --field child:string:1:child --field said {first}/administrator"
+    ));
+    line(&format!("register create debt --field debt --field child:string:1:child {second}/administrator"));
+    for entry in ["child c-1 nickname=Ada", "child c-2 nickname=Bob"] {
+        line(&format!("register append {entry} {first}/registrar"));
+    }
+    let meetings = [
+        "m-1 child=c-1 said=Early",
+        "m-1 child=c-1 said=Later",
+        "m-2 child=c-2 said=Other",
+        "m-3 child=c-1 said=Wrong",
+    ];
+    for meeting in meetings.into_iter().chain(["m-3 child=c-2 said=Right"]) {
+        line(&format!("register append meeting {meeting} {first}/registrar"));
+    }
+    line(&format!("register append debt d-1 child=c-1 {second}/registrar"));
+    desk.line(&format!("subject-access child:c-1 --output c-1.json {first}/registrar")).expect(
+        0,
+        &[
+            "partition  school-health, which companies-house, hm-revenue-and-customs share: What it is shared for.",
+            "  record     child/c-1: child, nickname",
+            "  record     meeting/m-1: child, meeting, said; names them in child",
+            "  not given  debt/d-1; names them in child: the read was refused, on record: not-permitted",
+            "  entries    5 entries, 2 of them replaced since",
+            "  reads      3 reads",
+        ],
+    );
+    let text = fs::read_to_string(desk.path("c-1.json")).unwrap();
+    for held in ["Ada", "Later"] {
+        assert!(text.contains(held), "{held} is in it");
+    }
+    for another in ["Early", "Bob", "Other", "Wrong", "Right", "m-2"] {
+        assert!(!text.contains(another), "{another} is in it");
+    }
+    let whole: serde_json::Value = serde_json::from_str(&text).unwrap();
+    // It is a member of the sandbox's own partition too, which has nothing of them.
+    assert_eq!(partitions(&whole), ["food-safety", "school-health"]);
+    desk.line("verify c-1.json").expect(0, &["holds:", "but for reads in partitions", "  record     child/c-1"]);
+    no_part_of_it_can_be_altered(desk, &whole);
+
+    desk.line(&format!("subject-access child:c-1 --output less.json --withhold meeting:m-1 {first}/registrar"))
+        .expect(0, &["not given  meeting/m-1; names them in child: withheld", "record     child/c-1"]);
+    assert!(!fs::read_to_string(desk.path("less.json")).unwrap().contains("Later"));
+    desk.line(&format!("subject-access child:c-1 --output none.json --withhold meeting:m-2 {first}/registrar"))
+        .expect(2, &["no partition has a record `meeting:m-2` about child:c-1"]);
+    assert!(!desk.path("none.json").exists());
+    // Who is no member has nothing of it, and nobody is asked about it: who is asked, and who cannot be, is named.
+    let stranger = "subject-access child:c-1 --output strange.json --as food-standards-agency/registrar";
+    desk.line(stranger).expect(0, &["partition  food-safety", "record     none"]);
+    let strange = fs::read_to_string(desk.path("strange.json")).unwrap();
+    assert_eq!(partitions(&serde_json::from_str(&strange).unwrap()), ["food-safety"]);
+    assert!(!strange.contains("school-health"));
+    a_question_is_one_s_own_and_for_its_body(desk);
+}
+
+/// The partitions that an answer is about.
+fn partitions(answer: &serde_json::Value) -> Vec<&str> {
+    answer["partitions"].as_array().unwrap().iter().map(|part| part["partition"].as_str().unwrap()).collect()
+}
+
+fn no_part_of_it_can_be_altered(desk: &Desk, whole: &serde_json::Value) {
+    let at = partitions(whole).iter().position(|name| *name == "school-health").unwrap();
+    let part = &whole["partitions"][at];
+    let [own, meeting] = [0, 1].map(|at| part["records"][at].clone());
+    let other = |record: &serde_json::Value, name: &str, value: serde_json::Value| {
+        let mut record = record.clone();
+        record[name] = value;
+        record
+    };
+    let half = own["proof"].as_str().unwrap();
+    let broken = format!("{}AAAA{}", &half[..half.len() / 2], &half[half.len() / 2 + 4..]);
+    let rows = [
+        ("says something else", other(&own, "items", serde_json::json!([{"child": "c-1", "nickname": "Eve"}]))),
+        ("of another record", other(&own, "proof", meeting["proof"].clone())),
+        ("proof", other(&own, "proof", broken.into())),
+        ("of another record", other(&own, "key", "c-2".into())),
+        ("about somebody else", other(&meeting, "named_in", serde_json::json!([]))),
+        ("about somebody else", other(&meeting, "named_in", serde_json::json!(["said"]))),
+        ("not among the reads", other(&own, "read", meeting["read"].clone())),
+    ];
+    for (why, record) in rows {
+        let mut altered = whole.clone();
+        altered["partitions"][at]["records"][0] = record;
+        fs::write(desk.path("altered.json"), altered.to_string()).unwrap();
+        desk.line("verify altered.json").expect(1, &["does not hold: partition school-health: record", why]);
+    }
+    let mut altered = whole.clone();
+    altered["partitions"][at]["partition"] = "food-safety".into();
+    fs::write(desk.path("altered.json"), altered.to_string()).unwrap();
+    desk.line("verify altered.json").expect(1, &["does not hold: partition food-safety", "of another record"]);
+}
+
+/// One row a question that is not answered: of a stranger, or for another body than it was signed for.
+fn a_question_is_one_s_own_and_for_its_body(desk: &Desk) {
+    let path = "/v1/partitions/school-health/held";
+    let [own, other] = [r#"{"subject":"child:c-1"}"#, r#"{"subject":"child:c-2"}"#];
+    let ask = |who: &str, signed: &str, sent: &str| {
+        let signer = signer(desk, who);
+        let signed = Query::path_with(path, signed.as_bytes());
+        let not_after = std::time::UNIX_EPOCH.elapsed().unwrap().as_secs() + 60;
+        let query =
+            Query::sign(&signer.network(), &signed, signer.principal().clone(), not_after, signer.key()).unwrap();
+        let answer = holder(desk).post_as(path, "application/json", sent.as_bytes(), &query.to_header());
+        answer.map(drop).map_err(|error| error.code().unwrap().to_owned())
+    };
+    assert_eq!(ask("companies-house/registrar", own, own), Ok(()));
+    let unsigned = Err("question-unsigned".to_owned());
+    assert_eq!(ask("companies-house/registrar", own, other), unsigned);
+    assert_eq!(ask("hm-revenue-and-customs/registrar", own, own), unsigned);
+    assert_eq!(ask("companies-house/registrar", "{}", "{}"), Err("bad-request".to_owned()));
+}
+
 #[test]
 fn what_two_members_share_is_executed_by_both_and_nowhere_in_the_clear() {
     let place = tempfile::tempdir().unwrap();
@@ -602,6 +722,7 @@ fn what_two_members_share_is_executed_by_both_and_nowhere_in_the_clear() {
     desk.line("register create clear --field clear --as companies-house/administrator").expect(0, &[]);
     desk.line(&format!("register append clear {CLEAR} --as companies-house/registrar")).expect(0, &[]);
     the_value_is_nowhere_of(&desk, &[SHARED.as_bytes()]);
+    the_subject_is_told_of_partitions(&desk);
 
     // With one of two away nothing is ordered; once it is back, it goes on.
     sandbox.kill_node("hm-revenue-and-customs");

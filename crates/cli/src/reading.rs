@@ -8,11 +8,11 @@ use crate::{
 use clap::Args;
 use serde_json::Value;
 use std::collections::BTreeSet;
-use tallystick_api::PrivateResult;
+use tallystick_api::{PrivateResult, RegisterView};
 use tallystick_client::{Client, Signer};
 use tallystick_ledger::{item::canonicalise, protection::sealed_in, schema::Schema};
 use tallystick_protocol::{
-    Field, Opening, Operation, Place, PrincipalId, Reading, Subject,
+    Field, Opening, Operation, Place, PrincipalId, Reading, SignedTransaction, Subject,
     limits::{READ_FIELDS_MAX, READ_SUBJECTS_MAX},
 };
 
@@ -112,13 +112,29 @@ pub fn read_in_partition(
     wanted: &Wanted<'_>,
     reason: &Reason,
 ) -> Result<PrivateResult, Failure> {
-    let (purpose, legal_basis) = reason.said()?;
+    reason.said()?;
     if signing.pass_on.is_some() {
         return Err(not_passed_on());
     }
     let signer = connection.signer(signing)?;
     let (holder, node) = connection.client()?.holder(signer.principal().organisation())?;
     let definition = definition(&holder, Some(&signer), wanted.register)?.value;
+    let transaction = signed_in_partition(&signer, node, wanted, &definition, reason)?;
+    Ok(holder.submit_private(&transaction, signing.patience())?)
+}
+
+/// The read of a record in the signer's partition, as it is handed in at this node.
+///
+/// # Errors
+/// When it names too many fields, or cannot be signed.
+pub fn signed_in_partition(
+    signer: &Signer,
+    node: PrincipalId,
+    wanted: &Wanted<'_>,
+    definition: &RegisterView,
+    reason: &Reason,
+) -> Result<SignedTransaction, Failure> {
+    let (purpose, legal_basis) = reason.said()?;
     let all = definition.fields.iter().map(|field| &field.name);
     let fields: BTreeSet<&String> =
         if wanted.fields.is_empty() { all.collect() } else { wanted.fields.iter().collect() };
@@ -136,8 +152,7 @@ pub fn read_in_partition(
         node,
     };
     let what = if wanted.recipient.is_some() { "disclose" } else { "read" };
-    let transaction = signer.sign(format!("{what} {}/{}", wanted.register, wanted.key), vec![operation])?;
-    Ok(holder.submit_private(&transaction, signing.patience())?)
+    Ok(signer.sign(format!("{what} {}/{}", wanted.register, wanted.key), vec![operation])?)
 }
 
 fn not_passed_on() -> Failure {

@@ -1,7 +1,9 @@
 //! `tally subject-access`: what an organisation's nodes hold about somebody, as JSON with proofs, for that person.
 //!
 //! INVARIANT: what the file says of a record, and of a read but for the consents it stood on, is what its proof says: `tally verify`
-//! compares them. All else in it is the word of who made it.
+//! compares them. All else in it is the word of who made it. In partitions records are proven, and reads are not.
+
+mod shared;
 
 use crate::{
     connection::{Connection, Signing},
@@ -14,6 +16,7 @@ use base64::{Engine as _, prelude::BASE64_STANDARD};
 use clap::Args;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
+use shared::{Gathering, Shared};
 use std::{
     collections::{BTreeMap, BTreeSet},
     path::PathBuf,
@@ -39,8 +42,12 @@ const RECIPIENT: &str = "the data subject";
 #[command(
     after_help = "Every node of the organisation that holds is asked, as far as --node or the profile name it; one that is not is said, here and in \
     the file. Each record is read on record first, with \"the data subject\" as its recipient. The file has the sealed values about this person \
-    alone, everybody who read them, and what is ordered of erasures and holds; a proof stands beside each record and read. Records in partitions, \
-    and records in the clear that merely name the person, are not in it: tally record, tally audit query.\n\n\
+    alone, everybody who read them, and what is ordered of erasures and holds; a proof stands beside each record and read. Records in the \
+    clear of the public partition that merely name the person are not in it: tally record, tally audit query.\n\n\
+    Of each partition of which the organisation is a member, it has the person's own record and those that name them in a field which links to \
+    it, each read on record there and with a proof, as far as policies let the signer read; who wrote about them, and who read it. What could not \
+    be read is named, with the reason. A record of a partition is shown whole: look through the file, and leave out with --withhold what is \
+    somebody else's to keep.\n\n\
     Whoever has the file checks it with `tally verify` and network.json alone. It holds personal data in the clear: give it to that person, and \
     to nobody else.\n\n\
     Example:\n  \
@@ -59,6 +66,10 @@ pub struct SubjectAccess {
     /// The power that it relies on
     #[arg(long, value_name = "TEXT", default_value = "UK GDPR, Article 15")]
     legal_basis: String,
+    /// Do not give this record of a partition, for it says something about somebody else: register, `:`, key; the file says that it was
+    /// withheld. May be repeated
+    #[arg(long, value_name = "REGISTER:KEY")]
+    withhold: Vec<Subject>,
     #[command(flatten)]
     signing: Signing,
     #[command(flatten)]
@@ -86,6 +97,8 @@ struct Export {
     reads: Vec<ProvenRead>,
     erasures: Vec<ErasureView>,
     holds: Vec<HoldView>,
+    /// What is in each partition of which the organisation is a member.
+    partitions: Vec<Shared>,
 }
 
 /// A record with values about the subject, opened.
@@ -127,6 +140,22 @@ impl SubjectAccess {
         let reader = Reader { client: &client, signer: &signer, signing: &self.signing };
         let records = self.records(&reader, &holders, &genesis, places)?;
         let log = self.access_log(&client)?;
+        let gathering = Gathering {
+            client: &client,
+            holders: &holders,
+            genesis: &genesis,
+            subject: &self.subject,
+            withheld: &self.withhold,
+            reason: self.reason(),
+            patience: self.signing.patience(),
+        };
+        let partitions = gathering.whole(signer)?;
+        if let Some(one) = self.withhold.iter().find(|one| !partitions.iter().any(|shared| shared.withholds(one))) {
+            return Err(Failure::error(format!(
+                "no partition has a record `{one}` about {}: nothing was written; see what --withhold names",
+                self.subject
+            )));
+        }
         let export = Export {
             format: FORMAT.to_owned(),
             network: genesis.id(),
@@ -140,6 +169,7 @@ impl SubjectAccess {
             records,
             earlier,
             reads: proven_reads(&client, log)?,
+            partitions,
             subject: self.subject,
         };
         export.check(&genesis)?;
@@ -201,9 +231,7 @@ impl SubjectAccess {
                 let holder = holders.get(at);
                 let wanted =
                     Wanted { register: &register, key: &key, fields: &fields, recipient: Some(RECIPIENT), holder };
-                let reason =
-                    Reason { purpose: Some(self.purpose.clone()), legal_basis: Some(self.legal_basis.clone()) };
-                openings.extend(reading::read(reader, &wanted, &reason)?.openings);
+                openings.extend(reading::read(reader, &wanted, &self.reason())?.openings);
             }
             // Another's values in the same record are not theirs to have.
             openings.retain(|opening| *opening.place().subject() == self.subject);
@@ -212,6 +240,10 @@ impl SubjectAccess {
         }
         bar.finish_and_clear();
         Ok(records)
+    }
+
+    fn reason(&self) -> Reason {
+        Reason { purpose: Some(self.purpose.clone()), legal_basis: Some(self.legal_basis.clone()) }
     }
 
     fn access_log(&self, client: &Client) -> Result<AccessLogPage, Failure> {
@@ -285,6 +317,11 @@ fn items_of(proven: &Proven) -> Option<Vec<Value>> {
     items.iter().map(opened).collect()
 }
 
+/// Items as JSON.
+fn text_items(items: &[String]) -> Vec<Value> {
+    items.iter().filter_map(|item| serde_json::from_str(item).ok()).collect()
+}
+
 fn receipt_of(proof: &str, genesis: &Genesis) -> Result<(Receipt, Proven), String> {
     let bytes = BASE64_STANDARD.decode(proof).map_err(|error| format!("its proof is no base64: {error}"))?;
     let receipt = Receipt::decode(&bytes).map_err(|error| format!("its proof is no receipt: {error}"))?;
@@ -317,6 +354,11 @@ impl Export {
             check_read(&self.subject, read, genesis)
                 .map_err(|why| Failure::no(format!("does not hold: read {}: {why}", read.read.id)))?;
         }
+        for shared in &self.partitions {
+            shared
+                .check(&self.subject, genesis)
+                .map_err(|why| Failure::no(format!("does not hold: partition {}: {why}", shared.name())))?;
+        }
         Ok(())
     }
 
@@ -345,6 +387,7 @@ impl Export {
         if as_json {
             return json(&serde_json::json!({
                 "file": out, "bytes": bytes, "records": self.records.len(), "reads": self.reads.len(), "not_asked": self.not_asked,
+                "partitions": self.partitions.iter().map(Shared::counted).collect::<Vec<_>>(),
             }));
         }
         self.summary()?;
@@ -384,7 +427,8 @@ impl Export {
             "orders     {}, {}",
             count(orders, "order of erasure", "orders of erasure"),
             count(holds, "legal hold", "legal holds")
-        ))
+        ))?;
+        self.partitions.iter().try_for_each(Shared::summary)
     }
 }
 
@@ -420,10 +464,13 @@ pub fn verify(bytes: &[u8], genesis: &Genesis, as_json: bool) -> Option<Done> {
         Ok(export) if as_json => json(&serde_json::json!({
             "holds": true, "subject": export.subject, "organisation": export.organisation, "records": export.records.len(),
             "reads": export.reads.len(), "height": export.height,
+            "partitions": export.partitions.iter().map(Shared::counted).collect::<Vec<_>>(),
         })),
         Ok(export) => {
             let told = format!("{} every record and every read in it is proven", paint(Colour::Green, "holds:"));
-            let left = "the rest is the word of who made it: that nothing was left out, what an earlier entry had, consents, orders, holds";
+            let told = if export.partitions.is_empty() { told } else { told + ", but for reads in partitions" };
+            let left = "the rest is the word of who made it: that nothing was left out, what an earlier entry had, consents, orders, holds, \
+                        and in partitions who wrote and who read";
             line(told).and_then(|()| export.summary()).and_then(|()| line(paint(Colour::Dim, left)))
         }
         Err(Failure::No(why)) if as_json => {

@@ -1,0 +1,415 @@
+//! What is in a partition about somebody: gathered by an organisation that is a member, from a node of its own.
+//!
+//! ```text
+//! what was written about them ─ a signed question ─▶ records as they are now ─ each a disclosure, on record ─▶ record and proof
+//!                                                 └▶ earlier entries: that they were, and who wrote them
+//! ```
+//!
+//! INVARIANTS:
+//! - A partition of which the organisation is no member is not asked about, anywhere.
+//! - A record that stands here is proven to be in the partition, and to be the person's own or to name them.
+//! - What was found and is not given is named, with the reason.
+
+use super::{receipt_of, text_items};
+use crate::{
+    output::{Colour, Done, Failure, count, line, paint, progress},
+    paging::Paging,
+    reading::{self, Reason, Wanted},
+};
+use base64::{Engine as _, prelude::BASE64_STANDARD};
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    time::Duration,
+};
+use tallystick_api::{
+    ActOutcome, OutcomeView, PartitionView, PrivateEntryView, PrivateHeld, ReadView, RegisterView,
+    limits::AUDIT_PAGE_MAX,
+};
+use tallystick_client::{Client, Error, Signer};
+use tallystick_protocol::{
+    Genesis, Hash, PrincipalId, Receipt, Subject,
+    change::words::Shown,
+    limits::DISCLOSURE_ATTEMPTS_MAX,
+    receipt::{Claim, SharedRecord},
+};
+
+/// What is in one partition.
+#[derive(Debug, Serialize, Deserialize)]
+pub struct Shared {
+    partition: String,
+    /// Who shares it, what for, and by which power: of the agreement.
+    members: Vec<String>,
+    purpose: String,
+    legal_basis: String,
+    /// The node that was asked; every member's has the same.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    asked: Option<PrincipalId>,
+    /// Why none was, or none answered.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    not_asked: Option<String>,
+    /// Entries are complete to this block.
+    height: u64,
+    records: Vec<GivenRecord>,
+    not_given: Vec<NotGiven>,
+    /// All that was written about them, the latest first.
+    entries: Vec<PrivateEntryView>,
+    /// Numbers of private transactions that the node cannot read any more.
+    unread: Vec<u64>,
+    /// The reads of these records are complete to this block.
+    reads_height: u64,
+    reads: Vec<ReadView>,
+    /// Why the reads are not told.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    reads_untold: Option<String>,
+}
+
+/// A record of a partition.
+#[derive(Debug, Serialize, Deserialize)]
+struct GivenRecord {
+    register: String,
+    key: String,
+    /// The fields in which it names the person; none of their own record.
+    named_in: Vec<String>,
+    items: Vec<Value>,
+    /// The private transaction that gave it.
+    read: Hash,
+    /// The disclosure out of the partition, in base64.
+    proof: String,
+}
+
+/// A record of a partition that was found and is not given.
+#[derive(Debug, Serialize, Deserialize)]
+struct NotGiven {
+    register: String,
+    key: String,
+    named_in: Vec<String>,
+    reason: String,
+}
+
+/// Who gathers, of whom, and why.
+pub struct Gathering<'a> {
+    /// Tells which partitions there are.
+    pub client: &'a Client,
+    /// The organisation's own nodes.
+    pub holders: &'a [(Client, PrincipalId)],
+    /// What proofs are checked against.
+    pub genesis: &'a Genesis,
+    /// About whom.
+    pub subject: &'a Subject,
+    /// Records that are not given.
+    pub withheld: &'a [Subject],
+    /// What for, and by which power.
+    pub reason: Reason,
+    /// How long to wait for each read.
+    pub patience: Duration,
+}
+
+/// A record about the person: its register and key, and the fields in which it names them.
+type Found = BTreeMap<(String, String), Vec<String>>;
+
+impl Gathering<'_> {
+    /// What is in every partition of which the signer's organisation is a member.
+    ///
+    /// # Errors
+    /// When no node tells which partitions there are.
+    pub fn whole(&self, mut signer: Signer) -> Result<Vec<Shared>, Failure> {
+        let mut partitions = self.client.partitions()?.value.partitions;
+        partitions.retain(|view| view.agreement.has_member(signer.principal().organisation()));
+        let mut whole = Vec::with_capacity(partitions.len());
+        for view in partitions {
+            signer = signer.within(Some(view.agreement.partition.clone()));
+            whole.push(self.one(&signer, view));
+        }
+        Ok(whole)
+    }
+
+    fn one(&self, signer: &Signer, view: PartitionView) -> Shared {
+        let is_open = view.open;
+        let mut shared = Shared::of(view);
+        let Some((holder, held)) = self.ask(signer, &mut shared) else { return shared };
+        let mut found = Found::new();
+        for entry in held.entries.iter().filter(|entry| entry.current) {
+            found.insert((entry.register.clone(), entry.key.clone()), entry.named_in.clone());
+        }
+        let bar = progress(found.len() as u64, "reading records of a partition, each on record");
+        for ((register, key), named_in) in found {
+            let is_withheld = self.withheld.iter().any(|one| (one.register(), one.key()) == (&*register, &*key));
+            let place = (register.as_str(), key.as_str());
+            let given = match (is_withheld, is_open) {
+                (true, _) => Err("withheld: it may say something about somebody else".to_owned()),
+                (_, false) => Err("no read can be put on record: the agreement has ended, or not begun".to_owned()),
+                _ => self.record(signer, (holder, &shared), place, &named_in),
+            };
+            match given {
+                Ok(record) => shared.records.push(record),
+                Err(reason) => shared.not_given.push(NotGiven { register, key, named_in, reason }),
+            }
+            bar.inc(1);
+        }
+        bar.finish_and_clear();
+        shared.entries = held.entries;
+        shared.unread = held.unread;
+        shared.height = held.height;
+        // What was read just now is on record too.
+        self.reads(signer, &holder.0, &mut shared);
+        shared
+    }
+
+    /// The first of the organisation's nodes that answers, and what it says was written.
+    fn ask(&self, signer: &Signer, shared: &mut Shared) -> Option<(&(Client, PrincipalId), PrivateHeld)> {
+        for holder in self.holders {
+            match holder.0.partition_held(signer, &shared.partition, self.subject) {
+                Ok(held) => {
+                    shared.asked = Some(holder.1.clone());
+                    shared.not_asked = None;
+                    return Some((holder, held));
+                }
+                Err(error) => shared.not_asked = Some(why(&error)),
+            }
+        }
+        None
+    }
+
+    /// A record, disclosed on record and proven; why not, else.
+    fn record(
+        &self,
+        signer: &Signer,
+        (holder, shared): (&(Client, PrincipalId), &Shared),
+        (register, key): (&str, &str),
+        named_in: &[String],
+    ) -> Result<GivenRecord, String> {
+        let definition =
+            holder.0.partition_register(signer, &shared.partition, register).map_err(|error| why(&error))?;
+        let definition = definition.ok_or("its register is not there any more")?.value;
+        let mut last = String::new();
+        for _ in 0..DISCLOSURE_ATTEMPTS_MAX {
+            let (read, bytes) = match self.disclose(signer, holder, (register, key), &definition) {
+                Ok(given) => given,
+                // The partition went on before its members had certified the root; or an answer was lost.
+                Err(Lack::Passing(reason)) => {
+                    last = reason;
+                    continue;
+                }
+                Err(Lack::Lasting(reason)) => return Err(reason),
+            };
+            let mut record = GivenRecord {
+                register: register.to_owned(),
+                key: key.to_owned(),
+                named_in: named_in.to_vec(),
+                items: Vec::new(),
+                read,
+                proof: BASE64_STANDARD.encode(&bytes),
+            };
+            let proven = record.proven(&shared.partition, self.genesis)?;
+            record.items = text_items(&proven.items);
+            record.require_about(self.subject).map_err(|_| "it changed meanwhile, and does not name them any more")?;
+            return Ok(record);
+        }
+        Err(last)
+    }
+
+    /// The private transaction that discloses, and the file that it gave.
+    fn disclose(
+        &self,
+        signer: &Signer,
+        (holder, node): &(Client, PrincipalId),
+        (register, key): (&str, &str),
+        definition: &RegisterView,
+    ) -> Result<(Hash, Vec<u8>), Lack> {
+        let wanted = Wanted { register, key, fields: &[], recipient: Some(super::RECIPIENT), holder: None };
+        let transaction = reading::signed_in_partition(signer, node.clone(), &wanted, definition, &self.reason)
+            .map_err(|_| {
+                Lack::Lasting("it has more fields than one read names, or the read cannot be signed".to_owned())
+            })?;
+        let done = holder.submit_private(&transaction, self.patience).map_err(|error| match error.code() {
+            Some("unavailable" | "intent-repeated" | "read-known") => Lack::Passing(why(&error)),
+            _ => Lack::Lasting(why(&error)),
+        })?;
+        if let OutcomeView::Refused { code, advice, .. } = &done.outcome {
+            return Err(Lack::Lasting(format!("the read was refused, on record: {code}: {advice}")));
+        }
+        let file = done.given.first().and_then(|given| given.disclosure.as_deref());
+        let bytes = file.and_then(|file| hex::decode(file).ok());
+        bytes.map(|bytes| (done.id, bytes)).ok_or_else(|| Lack::Lasting("the node gave no proof of it".to_owned()))
+    }
+
+    /// The reads of all records that were found, and of the person's own.
+    fn reads(&self, signer: &Signer, holder: &Client, shared: &mut Shared) {
+        let page = Paging::everything()
+            .whole(AUDIT_PAGE_MAX, |query| Ok(holder.partition_reads(signer, &shared.partition, query)?));
+        let Ok(mut page) = page else {
+            shared.reads_untold = Some("the node did not tell them".to_owned());
+            return;
+        };
+        let mut places: BTreeSet<(&str, &str)> =
+            shared.entries.iter().map(|entry| (entry.register.as_str(), entry.key.as_str())).collect();
+        places.insert((self.subject.register(), self.subject.key()));
+        page.reads.retain(|read| places.contains(&(read.register.as_str(), read.key.as_str())));
+        shared.reads = page.reads;
+        shared.reads_height = page.height;
+    }
+}
+
+/// Why a record is not given: for now, or however often it is asked for.
+enum Lack {
+    Passing(String),
+    Lasting(String),
+}
+
+/// What a node said, without its address: the file is given away.
+fn why(error: &Error) -> String {
+    match error {
+        Error::Problem { problem, .. } => format!("{}: {}", problem.code, problem.detail),
+        _ => "no node of the organisation answered".to_owned(),
+    }
+}
+
+impl GivenRecord {
+    /// What its proof says, if that is of this record of this partition.
+    fn proven(&self, partition: &str, genesis: &Genesis) -> Result<SharedRecord, String> {
+        let (Receipt::Partition(_), proven) = receipt_of(&self.proof, genesis)? else {
+            return Err("its proof is not of a record in a partition".to_owned());
+        };
+        match proven.claim {
+            Claim::Shared(shared)
+                if shared.partition == partition
+                    && (&shared.record.register, &shared.record.key) == (&self.register, &self.key) =>
+            {
+                Ok(*shared)
+            }
+            _ => Err("its proof is of another record".to_owned()),
+        }
+    }
+
+    /// Goes on if it is the person's own record, or names them where it says.
+    fn require_about(&self, subject: &Subject) -> Result<(), String> {
+        let curie = subject.to_string();
+        let is_them = |text: &str| text == subject.key() || text == curie;
+        let names = |field: &String| {
+            self.items.iter().filter_map(|item| item.get(field)).any(|value| match value {
+                Value::String(text) => is_them(text),
+                Value::Array(values) => values.iter().filter_map(Value::as_str).any(is_them),
+                _ => false,
+            })
+        };
+        let is_own = (self.register.as_str(), self.key.as_str()) == (subject.register(), subject.key());
+        let is_about = if self.named_in.is_empty() { is_own } else { self.named_in.iter().all(names) };
+        if is_about { Ok(()) } else { Err("it is about somebody else".to_owned()) }
+    }
+}
+
+impl Shared {
+    /// Nothing yet, of a partition under this agreement.
+    fn of(view: PartitionView) -> Self {
+        let terms = view.agreement;
+        Self {
+            partition: terms.partition,
+            members: terms.members,
+            purpose: terms.purpose,
+            legal_basis: terms.legal_basis,
+            asked: None,
+            not_asked: Some("the organisation has no node that holds".to_owned()),
+            height: 0,
+            records: Vec::new(),
+            not_given: Vec::new(),
+            entries: Vec::new(),
+            unread: Vec::new(),
+            reads_height: 0,
+            reads: Vec::new(),
+            reads_untold: None,
+        }
+    }
+
+    /// The partition.
+    pub fn name(&self) -> &str {
+        &self.partition
+    }
+
+    /// Whether a record is among those that are not given.
+    pub fn withholds(&self, record: &Subject) -> bool {
+        self.not_given.iter().any(|one| (&*one.register, &*one.key) == (record.register(), record.key()))
+    }
+
+    /// Whether each record is what its proof says, about this person, and given by a read that is among the reads.
+    ///
+    /// # Errors
+    /// Names the record of which it is not.
+    pub fn check(&self, subject: &Subject, genesis: &Genesis) -> Result<(), String> {
+        for record in &self.records {
+            self.check_record(record, subject, genesis)
+                .map_err(|why| format!("record {}/{}: {why}", record.register, record.key))?;
+        }
+        Ok(())
+    }
+
+    fn check_record(&self, record: &GivenRecord, subject: &Subject, genesis: &Genesis) -> Result<(), String> {
+        let proven = record.proven(&self.partition, genesis)?;
+        if text_items(&proven.items) != record.items {
+            return Err("it says something else than its proof".to_owned());
+        }
+        record.require_about(subject)?;
+        let gave = |read: &ReadView| {
+            (read.id, read.outcome) == (record.read, ActOutcome::Accepted)
+                && (&read.register, &read.key) == (&record.register, &record.key)
+        };
+        if self.reads_untold.is_none() && !self.reads.iter().any(gave) {
+            return Err("the read that gave it is not among the reads".to_owned());
+        }
+        Ok(())
+    }
+
+    /// How much there is, by number.
+    pub fn counted(&self) -> Value {
+        serde_json::json!({
+            "partition": self.partition, "records": self.records.len(), "not_given": self.not_given.len(), "entries": self.entries.len(),
+            "reads": self.reads.len(), "not_asked": self.not_asked,
+        })
+    }
+
+    /// What it holds, in a few lines.
+    ///
+    /// # Errors
+    /// When nobody reads any more.
+    pub fn summary(&self) -> Done {
+        let (name, members, purpose) = (&self.partition, self.members.join(", "), Shown(&self.purpose));
+        line(format_args!("{}  {name}, which {members} share: {purpose}", paint(Colour::Bold, "partition")))?;
+        if let Some(reason) = &self.not_asked {
+            return line(format_args!("  {} {}", paint(Colour::Yellow, "not asked "), Shown(reason)));
+        }
+        for GivenRecord { register, key, named_in, items, .. } in &self.records {
+            let fields = items.iter().filter_map(Value::as_object).flat_map(|item| item.keys());
+            let fields: Vec<&str> = fields.map(String::as_str).collect();
+            line(format_args!("  record     {register}/{key}: {}{}", fields.join(", "), naming(named_in)))?;
+        }
+        if self.records.is_empty() && self.not_given.is_empty() {
+            line("  record     none")?;
+        }
+        for NotGiven { register, key, named_in, reason } in &self.not_given {
+            let (what, reason) = (paint(Colour::Yellow, "not given "), Shown(reason));
+            line(format_args!("  {what} {register}/{key}{}: {reason}", naming(named_in)))?;
+        }
+        if !self.unread.is_empty() {
+            let many = count(self.unread.len() as u64, "private transaction", "private transactions");
+            line(format_args!("  {} {many} that the node cannot read any more", paint(Colour::Yellow, "unread    ")))?;
+        }
+        let earlier = self.entries.iter().filter(|entry| !entry.current).count();
+        let entries = count(self.entries.len() as u64, "entry", "entries");
+        line(format_args!(
+            "  entries    {entries}, {earlier} of them replaced since, complete to block {}",
+            self.height
+        ))?;
+        match &self.reads_untold {
+            Some(reason) => line(format_args!("  {} {reason}", paint(Colour::Yellow, "no reads  "))),
+            None => {
+                let reads = count(self.reads.len() as u64, "read", "reads");
+                line(format_args!("  reads      {reads}, complete to block {}", self.reads_height))
+            }
+        }
+    }
+}
+
+fn naming(fields: &[String]) -> String {
+    if fields.is_empty() { String::new() } else { format!("; names them in {}", fields.join(", ")) }
+}
