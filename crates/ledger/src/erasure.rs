@@ -158,19 +158,21 @@ pub(crate) fn note_next(draft: &mut Draft<'_>, operation: &Operation) {
     }
 }
 
-/// What a mandate must name for this to be done under it: for a hold that is lifted, what it must name for it to be placed.
+/// What a mandate must name for this to be done under it: for a hold that is lifted, what it must name for it to be placed, and likewise
+/// for a consent that is withdrawn.
 pub(crate) fn mandate_resource(
     draft: &mut Draft<'_>,
     operation: &Operation,
     organisation: &str,
 ) -> Result<String, Unread> {
-    match operation {
-        Operation::HoldLift { hold, .. } => {
-            let controller = draft.hold(&StateKey::hold(hold))?.map(|row| row.controller.clone());
-            Ok(operation.mandate_resource(controller.as_deref().unwrap_or(organisation)))
+    let controller = match operation {
+        Operation::HoldLift { hold, .. } => draft.hold(&StateKey::hold(hold))?.map(|row| row.controller.clone()),
+        Operation::ConsentWithdraw { consent, .. } => {
+            draft.consent(&StateKey::consent(consent))?.map(|row| row.controller.clone())
         }
-        _ => Ok(operation.mandate_resource(organisation)),
-    }
+        _ => None,
+    };
+    Ok(operation.mandate_resource(controller.as_deref().unwrap_or(organisation)))
 }
 
 /// Goes on only if the signer may order what is erased and kept of this subject under this controller: by the policies for the

@@ -136,6 +136,28 @@ fn only_who_may_puts_a_consent_on_record() {
     );
 }
 
+/// Who may put consents to somebody on record may withdraw them: a mandate names the same for both.
+#[test]
+fn an_agent_withdraws_what_it_may_put_on_record() {
+    let mut ledger = ledger();
+    ledger.run(
+        r#"
+        alpha/clerk | grant ours beta/clerk consent-give,consent-withdraw organisation:alpha 2019-01-01 2030-01-01 0 1  | ok
+        alpha/clerk | grant theirs beta/clerk consent-give,consent-withdraw organisation:beta 2019-01-01 2030-01-01 0 1 | ok
+        beta/clerk under alpha/clerk/theirs | consent c1 alpha person:1 research - 2020-06-01T00:00:00Z | 0 mandate-exceeded
+        beta/clerk under alpha/clerk/ours   | consent c1 alpha person:1 research - 2020-06-01T00:00:00Z | ok
+        beta/clerk under alpha/clerk/theirs | unconsent c1                                              | 0 mandate-exceeded
+        beta/clerk under alpha/clerk/ours   | unconsent c1                                              | ok
+        beta/admin  | consent c2 beta person:1 billing - 2020-06-01T00:00:00Z                           | ok
+        # What is another's to put on record is another's to withdraw, by the mandate's words already.
+        beta/clerk under alpha/clerk/ours   | consent c3 beta person:1 billing - 2020-06-01T00:00:00Z   | 0 mandate-exceeded
+        beta/clerk under alpha/clerk/ours   | unconsent c2                                              | 0 mandate-exceeded
+        beta/clerk under alpha/clerk/theirs | unconsent c2                                              | 0 not-permitted
+        beta/clerk under alpha/clerk/ours   | unconsent none                                            | 0 consent-unknown
+        "#,
+    );
+}
+
 #[test]
 fn a_subject_has_so_many_in_force_and_any_number_over() {
     let mut ledger = ledger();

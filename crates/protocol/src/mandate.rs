@@ -63,8 +63,8 @@ fn covers(word: &str, other: &str) -> bool {
 }
 
 impl Operation {
-    /// What it is done to, as mandates name it: a register, a principal, or the organisation of whoever acts. A hold that is lifted is
-    /// known by its id alone: of that it is the organisation whose nodes hold, which the hold's row says.
+    /// What it is done to, as mandates name it: a register, a principal, or the organisation of whoever acts. A hold that is lifted, and
+    /// a consent that is withdrawn, are known by their ids alone: of these it is the controller's organisation, which their rows say.
     pub fn mandate_resource(&self, organisation: &str) -> String {
         match self {
             Self::RegisterCreate { register, .. }
