@@ -37,6 +37,7 @@ pub struct Metrics {
     erasures_open: Gauge,
     erasures_on_hold: Gauge,
     erasures_overdue: Gauge,
+    retention_due: Gauge,
     partitions: Gauge,
     partitions_missing: Gauge,
     partitions_behind: Gauge,
@@ -69,6 +70,10 @@ impl Metrics {
                 .gauge("erasures_open", "orders of erasure of the organisation that are not complete"),
             erasures_on_hold: context.gauge("erasures_on_hold", "of them, suspended by a hold"),
             erasures_overdue: context.gauge("erasures_overdue", "of them, past their deadline"),
+            retention_due: context.gauge(
+                "retention_due",
+                "entries with values that are kept longer than their registers say, held or their orders refused",
+            ),
             partitions: context.gauge("partitions", "partitions that this node holds"),
             partitions_missing: context.gauge("partitions_missing", "payloads that nobody has given it yet"),
             partitions_behind: context
@@ -106,6 +111,11 @@ impl Metrics {
         let _ = self.erasures_open.try_set(erasures.open);
         let _ = self.erasures_on_hold.try_set(erasures.on_hold);
         let _ = self.erasures_overdue.try_set(erasures.overdue);
+    }
+
+    /// Entries whose values should be erased by now, and wait.
+    pub(crate) fn retention(&self, entries: u64) {
+        let _ = self.retention_due.try_set(entries);
     }
 
     /// How the partitions stand that this node holds.

@@ -23,9 +23,20 @@ pub(super) struct Posted {
 }
 
 impl Posted {
-    /// Whether it matters still: it is on its way, or waits, or has just waited and was refused before.
+    /// Whether it matters still: it is on its way, or waits, or was refused, which is remembered for longer than it takes to come back to it.
     pub const fn matters(&self, now_s: u64) -> bool {
-        now_s <= self.until_s.saturating_add(self.wait_s)
+        let remembered_s = if self.wait_s > 0 { REFUSED_SECONDS } else { 0 };
+        now_s <= self.until_s.saturating_add(remembered_s)
+    }
+
+    /// Whether it is on its way, as far as is known.
+    pub const fn is_on_its_way(&self) -> bool {
+        self.transaction.is_some()
+    }
+
+    /// Whether the ledger refused it, and it has not been posted again since.
+    pub const fn is_refused(&self) -> bool {
+        self.transaction.is_none() && self.wait_s > 0
     }
 
     /// The ledger refused it: each time it is, that is in the log for ever, so it waits twice as long as the last time.
