@@ -3,10 +3,7 @@
 use super::{Runtime, Service};
 use std::collections::{BTreeMap, BTreeSet};
 use tallystick_ledger::OrganisationRow;
-use tallystick_protocol::{
-    NodeRow, NodesRow, PartitionRow, RegisterRow, StateKey,
-    limits::{PARTITIONS_MAX, ROWS_READ_MAX},
-};
+use tallystick_protocol::{NodeRow, NodesRow, PartitionRow, RegisterRow, StateKey, limits::ROWS_READ_MAX};
 use tallystick_storage::read::ReadError;
 
 /// What organisations hold of people.
@@ -24,8 +21,13 @@ impl<E: Runtime> Service<E> {
     /// What these organisations hold. Piece by piece, for blocks wait for a read: what came meanwhile may be in it or not.
     pub async fn holdings(&self, organisations: &[OrganisationRow]) -> Result<Holdings, ReadError> {
         let asked: BTreeSet<&str> = organisations.iter().map(|row| row.id.as_str()).collect();
-        let (_, _, mut agreements) = self.partitions(0, PARTITIONS_MAX).await?;
-        agreements.retain(|row| row.terms.members.iter().any(|member| asked.contains(member.as_str())));
+        let (mut agreements, mut total, mut read) = (Vec::new(), usize::MAX, 0);
+        while read < total {
+            let (_, listed, some) = self.partitions(read, ROWS_READ_MAX).await?;
+            let is_asked = |row: &PartitionRow| row.terms.members.iter().any(|member| asked.contains(member.as_str()));
+            agreements.extend(some.into_iter().filter(is_asked));
+            (total, read) = (listed, read + ROWS_READ_MAX);
+        }
         let members = agreements.iter().flat_map(|row| row.terms.members.iter().map(String::as_str));
         let all: Vec<String> =
             asked.iter().copied().chain(members).map(str::to_owned).collect::<BTreeSet<_>>().into_iter().collect();
