@@ -38,7 +38,7 @@ pub struct NoticesView {
     pub time_ms: u64,
     /// Those who read the wrong entry, or were given it.
     pub notices: Vec<NoticeView>,
-    /// Whether all reads of it were looked at: of very many, the latest are.
+    /// Whether all reads of it, and all that readers said, were looked at: of very many, the latest are.
     pub is_whole: bool,
 }
 

@@ -499,6 +499,8 @@ pub const AUTHORITY_ACTS_MAX: usize = 1_000;
 pub const NOTICES_PAGE_MAX: u64 = 20;
 /// Reads, and acknowledgements, that are looked through for the notices of one correction: the latest.
 pub const NOTICE_ACTS_MAX: usize = 1_000;
+/// Reads and acknowledgements after which no further correction is looked at for a page of notices.
+pub const NOTICES_ACTS_MAX: usize = 4_000;
 /// Acts on a page of an audit.
 pub const AUDIT_PAGE_MAX: u64 = 1_000;
 /// Principals on a page of an organisation's.

@@ -130,7 +130,8 @@ impl Candidates {
         self.place(read).map(|place| place.to_string())
     }
 
-    fn place(&self, read: usize) -> Option<u64> {
+    /// The last leaf of so many, if there are others behind it.
+    pub fn place(&self, read: usize) -> Option<u64> {
         let last = read.checked_sub(1).and_then(|last| self.leaves.get(last)).copied();
         last.filter(|_| self.is_more || read < self.leaves.len())
     }

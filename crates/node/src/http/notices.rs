@@ -7,7 +7,7 @@ use super::{
     problem::{Answer, Failure},
     snapshot::json_at,
 };
-use crate::service::notice::{Correction, Notice};
+use crate::service::notice::{Correction, Notice, leaf_from, place_of};
 use axum::{
     extract::State,
     response::{IntoResponse, Response},
@@ -23,7 +23,7 @@ use tallystick_storage::history::{ActQuery, Outcomes};
         ("record" = Option<String>, Query, description = "Only corrections of this record: `register:key`"),
         ("open" = Option<bool>, Query, description = "Only those who have not said that they know"),
         ("cursor" = Option<u64>, Query, description = "`next` of the page before"),
-        ("limit" = Option<u64>, Query, description = "Corrections looked at for a page: 20 at most and by default"),
+        ("limit" = Option<u64>, Query, description = "Corrections looked at for a page: 20 at most and by default, and fewer where very many have read"),
     ),
     responses(
         (status = 200, description = "The corrections, each with who must know; the Link header leads to older ones", body = NoticePage),
@@ -44,13 +44,16 @@ pub async fn notices(State(app): State<App>, QueryOf(mut query): QueryOf) -> Ans
         outcome: Some(Outcomes::Accepted),
         ..ActQuery::default()
     };
-    let candidates = Candidates::find(&app.service, &asked, CursorPage::of(&query, NOTICES_PAGE_MAX)?).await?;
-    let (mut found, read) = app.service.notices(&asked, &candidates.leaves, organisation.as_deref()).await?;
+    let CursorPage { before, limit } = CursorPage::of(&query, NOTICES_PAGE_MAX)?;
+    let candidates = Candidates::find(&app.service, &asked, CursorPage { before: leaf_from(before), limit }).await?;
+    let found = app.service.notices(&asked, &candidates.leaves, (before, limit), organisation.as_deref()).await?;
+    let (mut found, from) = found;
     for correction in &mut found {
         correction.notices.retain(|notice| !is_open || notice.acknowledged.is_none());
     }
     found.retain(|correction| !correction.notices.is_empty() || (organisation.is_none() && !is_open));
-    let (next, header) = (candidates.next(read), &candidates.header);
+    let after_all = || candidates.place(candidates.leaves.len()).map(|leaf| place_of(leaf, 0));
+    let (next, header) = (from.or_else(after_all).map(|next| next.to_string()), &candidates.header);
     let links = CursorPage::links(routes::NOTICES, &query, next.as_deref());
     let corrections = found.into_iter().map(view).collect();
     let page = NoticePage { height: header.height, time_ms: header.time_ms, corrections, next };
