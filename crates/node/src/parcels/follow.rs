@@ -27,6 +27,9 @@ const READ_AGAIN: Duration = Duration::from_millis(200);
 /// For how long a root that a node posts is good, in seconds.
 const ROOT_SECONDS: u64 = 120;
 
+/// How old what was ordered may be, in milliseconds, for its root to be posted: nobody waits for older ones, or asks for that height.
+const RECENT_MS: u64 = 3 * ROOT_INTERVAL_MS;
+
 /// What one block orders in a partition.
 #[derive(Clone, Debug)]
 struct Orders {
@@ -84,8 +87,8 @@ impl<E: Runtime> Parcels<E> {
                     for orders in blocks {
                         let before = room.partition.lock().await.position();
                         let discloses = self.execute(&mut runtime, &room, &orders).await;
-                        // The first of each interval, and what somebody outside is to be shown: every member posts at the same heights.
-                        if discloses || orders.time_ms / ROOT_INTERVAL_MS > before.time_ms / ROOT_INTERVAL_MS {
+                        let times = (before.time_ms, orders.time_ms, now_ms(&runtime));
+                        if is_posted_at_once(times, discloses) && !self.is_posted(&room.name, orders.height).await {
                             self.post_root(&runtime, &room).await;
                         }
                     }
@@ -106,7 +109,8 @@ impl<E: Runtime> Parcels<E> {
             // And the last one, when nothing follows; also after a restart, until everybody sees it.
             let position = room.partition.lock().await.position();
             let is_quiet = |since_ms: u64| time_ms.saturating_sub(since_ms) >= ROOT_INTERVAL_MS;
-            if position.height > posted && is_quiet(position.time_ms) && is_quiet(tried_ms) {
+            let is_behind = !is_recent(time_ms, now_ms(&runtime));
+            if position.height > posted && is_quiet(position.time_ms) && is_quiet(tried_ms) && !is_behind {
                 tried_ms = time_ms;
                 if self.is_posted(&room.name, position.height).await {
                     posted = position.height;
@@ -315,6 +319,17 @@ impl<E: Runtime> Parcels<E> {
     }
 }
 
+/// Whether a root is posted once it is known: the first of each interval, and what somebody outside is to be shown, so that every member
+/// posts at the same heights. A node that catches up posts none: they would all be refused, and in the log for ever. Times, in Unix
+/// milliseconds, are of the block before that ordered something, of this one, and now.
+const fn is_posted_at_once((before_ms, time_ms, now_ms): (u64, u64, u64), discloses: bool) -> bool {
+    (discloses || time_ms / ROOT_INTERVAL_MS > before_ms / ROOT_INTERVAL_MS) && is_recent(time_ms, now_ms)
+}
+
+const fn is_recent(time_ms: u64, now_ms: u64) -> bool {
+    now_ms.saturating_sub(time_ms) < RECENT_MS
+}
+
 /// What a log entry orders in the partition, if it was accepted: the parcels, and who acknowledged them.
 fn orders_of(entry: &LogEntry, partition: &str) -> Option<(Vec<Ordered>, Vec<PrincipalId>)> {
     const NAME: &[u8] = b"private-order";
@@ -339,4 +354,28 @@ fn orders_of(entry: &LogEntry, partition: &str) -> Option<(Vec<Ordered>, Vec<Pri
     }
     let holders = transaction.signers().map(|(principal, _)| principal.clone()).collect();
     (!found.is_empty()).then_some((found, holders))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn roots_are_posted_of_what_is_new() {
+        let rows = [
+            // The block before, this one, now, and whether it discloses.
+            (9_999, 10_000, 10_100, false, true),
+            (10_000, 19_999, 20_100, false, false),
+            (10_000, 19_999, 20_100, true, true),
+            // A slow clock, a slow node, and one that was off.
+            (9_999, 10_000, 9_000, false, true),
+            (9_999, 10_000, 39_999, false, true),
+            (9_999, 10_000, 40_000, false, false),
+            (9_999, 10_000, 86_400_000, true, false),
+        ];
+        for (before_ms, time_ms, now_ms, discloses, expected) in rows {
+            let posted = is_posted_at_once((before_ms, time_ms, now_ms), discloses);
+            assert_eq!(posted, expected, "{before_ms} {time_ms} {now_ms} {discloses}");
+        }
+    }
 }
