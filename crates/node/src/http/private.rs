@@ -268,10 +268,11 @@ fn failure(error: &PrivateError) -> Failure {
         PrivateError::Read => Failure::new(ProblemCode::ReadKnown, error.to_string()),
         PrivateError::Unasked(_) => Failure::new(ProblemCode::Unasked, error.to_string()),
         PrivateError::Busy | PrivateError::TimedOut => Failure::unavailable(error.to_string()),
-        // Nothing came of it, and what it lacks does not come by itself: whoever waits is told now.
-        PrivateError::Acknowledgements { .. } | PrivateError::Order(_) | PrivateError::Failed(_) => {
-            Failure::new(ProblemCode::Unavailable, error.to_string())
-        }
+        // Nothing came of it, or nothing but the record of it, and what it lacks does not come by itself: whoever waits is told now.
+        PrivateError::Acknowledgements { .. }
+        | PrivateError::Order(_)
+        | PrivateError::Failed(_)
+        | PrivateError::Recorded(_) => Failure::new(ProblemCode::Unavailable, error.to_string()),
     }
 }
 
@@ -295,6 +296,9 @@ mod tests {
             (PrivateError::Busy, 503, "unavailable"),
             (PrivateError::TimedOut, 503, "unavailable"),
             (PrivateError::Acknowledgements { have: 1, need: 2 }, 503, "unavailable"),
+            (PrivateError::Order("its time passed".into()), 503, "unavailable"),
+            (PrivateError::Failed("the disk is full".into()), 503, "unavailable"),
+            (PrivateError::Recorded("the disk is full".into()), 503, "unavailable"),
         ];
         for (error, status, code) in rows {
             let problem = failure(&error).problem().clone();

@@ -108,6 +108,9 @@ pub enum PrivateError {
     /// Something failed here.
     #[error("it could not be made ready: {0}")]
     Failed(String),
+    /// What failed once a read had been executed.
+    #[error("the read is on record, and {0}")]
+    Recorded(String),
     /// The wait was bounded.
     #[error("it is not executed yet: send it again unchanged; it counts once at most")]
     TimedOut,
@@ -115,6 +118,16 @@ pub enum PrivateError {
 
 fn came_to(refused: Option<Code>) -> String {
     refused.map_or_else(|| "accepted".to_owned(), |code| format!("refused: {code}: {}", code.advice()))
+}
+
+impl PrivateError {
+    /// The same, of a read that had been executed.
+    pub(crate) fn recorded(self) -> Self {
+        match self {
+            Self::Recorded(why) | Self::Failed(why) => Self::Recorded(why),
+            other => Self::Recorded(other.to_string()),
+        }
+    }
 }
 
 impl From<ReadError> for PrivateError {
@@ -170,11 +183,11 @@ impl<E: Runtime> Parcels<E> {
         if !reads(&transaction) {
             return self.await_executed(&room, transaction, patience).await;
         }
-        self.require_reads(&transaction)?;
+        self.require_reads(&room, &transaction).await?;
         let _claim = room.claim(&transaction).ok_or(PrivateError::Read)?;
         let mut executed = self.await_executed(&room, transaction.clone(), patience).await?;
         if executed.outcome.is_accepted() {
-            executed.given = self.given(&room, &transaction).await?;
+            executed.given = self.given(&room, &transaction).await.map_err(PrivateError::recorded)?;
         }
         Ok(executed)
     }
@@ -668,6 +681,8 @@ mod tests {
     fn who_sends_it_again_is_told_what_became_of_it() {
         let told = |refused| PrivateError::Repeated { number: 7, height: 30, refused }.to_string();
         assert_eq!(told(None), "it was executed as number 7 at height 30: accepted");
+        let failed = PrivateError::Failed("its disk is full".to_owned());
+        assert_eq!(failed.recorded().to_string(), "the read is on record, and its disk is full");
         let refused = told(Some(Code::NotMember));
         assert_eq!(
             refused,

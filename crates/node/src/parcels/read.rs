@@ -17,13 +17,16 @@ use std::{
 };
 use tallystick_ledger::item::{Item, item_from, item_hash};
 use tallystick_protocol::{
-    Code, EntryKind, Hash, Operation, Payload, Query, RecordRow, SignedTransaction, Subject,
-    limits::{PRIVATE_SCAN_MAX, QUERY_SECONDS_MAX},
+    Code, EntryKind, Field, Hash, Operation, Payload, Query, RecordRow, SignedTransaction, Subject,
+    limits::{PRIVATE_SCAN_MAX, QUERY_SECONDS_MAX, READ_FIELDS_MAX},
 };
 use tallystick_storage::{
     history::Entry,
     partition::{Done, KeptRegister, NumberedRow, Partition, ProvenRecord},
 };
+
+/// Why a disclosure is not given.
+const NAME_ALL: &str = "a disclosure out of a partition shows the whole record: name all of its fields";
 
 /// What was read of a partition, and where the partition stood.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -112,17 +115,27 @@ fn recipient(operation: &Operation) -> Option<&str> {
     }
 }
 
+/// Whether all fields of a register are named. Of a register with more than a read can name, only the record tells which it has.
+fn names_all(fields: &[Field], named: &[String]) -> bool {
+    fields.len() > READ_FIELDS_MAX || fields.iter().all(|field| named.contains(&field.name))
+}
+
 /// Whether a transaction reads records.
 pub(super) fn reads(transaction: &SignedTransaction) -> bool {
     transaction.operations().iter().any(|operation| matches!(operation, Operation::RecordRead { .. }))
 }
 
 impl<E: Runtime> Parcels<E> {
-    /// Whether a transaction that reads asks this node, for records by their own names, and does nothing else.
-    pub(super) fn require_reads(&self, transaction: &SignedTransaction) -> Result<(), PrivateError> {
+    /// Whether a transaction that reads asks this node, for records by their own names, and does nothing else; and, where it discloses, for
+    /// all of their fields. Asked before it is ordered: what is on record stays there.
+    pub(super) async fn require_reads(
+        &self,
+        room: &Room<E>,
+        transaction: &SignedTransaction,
+    ) -> Result<(), PrivateError> {
         let me = &self.0.holder.principal;
         for operation in transaction.operations() {
-            let Operation::RecordRead { register, key, subjects, node, .. } = operation else {
+            let Operation::RecordRead { register, key, fields, subjects, node, .. } = operation else {
                 return Err(PrivateError::Unfit("a read stands alone: do the rest in another transaction".to_owned()));
             };
             if node != me {
@@ -131,6 +144,12 @@ impl<E: Runtime> Parcels<E> {
             if Subject::new(register, key).ok().as_ref() != subjects.first() || subjects.len() != 1 {
                 let why = "a read in a partition is about the record that it reads, and nobody else".to_owned();
                 return Err(PrivateError::Unfit(why));
+            }
+            if recipient(operation).is_some()
+                && let Some(kept) = room.partition.lock().await.register(register).await
+                && !names_all(&kept.row.fields, fields)
+            {
+                return Err(PrivateError::Unfit(NAME_ALL.to_owned()));
             }
         }
         Ok(())
@@ -156,8 +175,7 @@ impl<E: Runtime> Parcels<E> {
             for (_, item) in &mut record.items {
                 let said = only(item, fields);
                 if proof.is_some() && said != *item {
-                    let why = "a disclosure out of a partition shows the whole record: name all of its fields";
-                    return Err(PrivateError::Failed(why.to_owned()));
+                    return Err(PrivateError::Failed(NAME_ALL.to_owned()));
                 }
                 *item = said;
             }
@@ -342,6 +360,23 @@ fn lost() -> PrivateError {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_disclosure_names_all_fields_before_it_is_on_record() {
+        let fields = |names: &[&str]| -> Vec<Field> {
+            names.iter().map(|name| Field::new(*name, tallystick_protocol::Datatype::String)).collect()
+        };
+        let named = |names: &[&str]| -> Vec<String> { names.iter().map(|name| (*name).to_owned()).collect() };
+        let rows: [(&[&str], &[&str], bool); 4] = [
+            (&["child", "note"], &["child", "note"], true),
+            (&["child", "note"], &["child", "note", "other"], true),
+            (&["child", "note"], &["note"], false),
+            (&["child"], &[], false),
+        ];
+        for (all, asked, expected) in rows {
+            assert_eq!(names_all(&fields(all), &named(asked)), expected, "{all:?} {asked:?}");
+        }
+    }
 
     #[test]
     fn who_asks_for_some_fields_is_given_those() {

@@ -42,8 +42,7 @@ impl<E: Runtime> Service<E> {
     pub async fn disclosure(&self, given: Given) -> Result<Option<PartitionDisclosure>, PrivateError> {
         let Given { register, record, proof } = given;
         let Some((partition, proof)) = proof else { return Ok(None) };
-        let (inner, again) =
-            (&self.0, |why: &str| PrivateError::Failed(format!("the disclosure is on record, and {why}")));
+        let (inner, again) = (&self.0, |why: &str| PrivateError::Recorded(why.to_owned()));
         let chain = &inner.shared.chain;
         let mut tip = chain.watch_tip();
         let mut patience = std::pin::pin!(inner.runtime.sleep(CERTIFIED_WITHIN));
