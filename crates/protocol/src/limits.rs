@@ -462,6 +462,8 @@ pub const SUBMISSIONS_MAX: usize = 4_096;
 pub const REQUEST_SECONDS_MAX: u64 = 30;
 /// Seconds that `?wait=finalised` waits, so that the answer is on its way before the request's own time is up.
 pub const WAIT_SECONDS_MAX: u64 = 20;
+/// Seconds until a disclosure out of a partition is answered, from when it is handed in: executed, and its root certified.
+pub const DISCLOSED_SECONDS_MAX: u64 = 26;
 /// Seconds for a client to send the head of a request, and for an idle connection to be used again.
 pub const HEAD_SECONDS_MAX: u64 = 30;
 /// Seconds for which a client may take nothing of its answer.

@@ -20,7 +20,7 @@ use std::time::Duration;
 use tallystick_api::{
     GivenView, OutcomeView, PrivateAnswer, PrivateEntryView, PrivateHeld, PrivateQuestion, PrivateReads, PrivateResult,
     PrivateResults, Problem, ProblemCode, ReadPlace, ReadView, RegisterList, RegisterView,
-    limits::{AUDIT_PAGE_MAX, PAGE_DEFAULT, PARTITIONS_PAGE_MAX, WAIT_SECONDS_MAX},
+    limits::{AUDIT_PAGE_MAX, DISCLOSED_SECONDS_MAX, PAGE_DEFAULT, PARTITIONS_PAGE_MAX, WAIT_SECONDS_MAX},
     media, routes,
 };
 use tallystick_protocol::{Query, Receipt};
@@ -46,13 +46,15 @@ pub async fn submit(State(app): State<App>, headers: HeaderMap, body: Bytes) -> 
     if body_essence(&headers) == media::CBOR_SEQ {
         return submit_sequence(&app, &body, patience).await;
     }
+    // One time for all of it: a read that is executed and not answered is on record for nothing.
+    let until = app.service.after(Duration::from_secs(DISCLOSED_SECONDS_MAX));
     let executed = app.service.submit_private(body, patience).await.map_err(|error| failure(&error))?;
     let Executed { transaction: id, height, number, outcome, given } = executed;
     let (outcome, mut all) = (OutcomeView::from(&outcome), Vec::with_capacity(given.len()));
     for one in given {
         let register = one.register.clone();
         let record = serde_json::from_str(&records_json(std::slice::from_ref(&one.record))).unwrap_or_default();
-        let disclosure = app.service.disclosure(one).await.map_err(|error| failure(&error))?;
+        let disclosure = app.service.disclosure(one, until).await.map_err(|error| failure(&error))?;
         let disclosure = disclosure.map(|disclosure| hex::encode(Receipt::Partition(disclosure).to_bytes()));
         all.push(GivenView { register, record, disclosure });
     }
@@ -264,7 +266,9 @@ fn failure(error: &PrivateError) -> Failure {
         PrivateError::NotHolder | PrivateError::NotHeld(_) => Failure::new(ProblemCode::NotHolder, error.to_string()),
         PrivateError::Unfit(_) | PrivateError::Refused(_) => Failure::bad_request(error.to_string()),
         PrivateError::Rejected(rejection) => Failure::from(rejection),
-        PrivateError::Repeated { .. } => Failure::new(ProblemCode::Repeated, error.to_string()),
+        PrivateError::Repeated { .. } | PrivateError::ReadRepeated { .. } => {
+            Failure::new(ProblemCode::Repeated, error.to_string())
+        }
         PrivateError::Read => Failure::new(ProblemCode::ReadKnown, error.to_string()),
         PrivateError::Unasked(_) => Failure::new(ProblemCode::Unasked, error.to_string()),
         PrivateError::Busy | PrivateError::TimedOut => Failure::unavailable(error.to_string()),
@@ -291,6 +295,7 @@ mod tests {
             (PrivateError::Refused(Code::NotMember), 400, "bad-request"),
             (PrivateError::Rejected(Rejection::idempotency_conflict("another")), 409, "idempotency-conflict"),
             (PrivateError::Repeated { number: 1, height: 2, refused: None }, 409, "intent-repeated"),
+            (PrivateError::ReadRepeated { number: 1, height: 2, refused: None }, 409, "intent-repeated"),
             (PrivateError::Read, 409, "read-known"),
             (PrivateError::Unasked("it is too late".into()), 401, "question-unsigned"),
             (PrivateError::Busy, 503, "unavailable"),

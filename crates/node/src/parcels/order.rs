@@ -83,6 +83,19 @@ pub enum PrivateError {
         /// Why it was refused, if it was.
         refused: Option<Code>,
     },
+    /// A read that was executed before: what it read is given once.
+    #[error(
+        "it was executed as number {number} at height {height}: {}; what it read is given once: sign it again",
+        came_to(*refused)
+    )]
+    ReadRepeated {
+        /// Which it was of all in the partition, from 0.
+        number: u64,
+        /// The height of the block that ordered it.
+        height: u64,
+        /// Why it was refused, if it was.
+        refused: Option<Code>,
+    },
     /// A read that somebody else waits for.
     #[error("this read was handed in before, and is answered to who did: sign one of your own")]
     Read,
@@ -253,7 +266,9 @@ impl<E: Runtime> Parcels<E> {
         self.may_sign(&transaction).await?;
         if let Some(act) = room.partition.lock().await.act(&transaction.replay_tag()).await {
             let ActRow { transaction: first, number, height, refused, .. } = act;
-            return Err(if first == transaction.id() {
+            return Err(if first == transaction.id() && reads(&transaction) {
+                PrivateError::ReadRepeated { number, height, refused }
+            } else if first == transaction.id() {
                 PrivateError::Repeated { number, height, refused }
             } else {
                 Rejection::idempotency_conflict(&format!("private transaction {first}")).into()
@@ -681,6 +696,11 @@ mod tests {
     fn who_sends_it_again_is_told_what_became_of_it() {
         let told = |refused| PrivateError::Repeated { number: 7, height: 30, refused }.to_string();
         assert_eq!(told(None), "it was executed as number 7 at height 30: accepted");
+        let read = PrivateError::ReadRepeated { number: 7, height: 30, refused: None }.to_string();
+        assert_eq!(
+            read,
+            "it was executed as number 7 at height 30: accepted; what it read is given once: sign it again"
+        );
         let failed = PrivateError::Failed("its disk is full".to_owned());
         assert_eq!(failed.recorded().to_string(), "the read is on record, and its disk is full");
         let refused = told(Some(Code::NotMember));

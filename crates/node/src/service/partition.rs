@@ -8,16 +8,13 @@ use crate::{
 };
 use bytes::Bytes;
 use futures::future::{Either, select};
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 use tallystick_ledger::PageRow;
 use tallystick_protocol::{
     PartitionDisclosure, PartitionRootsRow, PartitionRow, StateKey,
     limits::{PARTITIONS_MAX, PARTITIONS_PER_PAGE},
 };
 use tallystick_storage::read::ReadError;
-
-/// How long members' nodes are given to post the root after a disclosure.
-const CERTIFIED_WITHIN: Duration = Duration::from_secs(15);
 
 impl<E: Runtime> Service<E> {
     /// A partition, what was ordered in it and its roots, and the height that these stand at.
@@ -35,17 +32,21 @@ impl<E: Runtime> Service<E> {
     }
 
     /// What shows a record that was read to be disclosed to somebody outside, once the partition's members have certified the root that it
-    /// is under.
+    /// is under; waits until `until`, for whoever asks is answered before the request's own time is up.
     ///
     /// # Errors
     /// When they do not in time, or certify a later one only.
-    pub async fn disclosure(&self, given: Given) -> Result<Option<PartitionDisclosure>, PrivateError> {
+    pub async fn disclosure(
+        &self,
+        given: Given,
+        until: SystemTime,
+    ) -> Result<Option<PartitionDisclosure>, PrivateError> {
         let Given { register, record, proof } = given;
         let Some((partition, proof)) = proof else { return Ok(None) };
         let (inner, again) = (&self.0, |why: &str| PrivateError::Recorded(why.to_owned()));
         let chain = &inner.shared.chain;
         let mut tip = chain.watch_tip();
-        let mut patience = std::pin::pin!(inner.runtime.sleep(CERTIFIED_WITHIN));
+        let mut patience = std::pin::pin!(inner.runtime.sleep_until(until));
         loop {
             tip.borrow_and_update();
             let found =
@@ -85,6 +86,12 @@ impl<E: Runtime> Service<E> {
                 ));
             }
         }
+    }
+
+    /// The time after so long.
+    pub fn after(&self, wait: Duration) -> SystemTime {
+        let now = self.0.runtime.current();
+        now.checked_add(wait).unwrap_or(now)
     }
 
     /// Has a private transaction ordered and executed, and says what became of it; waits at most `patience`.
