@@ -88,7 +88,7 @@ impl Network {
                 let is_delegation =
                     matches!(operation, Operation::MandateGrant { .. } | Operation::MandateRevoke { .. });
                 let root = self.root(id);
-                let thing = word(operation, root.organisation());
+                let thing = self.word(operation, root.organisation());
                 let covers = |word: &String| word.strip_suffix('*').map_or(*word == thing, |w| thing.starts_with(w));
                 let names = |word: &String| word == "*" || word == name.as_str();
                 !is_delegation && terms.actions.iter().any(names) && terms.resources.iter().any(covers)
@@ -101,6 +101,38 @@ impl Network {
             (actor, next) = (id.grantor(), terms.parent.as_ref());
         }
         Ok((actor, chain))
+    }
+
+    /// What an operation is done to, in the words of mandates: what ends a hold or a consent, to what put it there.
+    fn word(&self, operation: &Operation, organisation: &str) -> String {
+        let of =
+            |controller: Option<&String>| format!("organisation:{}", controller.map_or(organisation, String::as_str));
+        match operation {
+            Operation::RegisterCreate { register, .. }
+            | Operation::EntryAppend { register, .. }
+            | Operation::RecordRead { register, .. }
+            | Operation::RegisterPolicy { register, .. }
+            | Operation::RegisterImport { register, .. }
+            | Operation::RecordCorrect { register, .. }
+            | Operation::RegisterPhase { register, .. } => format!("register:{register}"),
+            Operation::ErasureOrder { controller, .. }
+            | Operation::HoldPlace { controller, .. }
+            | Operation::ConsentGive { controller, .. } => of(Some(controller)),
+            Operation::HoldLift { hold, .. } => of(self.erasures.holds.get(hold).map(|(controller, ..)| controller)),
+            Operation::ConsentWithdraw { consent, .. } => of(self.erasures.consents.get(consent)),
+            Operation::PrincipalStatus { principal, .. }
+            | Operation::PrincipalAmend { principal, .. }
+            | Operation::PrincipalRecover { principal, .. }
+            | Operation::KeyAdd { principal, .. }
+            | Operation::KeyRotate { principal, .. }
+            | Operation::KeyRetire { principal, .. }
+            | Operation::KeyCertify { principal, .. }
+            | Operation::NoticeAcknowledge { reader: principal, .. } => format!("principal:{principal}"),
+            Operation::PrivateOrder { partition, .. } | Operation::PartitionRoot { partition, .. } => {
+                format!("partition:{partition}")
+            }
+            _ => of(None),
+        }
     }
 
     /// Who granted the first of the mandates that were passed on to this one.
@@ -345,6 +377,7 @@ impl Network {
                 keys.filter(|held| held.key == *key).for_each(|held| held.until_ms = until_ms);
                 Ok(())
             }
+            Operation::ConsentGive { .. } => self.follow_erasures(&act.actor, act.time_ms, operation),
             _ => Ok(()),
         }
     }
@@ -386,28 +419,4 @@ fn is_renewal(transaction: &SignedTransaction) -> bool {
         _ => false,
     };
     transaction.mandate().is_none() && transaction.operations().iter().all(renews)
-}
-
-/// What an operation is done to, in the words of mandates.
-fn word(operation: &Operation, organisation: &str) -> String {
-    match operation {
-        Operation::RegisterCreate { register, .. }
-        | Operation::EntryAppend { register, .. }
-        | Operation::RecordRead { register, .. }
-        | Operation::RegisterPolicy { register, .. }
-        | Operation::RegisterImport { register, .. }
-        | Operation::RecordCorrect { register, .. }
-        | Operation::RegisterPhase { register, .. } => format!("register:{register}"),
-        Operation::ErasureOrder { controller, .. }
-        | Operation::HoldPlace { controller, .. }
-        | Operation::ConsentGive { controller, .. } => format!("organisation:{controller}"),
-        Operation::PrincipalStatus { principal, .. }
-        | Operation::PrincipalAmend { principal, .. }
-        | Operation::PrincipalRecover { principal, .. }
-        | Operation::KeyAdd { principal, .. }
-        | Operation::KeyRotate { principal, .. }
-        | Operation::KeyRetire { principal, .. }
-        | Operation::KeyCertify { principal, .. } => format!("principal:{principal}"),
-        _ => format!("organisation:{organisation}"),
-    }
 }

@@ -4,12 +4,14 @@ use super::{Network, Rows};
 use std::collections::{BTreeMap, BTreeSet};
 use tallystick_protocol::{ErasureRow, Operation, PrincipalId, StateKey, Subject};
 
-/// What was ordered and held.
+/// What was ordered, held and consented to.
 #[derive(Clone, Default)]
 pub struct Erasures {
     orders: BTreeMap<String, Order>,
     /// Each with when it ends, where that was said: Unix milliseconds.
-    holds: BTreeMap<String, (String, Subject, Option<u64>)>,
+    pub(super) holds: BTreeMap<String, (String, Subject, Option<u64>)>,
+    /// Consents, each with its controller.
+    pub(super) consents: BTreeMap<String, String>,
 }
 
 #[derive(Clone)]
@@ -66,6 +68,12 @@ impl Network {
                 Some(_) => Ok(()),
                 None => Err(format!("{hold} was lifted, and not there")),
             },
+            Operation::ConsentGive { consent, controller, .. } => {
+                match self.erasures.consents.insert(consent.clone(), controller.clone()) {
+                    None => Ok(()),
+                    Some(_) => Err(format!("{consent} was given again")),
+                }
+            }
             _ => Ok(()),
         }
     }
