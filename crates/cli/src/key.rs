@@ -253,7 +253,7 @@ impl From<TokenError> for Opening {
 
 /// The public half of a key in a token, which is made if it does not exist. The PIN is of the URI's source or of the file, or
 /// asked for.
-fn find_or_make(uri: &KeyUri, algorithm: Algorithm, pin_file: Option<&Path>) -> Result<PublicKey, Failure> {
+pub fn find_or_make(uri: &KeyUri, algorithm: Algorithm, pin_file: Option<&Path>) -> Result<PublicKey, Failure> {
     match open_token(uri, TOKEN_ANSWER_MAX, |prompt| pin(pin_file, prompt).map_err(Opening::Secret)) {
         Ok(key) => Ok(key.public()),
         Err(Opening::Token(TokenError::NoKey { .. })) => {

@@ -2,6 +2,7 @@
 
 pub mod holder;
 mod registry;
+mod rotate;
 
 use crate::output::{Doing, Done, Failure, line, say};
 use clap::{Args, Subcommand};
@@ -38,6 +39,7 @@ const AFTER: &str = "The node runs until it gets SIGTERM or SIGINT, and writes i
 #[derive(Debug, Subcommand)]
 enum NodeCommand {
     Init(Init),
+    Rotate(Box<rotate::Rotate>),
     Holder(holder::Holder),
     Register(registry::Register),
     Retire(registry::Retire),
@@ -78,6 +80,7 @@ impl Node {
     pub fn run(self) -> Done {
         match self.command {
             Some(NodeCommand::Init(command)) => return command.run(),
+            Some(NodeCommand::Rotate(command)) => return command.run(),
             Some(NodeCommand::Holder(command)) => return command.run(),
             Some(NodeCommand::Register(command)) => return command.run(),
             Some(NodeCommand::Retire(command)) => return command.run(),
@@ -85,11 +88,10 @@ impl Node {
             None => {}
         }
         let path = self.config.ok_or_else(|| Failure::error("name the configuration file with --config"))?;
-        let config = Config::read(&path).map_err(Failure::error)?;
         if self.stop_with_parent {
             thread::spawn(stop_when_input_ends);
         }
-        tallystick_node::run(config).map_err(Failure::error)
+        tallystick_node::run(&path).map_err(Failure::error)
     }
 }
 
@@ -145,6 +147,8 @@ impl Init {
              # The validator's key: a file protected by a passphrase (keep a copy apart from data_dir), or a key in a token:\n\
              # key = \"pkcs11:token=…;object=…?module-path=…&pin-source=file:pin\"\n\
              key = {key}\n\
+             # The key that takes its place: `tally node rotate` writes this.\n\
+             # next_key = \"next.pem\"\n\
              # A file whose first line is that passphrase, or the PIN. Without it the node takes the environment variable TALLY_PASSPHRASE.\n\
              {passphrase}\n\n\
              # Where the other nodes reach this one.\n\

@@ -100,6 +100,11 @@ impl Chain {
         self.standing.borrow().clone()
     }
 
+    /// Follows who certifies.
+    pub fn watch_standing(&self) -> watch::Receiver<Arc<Standing>> {
+        self.standing.subscribe()
+    }
+
     /// An epoch begins.
     pub fn stands(&self, standing: Standing) {
         self.standing.send_replace(Arc::new(standing));

@@ -36,6 +36,9 @@ pub struct Config {
     pub data_dir: PathBuf,
     /// The validator's Ed25519 key: a passphrase-protected file, or the PKCS#11 URI of a key in a token.
     pub key: KeyName,
+    /// The key that takes its place once the network counts it, under the same passphrase: see `tally node rotate`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub next_key: Option<KeyName>,
     /// A file whose first line is the passphrase, or the PIN; without it the environment variable `TALLY_PASSPHRASE` is taken.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub passphrase_file: Option<PathBuf>,
@@ -162,6 +165,7 @@ impl Config {
             *field = folder.join(&*field);
         }
         config.key = config.key.relative_to(folder);
+        config.next_key = config.next_key.map(|key| key.relative_to(folder));
         config.passphrase_file = config.passphrase_file.map(|file| folder.join(file));
         config.recovery_file = config.recovery_file.map(|file| folder.join(file));
         if let Some(holder) = config.holder.take() {
@@ -176,6 +180,13 @@ impl Config {
         Ok(config)
     }
 
+    /// The same with the next key in the place of the key; none if it names no next.
+    #[must_use]
+    pub fn with_next_key(self) -> Option<Self> {
+        let key = self.next_key?;
+        Some(Self { key, next_key: None, ..self })
+    }
+
     fn check(&self, path: &Path) -> Result<(), ConfigError> {
         fn file(key: &KeyName) -> Option<&PathBuf> {
             match key {
@@ -187,6 +198,7 @@ impl Config {
         let must_exist = [
             ("network_file", Some(&self.network_file), "`tally network assemble`"),
             ("key", file(&self.key), "`tally network join`"),
+            ("next_key", self.next_key.as_ref().and_then(file), "`tally node rotate`"),
             ("passphrase_file", self.passphrase_file.as_ref(), "your passphrase on its first line"),
             ("recovery_file", self.recovery_file.as_ref(), "`tally network recover`"),
             ("holder.key", holder.and_then(|holder| file(&holder.key)), "`tally node holder`"),

@@ -16,6 +16,7 @@ pub mod holder;
 pub mod http;
 pub mod keys;
 mod metrics;
+mod next_key;
 mod opening;
 pub mod parcels;
 mod patience;

@@ -4,7 +4,7 @@ use crate::{
     config::{Config, ConfigError, LogFormat},
     engine::{self, StartError, Voting},
     holder::{Holder, HolderKeys},
-    http,
+    http, next_key,
     parcels::ParcelKeys,
     service::Service,
     timing::Timing,
@@ -143,21 +143,37 @@ struct Prepared {
     holder: Option<HolderKeys>,
 }
 
-/// Runs a node until it is told to stop (SIGTERM or SIGINT), or cannot go on.
+/// How a node's run ends without a fault.
+enum End {
+    /// It was told to stop.
+    Stop,
+    /// The network counts another key of it: it begins anew with this.
+    NextKey(Box<Config>),
+}
+
+/// Runs the node of a configuration file until it is told to stop (SIGTERM or SIGINT), or cannot go on.
 ///
 /// # Panics
 ///
 /// When its disk fails: whatever supervises it must start it again, and say so.
-pub fn run(config: Config) -> Result<(), RunError> {
+pub fn run(path: &Path) -> Result<(), RunError> {
+    let config = Config::read(path)?;
     log_to_stderr(&config);
-    let prepared = prepare(config)?;
-    free(prepared.config.listen, "listen")?;
-    let runner = real::Runner::new(
-        real::Config::new()
-            .with_worker_threads(worker_threads(&prepared.config.key))
-            .with_storage_directory(prepared.config.data_dir.join("storage")),
-    );
-    runner.start(|context| serve(context, prepared))
+    let mut config = next_key::present(config)?;
+    loop {
+        let prepared = prepare(config)?;
+        free(prepared.config.listen, "listen")?;
+        let runner = real::Runner::new(
+            real::Config::new()
+                .with_worker_threads(worker_threads(&prepared.config.key))
+                .with_storage_directory(prepared.config.data_dir.join("storage")),
+        );
+        config = match runner.start(|context| serve(context, prepared, path.to_owned()))? {
+            End::Stop => return Ok(()),
+            End::NextKey(config) => *config,
+        };
+        tracing::info!(key = %config.key, "`next_key` votes from now on: write it as `key`, then destroy the old one");
+    }
 }
 
 fn prepare(config: Config) -> Result<Prepared, RunError> {
@@ -206,7 +222,7 @@ fn open_holder(config: &Config) -> Result<Option<HolderKeys>, RunError> {
 }
 
 /// The node's key, and where it remembers the journal it votes with.
-fn open_key(config: &Config) -> Result<(SigningKey, Mark), RunError> {
+pub fn open_key(config: &Config) -> Result<(SigningKey, Mark), RunError> {
     let secret = |_: &str| secret(config.passphrase_file.as_deref());
     match &config.key {
         KeyName::File(path) => Ok((config.key.open(TOKEN_VOTE_MAX, secret)?, Mark::beside(path))),
@@ -294,7 +310,7 @@ fn free(address: SocketAddr, field: &'static str) -> Result<(), RunError> {
     std::net::TcpListener::bind(address).map(drop).map_err(|source| RunError::Listen { address, field, source })
 }
 
-async fn serve(context: real::Context, prepared: Prepared) -> Result<(), RunError> {
+async fn serve(context: real::Context, prepared: Prepared, path: PathBuf) -> Result<End, RunError> {
     let Prepared { config, genesis, signer, known, votes, state_sync, recovery, holder } = prepared;
     let voting = votes.is_some();
     let listener = bind(config.http).await?;
@@ -337,8 +353,10 @@ async fn serve(context: real::Context, prepared: Prepared) -> Result<(), RunErro
     };
     let (provider, blocker) = (network.oracle.clone(), network.oracle.clone());
     let starting = engine::start(context.child("node"), engine_config, provider, blocker, network.channels);
-    let Some(node) = begun(starting, &listener).await? else { return Ok(()) };
+    let Some(node) = begun(starting, &listener).await? else { return Ok(End::Stop) };
     let service = Service::new(context.child("service"), &node, voting, holder);
+    let shared = node.shared.clone();
+    let key = <[u8; 32]>::try_from(node.me.as_ref()).unwrap_or_default();
 
     let holds = service.clone();
     let _holding = context.child("holding").spawn(move |_| async move { holds.hold_all().await });
@@ -347,20 +365,18 @@ async fn serve(context: real::Context, prepared: Prepared) -> Result<(), RunErro
         let mut stopping = stopping;
         let _ = stopping.wait_for(|stop| *stop).await;
     }));
-    let ended = tokio::select! {
-        () = told_to_stop() => None,
-        _ = node.engine => Some(RunError::Ended("consensus")),
-        _ = network.task => Some(RunError::Ended("peer network")),
-        _ = &mut http => Some(RunError::Ended("HTTP server")),
+    let end = tokio::select! {
+        () = told_to_stop() => End::Stop,
+        config = next_key::counts(&shared.chain, path, key) => End::NextKey(Box::new(config)),
+        _ = node.engine => return Err(RunError::Ended("consensus")),
+        _ = network.task => return Err(RunError::Ended("peer network")),
+        _ = &mut http => return Err(RunError::Ended("HTTP server")),
     };
-    if let Some(error) = ended {
-        return Err(error);
-    }
     tracing::info!("stopping");
     stop.send_replace(true);
     // Requests in flight have their own time limits; what is stored needs no farewell.
     let _ = tokio::time::timeout(std::time::Duration::from_secs(5), http).await;
-    Ok(())
+    Ok(end)
 }
 
 async fn bind(address: SocketAddr) -> Result<TcpListener, RunError> {

@@ -113,6 +113,11 @@ impl Mark {
         Self::File(name.into())
     }
 
+    /// Whether the key was ever started with: it may have voted.
+    pub fn is_set(&self) -> Result<bool, MarkError> {
+        Ok(self.read()?.is_some())
+    }
+
     fn read(&self) -> Result<Option<Memory>, MarkError> {
         match self {
             Self::File(path) => read(path),

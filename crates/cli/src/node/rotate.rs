@@ -1,0 +1,295 @@
+//! `tally node rotate`: replace the key of a node, which is a change of the network's validators.
+
+use crate::{
+    connection::{Acting, passphrase},
+    key::find_or_make,
+    node::holder::write_public,
+    output::{Doing, Done, Failure, line, say},
+    proposal,
+    sandbox::layout::validator_key,
+};
+use clap::Args;
+use std::{
+    fs,
+    io::Write as _,
+    path::{Path, PathBuf},
+};
+use tallystick_api::{ProposalView, ValidatorView, ValidatorsView};
+use tallystick_client::{Client, KeyName, Passphrase, keyfile};
+use tallystick_node::Config;
+use tallystick_protocol::{
+    Algorithm, Change, GenesisValidator, Operation, ProposalStatus, PublicKey, RuleText, SigningKey,
+    limits::TOKEN_ANSWER_MAX,
+};
+use toml_edit::DocumentMut;
+
+/// Replace the key of a node: run it to begin, and again to finish
+#[derive(Debug, Args)]
+#[command(after_help = AFTER)]
+pub struct Rotate {
+    /// The node's configuration file
+    #[arg(long, value_name = "FILE", default_value = "node.toml")]
+    config: PathBuf,
+    /// The key that begins: a file, or a PKCS#11 URI; made if it does not exist, under the passphrase of the present one
+    /// [default: `next.pem` beside the present key]
+    #[arg(long, value_name = "FILE|URI")]
+    new: Option<KeyName>,
+    /// Where the other nodes reach this one [default: where they reach it now]
+    #[arg(long, value_name = "HOST:PORT")]
+    address: Option<String>,
+    /// Why, for those who vote
+    #[arg(long, value_name = "TEXT", default_value = "The node's key is replaced by a new one.")]
+    reason: String,
+    /// A file whose first line is the passphrase of both keys of the node, or the PIN [default: that of the configuration]
+    #[arg(long, value_name = "FILE")]
+    node_passphrase_file: Option<PathBuf>,
+    #[command(flatten)]
+    acting: Acting,
+}
+
+const AFTER: &str = "Whoever runs the node runs this beside its configuration. It makes a key, writes it into the configuration as \
+    next_key, and proposes it in the place of the present one, which the organisations vote on. Until the epoch after the next the \
+    present key votes; then the node goes on with the next one by itself, in the same data directory: it need not be started again. \
+    Run the command once more after that: it writes the new key as `key`, and tells the network where the node is that holds what only \
+    some may see. At any time in between it says how far things are.\n\n\
+    Example:\n  \
+    tally node rotate --config /etc/tally/node.toml --as hmrc/administrator";
+
+/// Digits of the new key in the id of the proposal.
+const PROPOSAL_KEY_DIGITS: usize = 8;
+
+/// How far a replacement is.
+enum Stage {
+    /// The network knows nothing of the new key.
+    Unknown,
+    /// It votes from this block on.
+    Decided(u64),
+    /// It votes.
+    Votes,
+}
+
+/// The node's two keys, as the network writes them.
+struct Keys {
+    old: PublicKey,
+    new: PublicKey,
+}
+
+impl Rotate {
+    /// Runs the command.
+    pub fn run(self) -> Done {
+        let config = Config::read(&self.config).map_err(Failure::error)?;
+        let old = self.open(&config, &config.key)?.public();
+        let client = self.acting.client()?;
+        let validators = client.validators()?.value;
+        let Some(named) = &config.next_key else {
+            present(&validators, &old).ok_or_else(|| self.no_validator(&old))?;
+            let new = self.make(&config, &old)?;
+            return self.propose(&validators, &Keys { old, new });
+        };
+        if self.new.as_ref().is_some_and(|new| self.seen_from_there(new) != *named) {
+            return Err(Failure::error(format!(
+                "{} names `{named}` as next_key already: leave out --new, or take that line away first",
+                self.config.display()
+            )));
+        }
+        let keys = Keys { old, new: self.open(&config, named)?.public() };
+        match stage(&validators, &keys.new)? {
+            Stage::Votes => self.finish(&config, &keys),
+            Stage::Decided(height) => line(format_args!(
+                "{} votes from block {height} on; the node goes on with it then, and this command finishes after that",
+                keys.new
+            )),
+            Stage::Unknown => self.propose(&validators, &keys),
+        }
+    }
+
+    fn no_validator(&self, key: &PublicKey) -> Failure {
+        let shown = self.config.display();
+        Failure::no(format!(
+            "{key}, the key of {shown}, is no validator's: a node that follows is given another by `key` in {shown} alone"
+        ))
+    }
+
+    /// The passphrase of the node's keys: as its configuration says, unless this command is told.
+    fn secret(&self, config: &Config, prompt: &str) -> Result<Passphrase, Failure> {
+        passphrase(self.secret_file(config), prompt)
+    }
+
+    fn secret_file<'a>(&'a self, config: &'a Config) -> Option<&'a Path> {
+        self.node_passphrase_file.as_deref().or(config.passphrase_file.as_deref())
+    }
+
+    fn open(&self, config: &Config, name: &KeyName) -> Result<SigningKey, Failure> {
+        let key = name.open(TOKEN_ANSWER_MAX, |prompt| self.secret(config, prompt))?;
+        validator_key(&key.public())?;
+        Ok(key)
+    }
+
+    /// The key that begins, made unless it is there, and written into the configuration.
+    fn make(&self, config: &Config, old: &PublicKey) -> Result<PublicKey, Failure> {
+        let new = match (&self.new, &config.key) {
+            (Some(new), _) => new.clone(),
+            (None, KeyName::File(present)) => KeyName::File(next_file(present)?),
+            (None, KeyName::Token(_)) => {
+                return Err(Failure::error("the node's key is in a token: name the new one with --new pkcs11:…"));
+            }
+        };
+        let public = match &new {
+            KeyName::File(path) if !path.exists() => {
+                let key = keyfile::generate(Algorithm::EdDsa)?;
+                keyfile::write(path, &key, &self.secret(config, "Passphrase of the node's key: ")?)?;
+                write_public(path, &key.public())?;
+                say(format_args!("wrote {}  (private)", path.display()));
+                key.public()
+            }
+            KeyName::File(_) => self.open(config, &new)?.public(),
+            KeyName::Token(uri) => find_or_make(uri, Algorithm::EdDsa, self.secret_file(config))?,
+        };
+        validator_key(&public)?;
+        if public == *old {
+            return Err(Failure::error(format!("`{new}` is the node's key already: name another with --new")));
+        }
+        self.edit(|document| document["next_key"] = toml_edit::value(self.seen_from_the_file(&new).to_string()))?;
+        say(format_args!("{} names it as next_key", self.config.display()));
+        Ok(public)
+    }
+
+    /// Puts it to the vote that the new key takes the place of the old one, or says how the vote stands.
+    fn propose(&self, validators: &ValidatorsView, keys: &Keys) -> Done {
+        let client = self.acting.client()?;
+        let id = match last_proposal(&client, &keys.new)? {
+            Ok(pending) => return proposal::standing(&pending),
+            Err(free) => free,
+        };
+        let gone = present(validators, &keys.old).ok_or_else(|| self.no_validator(&keys.old))?;
+        let organisation = gone.organisation.clone();
+        let of = |key: &PublicKey, address: &str| -> Result<GenesisValidator, Failure> {
+            let (organisation, key) = (organisation.clone(), validator_key(key)?);
+            Ok(GenesisValidator { organisation, key, address: address.to_owned() })
+        };
+        let (add, remove) =
+            (of(&keys.new, self.address.as_ref().unwrap_or(&gone.address))?, of(&keys.old, &gone.address)?);
+        let operation = Operation::ProposalSubmit {
+            proposal: id.clone(),
+            title: format!("A new key for the node of {organisation}"),
+            text: RuleText::Whole(self.reason.clone()),
+            changes: vec![Change::Validators { add: vec![add], remove: vec![remove] }],
+            effect_height: None,
+        };
+        let told = format!("{} is proposed in the place of {}", keys.new, keys.old);
+        if self.acting.begin()?.act(format!("proposal {id}"), vec![operation], told)? {
+            proposal::standing(&proposal::find(&client, &id)?)?;
+            line(format_args!("the others vote: tally proposal vote {id} yes"))?;
+            line("once the node says in its log that the next key votes, run this command again: it finishes")?;
+        }
+        Ok(())
+    }
+
+    /// Writes the new key as the key, and says where the node is that holds.
+    fn finish(&self, config: &Config, keys: &Keys) -> Done {
+        if let Some(holder) = &config.holder {
+            let organisation = holder.principal.organisation();
+            let nodes = self.acting.client()?.organisation_nodes(organisation)?;
+            let nodes = nodes.map(|found| found.value.nodes).unwrap_or_default();
+            let row = nodes.into_iter().find(|node| node.node == holder.principal && node.peer == keys.old);
+            if let Some(row) = row {
+                let (node, peer) = (row.node, validator_key(&keys.new)?);
+                let told = format!("{node} is reached by the new key");
+                let operation = Operation::NodeRegister {
+                    node: node.clone(),
+                    peer,
+                    sealing: row.sealing,
+                    jurisdiction: row.jurisdiction,
+                };
+                if !self.acting.begin()?.act(format!("node {node}"), vec![operation], told)? {
+                    return Ok(());
+                }
+            }
+        }
+        self.edit(|document| {
+            if let Some(next) = document.remove("next_key") {
+                document["key"] = next;
+            }
+        })?;
+        line(format_args!("{} votes, and {} names it as key: destroy the old one", keys.new, self.config.display()))
+    }
+
+    /// Names are given from here, and read from where the file is.
+    fn seen_from_the_file(&self, name: &KeyName) -> KeyName {
+        match name {
+            KeyName::File(path) => {
+                let absolute = |path: &Path| std::path::absolute(path).unwrap_or_else(|_| path.to_owned());
+                let (path, config) = (absolute(path), absolute(&self.config));
+                let beside = config.parent().and_then(|folder| path.strip_prefix(folder).ok());
+                KeyName::File(beside.map_or_else(|| path.clone(), Path::to_owned))
+            }
+            name => name.clone(),
+        }
+    }
+
+    /// The name as it is once it was read out of the file.
+    fn seen_from_there(&self, name: &KeyName) -> KeyName {
+        self.seen_from_the_file(name).relative_to(self.config.parent().unwrap_or(Path::new("")))
+    }
+
+    /// Alters the configuration file, all at once: whatever else it says stays as it is.
+    fn edit(&self, alter: impl FnOnce(&mut DocumentMut)) -> Done {
+        let shown = self.config.display();
+        let text = fs::read_to_string(&self.config).doing(|| format!("cannot read `{shown}`"))?;
+        let mut document: DocumentMut = text.parse().doing(|| format!("`{shown}`"))?;
+        alter(&mut document);
+        let folder = self.config.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
+        let written = tempfile::NamedTempFile::new_in(folder).and_then(|mut file| {
+            file.write_all(document.to_string().as_bytes())?;
+            file.as_file().set_permissions(fs::metadata(&self.config)?.permissions())?;
+            file.as_file().sync_all()?;
+            file.persist(&self.config).map_err(|error| error.error)
+        });
+        written.map(drop).doing(|| format!("cannot write `{shown}`"))
+    }
+}
+
+/// The validator of this key, now or as decided.
+fn present<'a>(validators: &'a ValidatorsView, key: &PublicKey) -> Option<&'a ValidatorView> {
+    let key = hex::encode(validator_key(key).ok()?);
+    validators.sets().into_iter().flat_map(|set| &set.validators).find(|validator| validator.key == key)
+}
+
+/// How far the network is with a new key.
+fn stage(validators: &ValidatorsView, new: &PublicKey) -> Result<Stage, Failure> {
+    let key = hex::encode(validator_key(new)?);
+    if validators.current.contains(&key) {
+        return Ok(Stage::Votes);
+    }
+    let decided = [&validators.next, &validators.later].into_iter().find(|set| set.contains(&key));
+    Ok(decided.map_or(Stage::Unknown, |set| Stage::Decided(set.from_height)))
+}
+
+/// The proposal of a new key that is still to be decided or to take effect, or else the id that the next one may have.
+fn last_proposal(client: &Client, new: &PublicKey) -> Result<Result<ProposalView, String>, Failure> {
+    let name = hex::encode(validator_key(new)?);
+    let name = name.get(..PROPOSAL_KEY_DIGITS).unwrap_or(&name);
+    for number in 1_u64.. {
+        let id = if number == 1 { format!("node-key-{name}") } else { format!("node-key-{name}-{number}") };
+        match client.proposal(&id)?.map(|found| found.value) {
+            None => return Ok(Err(id)),
+            Some(view) if matches!(view.brief.status, ProposalStatus::Open | ProposalStatus::Accepted) => {
+                return Ok(Ok(view));
+            }
+            Some(_) => {}
+        }
+    }
+    Err(Failure::error("there are too many proposals of this key"))
+}
+
+/// A new file beside the present key.
+fn next_file(present: &Path) -> Result<PathBuf, Failure> {
+    let file = present.with_file_name("next.pem");
+    if file.exists() {
+        return Err(Failure::error(format!(
+            "`{}` is there already: name the file of the new key with --new",
+            file.display()
+        )));
+    }
+    Ok(file)
+}

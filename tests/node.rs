@@ -1,0 +1,162 @@
+//! The fear: that a node stands there and nobody knows why. One that no peer knows yet, and one whose key is replaced while the network
+//! runs: the real binary.
+//!
+//! Cargo builds this as a test of `crates/cli`, which is where the binary is.
+#![allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing)]
+
+use std::{
+    fs,
+    io::{Read as _, Write as _},
+    net::TcpStream,
+    path::Path,
+    process::{Child, Command, Stdio},
+    thread,
+    time::{Duration, Instant},
+};
+use tallystick_client::{Client, Profile};
+use tallystick_tests::sandbox::{Desk, Sandbox, free_base_port};
+
+/// How long an answer may take.
+const ANSWERED_WITHIN: Duration = Duration::from_secs(5);
+/// How long a debug build may take to open its port on two busy cores.
+const LISTENS_WITHIN: Duration = Duration::from_secs(60);
+
+/// How long a vote, or an epoch of blocks that are asked for, may take.
+const PATIENCE: Duration = Duration::from_secs(240);
+/// Whose node it is, and who runs the rest.
+const OWNER: &str = "department-of-health";
+const OTHERS: [&str; 3] = ["companies-house", "food-standards-agency", "hm-revenue-and-customs"];
+
+/// A process that ends with the test.
+struct Node(Child);
+
+impl Drop for Node {
+    fn drop(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
+fn connect(port: u16) -> TcpStream {
+    let begun = Instant::now();
+    loop {
+        match TcpStream::connect(("127.0.0.1", port)) {
+            Ok(stream) => return stream,
+            Err(error) => assert!(begun.elapsed() < LISTENS_WITHIN, "{error}"),
+        }
+        thread::sleep(Duration::from_millis(50));
+    }
+}
+
+fn ask(port: u16, path: &str) -> String {
+    let mut stream = connect(port);
+    stream.set_read_timeout(Some(ANSWERED_WITHIN)).unwrap();
+    write!(stream, "GET {path} HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n").unwrap();
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).unwrap_or_else(|error| panic!("{path}: {error}"));
+    answer
+}
+
+#[test]
+fn a_node_that_nobody_knows_says_so() {
+    let place = tempfile::tempdir().unwrap();
+    let desk = Desk::new(Path::new(env!("CARGO_BIN_EXE_tally")), place.path());
+    fs::write(desk.path("secret"), "seven words that nobody else would choose\n").unwrap();
+    desk.line("key new new.pem --passphrase-file secret").expect(0, &[]);
+    let (listen, http) = (free_base_port(), free_base_port());
+    desk.line(&format!(
+        "node init --network tests/data/receipts/network.json --key new.pem --passphrase-file secret \
+         --listen 127.0.0.1:{listen} --http 127.0.0.1:{http}"
+    ))
+    .expect(0, &["wrote node.toml"]);
+    let mut command = Command::new(env!("CARGO_BIN_EXE_tally"));
+    command.args(["node", "--config", "node.toml"]).current_dir(place.path()).stdin(Stdio::null());
+    let _node = Node(command.stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap());
+    drop(connect(http));
+
+    assert!(ask(http, "/healthz").ends_with("alive\n"));
+    let begun = Instant::now();
+    while !ask(http, "/readyz").contains("waits for peers") {
+        assert!(begun.elapsed() < LISTENS_WITHIN, "{}", ask(http, "/readyz"));
+        thread::sleep(Duration::from_millis(50));
+    }
+    let ready = ask(http, "/readyz");
+    assert!(ready.starts_with("HTTP/1.1 503") && ready.contains("do not know this node's key"), "{ready}");
+    let status = ask(http, "/v1/status").to_lowercase();
+    assert!(status.starts_with("http/1.1 503") && status.contains("retry-after: "), "{status}");
+    let registers = ask(http, "/v1/registers").to_lowercase();
+    assert!(registers.starts_with("http/1.1 503") && registers.contains("retry-after: "), "{registers}");
+
+    let begun = Instant::now();
+    let node = format!("--node http://127.0.0.1:{http}");
+    desk.line(&format!("status {node}")).expect(1, &["no answer", "waits for peers"]);
+    assert!(begun.elapsed() < Duration::from_secs(20), "{:?}", begun.elapsed());
+    desk.line(&format!("register list {node}")).expect(2, &["waits for peers"]);
+}
+
+#[test]
+fn a_node_goes_on_with_its_next_key() {
+    let place = tempfile::tempdir().unwrap();
+    let desk = Desk::new(Path::new(env!("CARGO_BIN_EXE_tally")), place.path());
+    let sandbox = Sandbox::start(&desk, &["--base-port", &free_base_port().to_string(), "--epoch-blocks", "20"]);
+    let nodes = Profile::read(&desk.path("sandbox")).unwrap().nodes;
+    let client = Client::new(nodes.clone()).unwrap();
+    let config = format!("sandbox/{OWNER}/node.toml");
+    let rotate = format!("node rotate --config {config} --as {OWNER}/administrator");
+    desk.line("register create buoy --field buoy:string --field laid:string --as companies-house/administrator")
+        .expect(0, &[]);
+    let process = sandbox.node(OWNER).unwrap();
+    let old = client.validators().unwrap().value.current;
+    let old = old.validators.iter().find(|validator| validator.organisation == OWNER).unwrap().key.clone();
+
+    desk.line(&rotate).expect(0, &["is proposed in the place of", "3 more for it needed"]);
+    let key = fs::read_to_string(desk.path(&format!("sandbox/{OWNER}/next.pem.pub"))).unwrap();
+    let key = key.trim().strip_prefix("ed25519:").unwrap();
+    assert!(fs::read_to_string(desk.path(&config)).unwrap().contains("next_key = \"next.pem\""));
+    desk.line(&rotate).expect(0, &["is open", "3 more for it needed"]);
+    desk.line(&format!("{rotate} --new another.pem")).expect(2, &["names `sandbox", "as next_key already"]);
+    let id = format!("node-key-{}", &key[..8]);
+    for organisation in OTHERS {
+        desk.line(&format!("proposal vote {id} yes --as {organisation}/administrator")).expect(0, &[]);
+    }
+    desk.line(&format!("proposal show {id} --wait")).expect(0, &["is effective"]);
+    desk.line(&rotate).expect(0, &["votes from block"]);
+
+    // Blocks come as they are asked for; one that the new key proposed was voted for with it.
+    let own = Client::new([nodes.iter().find(|node| config_port(&desk, &config) == port_of(node)).unwrap()]).unwrap();
+    let begun = Instant::now();
+    let proposed = |height| client.block(height).unwrap().is_some_and(|block| block.value.leader == key);
+    let mut seen = client.validators().unwrap().value.later.from_height;
+    loop {
+        let tip = client.status().unwrap().height;
+        if (seen..=tip).any(&proposed) && own.status().is_ok_and(|status| status.voting && status.ready) {
+            break;
+        }
+        seen = seen.max(tip);
+        desk.line(&format!("register append buoy N-{tip} laid=2026-11 --as companies-house/registrar")).expect(0, &[]);
+        assert!(begun.elapsed() < PATIENCE, "the new key proposed no block up to {tip}");
+    }
+    assert_eq!(sandbox.node(OWNER), Some(process), "the same process goes on with the new key");
+    desk.line(&rotate).expect(0, &["is reached by the new key", "names it as key: destroy the old one"]);
+    let text = fs::read_to_string(desk.path(&config)).unwrap();
+    assert!(text.contains("key = \"next.pem\"") && !text.contains("next_key"), "{text}");
+    desk.line(&rotate).expect(2, &["`sandbox/department-of-health/next.pem` is there already"]);
+
+    // Started again it votes with the new key; the old one is in no set.
+    assert!(sandbox.stop().success());
+    let sandbox = Sandbox::start(&desk, &[]);
+    let validators = client.validators().unwrap().value;
+    assert!(validators.current.contains(key) && !validators.current.contains(&old));
+    assert!(own.status().unwrap().voting);
+    assert!(sandbox.stop().success());
+}
+
+fn port_of(node: &str) -> String {
+    node.rsplit(':').next().unwrap().to_owned()
+}
+
+fn config_port(desk: &Desk, config: &str) -> String {
+    let text = fs::read_to_string(desk.path(config)).unwrap();
+    let line = text.lines().find(|line| line.starts_with("http = ")).unwrap();
+    port_of(line.trim_end_matches('"'))
+}
