@@ -392,6 +392,21 @@ pub fn chain(files: &[PathBuf], of: &Path, key: &PublicKey) -> Result<(Hash, Vec
     Ok((Hash::of(&[last.der()]), chain.iter().map(|certificate| certificate.der().to_vec()).collect()))
 }
 
+/// The key of the first certificate in these files.
+///
+/// # Errors
+/// When there is none, or none of a kind that signs here.
+pub fn key_of(files: &[PathBuf]) -> Result<PublicKey, Failure> {
+    let heap = Heap::read(files)?;
+    let certificate = heap.certificates.first();
+    let Some(certificate) = certificate else {
+        return Err(Failure::error("there is no certificate in these files: give the key's first"));
+    };
+    certificate.public_key().ok_or_else(|| {
+        Failure::no("the first certificate is of a key that cannot sign here: an Ed25519 or a P-256 key can")
+    })
+}
+
 /// What was found in files.
 #[derive(Default)]
 struct Heap {

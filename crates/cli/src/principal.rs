@@ -1,6 +1,7 @@
 //! `tally principal`: who may act for an organisation.
 
 use crate::{
+    ca,
     connection::{Acting, Connection, Reading},
     key::{NewKey, public_key},
     output::{Colour, Doing, Done, Failure, Table, json, line, paint, say, time},
@@ -9,8 +10,8 @@ use crate::{
 use clap::{Args, Subcommand};
 use rand::Rng;
 use std::{
-    fs::OpenOptions,
-    io::Write,
+    fs::{self, OpenOptions},
+    io::{ErrorKind, Write},
     path::{Path, PathBuf},
 };
 use tallystick_protocol::{
@@ -25,6 +26,7 @@ use tallystick_protocol::{
     is said by its roles and by policy.\n\n\
     Examples:\n  \
     tally principal enrol clerk --role registrar --public clerk.pem.pub\n  \
+    tally principal enrol clerk --role registrar --certificate clerk.crt issuing.pem --authority root.pem\n  \
     tally principal enrol --pseudonym pseudonyms.csv --for \"Ann Smith\" --role registrar --public ann.pem.pub\n  \
     tally principal amend companies-house/clerk --role registrar --role auditor\n  \
     tally principal suspend companies-house/clerk --reason \"On leave until March\"\n  \
@@ -68,12 +70,18 @@ struct Enrol {
     /// What it is to the organisation, such as administrator or registrar; may be repeated
     #[arg(long = "role", value_name = "ROLE")]
     roles: Vec<String>,
-    /// How sure the organisation is that the key is in its hands: low or substantial
+    /// How sure the organisation is that the key is in its hands, by itself: low or substantial; a certificate tells more
     #[arg(long, default_value = "substantial")]
     assurance: Assurance,
-    /// Its public key, or the .pub file that holds it
-    #[arg(long, value_name = "KEY|FILE")]
-    public: String,
+    /// Its public key, or the .pub file that holds it [default: that of the certificate]
+    #[arg(long, value_name = "KEY|FILE", required_unless_present = "certificate")]
+    public: Option<String>,
+    /// A certificate of the key, and those between it and the authority's: the key is certified at once
+    #[arg(long, value_name = "FILE", num_args = 1.., requires = "authority")]
+    certificate: Vec<PathBuf>,
+    /// The authority's certificate
+    #[arg(long, value_name = "FILE", requires = "certificate")]
+    authority: Option<PathBuf>,
     #[command(flatten)]
     acting: Acting,
 }
@@ -246,21 +254,62 @@ impl List {
 
 impl Enrol {
     fn run(self) -> Done {
-        let key = public_key(&self.public)?;
+        let key = match &self.public {
+            Some(public) => public_key(public)?,
+            None => ca::key_of(&self.certificate)?,
+        };
+        let certified =
+            self.authority.as_ref().map(|authority| ca::chain(&self.certificate, authority, &key)).transpose()?;
         let roles = Roles::new(self.roles.clone()).map_err(Failure::error)?;
         let session = self.acting.begin()?;
+        let organisation = session.signer.principal().organisation().to_owned();
         let name = match (&self.name, &self.pseudonym) {
             (Some(name), _) => name.clone(),
-            (None, Some(file)) => pseudonym(file, self.of.as_deref().unwrap_or_default())?,
+            (None, Some(file)) => self.pseudonym(file, &organisation)?,
             (None, None) => return Err(Failure::error("give a name, or --pseudonym FILE")),
         };
-        let id = PrincipalId::new(session.signer.principal().organisation(), &name).map_err(Failure::error)?;
+        let id = PrincipalId::new(&organisation, &name).map_err(Failure::error)?;
         let (kind, assurance) = (self.kind, self.assurance);
-        let operation = Operation::PrincipalEnrol { name, kind, roles: roles.clone(), key, assurance };
+        let mut operations = vec![Operation::PrincipalEnrol { name, kind, roles: roles.clone(), key, assurance }];
+        let certificate = if certified.is_some() { ", certified" } else { "" };
+        if let Some((authority, chain)) = certified {
+            operations.push(Operation::KeyCertify { principal: id.clone(), key, authority, chain });
+        }
         let roles = if roles.iter().next().is_some() { format!(" as {roles}") } else { String::new() };
-        let told = format!("{id} is enrolled{roles} with key {key}");
-        session.act(format!("enrol {id}"), vec![operation], told).map(drop)
+        let told = format!("{id} is enrolled{roles} with key {key}{certificate}");
+        session.act(format!("enrol {id}"), operations, told).map(drop)
     }
+
+    /// The name noted for whoever it is if the ledger has nobody of that name, as after an enrolment that was refused; else a new one.
+    fn pseudonym(&self, file: &Path, organisation: &str) -> Result<String, Failure> {
+        let of = self.of.as_deref().unwrap_or_default();
+        if let Some(client) = self.acting.client_if_named()? {
+            for name in noted(file, of)? {
+                let id = PrincipalId::new(organisation, &name).map_err(Failure::error)?;
+                if client.principal(&id)?.is_none() {
+                    say(format_args!("noted in {} before: {name} is {of}", file.display()));
+                    return Ok(name);
+                }
+            }
+        }
+        pseudonym(file, of)
+    }
+}
+
+/// What ends the row of whoever it is in a file of pseudonyms.
+fn row_end(of: &str) -> String {
+    format!(",\"{}\"", of.replace('"', "\"\""))
+}
+
+/// The names noted for whoever it is.
+fn noted(file: &Path, of: &str) -> Result<Vec<String>, Failure> {
+    let text = match fs::read_to_string(file) {
+        Ok(text) => text,
+        Err(error) if error.kind() == ErrorKind::NotFound => return Ok(Vec::new()),
+        Err(error) => return Err(Failure::error(format!("cannot read `{}`: {error}", file.display()))),
+    };
+    let end = row_end(of);
+    Ok(text.lines().filter_map(|row| Some(row.strip_suffix(&end)?.to_owned())).collect())
 }
 
 /// A random name, written down with who it is before the ledger has it: a name nobody knows would be worse than one unused.
@@ -268,7 +317,7 @@ fn pseudonym(file: &Path, of: &str) -> Result<String, Failure> {
     let mut random = [0; 8];
     tallystick_client::randomness().fill_bytes(&mut random);
     let name = format!("p-{}", hex::encode(random));
-    let row = format!("{name},\"{}\"\n", of.replace('"', "\"\""));
+    let row = format!("{name}{}\n", row_end(of));
     let mut options = OpenOptions::new();
     options.create(true).append(true);
     #[cfg(unix)]
