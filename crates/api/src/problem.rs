@@ -53,6 +53,8 @@ codes! {
     NotAfterTooLate = "not-after-too-late", 422, "Not-after time too late";
     /// The key is not one of the principal's.
     UnknownKey = "key-unknown", 403, "Key not enrolled";
+    /// The key is one of the principal's that has ended.
+    RetiredKey = "key-retired", 403, "Key retired";
     /// The principal, or a co-signer, is suspended or retired.
     Inactive = "principal-inactive", 403, "Principal not active";
     /// The key's certificate has ended.

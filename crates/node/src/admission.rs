@@ -145,7 +145,7 @@ impl<E: Runtime> Admission<E> {
         let mut answers: Vec<Option<Result<Hash, Rejection>>> = Vec::with_capacity(count);
         let mut wanted = Vec::new();
         for bytes in transactions {
-            match self.screen(bytes).await {
+            match self.screen(bytes, true).await {
                 Ok(Screened::Known(id)) => answers.push(Some(Ok(id))),
                 Ok(Screened::New(transaction)) => {
                     wanted.push(transaction);
@@ -163,15 +163,16 @@ impl<E: Runtime> Admission<E> {
 
     /// Whether a transaction would be admitted now: all but room in the pool. It is not passed on.
     pub async fn judge(&self, bytes: Bytes) -> Result<Judged, Rejection> {
-        let is_known = matches!(self.screen(bytes.clone()).await?, Screened::Known(_));
+        let is_known = matches!(self.screen(bytes.clone(), false).await?, Screened::Known(_));
         let transaction = SignedTransaction::decode(bytes).map_err(|error| Rejection::malformed(&error))?;
         let transaction =
             transaction.verify().map_err(|error| Rejection::new(RejectionCode::BadSignature, error.to_string()))?;
         Ok(Judged { transaction, is_known })
     }
 
-    /// Everything that can be told before the signature is checked, cheapest first.
-    async fn screen(&self, bytes: Bytes) -> Result<Screened, Rejection> {
+    /// Everything that can be told before the signature is checked, cheapest first. An attempt of somebody who may not act any more
+    /// goes on now and then, if it `may_go_on`.
+    async fn screen(&self, bytes: Bytes, may_go_on: bool) -> Result<Screened, Rejection> {
         let transaction = SignedTransaction::decode(bytes).map_err(|error| Rejection::malformed(&error))?;
         let chain = &self.shared.chain;
         if transaction.network() != chain.network() {
@@ -200,9 +201,15 @@ impl<E: Runtime> Admission<E> {
             None => {}
         }
         self.in_time(transaction.not_after())?;
-        self.may_sign(&transaction).await?;
+        let attempt = match self.may_sign(&transaction).await {
+            Err(rejection) if may_go_on && rejection.is_evidence() => Some(rejection),
+            judged => judged.map(|()| None)?,
+        };
         self.exposes_nothing(&transaction).await?;
-        Ok(Screened::New(transaction))
+        match attempt.filter(|_| !self.shared.attempts.goes_on(transaction.key(), self.now_ms())) {
+            Some(rejection) => Err(rejection),
+            None => Ok(Screened::New(transaction)),
+        }
     }
 
     /// The later of this node's clock and the newest block's, in Unix milliseconds.
@@ -247,8 +254,10 @@ impl<E: Runtime> Admission<E> {
         }
         let changes = self.shared.keys.changes();
         let row = state::principal(&self.reader, principal).await;
-        let held = row.as_ref().and_then(|row| row.key(key)).filter(|held| !held.has_ended(now_ms));
-        let held = held.ok_or_else(|| Rejection::unknown_key(principal, key))?;
+        let held = row.as_ref().and_then(|row| row.key(key)).ok_or_else(|| Rejection::unknown_key(principal, key))?;
+        if held.has_ended(now_ms) {
+            return Err(Rejection::retired_key(principal, key));
+        }
         if let Some(status) = row.as_ref().map(|row| row.status).filter(|status| *status != PrincipalStatus::Active) {
             return Err(Rejection::inactive(principal, status));
         }

@@ -9,6 +9,7 @@
 
 use crate::{
     admission::verify_all,
+    attempts::Attempts,
     chain::Chain,
     engine::Runtime,
     keys::{KeyCache, changes_keys},
@@ -48,6 +49,8 @@ pub struct Shared {
     pool: Mutex<Pool>,
     /// Keys found in use.
     pub keys: KeyCache,
+    /// Acts of those who may not act any more.
+    pub attempts: Attempts,
     /// Protected fields found.
     pub schemas: SchemaCache,
     /// Policies found compiled.
@@ -78,6 +81,7 @@ impl Shared {
         Self {
             chain,
             keys: KeyCache::default(),
+            attempts: Attempts::default(),
             schemas: SchemaCache::default(),
             policies: PolicyCache::default(),
             metrics,

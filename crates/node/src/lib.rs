@@ -3,6 +3,7 @@
 pub mod admission;
 mod ahead;
 pub mod application;
+mod attempts;
 pub mod audit;
 pub mod certify;
 pub mod chain;

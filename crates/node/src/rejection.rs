@@ -1,4 +1,4 @@
-//! Why a node did not admit a transaction. A rejection leaves no trace on the ledger: the transaction may be mended or sent again.
+//! Why a node did not admit a transaction. A rejection leaves no trace on the ledger (but see `attempts.rs`): the transaction may be mended or sent again.
 
 use std::time::Duration;
 use tallystick_protocol::{NetworkId, PrincipalId, PrincipalStatus, PublicKey, Violation};
@@ -16,8 +16,10 @@ pub enum RejectionCode {
     Expired,
     /// Its not-after time is too far away.
     NotAfterTooLate,
-    /// Its principal is unknown, or the key is not one of the principal's keys in use.
+    /// Its principal is unknown, or the key was never one of the principal's.
     UnknownKey,
+    /// The key is one of the principal's that has ended.
+    RetiredKey,
     /// Its principal, or a co-signer, is suspended or retired.
     Inactive,
     /// The key's certificate has ended.
@@ -34,13 +36,14 @@ pub enum RejectionCode {
 
 impl RejectionCode {
     /// Every code, in order of precedence.
-    pub const ALL: [Self; 12] = [
+    pub const ALL: [Self; 13] = [
         Self::Malformed,
         Self::WrongNetwork,
         Self::IdempotencyConflict,
         Self::Expired,
         Self::NotAfterTooLate,
         Self::UnknownKey,
+        Self::RetiredKey,
         Self::Inactive,
         Self::ExpiredKey,
         Self::Exposed,
@@ -58,6 +61,7 @@ impl RejectionCode {
             Self::Expired => "expired",
             Self::NotAfterTooLate => "not-after-too-late",
             Self::UnknownKey => "key-unknown",
+            Self::RetiredKey => "key-retired",
             Self::Inactive => "principal-inactive",
             Self::ExpiredKey => "key-expired",
             Self::Exposed => "value-unsealed",
@@ -125,9 +129,19 @@ impl Rejection {
 
     pub(crate) fn unknown_key(principal: &PrincipalId, key: &PublicKey) -> Self {
         let detail = format!(
-            "principal `{principal}` is not enrolled with key {key}, or the key is retired: sign with a key in use, or ask an administrator of the organisation to enrol this one"
+            "principal `{principal}` is not enrolled with key {key}: sign with a key in use, or ask an administrator of the organisation to enrol this one"
         );
         Self::new(RejectionCode::UnknownKey, detail)
+    }
+
+    pub(crate) fn retired_key(principal: &PrincipalId, key: &PublicKey) -> Self {
+        let detail = format!("key {key} of `{principal}` has ended: sign with a key in use");
+        Self::new(RejectionCode::RetiredKey, detail)
+    }
+
+    /// Whether it is evidence that somebody tried: the key was the signer's once, and may not sign.
+    pub(crate) const fn is_evidence(&self) -> bool {
+        matches!(self.code, RejectionCode::RetiredKey | RejectionCode::Inactive | RejectionCode::ExpiredKey)
     }
 
     pub(crate) fn inactive(principal: &PrincipalId, status: PrincipalStatus) -> Self {

@@ -418,6 +418,10 @@ pub const SHOWN_CHARS_MAX: usize = 80;
 
 /// Signatures verified together at most. More gain little and delay the first.
 pub const VERIFY_BATCH_TRANSACTIONS_MAX: usize = 2048;
+/// Milliseconds after which one more act of a key that may not sign any more goes on to the ledger to be refused there, on each node.
+pub const ATTEMPT_PAUSE_MS: u64 = 60_000;
+/// Keys whose last such act a node remembers; of more at a time it lets none go on.
+pub const ATTEMPT_KEYS_MAX: usize = 10_000;
 /// Keys that a node remembers the holders of; a network that uses more reads the state more often.
 pub const KEYS_REMEMBERED_MAX: usize = 100_000;
 /// Registers of which a node remembers whether they have protected fields.
