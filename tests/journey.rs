@@ -11,8 +11,9 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use serde_json::Value;
+use tallystick_tests::absent::{data, skipped};
 use tallystick_tests::sandbox::{Answer, Desk, Sandbox, copy, free_base_port, runs, words};
-use tallystick_tests::workspace::{files, read, root};
+use tallystick_tests::workspace::{files, read};
 
 const LIGHTHOUSE: &str = "tests/data/lighthouse.rsf";
 /// The root that the sample asserts, computed when it was made by a program that shares nothing with this one.
@@ -224,7 +225,12 @@ fn keys(desk: &Desk) {
     .expect(1, &["not-permitted"]);
     desk.line(&format!("key rotate --new spare.pem --new-passphrase-file secret {}", sign("clerk.pem")))
         .expect(0, &["signs with"]);
-    append(6, "clerk.pem").expect(1, &["key-unknown", "sign with a key in use"]);
+    // Once it is on record; then it is turned away.
+    append(6, "clerk.pem").expect(1, &["refused: key-retired", "is final"]);
+    append(6, "clerk.pem").expect(1, &["key-retired", "sign with a key in use"]);
+    let tried = desk.line("audit query --principal food-standards-agency/clerk").expect(0, &["refused: key-retired"]);
+    assert_eq!(tried.text().matches("key-retired").count(), 1, "{}", tried.text());
+    assert_eq!(tried.text().matches("key-unknown").count(), 0, "anybody can make those: {}", tried.text());
     append(6, "spare.pem").expect(0, &["entry 5"]);
     fs::write(desk.path("wrong"), "battery staple\n").unwrap();
     desk.line(
@@ -236,7 +242,7 @@ fn keys(desk: &Desk) {
 /// The clerk's key gets a certificate under an authority of its organisation, made by OpenSSL as authorities make them.
 fn certificates(desk: &Desk) {
     if Command::new("openssl").arg("version").output().is_err() {
-        println!("skipped: `openssl` is absent; this part makes certificates with it");
+        skipped("`openssl` is absent; a part makes certificates with it");
         return;
     }
     let openssl = |line: &str| {
@@ -440,11 +446,8 @@ fn resume(desk: &Desk, port: u16, size: u64) {
 /// Real registers, when they lie beside the checkout: each comes out with the root that GDS published.
 #[test]
 fn real_registers_reproduce_their_roots() {
-    let data = root().join("../shared/data/registers");
-    let Ok(roots) = read(&data.join("roots.json")) else {
-        println!("no real registers at ../shared/data/registers: this test has nothing to check");
-        return;
-    };
+    let Some(data) = data("registers") else { return };
+    let roots = read(&data.join("roots.json")).unwrap();
     let place = tempfile::tempdir().unwrap();
     let desk = Desk::new(binary(), place.path());
     let sandbox = Sandbox::start(&desk, &["--base-port", &free_base_port().to_string()]);

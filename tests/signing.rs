@@ -5,6 +5,7 @@
 #![allow(clippy::unwrap_used, clippy::print_stdout, clippy::indexing_slicing)]
 
 use std::{fs, path::Path, process::Command};
+use tallystick_tests::absent::skipped;
 use tallystick_tests::sandbox::{Answer, Desk};
 
 const ANCHOR: &str = "--network tests/data/receipts/network.json";
@@ -113,7 +114,7 @@ fn what_opens_the_signers_key_is_not_tried_on_anothers_token() {
             std::env::var_os("CI").is_none(),
             "there is no `softhsm2-util`, and where everything is checked it must be"
         );
-        println!("SKIPPED: there is no `softhsm2-util`: install the package `softhsm2`");
+        skipped("there is no `softhsm2-util`: install the package `softhsm2`");
         return;
     }
     let place = tempfile::tempdir().unwrap();

@@ -29,6 +29,7 @@ use std::{
 };
 
 use crate::{
+    absent::skipped,
     markdown::{Block, blocks},
     sandbox::{Desk, Sandbox, free_base_port, words},
     workspace::{read, root},
@@ -75,7 +76,7 @@ impl<'d> Walk<'d> {
             }
             match block.marks.split_once(' ') {
                 Some(("needs", program)) if is_absent(program) => {
-                    println!("SKIPPED: the rest of {name} from line {line} on, for there is no `{program}` here");
+                    skipped(format_args!("the rest of {name} from line {line} on, for there is no `{program}` here"));
                     break;
                 }
                 Some(("not", "run:")) => panic!("{name}, line {line}: the reason is missing"),

@@ -516,8 +516,10 @@ impl Check {
     }
 
     fn refuse(&self, fault: Option<&PathFault>, files: &[&(PathBuf, x509::Fault)]) -> Done {
-        let mut reasons: Vec<String> = fault.iter().map(ToString::to_string).collect();
-        reasons.extend(files.iter().map(|(path, fault)| format!("{}: {fault}", path.display())));
+        // What cannot be read is often why no chain was found.
+        let mut reasons: Vec<String> =
+            files.iter().map(|(path, fault)| format!("{}: {fault}", path.display())).collect();
+        reasons.extend(fault.iter().map(ToString::to_string));
         if reasons.is_empty() {
             return Err(Failure::error("there is no certificate in these files: give one, and lists after it"));
         }

@@ -387,7 +387,7 @@ impl Rotate {
             KeyName::Token(_) => name.open(TOKEN_ANSWER_MAX, |prompt| pin(secret, prompt))?.public(),
             KeyName::File(file) if self.make => make_anew(file, text, algorithm, secret)?,
             KeyName::File(file) => match public_key(text) {
-                Ok(key) => return Ok((key, file.is_file().then_some(name))),
+                Ok(key) => return Ok((key, (file.is_file() && !is_public_file(text)).then_some(name))),
                 Err(_) if file.is_file() && !is_public_file(text) => unlock(&name, secret)?.public(),
                 Err(_) if !file.exists() && !is_key_text(text) => {
                     let remedy = if is_own { ", or add --make to have a new key made there" } else { "" };

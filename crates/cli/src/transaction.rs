@@ -12,7 +12,7 @@ use std::{
     path::{Path, PathBuf},
     time::Duration,
 };
-use tallystick_api::{DecisionView, OutcomeView, SubmissionStatus, TransactionStatus};
+use tallystick_api::{DecisionView, OutcomeView, SubmissionStatus, TransactionStatus, ViolationView};
 use tallystick_protocol::{Code, Hash, MandateId, PartlySignedTransaction, PolicyId, limits::TRANSACTION_BYTES_MAX};
 
 /// Show a transaction and its outcome
@@ -281,9 +281,7 @@ pub fn outcome_lines(outcome: &OutcomeView) -> Vec<String> {
         OutcomeView::Refused { code, advice, operation, violations, decision } => {
             let mut lines =
                 vec![format!("outcome    {}: {code}, in operation {operation}", paint(Colour::Red, "refused"))];
-            lines.extend(violations.iter().map(|violation| {
-                format!("           entry {}: field `{}`: {}", violation.entry, violation.field, violation.rule)
-            }));
+            lines.extend(violations.iter().map(|violation| format!("           {}", violation_line(code, violation))));
             lines.push(format!("           {advice}"));
             if decision.determining.is_empty() && code == Code::NotPermitted.as_str() {
                 lines.push(format!("policies   none permits it, as of change {}", decision.version));
@@ -293,6 +291,14 @@ pub fn outcome_lines(outcome: &OutcomeView) -> Vec<String> {
             lines
         }
     }
+}
+
+/// What of an operation a refusal is about.
+fn violation_line(code: &str, ViolationView { entry, field, rule }: &ViolationView) -> String {
+    if code == Code::CertificateInvalid.as_str() {
+        return format!("certificate {} of the chain, counted from the key's own: {rule}", entry.saturating_add(1));
+    }
+    if field.is_empty() { format!("entry {entry}: {rule}") } else { format!("entry {entry}: field `{field}`: {rule}") }
 }
 
 /// Which policies determined it, and which failed.

@@ -21,6 +21,7 @@ use tallystick_client::{
     pkcs11::{self, KeyUri, TokenError, TokenKey},
 };
 use tallystick_protocol::{Algorithm, NetworkId, Operation, Phase, PrincipalId, PublicKey, SigningKey};
+use tallystick_tests::absent::skipped;
 
 /// Where Debian's package `softhsm2` puts the module.
 const MODULE: &str = "/usr/lib/softhsm/libsofthsm2.so";
@@ -36,7 +37,7 @@ fn in_tokens(name: &str, test: impl FnOnce(&Path)) {
     }
     if !Path::new(MODULE).is_file() {
         assert!(env::var_os("CI").is_none(), "there is no {MODULE}, and where everything is checked this must be");
-        println!("SKIPPED {name}: there is no {MODULE}: install the package `softhsm2`");
+        skipped(format_args!("{name}: there is no {MODULE}: install the package `softhsm2`"));
         return;
     }
     let dir = tempfile::tempdir().unwrap();

@@ -1,7 +1,6 @@
 //! Registers' histories through the ledger: real ones by import, random ones against an oracle that shares no code with it.
 #![allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing, clippy::disallowed_methods)]
 
-mod data;
 mod harness;
 
 use std::{
@@ -9,7 +8,6 @@ use std::{
     fs,
 };
 
-use data::data;
 use harness::{Ledger, describe};
 use proptest::prelude::*;
 use sha2::{Digest, Sha256};
@@ -20,6 +18,7 @@ use tallystick_ledger::{
 use tallystick_protocol::{
     Code, Hash, ImportedEntry, NewEntry, Operation, Outcome, RecordRow, RegisterRow, StateKey, operation::EntryKind,
 };
+use tallystick_tests::absent::data;
 
 #[test]
 fn every_real_register_imports_to_its_root() {

@@ -2,7 +2,6 @@
 #![allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing)]
 #![allow(clippy::disallowed_methods, clippy::disallowed_types)]
 
-mod data;
 mod harness;
 
 use std::{collections::BTreeSet, path::Path, sync::Arc, thread};
@@ -24,6 +23,7 @@ use tallystick_protocol::{
     StateKey, ViolationRule,
     limits::{POLICY_BYTES_MAX, POLICY_NESTING_MAX, POLICY_OPERATORS_MAX},
 };
+use tallystick_tests::absent::data;
 
 fn read(path: &Path) -> String {
     std::fs::read_to_string(path).unwrap_or_else(|error| panic!("{}: {error}", path.display()))
@@ -487,7 +487,7 @@ fn the_deepest_policies_fit_a_small_stack() {
 
 #[test]
 fn the_public_cases_pass_through_this_door() {
-    let Some(directory) = data::data("cedar") else { return };
+    let Some(directory) = data("cedar") else { return };
     let mut cases = 0;
     let files = std::fs::read_dir(directory.join("tests/example_use_cases")).unwrap();
     for file in files.map(|file| file.unwrap().path()).filter(|path| path.extension().is_some_and(|e| e == "json")) {

@@ -1,16 +1,14 @@
 //! RSF as governments publish it: every real register reproduces its root, every bad file is refused where it is bad.
 #![allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing, clippy::disallowed_methods)]
 
-mod data;
-
 use std::{collections::BTreeMap, fs, path::PathBuf};
 
-use data::data;
 use tallystick_ledger::rsf::{ImportLimits, Rsf, RsfWriter};
 use tallystick_protocol::{
     Hash,
     operation::{Datatype, EntryKind, Operation},
 };
+use tallystick_tests::absent::data;
 
 /// The real registers with their file names.
 fn registers() -> Vec<(String, Vec<u8>)> {

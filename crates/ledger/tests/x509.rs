@@ -7,13 +7,12 @@
     clippy::disallowed_types
 )]
 
-mod data;
-
 use serde_json::Value;
 use tallystick_ledger::{
     moment::parse_timestamp,
     x509::{Certificate, Fault, PRINCIPAL_PURPOSES, RevocationList, Terms, find},
 };
+use tallystick_tests::absent::data;
 use x509_cert::{der::asn1::ObjectIdentifier, ext::pkix::name::GeneralName};
 
 /// When cases that state no time are judged: all their certificates are valid then.
@@ -113,7 +112,7 @@ fn reason(id: &str) -> &'static str {
 
 #[test]
 fn limbo_agrees() {
-    let Some(path) = data::data("x509-limbo/limbo-rfc5280.json") else { return };
+    let Some(path) = data("x509-limbo/limbo-rfc5280.json") else { return };
     let limbo: Value = serde_json::from_slice(&std::fs::read(path).unwrap()).unwrap();
     let cases = limbo["testcases"].as_array().unwrap();
     assert!(cases.len() >= 100, "{} cases", cases.len());
@@ -136,7 +135,7 @@ fn limbo_agrees() {
 /// servers alone, and nobody asks whether it names a host. `docs/reference/certificates.md` says so.
 #[test]
 fn limbo_differs_for_principals_by_purpose_and_host_alone() {
-    let Some(path) = data::data("x509-limbo/limbo-rfc5280.json") else { return };
+    let Some(path) = data("x509-limbo/limbo-rfc5280.json") else { return };
     let limbo: Value = serde_json::from_slice(&std::fs::read(path).unwrap()).unwrap();
     let (mut for_servers, mut held) = (Vec::new(), Vec::new());
     for case in limbo["testcases"].as_array().unwrap() {

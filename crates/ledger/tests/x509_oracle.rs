@@ -17,6 +17,7 @@ use std::{
     time::{SystemTime, UNIX_EPOCH},
 };
 use tallystick_ledger::x509::{Certificate, RevocationList, Terms, find};
+use tallystick_tests::absent::skipped;
 use x509_cert::der::asn1::ObjectIdentifier;
 
 const CLIENT: ObjectIdentifier = ObjectIdentifier::new_unwrap("1.3.6.1.5.5.7.3.2");
@@ -220,8 +221,7 @@ fn read(path: &Path) -> Vec<u8> {
 
 #[test]
 fn openssl_agrees() {
-    if Command::new("openssl").arg("version").output().is_err() {
-        println!("skipped: `openssl` is absent; this test compares with it");
+    if !has_openssl() {
         return;
     }
     let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_secs();
@@ -269,6 +269,70 @@ fn judge(desk: &Desk, last: usize, at: u64) -> Result<(), String> {
     let terms = Terms { at, purposes: &[CLIENT], lists: &lists };
     let found = find(&certificate, &others, &authority, terms).map(drop);
     found.map_err(|error| format!("{error}; {}", faults.join("; ")))
+}
+
+/// The policies that a chain may assert, the root left out; and those of [`POLICIES`] under which the whole of it stands.
+type PolicyCase = (&'static str, [&'static [&'static str]; 3], &'static [&'static str]);
+
+const POLICIES: [&str; 3] = ["1.2.826.0.1.1", "1.2.826.0.1.2", "1.2.826.0.1.3"];
+const ANY: &str = "2.5.29.32.0";
+const POLICY_CASES: [PolicyCase; 8] = {
+    let [low, high, other] = POLICIES;
+    [
+        ("all the way", [&[low], &[low], &[low]], &[low]),
+        ("several", [&[low, high, other], &[high, low], &[low, high]], &[low, high]),
+        ("fewer below", [&[low, high], &[low, high], &[high]], &[high]),
+        ("more than the issuer may", [&[low], &[low], &[low, high]], &[low]),
+        ("not the one above", [&[high], &[low, high], &[low]], &[]),
+        ("any above", [&[ANY], &[ANY], &[high, other]], &[high, other]),
+        ("any above, some between", [&[ANY], &[high], &[high, other]], &[high]),
+        ("nothing between", [&[low], &[], &[low]], &[]),
+    ]
+};
+
+fn asserting(spec: Spec, policies: &[&str]) -> Spec {
+    if policies.is_empty() {
+        return spec;
+    }
+    let text = format!("{}\ncertificatePolicies={}", spec.extensions, policies.join(","));
+    with(spec, Box::leak(text.into_boxed_str()))
+}
+
+#[test]
+fn openssl_agrees_on_policies() {
+    if !has_openssl() {
+        return;
+    }
+    let at = SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_secs() + DAY;
+    for (name, [issuing, regional, clerk], expected) in POLICY_CASES {
+        let desk = Desk { directory: tempfile::tempdir().unwrap() };
+        let chain = [ROOT, asserting(BETWEEN, issuing), asserting(BELOW, regional), asserting(CLERK, clerk)];
+        chain.iter().enumerate().for_each(|(index, spec)| desk.make(index, spec));
+        let parse = |index: usize| Certificate::parse(&read(&desk.path(&format!("c{index}.der")))).unwrap();
+        let (certificate, others, authority) = (parse(3), [parse(1), parse(2)], [parse(0)]);
+        let terms = Terms { at, purposes: &[CLIENT], lists: &[] };
+        let path = find(&certificate, &others, &authority, terms).unwrap();
+        let ours: Vec<String> = path.policies.iter().map(ToString::to_string).collect();
+        assert_eq!(ours, expected, "{name}");
+        let between: Vec<u8> = (1..3).flat_map(|index| read(&desk.path(&format!("c{index}.pem")))).collect();
+        fs::write(desk.path("between.pem"), between).unwrap();
+        for policy in POLICIES {
+            let theirs = desk.openssl(&format!(
+                "verify -x509_strict -purpose sslclient -attime {at} -explicit_policy -policy {policy} -CAfile c0.pem \
+                 -untrusted between.pem c3.pem"
+            ));
+            assert_eq!(theirs.status.success(), expected.contains(&policy), "{name}, {policy}: {theirs:?}");
+        }
+    }
+}
+
+/// Whether there is an oracle; says so where it cannot be missed if there is none.
+fn has_openssl() -> bool {
+    let is_here = Command::new("openssl").arg("version").output().is_ok();
+    if !is_here {
+        skipped("`openssl` is absent; this test compares with it");
+    }
+    is_here
 }
 
 fn oracle(desk: &Desk, last: usize, at: u64) -> Result<(), String> {

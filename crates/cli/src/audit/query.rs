@@ -125,6 +125,9 @@ impl Query {
     }
 }
 
+/// Characters of what a proposal changes.
+const WORDS_WIDTH: usize = 48;
+
 fn show(page: &AuditPage) -> Done {
     let mut rows: Vec<((u64, bool), [String; 7])> = Vec::new();
     // A turn lies after the leaves before its block, so before the block's own.
@@ -174,9 +177,17 @@ fn turn_row(turn: &TurnView) -> [String; 7] {
         ProposalStatus::Open | ProposalStatus::Accepted => "goes on".to_owned(),
         status => status.to_string(),
     };
-    let changes = turn.changes.join("; ");
+    let changes = shortened(&turn.changes.join("; "));
     let place = format!("block {}", turn.height);
     [time(turn.time_ms), "-".to_owned(), place, changes, format!("proposal:{}", turn.proposal), outcome, String::new()]
+}
+
+/// As much as leaves the other columns on the screen; `tally proposal show` tells the rest.
+fn shortened(text: &str) -> String {
+    match text.char_indices().nth(WORDS_WIDTH) {
+        Some((end, _)) => format!("{}…", text.get(..end).unwrap_or(text)),
+        None => text.to_owned(),
+    }
 }
 
 /// Who signed, with whom, and for whom.
@@ -191,8 +202,8 @@ fn who(act: &ActView) -> String {
     who
 }
 
-/// The policies that determined what became of it, as of which change of them, and the mandates, from the one that it names to
-/// the root.
+/// The policies that determined what became of it, as of which change of them, the mandates, from the one that it names to the root,
+/// and the policies that failed.
 fn under(act: &ActView) -> String {
     let decision = &act.decision;
     let mut under = Vec::new();
@@ -204,6 +215,10 @@ fn under(act: &ActView) -> String {
     if !chain.is_empty() {
         let ids: Vec<&str> = chain.iter().map(MandateId::as_str).collect();
         under.push(format!("mandate {}", ids.join(" from ")));
+    }
+    if !decision.skipped.is_empty() {
+        let ids: Vec<&str> = decision.skipped.iter().map(PolicyId::as_str).collect();
+        under.push(format!("{} failed", ids.join(", ")));
     }
     under.join("; ")
 }

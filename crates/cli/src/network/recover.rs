@@ -3,13 +3,14 @@
 use crate::{
     connection::{Connection, Signing},
     output::{Colour, Doing, Done, Failure, Table, count, json, line, paint, say, time},
-    sandbox::layout::validator_key,
+    sandbox::layout::{now_ms, validator_key},
 };
 use clap::{Args, Subcommand};
 use std::{
     fs::{self, File},
     io::Read,
     path::{Path, PathBuf},
+    time::Duration,
 };
 use tallystick_client::Client;
 use tallystick_protocol::{
@@ -34,6 +35,9 @@ const AFTER: &str = "When so many validators are lost for good that the others a
     3. every operator         stops the node, writes recovery_file = \"recovery\" into node.toml, starts the node\n\n\
     All nodes that are left must be reached by the draft (--node, once for each): the network goes on from the highest block that one \
     of them has, and a node that has a higher one refuses the recovery. A node that fetches its state needs no file.";
+
+/// A network whose newest block is younger than this may well have a quorum: an idle one makes a block every few seconds.
+const STILL_WORKS: Duration = Duration::from_secs(60);
 
 #[derive(Debug, Subcommand)]
 enum RecoverCommand {
@@ -121,6 +125,14 @@ impl Draft {
         }
         line(format_args!("wrote {}", self.file.display()))?;
         line(format_args!("it goes on from block {}, the highest that a node here has", file.recovery.head.height))?;
+        let age = Duration::from_millis(now_ms().saturating_sub(file.recovery.head.time_ms));
+        if age < STILL_WORKS {
+            say(format_args!(
+                "that block is {} s old: be sure that the network has stopped; while it decides, a proposal changes the validators, and a \
+                 node that went on refuses this",
+                age.as_secs()
+            ));
+        }
         if file.recovery.validators.len() < TOLERANT_VALIDATORS_MIN {
             line(
                 "fewer than 4 validators: the network stops when one of them does; add others by proposal soon after",

@@ -12,7 +12,7 @@ use tallystick_ledger::{
     x509::{self, Document},
 };
 use tallystick_protocol::{
-    Change, ChangeKind, Hash, Operation, RuleText, cbor,
+    Change, ChangeKind, Hash, Operation, RuleText, Rulebook, cbor,
     identifier::validate_name,
     limits::{CHANGES_MAX, PROPOSAL_TEXT_BYTES_MAX, TEXT_BYTES_MAX, X509_FILE_BYTES_MAX},
 };
@@ -139,7 +139,17 @@ fn change(mut table: toml::Table, beside: &Path) -> Result<Change, String> {
     let change: Change = table.try_into().map_err(|error| error.to_string().trim().to_owned())?;
     // The ledger's own decoder knows every bound; what it refuses could not be submitted.
     let bytes = cbor::encode(&change);
-    cbor::decode::<Change>(&bytes, bytes.len()).map_err(|error| error.to_string())
+    let change = cbor::decode::<Change>(&bytes, bytes.len()).map_err(|error| error.to_string())?;
+    match &change {
+        Change::Rulebook { rulebook } => {
+            Rulebook::default().with(rulebook).map_err(|error| error.to_string())?;
+        }
+        Change::PartitionOpen { agreement } | Change::PartitionAmend { agreement } => {
+            agreement.validate().map_err(|error| error.to_string())?;
+        }
+        _ => {}
+    }
+    Ok(change)
 }
 
 /// Puts the public key itself where the draft names the file that holds it.

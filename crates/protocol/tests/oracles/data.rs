@@ -1,16 +1,6 @@
-//! Where published vectors lie: `../shared/data` beside the checkout, when it is there.
+//! Published vectors: JSON files in `../shared/data` beside the checkout.
 
 use std::path::{Path, PathBuf};
-
-/// The folder of that name, or `None` after saying on stdout that it is absent.
-pub fn folder(name: &str) -> Option<PathBuf> {
-    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../../shared/data").join(name);
-    if path.is_dir() {
-        return Some(path);
-    }
-    println!("absent: {}: this test checked nothing", path.display());
-    None
-}
 
 /// The JSON files below `folder`, sorted by path.
 pub fn json_files(folder: &Path) -> Vec<(PathBuf, serde_json::Value)> {

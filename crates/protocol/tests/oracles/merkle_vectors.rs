@@ -19,7 +19,7 @@ fn proof(value: &Value) -> Option<Vec<Hash>> {
 }
 
 fn check(folder: &str, holds: impl Fn(&Value) -> Option<bool>) {
-    let Some(folder) = data::folder(folder) else { return };
+    let Some(folder) = tallystick_tests::absent::data(folder) else { return };
     let files = data::json_files(&folder);
     assert!(!files.is_empty());
     for (path, case) in files {

@@ -1,6 +1,5 @@
 //! Wycheproof: signatures that must hold, and forgeries that must not.
 
-use crate::data;
 use serde_json::Value;
 use tallystick_protocol::{KeyError, PublicKey};
 
@@ -9,7 +8,7 @@ fn hex(value: &Value) -> Vec<u8> {
 }
 
 fn cases(file: &str) -> Vec<(Value, Value)> {
-    let Some(folder) = data::folder("wycheproof") else { return Vec::new() };
+    let Some(folder) = tallystick_tests::absent::data("wycheproof") else { return Vec::new() };
     let suite: Value = serde_json::from_slice(&std::fs::read(folder.join(file)).unwrap()).unwrap();
     let groups = suite["testGroups"].as_array().unwrap();
     let cases: Vec<_> = groups
