@@ -7,8 +7,8 @@ use tallystick_protocol::{
     Decision, EntryKind, ErasureScope, Field, Genesis, GenesisOrganisation, GenesisPrincipal, GenesisValidator, Hash,
     ImportedEntry, Intent, LogCommitment, LogEntry, LogLeaf, MandateTerms, NetworkId, NewEntry, Operation,
     OrderedParcel, Outcome, ParcelId, Particulars, Phase, PolicyChange, PolicyText, PrincipalId, PrincipalStatus,
-    PublicKey, Refusal, Roles, RuleText, SealingKey, SignedTransaction, SigningKey, StateCommitment, Tree, Violation,
-    ViolationRule,
+    PublicKey, Refusal, Roles, RuleText, SealingKey, SignedTransaction, SigningKey, StateCommitment, TransferPath,
+    Tree, Violation, ViolationRule,
     certificate::FinalityCertificate,
     receipt::{Finality, TransactionReceipt},
 };
@@ -122,6 +122,12 @@ pub fn operations() -> Vec<Operation> {
             partition: "charts".to_owned(),
             height: 100,
             parcels: vec![OrderedParcel { id: ParcelId([7; 32]), class: 11 }],
+        },
+        Operation::TransferRefuse {
+            partition: "charts".to_owned(),
+            node: "northern-lights/abroad".parse().expect("an id"),
+            jurisdiction: "FR".parse().expect("a jurisdiction"),
+            path: TransferPath::Fetch,
         },
         Operation::PartitionRoot { partition: "charts".to_owned(), height: 101, root: Hash([8; 32]) },
         Operation::RecordRead {

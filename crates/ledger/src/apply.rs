@@ -188,6 +188,10 @@ fn want(tx: &SignedTransaction, operation: &Operation, keys: &mut Vec<StateKey>)
         Operation::KeyCertify { principal: of, authority: id, .. } => {
             keys.extend([StateKey::principal(of), StateKey::authority(of.organisation(), id)]);
         }
+        Operation::TransferRefuse { partition, node, .. } => {
+            keys.extend(partition::wanted_by_nodes(partition, tx));
+            keys.push(StateKey::nodes(node.organisation()));
+        }
         Operation::PrivateOrder { partition, .. } | Operation::PartitionRoot { partition, .. } => {
             keys.extend(partition::wanted_by_nodes(partition, tx));
         }
@@ -417,6 +421,9 @@ fn dispatch(
         Operation::PrivateOrder { partition, height, parcels } => {
             partition::order(draft, act, partition, *height, parcels)
         }
+        Operation::TransferRefuse { partition, node, jurisdiction, .. } => {
+            partition::refuse_transfer(draft, act, partition, node, jurisdiction)
+        }
         Operation::PartitionRoot { partition, height, root } => {
             partition::post_root(draft, act, partition, *height, root)
         }
@@ -488,6 +495,7 @@ fn dispatch_privacy(
         | Operation::RegisterPolicy { .. }
         | Operation::PrivateOrder { .. }
         | Operation::PartitionRoot { .. }
+        | Operation::TransferRefuse { .. }
         | Operation::NodeRegister { .. }
         | Operation::NodeRetire { .. }
         | Operation::RecordRead { .. } => unreachable!("{} has its arm in `dispatch`", operation.name()),

@@ -8,8 +8,8 @@
 use std::{collections::BTreeSet, sync::Arc};
 
 use tallystick_protocol::{
-    AgreementTerms, CertifiedRoot, Change, Choice, Code, Hash, OrderedParcel, PartitionRootsRow, PartitionRow,
-    PostedRoot, SignedTransaction, StateKey, Violation, ViolationRule,
+    AgreementTerms, CertifiedRoot, Change, Choice, Code, Hash, Jurisdiction, OrderedParcel, PartitionRootsRow,
+    PartitionRow, PostedRoot, PrincipalId, SignedTransaction, StateKey, Violation, ViolationRule,
     limits::{EVIDENCE_BLOCKS_MAX, PARTITIONS_MAX, PARTITIONS_PER_PAGE, STATE_VALUE_BYTES_MAX, VIOLATIONS_MAX},
 };
 
@@ -169,6 +169,25 @@ pub(crate) fn post_root(
     }
     roots.forget();
     write_roots(draft, name, roots)
+}
+
+/// Notes that a member's node gives nothing to another, which a member has registered where the agreement does not allow it.
+pub(crate) fn refuse_transfer(
+    draft: &mut Draft<'_>,
+    act: &Act<'_>,
+    name: &str,
+    refused: &PrincipalId,
+    jurisdiction: &Jurisdiction,
+) -> Result<(), Stop> {
+    let row = find(draft, name)?;
+    act.permit(draft, Resource::Partition(&row))?;
+    require_nodes(draft, act, &row)?;
+    draft.touch(StateKey::nodes(refused.organisation()));
+    draft.complete()?;
+    let nodes = node::nodes(draft, refused.organisation())?;
+    let known = nodes.nodes.iter().any(|node| node.node == *refused && node.jurisdiction == *jurisdiction);
+    let is_excluded = row.terms.has_member(refused.organisation()) && !row.terms.allows(jurisdiction);
+    if known && is_excluded { Ok(()) } else { Err(Code::TransferAllowed.into()) }
 }
 
 /// The members of which everybody who signed is a node: one that is registered, and stands where the agreement allows.

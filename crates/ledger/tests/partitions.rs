@@ -8,6 +8,7 @@ use harness::{Ledger, describe, organisations};
 use tallystick_ledger::PageRow;
 use tallystick_protocol::{
     Hash, Operation, OrderedParcel, ParcelId, PartitionRootsRow, PartitionRow, PostedRoot, RootsAt, StateKey,
+    TransferPath,
     limits::{EVIDENCE_BLOCKS_MAX, STATE_VALUE_BYTES_MAX},
 };
 
@@ -186,6 +187,24 @@ fn what_is_ordered_is_vouched_for_by_enough_members() {
     assert_eq!(describe(&ledger.act("a/node + b/node", order("health", height))), "0 node-excluded");
     ledger.run("time 2030-01-01T00:00:00Z");
     assert_eq!(describe(&ledger.act("a/node + b/node", order("health", height))), "0 partition-closed");
+}
+
+/// A member's node says to which of the members' nodes nothing is given; of nobody else, and nothing that is not so.
+#[test]
+fn a_refused_transfer_is_on_record() {
+    let mut ledger = shared();
+    let mut refuse = |who: &str, node: &str, law: &str| {
+        let (partition, path) = ("health".into(), TransferPath::Fetch);
+        let (node, jurisdiction) = (node.parse().unwrap(), law.parse().unwrap());
+        describe(&ledger.act(who, vec![Operation::TransferRefuse { partition, node, jurisdiction, path }]))
+    };
+    assert_eq!(refuse("a/node", "c/node", "US"), "ok");
+    assert_eq!(refuse("a/node", "c/node", "RU"), "0 transfer-allowed");
+    assert_eq!(refuse("a/node", "b/node", "GB"), "0 transfer-allowed");
+    assert_eq!(refuse("a/node", "c/unheard-of", "US"), "0 transfer-allowed");
+    assert_eq!(refuse("a/node", "d/node", "GB"), "0 transfer-allowed");
+    assert_eq!(refuse("c/node", "c/node", "US"), "0 jurisdiction-excluded");
+    assert_eq!(refuse("d/node", "c/node", "US"), "0 not-permitted");
 }
 
 fn root(ledger: &mut Ledger, who: &str, height: u64, root: u8) -> String {

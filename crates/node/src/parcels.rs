@@ -23,6 +23,7 @@ pub mod message;
 mod order;
 mod payloads;
 mod read;
+mod refuse;
 
 pub use held::{HeldEntry, HeldPage};
 pub use order::{Executed, PrivateError};
@@ -44,7 +45,8 @@ use std::{
 use tallystick_consensus::validators::decode_key;
 use tallystick_ledger::PageRow;
 use tallystick_protocol::{
-    Hash, NodeRow, NodesRow, ParcelId, ParcelSecret, PartitionRow, PrincipalId, Signature, SigningKey, StateKey,
+    Hash, Jurisdiction, NodeRow, NodesRow, ParcelId, ParcelSecret, PartitionRow, PrincipalId, Signature, SigningKey,
+    StateKey, TransferPath,
     limits::{PARTITIONS_MAX, PARTITIONS_PER_PAGE, PRIVATE_QUEUE_MAX},
 };
 use tallystick_storage::{
@@ -75,6 +77,8 @@ pub(crate) struct Membership {
     pub row: PartitionRow,
     /// The nodes of its members that stand where it allows.
     pub nodes: Vec<NodeRow>,
+    /// Those that stand elsewhere: nothing goes to them.
+    pub refused: Vec<NodeRow>,
     /// The height that this is so at.
     pub height: u64,
 }
@@ -166,7 +170,12 @@ struct Inner<E: Runtime> {
     outbox: mpsc::UnboundedSender<(PublicKey, Bytes)>,
     rooms: Mutex<BTreeMap<String, Arc<Room<E>>>>,
     acks: Mutex<HashMap<Hash, mpsc::UnboundedSender<Ack>>>,
+    /// What is on record of this day: which node was given nothing of which partition, on which path.
+    refused: Mutex<BTreeMap<Refusal, u64>>,
 }
+
+/// A partition, a node that is given nothing of it, where that stands, and how something was about to leave.
+type Refusal = (String, PrincipalId, Jurisdiction, TransferPath);
 
 impl<E: Runtime> Clone for Parcels<E> {
     fn clone(&self) -> Self {
@@ -195,9 +204,20 @@ impl<E: Runtime> Parcels<E> {
             }
         });
         let (looking, hearing) = (runtime.child("look"), runtime.child("hear"));
-        let (rooms, acks) = (Mutex::default(), Mutex::default());
-        let parcels =
-            Self(Arc::new(Inner { runtime, shared, reader, admission, holder, me, prefix, outbox, rooms, acks }));
+        let (rooms, acks, refused) = (Mutex::default(), Mutex::default(), Mutex::default());
+        let parcels = Self(Arc::new(Inner {
+            runtime,
+            shared,
+            reader,
+            admission,
+            holder,
+            me,
+            prefix,
+            outbox,
+            rooms,
+            acks,
+            refused,
+        }));
         let (lookout, listener) = (parcels.clone(), parcels.clone());
         looking.spawn(move |runtime| lookout.look(runtime));
         hearing.spawn(move |runtime| listener.hear(runtime, receiver, blocker));
@@ -356,7 +376,7 @@ impl<E: Runtime> Parcels<E> {
         let keys: Vec<StateKey> = row.terms.members.iter().map(|member| StateKey::nodes(member)).collect();
         let rows = self.0.reader.rows(&keys).await?;
         let nodes = rows.rows.into_iter().flatten().filter_map(|row| NodesRow::decode(&row).ok());
-        let nodes = nodes.flat_map(|row| row.nodes).filter(|node| row.terms.allows(&node.jurisdiction)).collect();
-        Ok(Some(Membership { row, nodes, height: rows.height }))
+        let (nodes, refused) = nodes.flat_map(|row| row.nodes).partition(|node| row.terms.allows(&node.jurisdiction));
+        Ok(Some(Membership { row, nodes, refused, height: rows.height }))
     }
 }

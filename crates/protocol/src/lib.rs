@@ -70,7 +70,7 @@ pub use network::{Genesis, GenesisError, GenesisOrganisation, GenesisPrincipal, 
 pub use node::{NodeRow, NodesRow, SealingKey, SealingKeyError};
 pub use operation::{
     Cardinality, Datatype, EntryKind, Field, ImportedEntry, NameError, NewEntry, Operation, OperationName, Phase,
-    PrincipalId, Protection,
+    PrincipalId, Protection, TransferPath,
 };
 pub use organisation::{Jurisdiction, OrganisationStatus, Particulars, ParticularsError, Registration};
 pub use outcome::{Appended, Code, Decision, Outcome, Refusal, Violation, ViolationRule};

@@ -85,7 +85,9 @@ impl Operation {
             | Self::KeyRetire { principal, .. }
             | Self::KeyCertify { principal, .. }
             | Self::NoticeAcknowledge { reader: principal, .. } => format!("principal:{principal}"),
-            Self::PrivateOrder { partition, .. } | Self::PartitionRoot { partition, .. } => {
+            Self::PrivateOrder { partition, .. }
+            | Self::PartitionRoot { partition, .. }
+            | Self::TransferRefuse { partition, .. } => {
                 format!("partition:{partition}")
             }
             Self::OrganisationContact { .. }

@@ -27,7 +27,7 @@ use crate::{
 use serde::{Deserialize, Serialize};
 use std::{fmt, str::FromStr};
 
-pub use name::OperationName;
+pub use name::{OperationName, TransferPath};
 
 pub use crate::identifier::{NameError, PrincipalId, validate_key, validate_name};
 
@@ -513,6 +513,18 @@ pub enum Operation {
         /// The root.
         root: Hash,
     },
+    /// Puts on record that the signer, a member's node, gives nothing of a partition to another node, which stands where the agreement
+    /// does not allow it to be held.
+    TransferRefuse {
+        /// The partition.
+        partition: String,
+        /// The node that is given nothing.
+        node: PrincipalId,
+        /// Where it stands.
+        jurisdiction: Jurisdiction,
+        /// What was about to leave.
+        path: TransferPath,
+    },
     /// Puts on record that sealed values of a record are read. Whoever holds them gives them only for such an act, once it is final.
     RecordRead {
         /// The register.
@@ -604,6 +616,7 @@ impl Operation {
             Self::RegisterPolicy { .. } => OperationName::RegisterPolicy,
             Self::PrivateOrder { .. } => OperationName::PrivateOrder,
             Self::PartitionRoot { .. } => OperationName::PartitionRoot,
+            Self::TransferRefuse { .. } => OperationName::TransferRefuse,
             Self::NodeRegister { .. } => OperationName::NodeRegister,
             Self::NodeRetire { .. } => OperationName::NodeRetire,
             Self::ErasureOrder { .. } => OperationName::ErasureOrder,
@@ -651,6 +664,7 @@ impl Operation {
             | Self::ProposalWithdraw { .. }
             | Self::PrivateOrder { .. }
             | Self::PartitionRoot { .. }
+            | Self::TransferRefuse { .. }
             | Self::BallotCast { .. }
             | Self::ProposalObject { .. }
             | Self::NodeRegister { .. }

@@ -182,6 +182,8 @@ names! {
         NodeExcluded = "node-excluded",
         /// A signer's node stands where the agreement does not allow what is shared to be held.
         JurisdictionExcluded = "jurisdiction-excluded",
+        /// The node that is said to be refused is no member's, stands elsewhere, or where the agreement allows.
+        TransferAllowed = "transfer-allowed",
         /// Nodes of fewer members have signed than the agreement asks for.
         AcknowledgementsMissing = "acknowledgements-missing",
         /// What the payloads rely on is of a block that is too old, or not made yet.
@@ -376,6 +378,7 @@ advice! {
     ConsentMissing => "have every member of the partition vote yes on a new proposal",
     NodeExcluded => "have a node sign it that a member of the partition has registered",
     JurisdictionExcluded => "use nodes that stand where the agreement allows: `tally partition show`",
+    TransferAllowed => "refuse what the agreement does not allow, to a member's node as it is registered now: `tally datamap`",
     AcknowledgementsMissing => "have nodes of more members sign it: `tally partition show` says how many",
     EvidenceOld => "make it anew from a recent block",
     RootHeight => "post the root of a block that is final, and not older than the one certified last",

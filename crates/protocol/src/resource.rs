@@ -214,9 +214,6 @@ impl Operation {
                 let policies = ids.map(|id| Resource::new(Policy, id));
                 [Resource::new(Register, register)].into_iter().chain(policies).collect()
             }
-            Self::PrivateOrder { partition, .. } | Self::PartitionRoot { partition, .. } => {
-                vec![Resource::new(ResourceKind::Partition, partition)]
-            }
             Self::ProposalWithdraw { proposal }
             | Self::BallotCast { proposal, .. }
             | Self::ProposalObject { proposal, .. } => vec![Resource::new(Proposal, proposal)],
@@ -225,6 +222,9 @@ impl Operation {
             | Self::HoldPlace { .. }
             | Self::HoldLift { .. }
             | Self::RecordRead { .. }
+            | Self::PrivateOrder { .. }
+            | Self::PartitionRoot { .. }
+            | Self::TransferRefuse { .. }
             | Self::ConsentGive { .. }
             | Self::ConsentWithdraw { .. }
             | Self::NoticeAcknowledge { .. }
@@ -234,7 +234,7 @@ impl Operation {
 
     /// What is read, erased, held, corrected and consented to.
     fn privacy_resources(&self) -> Vec<Resource> {
-        use ResourceKind::{Consent, Erasure, Hold, Organisation, Record, Register};
+        use ResourceKind::{Consent, Erasure, Hold, Organisation, Partition, Principal, Record, Register};
         let record = |register: &str, key: &str| Resource::new(Record, format_args!("{register}/{key}"));
         let about = |thing: Resource, controller: &str, subject: &Subject| {
             vec![thing, Resource::new(Organisation, controller), record(subject.register(), subject.key())]
@@ -244,6 +244,12 @@ impl Operation {
                 let about = subjects.iter().filter(|subject| (subject.register(), subject.key()) != (register, key));
                 let about = about.map(|subject| record(subject.register(), subject.key()));
                 [Resource::new(Register, register), record(register, key)].into_iter().chain(about).collect()
+            }
+            Self::PrivateOrder { partition, .. } | Self::PartitionRoot { partition, .. } => {
+                vec![Resource::new(Partition, partition)]
+            }
+            Self::TransferRefuse { partition, node, .. } => {
+                vec![Resource::new(Partition, partition), Resource::new(Principal, node)]
             }
             Self::ErasureOrder { order, controller, subject, .. } => {
                 about(Resource::new(Erasure, order), controller, subject)
@@ -259,11 +265,7 @@ impl Operation {
                 vec![Resource::new(Register, register), record(register, &entry.key)]
             }
             Self::NoticeAcknowledge { register, key, reader, .. } => {
-                vec![
-                    Resource::new(Register, register),
-                    record(register, key),
-                    Resource::new(ResourceKind::Principal, reader),
-                ]
+                vec![Resource::new(Register, register), record(register, key), Resource::new(Principal, reader)]
             }
             _ => Vec::new(),
         }

@@ -53,5 +53,6 @@ fn a_member_that_is_cut_off_holds_up_the_partition_and_nothing_else() {
 /// member's.
 #[test]
 fn a_members_node_abroad_is_given_nothing() {
-    keeps(&Plan { followers: 1, ..shared(905, 20, &[]) });
+    let report = keeps(&Plan { followers: 1, ..shared(905, 20, &[]) });
+    assert!(report.trace.iter().any(|line| line.contains("refused transfers to")), "{:?}", report.trace);
 }

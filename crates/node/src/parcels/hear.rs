@@ -9,7 +9,7 @@ use commonware_cryptography::ed25519::PublicKey;
 use commonware_p2p::{Blocker, Receiver};
 use std::{collections::HashMap, sync::Arc};
 use tallystick_protocol::{
-    OrderedParcel, ParcelId, Payload,
+    OrderedParcel, ParcelId, Payload, TransferPath,
     limits::{PARCELS_BYTES_MAX, PARCELS_IN_WORK_MAX, PARCELS_MESSAGE_BYTES_MAX},
 };
 use tallystick_storage::partition::Kept;
@@ -64,11 +64,12 @@ impl<E: Runtime> Parcels<E> {
     async fn fetch(&self, runtime: &mut E, from: [u8; 32], partition: String, ids: Vec<ParcelId>) {
         let Some(room) = self.room(&partition) else { return };
         // Who no longer is a member, or stands where it may not be held, is not among these: nothing leaves for it.
-        let asking = match self.membership(&partition).await {
-            Ok(Some(membership)) => membership.node_of(&from).cloned(),
-            _ => None,
-        };
+        let membership = self.membership(&partition).await.ok().flatten();
+        let asking = membership.as_ref().and_then(|membership| membership.node_of(&from).cloned());
         let Some(asking) = asking else {
+            let refused = membership.iter().flat_map(|membership| &membership.refused);
+            let refused = refused.filter(|node| node.peer == from);
+            self.refuse(&runtime, &partition, TransferPath::Fetch, refused).await;
             tracing::debug!(partition, peer = hex::encode(from), "gave no payload to a peer that is no member's node");
             return;
         };

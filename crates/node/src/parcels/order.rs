@@ -18,7 +18,7 @@ use std::{
 use tallystick_ledger::PrincipalRow;
 use tallystick_protocol::{
     Code, Cosigner, Evidence, Hash, Intent, NodeRow, Operation, Outcome, ParcelError, PartlySignedTransaction, Payload,
-    PrincipalId, SealingKey, SignedTransaction, StateKey, VerifiedTransaction,
+    PrincipalId, SealingKey, SignedTransaction, StateKey, TransferPath, VerifiedTransaction,
     limits::{ORDERS_AT_ONCE_MAX, PARCELS_BYTES_MAX, PARCELS_PER_ORDER_MAX},
     parcel::parcel_bytes,
     transaction::verify_batch,
@@ -517,6 +517,7 @@ impl<E: Runtime> Parcels<E> {
         if !membership.row.is_open(tip.header.time_ms) {
             return Err(PrivateError::Refused(Code::PartitionClosed).into());
         }
+        self.refuse(runtime, &room.name, TransferPath::Delivery, membership.refused.iter()).await;
         let cosigners = self.choose(&membership, silent).await?;
         let begun = self.begin(runtime, room, ready, &cosigners)?;
         let hash = Hash::of(&[begun.bytes()]);

@@ -49,6 +49,7 @@ fn lawful(d: &mut Decoder<'_>) -> Result<String, decode::Error> {
 fn privacy(name: OperationName, d: &mut Decoder<'_>) -> Result<Operation, decode::Error> {
     Ok(match name {
         OperationName::RecordRead => record_read(d)?,
+        OperationName::TransferRefuse => transfer_refuse(d)?,
         OperationName::ErasureOrder => erasure_order(d)?,
         OperationName::ErasureReceipt => Operation::ErasureReceipt { order: named(d)?, destroyed: d.u32()? },
         OperationName::HoldPlace => Operation::HoldPlace {
@@ -129,6 +130,11 @@ fn private_order(d: &mut Decoder<'_>) -> Result<Operation, decode::Error> {
 
 fn partition_root(d: &mut Decoder<'_>) -> Result<Operation, decode::Error> {
     Ok(Operation::PartitionRoot { partition: named(d)?, height: d.u64()?, root: d.decode()? })
+}
+
+fn transfer_refuse(d: &mut Decoder<'_>) -> Result<Operation, decode::Error> {
+    let (partition, node, jurisdiction) = (named(d)?, d.decode()?, d.decode()?);
+    Ok(Operation::TransferRefuse { partition, node, jurisdiction, path: d.decode()? })
 }
 
 fn principal_amend(d: &mut Decoder<'_>) -> Result<Operation, decode::Error> {
@@ -298,6 +304,9 @@ impl Operation {
                 cbor::write_values(e.str(partition)?.u64(*height)?, parcels)
             }
             Self::PartitionRoot { partition, height, root } => e.str(partition)?.u64(*height)?.encode(root)?.ok(),
+            Self::TransferRefuse { partition, node, jurisdiction, path } => {
+                e.str(partition)?.encode(node)?.encode(jurisdiction)?.encode(path)?.ok()
+            }
             Self::ErasureOrder { order, controller, subject, scope, authority, legal_basis, reason, deadline } => {
                 e.str(order)?.str(controller)?.encode(subject)?.encode(scope)?;
                 e.str(authority)?.str(legal_basis)?.str(reason)?.u64(*deadline)?.ok()

@@ -5,6 +5,16 @@ use super::Operation;
 use crate::names::names;
 
 names! {
+    /// How something of a partition was about to leave a node.
+    pub enum TransferPath, "path of a transfer" {
+        /// It would have been delivered with what is ordered.
+        Delivery = "delivery",
+        /// The other node asked for it.
+        Fetch = "fetch",
+    }
+}
+
+names! {
     /// The name of an operation: its first element in CBOR.
     pub enum OperationName, "operation" {
         /// [`Operation::RegisterCreate`].
@@ -81,6 +91,8 @@ names! {
         ConsentWithdraw = "consent-withdraw",
         /// [`Operation::NoticeAcknowledge`].
         NoticeAcknowledge = "notice-acknowledge",
+        /// [`Operation::TransferRefuse`].
+        TransferRefuse = "transfer-refuse",
     }
 }
 
@@ -104,7 +116,7 @@ impl OperationName {
             | Self::ErasureReceipt
             | Self::HoldLift
             | Self::ConsentWithdraw => 3,
-            Self::KeyCertify | Self::KeyRotate | Self::NodeRegister => 5,
+            Self::KeyCertify | Self::KeyRotate | Self::NodeRegister | Self::TransferRefuse => 5,
             Self::PrivateOrder | Self::PartitionRoot => 4,
             Self::RegisterCreate
             | Self::RegisterPhase

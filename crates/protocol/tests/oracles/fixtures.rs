@@ -6,7 +6,7 @@ use tallystick_protocol::{
     GenesisPrincipal, GenesisValidator, Hash, ImportedEntry, Intent, LimitName, LogCommitment, LogLeaf, MandateId,
     MandateTerms, NewEntry, Opening, Operation, OrderedParcel, Outcome, ParcelId, Particulars, Phase, Place,
     PolicyChange, PolicyMeaning, PolicyText, PrincipalId, PrincipalKind, PrincipalStatus, PublicKey, Roles, RuleText,
-    Rulebook, RulebookChange, SealingKey, Secret, SigningKey, StateCommitment, Subject, Tree, VoteWeight,
+    Rulebook, RulebookChange, SealingKey, Secret, SigningKey, StateCommitment, Subject, TransferPath, Tree, VoteWeight,
     receipt::{Finality, TransactionReceipt},
 };
 
@@ -363,6 +363,15 @@ pub fn operations() -> Vec<(&'static str, Operation)> {
         (
             "partition-root",
             Operation::PartitionRoot { partition: "school-health".into(), height: 1_001, root: Hash::of(&[b"state"]) },
+        ),
+        (
+            "transfer-refuse",
+            Operation::TransferRefuse {
+                partition: "school-health".into(),
+                node: "northern-lights/abroad".parse().unwrap(),
+                jurisdiction: "FR".parse().unwrap(),
+                path: TransferPath::Delivery,
+            },
         ),
     ]
     .into_iter()

@@ -135,6 +135,9 @@ fn operation(operation: &Operation) -> Value {
             "height": height,
             "parcels": parcels.iter().map(|one| json!({"commitment": one.id.to_string(), "class": one.class})).collect::<Vec<_>>(),
         }),
+        Operation::TransferRefuse { partition, node, jurisdiction, path } => {
+            json!({"partition": partition, "node": node, "jurisdiction": jurisdiction, "path": path})
+        }
         Operation::PartitionRoot { partition, height, root } => {
             json!({"partition": partition, "height": height, "root": root})
         }

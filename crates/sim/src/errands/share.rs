@@ -5,15 +5,23 @@ mod leave;
 mod lie;
 mod read;
 
-use crate::{client::Client, machine::SECRET, members::Member};
+use crate::{
+    client::Client,
+    machine::{Machine, SECRET},
+    members::Member,
+};
 use bytes::Bytes;
 use futures::future::join_all;
 use std::time::Duration;
-use tallystick_node::parcels::{Executed, PrivateError};
-use tallystick_protocol::{
-    AgreementTerms, Assurance, Change, Code, Datatype, Field, Intent, NewEntry, Operation, Outcome, PartitionRootsRow,
-    PrincipalKind, SignedTransaction, SigningKey, StateKey,
+use tallystick_node::{
+    parcels::{Executed, PrivateError},
+    service::Service,
 };
+use tallystick_protocol::{
+    AgreementTerms, Assurance, Change, Code, Datatype, Field, Intent, NewEntry, Operation, OperationName, Outcome,
+    PartitionRootsRow, PrincipalId, PrincipalKind, SignedTransaction, SigningKey, StateKey,
+};
+use tallystick_storage::history::ActQuery;
 
 /// The partition.
 pub const PARTITION: &str = "charts";
@@ -61,6 +69,7 @@ pub(super) async fn share(client: &mut Client) -> Option<()> {
         }
     }
     read::read(client, &writer, &guest).await?;
+    refused_on_record(client).await?;
     leave::leave(client).await?;
     certified(client).await
 }
@@ -113,6 +122,33 @@ async fn certified(client: &mut Client) -> Option<()> {
         }
         client.pause().await?;
     }
+}
+
+/// Where a member has a node that stands where nothing of the partition may be held, it is on record that it was given nothing.
+async fn refused_on_record(client: &mut Client) -> Option<()> {
+    for node in client.members.principals.len()..client.members.nodes.len() {
+        let refused = client.members.holder(node)?.principal;
+        if !MEMBERS.contains(&client.members.organisation_of(node)) {
+            continue;
+        }
+        let seen = refused.clone();
+        let found = client.door(MEMBERS[0]).ask(move |service| async move { refusals(&service, &seen).await }).await;
+        match found {
+            Some(0) => client.complain(format!("nothing on record says that {refused} was given nothing")),
+            Some(found) => client.record.note(format!("{found} refused transfers to {refused} are on record")),
+            None => {}
+        }
+    }
+    Some(())
+}
+
+async fn refusals(service: &Service<Machine>, node: &PrincipalId) -> usize {
+    let asked = ActQuery { action: Some(OperationName::TransferRefuse), ..ActQuery::default() };
+    let leaves = service.history().acts(&asked, u64::MAX, AT_ONCE);
+    let Ok((acts, _)) = service.acts(&asked, &leaves).await else { return 0 };
+    let operations =
+        acts.iter().filter(|act| act.entry.outcome.is_accepted()).flat_map(|act| act.transaction.operations());
+    operations.filter(|operation| matches!(operation, Operation::TransferRefuse { node: of, .. } if of == node)).count()
 }
 
 async fn enrol_node(client: &mut Client, node: usize) -> Option<()> {

@@ -177,7 +177,9 @@ impl Network {
                     None => Thing::Organisation(controller.clone()),
                 }
             }
-            Operation::PrivateOrder { partition, .. } | Operation::PartitionRoot { partition, .. } => {
+            Operation::PrivateOrder { partition, .. }
+            | Operation::PartitionRoot { partition, .. }
+            | Operation::TransferRefuse { partition, .. } => {
                 let known = self.partitions.get(partition).ok_or("something was ordered in no partition")?;
                 Thing::Partition(known.0.clone())
             }
@@ -285,7 +287,9 @@ impl Network {
                     Some(_) => Err(format!("{id} was granted again")),
                 }
             }
-            Operation::PrivateOrder { partition, .. } | Operation::PartitionRoot { partition, .. } => {
+            Operation::PrivateOrder { partition, .. }
+            | Operation::PartitionRoot { partition, .. }
+            | Operation::TransferRefuse { partition, .. } => {
                 self.shared(act, partition, matches!(operation, Operation::PrivateOrder { .. }))
             }
             Operation::MandateRevoke { mandate } => {

@@ -104,7 +104,8 @@ const KNOWN: [Known; 14] = [
         false,
         |q| {
             let is_member = matches!(&q.thing, Thing::Partition(members) if members.contains(q.actor.organisation()));
-            [OperationName::PrivateOrder, OperationName::PartitionRoot].contains(&q.action) && is_member
+            let of_nodes = [OperationName::PrivateOrder, OperationName::PartitionRoot, OperationName::TransferRefuse];
+            of_nodes.contains(&q.action) && is_member
         },
     ),
     (r#"permit(principal,action==Action::"key-certify",resource)when{resource==principal};"#, false, |q| {
