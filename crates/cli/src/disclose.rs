@@ -62,7 +62,7 @@ impl Disclose {
         }
         let genesis = self.connection.genesis()?;
         if self.signing.partition.is_some() {
-            return self.out_of_partition(&genesis);
+            return self.whole_record(&genesis);
         }
         let wanted = Wanted { register, key, fields: &self.fields, recipient: Some(&self.recipient), holder: None };
         let (client, signer) = (self.connection.client()?, self.connection.signer(&self.signing)?);
@@ -96,8 +96,7 @@ impl Disclose {
 }
 
 impl Disclose {
-    /// The members' nodes certify the root under which the record is, so that the public chain alone proves it.
-    fn out_of_partition(&self, genesis: &Genesis) -> Done {
+    fn whole_record(&self, genesis: &Genesis) -> Done {
         if !self.fields.is_empty() {
             return Err(Failure::error("a record in a partition is shown whole: leave out --field"));
         }
@@ -108,11 +107,8 @@ impl Disclose {
             recipient: Some(&self.recipient),
             holder: None,
         };
-        let done = reading::read_in_partition(&self.connection, &self.signing, &wanted, &self.reason)?;
-        if !done.outcome.is_accepted() {
-            return tell_private(done, self.signing.json).map(drop);
-        }
-        let bytes = given_of(&done, genesis).map_err(|what| unfinished(&done, &what))?;
+        let disclosed = out_of_partition(&self.connection, &self.signing, genesis, (&wanted, &self.reason))?;
+        let Some((done, bytes)) = disclosed else { return Ok(()) };
         write_private(&self.output, &bytes)?;
         let (id, number, out) = (done.id, done.number, self.output.display());
         if self.signing.json {
@@ -151,7 +147,27 @@ fn unfinished(done: &PrivateResult, what: &str) -> Failure {
     ))
 }
 
-fn exists(path: &Path) -> Failure {
+/// Discloses a record of a partition, on record there: what became of it, and the file. The members' nodes certify the root under which
+/// the record is, so that the public chain alone proves it. None when it was refused, which is told.
+///
+/// # Errors
+/// When it cannot be put on record, or what the node gives does not hold.
+pub fn out_of_partition(
+    connection: &Connection,
+    signing: &Signing,
+    genesis: &Genesis,
+    (wanted, reason): (&Wanted<'_>, &Reason),
+) -> Result<Option<(PrivateResult, Vec<u8>)>, Failure> {
+    let done = reading::read_in_partition(connection, signing, wanted, reason)?;
+    if !done.outcome.is_accepted() {
+        return tell_private(done, signing.json).map(|_| None);
+    }
+    let bytes = given_of(&done, genesis).map_err(|what| unfinished(&done, &what))?;
+    Ok(Some((done, bytes)))
+}
+
+/// That a file would be written over.
+pub fn exists(path: &Path) -> Failure {
     Failure::error(format!("`{}` exists already: choose another name, or move it away first", path.display()))
 }
 

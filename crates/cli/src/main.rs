@@ -6,6 +6,7 @@
 
 mod access_log;
 mod argument;
+mod attest;
 mod audit;
 mod bench;
 mod ca;
@@ -72,6 +73,7 @@ enum Command {
     Register(register::Register),
     Record(record::Record),
     Disclose(disclose::Disclose),
+    Attest(Box<attest::Attest>),
     AccessLog(access_log::AccessLog),
     SubjectAccess(subject_access::SubjectAccess),
     Transaction(transaction::Transaction),
@@ -103,6 +105,7 @@ fn main() -> ExitCode {
         Command::Register(command) => command.run(),
         Command::Record(command) => command.run(),
         Command::Disclose(command) => command.run(),
+        Command::Attest(command) => command.run(),
         Command::AccessLog(command) => command.run(),
         Command::SubjectAccess(command) => command.run(),
         Command::Transaction(command) => command.run(),

@@ -161,7 +161,7 @@ impl Record {
 }
 
 /// A record is `{"<key>": {entry}}`; a list of entries is `[{entry}, …]`.
-fn entries(value: &Value) -> Vec<&Value> {
+pub fn entries(value: &Value) -> Vec<&Value> {
     match value {
         Value::Array(entries) => entries.iter().collect(),
         Value::Object(records) if records.values().all(Value::is_object) => records.values().collect(),

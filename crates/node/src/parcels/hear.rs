@@ -69,7 +69,7 @@ impl<E: Runtime> Parcels<E> {
         let Some(asking) = asking else {
             let refused = membership.iter().flat_map(|membership| &membership.refused);
             let refused = refused.filter(|node| node.peer == from);
-            self.refuse(&runtime, &partition, TransferPath::Fetch, refused).await;
+            self.refuse(runtime, &partition, TransferPath::Fetch, refused).await;
             tracing::debug!(partition, peer = hex::encode(from), "gave no payload to a peer that is no member's node");
             return;
         };

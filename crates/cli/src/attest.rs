@@ -1,0 +1,241 @@
+//! `tally attest`: a yes or no about a record that members share, in a file that proves it and does not hold the record.
+
+use crate::{
+    connection::{Connection, Signing},
+    disclose::{exists, out_of_partition, write_private},
+    output::{Done, Failure, json, line},
+    reading::{self, Reason, Wanted},
+    record::entries,
+    register::{act, tell_private},
+};
+use clap::Args;
+use rand::Rng as _;
+use serde_json::Value;
+use std::{cmp::Ordering, path::PathBuf, str::FromStr};
+use tallystick_ledger::item::canonicalise;
+use tallystick_protocol::{EntryKind, NewEntry, Operation, operation::validate_key};
+
+/// Answer yes or no about a record in a partition, in a file that proves the answer and does not hold the record
+#[derive(Debug, Args)]
+#[command(
+    after_help = "The record is read, on record in the partition; every --where is tried on it, and the answer is yes if all hold. The answer \
+    is written to a register of the partition, so that all members hold it, and can try it again on the record as it was; then it is \
+    disclosed, on record too, in a file that `tally verify` checks with network.json alone. The register is yours to make, once:\n  \
+    tally register create attestation --partition food-safety --field attestation:string --field about:string \\\n      \
+    --field question:string --field tried:string --field answer:string --field recipient:string --field at:string\n\n\
+    Example:\n  \
+    tally attest licence L-17 --partition food-safety --where status=valid --where 'until>=today' \\\n      \
+    --question \"Is licence L-17 valid today?\" --to \"Crown Court at Leeds\" --purpose \"Witness summons\" \\\n      \
+    --legal-basis \"Criminal Procedure Act 1965, s. 2\" --output L-17.attestation"
+)]
+pub struct Attest {
+    /// The register in the partition
+    #[arg(value_name = "REGISTER")]
+    register: String,
+    /// The record's key
+    #[arg(value_name = "KEY")]
+    key: String,
+    /// What must hold: FIELD=VALUE, FIELD!=VALUE, FIELD<=VALUE, FIELD>=VALUE; may be repeated. Numbers are compared as numbers, all else
+    /// as text, so dates as in 2026-11-29; `today` is the date by this machine's clock, in UTC
+    #[arg(long = "where", value_name = "CONDITION", required = true)]
+    conditions: Vec<Condition>,
+    /// The question, in words, for whoever gets the answer
+    #[arg(long, value_name = "TEXT")]
+    question: String,
+    /// To whom
+    #[arg(long = "to", value_name = "RECIPIENT")]
+    recipient: String,
+    /// The register that the answer is written to
+    #[arg(long = "in", value_name = "REGISTER", default_value = "attestation")]
+    answers: String,
+    #[command(flatten)]
+    reason: Reason,
+    /// The file to write
+    #[arg(short, long, value_name = "FILE")]
+    output: PathBuf,
+    #[command(flatten)]
+    signing: Signing,
+    #[command(flatten)]
+    connection: Connection,
+}
+
+/// What a field is compared by.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Comparison {
+    Is,
+    IsNot,
+    AtMost,
+    AtLeast,
+}
+
+/// What must hold of a record.
+#[derive(Debug, Clone, PartialEq, Eq)]
+struct Condition {
+    field: String,
+    comparison: Comparison,
+    value: String,
+    /// As it was written.
+    text: String,
+}
+
+impl FromStr for Condition {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let signs =
+            [("!=", Comparison::IsNot), ("<=", Comparison::AtMost), (">=", Comparison::AtLeast), ("=", Comparison::Is)];
+        let found = signs.iter().filter_map(|(sign, comparison)| Some((text.find(sign)?, sign, *comparison)));
+        // The first sign there is, the longer one where two begin together or one within the other.
+        let found = found.min_by_key(|(at, sign, _)| (at + sign.len(), std::cmp::Reverse(sign.len())));
+        let (at, sign, comparison) = found.ok_or("write FIELD=VALUE, or with !=, <= or >= between them")?;
+        let (field, value) = (text.get(..at).unwrap_or_default(), text.get(at + sign.len()..).unwrap_or_default());
+        if field.trim().is_empty() || value.trim().is_empty() {
+            return Err("a field and a value must stand on the two sides".to_owned());
+        }
+        let (field, value) = (field.trim().to_owned(), value.trim().to_owned());
+        Ok(Self { field, comparison, value, text: text.to_owned() })
+    }
+}
+
+impl Condition {
+    /// Whether it holds of an item, on this date. Of a field that is not there nothing holds; of a list it holds if it does of one.
+    fn holds(&self, item: &Value, today: &str) -> bool {
+        let wanted = if self.value == "today" { today } else { self.value.as_str() };
+        let one = |value: &Value| {
+            let text = match value {
+                Value::String(text) => text.clone(),
+                other => other.to_string(),
+            };
+            match (self.comparison, compare(&text, wanted)) {
+                (Comparison::Is, order) => order == Ordering::Equal,
+                (Comparison::IsNot, order) => order != Ordering::Equal,
+                (Comparison::AtMost, order) => order != Ordering::Greater,
+                (Comparison::AtLeast, order) => order != Ordering::Less,
+            }
+        };
+        match item.get(&self.field) {
+            None | Some(Value::Null) => false,
+            Some(Value::Array(values)) => values.iter().any(one),
+            Some(value) => one(value),
+        }
+    }
+}
+
+fn compare(one: &str, other: &str) -> Ordering {
+    let number = |text: &str| text.parse::<f64>().ok().filter(|number| number.is_finite());
+    match (number(one), number(other)) {
+        (Some(number), Some(wanted)) => number.total_cmp(&wanted),
+        _ => one.cmp(other),
+    }
+}
+
+impl Attest {
+    /// Runs the command.
+    pub fn run(self) -> Done {
+        validate_key(EntryKind::User, &self.key).map_err(Failure::error)?;
+        if self.signing.partition.is_none() {
+            return Err(Failure::error(
+                "name the partition that the record is in with --partition; what is public needs no attestation: `tally record --receipt` proves it",
+            ));
+        }
+        if self.output.exists() {
+            return Err(exists(&self.output));
+        }
+        let genesis = self.connection.genesis()?;
+        let Some(answer) = self.answer()? else { return Ok(()) };
+        let (id, at) = (random_id(), crate::output::time(crate::sandbox::layout::now_ms()));
+        self.write(&id, answer, &at)?;
+        let wanted =
+            Wanted { register: &self.answers, key: &id, fields: &[], recipient: Some(&self.recipient), holder: None };
+        let disclosed = out_of_partition(&self.connection, &self.signing, &genesis, (&wanted, &self.reason))?;
+        let Some((done, bytes)) = disclosed else { return Ok(()) };
+        write_private(&self.output, &bytes)?;
+        let (said, out) = (if answer { "yes" } else { "no" }, self.output.display());
+        if self.signing.json {
+            return json(&serde_json::json!({
+                "answer": said, "attestation": id, "id": done.id, "number": done.number, "file": self.output, "bytes": bytes.len(),
+            }));
+        }
+        line(format_args!("{}: {said}", self.question))?;
+        line(format_args!("on record in the partition as {}/{id}", self.answers))?;
+        line(format_args!(
+            "wrote {out} ({} bytes); whoever has network.json checks it with: tally verify {out}",
+            bytes.len()
+        ))
+    }
+
+    /// Reads the record, on record, and tries the conditions; none when the read was refused, which is told.
+    fn answer(&self) -> Result<Option<bool>, Failure> {
+        let wanted = Wanted { register: &self.register, key: &self.key, fields: &[], recipient: None, holder: None };
+        let done = reading::read_in_partition(&self.connection, &self.signing, &wanted, &self.reason)?;
+        if !done.outcome.is_accepted() {
+            return tell_private(done, self.signing.json).map(|_| None);
+        }
+        let given =
+            done.given.first().ok_or_else(|| Failure::error("the node gave no record: ask another, with --node"))?;
+        let entries = entries(&given.record);
+        let items = entries.iter().flat_map(|entry| entry.get("item").and_then(Value::as_array).into_iter().flatten());
+        let items: Vec<&Value> = items.collect();
+        let today: String = crate::output::time(crate::sandbox::layout::now_ms()).chars().take(10).collect();
+        Ok(Some(self.conditions.iter().all(|condition| items.iter().any(|item| condition.holds(item, &today)))))
+    }
+
+    /// Writes the answer where all members hold it.
+    fn write(&self, id: &str, answer: bool, at: &str) -> Done {
+        let tried: Vec<&str> = self.conditions.iter().map(|condition| condition.text.as_str()).collect();
+        let item = serde_json::json!({
+            "attestation": id,
+            "about": format!("{}/{}", self.register, self.key),
+            "question": self.question,
+            "tried": tried.join("; "),
+            "answer": if answer { "yes" } else { "no" },
+            "recipient": self.recipient,
+            "at": at,
+        });
+        let item = canonicalise(&item.to_string()).map_err(Failure::error)?;
+        let entries = vec![NewEntry { key: id.to_owned(), items: vec![item] }];
+        let operation = Operation::EntryAppend { register: self.answers.clone(), entries };
+        let signer = self.connection.signer(&self.signing)?;
+        let signing = Signing { json: false, ..self.signing.clone() };
+        let subject = format!("attestation {id}");
+        act(&self.connection, &signer, &signing, subject, vec![operation]).map(drop)
+    }
+}
+
+/// Tells nothing of what it is about.
+fn random_id() -> String {
+    let mut random = [0; 8];
+    tallystick_client::randomness().fill_bytes(&mut random);
+    format!("a-{}", hex::encode(random))
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, reason = "tests")]
+    use super::*;
+
+    #[test]
+    fn conditions_are_tried_on_a_record() {
+        let item = serde_json::json!({"status": "valid", "until": "2027-03-01", "seats": "12", "kinds": ["a", "b"]});
+        let holds = |text: &str| text.parse::<Condition>().unwrap().holds(&item, "2026-11-29");
+        for text in [
+            "status=valid",
+            "until>=today",
+            "until<=2027-03-01",
+            "seats>=9",
+            "seats<=12.0",
+            "kinds=b",
+            "status!=lapsed",
+        ] {
+            assert!(holds(text), "{text}");
+        }
+        for text in ["status=Valid", "until<=today", "seats>=13", "kinds=c", "absent=1", "absent!=1", "status!=valid"] {
+            assert!(!holds(text), "{text}");
+        }
+        let condition: Condition = "note=a>=b".parse().unwrap();
+        assert_eq!((condition.field.as_str(), condition.value.as_str()), ("note", "a>=b"));
+        for text in ["status", "=valid", "status=", ">=3", "status<3"] {
+            assert!(text.parse::<Condition>().is_err(), "{text}");
+        }
+    }
+}
