@@ -226,7 +226,7 @@ fn keys(desk: &Desk) {
     desk.line(&format!("key rotate --new spare.pem --new-passphrase-file secret {}", sign("clerk.pem")))
         .expect(0, &["signs with"]);
     // Once it is on record; then it is turned away.
-    append(6, "clerk.pem").expect(1, &["refused: key-retired", "is final"]);
+    append(6, "clerk.pem").expect(1, &["was refused", "refused: key-retired"]);
     append(6, "clerk.pem").expect(1, &["key-retired", "sign with a key in use"]);
     let tried = desk.line("audit query --principal food-standards-agency/clerk").expect(0, &["refused: key-retired"]);
     assert_eq!(tried.text().matches("key-retired").count(), 1, "{}", tried.text());

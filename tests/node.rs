@@ -136,6 +136,10 @@ fn a_node_goes_on_with_its_next_key() {
         desk.line(&format!("register append buoy N-{tip} laid=2026-11 --as companies-house/registrar")).expect(0, &[]);
         assert!(begun.elapsed() < PATIENCE, "the new key proposed no block up to {tip}");
     }
+    // Who had their keys replaced too must find each other: the ledger says where.
+    let validators = client.validators().unwrap().value.current.validators;
+    let address = validators.iter().find(|validator| validator.key == key).unwrap().address.clone();
+    assert!(address.starts_with("127.0.0.1:"), "{address}");
     assert_eq!(sandbox.node(OWNER), Some(process), "the same process goes on with the new key");
     desk.line(&rotate).expect(0, &["is reached by the new key", "names it as key: destroy the old one"]);
     let text = fs::read_to_string(desk.path(&config)).unwrap();

@@ -34,7 +34,7 @@ pub struct Rotate {
     /// [default: `next.pem` beside the present key]
     #[arg(long, value_name = "FILE|URI")]
     new: Option<KeyName>,
-    /// Where the other nodes reach this one [default: where they reach it now]
+    /// Where the other nodes reach this one [default: as the ledger says of the present key, or where it listens]
     #[arg(long, value_name = "HOST:PORT")]
     address: Option<String>,
     /// Why, for those who vote
@@ -84,7 +84,7 @@ impl Rotate {
         let Some(named) = &config.next_key else {
             present(&validators, &old).ok_or_else(|| self.no_validator(&old))?;
             let new = self.make(&config, &old)?;
-            return self.propose(&validators, &Keys { old, new });
+            return self.propose(&config, &validators, &Keys { old, new });
         };
         if self.new.as_ref().is_some_and(|new| self.seen_from_there(new) != *named) {
             return Err(Failure::error(format!(
@@ -99,7 +99,7 @@ impl Rotate {
                 "{} votes from block {height} on; the node goes on with it then, and this command finishes after that",
                 keys.new
             )),
-            Stage::Unknown => self.propose(&validators, &keys),
+            Stage::Unknown => self.propose(&config, &validators, &keys),
         }
     }
 
@@ -155,7 +155,7 @@ impl Rotate {
     }
 
     /// Puts it to the vote that the new key takes the place of the old one, or says how the vote stands.
-    fn propose(&self, validators: &ValidatorsView, keys: &Keys) -> Done {
+    fn propose(&self, config: &Config, validators: &ValidatorsView, keys: &Keys) -> Done {
         let client = self.acting.client()?;
         let id = match last_proposal(&client, &keys.new)? {
             Ok(pending) => return proposal::standing(&pending),
@@ -167,8 +167,7 @@ impl Rotate {
             let (organisation, key) = (organisation.clone(), validator_key(key)?);
             Ok(GenesisValidator { organisation, key, address: address.to_owned() })
         };
-        let (add, remove) =
-            (of(&keys.new, self.address.as_ref().unwrap_or(&gone.address))?, of(&keys.old, &gone.address)?);
+        let (add, remove) = (of(&keys.new, &self.reached_at(config, &gone.address)?)?, of(&keys.old, &gone.address)?);
         let operation = Operation::ProposalSubmit {
             proposal: id.clone(),
             title: format!("A new key for the node of {organisation}"),
@@ -183,6 +182,19 @@ impl Rotate {
             line("once the node says in its log that the next key votes, run this command again: it finishes")?;
         }
         Ok(())
+    }
+
+    /// Where the others reach the node by its new key. Their own configurations name the old one, so the ledger must say it: two nodes
+    /// that both know no place of the other never meet.
+    fn reached_at(&self, config: &Config, known: &str) -> Result<String, Failure> {
+        match &self.address {
+            Some(address) => Ok(address.clone()),
+            None if !known.is_empty() => Ok(known.to_owned()),
+            None if !config.listen.ip().is_unspecified() => Ok(config.listen.to_string()),
+            None => Err(Failure::error(
+                "the ledger does not say where this node is: give --address HOST:PORT, where the other nodes reach it",
+            )),
+        }
     }
 
     /// Writes the new key as the key, and says where the node is that holds.
