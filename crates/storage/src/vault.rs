@@ -97,6 +97,17 @@ pub struct Vault<S: Storage> {
 type Name = [u8; NAME_BYTES];
 
 impl<S: Storage> Vault<S> {
+    /// The names of all partitions of the storage that the vault of this prefix can have: what is copied of a vault, or put back.
+    pub fn partitions(prefix: &str) -> impl Iterator<Item = String> + use<S> {
+        let vault = named(prefix);
+        let folders = (0..FOLDERS).map({
+            let vault = vault.clone();
+            move |number| folder(&vault, number)
+        });
+        let others = [pending::PARTITION, progress::PARTITION, retained::PARTITION, ""];
+        folders.chain(others.into_iter().map(move |other| format!("{vault}{other}")))
+    }
+
     /// Opens the vault, or makes it: partitions `‹prefix›-vault` and `‹prefix›-vault-…` of the storage. Clears what interrupted changes
     /// left.
     ///
@@ -104,7 +115,7 @@ impl<S: Storage> Vault<S> {
     /// When the disk fails, or the vault was made with another key.
     pub async fn open(storage: S, prefix: &str, key: &VaultKey) -> Result<Self, VaultError> {
         let locks = (0..LOCKS).map(|_| AsyncMutex::new(())).collect();
-        let vault = Self { storage, prefix: format!("{prefix}-vault"), ciphers: Ciphers::new(key), locks };
+        let vault = Self { storage, prefix: named(prefix), ciphers: Ciphers::new(key), locks };
         vault.check_key().await?;
         for folder in 0..FOLDERS {
             vault.clear(folder).await?;
@@ -211,8 +222,8 @@ impl<S: Storage> Vault<S> {
         Ok(found)
     }
 
-    fn partition(&self, folder: u16) -> String {
-        format!("{}-{folder:03x}", self.prefix)
+    fn partition(&self, number: u16) -> String {
+        folder(&self.prefix, number)
     }
 
     /// The partition of a subject's files.
@@ -363,6 +374,15 @@ fn encode(openings: &[Opening]) -> Zeroizing<Vec<u8>> {
     }
     parts.iter().for_each(|part| bytes.extend_from_slice(part));
     bytes
+}
+
+/// What the names of a vault's partitions begin with.
+fn named(prefix: &str) -> String {
+    format!("{prefix}-vault")
+}
+
+fn folder(vault: &str, number: u16) -> String {
+    format!("{vault}-{number:03x}")
 }
 
 fn folder_of(name: &Name) -> u16 {

@@ -15,6 +15,9 @@ use tallystick_protocol::{
 };
 use zeroize::Zeroizing;
 
+/// What the name of its partition ends with.
+pub(super) const PARTITION: &str = "-pending";
+
 /// A transaction that is not final, and the openings that are in the vault because of it alone.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Pending {
@@ -88,7 +91,7 @@ impl<S: Storage> Vault<S> {
     }
 
     fn pending_partition(&self) -> String {
-        format!("{}-pending", self.prefix)
+        format!("{}{PARTITION}", self.prefix)
     }
 }
 

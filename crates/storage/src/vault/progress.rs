@@ -12,6 +12,9 @@ use tallystick_protocol::{
     limits::{CONTROLLER_ERASURES_OPEN_MAX, NAME_BYTES_MAX, STATE_VALUE_BYTES_MAX},
 };
 
+/// What the name of its partition ends with.
+pub(super) const PARTITION: &str = "-erasures";
+
 /// How far erasure has come. In CBOR: `[applied, [[order, destroyed]…]]`.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct ErasureProgress {
@@ -85,7 +88,7 @@ impl<S: Storage> Vault<S> {
     }
 
     fn progress_partition(&self) -> String {
-        format!("{}-erasures", self.prefix)
+        format!("{}{PARTITION}", self.prefix)
     }
 }
 

@@ -7,6 +7,9 @@ use super::{Vault, VaultError};
 use commonware_runtime::{Blob as _, Error as Disk, Storage};
 use tallystick_protocol::Hash;
 
+/// What the name of its partition ends with.
+pub(super) const PARTITION: &str = "-retained";
+
 /// Bytes of the hash in a name.
 const HASH_BYTES: usize = 16;
 
@@ -47,7 +50,7 @@ impl<S: Storage> Vault<S> {
     }
 
     fn retained_partition(&self) -> String {
-        format!("{}-retained", self.prefix)
+        format!("{}{PARTITION}", self.prefix)
     }
 }
 
