@@ -2,6 +2,7 @@
 
 use crate::{
     checkers::secrecy::Found,
+    errands::erase,
     machine::{Hardware, Leap},
     members::{Member, Members},
     node::{Door, Life, Network, Start},
@@ -11,7 +12,7 @@ use crate::{
 use bytes::Bytes;
 use commonware_cryptography::ed25519::PublicKey;
 use commonware_p2p::simulated::Link;
-use commonware_runtime::{Blob as _, Handle, ReadOptions, Storage as _, WriteOptions, deterministic};
+use commonware_runtime::{Blob as _, Handle, ReadOptions, Storage as _, Supervisor as _, WriteOptions, deterministic};
 use commonware_utils::Probability;
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -20,6 +21,7 @@ use std::{
 };
 use tallystick_node::parcels::message::Message;
 use tallystick_protocol::{Operation, ParcelId, PartlySignedTransaction, PrincipalId};
+use tallystick_storage::vault::{Vault, VaultKey};
 
 /// The nodes of one segment, and what is wrong with them.
 pub struct Hosts<'a> {
@@ -44,8 +46,8 @@ pub struct Hosts<'a> {
     /// Faults that keep each node down.
     down: Vec<usize>,
     active: Vec<Fault>,
-    /// A vault as it once was.
-    old_vault: Vec<File>,
+    /// Vaults as they once were, by node.
+    old_vaults: BTreeMap<usize, Vec<File>>,
 }
 
 /// A file of a disk: partition, name, and what it holds.
@@ -72,7 +74,7 @@ impl<'a> Hosts<'a> {
             lives,
             leap,
             active: Vec::new(),
-            old_vault: Vec::new(),
+            old_vaults: BTreeMap::new(),
         }
     }
 
@@ -144,7 +146,10 @@ impl<'a> Hosts<'a> {
             Fault::TimePasses { hours } => self.leap.pass(Duration::from_secs(hours * 3_600)),
             // The world sends somebody.
             Fault::Reform { .. } | Fault::Errand(_) => {}
-            Fault::OldVault { node } => self.old_vault = self.copy_vault(*node).await,
+            Fault::OldVault { node } => {
+                let copy = self.copy_vault(*node).await;
+                self.old_vaults.insert(*node, copy);
+            }
             Fault::Recover { to } => self.recover(to).await,
         }
     }
@@ -160,19 +165,11 @@ impl<'a> Hosts<'a> {
             self.world.remove(&partition, None).await.expect("a node that ran keeps hand-overs");
         }
         match &event.fault {
-            Fault::Crash { node } | Fault::Wipe { node } | Fault::Forget { node } => {
-                self.down[*node] -= 1;
-                if self.down[*node] == 0 {
-                    self.start(*node).await;
-                }
-            }
+            Fault::Crash { node } | Fault::Wipe { node } | Fault::Forget { node } => self.come_back(*node).await,
             Fault::OldVault { node } => {
                 self.stop(*node);
-                self.put_vault_back(*node).await;
-                self.down[*node] -= 1;
-                if self.down[*node] == 0 {
-                    self.start(*node).await;
-                }
+                self.bring_back(*node).await;
+                self.come_back(*node).await;
             }
             Fault::SlowDisk { node, .. } => self.hardware[*node].set_disk_delay_ms(0),
             Fault::NoState { node } => self.hardware[*node].set_state_cut(false),
@@ -181,21 +178,48 @@ impl<'a> Hosts<'a> {
             Fault::Reform { .. } | Fault::Errand(_) | Fault::TimePasses { .. } => {}
             Fault::Recover { .. } => {
                 for node in self.given() {
-                    self.down[node] -= 1;
-                    if self.down[node] == 0 {
-                        self.start(node).await;
-                    }
+                    self.come_back(node).await;
                 }
             }
         }
     }
 
+    /// One fault less keeps a node down.
+    async fn come_back(&mut self, node: usize) {
+        self.down[node] -= 1;
+        if self.down[node] == 0 {
+            self.start(node).await;
+        }
+    }
+
     /// The partitions that the vault of a node can have.
-    fn vault_partitions(&self, node: usize) -> Vec<String> {
-        let vault = format!("{}-vault", self.lives[node].prefix(""));
-        let folders = (0..4_096).map(|folder| format!("{vault}-{folder:03x}"));
-        let others = ["-pending", "-erasures", "-retained", ""].map(|name| format!("{vault}{name}"));
-        folders.chain(others).collect()
+    fn vault_partitions(&self, node: usize) -> impl Iterator<Item = String> + use<> {
+        Vault::<deterministic::Context>::partitions(&self.lives[node].prefix(""))
+    }
+
+    /// Puts a node's vault back as it was, and says how much is in it that the node had destroyed since.
+    async fn bring_back(&mut self, node: usize) {
+        let files = self.old_vaults.remove(&node).expect("it was copied when the fault began");
+        let now = self.values(node).await;
+        self.put_back(node, &files).await;
+        let then = self.values(node).await;
+        // Looking clears what an interrupted change left: that is for the node to do.
+        self.put_back(node, &files).await;
+        let again: usize = then.iter().zip(now).filter(|(_, now)| *now == 0).map(|(then, _)| *then).sum();
+        self.record.note(format!("the old vault of node {node} holds {again} erased values"));
+    }
+
+    /// How many values the vault of a node that is off holds of each who is erased.
+    async fn values(&self, node: usize) -> Vec<usize> {
+        let keys = self.members.vault(node).expect("a holder's");
+        let key = VaultKey::from_bytes(keys.sealing.vault_key());
+        let vault = Vault::open(self.world.child("search"), &self.lives[node].prefix(""), &key).await;
+        let vault = vault.expect("it is the node's own");
+        let mut values = Vec::new();
+        for subject in erase::erased() {
+            values.push(vault.all(&subject).await.expect("a disk that works").len());
+        }
+        values
     }
 
     async fn copy_vault(&self, node: usize) -> Vec<File> {
@@ -212,14 +236,14 @@ impl<'a> Hosts<'a> {
         files
     }
 
-    async fn put_vault_back(&mut self, node: usize) {
+    async fn put_back(&self, node: usize, files: &[File]) {
         for partition in self.vault_partitions(node) {
             // None where there was none.
             let _ = self.world.remove(&partition, None).await;
         }
-        for (partition, name, bytes) in std::mem::take(&mut self.old_vault) {
-            let (blob, _) = self.world.open(&partition, &name).await.expect("a disk that works");
-            blob.write_at(0, bytes, WriteOptions::default()).await.expect("a disk that works");
+        for (partition, name, bytes) in files {
+            let (blob, _) = self.world.open(partition, name).await.expect("a disk that works");
+            blob.write_at(0, bytes.clone(), WriteOptions::default()).await.expect("a disk that works");
             blob.sync().await.expect("a disk that works");
         }
     }

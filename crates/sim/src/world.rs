@@ -238,6 +238,24 @@ pub fn run(seed: u64) -> Result<Report, Failure> {
     run_plan(&Plan::new(seed))
 }
 
+impl Plan {
+    /// Runs it, and stops with all that happened where a promise is broken: for tests.
+    ///
+    /// # Panics
+    /// When a promise is broken.
+    pub fn keeps(&self) -> Report {
+        run_plan(self).unwrap_or_else(|failure| panic!("{failure}\n{}", failure.trace.join("\n")))
+    }
+}
+
+impl Report {
+    /// The number that stands before these words in a line of the trace, in each such line.
+    pub fn counted(&self, words: &str) -> Vec<u64> {
+        let number = |line: &String| line.split_once(words)?.0.split_whitespace().next_back()?.parse().ok();
+        self.trace.iter().filter_map(number).collect()
+    }
+}
+
 /// Runs a plan.
 pub fn run_plan(plan: &Plan) -> Result<Report, Failure> {
     let mut members = Members::new(plan.seed, plan.validators, plan.followers, START_S * 1000);
@@ -506,7 +524,7 @@ impl Stage {
             let key = VaultKey::from_bytes(keys.sealing.vault_key());
             let vault = Vault::open(world.child("search"), &hosts.lives[node].prefix(""), &key).await;
             let vault = vault.expect("it is the node's own");
-            let count = async |subject: &Subject| vault.all(subject).await.map_or(usize::MAX, |found| found.len());
+            let count = async |subject: &Subject| vault.all(subject).await.expect("it can be read").len();
             let mut erased = Vec::new();
             for subject in erase::erased() {
                 erased.push((subject.to_string(), count(&subject).await));

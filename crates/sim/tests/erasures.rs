@@ -4,14 +4,9 @@
 
 use std::time::Duration;
 use tallystick_sim::{
-    Plan, Report,
+    Plan,
     plan::{Errand, Fault},
-    run_plan,
 };
-
-fn keeps(plan: &Plan) -> Report {
-    run_plan(plan).unwrap_or_else(|failure| panic!("{failure}\n{}", failure.trace.join("\n")))
-}
 
 /// A world of four and a second node of the first, in which somebody is on the errand from the beginning, and faults come after so many
 /// seconds.
@@ -22,7 +17,7 @@ fn erased(seed: u64, seconds: u64, faults: &[(u64, u64, Fault)]) -> Plan {
 
 #[test]
 fn nothing_is_left_of_what_is_erased() {
-    keeps(&erased(921, 20, &[]));
+    erased(921, 20, &[]).keeps();
 }
 
 /// Disks so slow that most of what is destroyed is destroyed while the node dies, and dies, and dies.
@@ -32,18 +27,20 @@ fn holders_that_crash_while_they_destroy_have_nothing_left() {
     let crashes: Vec<_> =
         (3..17).map(|turn| (turn * 3, 1, Fault::Crash { node: if turn % 2 == 0 { 0 } else { 4 } })).collect();
     for seed in [922, 923] {
-        keeps(&erased(seed, 60, std::slice::from_ref(&slow)).with(&crashes));
+        erased(seed, 60, std::slice::from_ref(&slow)).with(&crashes).keeps();
     }
 }
 
 /// It has what was erased since, and destroys it again before it gives anything.
 #[test]
 fn an_old_vault_brings_nothing_back() {
-    keeps(&erased(925, 60, &[(8, 45, Fault::OldVault { node: 0 })]));
+    let report = erased(925, 60, &[(8, 45, Fault::OldVault { node: 0 })]).keeps();
+    let held = report.counted(" erased values");
+    assert!(matches!(held[..], [held] if held > 0), "{held:?}");
 }
 
 /// The second holder is off while most of it is ordered.
 #[test]
 fn a_holder_that_is_cut_off_does_what_was_ordered_when_it_is_back() {
-    keeps(&erased(926, 45, &[(7, 12, Fault::Split { side: vec![4] }), (24, 8, Fault::Crash { node: 4 })]));
+    erased(926, 45, &[(7, 12, Fault::Split { side: vec![4] }), (24, 8, Fault::Crash { node: 4 })]).keeps();
 }

@@ -6,7 +6,7 @@ use std::time::Duration;
 use tallystick_sim::{
     Plan, Report,
     plan::{Crime, Fault, PowerLoss, Segment},
-    run, run_plan,
+    run,
 };
 
 /// Seeds that failed once, each with what it found.
@@ -14,10 +14,6 @@ const KEPT: &[(u64, &str)] = &[
     (28, "a validator whose clock was an hour behind for two seconds judged no block for that hour"),
     (170, "a wait for a view's end that began while the clock was an hour behind lasted the hour"),
 ];
-
-fn keeps(plan: &Plan) -> Report {
-    run_plan(plan).unwrap_or_else(|failure| panic!("{failure}\n{}", failure.trace.join("\n")))
-}
 
 fn calm(seed: u64) -> Plan {
     Plan::calm(seed, 4, Duration::from_secs(6))
@@ -28,7 +24,7 @@ fn the_same_seed_is_the_same_run_to_the_bit() {
     for seed in [0, 1, 2] {
         assert_eq!(run(seed), run(seed), "seed {seed}");
     }
-    assert_ne!(keeps(&calm(1)).auditor, keeps(&calm(2)).auditor);
+    assert_ne!(calm(1).keeps().auditor, calm(2).keeps().auditor);
 }
 
 #[test]
@@ -42,24 +38,24 @@ fn seeds_that_once_failed_hold() {
 
 #[test]
 fn a_calm_network_answers_everybody() {
-    let report = keeps(&calm(3));
+    let report = calm(3).keeps();
     assert!(report.height > 10 && report.told > 10 && report.receipts > 10, "{report:?}");
 }
 
 #[test]
 fn a_crashed_node_comes_back_from_its_disk() {
-    keeps(&calm(4).with(&[(2, 2, Fault::Crash { node: 1 }), (4, 1, Fault::Crash { node: 2 })]));
+    calm(4).with(&[(2, 2, Fault::Crash { node: 1 }), (4, 1, Fault::Crash { node: 2 })]).keeps();
 }
 
 #[test]
 fn all_nodes_crash_at_once_and_nothing_told_is_lost() {
     let crashes: Vec<_> = (0..4).map(|node| (3, 1, Fault::Crash { node })).collect();
-    keeps(&calm(5).with(&crashes));
+    calm(5).with(&crashes).keeps();
 }
 
 #[test]
 fn a_wiped_node_fetches_the_state_and_does_not_vote() {
-    let report = keeps(&calm(6).with(&[(3, 1, Fault::Wipe { node: 2 })]));
+    let report = calm(6).with(&[(3, 1, Fault::Wipe { node: 2 })]).keeps();
     assert_eq!(notes(&report, "node 2 is ready"), 2, "{:?}", report.trace);
 }
 
@@ -80,7 +76,7 @@ fn last_ready(report: &Report, node: usize) -> u64 {
 fn a_state_that_takes_many_epochs_to_fetch_is_fetched() {
     // What it asked for at first is pruned everywhere by then.
     let faults = [(3, 1, Fault::Wipe { node: 2 }), (3, 250, Fault::NoState { node: 2 })];
-    let report = keeps(&Plan::calm(60, 4, Duration::from_secs(254)).with(&faults));
+    let report = Plan::calm(60, 4, Duration::from_secs(254)).with(&faults).keeps();
     assert_eq!(notes(&report, "node 2 is ready"), 2, "{:?}", report.trace);
     assert!(last_ready(&report, 2) > is_pruned(40), "{:?}", report.trace);
 }
@@ -89,7 +85,7 @@ fn a_state_that_takes_many_epochs_to_fetch_is_fetched() {
 fn a_fetch_of_the_state_that_was_interrupted_begins_at_a_newer_block() {
     let faults =
         [(3, 1, Fault::Wipe { node: 2 }), (3, 110, Fault::NoState { node: 2 }), (8, 104, Fault::Crash { node: 2 })];
-    let report = keeps(&Plan::calm(61, 4, Duration::from_secs(114)).with(&faults));
+    let report = Plan::calm(61, 4, Duration::from_secs(114)).with(&faults).keeps();
     assert_eq!(notes(&report, "node 2 is ready"), 2, "{:?}", report.trace);
     assert!(last_ready(&report, 2) > is_pruned(40), "{:?}", report.trace);
 }
@@ -101,28 +97,28 @@ fn a_power_loss_everywhere_loses_nothing_that_was_told() {
         let lasts = Duration::from_millis(4_321);
         let power_loss = Some(PowerLoss { kept_percent, torn });
         plan.segments.insert(0, Segment { events: Vec::new(), lasts, power_loss });
-        keeps(&plan);
+        plan.keeps();
     }
 }
 
 #[test]
 fn a_split_network_heals() {
-    keeps(&calm(10).with(&[(1, 4, Fault::Split { side: vec![0, 1] })]));
-    keeps(&calm(11).with(&[(1, 4, Fault::Split { side: vec![3] })]));
+    calm(10).with(&[(1, 4, Fault::Split { side: vec![0, 1] })]).keeps();
+    calm(11).with(&[(1, 4, Fault::Split { side: vec![3] })]).keeps();
 }
 
 #[test]
 fn a_clock_past_every_expiry_harms_nobody() {
     let year = 400 * 86_400_000;
     for (seed, ms) in [(12, year), (13, -year), (14, 5_000)] {
-        keeps(&calm(seed).with(&[(1, 4, Fault::ClockJump { node: 0, ms })]));
+        calm(seed).with(&[(1, 4, Fault::ClockJump { node: 0, ms })]).keeps();
     }
 }
 
 #[test]
 fn a_slow_disk_and_bad_links_only_take_longer() {
     let faults = [(1, 4, Fault::SlowDisk { node: 0, ms: 40 }), (2, 3, Fault::Lossy { percent: 30 })];
-    keeps(&calm(15).with(&faults));
+    calm(15).with(&faults).keeps();
 }
 
 #[test]
@@ -130,7 +126,7 @@ fn an_equivocator_divides_nobody() {
     for seed in [16, 17, 18] {
         let mut plan = calm(seed);
         plan.criminal = Some((usize::try_from(seed).unwrap() % 4, Crime::Equivocator));
-        keeps(&plan);
+        plan.keeps();
     }
 }
 
@@ -140,7 +136,7 @@ fn a_forger_convinces_nobody() {
     for seed in 20..26 {
         let mut plan = calm(seed);
         plan.criminal = Some((1, Crime::Forger));
-        keeps(&plan);
+        plan.keeps();
     }
 }
 
@@ -149,7 +145,7 @@ fn a_wiped_node_fetches_the_state_past_a_forger() {
     for seed in 30..33 {
         let mut plan = Plan::calm(seed, 7, Duration::from_secs(6)).with(&[(3, 1, Fault::Wipe { node: 2 })]);
         plan.criminal = Some((5, Crime::Forger));
-        keeps(&plan);
+        plan.keeps();
     }
 }
 
@@ -157,7 +153,7 @@ fn a_wiped_node_fetches_the_state_past_a_forger() {
 fn a_hostile_client_is_borne() {
     let mut plan = calm(40);
     plan.hostile_client = true;
-    keeps(&plan);
+    plan.keeps();
 }
 
 /// A network of four with a follower, which the network votes to make a validator, perhaps instead of others.
@@ -182,7 +178,7 @@ fn changed(report: &Report) {
 #[test]
 fn a_follower_becomes_a_validator_and_the_one_it_replaces_follows() {
     // When it has joined, one of the three that stay loses its vote for good: finality is in the hands of the new one.
-    let report = keeps(&reformed(50, 24, &[0]).with(&[(20, 1, Fault::Wipe { node: 1 })]));
+    let report = reformed(50, 24, &[0]).with(&[(20, 1, Fault::Wipe { node: 1 })]).keeps();
     assert!(report.height > 80, "the change took effect: {report:?}");
     changed(&report);
 }
@@ -194,7 +190,7 @@ fn a_fifth_validator_joins_through_crashes_and_a_network_split() {
         (9, 2, Fault::Crash { node: 2 }),
         (12, 2, Fault::Crash { node: 4 }),
     ];
-    let report = keeps(&reformed(51, 20, &[]).with(&faults));
+    let report = reformed(51, 20, &[]).with(&faults).keeps();
     assert!(report.height > 60, "{report:?}");
     changed(&report);
 }
@@ -202,7 +198,7 @@ fn a_fifth_validator_joins_through_crashes_and_a_network_split() {
 #[test]
 fn a_key_is_rotated_during_a_network_split() {
     for seed in 52..55 {
-        let report = keeps(&reformed(seed, 20, &[2]).with(&[(6, 6, Fault::Split { side: vec![2, 3] })]));
+        let report = reformed(seed, 20, &[2]).with(&[(6, 6, Fault::Split { side: vec![2, 3] })]).keeps();
         changed(&report);
     }
 }
@@ -210,7 +206,7 @@ fn a_key_is_rotated_during_a_network_split() {
 #[test]
 fn a_wiped_node_fetches_the_state_of_a_later_epoch() {
     // Nothing but the chain of hand-overs tells it whose certificates to believe.
-    let report = keeps(&reformed(56, 26, &[0]).with(&[(22, 1, Fault::Wipe { node: 3 })]));
+    let report = reformed(56, 26, &[0]).with(&[(22, 1, Fault::Wipe { node: 3 })]).keeps();
     assert_eq!(notes(&report, "node 3 is ready"), 2, "{:?}", report.trace);
     assert!(last_ready(&report, 3) > 60, "{:?}", report.trace);
     changed(&report);
@@ -219,7 +215,7 @@ fn a_wiped_node_fetches_the_state_of_a_later_epoch() {
 #[test]
 fn a_node_that_lost_its_hand_overs_gets_them_from_its_peers() {
     // The change is some epochs old by then: no block of the epoch before tells of it. Each receipt is checked.
-    let report = keeps(&reformed(57, 26, &[0]).with(&[(18, 1, Fault::Forget { node: 2 })]));
+    let report = reformed(57, 26, &[0]).with(&[(18, 1, Fault::Forget { node: 2 })]).keeps();
     assert_eq!(notes(&report, "node 2 is ready"), 2, "{:?}", report.trace);
     assert!(last_ready(&report, 2) > 60, "{:?}", report.trace);
     assert!(report.led.get(&2).is_some_and(|led| *led > 0), "{report:?}");
@@ -236,7 +232,7 @@ fn recovered(seed: u64, to: &[usize], more: &[(u64, u64, Fault)]) -> Report {
         (3, 13, Fault::Wipe { node: 3 }),
         (8, 2, Fault::Recover { to: to.to_vec() }),
     ];
-    let report = keeps(&plan.with(&faults).with(more));
+    let report = plan.with(&faults).with(more).keeps();
     assert_eq!(notes(&report, "recovered from block"), 1, "{:?}", report.trace);
     for node in [2, 3] {
         assert_eq!(notes(&report, &format!("node {node} is ready")), 2, "it is given nothing: {:?}", report.trace);

@@ -9,7 +9,7 @@ use std::collections::BTreeSet;
 use tallystick_ledger::x509::Certificate;
 use tallystick_protocol::{
     ChangeKind, EntryKind, LogEntry, MandateId, Operation, OrganisationStatus, Outcome, Phase, PolicyChange,
-    PrincipalId, PrincipalStatus, PublicKey, Roles, SignedTransaction, StateKey,
+    PrincipalId, PrincipalStatus, PublicKey, Roles, SignedTransaction, StateKey, Subject,
 };
 
 /// An accepted transaction.
@@ -104,7 +104,7 @@ impl Network {
     }
 
     /// What an operation is done to, in the words of mandates: what ends a hold or a consent, to what put it there.
-    fn word(&self, operation: &Operation, organisation: &str) -> String {
+    pub(super) fn word(&self, operation: &Operation, organisation: &str) -> String {
         let of =
             |controller: Option<&String>| format!("organisation:{}", controller.map_or(organisation, String::as_str));
         match operation {
@@ -145,6 +145,14 @@ impl Network {
         std::iter::successors(Some(mandate), |id| self.mandates.get(*id)?.0.parent.as_ref()).skip(1)
     }
 
+    /// What is asked about where somebody decides what becomes of this subject's values under a controller.
+    fn privacy(&self, controller: &str, subject: &Subject) -> Thing {
+        match self.registers.get(subject.register()).filter(|known| known.custodian == controller) {
+            Some(known) => Thing::Register(subject.register().to_owned(), known.custodian.clone(), known.phase),
+            None => Thing::Organisation(controller.to_owned()),
+        }
+    }
+
     /// What policies are asked about an operation.
     fn question<'a>(&'a self, act: &'a Act<'_>, operation: &Operation) -> Result<Question<'a>, String> {
         let own = || Thing::Organisation(act.organisation().to_owned());
@@ -171,12 +179,11 @@ impl Network {
             Operation::MandateGrant { .. } | Operation::ErasureReceipt { .. } => Thing::Principal(act.actor.clone()),
             Operation::ErasureOrder { controller, subject, .. }
             | Operation::HoldPlace { controller, subject, .. }
-            | Operation::ConsentGive { controller, subject, .. } => {
-                match self.registers.get(subject.register()).filter(|known| known.custodian == *controller) {
-                    Some(known) => Thing::Register(subject.register().to_owned(), known.custodian.clone(), known.phase),
-                    None => Thing::Organisation(controller.clone()),
-                }
-            }
+            | Operation::ConsentGive { controller, subject, .. } => self.privacy(controller, subject),
+            Operation::HoldLift { hold, .. } => match self.erasures.holds.get(hold) {
+                Some((controller, subject, _)) => self.privacy(controller, subject),
+                None => own(),
+            },
             Operation::PrivateOrder { partition, .. }
             | Operation::PartitionRoot { partition, .. }
             | Operation::TransferRefuse { partition, .. } => {

@@ -12,8 +12,8 @@ use tallystick_ledger::{
 use tallystick_protocol::{
     Assurance, AuthorityTerms, Change, ChangeKind, Choice, Code, Cosigner, Datatype, Decision, EntryKind, Field,
     GenesisPrincipal, Intent, LimitName, NewEntry, Operation, Outcome, Particulars, PolicyChange, PolicyText,
-    PrincipalId, ProposalRow, RegisterRow, RuleText, RulebookChange, SignedTransaction, SigningKey, VoteWeight, Weight,
-    cbor,
+    PrincipalId, ProposalRow, RegisterRow, RuleText, RulebookChange, SignedTransaction, SigningKey, Subject,
+    VoteWeight, Weight, cbor,
 };
 
 /// When it begins: Unix seconds.
@@ -284,6 +284,26 @@ fn a_rule_forgotten_is_seen() {
         let verdict = ledger.verdict().unwrap_err();
         assert!(verdict.contains(told), "{operation:?}: {verdict}");
     }
+}
+
+/// What a mandate must name for a hold to be lifted is what it must name for it to be placed, whoever lifts it.
+#[test]
+fn a_hold_is_lifted_as_it_is_placed() {
+    let ledger = Ledger::new();
+    let mut network = Network::new(&ledger.members.genesis);
+    let place = Operation::HoldPlace {
+        hold: "h-1".to_owned(),
+        controller: "organisation-0".to_owned(),
+        subject: Subject::new("people", "p-1").unwrap(),
+        authority: "A court".to_owned(),
+        reason: "Evidence".to_owned(),
+        until: None,
+    };
+    network.follow_erasures(&ledger.administrator(0).id, START_S * 1_000, &place).unwrap();
+    let lift = |hold: &str| Operation::HoldLift { hold: hold.to_owned(), reason: "Settled".to_owned() };
+    assert_eq!(network.word(&place, "organisation-1"), "organisation:organisation-0");
+    assert_eq!(network.word(&lift("h-1"), "organisation-1"), "organisation:organisation-0");
+    assert_eq!(network.word(&lift("h-2"), "organisation-1"), "organisation:organisation-1");
 }
 
 #[test]
