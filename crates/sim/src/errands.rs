@@ -39,6 +39,7 @@ impl Client {
             Errand::Legislate => legislate::legislate(&mut self).await,
             Errand::Rogue => rogue::rogue(&mut self).await,
             Errand::Share => share::share(&mut self).await,
+            Errand::Reshape => share::reshape::reshape(&mut self).await,
             Errand::Erase => erase::erase(&mut self).await,
         };
         if done.is_some() {

@@ -2,8 +2,8 @@
 
 use crate::{
     checkers::secrecy::Found,
-    errands::erase,
-    machine::{Hardware, Leap},
+    errands::{erase, share},
+    machine::{Hardware, Leap, Said},
     members::{Member, Members},
     node::{Door, Life, Network, Start},
     plan::{Event, Fault, Plan},
@@ -12,10 +12,13 @@ use crate::{
 use bytes::Bytes;
 use commonware_cryptography::ed25519::PublicKey;
 use commonware_p2p::simulated::Link;
-use commonware_runtime::{Blob as _, Handle, ReadOptions, Storage as _, Supervisor as _, WriteOptions, deterministic};
+use commonware_runtime::{
+    Blob as _, BlobVersion, Clock as _, Handle, ReadOptions, Storage as _, Supervisor as _, WriteOptions, deterministic,
+};
 use commonware_utils::Probability;
 use std::{
     collections::{BTreeMap, BTreeSet},
+    ops::RangeInclusive,
     sync::Arc,
     time::Duration,
 };
@@ -48,10 +51,24 @@ pub struct Hosts<'a> {
     active: Vec<Fault>,
     /// Vaults as they once were, by node.
     old_vaults: BTreeMap<usize, Vec<File>>,
+    /// What nodes once kept of partitions, and how much of it they had executed.
+    old_rooms: BTreeMap<usize, (Vec<File>, u64)>,
 }
 
-/// A file of a disk: partition, name, and what it holds.
-type File = (String, Vec<u8>, Vec<u8>);
+/// A file of a disk.
+struct File {
+    partition: String,
+    name: Vec<u8>,
+    version: BlobVersion,
+    bytes: Vec<u8>,
+}
+
+/// Of whatever version.
+const ANY: RangeInclusive<BlobVersion> = BlobVersion::new(0)..=BlobVersion::new(u16::MAX);
+/// Until what ran on a node has let go of its files.
+const CLOSING: Duration = Duration::from_millis(20);
+/// How long it may take until a node is asked to acknowledge something.
+const VOUCHING: Duration = Duration::from_secs(20);
 
 impl<'a> Hosts<'a> {
     /// Machines for nodes with these lives, all off.
@@ -75,6 +92,7 @@ impl<'a> Hosts<'a> {
             leap,
             active: Vec::new(),
             old_vaults: BTreeMap::new(),
+            old_rooms: BTreeMap::new(),
         }
     }
 
@@ -88,13 +106,14 @@ impl<'a> Hosts<'a> {
 
     /// From now on looks for what only some may see in all that machines write and send.
     pub fn watch(&self) {
-        self.hardware.iter().for_each(|hardware| hardware.watch());
+        let blindings = self.record.blindings();
+        self.hardware.iter().for_each(|hardware| hardware.watch(&blindings));
     }
 
     /// What was found of it, by node.
     pub fn found(&self) -> Vec<Found> {
         let found = self.hardware.iter().map(|hardware| hardware.found());
-        found.map(|(written, sent)| Found { written, sent }).collect()
+        found.map(|[written, sent, bared]| Found { written, sent, bared }).collect()
     }
 
     /// The messages that gave parcels: which machine sent one to which.
@@ -147,10 +166,24 @@ impl<'a> Hosts<'a> {
             // The world sends somebody.
             Fault::Reform { .. } | Fault::Errand(_) => {}
             Fault::OldVault { node } => {
-                let copy = self.copy_vault(*node).await;
-                self.old_vaults.insert(*node, copy);
+                let files = self.copy(self.vault_partitions(*node)).await;
+                self.record.note(format!("the vault of node {node} had {} files", files.len()));
+                self.old_vaults.insert(*node, files);
             }
             Fault::Recover { to } => self.recover(to).await,
+            Fault::CrashVouching { node } => {
+                self.vouched(*node).await;
+                self.stop(*node);
+            }
+            Fault::Withhold { node } => self.hardware[*node].set_withholding(true),
+            Fault::OldRooms { node } => {
+                let executed = self.executed(*node).await;
+                self.stop(*node);
+                self.world.sleep(CLOSING).await;
+                let files = self.copy(self.rooms(*node)).await;
+                self.old_rooms.insert(*node, (files, executed));
+                self.come_back(*node).await;
+            }
         }
     }
 
@@ -165,7 +198,19 @@ impl<'a> Hosts<'a> {
             self.world.remove(&partition, None).await.expect("a node that ran keeps hand-overs");
         }
         match &event.fault {
-            Fault::Crash { node } | Fault::Wipe { node } | Fault::Forget { node } => self.come_back(*node).await,
+            Fault::Crash { node } | Fault::Wipe { node } | Fault::Forget { node } | Fault::CrashVouching { node } => {
+                self.come_back(*node).await
+            }
+            Fault::Withhold { node } => self.give_again(*node).await,
+            Fault::OldRooms { node } => {
+                let (files, before) = self.old_rooms.remove(node).expect("it was copied when the fault began");
+                let behind = self.executed(*node).await.saturating_sub(before);
+                self.record.note(format!("node {node} is put {behind} private transactions back"));
+                self.stop(*node);
+                self.world.sleep(CLOSING).await;
+                self.put_back(self.rooms(*node), &files).await;
+                self.come_back(*node).await;
+            }
             Fault::OldVault { node } => {
                 self.stop(*node);
                 self.bring_back(*node).await;
@@ -182,6 +227,44 @@ impl<'a> Hosts<'a> {
                 }
             }
         }
+    }
+
+    /// Waits until a node says that it keeps something, for as long as somebody can be expected to ask it.
+    async fn vouched(&self, node: usize) {
+        let count = || {
+            let is_one = |said: &&Said| matches!(said.1, Message::Acknowledged { .. });
+            self.hardware[node].said(|said| said.iter().filter(is_one).count())
+        };
+        let (before, since) = (count(), self.world.current());
+        while count() == before && self.world.current() < since + VOUCHING {
+            self.world.sleep(Duration::from_millis(1)).await;
+        }
+        let vouched = count() - before;
+        self.record.note(format!("{vouched} acknowledgements of node {node} are on their way when it stops"));
+    }
+
+    /// A node answers again; says what it has held up.
+    async fn give_again(&self, node: usize) {
+        let mut missing = 0;
+        for other in (0..self.doors.len()).filter(|other| *other != node) {
+            let here = self.doors[other].ask(|service| async move { service.partition_here(share::PARTITION) }).await;
+            missing += here.flatten().map_or(0, |standing| standing.missing);
+        }
+        let withheld = self.hardware[node].withheld();
+        self.record.note(format!("{withheld} answers were withheld by node {node}"));
+        self.record.note(format!("{missing} payloads were missing for it"));
+        self.hardware[node].set_withholding(false);
+    }
+
+    /// How many private transactions a node has executed.
+    async fn executed(&self, node: usize) -> u64 {
+        let here = self.doors[node].ask(|service| async move { service.partition_here(share::PARTITION) }).await;
+        here.flatten().map_or(0, |standing| standing.executed)
+    }
+
+    /// Where a node's disk has what it keeps of partitions.
+    fn rooms(&self, node: usize) -> Vec<String> {
+        self.hardware[node].rooms(&self.lives[node].prefix(""))
     }
 
     /// One fault less keeps a node down.
@@ -201,10 +284,10 @@ impl<'a> Hosts<'a> {
     async fn bring_back(&mut self, node: usize) {
         let files = self.old_vaults.remove(&node).expect("it was copied when the fault began");
         let now = self.values(node).await;
-        self.put_back(node, &files).await;
+        self.put_back(self.vault_partitions(node), &files).await;
         let then = self.values(node).await;
         // Looking clears what an interrupted change left: that is for the node to do.
-        self.put_back(node, &files).await;
+        self.put_back(self.vault_partitions(node), &files).await;
         let again: usize = then.iter().zip(now).filter(|(_, now)| *now == 0).map(|(then, _)| *then).sum();
         self.record.note(format!("the old vault of node {node} holds {again} erased values"));
     }
@@ -222,27 +305,36 @@ impl<'a> Hosts<'a> {
         values
     }
 
-    async fn copy_vault(&self, node: usize) -> Vec<File> {
+    /// All files in these partitions of a disk.
+    async fn copy(&self, partitions: impl IntoIterator<Item = String>) -> Vec<File> {
         let mut files = Vec::new();
-        for partition in self.vault_partitions(node) {
+        for partition in partitions {
             for name in self.world.scan(&partition).await.unwrap_or_default() {
-                let (blob, size) = self.world.open(&partition, &name).await.expect("it was just there");
+                let opened = self.world.open_versioned(&partition, &name, ANY).await;
+                let (blob, size, version) = opened.expect("it was just there");
                 let size = usize::try_from(size).expect("it fits into memory");
-                let bytes = blob.read_at(0, size, ReadOptions::default()).await.expect("it is so long");
-                files.push((partition.clone(), name, bytes.coalesce().as_ref().to_vec()));
+                let bytes = match size {
+                    0 => Vec::new(),
+                    _ => {
+                        let read = blob.read_at(0, size, ReadOptions::default()).await.expect("it is so long");
+                        read.coalesce().as_ref().to_vec()
+                    }
+                };
+                files.push(File { partition: partition.clone(), name, version, bytes });
             }
         }
-        self.record.note(format!("the vault of node {node} had {} files", files.len()));
         files
     }
 
-    async fn put_back(&self, node: usize, files: &[File]) {
-        for partition in self.vault_partitions(node) {
+    /// Puts files in the place of all that is in these partitions of a disk.
+    async fn put_back(&self, partitions: impl IntoIterator<Item = String>, files: &[File]) {
+        for partition in partitions {
             // None where there was none.
             let _ = self.world.remove(&partition, None).await;
         }
-        for (partition, name, bytes) in files {
-            let (blob, _) = self.world.open(partition, name).await.expect("a disk that works");
+        for File { partition, name, version, bytes } in files {
+            let opened = self.world.open_versioned(partition, name, *version..=*version).await;
+            let (blob, ..) = opened.expect("a disk that works");
             blob.write_at(0, bytes.clone(), WriteOptions::default()).await.expect("a disk that works");
             blob.sync().await.expect("a disk that works");
         }

@@ -11,10 +11,12 @@ use commonware_runtime::{
     telemetry::metrics::{Metric, Registered},
 };
 use std::{
+    collections::BTreeSet,
     convert::Infallible,
+    fmt,
     ops::RangeInclusive,
     sync::{
-        Arc, Mutex, PoisonError,
+        Arc, Mutex, OnceLock, PoisonError,
         atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering},
     },
     time::{Duration, SystemTime},
@@ -44,10 +46,16 @@ pub struct Hardware {
     clock_ahead_ms: AtomicI64,
     disk_delay_ms: AtomicU64,
     state_cut: AtomicBool,
-    watched: AtomicBool,
+    /// What is looked for beside [`SECRET`], on a machine that is watched.
+    watched: OnceLock<Blindings>,
     written: AtomicBool,
     sent: AtomicBool,
+    bared: AtomicBool,
     said: Mutex<Vec<Said>>,
+    withholds: AtomicBool,
+    withheld: AtomicU64,
+    /// The partitions of its disk in which it keeps what some may see alone.
+    rooms: Mutex<BTreeSet<String>>,
 }
 
 /// A message of parcels that a machine sent: to whom, and what it says. The parcels themselves are left out.
@@ -55,6 +63,44 @@ pub type Said = (PublicKey, Message);
 
 /// What is looked for on a machine that is watched.
 pub const SECRET: &str = "for members' eyes only";
+
+/// Bytes of a blinding.
+const BLINDING: usize = 32;
+
+/// Blindings of which the world knows, which are in the clear nowhere. Clones are the same.
+#[derive(Clone, Default)]
+pub struct Blindings(Arc<Mutex<Vec<[u8; BLINDING]>>>);
+
+impl fmt::Debug for Blindings {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("blindings")
+    }
+}
+
+impl Blindings {
+    /// From now on looks for that which an encoding ends with.
+    pub fn look_for_last(&self, encoding: &[u8]) {
+        let last = encoding.last_chunk().expect("an encoding that ends with a blinding");
+        self.lock().push(*last);
+    }
+
+    /// How many are looked for.
+    pub fn count(&self) -> usize {
+        self.lock().len()
+    }
+
+    fn are_in(&self, bytes: &[u8]) -> bool {
+        let known = self.lock();
+        let mut begins = [false; 256];
+        known.iter().for_each(|blinding| begins[usize::from(blinding[0])] = true);
+        let is_one = |window: &[u8]| begins[usize::from(window[0])] && known.iter().any(|one| one == window);
+        bytes.windows(BLINDING).any(is_one)
+    }
+
+    fn lock(&self) -> std::sync::MutexGuard<'_, Vec<[u8; BLINDING]>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
 
 fn holds_secret(bytes: &[u8]) -> bool {
     bytes.windows(SECRET.len()).any(|window| window == SECRET.as_bytes())
@@ -76,14 +122,20 @@ impl Hardware {
         self.disk_delay_ms.store(ms, Ordering::Relaxed);
     }
 
-    /// From now on looks for [`SECRET`] in all that is written and sent.
-    pub fn watch(&self) {
-        self.watched.store(true, Ordering::Relaxed);
+    /// From now on looks for [`SECRET`], and for blindings, in all that is written and sent.
+    pub fn watch(&self, blindings: &Blindings) {
+        self.watched.get_or_init(|| blindings.clone());
     }
 
     /// Whether that is looked for.
     pub fn is_watched(&self) -> bool {
-        self.watched.load(Ordering::Relaxed)
+        self.watched.get().is_some()
+    }
+
+    fn look_for_blindings(&self, bytes: &[u8]) {
+        if self.watched.get().is_some_and(|blindings| blindings.are_in(bytes)) {
+            self.bared.store(true, Ordering::Relaxed);
+        }
     }
 
     /// Looks at what is sent.
@@ -91,6 +143,7 @@ impl Hardware {
         if holds_secret(bytes) {
             self.sent.store(true, Ordering::Relaxed);
         }
+        self.look_for_blindings(bytes);
     }
 
     /// Looks at what is written.
@@ -98,6 +151,7 @@ impl Hardware {
         if holds_secret(bytes) {
             self.written.store(true, Ordering::Relaxed);
         }
+        self.look_for_blindings(bytes);
     }
 
     /// Listens to what is said of parcels.
@@ -117,9 +171,39 @@ impl Hardware {
         look(&self.said.lock().unwrap_or_else(PoisonError::into_inner))
     }
 
-    /// Whether it was written, and whether it was sent.
-    pub fn found(&self) -> (bool, bool) {
-        (self.written.load(Ordering::Relaxed), self.sent.load(Ordering::Relaxed))
+    /// Whether it was written, whether it was sent, and whether a blinding was either.
+    pub fn found(&self) -> [bool; 3] {
+        [&self.written, &self.sent, &self.bared].map(|found| found.load(Ordering::Relaxed))
+    }
+
+    /// Makes the machine answer nobody who asks for payloads, or answer again.
+    pub fn set_withholding(&self, withholds: bool) {
+        self.withholds.store(withholds, Ordering::Relaxed);
+    }
+
+    /// Whether this is an answer that is withheld now.
+    pub fn withholds(&self, bytes: &[u8]) -> bool {
+        let is_withheld = self.withholds.load(Ordering::Relaxed)
+            && matches!(Message::decode(bytes), Ok(Message::Fetched { .. } | Message::Deliver { order: None, .. }));
+        self.withheld.fetch_add(u64::from(is_withheld), Ordering::Relaxed);
+        is_withheld
+    }
+
+    /// How many answers it has withheld.
+    pub fn withheld(&self) -> u64 {
+        self.withheld.load(Ordering::Relaxed)
+    }
+
+    /// The partitions of its disk in which it has kept what only some may see, and that begin with this.
+    pub fn rooms(&self, prefix: &str) -> Vec<String> {
+        let rooms = self.rooms.lock().unwrap_or_else(PoisonError::into_inner);
+        rooms.iter().filter(|room| room.starts_with(prefix)).cloned().collect()
+    }
+
+    fn enters(&self, partition: &str) {
+        if ["-partition-", "-parcels-"].iter().any(|kind| partition.contains(kind)) {
+            self.rooms.lock().unwrap_or_else(PoisonError::into_inner).insert(partition.to_owned());
+        }
     }
 
     /// Cuts the way by which the machine asks others for their state, or joins it.
@@ -274,6 +358,7 @@ impl Storage for Machine {
         name: &[u8],
         versions: RangeInclusive<BlobVersion>,
     ) -> Result<(Disk, u64, BlobVersion), Error> {
+        self.hardware.enters(partition);
         let (blob, size, version) = self.world.open_versioned(partition, name, versions).await?;
         let disk = Disk { blob, world: self.world.child("disk"), hardware: self.hardware.clone() };
         Ok((disk, size, version))
@@ -383,6 +468,23 @@ mod tests {
             assert_eq!(wrong.current(), right.current() - Duration::from_secs(1));
             assert!(right.current() < before + Duration::from_secs(2), "waits are the world's");
         });
+    }
+
+    #[test]
+    fn a_blinding_in_the_clear_is_found_and_so_is_a_value() {
+        let (blindings, blinding) = (Blindings::default(), [7; BLINDING]);
+        let found = |bytes: &[u8]| {
+            let hardware = Hardware::default();
+            hardware.watch(&blindings);
+            hardware.look_at_sent(bytes);
+            hardware.found()
+        };
+        let bytes = [b"before".as_slice(), &blinding, b"after"].concat();
+        assert_eq!(found(&bytes), [false; 3], "nobody looks for it");
+        blindings.look_for_last(&[b"encoding".as_slice(), &blinding].concat());
+        assert_eq!(found(&bytes), [false, false, true]);
+        assert_eq!(found(&bytes[..20]), [false; 3]);
+        assert_eq!(found(SECRET.as_bytes()), [false, true, false]);
     }
 
     #[test]

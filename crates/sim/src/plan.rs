@@ -75,6 +75,22 @@ pub enum Fault {
         /// Which.
         node: usize,
     },
+    /// A node stops at the moment at which it has said that it keeps something which nobody has ordered yet, and starts again.
+    CrashVouching {
+        /// Which.
+        node: usize,
+    },
+    /// A node gives no payload to anybody who asks, whatever it has acknowledged.
+    Withhold {
+        /// Which.
+        node: usize,
+    },
+    /// A node stops and starts again; and when this ends, it stops, has all that it kept of partitions as it was then in the place of
+    /// what it has, and starts again.
+    OldRooms {
+        /// Which.
+        node: usize,
+    },
     /// A clock is wrong.
     ClockJump {
         /// Whose.
@@ -106,6 +122,8 @@ pub enum Errand {
     Rogue,
     /// Open a partition, and keep a register in it. Not among those that a seed draws: it would change what every seed does.
     Share,
+    /// Open a partition, have somebody join it late, and leave when it has lied. Not among those that a seed draws either.
+    Reshape,
     /// Write what is personal, and have it erased. Not among those that a seed draws either.
     Erase,
 }

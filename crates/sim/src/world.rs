@@ -20,7 +20,7 @@ use crate::{
     client::{Client, Hostile},
     errands::{erase, share},
     faults::Hosts,
-    machine::{Leap, Machine},
+    machine::{Blindings, Leap, Machine},
     members::Members,
     node::{Door, Life},
     plan::{Errand, Event, Fault, Plan, PowerLoss, Segment},
@@ -112,6 +112,7 @@ pub struct Seen {
     broken: Option<Broken>,
     trace: Vec<String>,
     now: Option<SystemTime>,
+    blindings: Blindings,
     /// Who is on an errand.
     away: Vec<Errand>,
     stopping: bool,
@@ -218,6 +219,11 @@ impl Record {
         self.lock().agreement.header(height).map(|header| header.time_ms)
     }
 
+    /// The blindings that are looked for.
+    pub fn blindings(&self) -> Blindings {
+        self.lock().blindings.clone()
+    }
+
     fn is_broken(&self) -> bool {
         self.lock().broken.is_some()
     }
@@ -260,7 +266,8 @@ impl Report {
 pub fn run_plan(plan: &Plan) -> Result<Report, Failure> {
     let mut members = Members::new(plan.seed, plan.validators, plan.followers, START_S * 1000);
     let events = || plan.segments.iter().flat_map(|segment| &segment.events);
-    members.shares = events().any(|event| event.fault == Fault::Errand(Errand::Share));
+    let shares = [Fault::Errand(Errand::Share), Fault::Errand(Errand::Reshape)];
+    members.shares = events().any(|event| shares.contains(&event.fault));
     members.seals = events().any(|event| event.fault == Fault::Errand(Errand::Erase));
     let record = Record::default();
     record.note(format!("{} nodes, criminal {:?}, links {:?} ms", plan.validators, plan.criminal, plan.delay_ms));
@@ -489,18 +496,25 @@ impl Stage {
     /// Whether the members of the partition come to the same state, and nobody else to know of it.
     async fn check_shared(&self, world: &deterministic::Context, hosts: &Hosts<'_>) {
         let since = world.current();
+        let events = || self.plan.segments.iter().flat_map(|segment| &segment.events);
+        let is_reshaped = events().any(|event| event.fault == Fault::Errand(Errand::Reshape));
+        // Those who are members at the end, and those who ever were.
+        let (members, all): (&[usize], &[usize]) =
+            if is_reshaped { (&share::REMAINING, &share::EVER) } else { (&share::MEMBERS, &share::MEMBERS) };
         loop {
             let mut standings = Vec::new();
             for node in 0..hosts.doors.len() {
                 let asked = hosts.doors[node].ask(|service| async move { service.partition_here(share::PARTITION) });
                 standings.push(asked.await.flatten());
             }
-            let (of_members, of_others) = standings.split_at(share::MEMBERS.len());
-            if of_others.iter().any(Option::is_some) {
+            let is_members = |node: &usize| members.contains(node);
+            let (of_members, of_others): (Vec<usize>, Vec<usize>) = (0..standings.len()).partition(is_members);
+            if of_others.into_iter().any(|node| standings[node].is_some()) {
                 return self.record.broken(Broken::new("secrecy", format!("others hold it: {standings:?}")));
             }
-            let is_same = of_members.windows(2).all(|two| two[0].is_some() && two[0] == two[1]);
-            if is_same && of_members.iter().flatten().all(|standing| standing.executed > 0) {
+            let first = &standings[of_members[0]];
+            let is_same = of_members.iter().all(|node| standings[*node] == *first);
+            if is_same && first.as_ref().is_some_and(|standing| standing.executed > 0) {
                 break;
             }
             if world.current() > since + WAIT {
@@ -509,11 +523,12 @@ impl Stage {
             world.sleep(GLANCE).await;
         }
         let found = hosts.found();
-        self.record.check(|_| secrecy::check(&found, &share::MEMBERS));
+        self.record.check(|_| secrecy::check(&found, all));
+        self.record.note(format!("{} blindings were looked for", self.record.blindings().count()));
         let given = hosts.handed();
         self.record.note(format!("parcels were given in {} messages", given.len()));
         self.record.note(format!("{} parcels were asked for again", hosts.asked_again()));
-        self.record.check(|_| secrecy::check_given(&given, &share::MEMBERS));
+        self.record.check(|_| secrecy::check_given(&given, all));
     }
 
     /// Whether holders have nothing of what is erased, and what is not.
@@ -532,6 +547,7 @@ impl Stage {
             vaults.push(erasure::Vaulted { node, erased, kept: count(&erase::kept()).await });
         }
         let found = hosts.found();
+        self.record.note(format!("{} blindings were looked for", self.record.blindings().count()));
         self.record.check(|_| erasure::check(&vaults, &found));
     }
 

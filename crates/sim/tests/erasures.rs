@@ -44,3 +44,15 @@ fn an_old_vault_brings_nothing_back() {
 fn a_holder_that_is_cut_off_does_what_was_ordered_when_it_is_back() {
     erased(926, 45, &[(7, 12, Fault::Split { side: vec![4] }), (24, 8, Fault::Crash { node: 4 })]).keeps();
 }
+
+/// Reads, disclosures and holds come just before an order and just after it, and some of each do.
+#[test]
+fn reads_disclosures_and_holds_race_what_is_erased() {
+    let reports = [928, 929].map(|seed| erased(seed, 20, &[]).keeps());
+    let all = |words| reports.iter().flat_map(|report| report.counted(words)).collect::<Vec<u64>>();
+    let sum = |words| all(words).into_iter().sum::<u64>();
+    assert!(sum(" values were disclosed before they were erased") > 0);
+    assert!(sum(" reads came too late") > 0);
+    let first = all(" holds came before the order");
+    assert!(first.contains(&0) && first.contains(&1), "{first:?}");
+}

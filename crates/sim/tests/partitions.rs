@@ -52,3 +52,56 @@ fn a_members_node_abroad_is_given_nothing() {
     let report = (Plan { followers: 1, ..shared(905, 20, &[]) }).keeps();
     assert!(report.trace.iter().any(|line| line.contains("refused transfers to")), "{:?}", report.trace);
 }
+
+/// It has said that it keeps something which is on no block yet: that is there when it comes back, or is fetched.
+#[test]
+fn a_member_that_crashes_between_its_word_and_the_execution_keeps_its_word() {
+    let report = shared(906, 40, &[(4, 3, Fault::CrashVouching { node: 1 }), (9, 3, Fault::CrashVouching { node: 1 })]);
+    let report = report.keeps();
+    let vouched = report.counted(" acknowledgements of node 1 are on their way");
+    assert!(vouched.len() == 2 && vouched.iter().all(|count| *count > 0), "{vouched:?}");
+}
+
+/// It acknowledged everything, and gives nothing to the other, which has lost its disk. The partition stands still on that one, and the
+/// network goes on; no longer than it lies.
+#[test]
+fn a_member_that_withholds_what_it_acknowledged_holds_up_the_partition_and_nothing_else() {
+    let faults = [(20, 22, Fault::Withhold { node: 1 }), (24, 2, Fault::Wipe { node: 0 })];
+    let report = shared(907, 50, &faults).keeps();
+    let [withheld, missing] = [" answers were withheld by node 1", " payloads were missing for it"]
+        .map(|words| report.counted(words).into_iter().sum::<u64>());
+    assert!(withheld > 0 && missing > 0, "{withheld} withheld, {missing} missing");
+}
+
+/// It executes again what it had, fetches what is gone, and comes to the roots that it has posted before.
+#[test]
+fn a_member_that_restores_an_old_disk_comes_to_the_same_state() {
+    let report = shared(908, 30, &[(5, 9, Fault::OldRooms { node: 1 })]).keeps();
+    let behind = report.counted(" private transactions back");
+    assert!(matches!(behind[..], [behind] if behind > 0), "{behind:?}");
+}
+
+/// Both members' nodes have said that they keep what nobody has: `leave` in every world with the errand.
+#[test]
+fn what_is_acknowledged_and_not_stored_holds_up_the_partition_until_it_comes() {
+    let report = shared(909, 20, &[]).keeps();
+    assert_eq!(report.counted(" nodes lack what was acknowledged and not stored"), [2]);
+    assert!(report.counted(" blindings were looked for").iter().all(|count| *count > 0));
+}
+
+/// Who joins late executes all that was ordered before; who executes otherwise is named, and gains that nothing is certified until the
+/// members amend the agreement; who is put out while it fetches is given nothing any more.
+#[test]
+fn members_come_and_go_and_one_that_lies_is_named() {
+    let errand = [(0, 1, Fault::Errand(Errand::Reshape))];
+    let report = Plan::calm(910, 4, Duration::from_secs(40)).with(&errand).keeps();
+    for words in [
+        " payloads were executed by one who joined late",
+        " alarm names who executed otherwise, and nothing is certified",
+        " messages ask for payloads when one who asks is put out",
+        " questions of one who was put out came to nothing",
+        " blindings were looked for",
+    ] {
+        assert!(matches!(report.counted(words)[..], [count] if count > 0), "{words}: {:?}", report.trace);
+    }
+}

@@ -26,8 +26,11 @@ pub fn check(vaults: &[Vaulted], found: &[secrecy::Found]) -> Result<(), Broken>
             return Err(Broken::new("erasure", format!("node {node} has lost what nobody had erased")));
         }
     }
-    if let Some(node) = found.iter().position(|found| found.written || found.sent) {
-        return Err(Broken::new("erasure", format!("node {node} wrote or sent a sealed value in the clear")));
+    if let Some(node) = found.iter().position(|found| found.written || found.sent || found.bared) {
+        return Err(Broken::new(
+            "erasure",
+            format!("node {node} wrote or sent a sealed value, or what blinds it, in the clear"),
+        ));
     }
     if vaults.is_empty() { Err(Broken::new("erasure", "no vault was searched")) } else { Ok(()) }
 }
@@ -39,11 +42,12 @@ mod tests {
     #[test]
     fn what_is_left_is_found_and_so_is_a_search_that_is_blind() {
         let vaulted = |erased, kept| Vaulted { node: 0, erased: vec![("person:1".to_owned(), erased)], kept };
-        let quiet = secrecy::Found { written: false, sent: false };
+        let quiet = secrecy::Found { written: false, sent: false, bared: false };
         assert_eq!(check(&[vaulted(0, 1)], &[quiet]), Ok(()));
         assert!(check(&[vaulted(0, 1), vaulted(1, 1)], &[quiet]).is_err());
         assert!(check(&[vaulted(0, 0)], &[quiet]).is_err());
         assert!(check(&[vaulted(0, 1)], &[quiet, secrecy::Found { written: true, ..quiet }]).is_err());
+        assert!(check(&[vaulted(0, 1)], &[secrecy::Found { bared: true, ..quiet }]).is_err());
         assert!(check(&[], &[quiet]).is_err());
     }
 }

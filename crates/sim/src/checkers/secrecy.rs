@@ -1,6 +1,7 @@
 //! Secrecy: what only the members of a partition may see is in the clear on no link at all, and on no disk but theirs.
 //!
-//! Every byte that a node writes or sends is searched. That members' disks do hold it shows that the search finds what is there.
+//! Every byte that a node writes or sends is searched, for values and for blindings. That members' disks do hold values shows that the
+//! search finds what is there; a blinding is in the clear on nobody's.
 
 use super::Broken;
 
@@ -11,11 +12,16 @@ pub struct Found {
     pub written: bool,
     /// Whether it sent it to anybody.
     pub sent: bool,
+    /// Whether it wrote or sent a blinding.
+    pub bared: bool,
 }
 
 /// Judges what was found of each node, given which of them are members'.
 pub fn check(found: &[Found], members: &[usize]) -> Result<(), Broken> {
     for (node, found) in found.iter().enumerate() {
+        if found.bared {
+            return Err(Broken::new("secrecy", format!("node {node} wrote or sent a blinding in the clear")));
+        }
         if found.sent {
             return Err(Broken::new("secrecy", format!("node {node} sent in the clear what only members may see")));
         }
@@ -42,13 +48,14 @@ mod tests {
 
     #[test]
     fn a_leak_is_found_and_so_is_a_search_that_is_blind() {
-        let of = |written, sent| Found { written, sent };
+        let of = |written, sent| Found { written, sent, bared: false };
         let (has, none) = (of(true, false), of(false, false));
         assert_eq!(check(&[has, has, none, none], &[0, 1]), Ok(()));
         for leak in [[has, has, has, none], [has, of(true, true), none, none], [has, has, none, of(false, true)]] {
             assert!(check(&leak, &[0, 1]).is_err(), "{leak:?}");
         }
         assert!(check(&[has, none, none, none], &[0, 1]).is_err());
+        assert!(check(&[Found { bared: true, ..has }, has, none, none], &[0, 1]).is_err());
     }
 
     #[test]

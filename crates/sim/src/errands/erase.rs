@@ -97,6 +97,7 @@ async fn write(client: &mut Client, register: &str, key: &str) -> Option<Commitm
         let place = Place::new(register, key, "name", subject(register, key)).expect("a place");
         let value = Secret::new(format!("{SECRET}: {key}"));
         let opening = Opening::seal(place, value, &mut client.world).expect("a value");
+        client.record.blindings().look_for_last(&opening.to_bytes());
         let commitment = opening.commitment();
         let items = vec![format!(r#"{{"name":"{commitment}","{register}":"{key}"}}"#)];
         let entries = vec![NewEntry { key: key.to_owned(), items }];
@@ -151,7 +152,12 @@ async fn order(client: &mut Client, id: &str, key: &str) -> Option<Told> {
 }
 
 /// A read at a node: what it gave, or why not; none while it is down.
-async fn read(client: &mut Client, node: usize, key: &str) -> Option<Result<Reading, SealedError>> {
+async fn read(
+    client: &mut Client,
+    node: usize,
+    key: &str,
+    recipient: Option<&str>,
+) -> Option<Result<Reading, SealedError>> {
     let registrar = client.registrar(0);
     let read = Operation::RecordRead {
         register: "person".to_owned(),
@@ -160,7 +166,7 @@ async fn read(client: &mut Client, node: usize, key: &str) -> Option<Result<Read
         subjects: vec![subject("person", key)],
         purpose: "Look".to_owned(),
         legal_basis: "A law".to_owned(),
-        recipient: None,
+        recipient: recipient.map(str::to_owned),
         node: client.members.vault(node)?.principal,
     };
     let bytes: Bytes = client.sign(&registrar, vec![read]).bytes().clone();
@@ -174,14 +180,21 @@ async fn race_reads(client: &mut Client, number: usize) -> Option<()> {
     let mut reader = client.fork(number);
     let key = name.clone();
     let reads = async move {
-        let mut leaves = Vec::new();
+        let (mut leaves, mut disclosed, mut refused) = (Vec::new(), 0, 0);
         for attempt in 0..READS {
-            if let Some(Ok(reading)) = read(&mut reader, HOLDERS[attempt % HOLDERS.len()], &key).await {
-                leaves.push(reading.leaf);
+            // Each holder is asked by turns, to read and to disclose.
+            let recipient = (attempt / HOLDERS.len() % 2 == 1).then_some("A court");
+            match read(&mut reader, HOLDERS[attempt % HOLDERS.len()], &key, recipient).await {
+                Some(Ok(reading)) => {
+                    leaves.push(reading.leaf);
+                    disclosed += usize::from(recipient.is_some());
+                }
+                Some(Err(SealedError::Refused(_) | SealedError::ReadErased(_))) => refused += 1,
+                Some(Err(_)) | None => {}
             }
             reader.wait(Duration::from_millis(60)).await;
         }
-        leaves
+        (leaves, disclosed, refused)
     };
     let ordered = async {
         // Now and then some reads come first.
@@ -189,8 +202,10 @@ async fn race_reads(client: &mut Client, number: usize) -> Option<()> {
         client.wait(pause).await;
         order(client, &name, &name).await
     };
-    let (told, leaves) = join!(ordered, reads);
+    let (told, (leaves, disclosed, refused)) = join!(ordered, reads);
     let told = told?;
+    client.record.note(format!("{disclosed} values were disclosed before they were erased"));
+    client.record.note(format!("{refused} reads came too late"));
     client.record.note(format!("order at leaf {}, reads given at {leaves:?}", told.index));
     if let Some(leaf) = leaves.iter().find(|leaf| **leaf > told.index) {
         client.complain(format!("a read at leaf {leaf} was given what the order at leaf {} erased", told.index));
@@ -224,7 +239,9 @@ async fn race_a_hold(client: &mut Client, number: usize) -> Option<()> {
                 client.complain(format!("a receipt at leaf {} came after the hold at {}", late.leaf, held.index));
                 return None;
             }
-            if held.index < ordered.index {
+            let is_first = held.index < ordered.index;
+            client.record.note(format!("{} holds came before the order", usize::from(is_first)));
+            if is_first {
                 is_readable(client, &name).await?;
             }
             let lift = Operation::HoldLift { hold: name.clone(), reason: "Settled".to_owned() };
@@ -244,7 +261,7 @@ async fn race_a_hold(client: &mut Client, number: usize) -> Option<()> {
 async fn is_readable(client: &mut Client, key: &str) -> Option<()> {
     for node in HOLDERS {
         loop {
-            match read(client, node, key).await {
+            match read(client, node, key, None).await {
                 Some(Ok(reading)) if reading.openings.len() == 1 => break,
                 Some(Ok(_) | Err(SealedError::Refused(_) | SealedError::ReadErased(_) | SealedError::Absent(_))) => {
                     client.complain(format!("node {node} does not give what a hold keeps of {key}"));

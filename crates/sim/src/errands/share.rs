@@ -4,6 +4,7 @@
 mod leave;
 mod lie;
 mod read;
+pub(super) mod reshape;
 
 use crate::{
     client::Client,
@@ -27,8 +28,12 @@ use tallystick_storage::history::ActQuery;
 pub const PARTITION: &str = "charts";
 /// The organisations that share; their nodes have the same numbers.
 pub const MEMBERS: [usize; 2] = [0, 1];
-/// One whose node holds too, and is no member.
+/// One whose node holds too, and is no member, unless it joins late.
 const OUTSIDER: usize = 2;
+/// Where members come and go: those who are in the end.
+pub const REMAINING: [usize; 2] = [MEMBERS[0], OUTSIDER];
+/// Where members come and go: those who ever were.
+pub const EVER: [usize; 3] = [MEMBERS[0], MEMBERS[1], OUTSIDER];
 /// The register in the partition.
 const REGISTER: &str = "chart";
 /// Entries appended to it.
@@ -39,20 +44,7 @@ const AT_ONCE: usize = 160;
 const PATIENCE: Duration = Duration::from_secs(8);
 
 pub(super) async fn share(client: &mut Client) -> Option<()> {
-    let abroad = client.members.principals.len()..client.members.nodes.len();
-    for node in MEMBERS.into_iter().chain([OUTSIDER]).chain(abroad) {
-        enrol_node(client, node).await?;
-    }
-    let voters: Vec<Member> = MEMBERS.iter().map(|organisation| client.administrator(*organisation)).collect();
-    client.decide(&voters, "share", vec![Change::PartitionOpen { agreement: agreement(client) }]).await?;
-    let (keeper, writer) = (client.administrator(MEMBERS[0]), client.registrar(MEMBERS[0]));
-    // Its own description is in the state of those who may see it: so the search for it is known to find.
-    let fields = vec![Field::new(REGISTER, Datatype::String), Field::new("note", Datatype::String)];
-    let create = Operation::RegisterCreate { register: REGISTER.to_owned(), text: SECRET.to_owned(), fields };
-    executed(client, MEMBERS[0], &keeper, create, None).await?;
-    for number in 0..ENTRIES {
-        executed(client, MEMBERS[0], &writer, append(number), None).await?;
-    }
+    let writer = begin(client).await?;
     lie::lie(client).await?;
     many(client, &writer).await?;
     // The network's policies hold here too: the register is another's.
@@ -72,6 +64,25 @@ pub(super) async fn share(client: &mut Client) -> Option<()> {
     refused_on_record(client).await?;
     leave::leave(client).await?;
     certified(client).await
+}
+
+/// Opens the partition, and writes to a register in it. Says who does.
+async fn begin(client: &mut Client) -> Option<Member> {
+    let abroad = client.members.principals.len()..client.members.nodes.len();
+    for node in MEMBERS.into_iter().chain([OUTSIDER]).chain(abroad) {
+        enrol_node(client, node).await?;
+    }
+    let voters: Vec<Member> = MEMBERS.iter().map(|organisation| client.administrator(*organisation)).collect();
+    client.decide(&voters, "share", vec![Change::PartitionOpen { agreement: agreement(client, &MEMBERS) }]).await?;
+    let (keeper, writer) = (client.administrator(MEMBERS[0]), client.registrar(MEMBERS[0]));
+    // Its own description is in the state of those who may see it: so the search for it is known to find.
+    let fields = vec![Field::new(REGISTER, Datatype::String), Field::new("note", Datatype::String)];
+    let create = Operation::RegisterCreate { register: REGISTER.to_owned(), text: SECRET.to_owned(), fields };
+    executed(client, MEMBERS[0], &keeper, create, None).await?;
+    for number in 0..ENTRIES {
+        executed(client, MEMBERS[0], &writer, append(number), None).await?;
+    }
+    Some(writer)
 }
 
 /// Has more ordered at once than fits into one message between nodes, however short the transactions are for themselves.
@@ -110,8 +121,7 @@ async fn many(client: &mut Client, writer: &Member) -> Option<()> {
 /// Waits until the members' roots are certified, of the last block that ordered something.
 async fn certified(client: &mut Client) -> Option<()> {
     loop {
-        let row = client.row(StateKey::partition_roots(PARTITION)).await;
-        let row = row.and_then(|row| PartitionRootsRow::decode(&row).ok()).unwrap_or_default();
+        let row = roots(client).await;
         if let Some(alarm) = row.alarm {
             client.complain(format!("members that keep to the rules have different roots: {alarm:?}"));
             return None;
@@ -151,6 +161,12 @@ async fn refusals(service: &Service<Machine>, node: &PrincipalId) -> usize {
     operations.filter(|operation| matches!(operation, Operation::TransferRefuse { node: of, .. } if of == node)).count()
 }
 
+/// What members' nodes say of their states.
+async fn roots(client: &mut Client) -> PartitionRootsRow {
+    let row = client.row(StateKey::partition_roots(PARTITION)).await;
+    row.and_then(|row| PartitionRootsRow::decode(&row).ok()).unwrap_or_default()
+}
+
 async fn enrol_node(client: &mut Client, node: usize) -> Option<()> {
     let administrator = client.administrator(client.members.organisation_of(node));
     let holder = client.members.holder(node)?;
@@ -177,11 +193,11 @@ async fn register(client: &mut Client, node: usize) -> Option<()> {
     Some(())
 }
 
-fn agreement(client: &Client) -> AgreementTerms {
+fn agreement(client: &Client, members: &[usize]) -> AgreementTerms {
     let id = |organisation: &usize| client.members.principals[*organisation][0].id.organisation().to_owned();
     AgreementTerms {
         partition: PARTITION.to_owned(),
-        members: MEMBERS.iter().map(id).collect(),
+        members: members.iter().map(id).collect(),
         // So long that what a transaction relies on, which holds it, is longer by far than the transaction.
         purpose: "Safe passage. ".repeat(70).trim_end().to_owned(),
         legal_basis: "The Pilotage Act".to_owned(),

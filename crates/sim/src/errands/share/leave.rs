@@ -18,6 +18,7 @@ pub(super) async fn leave(client: &mut Client) -> Option<()> {
     let [one, other] = MEMBERS;
     let (payload, ordered) = order_alone(client).await?;
     until(client, |standings| standings.iter().flatten().filter(|standing| standing.missing > 0).count() == 2).await?;
+    client.record.note("2 nodes lack what was acknowledged and not stored".to_owned());
     let administrator = client.administrator(other);
     let node = client.members.holder(other)?.principal;
     let retired = client.accepted(&administrator, Operation::NodeRetire { node }).await?;
@@ -56,7 +57,7 @@ pub(super) async fn leave(client: &mut Client) -> Option<()> {
 
 /// Orders a payload that nobody has but the one who ordered it, with the word of both members' nodes that they have it; says at which
 /// height.
-async fn order_alone(client: &mut Client) -> Option<(Payload, u64)> {
+pub(super) async fn order_alone(client: &mut Client) -> Option<(Payload, u64)> {
     let writer = client.registrar(MEMBERS[0]);
     loop {
         let transaction = sign(client, &writer, append(0));

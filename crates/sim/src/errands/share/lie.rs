@@ -99,7 +99,9 @@ pub(super) async fn wrap(client: &mut Client, transaction: &SignedTransaction) -
         if let Some(mut read) = asked.await.flatten() {
             let row = read.rows.pop()?.map(|row| row.to_vec());
             let evidence = Evidence { height: read.height, rows: [(key, row)].into() };
-            return Payload::new(vec![transaction.bytes().clone()], evidence, &mut client.world).ok();
+            let payload = Payload::new(vec![transaction.bytes().clone()], evidence, &mut client.world).ok()?;
+            client.record.blindings().look_for_last(&payload.to_bytes());
+            return Some(payload);
         }
         client.pause().await?;
     }
