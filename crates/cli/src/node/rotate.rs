@@ -288,7 +288,8 @@ fn last_proposal(client: &Client, new: &PublicKey) -> Result<Result<ProposalView
             Some(view) if matches!(view.brief.status, ProposalStatus::Open | ProposalStatus::Accepted) => {
                 return Ok(Ok(view));
             }
-            Some(_) => {}
+            // What became of an earlier one, and why: it is proposed anew.
+            Some(view) => proposal::standing(&view)?,
         }
     }
     Err(Failure::error("there are too many proposals of this key"))

@@ -252,8 +252,8 @@ fn example(kind: ChangeKind) -> String {
                 format!("{organisation}# SHA-256 of its certificate.\nauthority = \"{}\"\n", "0".repeat(64))
             }
             ChangeKind::Validators => format!(
-                "# Those that join and those that leave; either may be left out.\n\
-                 add = [{{ organisation = \"harbour\", key = \"{KEY}\" }}]\n\
+                "# Those that join, with the place where the other nodes reach each, and those that leave; either may be left out.\n\
+                 add = [{{ organisation = \"harbour\", key = \"{KEY}\", address = \"node.harbour.example:9000\" }}]\n\
                  remove = []\n"
             ),
             ChangeKind::Policies => "# Ids of policies that end.\nremove = []\n\
