@@ -206,7 +206,8 @@ impl<E: Runtime> Admission<E> {
             judged => judged.map(|()| None)?,
         };
         self.exposes_nothing(&transaction).await?;
-        match attempt.filter(|_| !self.shared.attempts.goes_on(transaction.key(), self.now_ms())) {
+        let is_signed = || transaction.clone().verify().is_ok();
+        match attempt.filter(|_| !self.shared.attempts.goes_on(transaction.key(), self.now_ms(), is_signed)) {
             Some(rejection) => Err(rejection),
             None => Ok(Screened::New(transaction)),
         }

@@ -20,11 +20,15 @@ use tallystick_protocol::{
 pub struct Attempts(Mutex<HashMap<PublicKey, u64>>);
 
 impl Attempts {
-    /// Whether an attempt of the key goes on to the ledger now. It is counted as the key's last.
-    pub fn goes_on(&self, key: &PublicKey, now_ms: u64) -> bool {
+    /// Whether an attempt of the key goes on to the ledger now. It is counted as the key's last, if it `is_signed` by it: nobody else can
+    /// use up what is the key's. That is asked only where there is room, so that what is turned away costs no check.
+    pub fn goes_on(&self, key: &PublicKey, now_ms: u64, is_signed: impl FnOnce() -> bool) -> bool {
         let mut last = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         let is_recent = |at: &u64| now_ms < at.saturating_add(ATTEMPT_PAUSE_MS);
         if last.get(key).is_some_and(is_recent) {
+            return false;
+        }
+        if !is_signed() {
             return false;
         }
         if last.len() >= ATTEMPT_KEYS_MAX {
@@ -50,16 +54,15 @@ mod tests {
             key[..8].copy_from_slice(&number.to_be_bytes());
             PublicKey::Ed25519(key)
         };
-        assert!(attempts.goes_on(&key(0), 1_000));
-        assert!(!attempts.goes_on(&key(0), 1_000 + ATTEMPT_PAUSE_MS - 1));
-        assert!(attempts.goes_on(&key(1), 1_001), "another's");
-        assert!(attempts.goes_on(&key(0), 1_000 + ATTEMPT_PAUSE_MS));
+        let goes_on = |key: &PublicKey, now_ms| attempts.goes_on(key, now_ms, || true);
+        assert!(!attempts.goes_on(&key(0), 1_000, || false), "badly signed");
+        assert!(goes_on(&key(0), 1_000), "and that has not used up the key's own");
+        assert!(!goes_on(&key(0), 1_000 + ATTEMPT_PAUSE_MS - 1));
+        assert!(goes_on(&key(1), 1_001), "another's");
+        assert!(goes_on(&key(0), 1_000 + ATTEMPT_PAUSE_MS));
         let now_ms = 10 * ATTEMPT_PAUSE_MS;
-        assert!(
-            (2..2 + ATTEMPT_KEYS_MAX).all(|number| attempts.goes_on(&key(number), now_ms)),
-            "old ones are forgotten"
-        );
-        assert!(!attempts.goes_on(&key(1), now_ms), "there is no room");
-        assert!(attempts.goes_on(&key(1), now_ms + ATTEMPT_PAUSE_MS));
+        assert!((2..2 + ATTEMPT_KEYS_MAX).all(|number| goes_on(&key(number), now_ms)), "old ones are forgotten");
+        assert!(!goes_on(&key(1), now_ms), "there is no room");
+        assert!(goes_on(&key(1), now_ms + ATTEMPT_PAUSE_MS));
     }
 }
