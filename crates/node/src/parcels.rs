@@ -30,7 +30,12 @@ pub use order::{Executed, PrivateError};
 use read::Disclosing;
 pub use read::{Given, ReadAct, Told};
 
-use crate::{admission::Admission, application::Shared, engine::Runtime};
+use crate::{
+    admission::{Admission, Origin},
+    application::Shared,
+    engine::Runtime,
+    rejection::RejectionCode,
+};
 use bytes::Bytes;
 use commonware_cryptography::ed25519::PublicKey;
 use commonware_p2p::{Blocker, Receiver, Recipients, Sender};
@@ -45,8 +50,8 @@ use std::{
 use tallystick_consensus::validators::decode_key;
 use tallystick_ledger::PageRow;
 use tallystick_protocol::{
-    Hash, Jurisdiction, NodeRow, NodesRow, ParcelId, ParcelSecret, PartitionRow, PrincipalId, Signature, SigningKey,
-    StateKey, TransferPath,
+    Hash, Intent, Jurisdiction, NodeRow, NodesRow, Operation, ParcelId, ParcelSecret, PartitionRow, PrincipalId,
+    Signature, SigningKey, StateKey, TransferPath,
     limits::{PARTITIONS_MAX, PARTITIONS_PER_PAGE, PRIVATE_QUEUE_MAX},
 };
 use tallystick_storage::{
@@ -278,6 +283,25 @@ impl<E: Runtime> Parcels<E> {
 
     fn acks(&self) -> MutexGuard<'_, HashMap<Hash, mpsc::UnboundedSender<Ack>>> {
         self.0.acks.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Hands in what this node puts on record as the holder that it is, in seconds since 1970 not after then. What has the same `mark` is the
+    /// same act, however often it is handed in meanwhile.
+    async fn post(&self, subject: String, operation: Operation, not_after: u64, mark: &[&[u8]]) -> Result<(), String> {
+        let (holder, chain) = (&self.0.holder, &self.0.shared.chain);
+        let Hash(key) = Hash::of(mark);
+        let intent = Intent {
+            not_after,
+            idempotency_key: key.get(..16).unwrap_or_default().to_vec(),
+            ..Intent::new(chain.network(), holder.principal.clone(), subject, vec![operation])
+        };
+        let signed = intent.sign(&holder.key).map_err(|error| error.to_string())?;
+        match self.0.admission.submit(vec![signed.bytes().clone()], Origin::Client).await.pop() {
+            // The same act, signed a moment before.
+            Some(Err(rejection)) if rejection.code == RejectionCode::IdempotencyConflict => Ok(()),
+            Some(Err(rejection)) => Err(rejection.to_string()),
+            Some(Ok(_)) | None => Ok(()),
+        }
     }
 
     /// Sends a message to a node, if there is such a peer.

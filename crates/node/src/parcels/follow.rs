@@ -9,8 +9,8 @@ use std::{
     time::Duration,
 };
 use tallystick_protocol::{
-    Hash, Intent, LogEntry, Operation, OrderedParcel, ParcelId, PartitionRootsRow, Payload, PrincipalId, RootsAt,
-    SignedTransaction, StateKey,
+    LogEntry, Operation, OrderedParcel, ParcelId, PartitionRootsRow, Payload, PrincipalId, RootsAt, SignedTransaction,
+    StateKey,
     limits::{PARCELS_PER_ORDER_MAX, ROOT_INTERVAL_MS},
 };
 use tallystick_storage::{
@@ -299,22 +299,13 @@ impl<E: Runtime> Parcels<E> {
             let partition = room.partition.lock().await;
             (partition.position().height, partition.root())
         };
-        let (holder, chain) = (&self.0.holder, &self.0.shared.chain);
         let operation = Operation::PartitionRoot { partition: room.name.clone(), height, root };
-        let now_s = now_ms(runtime).max(chain.tip().header.time_ms) / 1_000;
+        let now_s = now_ms(runtime).max(self.0.shared.chain.tip().header.time_ms) / 1_000;
         let subject = format!("root of partition {}", room.name);
-        let again = (now_s / ROOT_SECONDS).to_be_bytes();
-        let Hash(key) = Hash::of(&[b"root", room.name.as_bytes(), &height.to_be_bytes(), &again]);
-        let intent = Intent {
-            not_after: now_s + ROOT_SECONDS,
-            idempotency_key: key.get(..16).unwrap_or_default().to_vec(),
-            ..Intent::new(chain.network(), holder.principal.clone(), subject, vec![operation])
-        };
-        match intent.sign(&holder.key) {
-            Ok(signed) => {
-                self.0.admission.submit(vec![signed.bytes().clone()], crate::admission::Origin::Client).await;
-            }
-            Err(error) => tracing::error!(partition = room.name, %error, "could not sign a root"),
+        let (height, again) = (height.to_be_bytes(), (now_s / ROOT_SECONDS).to_be_bytes());
+        let mark: [&[u8]; 4] = [b"root", room.name.as_bytes(), &height, &again];
+        if let Err(error) = self.post(subject, operation, now_s + ROOT_SECONDS, &mark).await {
+            tracing::debug!(partition = room.name, %error, "could not hand in a root: it is posted again when all is quiet");
         }
     }
 }

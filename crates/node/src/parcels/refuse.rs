@@ -1,12 +1,16 @@
 //! Put on record to whom nothing of a partition is given, because of where it stands.
 //!
 //! The check itself is that such a node is not among those to which anything goes: `Membership::nodes`. What is on record is that it
-//! was so when something was about to leave: once a day for each node and path, from each node that refuses, for as long as it goes on.
+//! was so when something was about to leave: once a day for each node and path, from each node that refuses, for as long as it goes on; and
+//! once more when that node was started anew. Where it could not be handed in, the next time something is about to leave is the next try.
 
-use super::Parcels;
-use crate::{admission::Origin, application::now_ms, engine::Runtime};
-use std::sync::PoisonError;
-use tallystick_protocol::{Hash, Intent, NodeRow, Operation, TransferPath};
+use super::{Parcels, Refusal};
+use crate::{application::now_ms, engine::Runtime};
+use std::{
+    collections::BTreeMap,
+    sync::{MutexGuard, PoisonError},
+};
+use tallystick_protocol::{NodeRow, Operation, TransferPath};
 
 const DAY_MS: u64 = 86_400_000;
 /// How long what goes on record may take.
@@ -22,45 +26,41 @@ impl<E: Runtime> Parcels<E> {
         nodes: impl Iterator<Item = &'m NodeRow>,
     ) {
         let now_ms = now_ms(runtime).max(self.0.shared.chain.tip().header.time_ms);
-        for node in nodes.filter(|node| self.is_new_refusal(partition, path, node, now_ms / DAY_MS)) {
-            tracing::warn!(partition, node = %node.node, jurisdiction = %node.jurisdiction, %path, "gave nothing to a node that stands where the agreement does not allow");
-            self.post_refusal(partition, path, node, now_ms).await;
-        }
-    }
-
-    fn is_new_refusal(&self, partition: &str, path: TransferPath, node: &NodeRow, day: u64) -> bool {
-        let mut refused = self.0.refused.lock().unwrap_or_else(PoisonError::into_inner);
-        refused.retain(|_, on| *on == day);
-        let what = (partition.to_owned(), node.node.clone(), node.jurisdiction.clone(), path);
-        refused.insert(what, day).is_none()
-    }
-
-    async fn post_refusal(&self, partition: &str, path: TransferPath, node: &NodeRow, now_ms: u64) {
-        let (holder, chain) = (&self.0.holder, &self.0.shared.chain);
-        let (refused, jurisdiction) = (node.node.clone(), node.jurisdiction.clone());
-        let law = jurisdiction.as_str().to_owned();
-        let operation =
-            Operation::TransferRefuse { partition: partition.to_owned(), node: refused, jurisdiction, path };
-        // The same act of the same day is the same transaction, whoever starts the node again.
-        let Hash(key) = Hash::of(&[
-            b"transfer",
-            partition.as_bytes(),
-            node.node.as_str().as_bytes(),
-            law.as_bytes(),
-            path.as_str().as_bytes(),
-            &(now_ms / DAY_MS).to_be_bytes(),
-        ]);
-        let subject = format!("transfer out of partition {partition}");
-        let intent = Intent {
-            not_after: now_ms / 1_000 + SECONDS,
-            idempotency_key: key.get(..16).unwrap_or_default().to_vec(),
-            ..Intent::new(chain.network(), holder.principal.clone(), subject, vec![operation])
-        };
-        match intent.sign(&holder.key) {
-            Ok(signed) => {
-                self.0.admission.submit(vec![signed.bytes().clone()], Origin::Client).await;
+        for node in nodes {
+            let what = (partition.to_owned(), node.node.clone(), node.jurisdiction.clone(), path);
+            if !self.is_new_refusal(&what, now_ms / DAY_MS) {
+                continue;
             }
-            Err(error) => tracing::error!(partition, %error, "could not sign that a transfer was refused"),
+            tracing::warn!(
+                partition, node = %node.node, jurisdiction = %node.jurisdiction, %path,
+                "gave nothing to a node that stands where the agreement does not allow"
+            );
+            let (day, subject) = (now_ms / DAY_MS, format!("transfer out of partition {partition}"));
+            let mark: [&[u8]; 6] = [
+                b"transfer",
+                partition.as_bytes(),
+                what.1.as_str().as_bytes(),
+                what.2.as_str().as_bytes(),
+                path.as_str().as_bytes(),
+                &day.to_be_bytes(),
+            ];
+            let (refused, jurisdiction) = (what.1.clone(), what.2.clone());
+            let partition = what.0.clone();
+            let operation = Operation::TransferRefuse { partition, node: refused, jurisdiction, path };
+            if let Err(error) = self.post(subject, operation, now_ms / 1_000 + SECONDS, &mark).await {
+                tracing::warn!(node = %node.node, %error, "that nothing was given is not on record yet");
+                self.refused().remove(&what);
+            }
         }
+    }
+
+    fn is_new_refusal(&self, what: &Refusal, day: u64) -> bool {
+        let mut refused = self.refused();
+        refused.retain(|_, on| *on == day);
+        refused.insert(what.clone(), day).is_none()
+    }
+
+    fn refused(&self) -> MutexGuard<'_, BTreeMap<Refusal, u64>> {
+        self.0.refused.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

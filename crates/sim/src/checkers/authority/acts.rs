@@ -128,9 +128,9 @@ impl Network {
             | Operation::KeyRetire { principal, .. }
             | Operation::KeyCertify { principal, .. }
             | Operation::NoticeAcknowledge { reader: principal, .. } => format!("principal:{principal}"),
-            Operation::PrivateOrder { partition, .. } | Operation::PartitionRoot { partition, .. } => {
-                format!("partition:{partition}")
-            }
+            Operation::PrivateOrder { partition, .. }
+            | Operation::PartitionRoot { partition, .. }
+            | Operation::TransferRefuse { partition, .. } => format!("partition:{partition}"),
             _ => of(None),
         }
     }
