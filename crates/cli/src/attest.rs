@@ -2,17 +2,19 @@
 
 use crate::{
     connection::{Connection, Signing},
-    disclose::{exists, out_of_partition, write_private},
+    disclose::{exists, out_of_partition, tell_written, write_private},
     output::{Done, Failure, json, line},
-    reading::{self, Reason, Wanted},
+    reading::{self, Reader, Reason, Wanted},
     record::entries,
-    register::{act, tell_private},
+    register::{accepted, act},
+    sandbox::layout::now_ms,
 };
 use clap::Args;
 use rand::Rng as _;
 use serde_json::Value;
 use std::{cmp::Ordering, path::PathBuf, str::FromStr};
-use tallystick_ledger::item::canonicalise;
+use tallystick_client::Signer;
+use tallystick_ledger::{item::canonicalise, moment::format_timestamp};
 use tallystick_protocol::{EntryKind, NewEntry, Operation, operation::validate_key};
 
 /// Answer yes or no about a record in a partition, in a file that proves the answer and does not hold the record
@@ -35,8 +37,8 @@ pub struct Attest {
     /// The record's key
     #[arg(value_name = "KEY")]
     key: String,
-    /// What must hold: FIELD=VALUE, FIELD!=VALUE, FIELD<=VALUE, FIELD>=VALUE; may be repeated. Numbers are compared as numbers, all else
-    /// as text, so dates as in 2026-11-29; `today` is the date by this machine's clock, in UTC
+    /// What must hold: FIELD=VALUE, FIELD!=VALUE, FIELD<=VALUE, FIELD>=VALUE; may be repeated. `=` and `!=` compare the text as it is; `<=`
+    /// and `>=` whole numbers as numbers, all else as text, so dates as in 2026-11-29. `today` is the date by this machine's clock, in UTC
     #[arg(long = "where", value_name = "CONDITION", required = true)]
     conditions: Vec<Condition>,
     /// The question, in words, for whoever gets the answer
@@ -58,6 +60,9 @@ pub struct Attest {
     #[command(flatten)]
     connection: Connection,
 }
+
+/// A date as in 2026-11-29.
+const DATE_CHARACTERS: usize = 10;
 
 /// What a field is compared by.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -98,7 +103,8 @@ impl FromStr for Condition {
 }
 
 impl Condition {
-    /// Whether it holds of an item, on this date. Of a field that is not there nothing holds; of a list it holds if it does of one.
+    /// Whether it holds of an item, on this date. Of a field that is not there nothing holds. Of a list it holds if it does of one, and
+    /// `!=` if it does of each.
     fn holds(&self, item: &Value, today: &str) -> bool {
         let wanted = if self.value == "today" { today } else { self.value.as_str() };
         let one = |value: &Value| {
@@ -106,25 +112,26 @@ impl Condition {
                 Value::String(text) => text.clone(),
                 other => other.to_string(),
             };
-            match (self.comparison, compare(&text, wanted)) {
-                (Comparison::Is, order) => order == Ordering::Equal,
-                (Comparison::IsNot, order) => order != Ordering::Equal,
-                (Comparison::AtMost, order) => order != Ordering::Greater,
-                (Comparison::AtLeast, order) => order != Ordering::Less,
+            match self.comparison {
+                Comparison::Is => text == wanted,
+                Comparison::IsNot => text != wanted,
+                Comparison::AtMost => compare(&text, wanted) != Ordering::Greater,
+                Comparison::AtLeast => compare(&text, wanted) != Ordering::Less,
             }
         };
         match item.get(&self.field) {
             None | Some(Value::Null) => false,
+            Some(Value::Array(values)) if self.comparison == Comparison::IsNot => values.iter().all(one),
             Some(Value::Array(values)) => values.iter().any(one),
             Some(value) => one(value),
         }
     }
 }
 
+/// As numbers where both are whole ones, else as text.
 fn compare(one: &str, other: &str) -> Ordering {
-    let number = |text: &str| text.parse::<f64>().ok().filter(|number| number.is_finite());
-    match (number(one), number(other)) {
-        (Some(number), Some(wanted)) => number.total_cmp(&wanted),
+    match (one.parse::<i128>(), other.parse::<i128>()) {
+        (Ok(number), Ok(wanted)) => number.cmp(&wanted),
         _ => one.cmp(other),
     }
 }
@@ -142,15 +149,16 @@ impl Attest {
             return Err(exists(&self.output));
         }
         let genesis = self.connection.genesis()?;
-        let Some(answer) = self.answer()? else { return Ok(()) };
-        let (id, at) = (random_id(), crate::output::time(crate::sandbox::layout::now_ms()));
-        self.write(&id, answer, &at)?;
+        let (client, signer) = (self.connection.client()?, self.connection.signer(&self.signing)?);
+        let reader = Reader { client: &client, signer: &signer, signing: &self.signing };
+        let (id, at) = (random_id(), format_timestamp(now_ms() / 1_000));
+        let answer = self.answer(&reader, at.get(..DATE_CHARACTERS).unwrap_or_default())?;
+        self.write(&signer, &id, answer, &at)?;
         let wanted =
             Wanted { register: &self.answers, key: &id, fields: &[], recipient: Some(&self.recipient), holder: None };
-        let disclosed = out_of_partition(&self.connection, &self.signing, &genesis, (&wanted, &self.reason))?;
-        let Some((done, bytes)) = disclosed else { return Ok(()) };
+        let (done, bytes) = out_of_partition(&reader, &genesis, &wanted, &self.reason)?;
         write_private(&self.output, &bytes)?;
-        let (said, out) = (if answer { "yes" } else { "no" }, self.output.display());
+        let said = words(answer);
         if self.signing.json {
             return json(&serde_json::json!({
                 "answer": said, "attestation": id, "id": done.id, "number": done.number, "file": self.output, "bytes": bytes.len(),
@@ -158,48 +166,48 @@ impl Attest {
         }
         line(format_args!("{}: {said}", self.question))?;
         line(format_args!("on record in the partition as {}/{id}", self.answers))?;
-        line(format_args!(
-            "wrote {out} ({} bytes); whoever has network.json checks it with: tally verify {out}",
-            bytes.len()
-        ))
+        tell_written(&self.output, bytes.len())
     }
 
-    /// Reads the record, on record, and tries the conditions; none when the read was refused, which is told.
-    fn answer(&self) -> Result<Option<bool>, Failure> {
+    /// Reads the record, on record, and tries the conditions on it.
+    fn answer(&self, reader: &Reader<'_>, today: &str) -> Result<bool, Failure> {
         let wanted = Wanted { register: &self.register, key: &self.key, fields: &[], recipient: None, holder: None };
-        let done = reading::read_in_partition(&self.connection, &self.signing, &wanted, &self.reason)?;
-        if !done.outcome.is_accepted() {
-            return tell_private(done, self.signing.json).map(|_| None);
-        }
+        let done = accepted(reading::read_in_partition(reader, &wanted, &self.reason)?, self.signing.json)?;
         let given =
             done.given.first().ok_or_else(|| Failure::error("the node gave no record: ask another, with --node"))?;
         let entries = entries(&given.record);
         let items = entries.iter().flat_map(|entry| entry.get("item").and_then(Value::as_array).into_iter().flatten());
-        let items: Vec<&Value> = items.collect();
-        let today: String = crate::output::time(crate::sandbox::layout::now_ms()).chars().take(10).collect();
-        Ok(Some(self.conditions.iter().all(|condition| items.iter().any(|item| condition.holds(item, &today)))))
+        Ok(hold_of_one(&self.conditions, items, today))
     }
 
     /// Writes the answer where all members hold it.
-    fn write(&self, id: &str, answer: bool, at: &str) -> Done {
+    fn write(&self, signer: &Signer, id: &str, answer: bool, at: &str) -> Done {
         let tried: Vec<&str> = self.conditions.iter().map(|condition| condition.text.as_str()).collect();
         let item = serde_json::json!({
             "attestation": id,
             "about": format!("{}/{}", self.register, self.key),
             "question": self.question,
             "tried": tried.join("; "),
-            "answer": if answer { "yes" } else { "no" },
+            "answer": words(answer),
             "recipient": self.recipient,
             "at": at,
         });
         let item = canonicalise(&item.to_string()).map_err(Failure::error)?;
         let entries = vec![NewEntry { key: id.to_owned(), items: vec![item] }];
         let operation = Operation::EntryAppend { register: self.answers.clone(), entries };
-        let signer = self.connection.signer(&self.signing)?;
         let signing = Signing { json: false, ..self.signing.clone() };
         let subject = format!("attestation {id}");
-        act(&self.connection, &signer, &signing, subject, vec![operation]).map(drop)
+        act(&self.connection, signer, &signing, subject, vec![operation]).map(drop)
     }
+}
+
+/// Whether all conditions hold, and of one and the same item.
+fn hold_of_one<'i>(conditions: &[Condition], mut items: impl Iterator<Item = &'i Value>, today: &str) -> bool {
+    items.any(|item| conditions.iter().all(|condition| condition.holds(item, today)))
+}
+
+const fn words(answer: bool) -> &'static str {
+    if answer { "yes" } else { "no" }
 }
 
 /// Tells nothing of what it is about.
@@ -223,15 +231,31 @@ mod tests {
             "until>=today",
             "until<=2027-03-01",
             "seats>=9",
-            "seats<=12.0",
+            "seats<=12",
             "kinds=b",
             "status!=lapsed",
+            "kinds!=c",
         ] {
             assert!(holds(text), "{text}");
         }
-        for text in ["status=Valid", "until<=today", "seats>=13", "kinds=c", "absent=1", "absent!=1", "status!=valid"] {
+        for text in [
+            "status=Valid",
+            "until<=today",
+            "seats>=13",
+            "kinds=c",
+            "absent=1",
+            "absent!=1",
+            "kinds!=a",
+            "seats=012",
+            "status!=valid",
+        ] {
             assert!(!holds(text), "{text}");
         }
+        let both = ["status=valid", "until>=today"].map(|text| text.parse().unwrap());
+        let other = serde_json::json!({"status": "lapsed", "until": "2030-01-01"});
+        let third = serde_json::json!({"status": "valid", "until": "2020-01-01"});
+        assert!(hold_of_one(&both, [&other, &item].into_iter(), "2026-11-29"));
+        assert!(!hold_of_one(&both, [&other, &third].into_iter(), "2026-11-29"), "one is valid, and another one lasts");
         let condition: Condition = "note=a>=b".parse().unwrap();
         assert_eq!((condition.field.as_str(), condition.value.as_str()), ("note", "a>=b"));
         for text in ["status", "=valid", "status=", ">=3", "status<3"] {

@@ -4,7 +4,7 @@ use crate::{
     connection::{Connection, Signing},
     output::{Doing, Done, Failure, json, line},
     reading::{self, Reader, Reason, Wanted},
-    register::tell_private,
+    register::accepted,
 };
 use clap::Args;
 use std::{
@@ -61,12 +61,12 @@ impl Disclose {
             return Err(exists(&self.output));
         }
         let genesis = self.connection.genesis()?;
-        if self.signing.partition.is_some() {
-            return self.whole_record(&genesis);
-        }
-        let wanted = Wanted { register, key, fields: &self.fields, recipient: Some(&self.recipient), holder: None };
         let (client, signer) = (self.connection.client()?, self.connection.signer(&self.signing)?);
         let reader = Reader { client: &client, signer: &signer, signing: &self.signing };
+        if self.signing.partition.is_some() {
+            return self.whole_record(&reader, &genesis);
+        }
+        let wanted = Wanted { register, key, fields: &self.fields, recipient: Some(&self.recipient), holder: None };
         let reading = reading::read(&reader, &wanted, &self.reason)?;
         let bytes = client.record_receipt(register, key)?;
         let Ok(Receipt::Record(record)) = Receipt::decode(&bytes) else {
@@ -80,7 +80,7 @@ impl Disclose {
         })?;
         let bytes = disclosure.to_bytes();
         write_private(&self.output, &bytes)?;
-        let (id, leaf, out) = (reading.transaction, reading.leaf, self.output.display());
+        let (id, leaf) = (reading.transaction, reading.leaf);
         if self.signing.json {
             return json(&serde_json::json!({"id": id, "index": leaf, "file": self.output, "bytes": bytes.len()}));
         }
@@ -88,15 +88,12 @@ impl Disclose {
             "the disclosure to {} is on record: transaction {id}, leaf {leaf} of the log",
             self.recipient
         ))?;
-        line(format_args!(
-            "wrote {out} ({} bytes); whoever has network.json checks it with: tally verify {out}",
-            bytes.len()
-        ))
+        tell_written(&self.output, bytes.len())
     }
 }
 
 impl Disclose {
-    fn whole_record(&self, genesis: &Genesis) -> Done {
+    fn whole_record(&self, reader: &Reader<'_>, genesis: &Genesis) -> Done {
         if !self.fields.is_empty() {
             return Err(Failure::error("a record in a partition is shown whole: leave out --field"));
         }
@@ -107,10 +104,9 @@ impl Disclose {
             recipient: Some(&self.recipient),
             holder: None,
         };
-        let disclosed = out_of_partition(&self.connection, &self.signing, genesis, (&wanted, &self.reason))?;
-        let Some((done, bytes)) = disclosed else { return Ok(()) };
+        let (done, bytes) = out_of_partition(reader, genesis, &wanted, &self.reason)?;
         write_private(&self.output, &bytes)?;
-        let (id, number, out) = (done.id, done.number, self.output.display());
+        let (id, number) = (done.id, done.number);
         if self.signing.json {
             return json(&serde_json::json!({"id": id, "number": number, "file": self.output, "bytes": bytes.len()}));
         }
@@ -118,11 +114,17 @@ impl Disclose {
             "the disclosure to {} is on record in the partition: private transaction {id}, number {number}",
             self.recipient
         ))?;
-        line(format_args!(
-            "wrote {out} ({} bytes); whoever has network.json checks it with: tally verify {out}",
-            bytes.len()
-        ))
+        tell_written(&self.output, bytes.len())
     }
+}
+
+/// Says what file was written, and how it is checked.
+///
+/// # Errors
+/// When nobody reads the output.
+pub fn tell_written(file: &Path, bytes: usize) -> Done {
+    let file = file.display();
+    line(format_args!("wrote {file} ({bytes} bytes); whoever has network.json checks it with: tally verify {file}"))
 }
 
 /// The file that came with a disclosure out of a partition; or what is wrong with it.
@@ -148,22 +150,19 @@ fn unfinished(done: &PrivateResult, what: &str) -> Failure {
 }
 
 /// Discloses a record of a partition, on record there: what became of it, and the file. The members' nodes certify the root under which
-/// the record is, so that the public chain alone proves it. None when it was refused, which is told.
+/// the record is, so that the public chain alone proves it.
 ///
 /// # Errors
-/// When it cannot be put on record, or what the node gives does not hold.
+/// When it cannot be put on record, or is refused, or what the node gives does not hold.
 pub fn out_of_partition(
-    connection: &Connection,
-    signing: &Signing,
+    reader: &Reader<'_>,
     genesis: &Genesis,
-    (wanted, reason): (&Wanted<'_>, &Reason),
-) -> Result<Option<(PrivateResult, Vec<u8>)>, Failure> {
-    let done = reading::read_in_partition(connection, signing, wanted, reason)?;
-    if !done.outcome.is_accepted() {
-        return tell_private(done, signing.json).map(|_| None);
-    }
+    wanted: &Wanted<'_>,
+    reason: &Reason,
+) -> Result<(PrivateResult, Vec<u8>), Failure> {
+    let done = accepted(reading::read_in_partition(reader, wanted, reason)?, reader.signing.json)?;
     let bytes = given_of(&done, genesis).map_err(|what| unfinished(&done, &what))?;
-    Ok(Some((done, bytes)))
+    Ok((done, bytes))
 }
 
 /// That a file would be written over.

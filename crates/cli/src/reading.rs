@@ -1,7 +1,7 @@
 //! Reads of sealed values, and of records in a partition: each a signed act with a purpose and a power, on record before a value is given.
 
 use crate::{
-    connection::{Connection, Signing},
+    connection::Signing,
     output::Failure,
     register::{definition, exposure::warn_of_texts, no_register},
 };
@@ -106,20 +106,15 @@ pub fn read(reader: &Reader<'_>, wanted: &Wanted<'_>, reason: &Reason) -> Result
 ///
 /// # Errors
 /// When there is no such register, or the read cannot be put on record.
-pub fn read_in_partition(
-    connection: &Connection,
-    signing: &Signing,
-    wanted: &Wanted<'_>,
-    reason: &Reason,
-) -> Result<PrivateResult, Failure> {
+pub fn read_in_partition(reader: &Reader<'_>, wanted: &Wanted<'_>, reason: &Reason) -> Result<PrivateResult, Failure> {
+    let Reader { client, signer, signing } = *reader;
     reason.said()?;
     if signing.pass_on.is_some() {
         return Err(not_passed_on());
     }
-    let signer = connection.signer(signing)?;
-    let (holder, node) = connection.client()?.holder(signer.principal().organisation())?;
-    let definition = definition(&holder, Some(&signer), wanted.register)?.value;
-    let transaction = signed_in_partition(&signer, node, wanted, &definition, reason)?;
+    let (holder, node) = client.holder(signer.principal().organisation())?;
+    let definition = definition(&holder, Some(signer), wanted.register)?.value;
+    let transaction = signed_in_partition(signer, node, wanted, &definition, reason)?;
     Ok(holder.submit_private(&transaction, signing.patience())?)
 }
 

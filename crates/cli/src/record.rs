@@ -110,7 +110,9 @@ impl Record {
         }
         let wanted =
             Wanted { register: &self.register, key: &self.key, fields: &self.fields, recipient: None, holder: None };
-        let done = reading::read_in_partition(&self.connection, &self.signing, &wanted, &self.reason)?;
+        let (client, signer) = (self.connection.client()?, self.connection.signer(&self.signing)?);
+        let reader = Reader { client: &client, signer: &signer, signing: &self.signing };
+        let done = reading::read_in_partition(&reader, &wanted, &self.reason)?;
         let (height, given) = (done.height, done.given.clone());
         if tell_private(done, self.signing.json)?.is_none() {
             return Ok(());

@@ -215,18 +215,31 @@ pub fn settle(
 
 /// Tells what became of a private transaction, and fails unless it was accepted; none when it was told as JSON.
 pub fn tell_private(done: PrivateResult, as_json: bool) -> Result<Option<Settled>, Failure> {
-    let is_accepted = done.outcome.is_accepted();
+    let done = accepted(done, as_json)?;
     if as_json {
         json(&done)?;
-        return if is_accepted { Ok(None) } else { Err(Failure::Said) };
+        return Ok(None);
     }
-    let PrivateResult { id, height, number, outcome, .. } = done;
-    let executed = format!("private transaction {id} was executed as number {number} at height {height}");
-    if is_accepted {
-        say(crate::output::paint_err(Colour::Dim, &executed));
-        return Ok(Some(Settled { id, index: number, outcome }));
+    say(crate::output::paint_err(Colour::Dim, &executed(&done)));
+    let PrivateResult { id, number, outcome, .. } = done;
+    Ok(Some(Settled { id, index: number, outcome }))
+}
+
+/// A private transaction that was accepted; one that was refused is told, and fails.
+pub fn accepted(done: PrivateResult, as_json: bool) -> Result<PrivateResult, Failure> {
+    if done.outcome.is_accepted() {
+        return Ok(done);
     }
-    Err(Failure::no(format!("{executed}, and refused\n{}", outcome_lines(&outcome).join("\n"))))
+    if as_json {
+        json(&done)?;
+        return Err(Failure::Said);
+    }
+    let why = outcome_lines(&done.outcome).join("\n");
+    Err(Failure::no(format!("{}, and refused\n{why}", executed(&done))))
+}
+
+fn executed(PrivateResult { id, height, number, .. }: &PrivateResult) -> String {
+    format!("private transaction {id} was executed as number {number} at height {height}")
 }
 
 /// Tells what became of a transaction, and fails unless it was accepted; none when it was told as JSON.
