@@ -141,6 +141,13 @@ fn a_node_goes_on_with_its_next_key() {
     let address = validators.iter().find(|validator| validator.key == key).unwrap().address.clone();
     assert!(address.starts_with("127.0.0.1:"), "{address}");
     assert_eq!(sandbox.node(OWNER), Some(process), "the same process goes on with the new key");
+
+    // Started again before the command has finished, it begins with the key that it went on with.
+    assert!(sandbox.stop().success());
+    let sandbox = Sandbox::start(&desk, &[]);
+    let log = fs::read_to_string(desk.path(&format!("sandbox/{OWNER}/node.log"))).unwrap();
+    assert_eq!(log.matches("`next_key` votes from now on").count(), 1, "{log}");
+    assert!(own.status().unwrap().voting);
     desk.line(&rotate).expect(0, &["is reached by the new key", "names it as key: destroy the old one"]);
     let text = fs::read_to_string(desk.path(&config)).unwrap();
     assert!(text.contains("key = \"next.pem\"") && !text.contains("next_key"), "{text}");

@@ -265,7 +265,7 @@ pub fn find_or_make(uri: &KeyUri, algorithm: Algorithm, pin_file: Option<&Path>)
 }
 
 /// `registrar.pem.pub` beside `registrar.pem`.
-fn public_file(file: &Path) -> PathBuf {
+pub fn public_file(file: &Path) -> PathBuf {
     let mut path = file.as_os_str().to_owned();
     path.push(".pub");
     path.into()

@@ -16,14 +16,19 @@ use crate::{
     config::Config,
     epochs::Standing,
     run::{RunError, open_key},
+    voting::Mark,
 };
 use std::path::{Path, PathBuf};
+use tallystick_client::KeyName;
 use tallystick_protocol::PublicKey;
 
 /// The configuration with the key that the node begins with: the next one, if it was begun with before.
 pub fn present(config: Config) -> Result<Config, RunError> {
     let Some(next) = config.clone().with_next_key() else { return Ok(config) };
-    let (_, mark) = open_key(&next)?;
+    let mark = match &next.key {
+        KeyName::File(path) => Mark::beside(path),
+        KeyName::Token(_) => open_key(&next)?.1,
+    };
     Ok(if mark.is_set()? { next } else { config })
 }
 

@@ -2,6 +2,7 @@
 
 use crate::{
     connection::new_passphrase,
+    key::public_file,
     output::{Doing, Done, Failure, line},
     sandbox::layout::validator_key,
 };
@@ -91,7 +92,7 @@ impl Holder {
 /// # Errors
 /// When it cannot be written.
 pub fn write_public(key_file: &Path, public: &PublicKey) -> Result<PathBuf, Failure> {
-    let path = key_file.with_extension("pem.pub");
+    let path = public_file(key_file);
     fs::write(&path, format!("{public}\n")).doing(|| format!("cannot write `{}`", path.display()))?;
     Ok(path)
 }

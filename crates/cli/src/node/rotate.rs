@@ -55,6 +55,8 @@ const AFTER: &str = "Whoever runs the node runs this beside its configuration. I
     Example:\n  \
     tally node rotate --config /etc/tally/node.toml --as hmrc/administrator";
 
+/// Proposals of one key, before another must be made.
+const PROPOSALS_TRIED: u64 = 20;
 /// Digits of the new key in the id of the proposal.
 const PROPOSAL_KEY_DIGITS: usize = 8;
 
@@ -281,7 +283,7 @@ fn stage(validators: &ValidatorsView, new: &PublicKey) -> Result<Stage, Failure>
 fn last_proposal(client: &Client, new: &PublicKey) -> Result<Result<ProposalView, String>, Failure> {
     let name = hex::encode(validator_key(new)?);
     let name = name.get(..PROPOSAL_KEY_DIGITS).unwrap_or(&name);
-    for number in 1_u64.. {
+    for number in 1..=PROPOSALS_TRIED {
         let id = if number == 1 { format!("node-key-{name}") } else { format!("node-key-{name}-{number}") };
         match client.proposal(&id)?.map(|found| found.value) {
             None => return Ok(Err(id)),
@@ -292,7 +294,9 @@ fn last_proposal(client: &Client, new: &PublicKey) -> Result<Result<ProposalView
             Some(view) => proposal::standing(&view)?,
         }
     }
-    Err(Failure::error("there are too many proposals of this key"))
+    Err(Failure::no(format!(
+        "{PROPOSALS_TRIED} proposals of {new} came to nothing: take `next_key` out of the configuration, and begin with another key"
+    )))
 }
 
 /// A new file beside the present key.
