@@ -6,7 +6,7 @@
 //!
 //! INVARIANT: the index holds exactly the log entries of blocks up to the tip.
 
-use crate::{epochs::Standing, expiry::Expiries, hand_overs::Links};
+use crate::{epochs::Standing, expiry::Expiries, hand_overs::Links, watch};
 use std::{
     collections::HashMap,
     sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock, RwLockReadGuard},
@@ -16,7 +16,7 @@ use tallystick_protocol::{
     limits::SUBSCRIBER_LAG_BLOCKS_MAX,
 };
 use tallystick_storage::history::{self, History};
-use tokio::sync::{broadcast, oneshot, watch};
+use tokio::sync::{broadcast, oneshot};
 
 /// A block that is final and applied.
 #[derive(Clone, Debug)]

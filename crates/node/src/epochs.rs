@@ -30,6 +30,7 @@ use crate::{
     patience::Bounded,
     timing::Timing,
     voting::Votes,
+    watch,
 };
 use commonware_consensus::{
     CertifiableAutomaton, Relay, Reporter,
@@ -63,7 +64,6 @@ use tallystick_protocol::{
     limits::{HAND_OVER_ASKS_MAX, PEERS_MAX, RECEIPT_SEARCH_BLOCKS_MAX},
 };
 use tallystick_storage::read::{ReadError, Reader, Rows};
-use tokio::sync::watch;
 
 /// Wait before the databases are looked at again, when they are behind what was told.
 const LOOK_AGAIN: Duration = Duration::from_millis(20);

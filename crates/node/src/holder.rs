@@ -9,7 +9,7 @@
 //! - What came with a transaction that was refused, or never ordered, goes again, also when the node was off meanwhile.
 //! - Nothing here says a value: not an error, not a line of the log.
 
-use crate::engine::Runtime;
+use crate::{engine::Runtime, watch};
 use rand::{SeedableRng as _, rngs::StdRng};
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -20,7 +20,7 @@ use tallystick_protocol::{
     Commitment, Hash, Opening, Place, PrincipalId, SigningKey, Subject, limits::VAULT_PENDING_MAX,
 };
 use tallystick_storage::vault::{ErasureProgress, Pending, Vault, VaultError, VaultKey};
-use tokio::sync::{Mutex as AsyncMutex, watch};
+use tokio::sync::Mutex as AsyncMutex;
 
 /// As whom a node holds, and with what.
 pub struct HolderKeys {

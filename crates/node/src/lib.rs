@@ -30,6 +30,7 @@ pub mod state;
 pub mod timing;
 mod validity;
 pub mod voting;
+pub mod watch;
 
 pub use audit::audit;
 pub use config::Config;

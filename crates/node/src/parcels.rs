@@ -35,6 +35,7 @@ use crate::{
     application::Shared,
     engine::Runtime,
     rejection::RejectionCode,
+    watch,
 };
 use bytes::Bytes;
 use commonware_cryptography::ed25519::PublicKey;
@@ -58,7 +59,7 @@ use tallystick_storage::{
     partition::{ParcelStore, Partition},
     read::{ReadError, Reader},
 };
-use tokio::sync::{Notify, mpsc, oneshot, watch};
+use tokio::sync::{Notify, mpsc, oneshot};
 
 /// How long a node looks for partitions that it has become a member of, at least, between two looks.
 const LOOK: Duration = Duration::from_millis(500);

@@ -9,6 +9,7 @@ use crate::{
     service::Service,
     timing::Timing,
     voting::{Mark, MarkError, Votes},
+    watch,
 };
 use commonware_cryptography::{Signer as _, ed25519::PublicKey};
 use commonware_p2p::Address;
@@ -37,7 +38,7 @@ use tallystick_protocol::{
     limits::{RECOVERY_FILE_BYTES_MAX, TOKEN_VOTE_MAX},
 };
 use tallystick_storage::{database::OPERATIONS_PER_FILE, vault::VaultError};
-use tokio::{net::TcpListener, signal::unix, sync::watch};
+use tokio::{net::TcpListener, signal::unix};
 
 /// Names of everything a node stores begin with this.
 pub const PREFIX: &str = "tally";
@@ -360,9 +361,9 @@ async fn serve(context: real::Context, prepared: Prepared, path: PathBuf) -> Res
 
     let holds = service.clone();
     let _holding = context.child("holding").spawn(move |_| async move { holds.hold_all().await });
-    let (stop, stopping) = watch::channel(false);
+    let stop = watch::Sender::new(false);
+    let mut stopping = stop.subscribe();
     let mut http = tokio::spawn(http::serve(listener, service, async move {
-        let mut stopping = stopping;
         let _ = stopping.wait_for(|stop| *stop).await;
     }));
     let end = tokio::select! {

@@ -20,6 +20,12 @@ fn nothing_is_left_of_what_is_erased() {
     erased(921, 20, &[]).keeps();
 }
 
+#[test]
+fn the_same_seed_is_the_same_run_to_the_bit() {
+    let run = || erased(931, 12, &[(6, 2, Fault::Crash { node: 4 })]).keeps();
+    assert_eq!(run(), run());
+}
+
 /// Disks so slow that most of what is destroyed is destroyed while the node dies, and dies, and dies.
 #[test]
 fn holders_that_crash_while_they_destroy_have_nothing_left() {

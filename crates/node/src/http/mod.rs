@@ -45,6 +45,7 @@ mod stream;
 mod transactions;
 mod validators;
 
+use crate::watch;
 use axum::{
     Router,
     extract::{DefaultBodyLimit, FromRequestParts, Path},
@@ -59,7 +60,7 @@ use tallystick_api::{
     limits::{BODY_BYTES_MAX, DOWNLOADS_MAX, QUESTIONS_MAX, STREAMS_MAX},
     routes,
 };
-use tokio::{net::TcpListener, sync::watch};
+use tokio::net::TcpListener;
 
 /// The node behind the interface.
 pub type Service = crate::service::Service<commonware_runtime::tokio::Context>;
@@ -83,7 +84,8 @@ struct App {
 ///
 /// Runs on the tokio runtime that polls it.
 pub async fn serve(listener: TcpListener, service: Service, shutdown: impl Future<Output = ()> + Send + 'static) {
-    let (stop, stopping) = watch::channel(false);
+    let stop = watch::Sender::new(false);
+    let stopping = stop.subscribe();
     let app = App {
         service,
         stopping,

@@ -4,6 +4,7 @@
 //! A hole that is known: a client that reads its answer a byte at a time keeps its connection, one of [`CONNECTIONS_MAX`],
 //! and the answer. A node that faces strangers stands behind a proxy that ends such.
 
+use crate::watch;
 use axum::Router;
 use hyper::server::conn::http1;
 use hyper_util::{
@@ -15,7 +16,7 @@ use std::{io, pin::pin, sync::Arc, time::Duration};
 use tallystick_api::limits::{CONNECTIONS_MAX, DRAIN_SECONDS_MAX, HEAD_SECONDS_MAX, STALL_SECONDS_MAX};
 use tokio::{
     net::{TcpListener, TcpStream},
-    sync::{OwnedSemaphorePermit, Semaphore, watch},
+    sync::{OwnedSemaphorePermit, Semaphore},
 };
 use tokio_io_timeout::TimeoutStream;
 
@@ -121,7 +122,7 @@ mod tests {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
         let router = Router::new().route("/", get(|| async { vec![0_u8; ANSWER_BYTES] }));
-        let (stop, _stopping) = watch::channel(false);
+        let stop = watch::Sender::new(false);
         tokio::spawn(serve(listener, router, std::future::pending(), stop, Duration::from_millis(100)));
 
         let mut stream = TcpStream::connect(address).await.unwrap();
@@ -159,7 +160,7 @@ mod tests {
                 listener,
                 router,
                 async { shutdown.await.unwrap_or_default() },
-                watch::channel(false).0,
+                watch::Sender::new(false),
                 Duration::from_secs(5),
             )
             .await;
@@ -199,7 +200,8 @@ mod tests {
             }),
         );
         let (shut, shutdown) = oneshot::channel::<()>();
-        let (stop, mut stopping) = watch::channel(false);
+        let stop = watch::Sender::new(false);
+        let mut stopping = stop.subscribe();
         let shutdown = async move { shutdown.await.unwrap_or_default() };
         let server = tokio::spawn(run(listener, router, shutdown, stop));
 

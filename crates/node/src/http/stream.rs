@@ -10,7 +10,7 @@ use super::{
     problem::{Answer, Failure},
     room::Place,
 };
-use crate::chain::FinalisedBlock;
+use crate::{chain::FinalisedBlock, watch};
 use axum::{
     extract::State,
     response::{
@@ -22,7 +22,7 @@ use futures::stream;
 use http::HeaderMap;
 use std::{convert::Infallible, sync::Arc, time::Duration};
 use tallystick_api::{BlockEvent, Problem, limits::KEEP_ALIVE_SECONDS, routes};
-use tokio::sync::{broadcast, watch};
+use tokio::sync::broadcast;
 
 /// What a client should wait before it connects again.
 const RETRY: Duration = Duration::from_secs(1);
