@@ -40,7 +40,8 @@ impl Client {
             Errand::Rogue => rogue::rogue(&mut self).await,
             Errand::Share => share::share(&mut self).await,
             Errand::Reshape => share::reshape::reshape(&mut self).await,
-            Errand::Erase => erase::erase(&mut self).await,
+            Errand::Erase => erase::erase(&mut self, true).await,
+            Errand::Order => erase::erase(&mut self, false).await,
         };
         if done.is_some() {
             self.record.is_back(errand);

@@ -126,6 +126,9 @@ pub enum Errand {
     Reshape,
     /// Write what is personal, and have it erased. Not among those that a seed draws either.
     Erase,
+    /// The same, but no month passes in the end: a block tells an hour at most, so a month takes hundreds, and minutes while one of four
+    /// does not vote.
+    Order,
 }
 
 impl Errand {

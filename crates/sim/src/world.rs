@@ -268,7 +268,7 @@ pub fn run_plan(plan: &Plan) -> Result<Report, Failure> {
     let events = || plan.segments.iter().flat_map(|segment| &segment.events);
     let shares = [Fault::Errand(Errand::Share), Fault::Errand(Errand::Reshape)];
     members.shares = events().any(|event| shares.contains(&event.fault));
-    members.seals = events().any(|event| event.fault == Fault::Errand(Errand::Erase));
+    members.seals = events().any(|event| matches!(event.fault, Fault::Errand(Errand::Erase | Errand::Order)));
     let record = Record::default();
     record.note(format!("{} nodes, criminal {:?}, links {:?} ms", plan.validators, plan.criminal, plan.delay_ms));
     let stage = Stage { plan: plan.clone(), members, record: record.clone(), leap: Leap::default() };

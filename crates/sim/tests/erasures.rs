@@ -11,7 +11,11 @@ use tallystick_sim::{
 /// A world of four and a second node of the first, in which somebody is on the errand from the beginning, and faults come after so many
 /// seconds.
 fn erased(seed: u64, seconds: u64, faults: &[(u64, u64, Fault)]) -> Plan {
-    let errand = [(0, 1, Fault::Errand(Errand::Erase))];
+    ordered(seed, seconds, Errand::Erase, faults)
+}
+
+fn ordered(seed: u64, seconds: u64, errand: Errand, faults: &[(u64, u64, Fault)]) -> Plan {
+    let errand = [(0, 1, Fault::Errand(errand))];
     Plan { followers: 1, ..Plan::calm(seed, 4, Duration::from_secs(seconds)).with(&errand).with(faults) }
 }
 
@@ -61,4 +65,15 @@ fn reads_disclosures_and_holds_race_what_is_erased() {
     assert!(sum(" reads came too late") > 0);
     let first = all(" holds came before the order");
     assert!(first.contains(&0) && first.contains(&1), "{first:?}");
+}
+
+/// A node that has lost its disk, and has a slow one now, fetches the state while it is ordered who is erased, and stands where the others do.
+#[test]
+fn a_state_that_is_fetched_while_somebody_is_erased_says_so() {
+    let faults = [(0, 25, Fault::SlowDisk { node: 2, ms: 30 }), (3, 3, Fault::Wipe { node: 2 })];
+    let report = ordered(930, 30, Errand::Order, &faults).keeps();
+    let fetching = report.trace.iter().skip_while(|line| !line.contains("ends: Wipe"));
+    let fetching: Vec<_> = fetching.take_while(|line| !line.contains("node 2 is ready")).collect();
+    let orders = fetching.iter().filter(|line| line.contains("\"erasure-order\""));
+    assert!(orders.count() > 0, "nothing is ordered while it fetches: {fetching:?}");
 }
