@@ -3,8 +3,8 @@
 use crate::{ActOutcome, DecisionView, ReadConsentView, routes};
 use serde::{Deserialize, Serialize};
 use tallystick_protocol::{
-    Commitment, ConsentQuestion, ConsentRow, Hash, MandateId, Operation, Outcome, PrincipalId, SignedTransaction,
-    Subject, is_consent,
+    Commitment, ConsentQuestion, ConsentRow, Hash, Jurisdiction, MandateId, Operation, Outcome, PrincipalId,
+    SignedTransaction, Subject, is_consent,
 };
 use utoipa::ToSchema;
 
@@ -94,6 +94,10 @@ pub struct ReadView {
     /// To whom the values were disclosed; none when the signer read them.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub recipient: Option<String>,
+    /// Where they were, if that was said.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<String>)]
+    pub jurisdiction: Option<Jurisdiction>,
     /// What became of it: of a refused one no value was given.
     pub outcome: ActOutcome,
     /// Why it was refused.
@@ -169,7 +173,8 @@ impl ReadView {
                 fields: fields.clone(),
                 purpose: purpose.clone(),
                 legal_basis: legal_basis.clone(),
-                recipient: recipient.clone(),
+                recipient: recipient.as_ref().map(|to| to.name.clone()),
+                jurisdiction: recipient.as_ref().and_then(|to| to.jurisdiction.clone()),
                 outcome,
                 code: code.clone(),
                 decision: decision.into(),

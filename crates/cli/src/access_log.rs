@@ -96,7 +96,8 @@ fn show(read: &ReadView) -> Done {
         line(format_args!("  consent      {id}, until {until}{}", ended.unwrap_or_default()))?;
     }
     if let Some(recipient) = &read.recipient {
-        line(format_args!("  disclosed to {recipient}"))?;
+        let place = read.jurisdiction.as_ref().map_or_else(String::new, |place| format!(", in {place}"));
+        line(format_args!("  disclosed to {recipient}{place}"))?;
     }
     let policies: Vec<&str> = read.decision.determining.iter().map(PolicyId::as_str).collect();
     let policies = if policies.is_empty() { "none".to_owned() } else { policies.join(", ") };

@@ -4,7 +4,7 @@ use crate::{
     connection::{Connection, Signing},
     disclose::{exists, out_of_partition, tell_written, write_private},
     output::{Done, Failure, json, line},
-    reading::{self, Reader, Reason, Wanted},
+    reading::{self, Reader, Reason, To, Wanted},
     record::entries,
     register::{accepted, act},
     sandbox::layout::now_ms,
@@ -27,7 +27,7 @@ use tallystick_protocol::{EntryKind, NewEntry, Operation, operation::validate_ke
     --field question:string --field tried:string --field answer:string --field recipient:string --field at:string\n\n\
     Example:\n  \
     tally attest licence L-17 --partition food-safety --where status=valid --where 'until>=today' \\\n      \
-    --question \"Is licence L-17 valid today?\" --to \"Crown Court at Leeds\" --purpose \"Witness summons\" \\\n      \
+    --question \"Is licence L-17 valid today?\" --to \"Crown Court at Leeds\" --to-jurisdiction GB --purpose \"Witness summons\" \\\n      \
     --legal-basis \"Criminal Procedure Act 1965, s. 2\" --output L-17.attestation"
 )]
 pub struct Attest {
@@ -44,9 +44,8 @@ pub struct Attest {
     /// The question, in words, for whoever gets the answer
     #[arg(long, value_name = "TEXT")]
     question: String,
-    /// To whom
-    #[arg(long = "to", value_name = "RECIPIENT")]
-    recipient: String,
+    #[command(flatten)]
+    to: To,
     /// The register that the answer is written to
     #[arg(long = "in", value_name = "REGISTER", default_value = "attestation")]
     answers: String,
@@ -154,8 +153,8 @@ impl Attest {
         let (id, at) = (random_id(), format_timestamp(now_ms() / 1_000));
         let answer = self.answer(&reader, at.get(..DATE_CHARACTERS).unwrap_or_default())?;
         self.write(&signer, &id, answer, &at)?;
-        let wanted =
-            Wanted { register: &self.answers, key: &id, fields: &[], recipient: Some(&self.recipient), holder: None };
+        let to = self.to.recipient();
+        let wanted = Wanted { register: &self.answers, key: &id, fields: &[], recipient: Some(&to), holder: None };
         let (done, bytes) = out_of_partition(&reader, &genesis, &wanted, &self.reason)?;
         write_private(&self.output, &bytes)?;
         let said = words(answer);
@@ -189,7 +188,7 @@ impl Attest {
             "question": self.question,
             "tried": tried.join("; "),
             "answer": words(answer),
-            "recipient": self.recipient,
+            "recipient": self.to.recipient().name,
             "at": at,
         });
         let item = canonicalise(&item.to_string()).map_err(Failure::error)?;

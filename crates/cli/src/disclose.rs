@@ -3,7 +3,7 @@
 use crate::{
     connection::{Connection, Signing},
     output::{Doing, Done, Failure, json, line},
-    reading::{self, Reader, Reason, Wanted},
+    reading::{self, Reader, Reason, To, Wanted},
     register::accepted,
 };
 use clap::Args;
@@ -25,7 +25,7 @@ use tallystick_protocol::{Disclosure, EntryKind, Genesis, Receipt, operation::va
     Example:\n  \
     tally disclose patient p-17 --field name --to \"Crown Court at Leeds\" --purpose \"Witness summons\" \\\n      \
     --legal-basis \"Criminal Procedure Act 1965, s. 2\" --output p-17.disclosure\n  \
-    tally disclose child c-1 --partition school-health --to \"Family Court\" --purpose Order --legal-basis \"Children Act 1989, s. 7\" \\\n      \
+    tally disclose child c-1 --partition school-health --to \"Family Court\" --to-jurisdiction GB --purpose Order --legal-basis \"Children Act 1989, s. 7\" \\\n      \
     --output c-1.disclosure"
 )]
 pub struct Disclose {
@@ -38,9 +38,8 @@ pub struct Disclose {
     /// A field to show; may be repeated. A record in a partition is shown whole
     #[arg(long = "field", value_name = "FIELD", required_unless_present = "partition")]
     fields: Vec<String>,
-    /// To whom
-    #[arg(long = "to", value_name = "RECIPIENT")]
-    recipient: String,
+    #[command(flatten)]
+    to: To,
     #[command(flatten)]
     reason: Reason,
     /// The file to write
@@ -66,7 +65,8 @@ impl Disclose {
         if self.signing.partition.is_some() {
             return self.whole_record(&reader, &genesis);
         }
-        let wanted = Wanted { register, key, fields: &self.fields, recipient: Some(&self.recipient), holder: None };
+        let to = self.to.recipient();
+        let wanted = Wanted { register, key, fields: &self.fields, recipient: Some(&to), holder: None };
         let reading = reading::read(&reader, &wanted, &self.reason)?;
         let bytes = client.record_receipt(register, key)?;
         let Ok(Receipt::Record(record)) = Receipt::decode(&bytes) else {
@@ -84,10 +84,7 @@ impl Disclose {
         if self.signing.json {
             return json(&serde_json::json!({"id": id, "index": leaf, "file": self.output, "bytes": bytes.len()}));
         }
-        line(format_args!(
-            "the disclosure to {} is on record: transaction {id}, leaf {leaf} of the log",
-            self.recipient
-        ))?;
+        line(format_args!("the disclosure to {} is on record: transaction {id}, leaf {leaf} of the log", to.name))?;
         tell_written(&self.output, bytes.len())
     }
 }
@@ -97,13 +94,9 @@ impl Disclose {
         if !self.fields.is_empty() {
             return Err(Failure::error("a record in a partition is shown whole: leave out --field"));
         }
-        let wanted = Wanted {
-            register: &self.register,
-            key: &self.key,
-            fields: &[],
-            recipient: Some(&self.recipient),
-            holder: None,
-        };
+        let to = self.to.recipient();
+        let wanted =
+            Wanted { register: &self.register, key: &self.key, fields: &[], recipient: Some(&to), holder: None };
         let (done, bytes) = out_of_partition(reader, genesis, &wanted, &self.reason)?;
         write_private(&self.output, &bytes)?;
         let (id, number) = (done.id, done.number);
@@ -112,7 +105,7 @@ impl Disclose {
         }
         line(format_args!(
             "the disclosure to {} is on record in the partition: private transaction {id}, number {number}",
-            self.recipient
+            to.name
         ))?;
         tell_written(&self.output, bytes.len())
     }

@@ -12,7 +12,7 @@ use tallystick_api::{PrivateResult, RegisterView};
 use tallystick_client::{Client, Signer};
 use tallystick_ledger::{item::canonicalise, protection::sealed_in, schema::Schema};
 use tallystick_protocol::{
-    Field, Opening, Operation, Place, PrincipalId, Reading, SignedTransaction, Subject,
+    Field, Jurisdiction, Opening, Operation, Place, PrincipalId, Reading, Recipient, SignedTransaction, Subject,
     limits::{READ_FIELDS_MAX, READ_SUBJECTS_MAX},
 };
 
@@ -48,6 +48,25 @@ pub struct Reader<'a> {
     pub signing: &'a Signing,
 }
 
+/// To whom what is read is given.
+#[derive(Debug, Args)]
+pub struct To {
+    /// To whom
+    #[arg(long = "to", value_name = "RECIPIENT")]
+    name: String,
+    /// Where they are: a country, or a part of one, as in GB or GB-SCT. Out of a partition it must be said, and be one that the agreement
+    /// allows
+    #[arg(long = "to-jurisdiction", value_name = "CODE")]
+    jurisdiction: Option<Jurisdiction>,
+}
+
+impl To {
+    /// As it stands on record.
+    pub fn recipient(&self) -> Recipient {
+        Recipient { name: self.name.clone(), jurisdiction: self.jurisdiction.clone() }
+    }
+}
+
 /// What is read.
 pub struct Wanted<'a> {
     /// The register.
@@ -57,7 +76,7 @@ pub struct Wanted<'a> {
     /// The fields; all that are sealed if none is named.
     pub fields: &'a [String],
     /// To whom the values are disclosed; none when the signer reads them.
-    pub recipient: Option<&'a str>,
+    pub recipient: Option<&'a Recipient>,
     /// The node that is asked; the first that holds for the register's custodian if none is named.
     pub holder: Option<&'a (Client, PrincipalId)>,
 }
@@ -72,7 +91,9 @@ pub fn read(reader: &Reader<'_>, wanted: &Wanted<'_>, reason: &Reason) -> Result
     if signing.pass_on.is_some() {
         return Err(not_passed_on());
     }
-    warn_of_texts([Some(purpose), Some(legal_basis), wanted.recipient].into_iter().flatten());
+    warn_of_texts(
+        [Some(purpose), Some(legal_basis), wanted.recipient.map(|to| to.name.as_str())].into_iter().flatten(),
+    );
     let (places, custodian) = places(client, wanted)?;
     let found;
     let (holder, node) = match wanted.holder {
@@ -94,7 +115,7 @@ pub fn read(reader: &Reader<'_>, wanted: &Wanted<'_>, reason: &Reason) -> Result
         subjects: subjects.into_iter().cloned().collect(),
         purpose: purpose.to_owned(),
         legal_basis: legal_basis.to_owned(),
-        recipient: wanted.recipient.map(str::to_owned),
+        recipient: wanted.recipient.cloned(),
         node: node.clone(),
     };
     let what = if wanted.recipient.is_some() { "disclose" } else { "read" };
@@ -143,7 +164,7 @@ pub fn signed_in_partition(
         subjects: vec![Subject::new(wanted.register, wanted.key).map_err(Failure::error)?],
         purpose: purpose.to_owned(),
         legal_basis: legal_basis.to_owned(),
-        recipient: wanted.recipient.map(str::to_owned),
+        recipient: wanted.recipient.cloned(),
         node,
     };
     let what = if wanted.recipient.is_some() { "disclose" } else { "read" };

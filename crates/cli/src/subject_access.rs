@@ -27,15 +27,13 @@ use tallystick_api::{
 };
 use tallystick_client::Client;
 use tallystick_protocol::{
-    Disclosure, Genesis, NetworkId, Opening, PrincipalId, Receipt, SignedTransaction, Subject,
+    Disclosure, Genesis, NetworkId, Opening, PrincipalId, Receipt, Recipient, SignedTransaction, Subject,
     limits::SUBJECT_ACCESS_BYTES_MAX,
     receipt::{Claim, Proven, TransactionReceipt},
 };
 
 /// What such a file says that it is.
 const FORMAT: &str = "tallystick-subject-access-1";
-/// To whom the values are given, as the access log shows it.
-const RECIPIENT: &str = "the data subject";
 
 /// Gather what the signer's organisation holds about somebody, with proofs, to answer their request
 #[derive(Debug, Args)]
@@ -224,13 +222,13 @@ impl SubjectAccess {
     ) -> Result<Vec<HeldRecord>, Failure> {
         let bar = progress(places.len() as u64, "reading records, each on record");
         let mut records = Vec::with_capacity(places.len());
+        let to = Recipient::data_subject();
         for ((register, key), kept) in places {
             let mut openings = Vec::new();
             for (at, fields) in kept {
                 let fields: Vec<String> = fields.into_iter().collect();
                 let holder = holders.get(at);
-                let wanted =
-                    Wanted { register: &register, key: &key, fields: &fields, recipient: Some(RECIPIENT), holder };
+                let wanted = Wanted { register: &register, key: &key, fields: &fields, recipient: Some(&to), holder };
                 openings.extend(reading::read(reader, &wanted, &self.reason())?.openings);
             }
             // Another's values in the same record are not theirs to have.

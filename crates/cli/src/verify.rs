@@ -17,7 +17,7 @@ use std::{
 use tallystick_api::{CosignerView, OutcomeView};
 use tallystick_protocol::{
     Cosigner, Destroyed, ErasureRow, ErasureScope, Genesis, Hash, Holder, Opening, Operation, Poll, ProposalRow,
-    ProposalStatus, RecordRow,
+    ProposalStatus, Recipient, RecordRow,
     limits::SUBJECT_ACCESS_BYTES_MAX,
     receipt::{CheckError, Claim, Proven, Receipt, Recovered, SharedRecord, Step},
 };
@@ -453,11 +453,15 @@ fn ordered(partition: &str, parcels: usize) -> String {
     format!("order {count} in partition {partition}")
 }
 
+fn place(to: &Recipient) -> String {
+    to.jurisdiction.as_ref().map_or_else(String::new, |place| format!(" in {place}"))
+}
+
 fn brief_read(read: &Operation) -> String {
     let Operation::RecordRead { register, key, fields, purpose, legal_basis, recipient, .. } = read else {
         return String::new();
     };
-    let to = recipient.as_ref().map_or_else(String::new, |recipient| format!(", for {recipient}"));
+    let to = recipient.as_ref().map_or_else(String::new, |to| format!(", for {}{}", to.name, place(to)));
     format!("read {} of {register}/{key}{to}: {purpose} ({legal_basis})", fields.join(", "))
 }
 

@@ -217,7 +217,11 @@ impl Made {
         self.text(reading.purpose);
         self.text(reading.legal_basis);
         self.count(usize::from(reading.recipient.is_some()));
-        reading.recipient.iter().for_each(|recipient| self.text(recipient));
+        if let Some(to) = reading.recipient {
+            self.text(&to.name);
+            self.count(usize::from(to.jurisdiction.is_some()));
+            to.jurisdiction.iter().for_each(|place| self.text(place.as_str()));
+        }
         self.count(match reading.consent {
             None => 0,
             Some(false) => 1,
@@ -295,8 +299,11 @@ fn said_of(reading: &Reading<'_>) -> Value {
         ("purpose".into(), Value::Text(reading.purpose.to_owned())),
         ("basis".into(), Value::Text(reading.legal_basis.to_owned())),
     ]);
-    if let Some(recipient) = reading.recipient {
-        said.insert("recipient".into(), Value::Text(recipient.to_owned()));
+    if let Some(to) = reading.recipient {
+        said.insert("recipient".into(), Value::Text(to.name.clone()));
+        if let Some(place) = &to.jurisdiction {
+            said.insert("jurisdiction".into(), Value::Text(place.as_str().to_owned()));
+        }
     }
     Value::Record(said)
 }
@@ -319,7 +326,7 @@ mod tests {
 
     use tallystick_protocol::{
         AgreementTerms, MandateId, MandateTerms, NetworkId, Operation, OperationName, Phase, PrincipalKind,
-        PrincipalStatus, RegisterRow, Subject,
+        PrincipalStatus, Recipient, RegisterRow, Subject,
     };
 
     use super::*;
@@ -414,7 +421,7 @@ mod tests {
             subjects: vec!["country:GB".parse().unwrap()],
             purpose: purpose.to_owned(),
             legal_basis: legal_basis.to_owned(),
-            recipient: recipient.map(str::to_owned),
+            recipient: recipient.map(|name| Recipient { name: name.to_owned(), jurisdiction: None }),
             node: "a/vault".parse().unwrap(),
         })
     }

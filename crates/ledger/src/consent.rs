@@ -91,7 +91,7 @@ pub(crate) fn cover(
 ) -> Result<Option<bool>, Unread> {
     let Some(reading) = act.reading.filter(|reading| is_consent(reading.legal_basis)) else { return Ok(None) };
     let (reader, time_ms) = (act.organisation(), act.block.time_ms);
-    let (purpose, recipient) = (reading.purpose, reading.recipient);
+    let (purpose, recipient) = (reading.purpose, reading.recipient.map(|to| to.name.as_str()));
     let read = ConsentQuestion { controller, reader, purpose, recipient, time_ms };
     let keys: Vec<StateKey> = wanted_by_read(controller, subjects, reading.legal_basis).collect();
     keys.iter().for_each(|key| draft.touch(*key));

@@ -5,7 +5,7 @@
 //! holder gives none about others.
 
 use tallystick_protocol::{
-    Code, StateKey, Subject, ViolationRule,
+    Code, Recipient, StateKey, Subject, ViolationRule,
     operation::{EntryKind, Operation},
 };
 
@@ -23,7 +23,7 @@ pub(crate) struct Reading<'a> {
     pub fields: &'a [String],
     pub purpose: &'a str,
     pub legal_basis: &'a str,
-    pub recipient: Option<&'a str>,
+    pub recipient: Option<&'a Recipient>,
     /// Whether consents cover it; none when it does not stand on consent, or before that is known.
     pub consent: Option<bool>,
 }
@@ -33,7 +33,7 @@ impl<'a> Reading<'a> {
     pub fn of(operation: &'a Operation) -> Option<Self> {
         match operation {
             Operation::RecordRead { fields, purpose, legal_basis, recipient, .. } => {
-                Some(Self { fields, purpose, legal_basis, recipient: recipient.as_deref(), consent: None })
+                Some(Self { fields, purpose, legal_basis, recipient: recipient.as_ref(), consent: None })
             }
             _ => None,
         }

@@ -36,6 +36,7 @@ pub mod proof;
 pub mod proposal;
 pub mod query;
 pub mod receipt;
+pub mod recipient;
 pub mod recovery;
 pub mod resource;
 pub mod row;
@@ -86,6 +87,7 @@ pub use receipt::{
     CheckError, Claim, Disclosure, ErasureCertificate, Finality, OpeningFault, PartitionDisclosure, ProposalReceipt,
     Proven, Receipt, RecordAnswer, RecordReceipt, Recovered, SharedRecord, Step, TransactionReceipt,
 };
+pub use recipient::Recipient;
 pub use recovery::{Approval, Approvals, ProvenRow, Recovery, RecoveryError, RecoveryFile, RecoveryGround};
 pub use resource::{Resource, ResourceError, ResourceKind};
 pub use row::{CountersRow, HeldKey, OrganisationRow, PrincipalRow, RecordRow, RegisterRow};

@@ -22,6 +22,7 @@ use crate::{
     policy::PolicyChange,
     principal::{Assurance, PrincipalKind, PrincipalStatus, Roles},
     proposal::{Choice, RuleText},
+    recipient::Recipient,
     seal::Subject,
 };
 use serde::{Deserialize, Serialize};
@@ -541,7 +542,7 @@ pub enum Operation {
         /// The power that it relies on.
         legal_basis: String,
         /// To whom the values are disclosed; none when the signer reads them.
-        recipient: Option<String>,
+        recipient: Option<Recipient>,
         /// The node that is asked, by its principal: no other gives the values, whoever brings it the read.
         node: PrincipalId,
     },
@@ -628,6 +629,14 @@ impl Operation {
             Self::ConsentGive { .. } => OperationName::ConsentGive,
             Self::ConsentWithdraw { .. } => OperationName::ConsentWithdraw,
             Self::NoticeAcknowledge { .. } => OperationName::NoticeAcknowledge,
+        }
+    }
+
+    /// To whom it discloses what it reads, if it does.
+    pub const fn recipient(&self) -> Option<&Recipient> {
+        match self {
+            Self::RecordRead { recipient, .. } => recipient.as_ref(),
+            _ => None,
         }
     }
 

@@ -377,7 +377,7 @@ advice! {
     PartitionClosed => "look at its dates with `tally partition show`: an agreement is amended by proposal",
     ConsentMissing => "have every member of the partition vote yes on a new proposal",
     NodeExcluded => "have a node sign it that a member of the partition has registered",
-    JurisdictionExcluded => "use nodes that stand where the agreement allows: `tally partition show`",
+    JurisdictionExcluded => "use nodes and recipients that are where the agreement allows, as `tally partition show` tells; `--to-jurisdiction` says where a recipient is",
     TransferAllowed => "refuse what the agreement does not allow, to a member's node as it is registered now: `tally datamap`",
     AcknowledgementsMissing => "have nodes of more members sign it: `tally partition show` says how many",
     EvidenceOld => "make it anew from a recent block",

@@ -47,8 +47,8 @@ use std::{
 };
 use tallystick_ledger::{self as ledger, BlockContext, Missing, PolicyCache, View};
 use tallystick_protocol::{
-    Code, Evidence, Hash, NetworkId, Noun, Operation, OrderedParcel, Outcome, SignedTransaction, StateKey,
-    VerifiedTransaction, cbor,
+    Code, Evidence, Hash, NetworkId, Noun, OrderedParcel, Outcome, SignedTransaction, StateKey, VerifiedTransaction,
+    cbor,
     limits::{
         EVIDENCE_BYTES_MAX, EVIDENCE_ROWS_MAX, PARCEL_CLASS_MAX, PAYLOAD_TRANSACTIONS_MAX, POLICIES_OF_EVIDENCE_MAX,
         STATE_VALUE_BYTES_MAX,
@@ -313,8 +313,8 @@ impl<E: Context + Spawner> Partition<E> {
         let row = ActRow { transaction: id, number, height: block.height, outcome: hash_of(&outcome), refused };
         changed.insert(key, Some(cbor::encode(&row)));
         index::number(changed, block, placed, act, &outcome);
-        let is_told = |operation: &Operation| matches!(operation, Operation::RecordRead { recipient: Some(_), .. });
-        let discloses = outcome.is_accepted() && transaction.operations().iter().any(is_told);
+        let discloses =
+            outcome.is_accepted() && transaction.operations().iter().any(|operation| operation.recipient().is_some());
         Done { transaction: Some(id), number, outcome, discloses }
     }
 
@@ -338,7 +338,8 @@ impl<E: Context + Spawner> Partition<E> {
         if transaction.not_after() < block.time_ms / 1_000 {
             return Err(Code::IntentExpired);
         }
-        placed.opened.may_execute(transaction)
+        placed.opened.may_execute(transaction)?;
+        placed.opened.may_give(transaction)
     }
 
     async fn apply(

@@ -29,7 +29,7 @@ use tallystick_api::{
 };
 use tallystick_client::{Client, Error, Signer};
 use tallystick_protocol::{
-    Genesis, Hash, PrincipalId, Receipt, Subject,
+    Genesis, Hash, PrincipalId, Receipt, Recipient, Subject,
     change::words::Shown,
     limits::DISCLOSURE_ATTEMPTS_MAX,
     receipt::{Claim, SharedRecord},
@@ -218,7 +218,7 @@ impl Gathering<'_> {
         (register, key): (&str, &str),
         definition: &RegisterView,
     ) -> Result<(Hash, Vec<u8>), Lack> {
-        let wanted = Wanted { register, key, fields: &[], recipient: Some(super::RECIPIENT), holder: None };
+        let wanted = Wanted { register, key, fields: &[], recipient: Some(&Recipient::data_subject()), holder: None };
         let transaction = reading::signed_in_partition(signer, node.clone(), &wanted, definition, &self.reason)
             .map_err(|_| {
                 Lack::Lasting("it has more fields than one read names, or the read cannot be signed".to_owned())

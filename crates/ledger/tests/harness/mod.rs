@@ -21,8 +21,8 @@ use tallystick_ledger::{
 use tallystick_protocol::{
     AgreementTerms, Appended, Assurance, Change, ConsentTerms, Cosigner, ErasureScope, Field, Genesis,
     GenesisOrganisation, GenesisPrincipal, GenesisValidator, Hash, ImportedEntry, Intent, MandateTerms, NewEntry,
-    Operation, Outcome, Particulars, PolicyChange, PolicyId, PolicyText, PrincipalId, PublicKey, Roles, Rule, RuleText,
-    Rulebook, RulebookChange, SealingKey, SigningKey, StateKey, VerifiedTransaction, VoteWeight,
+    Operation, Outcome, Particulars, PolicyChange, PolicyId, PolicyText, PrincipalId, PublicKey, Recipient, Roles,
+    Rule, RuleText, Rulebook, RulebookChange, SealingKey, SigningKey, StateKey, VerifiedTransaction, VoteWeight,
 };
 
 /// How often what is due, or a dry run, may ask for rows.
@@ -253,6 +253,10 @@ impl Ledger {
 }
 
 /// Why a proposal failed, as the tables write it: ` (CHANGE CODE: ENTRY FIELD RULE, …)`.
+fn recipient(name: &str) -> Recipient {
+    Recipient { name: name.to_owned(), jurisdiction: None }
+}
+
 fn failure(failure: &Failure) -> String {
     let told: Vec<String> = failure.violations.iter().map(|v| format!("{} {} {}", v.entry, v.field, v.rule)).collect();
     let told = if told.is_empty() { String::new() } else { format!(": {}", told.join(", ")) };
@@ -322,7 +326,7 @@ pub fn operation(text: &str) -> Operation {
             sealing: SealingKey::from_bytes([words[2].parse().unwrap(); 32]).unwrap(),
             jurisdiction: words[3].parse().unwrap(),
         },
-        // read REGISTER KEY FIELD,… PURPOSE
+        // read REGISTER KEY FIELD,… PURPOSE [RECIPIENT]
         "read" => Operation::RecordRead {
             register: words[0].into(),
             key: words[1].into(),
@@ -330,7 +334,7 @@ pub fn operation(text: &str) -> Operation {
             subjects: vec![format!("{}:{}", words[0], words[1]).parse().unwrap()],
             purpose: words[3].into(),
             legal_basis: "law".into(),
-            recipient: words.get(4).map(|word| (*word).to_owned()),
+            recipient: words.get(4).map(|word| recipient(word)),
             node: "alpha/node-1".parse().unwrap(),
         },
         // read-by CONSENT-BASIS REGISTER KEY SUBJECT,… FIELD PURPOSE [RECIPIENT]; `_` is a space
@@ -341,7 +345,7 @@ pub fn operation(text: &str) -> Operation {
             subjects: words[3].split(',').map(|subject| subject.parse().unwrap()).collect(),
             purpose: words[5].replace('_', " "),
             legal_basis: words[0].replace('_', " "),
-            recipient: words.get(6).map(|word| (*word).to_owned()),
+            recipient: words.get(6).map(|word| recipient(word)),
             node: "alpha/node-1".parse().unwrap(),
         },
         // consent ID CONTROLLER SUBJECT PURPOSE,… RECIPIENT,…|- UNTIL

@@ -80,7 +80,7 @@ impl<E: Runtime> Room<E> {
     pub(super) fn claim(&self, transaction: &SignedTransaction) -> Option<Claim<'_, E>> {
         let id = transaction.id();
         let is_first = self.reading.lock().unwrap_or_else(PoisonError::into_inner).insert(id);
-        if is_first && transaction.operations().iter().any(|operation| recipient(operation).is_some()) {
+        if is_first && transaction.operations().iter().any(|operation| operation.recipient().is_some()) {
             self.disclosing().insert(id, (transaction.clone(), Vec::new()));
         }
         is_first.then_some(Claim { room: self, id })
@@ -104,14 +104,6 @@ impl<E: Runtime> Room<E> {
                 *taken = proofs;
             }
         }
-    }
-}
-
-/// To whom an operation discloses what it reads.
-fn recipient(operation: &Operation) -> Option<&str> {
-    match operation {
-        Operation::RecordRead { recipient, .. } => recipient.as_deref(),
-        _ => None,
     }
 }
 
@@ -145,7 +137,7 @@ impl<E: Runtime> Parcels<E> {
                 let why = "a read in a partition is about the record that it reads, and nobody else".to_owned();
                 return Err(PrivateError::Unfit(why));
             }
-            if recipient(operation).is_some()
+            if operation.recipient().is_some()
                 && let Some(kept) = room.partition.lock().await.register(register).await
                 && !names_all(&kept.row.fields, fields)
             {
@@ -166,7 +158,7 @@ impl<E: Runtime> Parcels<E> {
         let mut proofs = proofs.into_iter();
         for operation in transaction.operations() {
             let Operation::RecordRead { register, key, fields, .. } = operation else { continue };
-            let proof = proofs.next().filter(|_| recipient(operation).is_some());
+            let proof = proofs.next().filter(|_| operation.recipient().is_some());
             let row = match &proof {
                 Some(proof) => RecordRow::decode(&proof.row).ok(),
                 None => room.partition.lock().await.record(register, key).await,

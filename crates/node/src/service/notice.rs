@@ -142,7 +142,7 @@ impl<E: Runtime> Service<E> {
             for operation in act.transaction.operations() {
                 let Operation::RecordRead { register, key, recipient, .. } = operation else { continue };
                 let is_it = (register, key) == (&correction.register, &correction.key);
-                let reader = (act.transaction.principal().clone(), recipient.clone());
+                let reader = (act.transaction.principal().clone(), recipient.as_ref().map(|to| to.name.clone()));
                 if !is_it || seen.insert(reader.clone(), ()).is_some() {
                     continue;
                 }

@@ -88,7 +88,7 @@ fn privacy(name: OperationName, d: &mut Decoder<'_>) -> Result<Operation, decode
     })
 }
 
-/// To whom what is read is disclosed.
+/// To whom what was read was disclosed.
 fn recipient(d: &mut Decoder<'_>) -> Result<Option<String>, decode::Error> {
     cbor::optional(d, |d| Ok(cbor::text(d, 1..=READ_RECIPIENT_BYTES_MAX, "the recipient of what is read")?.to_owned()))
 }
@@ -212,7 +212,7 @@ fn record_read(d: &mut Decoder<'_>) -> Result<Operation, decode::Error> {
         subjects,
         purpose: cbor::text(d, 1..=REASON_BYTES_MAX, "the purpose of a read")?.to_owned(),
         legal_basis: cbor::text(d, 1..=READ_BASIS_BYTES_MAX, "the power that a read relies on")?.to_owned(),
-        recipient: recipient(d)?,
+        recipient: cbor::optional(d, |d| d.decode())?,
         node: d.decode()?,
     })
 }
@@ -232,7 +232,7 @@ fn write_read<W: encode::Write>(e: &mut Encoder<W>, read: &Operation) -> Result<
     for subject in subjects {
         e.str(&subject.to_string())?;
     }
-    e.str(purpose)?.str(legal_basis)?.encode(recipient.as_deref())?.encode(node)?.ok()
+    e.str(purpose)?.str(legal_basis)?.encode(recipient)?.encode(node)?.ok()
 }
 
 fn items(d: &mut Decoder<'_>) -> Result<Vec<String>, decode::Error> {

@@ -5,8 +5,9 @@ use tallystick_protocol::{
     Cosigner, Datatype, Decision, EntryKind, ErasureScope, Field, FinalityCertificate, Genesis, GenesisOrganisation,
     GenesisPrincipal, GenesisValidator, Hash, ImportedEntry, Intent, LimitName, LogCommitment, LogLeaf, MandateId,
     MandateTerms, NewEntry, Opening, Operation, OrderedParcel, Outcome, ParcelId, Particulars, Phase, Place,
-    PolicyChange, PolicyMeaning, PolicyText, PrincipalId, PrincipalKind, PrincipalStatus, PublicKey, Roles, RuleText,
-    Rulebook, RulebookChange, SealingKey, Secret, SigningKey, StateCommitment, Subject, TransferPath, Tree, VoteWeight,
+    PolicyChange, PolicyMeaning, PolicyText, PrincipalId, PrincipalKind, PrincipalStatus, PublicKey, Recipient, Roles,
+    RuleText, Rulebook, RulebookChange, SealingKey, Secret, SigningKey, StateCommitment, Subject, TransferPath, Tree,
+    VoteWeight,
     receipt::{Finality, TransactionReceipt},
 };
 
@@ -347,7 +348,10 @@ pub fn operations() -> Vec<(&'static str, Operation)> {
                 subjects: vec!["patient:p-17".parse().unwrap(), "visit:v-1".parse().unwrap()],
                 purpose: "Answer a complaint".into(),
                 legal_basis: "Care Act 2014, section 42".into(),
-                recipient: Some("Crown Court at Leeds".into()),
+                recipient: Some(Recipient {
+                    name: "Crown Court at Leeds".into(),
+                    jurisdiction: Some("GB-ENG".parse().unwrap()),
+                }),
                 node: "cabinet-office/node-1".parse().unwrap(),
             },
         ),

@@ -143,7 +143,8 @@ fn operation(operation: &Operation) -> Value {
         }
         Operation::RecordRead { register, key, fields, subjects, purpose, legal_basis, recipient, node } => json!({
             "register": register, "key": key, "fields": fields, "subjects": subjects, "purpose": purpose,
-            "legal_basis": legal_basis, "recipient": recipient, "node": node,
+            "legal_basis": legal_basis,
+            "recipient": recipient.as_ref().map(|to| json!({ "name": to.name, "jurisdiction": to.jurisdiction })), "node": node,
         }),
         _ => privacy_operation(operation),
     };

@@ -12,8 +12,8 @@ use std::time::Duration;
 use tallystick_node::{rejection::RejectionCode, service::sealed::SealedError};
 use tallystick_protocol::{
     Assurance, Code, Commitment, ControllerRow, Datatype, ErasureRow, ErasureScope, Field, NewEntry, Opening,
-    Operation, Outcome, Place, PrincipalKind, Protection, Reading, SealedSubmission, SealingKey, Secret, StateKey,
-    Subject,
+    Operation, Outcome, Place, PrincipalKind, Protection, Reading, Recipient, SealedSubmission, SealingKey, Secret,
+    StateKey, Subject,
 };
 
 /// The nodes of the first organisation: both hold.
@@ -166,7 +166,7 @@ async fn read(
         subjects: vec![subject("person", key)],
         purpose: "Look".to_owned(),
         legal_basis: "A law".to_owned(),
-        recipient: recipient.map(str::to_owned),
+        recipient: recipient.map(|name| Recipient { name: name.to_owned(), jurisdiction: None }),
         node: client.members.vault(node)?.principal,
     };
     let bytes: Bytes = client.sign(&registrar, vec![read]).bytes().clone();

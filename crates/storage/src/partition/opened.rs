@@ -5,8 +5,8 @@ use rand_core::CryptoRng;
 use std::collections::BTreeSet;
 use tallystick_ledger as ledger;
 use tallystick_protocol::{
-    Code, Evidence, NetworkId, Noun, Operation, OperationName, PartitionRow, Payload, SignedTransaction, StateKey,
-    VerifiedTransaction, transaction::verify_batch,
+    Code, Evidence, NetworkId, Noun, Operation, OperationName, PartitionRow, Payload, Recipient, SignedTransaction,
+    StateKey, VerifiedTransaction, transaction::verify_batch,
 };
 
 /// What evidence says of the partition, and which rows it may speak of.
@@ -51,6 +51,17 @@ impl Standing {
                 .contains(&operation.name())
         };
         if transaction.operations().iter().all(can_be) { Ok(()) } else { Err(Code::NotPrivate) }
+    }
+
+    /// Whether whoever is given something by a transaction is where the agreement allows it to be. Not asked beforehand, so that one who
+    /// is not is on record.
+    fn may_give(&self, transaction: &SignedTransaction) -> Result<(), Code> {
+        let row = self.row.as_ref().map_err(|code| *code)?;
+        let may_have = |to: &Recipient| {
+            to.is_data_subject() || to.jurisdiction.as_ref().is_some_and(|place| row.terms.allows(place))
+        };
+        let mut recipients = transaction.operations().iter().filter_map(Operation::recipient);
+        if recipients.all(may_have) { Ok(()) } else { Err(Code::JurisdictionExcluded) }
     }
 
     /// Whether a row is the public partition's, also for what is executed in another: who is who, who acts for whom, and the policies
@@ -119,6 +130,14 @@ impl Opened {
     /// Why not.
     pub fn may_execute(&self, transaction: &SignedTransaction) -> Result<(), Code> {
         self.standing.may_execute(transaction)
+    }
+
+    /// Whether all that a transaction of it gives to others may go where they are.
+    ///
+    /// # Errors
+    /// Why not.
+    pub fn may_give(&self, transaction: &SignedTransaction) -> Result<(), Code> {
+        self.standing.may_give(transaction)
     }
 
     /// Bytes that it takes.

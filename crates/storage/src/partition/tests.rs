@@ -8,7 +8,8 @@ use rand::{SeedableRng as _, rngs::StdRng};
 use std::convert::Infallible;
 use tallystick_protocol::{
     AgreementTerms, Field, Genesis, GenesisOrganisation, GenesisPrincipal, GenesisValidator, Intent, NewEntry,
-    OperationName, ParcelId, ParcelSecret, Particulars, PartitionRow, Payload, PublicKey, Roles, SigningKey,
+    Operation, OperationName, ParcelId, ParcelSecret, Particulars, PartitionRow, Payload, PublicKey, Recipient, Roles,
+    SigningKey,
     limits::{PARCEL_CLASS_MAX, PARCELS_WAITING_BYTES_MAX},
     operation::Datatype,
     parcel::parcel_bytes,
@@ -260,6 +261,15 @@ fn read(key: &str) -> Vec<Operation> {
     }]
 }
 
+fn disclose(key: &str, name: &str, jurisdiction: Option<&str>) -> Vec<Operation> {
+    let mut operations = read(key);
+    if let [Operation::RecordRead { recipient, .. }] = operations.as_mut_slice() {
+        *recipient =
+            Some(Recipient { name: name.into(), jurisdiction: jurisdiction.map(|code| code.parse().unwrap()) });
+    }
+    operations
+}
+
 fn let_b_read() -> Vec<Operation> {
     let text = r#"permit (principal, action == Action::"record-read", resource == Register::"child") when { principal.organisation == Organisation::"b" };"#;
     let put = vec![tallystick_protocol::PolicyText { id: "child/partners".parse().unwrap(), text: text.into() }];
@@ -284,6 +294,11 @@ fn what_was_executed_is_found_and_who_may_read_is_told_by_the_custodian() {
             ("b", let_b_read(), "not-permitted", (1, 1)),
             ("a", let_b_read(), "ok", (1, 1)),
             ("b", read("c-1"), "ok", (1, 1)),
+            // The agreement allows what is in GB.
+            ("a", disclose("c-1", "A court", None), "jurisdiction-excluded", (1, 1)),
+            ("a", disclose("c-1", "A court", Some("FR")), "jurisdiction-excluded", (1, 1)),
+            ("a", disclose("c-1", "A court", Some("GB-SCT")), "ok", (1, 1)),
+            ("a", disclose("c-1", Recipient::DATA_SUBJECT, None), "ok", (1, 1)),
         ];
         for ((who, operations, expected, (registers, records)), number) in rows.into_iter().zip(0u8..) {
             let reads = operations[0].name() == OperationName::RecordRead;
@@ -305,7 +320,7 @@ fn what_was_executed_is_found_and_who_may_read_is_told_by_the_custodian() {
         // The second entry, which the transaction of number 4 appended.
         assert_eq!((record.number, record.leaf), (2, 4));
         assert_eq!(partition.record("child", "c-2").await, None);
-        assert_eq!(partition.numbered(11).await, None);
+        assert_eq!(partition.numbered(15).await, None);
     });
 }
 
