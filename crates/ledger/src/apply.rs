@@ -86,6 +86,8 @@ pub(crate) fn refuse_if_any(code: Code, violations: Violations) -> Result<(), St
 #[derive(Clone, Copy)]
 pub(crate) struct Act<'a> {
     pub block: &'a BlockContext,
+    /// The partition in which it is done; none when everybody sees it.
+    pub partition: Option<&'a str>,
     /// Who acts: the signer, or under a mandate the principal that it acts for.
     pub signer: &'a PrincipalRow,
     /// Everybody who signed: the signer first, then the co-signers. Under a mandate the first is the agent.
@@ -175,7 +177,7 @@ fn want(tx: &SignedTransaction, operation: &Operation, keys: &mut Vec<StateKey>)
             keys.extend(node::wanted(operation, tx.principal().organisation()));
         }
         Operation::MandateGrant { name, terms } => {
-            keys.extend(MandateId::new(tx.principal(), name).iter().map(StateKey::mandate));
+            keys.extend(MandateId::within(tx.partition(), tx.principal(), name).iter().map(StateKey::mandate));
             keys.extend(terms.parent.as_ref().map(StateKey::mandate));
         }
         Operation::MandateRevoke { mandate } => keys.push(StateKey::mandate(mandate)),
@@ -269,7 +271,8 @@ fn run(
     leaf: u64,
 ) -> Result<(Vec<Appended>, Decision), (u32, Stop)> {
     let signers = authenticate(draft, block, tx).map_err(|stop| (0, stop))?;
-    let (signer, chain) = mandate::resolve(draft, block, tx.mandate(), &signers).map_err(|stop| (0, stop))?;
+    let place = (block, tx.partition());
+    let (signer, chain) = mandate::resolve(draft, place, tx.mandate(), &signers).map_err(|stop| (0, stop))?;
     draft.mandates = chain.ids();
     let (mut appended, mut judgements) = (Vec::new(), Judgements::default());
     let keys = tx.signers().zip(&signers).filter_map(|((_, key), row)| row.key(key));
@@ -280,8 +283,21 @@ fn run(
         let reading = Reading::of(operation);
         let roles = principal::given(operation);
         let about = None;
-        let act =
-            Act { block, signer, signers, assurance, mandates, action, reading, about, roles, operation: index, leaf };
+        let partition = tx.partition();
+        let act = Act {
+            block,
+            partition,
+            signer,
+            signers,
+            assurance,
+            mandates,
+            action,
+            reading,
+            about,
+            roles,
+            operation: index,
+            leaf,
+        };
         if !chain.links().is_empty() {
             let resource = erasure::mandate_resource(draft, operation, act.organisation());
             let resource = resource.map_err(|stop| (index, stop.into()))?;

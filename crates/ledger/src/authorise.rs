@@ -362,6 +362,7 @@ mod tests {
             let links = self.links.iter().cloned().map(|(row, grantor)| Link { row, grantor: Arc::new(grantor) });
             let act = Act {
                 block: &block,
+                partition: None,
                 signer: &self.signer,
                 signers: &signers,
                 assurance: self.assurance,

@@ -6,6 +6,9 @@
 //!
 //! A mandate is passed on by a mandate that names it as its parent, and never under itself: so a chain is always read from
 //! rows, never from what a transaction claims. A name is not used twice: what an old outcome names stays what it was.
+//!
+//! What is granted within a partition is the partition's own, and its id says so. It may be passed on from what everybody sees, and
+//! nothing that everybody sees is passed on from it. Whoever acts there acts for a member alone: every grantor of the chain is of one.
 
 use std::sync::Arc;
 
@@ -62,22 +65,22 @@ impl Chain {
 /// Who acts, and under which mandates: the signer itself when the transaction names none.
 pub(crate) fn resolve(
     draft: &mut Draft<'_>,
-    block: &BlockContext,
+    (block, partition): (&BlockContext, Option<&str>),
     mandate: Option<&MandateId>,
     signers: &[Arc<PrincipalRow>],
 ) -> Result<(Arc<PrincipalRow>, Chain), Stop> {
     let Some(signer) = signers.first() else { unreachable!("a transaction has a signer") };
     let Some(mandate) = mandate else { return Ok((Arc::clone(signer), Chain::default())) };
     let signed: Vec<&PrincipalId> = signers.iter().map(|row| &row.id).collect();
-    let links = walk(draft, block, mandate, &signed)?;
+    let links = walk(draft, (block, partition), mandate, &signed)?;
     let Some(root) = links.last() else { unreachable!("a chain has a link") };
     Ok((Arc::clone(&root.grantor), Chain(links)))
 }
 
-/// Walks from a mandate to its root, as used by those who signed.
+/// Walks from a mandate to its root, as used by those who signed, in a partition or for everybody to see.
 fn walk(
     draft: &mut Draft<'_>,
-    block: &BlockContext,
+    (block, partition): (&BlockContext, Option<&str>),
     mandate: &MandateId,
     signed: &[&PrincipalId],
 ) -> Result<Vec<Link>, Stop> {
@@ -94,6 +97,7 @@ fn walk(
         if organisation_of(draft, &grantor.id)?.status != OrganisationStatus::Active {
             return Err(Code::MandateNotInForce.into());
         }
+        require_member(draft, partition, &grantor.id)?;
         entrusted(&link, links.last().map(|below| &below.row), signed)?;
         let below = links.len();
         if below >= MANDATE_CHAIN_MAX || (link.terms.depth as usize) < below {
@@ -109,6 +113,14 @@ fn walk(
             None => return Ok(links),
         }
     }
+}
+
+/// Goes on only if what is done there may be done for this principal: nobody is let into a partition by acting for it.
+fn require_member(draft: &mut Draft<'_>, partition: Option<&str>, grantor: &PrincipalId) -> Result<(), Stop> {
+    let Some(partition) = partition else { return Ok(()) };
+    let row = draft.partition(&StateKey::partition(partition))?;
+    let is_member = row.is_some_and(|row| row.terms.has_member(grantor.organisation()));
+    if is_member { Ok(()) } else { Err(Code::NotMember.into()) }
 }
 
 fn in_force(block: &BlockContext, link: &MandateRow) -> Result<(), Stop> {
@@ -136,7 +148,7 @@ fn entrusted(link: &MandateRow, below: Option<&MandateRow>, signed: &[&Principal
 pub(crate) fn grant(draft: &mut Draft<'_>, act: &Act<'_>, name: &str, terms: &MandateTerms) -> Result<(), Stop> {
     let grantor = &act.signer.id;
     act.permit(draft, Resource::Principal(act.signer))?;
-    let id = MandateId::new(grantor, name).map_err(|_| Code::MandateUnknown)?;
+    let id = MandateId::within(act.partition, grantor, name).map_err(|_| Code::MandateUnknown)?;
     let key = StateKey::mandate(&id);
     if draft.mandate(&key)?.is_some() {
         return Err(Code::MandateExists.into());
@@ -149,7 +161,7 @@ pub(crate) fn grant(draft: &mut Draft<'_>, act: &Act<'_>, name: &str, terms: &Ma
     }
     if let Some(parent) = &terms.parent {
         let signed: Vec<&PrincipalId> = act.signers.iter().map(|row| &row.id).collect();
-        let links = walk(draft, act.block, parent, &signed)?;
+        let links = walk(draft, (act.block, act.partition), parent, &signed)?;
         if links.iter().any(|link| terms.agents.contains(&link.grantor.id)) {
             return Err(Code::MandateLoop.into());
         }

@@ -183,7 +183,7 @@ pub struct MandateRow {
     /// Its words.
     #[n(1)]
     pub terms: MandateTerms,
-    /// The log leaf of the transaction that granted it.
+    /// The log leaf of the transaction that granted it; of a partition's, that one's number in it.
     #[n(2)]
     pub granted: u64,
     /// Since when it no longer holds, in Unix milliseconds of ledger time.
@@ -317,7 +317,9 @@ impl Row {
             n if n == Noun::Schedule as u8 => Self::Schedule(ScheduleRow::decode(bytes)?),
             n if n == Noun::Validator as u8 => Self::Validator(ValidatorRow::decode(bytes)?),
             n if n == Noun::Recovery as u8 => Self::Recovery(RecoveryRow::decode(bytes)?),
-            n if n == Noun::Mandate as u8 => Self::Mandate(MandateRow::decode(bytes)?),
+            n if n == Noun::Mandate as u8 || n == Noun::PrivateMandate as u8 => {
+                Self::Mandate(MandateRow::decode(bytes)?)
+            }
             n if n == Noun::Nodes as u8 => Self::Nodes(NodesRow::decode(bytes)?),
             n if n == Noun::PolicySet as u8 => Self::PolicySet(Arc::new(PolicySet::new(PolicySetRow::decode(bytes)?))),
             n if n == Noun::Policy as u8 => Self::Policy(PolicyRow::decode(bytes)?),

@@ -5,6 +5,7 @@
 mod harness;
 
 use harness::{Ledger, operation};
+use tallystick_protocol::{AgreementTerms, PartitionRow, StateKey};
 
 #[test]
 fn an_agent_acts_within_the_words_and_dates() {
@@ -187,4 +188,124 @@ fn who_takes_back_what_was_passed_on_is_permitted_by_a_policy() {
     assert!(outcome.is_accepted(), "{outcome:?}");
     let determining: Vec<&str> = outcome.decision().determining.iter().map(|id| id.as_str()).collect();
     assert_eq!(determining, ["own-mandates"]);
+}
+
+/// A ledger with a partition of these members. Its own rows lie beside the public ones here, as they never do on a node: so what keeps them
+/// apart is the rules alone.
+fn with_partition(members: &[&str]) -> Ledger {
+    let mut ledger = Ledger::new();
+    let terms = AgreementTerms {
+        partition: "health".into(),
+        members: members.iter().map(|member| (*member).into()).collect(),
+        purpose: "A purpose".into(),
+        legal_basis: "A law".into(),
+        categories: vec!["health".into()],
+        from_ms: 0,
+        until_ms: Some(u64::MAX),
+        review_ms: None,
+        jurisdictions: vec!["GB".parse().unwrap()],
+        retention_days: 1,
+        acknowledgements: 2,
+    };
+    let row = PartitionRow { terms, proposed: 0, opened_height: 1, amended_height: 1, closed: None };
+    ledger.rows.insert(StateKey::partition("health"), row.to_bytes());
+    ledger
+}
+
+#[test]
+fn a_mandate_of_a_partition_is_granted_used_passed_on_and_revoked_there() {
+    with_partition(&["alpha", "beta"]).run(
+        r#"
+        alpha/admin in health | create a a | ok
+        alpha/clerk in health | grant one beta/clerk entry-append register:a 2020-01-01 2030-01-01 1 1 | ok
+        alpha/clerk in health | grant one beta/admin * * 2020-01-01 2030-01-01 0 1                     | 0 mandate-exists
+        alpha/clerk in health | grant two alpha/clerk * * 2020-01-01 2030-01-01 0 1                    | 0 mandate-loop
+        beta/clerk in health                                  | append a 1 {"a":"1"} | 0 not-permitted
+        beta/admin under health/alpha/clerk/one in health     | append a 1 {"a":"1"} | 0 mandate-not-agent
+        beta/clerk under health/alpha/clerk/one in health     | append a 1 {"a":"1"} | ok a user 1+1
+        beta/clerk under health/alpha/clerk/one in health     | phase a live         | 0 mandate-exceeded
+        beta/clerk in health | grant day beta/admin entry-append register:a 2020-01-01 2021-01-01 0 1 health/alpha/clerk/one | ok
+        beta/admin in health | grant night alpha/admin entry-append register:a 2020-01-01 2021-01-01 0 1 health/beta/clerk/day | 0 mandate-too-long
+        beta/clerk in health | grant back alpha/clerk entry-append register:a 2020-01-01 2021-01-01 0 1 health/alpha/clerk/one | 0 mandate-loop
+        beta/clerk in health | grant more beta/admin * register:a 2020-01-01 2021-01-01 0 1 health/alpha/clerk/one | 0 mandate-exceeded
+        beta/admin under health/beta/clerk/day in health      | append a 2 {"a":"2"} | ok a user 2+1
+        alpha/admin | status alpha/clerk suspended under review                      | ok
+        beta/admin under health/beta/clerk/day in health      | append a 3 {"a":"3"} | 0 mandate-not-in-force
+        alpha/admin | status alpha/clerk active cleared                              | ok
+        beta/admin in health  | revoke health/alpha/clerk/one                        | 0 not-permitted
+        alpha/clerk in health | revoke health/alpha/clerk/one                        | ok
+        beta/admin under health/beta/clerk/day in health      | append a 3 {"a":"3"} | 0 mandate-revoked
+        beta/clerk under health/alpha/clerk/one in health     | append a 3 {"a":"3"} | 0 mandate-revoked
+        alpha/clerk in health | revoke health/alpha/clerk/one                        | 0 mandate-revoked
+        alpha/clerk in health | grant one beta/admin * * 2020-01-01 2030-01-01 0 1   | 0 mandate-exists
+        "#,
+    );
+}
+
+/// Of the same grantor and name: neither is taken for the other, whichever came first, and the end of one is not that of the other.
+#[test]
+fn a_mandate_of_a_partition_and_one_that_everybody_sees_are_two() {
+    with_partition(&["alpha", "beta"]).run(
+        r#"
+        alpha/admin | create a a ; create b b | ok
+        alpha/clerk           | grant errand beta/clerk entry-append register:a 2020-01-01 2030-01-01 0 1 | ok
+        beta/clerk under health/alpha/clerk/errand in health | append b 1 {"b":"1"} | 0 mandate-unknown
+        alpha/clerk in health | grant errand beta/clerk entry-append register:b 2020-01-01 2030-01-01 0 1 | ok
+        beta/clerk under health/alpha/clerk/errand in health | append b 1 {"b":"1"} | ok b user 1+1
+        beta/clerk under health/alpha/clerk/errand in health | append a 1 {"a":"1"} | 0 mandate-exceeded
+        beta/clerk under alpha/clerk/errand in health        | append b 2 {"b":"2"} | 0 mandate-exceeded
+        beta/clerk under alpha/clerk/errand in health        | append a 1 {"a":"1"} | ok a user 1+1
+        beta/clerk under alpha/clerk/errand                  | append b 2 {"b":"2"} | 0 mandate-exceeded
+        alpha/clerk           | revoke alpha/clerk/errand                           | ok
+        beta/clerk under alpha/clerk/errand in health        | append a 2 {"a":"2"} | 0 mandate-revoked
+        beta/clerk under health/alpha/clerk/errand in health | append b 2 {"b":"2"} | ok b user 2+1
+        # The other way round.
+        alpha/clerk in health | grant chore beta/clerk entry-append register:b 2020-01-01 2030-01-01 0 1 | ok
+        alpha/clerk in health | revoke health/alpha/clerk/chore                     | ok
+        beta/clerk under alpha/clerk/chore                   | append a 2 {"a":"2"} | 0 mandate-unknown
+        alpha/clerk           | grant chore beta/clerk entry-append register:a 2020-01-01 2030-01-01 0 1 | ok
+        beta/clerk under health/alpha/clerk/chore in health  | append b 3 {"b":"3"} | 0 mandate-revoked
+        beta/clerk under alpha/clerk/chore                   | append a 2 {"a":"2"} | ok a user 2+1
+        "#,
+    );
+}
+
+#[test]
+fn what_everybody_sees_may_be_passed_on_within_a_partition_and_gives_nobody_else_a_say_there() {
+    with_partition(&["alpha", "beta"]).run(
+        r#"
+        alpha/admin | create a a | ok
+        alpha/clerk | grant open beta/clerk entry-append register:a 2020-01-01 2030-01-01 1 1 | ok
+        beta/clerk in health | grant shift beta/admin entry-append register:a 2020-01-01 2030-01-01 0 1 alpha/clerk/open | ok
+        beta/admin under health/beta/clerk/shift in health | append a 1 {"a":"1"}  | ok a user 1+1
+        # Whoever granted the one above ends what was passed on within.
+        alpha/clerk in health | revoke health/beta/clerk/shift                     | ok
+        beta/admin under health/beta/clerk/shift in health | append a 2 {"a":"2"}  | 0 mandate-revoked
+        # Of gamma nobody is a member: nobody acts for it there, at the root or on the way.
+        gamma/admin | grant hers beta/clerk * * 2020-01-01 2030-01-01 0 1          | ok
+        beta/clerk under gamma/admin/hers                   | create c c           | ok
+        beta/clerk under gamma/admin/hers in health         | create d d           | 0 not-member
+        alpha/clerk | grant far gamma/admin entry-append register:a 2020-01-01 2030-01-01 1 1 | ok
+        gamma/admin | grant near beta/clerk entry-append register:a 2020-01-01 2030-01-01 0 1 alpha/clerk/far | ok
+        beta/clerk under gamma/admin/near                   | append a 2 {"a":"2"} | ok a user 2+1
+        beta/clerk under gamma/admin/near in health         | append a 3 {"a":"3"} | 0 not-member
+        beta/clerk in health | grant late beta/admin entry-append register:a 2020-01-01 2030-01-01 0 1 gamma/admin/hers | 0 not-member
+        "#,
+    );
+}
+
+/// Who leaves the agreement leaves nobody behind to act for it.
+#[test]
+fn a_mandate_of_one_that_is_no_member_any_more_gives_nothing() {
+    let mut ledger = with_partition(&["alpha", "beta"]);
+    ledger.run(
+        r#"
+        alpha/admin in health | create a a | ok
+        alpha/clerk in health | grant one beta/clerk entry-append register:a 2020-01-01 2030-01-01 0 1 | ok
+        beta/clerk under health/alpha/clerk/one in health | append a 1 {"a":"1"} | ok a user 1+1
+        "#,
+    );
+    let left = with_partition(&["beta", "gamma"]).rows.remove(&StateKey::partition("health")).unwrap();
+    ledger.rows.insert(StateKey::partition("health"), left);
+    ledger.run(r#"beta/clerk under health/alpha/clerk/one in health | append a 2 {"a":"2"} | 0 not-member"#);
 }

@@ -29,7 +29,10 @@ pub enum NameError {
     #[error("`{0}` is not a principal: write organisation/name, both of lower-case letters, digits and `-`")]
     Principal(String),
     /// Not a mandate.
-    #[error("`{0}` is not a mandate: write organisation/name/mandate, each of lower-case letters, digits and `-`")]
+    #[error(
+        "`{0}` is not a mandate: write organisation/name/mandate, or partition/organisation/name/mandate for one of a partition, \
+         each of lower-case letters, digits and `-`"
+    )]
     Mandate(String),
     /// Not a subject.
     #[error("`{0}` is not a subject: write register:key, the record that it is about")]
@@ -155,12 +158,13 @@ impl<'b, C> Decode<'b, C> for PrincipalId {
     }
 }
 
-/// A mandate: `<organisation>/<name>/<slug>`, the principal that grants it and what it calls it.
+/// A mandate: `<organisation>/<name>/<slug>`, the principal that grants it and what it calls it; of a partition, with `<partition>/` before
+/// that, so that none of one is ever taken for one of another, or for one that everybody sees.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct MandateId(String);
 
 impl MandateId {
-    /// The mandate that `grantor` calls `name`.
+    /// The mandate that `grantor` calls `name`, which everybody sees.
     ///
     /// # Errors
     /// When the name is not a slug.
@@ -169,14 +173,40 @@ impl MandateId {
         Ok(Self(format!("{grantor}/{name}")))
     }
 
+    /// The mandate that `grantor` calls `name` in a partition; for none, the one that everybody sees.
+    ///
+    /// # Errors
+    /// When the partition or the name is not a slug.
+    pub fn within(partition: Option<&str>, grantor: &PrincipalId, name: &str) -> Result<Self, NameError> {
+        let Self(public) = Self::new(grantor, name)?;
+        let Some(partition) = partition else { return Ok(Self(public)) };
+        validate_name(partition)?;
+        Ok(Self(format!("{partition}/{public}")))
+    }
+
     /// The whole identifier.
     pub fn as_str(&self) -> &str {
         &self.0
     }
 
+    /// The partition that it is of; none when everybody sees it.
+    pub fn partition(&self) -> Option<&str> {
+        self.split().0
+    }
+
     /// Who granted it.
     pub fn grantor(&self) -> PrincipalId {
-        PrincipalId(self.0.rsplit_once('/').map_or_else(String::new, |(grantor, _)| grantor.to_owned()))
+        PrincipalId(self.split().1.rsplit_once('/').map_or_else(String::new, |(grantor, _)| grantor.to_owned()))
+    }
+
+    /// The partition, and the rest.
+    fn split(&self) -> (Option<&str>, &str) {
+        match self.0.split_once('/') {
+            Some((partition, rest)) if rest.bytes().filter(|byte| *byte == b'/').count() == 2 => {
+                (Some(partition), rest)
+            }
+            _ => (None, &self.0),
+        }
     }
 
     /// The name that the grantor gave it.
@@ -202,9 +232,13 @@ impl FromStr for MandateId {
 
     fn from_str(text: &str) -> Result<Self, NameError> {
         let refused = || NameError::Mandate(shown(text));
-        let (grantor, name) = text.rsplit_once('/').ok_or_else(refused)?;
+        let (mut grantor, name) = text.rsplit_once('/').ok_or_else(refused)?;
+        let mut partition = None;
+        if let Some((first, rest)) = grantor.split_once('/').filter(|(_, rest)| rest.contains('/')) {
+            (partition, grantor) = (Some(first), rest);
+        }
         let grantor: PrincipalId = grantor.parse().map_err(|_| refused())?;
-        Self::new(&grantor, name).map_err(|_| refused())
+        Self::within(partition, &grantor, name).map_err(|_| refused())
     }
 }
 
@@ -228,6 +262,7 @@ mod tests {
     #![allow(clippy::unwrap_used, clippy::indexing_slicing)]
 
     use super::*;
+    use crate::{Noun, StateKey};
 
     #[test]
     fn names_and_keys_follow_their_grammar() {
@@ -287,8 +322,23 @@ mod tests {
         let mandate: MandateId = "home-office/alice/renewals".parse().unwrap();
         assert_eq!((mandate.grantor().as_str(), mandate.name()), ("home-office/alice", "renewals"));
         assert_eq!(MandateId::new(&mandate.grantor(), "renewals"), Ok(mandate));
-        for text in ["", "a", "a/b", "a/b/", "/a/b", "a//b", "a/b/c/d", "A/b/c", "a/b/c "] {
+        for text in
+            ["", "a", "a/b", "a/b/", "/a/b", "a//b", "/a/b/c", "a/b/c/", "p/a/b/c/d", "P/a/b/c", "A/b/c", "a/b/c "]
+        {
             assert!(text.parse::<MandateId>().is_err(), "{text}");
         }
+    }
+
+    #[test]
+    fn a_mandate_of_a_partition_says_which() {
+        let public: MandateId = "home-office/alice/renewals".parse().unwrap();
+        let private: MandateId = "charts/home-office/alice/renewals".parse().unwrap();
+        assert_eq!((public.partition(), private.partition()), (None, Some("charts")));
+        assert_eq!((private.grantor(), private.name()), (public.grantor(), "renewals"));
+        assert_eq!(MandateId::within(Some("charts"), &public.grantor(), "renewals"), Ok(private.clone()));
+        assert_eq!(MandateId::within(None, &public.grantor(), "renewals"), Ok(public.clone()));
+        assert!(MandateId::within(Some("a/b"), &public.grantor(), "renewals").is_err());
+        let (public, private) = (StateKey::mandate(&public), StateKey::mandate(&private));
+        assert_eq!((public.0[0], private.0[0]), (Noun::Mandate as u8, Noun::PrivateMandate as u8));
     }
 }

@@ -201,7 +201,7 @@ names! {
         EvidenceMissing = "evidence-missing",
         /// What the transaction relies on contradicts itself.
         EvidenceInvalid = "evidence-invalid",
-        /// The signer is of an organisation that is no member of the partition.
+        /// The signer, or who lets it act, is of an organisation that is no member of the partition.
         NotMember = "not-member",
         /// An operation that is done in the public partition only.
         NotPrivate = "not-private",
@@ -307,7 +307,7 @@ advice! {
     RegisterUnknown => "check the register's name, or create it first",
     NotPermitted => "have somebody sign it who may, or ask whoever keeps the policies",
     ConsentRequired => "ask for consent that covers this purpose and whoever reads: `tally consent list` says what is in force",
-    MandateUnknown => "check the mandate's name: organisation/name/mandate",
+    MandateUnknown => "check the mandate's name: organisation/name/mandate, of a partition partition/organisation/name/mandate",
     MandateRevoked => "ask its grantor for another mandate",
     MandateNotInForce => "look at the mandate's dates, and ask its grantor for another when it has ended",
     MandateNotAgent => "have an agent that the mandate names sign first",
@@ -387,8 +387,8 @@ advice! {
     IntentRepeated => "nothing need be done: it was executed, once",
     EvidenceMissing => "send it again, to a node that knows the newest block",
     EvidenceInvalid => "ask the operators of the nodes that acknowledged it: they vouched for what is not so",
-    NotMember => "have a principal of a member sign it",
-    NotPrivate => "do it in the public partition: registers alone are kept in others",
+    NotMember => "have a principal of a member sign it, for itself or for one of a member",
+    NotPrivate => "do it in the public partition: in others there are registers, and mandates of their own",
     RecordUnknown => "check the record's key",
     RegisterPhase => "look the register up: move it to a phase that allows this, or use its successor",
     CorrectionUnknown => "look the record up, and name the number of its latest entry",
@@ -701,7 +701,7 @@ mod tests {
     fn the_longest_outcomes_fit() {
         let name = "n".repeat(NAME_BYTES_MAX);
         let policy: PolicyId = format!("{name}/{name}").parse().unwrap();
-        let mandate = MandateId::new(&PrincipalId::new(&name, &name).unwrap(), &name).unwrap();
+        let mandate = MandateId::within(Some(&name), &PrincipalId::new(&name, &name).unwrap(), &name).unwrap();
         let decision = Decision {
             version: u64::MAX,
             determining: vec![policy.clone(); DECISION_POLICIES_MAX],

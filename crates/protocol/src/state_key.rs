@@ -89,6 +89,10 @@ pub enum Noun {
     PrivateNumber = 41,
     /// What the register of this number in a partition is called, and how many records it has: in its own state only.
     PrivateRegister = 42,
+    /// A mandate of a partition: in its own state only.
+    PrivateMandate = 43,
+    /// Which mandate was granted in a partition as the one of this number, and how many were: in its own state only.
+    PrivateGrant = 44,
     /// The nodes of an organisation that hold what only some may see.
     Nodes = 16,
     /// Which policies are in force, of the partition or for a register.
@@ -303,9 +307,21 @@ impl StateKey {
         Self::new(Noun::PrivateRegister, register, b"")
     }
 
-    /// A mandate's row.
+    /// A mandate's row. INVARIANT: one of a partition is of another noun than one that everybody sees: what is said of the public state
+    /// never speaks of it.
     pub fn mandate(id: &MandateId) -> Self {
-        Self::new(Noun::Mandate, 0, id.as_str().as_bytes())
+        let noun = if id.partition().is_some() { Noun::PrivateMandate } else { Noun::Mandate };
+        Self::new(noun, 0, id.as_str().as_bytes())
+    }
+
+    /// Which mandate was granted in a partition as the one of this number, from 0: in the partition's own state.
+    pub fn private_grant(number: u64) -> Self {
+        Self::new(Noun::PrivateGrant, 0, &number.to_be_bytes())
+    }
+
+    /// How many mandates were granted in a partition: in its own state.
+    pub fn private_grants() -> Self {
+        Self::new(Noun::PrivateGrant, 0, b"")
     }
 
     /// The row of the policies in force for a register, or, for the empty name, of the partition.

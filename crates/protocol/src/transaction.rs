@@ -98,6 +98,9 @@ pub enum DecodeError {
     /// Co-signers have not signed.
     #[error("transaction: not co-signed by {}: have each sign it, then send it", list(.0))]
     CosignaturesMissing(Vec<PrincipalId>),
+    /// It names a mandate of another partition than it is for.
+    #[error("transaction: `{mandate}` is a mandate of partition `{partition}`, and holds in that alone: sign it for that", partition = .0.partition().unwrap_or_default(), mandate = .0)]
+    Mandate(MandateId),
 }
 
 impl From<decode::Error> for DecodeError {

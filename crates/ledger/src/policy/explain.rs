@@ -140,8 +140,9 @@ fn standing(
     question: &Question,
     signers: &[Arc<PrincipalRow>],
 ) -> Result<Standing, Stop> {
-    let acts = assurance_of(draft, block, signers)
-        .and_then(|assurance| Ok((assurance, mandate::resolve(draft, block, question.mandate.as_ref(), signers)?)));
+    let acts = assurance_of(draft, block, signers).and_then(|assurance| {
+        Ok((assurance, mandate::resolve(draft, (block, None), question.mandate.as_ref(), signers)?))
+    });
     let (assurance, (actor, chain)) = match acts {
         Ok(acts) => acts,
         Err(stop) => {
@@ -165,6 +166,7 @@ fn explained(
     let Standing { assurance, actor, chain, refusal } = standing(draft, block, question, signers)?;
     let act = Act {
         block,
+        partition: None,
         signer: &actor,
         signers,
         assurance,

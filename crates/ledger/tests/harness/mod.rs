@@ -9,7 +9,8 @@
 //!
 //! `time TIMESTAMP` sets the clock, `blocks N` makes blocks without transactions, `* PROPOSAL | STANDING` looks at a proposal.
 //! A signer may name a key: `alpha/admin@key7`. Keys are made from their names; a principal's first key has its id.
-//! Co-signers follow after ` + `, a mandate after ` under `: `alpha/clerk + beta/admin@key7 under gamma/admin/errands`.
+//! Co-signers follow after ` + `, a mandate after ` under `, a partition after ` in `: `alpha/clerk + beta/admin@key7 under
+//! gamma/admin/errands in health`.
 #![allow(dead_code)]
 
 use std::{collections::BTreeMap, sync::LazyLock};
@@ -109,6 +110,7 @@ impl Ledger {
 
     /// Signs operations; `who` is a principal, perhaps with `@key`, and as the file's head says with co-signers and a mandate.
     pub fn sign(&self, who: &str, operations: Vec<Operation>) -> VerifiedTransaction {
+        let (who, partition) = who.split_once(" in ").map_or((who, None), |(who, partition)| (who, Some(partition)));
         let (who, mandate) = who.split_once(" under ").map_or((who, None), |(who, mandate)| (who, Some(mandate)));
         let mut signers = who.split(" + ").map(|who| who.split_once('@').unwrap_or((who, who)));
         let (principal, key_name) = signers.next().unwrap();
@@ -119,6 +121,7 @@ impl Ledger {
             not_after: self.time_ms / 1_000 + 60,
             idempotency_key: Hash::of(&[&self.leaf.to_be_bytes()]).0.to_vec(),
             mandate: mandate.map(|mandate| mandate.parse().unwrap()),
+            partition: partition.map(str::to_owned),
             cosigners: cosigners.iter().map(named).collect(),
             ..Intent::new(self.genesis.id(), principal.parse().unwrap(), "test", operations)
         };

@@ -707,7 +707,8 @@ mod tests {
         let refused = told(Some(Code::NotMember));
         assert_eq!(
             refused,
-            "it was executed as number 7 at height 30: refused: not-member: have a principal of a member sign it"
+            "it was executed as number 7 at height 30: refused: not-member: have a principal of a member sign it, \
+             for itself or for one of a member"
         );
     }
 }

@@ -4,7 +4,7 @@ use super::{Cosigner, DecodeError, Intent, Parts, replay_tag};
 use crate::{
     cbor::{self, CborError},
     hash::{Hash, from_hex},
-    identifier::validate_name,
+    identifier::{MandateId, validate_name},
     key::{Algorithm, PublicKey, Signature},
     limits::{
         COSIGNERS_MAX, ENTRIES_MAX, IDEMPOTENCY_KEY_BYTES_MAX, IDEMPOTENCY_KEY_BYTES_MIN, OPERATIONS_MAX,
@@ -62,6 +62,10 @@ pub(super) fn parse(bytes: Bytes) -> Result<Parts, DecodeError> {
     if entries > ENTRIES_MAX {
         return Err(DecodeError::Entries(entries));
     }
+    let is_elsewhere = |id: &&MandateId| id.partition().is_some() && id.partition() != intent.partition.as_deref();
+    if let Some(id) = named_mandates(&intent).find(is_elsewhere) {
+        return Err(DecodeError::Mandate(id.clone()));
+    }
     let canonical = cbor::is_encoding_of(&bytes, |e| {
         let (protected, payload) = (protected.len() as u64, payload.len() as u64);
         e.tag(Tag::new(COSE_SIGN1))?
@@ -77,6 +81,17 @@ pub(super) fn parse(bytes: Bytes) -> Result<Parts, DecodeError> {
     let id = Hash::of(&[&bytes]);
     let replay_tag = replay_tag(&intent.principal, &intent.idempotency_key);
     Ok(Parts { bytes, protected, payload, signature, cosignatures, id, replay_tag, key, intent })
+}
+
+/// The mandates that an intent names. INVARIANT: none of a partition stands in a transaction of another, nor in one that everybody sees:
+/// not even its name comes to be known by mistake.
+fn named_mandates(intent: &Intent) -> impl Iterator<Item = &MandateId> {
+    let named = intent.operations.iter().filter_map(|operation| match operation {
+        Operation::MandateGrant { terms, .. } => terms.parent.as_ref(),
+        Operation::MandateRevoke { mandate } => Some(mandate),
+        _ => None,
+    });
+    intent.mandate.iter().chain(named)
 }
 
 /// The protected header of an intent that `key` signs.

@@ -4,8 +4,8 @@ use crate::fixtures;
 use coset::{CoseSign1, TaggedCborSerializable as _, cbor::value::Value};
 use rand::{SeedableRng as _, rngs::StdRng};
 use tallystick_protocol::{
-    Cosigner, DecodeError, Intent, KeyError, PartlySignedTransaction, PublicKey, SignError, SignedTransaction,
-    SigningKey, limits::COSIGNERS_MAX, verify_batch,
+    Cosigner, DecodeError, Intent, KeyError, MandateId, Operation, PartlySignedTransaction, PublicKey, SignError,
+    SignedTransaction, SigningKey, limits::COSIGNERS_MAX, verify_batch,
 };
 
 fn device() -> SigningKey {
@@ -123,6 +123,35 @@ fn what_is_not_signed_by_everybody_is_no_transaction() {
     assert_eq!(begun().cosign(&stranger), Err(SignError::NotCosigner(stranger.public())));
     assert_eq!(begun().cosign(&signer), Err(SignError::NotCosigner(signer.public())));
     let _ = device;
+}
+
+/// One row a transaction: the partition that it is for, and the mandate that it names in one of the three places; whether it is one.
+#[test]
+fn no_transaction_names_a_mandate_of_another_partition() {
+    let parent = |id: &str| {
+        let terms = fixtures::terms(Some(id.parse().unwrap()));
+        Operation::MandateGrant { name: "filing".into(), terms }
+    };
+    for (partition, id, is_one) in [
+        (None, "hmrc/alice/filing", true),
+        (None, "charts/hmrc/alice/filing", false),
+        (Some("charts"), "hmrc/alice/filing", true),
+        (Some("charts"), "charts/hmrc/alice/filing", true),
+        (Some("charts"), "chart/hmrc/alice/filing", false),
+    ] {
+        let mandate: MandateId = id.parse().unwrap();
+        let revoke = Operation::MandateRevoke { mandate: mandate.clone() };
+        let intents = [
+            Intent { mandate: Some(mandate.clone()), ..fixtures::intent(vec![fixtures::append()]) },
+            fixtures::intent(vec![fixtures::append(), parent(id)]),
+            fixtures::intent(vec![fixtures::append(), revoke]),
+        ];
+        for intent in intents {
+            let signed = Intent { partition: partition.map(str::to_owned), ..intent }.sign(&keys()[0]);
+            let expected = if is_one { Ok(()) } else { Err(SignError::Intent(DecodeError::Mandate(mandate.clone()))) };
+            assert_eq!(signed.map(drop), expected, "{id} in {partition:?}");
+        }
+    }
 }
 
 /// One row a mischief, with what the refusal must say.

@@ -556,7 +556,7 @@ fn particulars() -> Particulars {
     }
 }
 
-fn terms(parent: Option<MandateId>) -> MandateTerms {
+pub fn terms(parent: Option<MandateId>) -> MandateTerms {
     MandateTerms {
         agents: ["cabinet-office/administrator", "council/clerk"].map(|agent| agent.parse().unwrap()).to_vec(),
         actions: vec!["entry-append".into()],

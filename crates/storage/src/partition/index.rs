@@ -1,4 +1,5 @@
-//! What is found in a partition beside what the ledger's own rows say: which payload has a number, and which registers there are.
+//! What is found in a partition beside what the ledger's own rows say: which payload has a number, and which registers and mandates there
+//! are.
 //!
 //! These rows are part of the state, so that they are as durable as what they lead to, and under the same root. They follow from what was
 //! executed alone: every member has the same ones.
@@ -11,10 +12,10 @@ use commonware_runtime::Spawner;
 use commonware_storage::Context;
 use minicbor::{Decode, Encode};
 use std::collections::{BTreeMap, BTreeSet};
-use tallystick_ledger::TreeRow;
+use tallystick_ledger::{MandateRow, TreeRow};
 use tallystick_protocol::{
-    CborError, CountersRow, EntryKind, Hash, Noun, OperationName, OrderedParcel, Outcome, RecordRow, RegisterRow,
-    StateKey, cbor, limits::STATE_VALUE_BYTES_MAX,
+    CborError, CountersRow, EntryKind, Hash, MandateId, Noun, OperationName, OrderedParcel, Outcome, RecordRow,
+    RegisterRow, StateKey, cbor, limits::STATE_VALUE_BYTES_MAX,
 };
 
 /// The private transaction that has a number, for ever.
@@ -114,9 +115,10 @@ pub(super) fn number(
 }
 
 impl<E: Context + Spawner> Partition<E> {
-    /// Notes registers that are new, and records that are; `absent` are rows that were not there before these changes.
+    /// Notes registers, records and mandates that are new; `absent` are rows that were not there before these changes.
     pub(super) async fn list(&self, changed: &mut Changed, changes: &Changed, absent: &BTreeSet<StateKey>) {
         let mut new: BTreeMap<u32, u64> = BTreeMap::new();
+        let mut granted: BTreeSet<(u64, MandateId)> = BTreeSet::new();
         for (key, row) in changes.iter().filter(|(key, _)| absent.contains(key)) {
             let Some(row) = row else { continue };
             let [noun, high, middle, low, ..] = key.0;
@@ -127,8 +129,13 @@ impl<E: Context + Spawner> Partition<E> {
                 changed.insert(StateKey::private_register(number), Some(listed));
             } else if noun == Noun::Record as u8 {
                 *new.entry(u32::from_be_bytes([0, high, middle, low])).or_default() += 1;
+            } else if noun == Noun::PrivateMandate as u8
+                && let Ok(MandateRow { id, granted: number, .. }) = MandateRow::decode(row)
+            {
+                granted.insert((number, id));
             }
         }
+        self.list_granted(changed, granted).await;
         for (register, more) in new {
             let key = StateKey::private_register(register);
             let row = match changed.get(&key) {
@@ -140,6 +147,40 @@ impl<E: Context + Spawner> Partition<E> {
                 changed.insert(key, Some(cbor::encode(&listed)));
             }
         }
+    }
+
+    /// Numbers mandates that are new, in the order in which they were granted.
+    async fn list_granted(&self, changed: &mut Changed, granted: BTreeSet<(u64, MandateId)>) {
+        if granted.is_empty() {
+            return;
+        }
+        let key = StateKey::private_grants();
+        let mut count = match changed.get(&key) {
+            Some(row) => row.as_deref().map_or(0, counted),
+            None => self.grants().await,
+        };
+        for (_, id) in granted {
+            changed.insert(StateKey::private_grant(count), Some(cbor::encode(&id)));
+            count += 1;
+        }
+        changed.insert(key, Some(cbor::encode(&count)));
+    }
+
+    /// How many mandates were granted.
+    pub async fn grants(&self) -> u64 {
+        self.row(&StateKey::private_grants()).await.map_or(0, |row| counted(&row))
+    }
+
+    /// The mandate that was granted as the one of this number, from 0, as it stands.
+    pub async fn granted(&self, number: u64) -> Option<MandateRow> {
+        let row = self.row(&StateKey::private_grant(number)).await?;
+        self.mandate(&cbor::decode(&row, STATE_VALUE_BYTES_MAX).ok()?).await
+    }
+
+    /// A mandate of the partition's own.
+    pub async fn mandate(&self, id: &MandateId) -> Option<MandateRow> {
+        let row = self.row(&StateKey::mandate(id)).await?;
+        MandateRow::decode(&row).ok()
     }
 
     /// The private transaction of this number, from 0; none if it was none of its orderer's, or none was executed yet.
@@ -198,6 +239,10 @@ impl<E: Context + Spawner> Partition<E> {
         let row = self.row(&StateKey::record(number, EntryKind::User, key)).await?;
         RecordRow::decode(&row).ok()
     }
+}
+
+fn counted(row: &[u8]) -> u64 {
+    cbor::decode(row, STATE_VALUE_BYTES_MAX).unwrap_or_default()
 }
 
 fn listed(row: &[u8]) -> Option<ListedRow> {

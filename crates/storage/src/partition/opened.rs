@@ -45,9 +45,13 @@ impl Standing {
         }
         let can_be = |operation: &Operation| {
             use OperationName::{
-                EntryAppend, RecordRead, RegisterCreate, RegisterImport, RegisterPhase, RegisterPolicy,
+                EntryAppend, MandateGrant, RecordRead, RegisterCreate, RegisterImport, RegisterPhase, RegisterPolicy,
             };
-            [RegisterCreate, RegisterPhase, EntryAppend, RegisterImport, RegisterPolicy, RecordRead]
+            // A mandate that everybody sees is ended where everybody sees that.
+            if let Operation::MandateRevoke { mandate } = operation {
+                return mandate.partition() == transaction.partition();
+            }
+            [RegisterCreate, RegisterPhase, EntryAppend, RegisterImport, RegisterPolicy, RecordRead, MandateGrant]
                 .contains(&operation.name())
         };
         if transaction.operations().iter().all(can_be) { Ok(()) } else { Err(Code::NotPrivate) }
@@ -64,8 +68,8 @@ impl Standing {
         if recipients.all(may_have) { Ok(()) } else { Err(Code::JurisdictionExcluded) }
     }
 
-    /// Whether a row is the public partition's, also for what is executed in another: who is who, who acts for whom, and the policies
-    /// that the network has made.
+    /// Whether a row is the public partition's, also for what is executed in another: who is who, who acts for whom as everybody sees, and
+    /// the policies that the network has made. A mandate of the partition's own is of another noun.
     pub(super) fn is_public(&self, key: &StateKey) -> bool {
         is_public(key, &self.policies)
     }

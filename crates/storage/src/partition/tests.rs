@@ -2,6 +2,8 @@
 //! Two members' nodes execute the same; what is not as it should be is refused by a code; and what was acknowledged is there after a
 //! crash.
 
+mod confusion;
+
 use super::*;
 use commonware_runtime::{Runner as _, Supervisor as _, deterministic};
 use rand::{SeedableRng as _, rngs::StdRng};
@@ -27,7 +29,10 @@ fn genesis() -> Genesis {
         id: id.into(),
         name: id.into(),
         particulars: Particulars::default(),
-        principals: vec![GenesisPrincipal::person("admin", Roles::administrator(), key(id).public())],
+        principals: vec![
+            GenesisPrincipal::person("admin", Roles::administrator(), key(id).public()),
+            GenesisPrincipal::person("clerk", Roles::new(["registrar"]).unwrap(), key(&format!("{id}/clerk")).public()),
+        ],
     };
     let PublicKey::Ed25519(validator) = key("validator").public() else { panic!("Ed25519") };
     let mut genesis = Genesis {
