@@ -41,7 +41,7 @@ pub use organisation::{
 };
 pub use partition::{
     GivenView, PartitionList, PartitionView, PostedRootView, PrivateAnswer, PrivateEntryView, PrivateHeld,
-    PrivateQuestion, PrivateReads, PrivateResult, PrivateResults, StandingView,
+    PrivateMandates, PrivateQuestion, PrivateReads, PrivateResult, PrivateResults, StandingView,
 };
 pub use policy::{EntityView, PolicyAnswer, PolicyAsPut, PolicyList, PolicyQuestion, PolicyView, SkippedView};
 pub use problem::{Problem, ProblemCode};

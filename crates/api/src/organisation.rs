@@ -102,7 +102,7 @@ pub struct KeyView {
 /// A mandate: who lets whom act for it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct MandateView {
-    /// `organisation/name/mandate`: the grantor, and what it calls it.
+    /// `organisation/name/mandate`: the grantor, and what it calls it; of a partition's own, after the partition's name and `/`.
     #[schema(value_type = String)]
     pub id: MandateId,
     /// Who may act.
@@ -126,7 +126,7 @@ pub struct MandateView {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schema(value_type = Option<String>)]
     pub parent: Option<MandateId>,
-    /// The log's leaf that granted it.
+    /// The log's leaf that granted it; of a partition's own, the number of the private transaction that did.
     pub granted: u64,
     /// Revoked at: milliseconds since 1970; absent while it is not.
     #[serde(default, skip_serializing_if = "Option::is_none")]

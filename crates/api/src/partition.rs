@@ -1,7 +1,7 @@
 //! Partitions as everybody sees them.
 
 use serde::{Deserialize, Serialize};
-use tallystick_protocol::{AgreementTerms, Hash, PrincipalId, Subject};
+use tallystick_protocol::{AgreementTerms, Hash, MandateId, PrincipalId, Subject};
 use utoipa::ToSchema;
 
 use crate::{OutcomeView, Problem, ReadView};
@@ -142,6 +142,29 @@ pub struct PrivateQuestion {
     /// `next` of the page before.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub cursor: Option<u64>,
+}
+
+/// Which of a partition's own mandates are asked for. It is asked in a body, so that no address says who acts for whom.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct PrivateMandates {
+    /// This one alone: `partition/organisation/name/mandate`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<String>)]
+    pub mandate: Option<MandateId>,
+    /// Only those that this principal granted: `organisation/name`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<String>)]
+    pub granted_by: Option<PrincipalId>,
+    /// Only those of which this principal is an agent: `organisation/name`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<String>)]
+    pub granted_to: Option<PrincipalId>,
+    /// `next` of the page before.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub cursor: Option<u64>,
+    /// Mandates on a page: 100 by default, 1,000 at most.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub limit: Option<u64>,
 }
 
 /// A page of what was written about somebody in a partition, the latest first. What it says is not told: reading it is an act.

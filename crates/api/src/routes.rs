@@ -72,6 +72,8 @@ pub const PARTITION_REGISTERS: &str = "/v1/partitions/{name}/registers";
 pub const PARTITION_REGISTER: &str = "/v1/partitions/{name}/registers/{register}";
 /// Who read what in a partition, to the organisation's own.
 pub const PARTITION_READS: &str = "/v1/partitions/{name}/reads";
+/// The mandates of a partition's own, to the organisation's own.
+pub const PARTITION_MANDATES: &str = "/v1/partitions/{name}/mandates";
 /// What was written about somebody in a partition, to the organisation's own.
 pub const PARTITION_HELD: &str = "/v1/partitions/{name}/held";
 /// All registers.
@@ -282,6 +284,11 @@ pub fn partition_register(partition: &str, register: &str) -> String {
 /// [`PARTITION_READS`] of the partition.
 pub fn partition_reads(partition: &str) -> String {
     fill(PARTITION_READS, &[partition])
+}
+
+/// [`PARTITION_MANDATES`] of the partition.
+pub fn partition_mandates(partition: &str) -> String {
+    fill(PARTITION_MANDATES, &[partition])
 }
 
 /// [`PARTITION_HELD`] of the partition.

@@ -47,7 +47,7 @@ pub struct Signing {
     /// The key that signs: a file, or a PKCS#11 URI of a key in a token
     #[arg(id = "signing-key", long = "key", value_name = "FILE|URI", env = "TALLY_KEY", hide_env_values = true)]
     pub key: Option<KeyName>,
-    /// Act for another: the mandate that it granted, organisation/name/mandate
+    /// Act for another: the mandate that it granted, organisation/name/mandate, or partition/organisation/name/mandate in a partition
     #[arg(long, value_name = "MANDATE")]
     pub mandate: Option<MandateId>,
     /// Do it in this partition: it goes to a node of the signer's own organisation, and only the members see it

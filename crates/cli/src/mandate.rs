@@ -1,13 +1,13 @@
 //! `tally mandate`: let others act for you, and take it back.
 
 use crate::{
-    connection::{Acting, Reading},
+    connection::{Acting, Asking},
     output::{Colour, Done, Failure, Table, count, json, line, paint, say, time},
     paging::Paging,
 };
 use clap::{Args, Subcommand};
-use tallystick_api::MandateView;
-use tallystick_client::now_seconds;
+use tallystick_api::{MandateList, MandateView, PrivateMandates};
+use tallystick_client::{Client, Signer, now_seconds};
 use tallystick_protocol::{
     MandateId, MandateTerms, Operation, OperationName, PrincipalId,
     change::words::Shown,
@@ -27,7 +27,14 @@ const THINGS: [&str; 4] = ["register:", "principal:", "organisation:", "partitio
     tally register append school 100001 name=\"St Ann's\" school=100001 --as hmrc/clerk --mandate companies-house/registrar/filing\n  \
     tally mandate list --granted-to hmrc/clerk\n  \
     tally mandate show companies-house/registrar/filing\n  \
-    tally mandate revoke companies-house/registrar/filing"
+    tally mandate revoke companies-house/registrar/filing\n\n\
+    One that is granted with --partition holds in that partition alone, and its members alone see it. Its name says so: the partition's \
+    comes first.\n\n\
+    Examples:\n  \
+    tally mandate grant duty --agent council/nurse --action entry-append --resource register:child --days 7 --purpose \"Night shifts\" --partition school-health\n  \
+    tally register append child c-1 --partition school-health --as council/nurse --mandate school-health/harbour/doctor/duty\n  \
+    tally mandate list --partition school-health\n  \
+    tally mandate revoke school-health/harbour/doctor/duty --partition school-health"
 )]
 pub struct Mandate {
     #[command(subcommand)]
@@ -72,7 +79,7 @@ struct Grant {
     /// How many of the agents must sign each act
     #[arg(long, value_name = "AGENTS", default_value_t = 1)]
     concur: u32,
-    /// The mandate that the signer passes on: organisation/name/mandate
+    /// The mandate that the signer passes on: organisation/name/mandate, of a partition after its name and /
     #[arg(long, value_name = "MANDATE")]
     parent: Option<MandateId>,
     #[command(flatten)]
@@ -82,7 +89,7 @@ struct Grant {
 /// End a mandate at once, and all that it was passed on to
 #[derive(Debug, Args)]
 struct Revoke {
-    /// organisation/name/mandate
+    /// organisation/name/mandate, of a partition after its name and /
     #[arg(value_name = "MANDATE")]
     id: MandateId,
     #[command(flatten)]
@@ -101,17 +108,17 @@ struct List {
     #[command(flatten)]
     paging: Paging,
     #[command(flatten)]
-    reading: Reading,
+    asking: Asking,
 }
 
 /// Show a mandate, and those above it
 #[derive(Debug, Args)]
 struct Show {
-    /// organisation/name/mandate
+    /// organisation/name/mandate, of a partition after its name and /
     #[arg(value_name = "MANDATE")]
     id: MandateId,
     #[command(flatten)]
-    reading: Reading,
+    asking: Asking,
 }
 
 impl Mandate {
@@ -161,9 +168,19 @@ impl Grant {
         Ok(())
     }
 
-    /// Says which of the agents are not there, if a node is named that knows.
-    fn warn_of_strangers(&self) -> Done {
-        let Some(client) = self.acting.client_if_named()? else { return Ok(()) };
+    /// Says which of the agents are not there, if a node is named that knows. Within a partition the signer's own organisation's is asked:
+    /// others would be told who is about to act for somebody.
+    fn warn_of_strangers(&self, signer: &Signer) -> Done {
+        let Some(mut client) = self.acting.client_if_named()? else { return Ok(()) };
+        if let Some(partition) = signer.partition() {
+            (client, _) = client.holder(signer.principal().organisation())?;
+            let terms = client.partition(partition)?.map(|found| found.value.agreement);
+            for agent in &self.agents {
+                if terms.as_ref().is_some_and(|terms| !terms.has_member(agent.organisation())) {
+                    say(format_args!("`{agent}` is of no member of {partition}: it cannot use the mandate"));
+                }
+            }
+        }
         for agent in &self.agents {
             if client.principal(agent)?.is_none() {
                 say(format_args!(
@@ -177,8 +194,8 @@ impl Grant {
 
     fn run(mut self) -> Done {
         self.judge()?;
-        self.warn_of_strangers()?;
         let session = self.acting.begin()?;
+        self.warn_of_strangers(&session.signer)?;
         let from = now_seconds().saturating_add(self.in_days.saturating_mul(86_400));
         let terms = MandateTerms {
             agents: sorted(std::mem::take(&mut self.agents)),
@@ -191,7 +208,8 @@ impl Grant {
             concur: self.concur,
             parent: self.parent.clone(),
         };
-        let id = MandateId::new(session.signer.principal(), &self.name).map_err(Failure::error)?;
+        let (partition, grantor) = (session.signer.partition(), session.signer.principal());
+        let id = MandateId::within(partition, grantor, &self.name).map_err(Failure::error)?;
         let until = time(terms.until.saturating_mul(1_000));
         let operation = Operation::MandateGrant { name: self.name, terms };
         let told = format!("mandate {id} is granted until {until}; its agents name it with --mandate {id}");
@@ -203,19 +221,20 @@ impl Revoke {
     fn run(self) -> Done {
         let Self { id: mandate, acting } = self;
         let (subject, told) = (format!("revoke {mandate}"), format!("mandate {mandate} has ended"));
-        acting.begin()?.act(subject, vec![Operation::MandateRevoke { mandate }], told).map(drop)
+        let session = acting.begin()?;
+        require_place(&mandate, session.signer.partition())?;
+        session.act(subject, vec![Operation::MandateRevoke { mandate }], told).map(drop)
     }
 }
 
 impl List {
     fn run(self) -> Done {
-        let client = self.reading.connection.client()?;
-        let asked = [("granted-by", &self.granted_by), ("granted-to", &self.granted_to)];
-        let asked = asked.iter().filter_map(|(name, value)| Some((*name, value.as_ref()?.as_str())));
-        let asked: Vec<(&str, &str)> = asked.collect();
-        let list =
-            self.paging.whole(MANDATES_PAGE_MAX, |query| Ok(client.mandates(&[&asked, query].concat())?.value))?;
-        if self.reading.json {
+        let client = self.asking.connection.client()?;
+        let list = match self.asking.asker()? {
+            Some(signer) => self.in_partition(&client, &signer)?,
+            None => self.in_public(&client)?,
+        };
+        if self.asking.json {
             return json(&list);
         }
         let now = now_seconds();
@@ -235,12 +254,55 @@ impl List {
         table.print()?;
         Paging::more(list.next.as_deref())
     }
+
+    fn in_public(&self, client: &Client) -> Result<MandateList, Failure> {
+        let asked = [("granted-by", &self.granted_by), ("granted-to", &self.granted_to)];
+        let asked = asked.iter().filter_map(|(name, value)| Some((*name, value.as_ref()?.as_str())));
+        let asked: Vec<(&str, &str)> = asked.collect();
+        self.paging.whole(MANDATES_PAGE_MAX, |query| Ok(client.mandates(&[&asked, query].concat())?.value))
+    }
+
+    fn in_partition(&self, client: &Client, signer: &Signer) -> Result<MandateList, Failure> {
+        let (holder, _) = client.holder(signer.principal().organisation())?;
+        let partition = signer.partition().unwrap_or_default();
+        self.paging.whole(MANDATES_PAGE_MAX, |query| {
+            let number = |name: &str| query.iter().find(|(of, _)| *of == name).and_then(|(_, text)| text.parse().ok());
+            let asked = PrivateMandates {
+                mandate: None,
+                granted_by: self.granted_by.clone(),
+                granted_to: self.granted_to.clone(),
+                cursor: number("cursor"),
+                limit: number("limit"),
+            };
+            Ok(holder.partition_mandates(signer, partition, &asked)?.value)
+        })
+    }
+}
+
+/// Goes on only if a mandate is of the partition that is named, or of none where none is.
+fn require_place(id: &MandateId, partition: Option<&str>) -> Done {
+    match (id.partition(), partition) {
+        (of, named) if of == named => Ok(()),
+        (Some(of), _) => Err(Failure::error(format!("`{id}` is a mandate of partition `{of}`: add --partition {of}"))),
+        (None, named) => {
+            let named = named.unwrap_or_default();
+            Err(Failure::error(format!(
+                "`{id}` is a mandate that everybody sees: leave out --partition; one of the partition is called {named}/{id}"
+            )))
+        }
+    }
 }
 
 impl Show {
     fn run(self) -> Done {
-        let client = self.reading.connection.client()?;
-        let mut chain = Vec::new();
+        let mut client = self.asking.connection.client()?;
+        let signer = self.asking.asker()?;
+        let signer = signer.as_ref();
+        require_place(&self.id, signer.and_then(Signer::partition))?;
+        if let Some(signer) = signer {
+            (client, _) = client.holder(signer.principal().organisation())?;
+        }
+        let mut chain: Vec<MandateView> = Vec::new();
         let mut next = Some(self.id);
         while let Some(id) = next {
             if chain.len() == MANDATE_CHAIN_MAX {
@@ -248,13 +310,18 @@ impl Show {
                     "the node shows more mandates than a chain can have: ask another, with --node",
                 ));
             }
-            let Some(found) = client.mandate(&id)? else {
+            let found = match signer.filter(|_| id.partition().is_some()) {
+                Some(signer) => client.partition_mandate(signer, &id)?,
+                // Those above one of a partition may be seen by everybody.
+                None => client.mandate(&id)?.map(|found| found.value),
+            };
+            let Some(found) = found else {
                 return Err(Failure::no(format!("there is no mandate `{id}`: check its name")));
             };
-            next = found.value.parent.clone();
-            chain.push(found.value);
+            next = found.parent.clone();
+            chain.push(found);
         }
-        if self.reading.json { json(&serde_json::json!({"mandates": chain})) } else { chain.iter().try_for_each(show) }
+        if self.asking.json { json(&serde_json::json!({"mandates": chain})) } else { chain.iter().try_for_each(show) }
     }
 }
 

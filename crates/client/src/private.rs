@@ -6,14 +6,14 @@ use crate::{
     read::{At, absent_as_none},
     submit::{Signer, now_seconds},
 };
-use serde::de::DeserializeOwned;
+use serde::{Serialize, de::DeserializeOwned};
 use std::time::Duration;
 use tallystick_api::{
-    PrivateAnswer, PrivateHeld, PrivateQuestion, PrivateReads, PrivateResult, PrivateResults, RegisterList,
-    RegisterView, media, routes,
+    MandateList, MandateView, PrivateAnswer, PrivateHeld, PrivateMandates, PrivateQuestion, PrivateReads,
+    PrivateResult, PrivateResults, RegisterList, RegisterView, media, routes,
 };
 use tallystick_protocol::{
-    Query, SignedTransaction, Subject,
+    MandateId, Query, SignedTransaction, Subject,
     limits::{PARTITIONS_PAGE_MAX, QUERY_SECONDS_MAX},
 };
 
@@ -101,10 +101,8 @@ impl Client {
     pub fn partition_held(&self, signer: &Signer, partition: &str, subject: &Subject) -> Result<PrivateHeld, Error> {
         let path = routes::partition_held(partition);
         let page = |cursor: Option<u64>| -> Result<PrivateHeld, Error> {
-            let body = serde_json::to_vec(&PrivateQuestion { subject: subject.clone(), cursor });
-            let body = body.map_err(|error| Error::Sign(error.to_string()))?;
-            let query = question(signer, &Query::path_with(&path, &body))?;
-            self.post_as(&path, media::JSON, &body, &query.to_header())?.json()
+            let asked = PrivateQuestion { subject: subject.clone(), cursor };
+            Ok(self.post_signed(signer, &path, &asked)?.value)
         };
         let mut whole = page(None)?;
         let mut before = u64::MAX;
@@ -121,6 +119,41 @@ impl Client {
             whole.next = more.next;
         }
         Ok(whole)
+    }
+
+    /// A page of the mandates of a partition's own, the latest granted first.
+    ///
+    /// # Errors
+    /// As [`Client::partition_registers`].
+    pub fn partition_mandates(
+        &self,
+        signer: &Signer,
+        partition: &str,
+        asked: &PrivateMandates,
+    ) -> Result<At<MandateList>, Error> {
+        self.post_signed(signer, &routes::partition_mandates(partition), asked)
+    }
+
+    /// A mandate of a partition's own; `None` when there is none.
+    ///
+    /// # Errors
+    /// As [`Client::partition_registers`]; or when it is none of a partition.
+    pub fn partition_mandate(&self, signer: &Signer, id: &MandateId) -> Result<Option<MandateView>, Error> {
+        let asked = PrivateMandates { mandate: Some(id.clone()), ..PrivateMandates::default() };
+        let found = self.partition_mandates(signer, id.partition().unwrap_or_default(), &asked)?;
+        Ok(found.value.mandates.into_iter().find(|view| view.id == *id))
+    }
+
+    fn post_signed<T: DeserializeOwned>(
+        &self,
+        signer: &Signer,
+        path: &str,
+        asked: &impl Serialize,
+    ) -> Result<At<T>, Error> {
+        let body = serde_json::to_vec(asked).map_err(|error| Error::Sign(error.to_string()))?;
+        let query = question(signer, &Query::path_with(path, &body))?;
+        let answer = self.post_as(path, media::JSON, &body, &query.to_header())?;
+        Ok(At { height: answer.height, value: answer.json()? })
     }
 
     fn ask_signed<T: DeserializeOwned>(&self, signer: &Signer, path: &str) -> Result<At<T>, Error> {

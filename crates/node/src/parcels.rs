@@ -19,6 +19,7 @@ mod deliver;
 mod follow;
 mod hear;
 mod held;
+mod mandate;
 pub mod message;
 mod order;
 mod payloads;

@@ -40,7 +40,8 @@ pub async fn mandate(
     Ok(json_at(height, view(row)))
 }
 
-fn view(MandateRow { id, terms, granted, revoked_ms }: MandateRow) -> MandateView {
+/// A mandate, as it is shown.
+pub(super) fn view(MandateRow { id, terms, granted, revoked_ms }: MandateRow) -> MandateView {
     let MandateTerms { agents, actions, resources, purpose, from, until, depth, concur, parent } = terms;
     MandateView { id, agents, actions, resources, purpose, from, until, depth, concur, parent, granted, revoked_ms }
 }

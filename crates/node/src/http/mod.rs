@@ -158,6 +158,7 @@ routes! {
     get routes::PARTITION_REGISTERS => private::registers;
     get routes::PARTITION_REGISTER => private::register;
     get routes::PARTITION_READS => private::reads;
+    post routes::PARTITION_MANDATES => private::mandates;
     post routes::PARTITION_HELD => private::held;
     get routes::REGISTERS => registers::registers;
     get routes::REGISTER => registers::register;

@@ -2,6 +2,7 @@
 
 use super::{
     App, PathOf, QueryOf,
+    mandates::view as mandate_view,
     page::{CursorPage, RecordPage, known},
     problem::{Answer, Failure},
     registers::view_of,
@@ -9,7 +10,10 @@ use super::{
     snapshot::json_at,
     transactions::{body_essence, split},
 };
-use crate::parcels::{Executed, HeldEntry, HeldPage, PrivateError, ReadAct, Told};
+use crate::{
+    parcels::{Executed, HeldEntry, HeldPage, PrivateError, ReadAct, Told},
+    service::mandate::MandateQuery,
+};
 use axum::{
     extract::{FromRequestParts, State, rejection::BytesRejection},
     response::{IntoResponse, Response},
@@ -18,9 +22,12 @@ use bytes::Bytes;
 use http::{HeaderMap, HeaderValue, header, request::Parts};
 use std::time::Duration;
 use tallystick_api::{
-    GivenView, OutcomeView, PrivateAnswer, PrivateEntryView, PrivateHeld, PrivateQuestion, PrivateReads, PrivateResult,
-    PrivateResults, Problem, ProblemCode, ReadPlace, ReadView, RegisterList, RegisterView,
-    limits::{AUDIT_PAGE_MAX, DISCLOSED_SECONDS_MAX, PAGE_DEFAULT, PARTITIONS_PAGE_MAX, WAIT_SECONDS_MAX},
+    GivenView, MandateList, OutcomeView, PrivateAnswer, PrivateEntryView, PrivateHeld, PrivateMandates,
+    PrivateQuestion, PrivateReads, PrivateResult, PrivateResults, Problem, ProblemCode, ReadPlace, ReadView,
+    RegisterList, RegisterView,
+    limits::{
+        AUDIT_PAGE_MAX, DISCLOSED_SECONDS_MAX, MANDATES_PAGE_MAX, PAGE_DEFAULT, PARTITIONS_PAGE_MAX, WAIT_SECONDS_MAX,
+    },
     media, routes,
 };
 use tallystick_protocol::{Query, Receipt};
@@ -207,6 +214,54 @@ pub async fn reads(
     let links = CursorPage::links(&routes::partition_reads(&name), &query, next.as_deref());
     let page = PrivateReads { partition: name, height: found.height, reads: reads.collect(), next };
     Ok(unstored((links, json_at(found.height, page)).into_response()))
+}
+
+/// The mandates of a partition's own, the latest granted first, revoked ones too; or one of them. The question is signed for the path, `#`
+/// and the SHA-256 of the body. To principals of the node's own organisation.
+#[utoipa::path(post, path = routes::PARTITION_MANDATES, tag = "partitions",
+    params(
+        ("name" = String, Path, description = "The partition's name"),
+        ("Authorization" = String, Header, description = "`Tallystick` and a signed question: docs/reference/formats.md"),
+    ),
+    request_body = PrivateMandates,
+    responses(
+        (status = 200, description = "The mandates", body = MandateList),
+        (status = 400, description = "Not a question", body = Problem, content_type = "application/problem+json"),
+        (status = 401, description = "The question is not signed by one's own, for this path and body, and in time", body = Problem, content_type = "application/problem+json"),
+        (status = 421, description = "This node holds nothing of the partition", body = Problem, content_type = "application/problem+json"),
+        (status = 503, description = "As many questions as the node works on", body = Problem, content_type = "application/problem+json"),
+    ))]
+pub async fn mandates(
+    State(app): State<App>,
+    PathOf(name): PathOf<String>,
+    QueryOf(query): QueryOf,
+    asked: Asked,
+    body: Result<Bytes, BytesRejection>,
+) -> Answer<Response> {
+    known(&query, &[])?;
+    let body = body?;
+    let question: PrivateMandates = serde_json::from_slice(&body)
+        .map_err(|_| Failure::bad_request(r#"say which: {"granted_to": "organisation/name"}, or {} for all"#))?;
+    let PrivateMandates { mandate, granted_by, granted_to, cursor, limit } = question;
+    let limit = limit.unwrap_or(PAGE_DEFAULT);
+    if !(1..=MANDATES_PAGE_MAX).contains(&limit) {
+        return Err(Failure::bad_request(format!("limit: write a number from 1 to {MANDATES_PAGE_MAX}")));
+    }
+    let _room = app.questions.enter()?;
+    let parcels = app.service.parcels().map_err(|error| failure(&error))?;
+    let path = Query::path_with(&asked.path, &body);
+    let asked = (&asked.query, path.as_str());
+    let (height, rows, next) = if let Some(id) = mandate {
+        let found = parcels.mandate(&name, asked, &id).await.map_err(|error| failure(&error))?;
+        (found.height, found.value.into_iter().collect(), None)
+    } else {
+        let of = MandateQuery { granted_by, granted_to };
+        let page = (cursor.unwrap_or(u64::MAX), usize::try_from(limit).unwrap_or(usize::MAX));
+        let found = parcels.mandates(&name, asked, &of, page).await.map_err(|error| failure(&error))?;
+        (found.height, found.value.0, found.value.1)
+    };
+    let mandates = rows.into_iter().map(mandate_view).collect();
+    Ok(unstored(json_at(height, MandateList { mandates, next: next.map(|next| next.to_string()) })))
 }
 
 /// What was written about somebody in a partition, the latest first: where it stands and who wrote it, not what it says. The question is

@@ -29,6 +29,12 @@ impl MandateQuery {
         }
     }
 
+    /// Whether a mandate is asked for.
+    pub fn asks_for(&self, MandateRow { id, terms, .. }: &MandateRow) -> bool {
+        let is_by = self.granted_by.as_ref().is_none_or(|grantor| *grantor == id.grantor());
+        is_by && self.granted_to.as_ref().is_none_or(|agent| terms.agents.contains(agent))
+    }
+
     /// The mandate that the operation of this signer grants, if it is asked for.
     fn granted(&self, signer: &PrincipalId, operation: &Operation) -> Option<MandateId> {
         let Operation::MandateGrant { name, terms } = operation else { return None };
