@@ -61,8 +61,8 @@ pub struct Hardware {
 /// A message of parcels that a machine sent: to whom, and what it says. The parcels themselves are left out.
 pub type Said = (PublicKey, Message);
 
-/// What is looked for on a machine that is watched.
-pub const SECRET: &str = "for members' eyes only";
+/// What is looked for on a machine that is watched. A name can be this.
+pub const SECRET: &str = "for-members-eyes-only";
 
 /// Bytes of a blinding.
 const BLINDING: usize = 32;

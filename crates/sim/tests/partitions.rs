@@ -88,6 +88,14 @@ fn a_member_that_restores_an_old_disk_comes_to_the_same_state() {
     assert!(matches!(behind[..], [behind] if behind > 0), "{behind:?}");
 }
 
+/// Granted, used, passed on and revoked within: the names of these mandates are what is searched for, on every node. And one member loses
+/// its disk, and has them again.
+#[test]
+fn who_acts_for_whom_is_the_members_own_business() {
+    let report = shared(912, 40, &[(14, 2, Fault::Wipe { node: 1 })]).keeps();
+    assert_eq!(report.counted(" mandates within a partition were used and have ended"), [2]);
+}
+
 /// Both members' nodes have said that they keep what nobody has: `leave` in every world with the errand.
 #[test]
 fn what_is_acknowledged_and_not_stored_holds_up_the_partition_until_it_comes() {

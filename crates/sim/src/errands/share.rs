@@ -1,6 +1,7 @@
 //! Share: two of the organisations open a partition and keep a register in it, and nobody else comes to know what is in it. Both come
 //! to the same state, whatever happens to their nodes; the rest of the network sees that something was ordered.
 
+mod entrust;
 mod leave;
 mod lie;
 mod read;
@@ -19,8 +20,8 @@ use tallystick_node::{
     service::Service,
 };
 use tallystick_protocol::{
-    AgreementTerms, Assurance, Change, Code, Datatype, Field, Intent, NewEntry, Operation, OperationName, Outcome,
-    PartitionRootsRow, PrincipalId, PrincipalKind, SignedTransaction, SigningKey, StateKey,
+    AgreementTerms, Assurance, Change, Code, Datatype, Field, Intent, MandateId, NewEntry, Operation, OperationName,
+    Outcome, PartitionRootsRow, PrincipalId, PrincipalKind, SignedTransaction, SigningKey, StateKey,
 };
 use tallystick_storage::history::ActQuery;
 
@@ -61,6 +62,7 @@ pub(super) async fn share(client: &mut Client) -> Option<()> {
         }
     }
     read::read(client, &writer, &guest).await?;
+    entrust::entrust(client, &writer, &guest).await?;
     refused_on_record(client).await?;
     leave::leave(client).await?;
     certified(client).await
@@ -218,17 +220,29 @@ fn append(number: usize) -> Operation {
 }
 
 fn sign(client: &mut Client, member: &Member, operation: Operation) -> SignedTransaction {
-    sign_with(client, member, &member.key, operation)
+    sign_under(client, (member, None), operation)
+}
+
+fn sign_under(
+    client: &mut Client,
+    (member, mandate): (&Member, Option<&MandateId>),
+    operation: Operation,
+) -> SignedTransaction {
+    let intent = intent(client, member, operation);
+    Intent { mandate: mandate.cloned(), ..intent }.sign(&member.key).expect("the simulated intent is valid")
 }
 
 fn sign_with(client: &mut Client, member: &Member, key: &SigningKey, operation: Operation) -> SignedTransaction {
-    let intent = Intent {
+    intent(client, member, operation).sign(key).expect("the simulated intent is valid")
+}
+
+fn intent(client: &mut Client, member: &Member, operation: Operation) -> Intent {
+    Intent {
         not_after: client.now_s() + 300,
         idempotency_key: client.chance.bytes(16),
         partition: Some(PARTITION.to_owned()),
         ..Intent::new(client.members.genesis.id(), member.id.clone(), "simulation", vec![operation])
-    };
-    intent.sign(key).expect("the simulated intent is valid")
+    }
 }
 
 /// Hands a private transaction to a node; none when the node is down, or dies over it.
@@ -250,7 +264,18 @@ async fn executed(
     operation: Operation,
     refused: Option<Code>,
 ) -> Option<()> {
-    let mut transaction = sign(client, member, operation.clone());
+    executed_under(client, node, (member, None), operation, refused).await
+}
+
+/// The same, under a mandate.
+async fn executed_under(
+    client: &mut Client,
+    node: usize,
+    (member, mandate): (&Member, Option<&MandateId>),
+    operation: Operation,
+    refused: Option<Code>,
+) -> Option<()> {
+    let mut transaction = sign_under(client, (member, mandate), operation.clone());
     loop {
         match hand_in(client, node, &transaction).await {
             Some(Ok(Executed { outcome, height, number, .. })) => {
@@ -268,7 +293,7 @@ async fn executed(
             Some(Err(PrivateError::Repeated { refused: was, .. })) if was == refused => return Some(()),
             Some(Err(PrivateError::Unfit(why))) => {
                 client.record.note(format!("signed anew: {why}"));
-                transaction = sign(client, member, operation.clone());
+                transaction = sign_under(client, (member, mandate), operation.clone());
             }
             Some(Err(error)) => client.record.note(format!("node {node}: {error}")),
             None => {}
