@@ -113,6 +113,16 @@ pub struct GivenView {
     /// The record as openregister shows it, `{"<key>": {…}}`: its items with those fields alone that were asked for.
     #[schema(value_type = Object)]
     pub record: serde_json::Value,
+    /// What opens the values that are sealed in these fields, each an opening in CBOR, in hexadecimal.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub openings: Vec<String>,
+    /// Those of the fields with a sealed value whose opening is not on this node.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub absent: Vec<String>,
+    /// Whom sealed values in these fields are about, `register:key`, and the read does not name: they are not opened. Sign one that names them.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schema(value_type = Vec<String>)]
+    pub unnamed: Vec<Subject>,
     /// Of one that is disclosed to somebody outside: the file that proves it to them, in hexadecimal.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub disclosure: Option<String>,

@@ -4,7 +4,7 @@ use crate::{
     connection::{Connection, Signing},
     disclose::{exists, out_of_partition, tell_written, write_private},
     output::{Done, Failure, json, line},
-    reading::{self, Reader, Reason, To, Wanted},
+    reading::{self, Beside, Reader, Reason, To, Wanted},
     record::entries,
     register::{accepted, act},
     sandbox::layout::now_ms,
@@ -154,7 +154,14 @@ impl Attest {
         let answer = self.answer(&reader, at.get(..DATE_CHARACTERS).unwrap_or_default())?;
         self.write(&signer, &id, answer, &at)?;
         let to = self.to.recipient();
-        let wanted = Wanted { register: &self.answers, key: &id, fields: &[], recipient: Some(&to), holder: None };
+        let wanted = Wanted {
+            register: &self.answers,
+            key: &id,
+            fields: &[],
+            recipient: Some(&to),
+            beside: Beside::Clear,
+            holder: None,
+        };
         let (done, bytes) = out_of_partition(&reader, &genesis, &wanted, &self.reason)?;
         write_private(&self.output, &bytes)?;
         let said = words(answer);
@@ -170,7 +177,10 @@ impl Attest {
 
     /// Reads the record, on record, and tries the conditions on it.
     fn answer(&self, reader: &Reader<'_>, today: &str) -> Result<bool, Failure> {
-        let wanted = Wanted { register: &self.register, key: &self.key, fields: &[], recipient: None, holder: None };
+        // Of what is sealed nothing is opened that is not asked for.
+        let fields: Vec<String> = self.conditions.iter().map(|condition| condition.field.clone()).collect();
+        let (register, key) = (self.register.as_str(), self.key.as_str());
+        let wanted = Wanted { register, key, fields: &fields, recipient: None, beside: Beside::Clear, holder: None };
         let done = accepted(reading::read_in_partition(reader, &wanted, &self.reason)?, self.signing.json)?;
         let given =
             done.given.first().ok_or_else(|| Failure::error("the node gave no record: ask another, with --node"))?;

@@ -3,7 +3,7 @@
 use crate::{
     connection::{Connection, Signing},
     output::{Doing, Done, Failure, json, line},
-    reading::{self, Reader, Reason, To, Wanted},
+    reading::{self, Beside, Reader, Reason, To, Wanted},
     register::accepted,
 };
 use clap::Args;
@@ -35,7 +35,7 @@ pub struct Disclose {
     /// The record's key
     #[arg(value_name = "KEY")]
     key: String,
-    /// A field to show; may be repeated. A record in a partition is shown whole
+    /// A field to show; may be repeated. A record in a partition is shown whole, with what is sealed in the fields named here opened
     #[arg(long = "field", value_name = "FIELD", required_unless_present = "partition")]
     fields: Vec<String>,
     #[command(flatten)]
@@ -66,7 +66,8 @@ impl Disclose {
             return self.whole_record(&reader, &genesis);
         }
         let to = self.to.recipient();
-        let wanted = Wanted { register, key, fields: &self.fields, recipient: Some(&to), holder: None };
+        let wanted =
+            Wanted { register, key, fields: &self.fields, recipient: Some(&to), beside: Beside::Nothing, holder: None };
         let reading = reading::read(&reader, &wanted, &self.reason)?;
         let bytes = client.record_receipt(register, key)?;
         let Ok(Receipt::Record(record)) = Receipt::decode(&bytes) else {
@@ -91,12 +92,15 @@ impl Disclose {
 
 impl Disclose {
     fn whole_record(&self, reader: &Reader<'_>, genesis: &Genesis) -> Done {
-        if !self.fields.is_empty() {
-            return Err(Failure::error("a record in a partition is shown whole: leave out --field"));
-        }
         let to = self.to.recipient();
-        let wanted =
-            Wanted { register: &self.register, key: &self.key, fields: &[], recipient: Some(&to), holder: None };
+        let wanted = Wanted {
+            register: &self.register,
+            key: &self.key,
+            fields: &self.fields,
+            recipient: Some(&to),
+            beside: Beside::Clear,
+            holder: None,
+        };
         let (done, bytes) = out_of_partition(reader, genesis, &wanted, &self.reason)?;
         write_private(&self.output, &bytes)?;
         let (id, number) = (done.id, done.number);

@@ -2,13 +2,13 @@
 
 use crate::{
     connection::Signing,
-    output::Failure,
+    output::{Failure, say},
     register::{definition, exposure::warn_of_texts, no_register},
 };
 use clap::Args;
 use serde_json::Value;
 use std::collections::BTreeSet;
-use tallystick_api::{PrivateResult, RegisterView};
+use tallystick_api::{FieldView, GivenView, PrivateResult, RegisterView};
 use tallystick_client::{Client, Signer};
 use tallystick_ledger::{item::canonicalise, protection::sealed_in, schema::Schema};
 use tallystick_protocol::{
@@ -67,6 +67,17 @@ impl To {
     }
 }
 
+/// Which fields of a record in a partition are read beside those that are named.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Beside {
+    /// No other ones.
+    Nothing,
+    /// Those that are not sealed.
+    Clear,
+    /// All of them, the sealed ones opened.
+    All,
+}
+
 /// What is read.
 pub struct Wanted<'a> {
     /// The register.
@@ -77,6 +88,8 @@ pub struct Wanted<'a> {
     pub fields: &'a [String],
     /// To whom the values are disclosed; none when the signer reads them.
     pub recipient: Option<&'a Recipient>,
+    /// In a partition: what is read beside these fields.
+    pub beside: Beside,
     /// The node that is asked; the first that holds for the register's custodian if none is named.
     pub holder: Option<&'a (Client, PrincipalId)>,
 }
@@ -123,7 +136,8 @@ pub fn read(reader: &Reader<'_>, wanted: &Wanted<'_>, reason: &Reason) -> Result
     Ok(holder.read_sealed(&transaction, signing.patience())?)
 }
 
-/// Puts the read of a record in a partition on record there; what it says comes with what became of the read.
+/// Puts the read of a record in a partition on record there; what it says comes with what became of the read, opened. Where the record holds
+/// sealed values about somebody else, it is read once more, by a read that names them.
 ///
 /// # Errors
 /// When there is no such register, or the read cannot be put on record.
@@ -135,37 +149,69 @@ pub fn read_in_partition(reader: &Reader<'_>, wanted: &Wanted<'_>, reason: &Reas
     }
     let (holder, node) = client.holder(signer.principal().organisation())?;
     let definition = definition(&holder, Some(signer), wanted.register)?.value;
-    let transaction = signed_in_partition(signer, node, wanted, &definition, reason)?;
-    Ok(holder.submit_private(&transaction, signing.patience())?)
+    let mut about = BTreeSet::new();
+    let mut done = loop {
+        let transaction = signed_in_partition(signer, (&node, &about), wanted, &definition, reason)?;
+        let done = holder.submit_private(&transaction, signing.patience())?;
+        let before = about.len();
+        about.extend(done.given.iter().flat_map(|given| given.unnamed.iter().cloned()));
+        if about.len() == before {
+            break done;
+        }
+    };
+    for given in &mut done.given {
+        let openings = openings_of(given)?;
+        open(&mut given.record, &openings);
+        for field in &given.absent {
+            say(format_args!("field `{field}` stays sealed: what opens it is not on this node"));
+        }
+    }
+    Ok(done)
 }
 
-/// The read of a record in the signer's partition, as it is handed in at this node.
+/// What opens the sealed values of a record that was given.
+fn openings_of(given: &GivenView) -> Result<Vec<Opening>, Failure> {
+    let opening = |text: &String| Opening::decode(&hex::decode(text).ok()?).ok();
+    let openings: Option<Vec<Opening>> = given.openings.iter().map(opening).collect();
+    openings.ok_or_else(|| Failure::error("the node gave what opens nothing: ask another, with --node"))
+}
+
+/// The read of a record in the signer's partition, as it is handed in at this node, about these beside the record itself.
 ///
 /// # Errors
 /// When it names too many fields, or cannot be signed.
 pub fn signed_in_partition(
     signer: &Signer,
-    node: PrincipalId,
+    (node, about): (&PrincipalId, &BTreeSet<Subject>),
     wanted: &Wanted<'_>,
     definition: &RegisterView,
     reason: &Reason,
 ) -> Result<SignedTransaction, Failure> {
     let (purpose, legal_basis) = reason.said()?;
-    let all = definition.fields.iter().map(|field| &field.name);
-    let fields: BTreeSet<&String> =
-        if wanted.fields.is_empty() { all.collect() } else { wanted.fields.iter().collect() };
+    let is_beside = |field: &&FieldView| match wanted.beside {
+        Beside::Nothing => false,
+        Beside::Clear => field.protection.is_none(),
+        Beside::All => true,
+    };
+    let beside = definition.fields.iter().filter(is_beside).map(|field| &field.name);
+    let fields: BTreeSet<&String> = beside.chain(wanted.fields).collect();
     if fields.len() > READ_FIELDS_MAX {
         return Err(Failure::error(format!("a read names {READ_FIELDS_MAX} fields at most: say which with --field")));
+    }
+    let mut subjects = about.clone();
+    subjects.insert(Subject::new(wanted.register, wanted.key).map_err(Failure::error)?);
+    if subjects.len() > READ_SUBJECTS_MAX {
+        return Err(Failure::error("these values are about too many: name fewer fields with --field"));
     }
     let operation = Operation::RecordRead {
         register: wanted.register.to_owned(),
         key: wanted.key.to_owned(),
         fields: fields.into_iter().cloned().collect(),
-        subjects: vec![Subject::new(wanted.register, wanted.key).map_err(Failure::error)?],
+        subjects: subjects.into_iter().collect(),
         purpose: purpose.to_owned(),
         legal_basis: legal_basis.to_owned(),
         recipient: wanted.recipient.cloned(),
-        node,
+        node: node.clone(),
     };
     let what = if wanted.recipient.is_some() { "disclose" } else { "read" };
     Ok(signer.sign(format!("{what} {}/{}", wanted.register, wanted.key), vec![operation])?)
@@ -184,7 +230,8 @@ fn places(client: &Client, wanted: &Wanted<'_>) -> Result<(Vec<Place>, String), 
     let fields: Vec<Field> = register.value.fields.iter().map(Field::from).collect();
     let schema = Schema::new(wanted.register, &fields);
     let items: Vec<String> = items_of(&record.value).filter_map(|item| canonicalise(&item.to_string()).ok()).collect();
-    let mut places: Vec<Place> = sealed_in(&schema, wanted.key, &items).into_iter().map(|(place, _)| place).collect();
+    let mut places: Vec<Place> =
+        sealed_in(None, &schema, wanted.key, &items).into_iter().map(|(place, _)| place).collect();
     if let Some(field) = wanted.fields.iter().find(|field| places.iter().all(|place| place.field() != **field)) {
         return Err(Failure::no(format!(
             "record `{}/{}` has no sealed value in field `{field}`: `tally record` shows what it has",

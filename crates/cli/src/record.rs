@@ -3,7 +3,7 @@
 use crate::{
     connection::{Connection, Signing},
     output::{Colour, Done, Failure, json, line, paint, paint_err, say, time},
-    reading::{self, Reader, Reason, Wanted},
+    reading::{self, Beside, Reader, Reason, Wanted},
     register::{no_register, tell_private},
     transaction::write_receipt,
 };
@@ -37,10 +37,11 @@ pub struct Record {
     /// Show every entry of the record, oldest first
     #[arg(long)]
     entries: bool,
-    /// Open what is sealed in it: the read is put on record first, signed, and only then answered
+    /// Open what is sealed in it: the read is put on record first, signed, and only then answered. In a partition sealed fields are left out
+    /// unless this is given, or they are named
     #[arg(long, conflicts_with = "entries", requires = "purpose", requires = "legal_basis")]
     open: bool,
-    /// Open this field alone, or in a partition read it alone; may be repeated
+    /// Open this field alone, or in a partition read it alone, and open it; may be repeated
     #[arg(long = "field", value_name = "FIELD")]
     fields: Vec<String>,
     #[command(flatten)]
@@ -91,7 +92,8 @@ impl Record {
 
     fn read(&self) -> Result<Reading, Failure> {
         let (register, key) = (self.register.as_str(), self.key.as_str());
-        let wanted = Wanted { register, key, fields: &self.fields, recipient: None, holder: None };
+        let wanted =
+            Wanted { register, key, fields: &self.fields, recipient: None, beside: Beside::Nothing, holder: None };
         let (client, signer) = (self.connection.client()?, self.connection.signer(&self.signing)?);
         let reader = Reader { client: &client, signer: &signer, signing: &self.signing };
         let reading = reading::read(&reader, &wanted, &self.reason)?;
@@ -103,13 +105,23 @@ impl Record {
 
     /// Whoever reads in a partition puts that on record there: what it says comes with what became of the read.
     fn read_in_partition(&self) -> Done {
-        if self.entries || self.receipt.is_some() || self.open {
+        if self.entries || self.receipt.is_some() {
             return Err(Failure::error(
-                "in a partition the record as it is now is read, and nothing is sealed: leave out --entries, --receipt, --open",
+                "in a partition the record as it is now is read: leave out --entries and --receipt",
             ));
         }
-        let wanted =
-            Wanted { register: &self.register, key: &self.key, fields: &self.fields, recipient: None, holder: None };
+        let wanted = Wanted {
+            register: &self.register,
+            key: &self.key,
+            fields: &self.fields,
+            recipient: None,
+            beside: match (self.fields.is_empty(), self.open) {
+                (false, _) => Beside::Nothing,
+                (true, true) => Beside::All,
+                (true, false) => Beside::Clear,
+            },
+            holder: None,
+        };
         let (client, signer) = (self.connection.client()?, self.connection.signer(&self.signing)?);
         let reader = Reader { client: &client, signer: &signer, signing: &self.signing };
         let done = reading::read_in_partition(&reader, &wanted, &self.reason)?;

@@ -183,7 +183,8 @@ pub fn act(
     }
 }
 
-/// As [`act`], with what opens the values sealed in the operations, which goes to `holder` and to no other node.
+/// As [`act`], with what opens the values sealed in the operations, which goes to `holder` and to no other node; in a partition from there
+/// to the nodes of its members.
 pub fn act_sealed(
     holder: &Client,
     signer: &Signer,
@@ -192,9 +193,11 @@ pub fn act_sealed(
     operations: Vec<Operation>,
     openings: Vec<Opening>,
 ) -> Result<Option<Settled>, Failure> {
-    signing.require_public("values are sealed")?;
     let transaction = signer.sign(subject, operations)?;
     let submission = SealedSubmission { transaction: transaction.bytes().clone(), openings };
+    if transaction.partition().is_some() {
+        return tell_private(holder.submit_private_sealed(&submission, signing.patience())?, signing.json);
+    }
     tell(holder.submit_sealed(&submission, signing.patience())?, signing.json)
 }
 
@@ -312,9 +315,8 @@ impl Create {
             )));
         }
         let fields = self.protected_fields()?;
-        match self.signing.partition {
-            Some(_) => require_unprotected(&fields)?,
-            None => warn_of_fields(&fields),
+        if self.signing.partition.is_none() {
+            warn_of_fields(&fields);
         }
         let signer = self.connection.signer(&self.signing)?;
         let register = self.name.clone();
@@ -329,18 +331,6 @@ impl Create {
             line(format_args!("register {} is there; its custodian is {custodian}", self.name))?;
         }
         Ok(())
-    }
-}
-
-/// Nobody keeps yet what opens values that are sealed in a partition.
-fn require_unprotected(fields: &[Field]) -> Done {
-    match fields.iter().find(|field| field.protection.is_some()) {
-        Some(field) => Err(Failure::error(format!(
-            "field `{}` would be sealed, and nothing is sealed in a partition: its values are on its members' nodes only; leave \
-             out --personal and --restricted, or keep them in the public partition, sealed",
-            field.name
-        ))),
-        None => Ok(()),
     }
 }
 

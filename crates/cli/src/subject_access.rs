@@ -10,7 +10,7 @@ use crate::{
     disclose::write_private,
     output::{Colour, Done, Failure, count, json, line, paint, progress, time},
     paging::Paging,
-    reading::{self, Reader, Reason, Wanted},
+    reading::{self, Beside, Reader, Reason, Wanted},
 };
 use base64::{Engine as _, prelude::BASE64_STANDARD};
 use clap::Args;
@@ -228,7 +228,14 @@ impl SubjectAccess {
             for (at, fields) in kept {
                 let fields: Vec<String> = fields.into_iter().collect();
                 let holder = holders.get(at);
-                let wanted = Wanted { register: &register, key: &key, fields: &fields, recipient: Some(&to), holder };
+                let wanted = Wanted {
+                    register: &register,
+                    key: &key,
+                    fields: &fields,
+                    recipient: Some(&to),
+                    beside: Beside::Nothing,
+                    holder,
+                };
                 openings.extend(reading::read(reader, &wanted, &self.reason())?.openings);
             }
             // Another's values in the same record are not theirs to have.

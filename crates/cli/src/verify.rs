@@ -288,27 +288,28 @@ fn record_lines(record: &RecordRow, items: &[String], openings: &[Opening], when
     let mut lines = vec![format!("what       register {register} holds this record under the key {key}:")];
     lines.extend(items.iter().flat_map(|item| item_lines(item, openings)));
     lines.push(format!("           {} entry {} of {}", record.kind, record.number, moment(record.timestamp)));
-    lines.extend(
-        openings
-            .iter()
-            .map(|opening| opening.place().subject())
-            .collect::<BTreeSet<_>>()
-            .into_iter()
-            .map(|subject| format!("about      {subject}: whoever holds this file answers for what it says of them")),
-    );
+    lines.extend(about_lines(openings));
     lines.push(format!("when       it was the current one at {when}"));
     lines.push(format!("since      block {}, leaf {} of the log", record.height, record.leaf));
     lines
 }
 
+/// Whom the values are about that are shown.
+fn about_lines(openings: &[Opening]) -> Vec<String> {
+    let subjects: BTreeSet<_> = openings.iter().map(|opening| opening.place().subject()).collect();
+    let line = |subject| format!("about      {subject}: whoever holds this file answers for what it says of them");
+    subjects.into_iter().map(line).collect()
+}
+
 /// A record of a partition, by the word of its members.
 fn shared_lines(shared: &SharedRecord, when: &str) -> Vec<String> {
-    let SharedRecord { partition, certified, record, items } = shared;
+    let SharedRecord { partition, certified, record, items, openings } = shared;
     let RecordRow { register, key, .. } = record;
     let mut lines =
         vec![format!("what       register {register} of partition {partition} holds this record under the key {key}:")];
-    lines.extend(items.iter().flat_map(|item| item_lines(item, &[])));
+    lines.extend(items.iter().flat_map(|item| item_lines(item, openings)));
     lines.push(format!("           {} entry {} of {}", record.kind, record.number, moment(record.timestamp)));
+    lines.extend(about_lines(openings));
     lines.push(format!(
         "when       it was the current one in block {}, by the root that more than half of the partition's members post",
         certified.height
@@ -504,8 +505,8 @@ fn proven_json(proven: &Proven, signers: &[String]) -> Value {
             })).collect::<Vec<_>>(),
         }),
         Claim::Shared(shared) => {
-            let SharedRecord { partition, certified, record, items } = &**shared;
-            let mut claim = record_json("partition-disclosure", record, items, &[]);
+            let SharedRecord { partition, certified, record, items, openings } = &**shared;
+            let mut claim = record_json("partition-disclosure", record, items, openings);
             if let Some(claim) = claim.as_object_mut() {
                 claim.insert("partition".to_owned(), partition.as_str().into());
                 claim.insert("certified_height".to_owned(), certified.height.into());

@@ -13,7 +13,7 @@ use tallystick_api::{
     PrivateResult, PrivateResults, RegisterList, RegisterView, media, routes,
 };
 use tallystick_protocol::{
-    MandateId, Query, SignedTransaction, Subject,
+    MandateId, Query, SealedSubmission, SignedTransaction, Subject,
     limits::{PARTITIONS_PAGE_MAX, QUERY_SECONDS_MAX},
 };
 
@@ -25,6 +25,20 @@ impl Client {
     /// When the node holds nothing of the partition, too few members acknowledge it, or `timeout` passes.
     pub fn submit_private(&self, transaction: &SignedTransaction, timeout: Duration) -> Result<PrivateResult, Error> {
         self.ask_patiently(timeout, || self.post(routes::PRIVATE, media::COSE, transaction.bytes()))?.json()
+    }
+
+    /// The same of one with what opens the values sealed in it: ask a node of the signer's own organisation alone, for the values are in the
+    /// clear.
+    ///
+    /// # Errors
+    /// As [`Client::submit_private`]; or when an opening does not fit.
+    pub fn submit_private_sealed(
+        &self,
+        submission: &SealedSubmission,
+        timeout: Duration,
+    ) -> Result<PrivateResult, Error> {
+        let body = submission.to_bytes();
+        self.ask_patiently(timeout, || self.post(routes::PRIVATE, media::SEALED, &body))?.json()
     }
 
     /// Hands several private transactions in at once, none of which reads, and waits until all are executed; one answer for each.

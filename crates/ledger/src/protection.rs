@@ -8,7 +8,10 @@
 //! A transaction that is refused is in the log for ever, with all that it holds. So a node looks at what is handed in before it is
 //! ordered, with [`exposed`]: what a register with protected fields would refuse is not admitted.
 
-use std::{collections::BTreeMap, sync::Arc};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+};
 
 use tallystick_protocol::{
     Code, Commitment, Place, SignedTransaction, Violation, ViolationRule,
@@ -128,7 +131,7 @@ pub fn exposed(tx: &SignedTransaction, schemas: &BTreeMap<String, Arc<Schema>>) 
 /// should have found nothing.
 pub fn sealed(tx: &SignedTransaction, schemas: &BTreeMap<String, Arc<Schema>>) -> Vec<(Place, Commitment)> {
     let mut made: BTreeMap<&str, Schema> = BTreeMap::new();
-    let mut found = Vec::new();
+    let (mut found, partition) = (Vec::new(), tx.partition());
     for operation in tx.operations() {
         match operation {
             Operation::RegisterCreate { register, fields, .. } if !schemas.contains_key(register) => {
@@ -138,7 +141,7 @@ pub fn sealed(tx: &SignedTransaction, schemas: &BTreeMap<String, Arc<Schema>>) -
                 let schema = made.get(register.as_str()).or_else(|| schemas.get(register).map(AsRef::as_ref));
                 let Some(schema) = schema else { continue };
                 let entries = new_entries(operation).iter();
-                entries.for_each(|entry| note_sealed(schema, &entry.key, &entry.items, &mut found));
+                entries.for_each(|entry| note_sealed((partition, schema), &entry.key, &entry.items, &mut found));
             }
             Operation::RegisterImport { register, entries, .. } => {
                 let known = made.get(register.as_str()).or_else(|| schemas.get(register).map(AsRef::as_ref));
@@ -146,7 +149,7 @@ pub fn sealed(tx: &SignedTransaction, schemas: &BTreeMap<String, Arc<Schema>>) -
                 let fields = judge_import(register, known, entries, &mut Violations::default());
                 let schema = Schema::new(register, &fields);
                 let user = entries.iter().filter(|entry| entry.kind == EntryKind::User);
-                user.for_each(|entry| note_sealed(&schema, &entry.key, &entry.items, &mut found));
+                user.for_each(|entry| note_sealed((partition, &schema), &entry.key, &entry.items, &mut found));
                 made.insert(register, schema);
             }
             _ => {}
@@ -155,20 +158,59 @@ pub fn sealed(tx: &SignedTransaction, schemas: &BTreeMap<String, Arc<Schema>>) -
     found
 }
 
-/// Where each sealed value of a record stands, with its commitment.
-pub fn sealed_in(schema: &Schema, key: &str, items: &[String]) -> Vec<(Place, Commitment)> {
+/// Where each sealed value of a record stands, in a partition or the public one, with its commitment.
+pub fn sealed_in(partition: Option<&str>, schema: &Schema, key: &str, items: &[String]) -> Vec<(Place, Commitment)> {
     let mut found = Vec::new();
-    note_sealed(schema, key, items, &mut found);
+    note_sealed((partition, schema), key, items, &mut found);
     found
 }
 
-fn note_sealed(schema: &Schema, key: &str, items: &[String], found: &mut Vec<(Place, Commitment)>) {
+/// A field of a record, by register, key and name, without whom its value is about: only a schema tells that.
+pub type Spot = (String, String, String);
+
+/// Every commitment that the transaction writes, whatever its registers' schemas are, with the field that it stands in.
+pub fn commitments(tx: &SignedTransaction) -> BTreeSet<(Spot, Commitment)> {
+    let mut found = BTreeSet::new();
+    for operation in tx.operations() {
+        let register = match operation {
+            Operation::EntryAppend { register, .. }
+            | Operation::RecordCorrect { register, .. }
+            | Operation::RegisterImport { register, .. } => register,
+            _ => continue,
+        };
+        let imported: &[ImportedEntry] = match operation {
+            Operation::RegisterImport { entries, .. } => entries,
+            _ => &[],
+        };
+        let imported = imported.iter().filter(|entry| entry.kind == EntryKind::User);
+        let imported = imported.map(|entry| (&entry.key, &entry.items));
+        let new = new_entries(operation).iter().map(|entry| (&entry.key, &entry.items));
+        for (key, items) in new.chain(imported) {
+            // Most items hold none, and need not be read.
+            for item in items.iter().filter(|item| item.contains("sealed:")).filter_map(|item| Item::parse(item).ok()) {
+                for (field, value) in item.members() {
+                    let spot = || (register.clone(), key.clone(), field.to_owned());
+                    found.extend(value.strings().filter_map(|text| Some((spot(), text.parse().ok()?))));
+                }
+            }
+        }
+    }
+    found
+}
+
+fn note_sealed(
+    (partition, schema): (Option<&str>, &Schema),
+    key: &str,
+    items: &[String],
+    found: &mut Vec<(Place, Commitment)>,
+) {
     if !schema.is_protected() {
         return;
     }
     for item in items.iter().filter_map(|text| Item::parse(text).ok()) {
         for (field, value) in item.members() {
-            let Some(place) = schema.place(key, &item, field) else { continue };
+            let place = schema.place(key, &item, field).and_then(|place| place.within(partition).ok());
+            let Some(place) = place else { continue };
             found.extend(value.strings().filter_map(|text| Some((place.clone(), text.parse().ok()?))));
         }
     }

@@ -97,7 +97,7 @@ impl Schema {
         })
     }
 
-    /// Where a value of a protected field of the entry's item stands, and whom it is about. None when the field is not protected, or
+    /// Where a value of a protected field of the entry's item stands, as if in the public partition, and whom it is about. None when the field is not protected, or
     /// no field says whom it is about.
     pub fn place(&self, key: &str, item: &Item<'_>, field: &str) -> Option<Place> {
         let own = || Subject::new(&self.primary, key).ok();

@@ -8,7 +8,7 @@ use std::{collections::BTreeMap, sync::Arc};
 
 use harness::{Ledger, operation, organisations};
 use tallystick_ledger::{
-    protection::{concerned, exposed},
+    protection::{commitments, concerned, exposed},
     schema::Schema,
 };
 use tallystick_protocol::{RegisterRow, StateKey};
@@ -69,6 +69,27 @@ fn what_is_not_handed_on() {
             format!("{operation}: {}", told.join(", "))
         });
         assert_eq!(told, expected.trim(), "{line}");
+    }
+}
+
+/// Every commitment that is written is found without a schema, where it stands; nothing else is.
+#[test]
+fn commitments_are_found_where_they_stand() {
+    let ledger = Ledger::new();
+    let rows = [
+        (r#"append person 1 {"name":"SEALED","person":"1"}"#, "person/1/name"),
+        (r#"append person 1 {"alias":["Jane","SEALED"],"name":"Jane","person":"1"}"#, "person/1/alias"),
+        (r#"append a 1 {"x":"SEALED"} & 2 {"x":"SEALED","y":"SEALED"}"#, "a/1/x a/2/x a/2/y"),
+        (r#"correct person 1 1 {"name":"SEALED","person":"1"}"#, "person/1/name"),
+        (r#"import person 1 1 - user 1 2019-01-01T00:00:00Z {"name":"SEALED"}"#, "person/1/name"),
+        (r#"import person 1 1 - system name 2019-01-01T00:00:00Z {"name":"SEALED"}"#, ""),
+        (r#"append person 1 {"name":"sealed:nothing","note":"see SEALED","person":"1"}"#, ""),
+        (r#"append person 1 { "name":"SEALED"}"#, ""),
+    ];
+    for (text, expected) in rows {
+        let tx = ledger.sign("alpha/admin", vec![operation(&text.replace("SEALED", SEALED))]);
+        let found: Vec<String> = commitments(&tx).into_iter().map(|((r, k, f), _)| format!("{r}/{k}/{f}")).collect();
+        assert_eq!(found.join(" "), expected, "{text}");
     }
 }
 

@@ -152,8 +152,6 @@ pub struct Config {
     pub known: Vec<(PublicKey, Address)>,
     /// A recovery of the network that this node is to take on.
     pub recovery: Option<RecoveryFile>,
-    /// Its keys, if it holds what only some may see.
-    pub holder: Option<ParcelKeys>,
     /// How long to wait for what.
     pub timing: Timing,
 }
@@ -263,12 +261,14 @@ impl<S, R> Channels<S, R> {
     }
 }
 
-/// Starts a node on `runtime`, with one sender and receiver for each of [`tallystick_consensus::channel::ALL`].
+/// Starts a node on `runtime`, with one sender and receiver for each of [`tallystick_consensus::channel::ALL`]. `holder` are its keys and its
+/// vault, if it holds what only some may see.
 ///
 /// A node that fetches its state returns only when a peer has named a recent block.
 pub async fn start<E, S, R, P, B>(
     runtime: E,
-    mut config: Config,
+    config: Config,
+    holder: Option<ParcelKeys<E>>,
     peers: P,
     blocker: B,
     channels: Vec<(S, R)>,
@@ -283,7 +283,6 @@ where
     let standing = Standing::of(&config.genesis).ok_or(ValidatorsError::Duplicate)?;
     let first = Block::new(genesis_header::<E>(&config.genesis), Vec::new())?;
     let mut channels = Channels::name(channels)?;
-    let holder = config.holder.take();
     let wiring = Wiring { runtime: &runtime, config: &config, peers, blocker };
     let cache = CacheRef::new(PAGE_BYTES, ENGINE_CACHE_PAGES);
 
@@ -627,7 +626,7 @@ impl<E: Runtime, P: Provider<PublicKey = PublicKey>, B: Blocker<PublicKey = Publ
     fn parcels(
         &self,
         known: (Arc<Shared>, Reader<E>, Admission<E>),
-        (holder, me): (ParcelKeys, [u8; 32]),
+        (holder, me): (ParcelKeys<E>, [u8; 32]),
         channel: (impl Sender<PublicKey = PublicKey>, impl Receiver<PublicKey = PublicKey>),
     ) -> Parcels<E> {
         let keys = (holder, me, self.config.prefix.clone());

@@ -16,10 +16,8 @@ use std::{
     sync::{Mutex, MutexGuard, PoisonError},
 };
 use tallystick_client::SealingSecret;
-use tallystick_protocol::{
-    Commitment, Hash, Opening, Place, PrincipalId, SigningKey, Subject, limits::VAULT_PENDING_MAX,
-};
-use tallystick_storage::vault::{ErasureProgress, Pending, Vault, VaultError, VaultKey};
+use tallystick_protocol::{Commitment, Hash, Opening, Place, PrincipalId, SigningKey, limits::VAULT_PENDING_MAX};
+use tallystick_storage::vault::{Drawer, ErasureProgress, Pending, Vault, VaultError, VaultKey};
 use tokio::sync::Mutex as AsyncMutex;
 
 /// As whom a node holds, and with what.
@@ -30,6 +28,20 @@ pub struct HolderKeys {
     pub key: SigningKey,
     /// What its vault is under, and what others encrypt to.
     pub sealing: SealingSecret,
+}
+
+/// How much may wait to be settled of those who handed in one transaction.
+#[derive(Clone, Copy, Debug)]
+pub struct Share {
+    /// Transactions.
+    pub transactions: usize,
+    /// Bytes of openings that came with private ones.
+    pub bytes: u64,
+}
+
+impl Share {
+    /// All that may wait.
+    pub const WHOLE: Self = Self { transactions: VAULT_PENDING_MAX, bytes: u64::MAX };
 }
 
 /// A node as a holder.
@@ -101,19 +113,32 @@ impl<E: Runtime> Holder<E> {
     /// # Errors
     /// As [`Holder::keep`]: then the transaction must not be passed on, and [`Holder::settle`] takes back what was kept.
     pub async fn keep_for(&self, transaction: Hash, not_after: u64, openings: &[Opening]) -> Result<(), VaultError> {
+        let pending = Pending { transaction, not_after, within: None, openings: Vec::new() };
+        self.keep_noted(pending, Share::WHOLE, openings).await
+    }
+
+    /// The same, as it is noted but for the openings: as long as no more waits than their `share` of those who handed in this one.
+    ///
+    /// # Errors
+    /// As [`Holder::keep_for`].
+    pub async fn keep_noted(&self, mut pending: Pending, share: Share, openings: &[Opening]) -> Result<(), VaultError> {
+        let transaction = pending.transaction;
         // The same may be handed in twice at once, and its note is written anew by nobody else meanwhile.
         let _noting = self.noting.lock().await;
-        let mut kept: BTreeMap<&Subject, BTreeSet<Commitment>> = BTreeMap::new();
-        for subject in openings.iter().map(|opening| opening.place().subject()) {
-            if !kept.contains_key(subject) {
-                kept.insert(subject, self.commitments(subject).await?);
-            }
+        let mut kept: BTreeMap<Drawer, BTreeSet<Commitment>> = BTreeMap::new();
+        for drawer in openings.iter().map(|opening| Drawer::of(opening.place())).collect::<BTreeSet<_>>() {
+            let commitments = self.commitments(&drawer).await?;
+            kept.insert(drawer, commitments);
         }
+        // In a partition nothing tells later who else wrote a value: what another brought that may come to nothing is this one's too.
+        let others = if pending.within.is_some() { self.wanted_besides(&transaction) } else { BTreeSet::new() };
         let is_new = |opening: &&Opening| {
-            kept.get(opening.place().subject()).is_none_or(|kept| !kept.contains(&opening.commitment()))
+            let drawer = kept.get(&Drawer::of(opening.place()));
+            drawer.is_none_or(|kept| !kept.contains(&opening.commitment()))
+                || others.contains(&(opening.place().clone(), opening.commitment()))
         };
         let new = openings.iter().filter(is_new).map(|opening| (opening.place().clone(), opening.commitment()));
-        let mut pending = Pending { transaction, not_after, openings: new.collect() };
+        pending.openings = new.collect();
         if let Some(before) = self.lock().get(&transaction) {
             // Handed in twice: what the first time brought goes with it too.
             pending.openings.extend(before.openings.iter().cloned());
@@ -123,12 +148,22 @@ impl<E: Runtime> Holder<E> {
         if pending.openings.is_empty() {
             return Ok(());
         }
-        let (is_noted, waiting) = {
-            let noted = self.lock();
-            (noted.get(&transaction) == Some(&pending), noted.len())
+        if let Some(within) = &mut pending.within {
+            within.bytes = openings.iter().map(|opening| opening.to_bytes().len() as u64).sum();
+        }
+        let (is_noted, waiting, of_sender) = {
+            let (noted, sender) = (self.lock(), pending.within.as_ref().map(|within| &within.sender));
+            let is_theirs = |one: &&Pending| one.within.as_ref().map(|one| &one.sender) == sender;
+            let of_sender = noted.values().filter(|one| one.transaction != transaction).filter(is_theirs);
+            let of_sender = of_sender.fold((0, 0), |(count, bytes), one| {
+                (count + 1, bytes + one.within.as_ref().map_or(0, |within| within.bytes))
+            });
+            (noted.get(&transaction) == Some(&pending), noted.len(), of_sender)
         };
         if !is_noted {
-            if waiting >= VAULT_PENDING_MAX {
+            let more = pending.within.as_ref().map_or(0, |within| within.bytes);
+            let is_over = of_sender.0 >= share.transactions || of_sender.1.saturating_add(more) > share.bytes;
+            if waiting >= VAULT_PENDING_MAX || is_over {
                 return Err(VaultError::Busy);
             }
             self.vault.note(&pending, &mut self.generator()).await?;
@@ -147,10 +182,10 @@ impl<E: Runtime> Holder<E> {
         wanted: impl Iterator<Item = &(Place, Commitment)>,
     ) -> Result<BTreeMap<(Place, Commitment), Opening>, VaultError> {
         let wanted: BTreeSet<&(Place, Commitment)> = wanted.collect();
-        let subjects: BTreeSet<&Subject> = wanted.iter().map(|(place, _)| place.subject()).collect();
+        let drawers: BTreeSet<Drawer> = wanted.iter().map(|(place, _)| Drawer::of(place)).collect();
         let mut found = BTreeMap::new();
-        for subject in subjects {
-            for opening in self.openings(subject).await? {
+        for drawer in drawers {
+            for opening in self.openings(&drawer).await? {
                 let at = (opening.place().clone(), opening.commitment());
                 if wanted.contains(&at) {
                     found.insert(at, opening);
@@ -164,24 +199,24 @@ impl<E: Runtime> Holder<E> {
     ///
     /// # Errors
     /// When the disk fails or the subject's file is damaged.
-    pub async fn openings(&self, subject: &Subject) -> Result<Vec<Opening>, VaultError> {
-        self.vault.all(subject).await
+    pub async fn openings(&self, drawer: &Drawer) -> Result<Vec<Opening>, VaultError> {
+        self.vault.all(drawer).await
     }
 
     /// Destroys the openings of some of a subject's commitments; says how many there were.
     ///
     /// # Errors
     /// When the disk fails: then it must be asked again.
-    pub async fn remove(&self, subject: &Subject, commitments: &[Commitment]) -> Result<usize, VaultError> {
-        self.vault.remove(subject, commitments, &mut self.generator()).await
+    pub async fn remove(&self, drawer: &Drawer, commitments: &[Commitment]) -> Result<usize, VaultError> {
+        self.vault.remove(drawer, commitments, &mut self.generator()).await
     }
 
     /// Destroys all that is kept of a subject; says whether there was anything.
     ///
     /// # Errors
     /// When the disk fails: then it must be asked again.
-    pub async fn destroy(&self, subject: &Subject) -> Result<bool, VaultError> {
-        self.vault.destroy(subject).await
+    pub async fn destroy(&self, drawer: &Drawer) -> Result<bool, VaultError> {
+        self.vault.destroy(drawer).await
     }
 
     /// How far erasure has come in this vault.
@@ -257,20 +292,50 @@ impl<E: Runtime> Holder<E> {
     pub async fn settle(&self, pending: &Pending, wanted: &BTreeSet<(Place, Commitment)>) -> Result<(), VaultError> {
         // Not while what came with it is being kept.
         let _noting = self.noting.lock().await;
-        let mut gone: BTreeMap<&Subject, Vec<Commitment>> = BTreeMap::new();
-        for opening in pending.openings.iter().filter(|opening| !wanted.contains(opening)) {
-            gone.entry(opening.0.subject()).or_default().push(opening.1);
+        self.close(pending, wanted).await
+    }
+
+    /// Settles a private transaction: of the openings that are here because of it, those that it wrote, `rightful` ones, stay for good,
+    /// and those that another one brought too that is not settled stay because of that.
+    ///
+    /// # Errors
+    /// When the disk fails: then it must be asked again.
+    pub async fn settle_private(
+        &self,
+        pending: &Pending,
+        rightful: &BTreeSet<(Place, Commitment)>,
+    ) -> Result<(), VaultError> {
+        let _noting = self.noting.lock().await;
+        // As it is noted by now: more may have come with it.
+        let Some(pending) = self.pending_of(&pending.transaction) else { return Ok(()) };
+        // Nobody else takes them away any more. On the disk before this one is forgotten, so that a crash leaves none too few.
+        for mut other in self.pending().into_iter().filter(|other| other.transaction != pending.transaction) {
+            let before = other.openings.len();
+            other.openings.retain(|opening| !rightful.contains(opening));
+            if other.openings.len() < before {
+                self.vault.note(&other, &mut self.generator()).await?;
+                self.lock().insert(other.transaction, other);
+            }
         }
-        for (subject, commitments) in gone {
-            self.remove(subject, &commitments).await?;
+        let wanted = rightful.union(&self.wanted_besides(&pending.transaction)).cloned().collect();
+        self.close(&pending, &wanted).await
+    }
+
+    async fn close(&self, pending: &Pending, wanted: &BTreeSet<(Place, Commitment)>) -> Result<(), VaultError> {
+        let mut gone: BTreeMap<Drawer, Vec<Commitment>> = BTreeMap::new();
+        for opening in pending.openings.iter().filter(|opening| !wanted.contains(opening)) {
+            gone.entry(Drawer::of(&opening.0)).or_default().push(opening.1);
+        }
+        for (drawer, commitments) in gone {
+            self.remove(&drawer, &commitments).await?;
         }
         self.vault.forget(&pending.transaction).await?;
         self.lock().remove(&pending.transaction);
         Ok(())
     }
 
-    async fn commitments(&self, subject: &Subject) -> Result<BTreeSet<Commitment>, VaultError> {
-        Ok(self.openings(subject).await?.iter().map(Opening::commitment).collect())
+    async fn commitments(&self, drawer: &Drawer) -> Result<BTreeSet<Commitment>, VaultError> {
+        Ok(self.openings(drawer).await?.iter().map(Opening::commitment).collect())
     }
 
     /// A generator seeded by the system's randomness.
@@ -280,5 +345,110 @@ impl<E: Runtime> Holder<E> {
 
     fn lock(&self) -> MutexGuard<'_, BTreeMap<Hash, Pending>> {
         self.pending.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+    use commonware_runtime::{Runner as _, Supervisor as _, deterministic};
+    use tallystick_protocol::{Secret, Subject};
+    use tallystick_storage::vault::PendingIn;
+
+    fn keys() -> HolderKeys {
+        HolderKeys {
+            principal: "council/vault".parse().unwrap(),
+            key: SigningKey::from_ed25519_seed(&[1; 32]),
+            sealing: SealingSecret::from_bytes([2; 32].into()),
+        }
+    }
+
+    fn opening(key: &str) -> Opening {
+        let place = Place::new("child", key, "name", Subject::new("child", key).unwrap()).unwrap();
+        let place = place.within(Some("health")).unwrap();
+        Opening::seal(place, Secret::new("Jane Doe"), &mut StdRng::seed_from_u64(7)).unwrap()
+    }
+
+    /// A private transaction that is not executed.
+    fn waiting(n: u8, sender: &str) -> Pending {
+        let within = PendingIn { partition: "health".into(), replay_tag: [n; 16], sender: sender.into(), bytes: 0 };
+        Pending { transaction: Hash([n; 32]), not_after: 9, within: Some(within), openings: Vec::new() }
+    }
+
+    fn value(opening: &Opening) -> (Place, Commitment) {
+        (opening.place().clone(), opening.commitment())
+    }
+
+    async fn settle<E: Runtime>(holder: &Holder<E>, n: u8, rightful: &[&Opening]) {
+        let pending = holder.pending_of(&Hash([n; 32])).unwrap();
+        holder.settle_private(&pending, &rightful.iter().map(|one| value(one)).collect()).await.unwrap();
+    }
+
+    async fn count<E: Runtime>(holder: &Holder<E>, opening: &Opening) -> usize {
+        holder.openings(&Drawer::of(opening.place())).await.unwrap().len()
+    }
+
+    /// Two transactions bring the same value: it stays as long as one of them may be accepted, and for good once one is; in either order,
+    /// and over a restart.
+    #[test]
+    fn what_several_transactions_bring_goes_with_the_last_that_comes_to_nothing() {
+        deterministic::Runner::default().start(|context| async move {
+            let one = opening("c-1");
+            for (first, second, kept) in [(true, false, 1), (false, true, 1), (false, false, 0), (true, true, 1)] {
+                let name = format!("{first}-{second}");
+                let holder = Holder::open(context.child("one"), &name, keys()).await.unwrap();
+                for n in [1, 2] {
+                    holder.keep_noted(waiting(n, "council"), Share::WHOLE, std::slice::from_ref(&one)).await.unwrap();
+                }
+                let rightful = |is_accepted: bool| if is_accepted { vec![&one] } else { Vec::new() };
+                settle(&holder, 1, &rightful(first)).await;
+                assert_eq!(count(&holder, &one).await, 1, "{name}: another may still bring it");
+                drop(holder);
+                let holder = Holder::open(context.child("again"), &name, keys()).await.unwrap();
+                settle(&holder, 2, &rightful(second)).await;
+                assert_eq!((count(&holder, &one).await, holder.pending().len()), (kept, 0), "{name}");
+            }
+        });
+    }
+
+    /// What is in a place where it should not be goes when it is known, with the transaction accepted or not; and what was here before
+    /// stays, whatever becomes of who hands it in again.
+    #[test]
+    fn only_what_is_in_its_right_place_stays() {
+        deterministic::Runner::default().start(|context| async move {
+            let holder = Holder::open(context, "node", keys()).await.unwrap();
+            let (right, wrong) = (opening("c-1"), opening("c-2"));
+            holder.keep_noted(waiting(1, "council"), Share::WHOLE, &[right.clone(), wrong.clone()]).await.unwrap();
+            settle(&holder, 1, &[&right]).await;
+            assert_eq!((count(&holder, &right).await, count(&holder, &wrong).await), (1, 0));
+            holder.keep_noted(waiting(2, "council"), Share::WHOLE, std::slice::from_ref(&right)).await.unwrap();
+            assert_eq!(holder.pending_of(&Hash([2; 32])), None, "nothing is here because of it");
+        });
+    }
+
+    /// One sender's transactions take their share of what may wait, and nobody else's.
+    #[test]
+    fn no_sender_takes_the_room_of_another() {
+        deterministic::Runner::default().start(|context| async move {
+            let long = 2 * opening("c-1").to_bytes().len() as u64;
+            for share in [Share { transactions: 2, ..Share::WHOLE }, Share { bytes: long, ..Share::WHOLE }] {
+                let name = format!("{}", share.transactions);
+                let holder = Holder::open(context.child("node"), &name, keys()).await.unwrap();
+                let keep = |n: u8, sender: &'static str| {
+                    let (holder, opening) = (&holder, opening(&format!("c-{n}")));
+                    async move { holder.keep_noted(waiting(n, sender), share, &[opening]).await }
+                };
+                for n in [1, 2] {
+                    keep(n, "council").await.unwrap();
+                }
+                assert!(matches!(keep(3, "council").await, Err(VaultError::Busy)));
+                keep(1, "council").await.unwrap();
+                keep(4, "health").await.unwrap();
+                holder.keep_for(Hash([5; 32]), 9, &[opening("c-5")]).await.unwrap();
+                settle(&holder, 1, &[]).await;
+                keep(3, "council").await.unwrap();
+            }
+        });
     }
 }

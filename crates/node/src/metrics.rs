@@ -14,6 +14,8 @@ pub struct Held {
     pub partitions: u64,
     /// Payloads that nobody has given it yet.
     pub missing: u64,
+    /// Payloads with sealed values whose openings nobody has given it yet, of all these; those for which it asks still.
+    pub lacking: u64,
     /// Private transactions that are ordered and not executed here.
     pub behind: u64,
     /// Of how many the members' nodes posted different roots.
@@ -40,6 +42,7 @@ pub struct Metrics {
     retention_due: Gauge,
     partitions: Gauge,
     partitions_missing: Gauge,
+    partitions_lacking: Gauge,
     partitions_behind: Gauge,
     partitions_alarmed: Gauge,
 }
@@ -76,6 +79,8 @@ impl Metrics {
             ),
             partitions: context.gauge("partitions", "partitions that this node holds"),
             partitions_missing: context.gauge("partitions_missing", "payloads that nobody has given it yet"),
+            partitions_lacking: context
+                .gauge("partitions_lacking", "payloads with sealed values whose openings nobody has given it yet"),
             partitions_behind: context
                 .gauge("partitions_behind", "private transactions that are ordered and not executed here"),
             partitions_alarmed: context
@@ -122,6 +127,7 @@ impl Metrics {
     pub fn partitions(&self, held: &Held) {
         let _ = self.partitions.try_set(held.partitions);
         let _ = self.partitions_missing.try_set(held.missing);
+        let _ = self.partitions_lacking.try_set(held.lacking);
         let _ = self.partitions_behind.try_set(held.behind);
         let _ = self.partitions_alarmed.try_set(held.alarmed);
     }

@@ -25,6 +25,7 @@ mod order;
 mod payloads;
 mod read;
 mod refuse;
+mod sealed;
 
 pub use held::{HeldEntry, HeldPage};
 pub use order::{Executed, PrivateError};
@@ -35,7 +36,9 @@ use crate::{
     admission::{Admission, Origin},
     application::Shared,
     engine::Runtime,
+    holder::Holder,
     rejection::RejectionCode,
+    schemas::SchemaCache,
     watch,
 };
 use bytes::Bytes;
@@ -68,14 +71,16 @@ const LOOK: Duration = Duration::from_millis(500);
 /// How often somebody who asks for a partition that is about to be opened looks, ten times as fast.
 const LOOKS: usize = 40;
 
-/// The keys of a node that holds what only some may see.
-pub struct ParcelKeys {
+/// The keys of a node that holds what only some may see, and its vault.
+pub struct ParcelKeys<E: Runtime> {
     /// The principal that the node is.
     pub principal: PrincipalId,
     /// With which it signs what it does.
     pub key: SigningKey,
     /// To which others encrypt what it is to hold.
     pub sealing: ParcelSecret,
+    /// Where it keeps what opens values that are sealed in partitions.
+    pub vault: Arc<Holder<E>>,
 }
 
 /// A partition whose members are known, as the newest block has it.
@@ -123,10 +128,14 @@ pub(crate) struct Room<E: Runtime> {
     store: tokio::sync::Mutex<ParcelStore<E>>,
     /// What is open already of the store.
     payloads: Mutex<Payloads>,
-    /// Told when a parcel was stored.
+    /// Told when a parcel, or openings that were lacking, were stored.
     arrived: Notify,
     /// What is asked for now.
     wanted: Mutex<BTreeSet<ParcelId>>,
+    /// Registers' schemas, as far as they were looked up.
+    schemas: SchemaCache,
+    /// Payloads that were executed, and of which openings are not here; each with how often they were asked for.
+    lacking: Mutex<BTreeMap<ParcelId, u32>>,
     /// Who waits for which transaction.
     waiting: Mutex<HashMap<Hash, Answer>>,
     /// Reads that somebody waits for.
@@ -171,7 +180,7 @@ struct Inner<E: Runtime> {
     shared: Arc<Shared>,
     reader: Reader<E>,
     admission: Admission<E>,
-    holder: ParcelKeys,
+    holder: ParcelKeys<E>,
     me: [u8; 32],
     prefix: String,
     outbox: mpsc::UnboundedSender<(PublicKey, Bytes)>,
@@ -195,7 +204,7 @@ impl<E: Runtime> Parcels<E> {
     pub fn start<S, R, B>(
         runtime: E,
         (shared, reader, admission): (Arc<Shared>, Reader<E>, Admission<E>),
-        (holder, me, prefix): (ParcelKeys, [u8; 32], String),
+        (holder, me, prefix): (ParcelKeys<E>, [u8; 32], String),
         (mut sender, receiver): (S, R),
         blocker: B,
     ) -> Self
@@ -244,6 +253,11 @@ impl<E: Runtime> Parcels<E> {
             .filter(|(_, room)| room.is_open())
             .map(|(name, room)| (name.clone(), room.standing().clone()))
             .collect()
+    }
+
+    /// Payloads of all partitions that this node holds, of which it lacks what opens values sealed in them, and asks for it.
+    pub fn lacking(&self) -> usize {
+        self.rooms().values().filter(|room| room.is_open()).map(|room| room.lacking().len()).sum()
     }
 
     fn rooms(&self) -> MutexGuard<'_, BTreeMap<String, Arc<Room<E>>>> {
@@ -380,6 +394,8 @@ impl<E: Runtime> Parcels<E> {
             payloads: Mutex::default(),
             arrived: Notify::new(),
             wanted: Mutex::default(),
+            schemas: SchemaCache::default(),
+            lacking: Mutex::default(),
             waiting: Mutex::default(),
             reading: Mutex::default(),
             disclosing: Mutex::default(),

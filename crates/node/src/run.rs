@@ -349,11 +349,11 @@ async fn serve(context: real::Context, prepared: Prepared, path: PathBuf) -> Res
         state_sync,
         known,
         recovery,
-        holder: holder.as_ref().and_then(parcel_keys),
         timing: Timing::default(),
     };
     let (provider, blocker) = (network.oracle.clone(), network.oracle.clone());
-    let starting = engine::start(context.child("node"), engine_config, provider, blocker, network.channels);
+    let keys = holder.as_ref().and_then(parcel_keys);
+    let starting = engine::start(context.child("node"), engine_config, keys, provider, blocker, network.channels);
     let Some(node) = begun(starting, &listener).await? else { return Ok(End::Stop) };
     let service = Service::new(context.child("service"), &node, voting, holder);
     let shared = node.shared.clone();
@@ -412,13 +412,13 @@ async fn open_vault(
 const PAGES_PER_MIB: usize = 256;
 
 /// With what a node that holds takes part in private transactions; none only if its secret were no 32 bytes.
-fn parcel_keys(holder: &Arc<Holder<real::Context>>) -> Option<ParcelKeys> {
+fn parcel_keys(holder: &Arc<Holder<real::Context>>) -> Option<ParcelKeys<real::Context>> {
     let keys = holder.keys();
     let (principal, public) = (keys.principal.clone(), keys.key.public());
     let sealing = ParcelSecret::from_bytes(&keys.sealing.parcel_secret()).ok()?;
     let signer = holder.clone();
     let sign = move |message: &[u8]| signer.keys().key.sign(message).map_err(|error| error.to_string());
-    Some(ParcelKeys { principal, key: SigningKey::elsewhere(public, sign), sealing })
+    Some(ParcelKeys { principal, key: SigningKey::elsewhere(public, sign), sealing, vault: holder.clone() })
 }
 
 async fn told_to_stop() {

@@ -75,7 +75,7 @@ pub use operation::{
 };
 pub use organisation::{Jurisdiction, OrganisationStatus, Particulars, ParticularsError, Registration};
 pub use outcome::{Appended, Code, Decision, Outcome, Refusal, Violation, ViolationRule};
-pub use parcel::{Evidence, OrderedParcel, ParcelError, ParcelId, ParcelSecret, Payload};
+pub use parcel::{Beside, Evidence, OrderedParcel, ParcelError, ParcelId, ParcelSecret, Payload};
 pub use partition::{
     AgreementError, AgreementTerms, CertifiedRoot, PartitionRootsRow, PartitionRow, PostedRoot, RootsAt,
 };
@@ -92,7 +92,7 @@ pub use recovery::{Approval, Approvals, ProvenRow, Recovery, RecoveryError, Reco
 pub use resource::{Resource, ResourceError, ResourceKind};
 pub use row::{CountersRow, HeldKey, OrganisationRow, PrincipalRow, RecordRow, RegisterRow};
 pub use rulebook::{Circle, Rule, Rulebook, RulebookChange, RulebookError, Share, VoteWeight, Weight};
-pub use seal::{Blinding, Commitment, Opening, Place, SealError, SealScheme, Secret, Subject};
+pub use seal::{Blinding, Commitment, Opening, PLACE_PARTS, Place, SealError, SealScheme, Secret, Subject};
 pub use sealed::{Reading, SealedSubmission};
 pub use state_key::{Noun, StateKey};
 pub use transaction::{

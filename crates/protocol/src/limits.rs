@@ -165,9 +165,19 @@ pub const PARTITION_ROOTS_KEPT: usize = 8;
 pub const ROOT_INTERVAL_MS: u64 = 10_000;
 /// Bytes of the parcels in one message between nodes.
 pub const PARCELS_BYTES_MAX: usize = 1_024 * 1_024;
-/// Bytes of one such message: the order, the parcels, and what stands before each.
+/// Bytes of the openings in one message between nodes.
+pub const OPENINGS_BYTES_MAX: usize = 1_024 * 1_024;
+/// Bytes of them as they are encrypted: with what is around them, the key that was encapsulated, and the tag.
+pub const OPENINGS_SEALED_BYTES_MAX: usize = OPENINGS_BYTES_MAX + 256;
+/// Openings in one message between nodes: those of the transaction with the most, and more.
+pub const OPENINGS_PER_MESSAGE_MAX: usize = 1_024;
+/// Bytes of one such message: the order, the parcels, what stands before each, and the openings.
 pub const PARCELS_MESSAGE_BYTES_MAX: usize =
-    PARCELS_BYTES_MAX + TRANSACTION_BYTES_MAX + PARCELS_PER_ORDER_MAX * 48 + 256;
+    PARCELS_BYTES_MAX + TRANSACTION_BYTES_MAX + PARCELS_PER_ORDER_MAX * 48 + OPENINGS_SEALED_BYTES_MAX + 512;
+/// Payloads whose openings a member's node lacks and asks for again, at most; each so often.
+pub const OPENINGS_LACKED_MAX: usize = 1_024;
+/// Times that a member's node asks for what opens the values of a payload, before it waits until somebody reads them.
+pub const OPENINGS_ASKS_MAX: u32 = 5;
 /// Bytes of parcels that wait on a node to be ordered.
 pub const PARCELS_WAITING_BYTES_MAX: usize = 64 * 1_024 * 1_024;
 /// Milliseconds of ledger time after which one that was not ordered is removed: its order's time has passed.

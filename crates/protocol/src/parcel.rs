@@ -16,8 +16,14 @@
 //! policies hold. It is committed to with them, so that every member executes with the same rows whenever it does. One payload holds what
 //! was handed in together: committing, encrypting and storing cost once for them all, and how long each is is told less.
 //!
+//! A payload is kept for ever, so what opens sealed values in it never is part of it: openings travel [`Beside`] parcels.
+//!
 //! INVARIANTS: the ledger holds the commitment and the class, and neither says anything of the payload but about how long it is; a
 //! payload opens one commitment, in one partition of one network; nothing of a payload is in an error, in `Debug` or in a log.
+
+mod openings;
+
+pub use openings::Beside;
 
 use crate::{
     cbor::{self, CborError},
@@ -39,7 +45,7 @@ use hpke::{
 use minicbor::{Decode, Decoder, Encode, Encoder, decode, encode};
 use rand_core::CryptoRng;
 use std::{collections::BTreeMap, fmt};
-use zeroize::{Zeroize as _, Zeroizing};
+use zeroize::Zeroizing;
 
 /// What separates these messages from all others; a change of what is committed to changes its number.
 const DOMAIN: &str = "tallystick private payload 2";
@@ -229,14 +235,7 @@ impl Payload {
         padded.extend_from_slice(&length.to_be_bytes());
         padded.extend_from_slice(&bytes);
         padded.resize(1 << ordered.class, 0);
-        let to = Key::from_bytes(to.as_bytes()).map_err(|_| ParcelError::Closed)?;
-        let (info, aad) = (info(network, partition), aad(&ordered));
-        let (mode, padded) = (OpModeS::Base, padded.as_slice());
-        let sealed = single_shot_seal_with_rng::<ChaCha20Poly1305, HkdfSha256, X25519HkdfSha256>(
-            &mode, &to, &info, padded, &aad, rng,
-        );
-        let (encapsulated, ciphertext) = sealed.map_err(|_| ParcelError::Closed)?;
-        Ok(Bytes::from([encapsulated.to_bytes().as_slice(), &ciphertext].concat()))
+        encrypt(to, (&info(network, partition), &aad(&ordered)), &padded, rng)
     }
 
     /// Opens a parcel that holds this payload, encrypted to `secret`.
@@ -255,23 +254,8 @@ impl Payload {
         {
             return Err(ParcelError::Closed);
         }
-        let (encapsulated, ciphertext) = parcel.split_at_checked(ENCAPSULATED_BYTES).ok_or(ParcelError::Closed)?;
-        let encapsulated =
-            <X25519HkdfSha256 as hpke::Kem>::EncappedKey::from_bytes(encapsulated).map_err(|_| ParcelError::Closed)?;
-        let (info, aad) = (info(network, partition), aad(ordered));
-        let mode = OpModeR::Base;
-        let padded = single_shot_open::<ChaCha20Poly1305, HkdfSha256, X25519HkdfSha256>(
-            &mode,
-            &secret.0,
-            &encapsulated,
-            &info,
-            ciphertext,
-            &aad,
-        );
-        let mut padded = padded.map_err(|_| ParcelError::Closed)?;
-        let opened = Self::unpad(&padded);
-        padded.zeroize();
-        let opened = opened?;
+        let padded = decrypt(secret, (&info(network, partition), &aad(ordered)), parcel)?;
+        let opened = Self::unpad(&padded)?;
         // The class too: else how long it really is could be told by it.
         if opened.ordered(network, partition)? == *ordered { Ok(opened) } else { Err(ParcelError::Commitment) }
     }
@@ -285,6 +269,46 @@ impl Payload {
         }
         Self::decode(bytes)
     }
+}
+
+/// Encrypts to a node, under this info and beside this.
+fn encrypt(
+    to: &SealingKey,
+    (info, aad): (&[u8], &[u8]),
+    clear: &[u8],
+    rng: &mut impl CryptoRng,
+) -> Result<Bytes, ParcelError> {
+    let to = Key::from_bytes(to.as_bytes()).map_err(|_| ParcelError::Closed)?;
+    let sealed = single_shot_seal_with_rng::<ChaCha20Poly1305, HkdfSha256, X25519HkdfSha256>(
+        &OpModeS::Base,
+        &to,
+        info,
+        clear,
+        aad,
+        rng,
+    );
+    let (encapsulated, ciphertext) = sealed.map_err(|_| ParcelError::Closed)?;
+    Ok(Bytes::from([encapsulated.to_bytes().as_slice(), &ciphertext].concat()))
+}
+
+/// What was encrypted so.
+fn decrypt(
+    secret: &ParcelSecret,
+    (info, aad): (&[u8], &[u8]),
+    sealed: &[u8],
+) -> Result<Zeroizing<Vec<u8>>, ParcelError> {
+    let (encapsulated, ciphertext) = sealed.split_at_checked(ENCAPSULATED_BYTES).ok_or(ParcelError::Closed)?;
+    let encapsulated =
+        <X25519HkdfSha256 as hpke::Kem>::EncappedKey::from_bytes(encapsulated).map_err(|_| ParcelError::Closed)?;
+    let opened = single_shot_open::<ChaCha20Poly1305, HkdfSha256, X25519HkdfSha256>(
+        &OpModeR::Base,
+        &secret.0,
+        &encapsulated,
+        info,
+        ciphertext,
+        aad,
+    );
+    opened.map(Zeroizing::new).map_err(|_| ParcelError::Closed)
 }
 
 /// Bytes of a parcel of this class.

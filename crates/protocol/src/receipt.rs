@@ -747,7 +747,7 @@ impl<C> Encode<C> for Receipt {
             Self::Proposal(receipt) => receipt.encode(e.array(8)?),
             Self::Disclosure(disclosure) => disclosure.encode(e.array(3)?),
             Self::Erasure(certificate) => certificate.encode(e.array(8)?),
-            Self::Partition(disclosure) => disclosure.encode(e.array(14)?),
+            Self::Partition(disclosure) => disclosure.encode(e.array(15)?),
         }
     }
 }
@@ -769,7 +769,7 @@ impl<'b, C> Decode<'b, C> for Receipt {
             (Some(8), RECORD_RECEIPT) => Ok(Self::Record(RecordReceipt::decode(d)?)),
             (Some(8), PROPOSAL_RECEIPT) => Ok(Self::Proposal(ProposalReceipt::decode(d)?)),
             (Some(8), ERASURE_CERTIFICATE) => Ok(Self::Erasure(ErasureCertificate::decode(d)?)),
-            (Some(14), PARTITION_DISCLOSURE) => Ok(Self::Partition(PartitionDisclosure::decode(d)?)),
+            (Some(15), PARTITION_DISCLOSURE) => Ok(Self::Partition(PartitionDisclosure::decode(d)?)),
             (Some(3), DISCLOSURE) => Ok(Self::Disclosure(Disclosure::decode(d)?)),
             _ => Err(decode::Error::message("a receipt must begin with its kind and version").at(at)),
         }

@@ -6,7 +6,7 @@
 //! G   the group's generator
 //! H   the group's one-way map of SHA-512("tallystick sealed value 1: the generator of the blinding")
 //! r   the blinding: a scalar, uniform over all of them
-//! m   SHA-512(CBOR ["tallystick sealed value 1", register, key, field, subject, value]), reduced to a scalar
+//! m   SHA-512(CBOR ["tallystick sealed value 2", partition or null, register, key, field, subject, value]), reduced to a scalar
 //! ```
 //!
 //! In an item a commitment is a text of 93 characters:
@@ -19,7 +19,8 @@
 //! - *Hiding*, whatever anybody can compute: `r` is exactly uniform, so `C` is a uniform point whatever the value was. Once the
 //!   opening is destroyed every value fits equally well.
 //! - *Binding*, as long as nobody knows the discrete logarithm of `H`: nobody chose `H`, and two openings of one commitment would give
-//!   it away. The place is part of `m`, so a commitment that is copied to another record opens for nobody there.
+//!   it away. The place is part of `m`, so a commitment that is copied to another record, or to a register of the same name in another
+//!   partition, opens for nobody there.
 //! - A value and a blinding are never in an error, in `Debug` or in a log, and are cleared from memory when they are dropped.
 
 use crate::{
@@ -38,11 +39,13 @@ use std::{fmt, str::FromStr, sync::LazyLock};
 use zeroize::Zeroizing;
 
 /// What separates these hashes from all others; a change of what is committed to changes its number.
-const DOMAIN: &str = "tallystick sealed value 1";
+const DOMAIN: &str = "tallystick sealed value 2";
+/// What the generator of the blinding comes from: it says nothing of what is committed to, and stays.
+const GENERATOR: &str = "tallystick sealed value 1: the generator of the blinding";
 
 /// `H`: nobody knows its discrete logarithm, because nobody chose it.
 static BLINDING_GENERATOR: LazyLock<RistrettoPoint> = LazyLock::new(|| {
-    let digest = Sha512::digest(format!("{DOMAIN}: the generator of the blinding"));
+    let digest = Sha512::digest(GENERATOR);
     RistrettoPoint::from_uniform_bytes(&digest.into())
 });
 
@@ -196,9 +199,13 @@ impl<'b, C> Decode<'b, C> for Subject {
     }
 }
 
+/// Elements of an array that a place takes.
+pub const PLACE_PARTS: u64 = 6;
+
 /// Where a sealed value stands, and whom it is about: part of what is committed to.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Place {
+    partition: Option<String>,
     register: String,
     key: String,
     field: String,
@@ -206,7 +213,7 @@ pub struct Place {
 }
 
 impl Place {
-    /// The `field` of the record `key` of `register`, about `subject`.
+    /// The `field` of the record `key` of `register`, about `subject`, in the public partition.
     ///
     /// # Errors
     /// When one of them breaks its grammar.
@@ -220,7 +227,21 @@ impl Place {
         validate_name(&register)?;
         validate_key(EntryKind::User, &key)?;
         validate_name(&field)?;
-        Ok(Self { register, key, field, subject })
+        Ok(Self { partition: None, register, key, field, subject })
+    }
+
+    /// The same in a partition; in the public one for none.
+    ///
+    /// # Errors
+    /// When the partition's name breaks its grammar.
+    pub fn within(self, partition: Option<&str>) -> Result<Self, NameError> {
+        partition.map_or(Ok(()), validate_name)?;
+        Ok(Self { partition: partition.map(str::to_owned), ..self })
+    }
+
+    /// The partition whose register it is; none for the public one.
+    pub fn partition(&self) -> Option<&str> {
+        self.partition.as_deref()
     }
 
     /// The register.
@@ -243,8 +264,13 @@ impl Place {
         &self.subject
     }
 
-    fn encode<W: encode::Write>(&self, e: &mut Encoder<W>) -> Result<(), encode::Error<W::Error>> {
-        e.str(&self.register)?
+    /// Its parts, one after another, as they stand in an array: [`PLACE_PARTS`] of them.
+    ///
+    /// # Errors
+    /// What the encoder fails with.
+    pub fn write<W: encode::Write>(&self, e: &mut Encoder<W>) -> Result<(), encode::Error<W::Error>> {
+        e.encode(self.partition.as_deref())?
+            .str(&self.register)?
             .str(&self.key)?
             .str(&self.field)?
             .str(&self.subject.register)?
@@ -252,12 +278,17 @@ impl Place {
             .ok()
     }
 
-    fn decode(d: &mut Decoder<'_>) -> Result<Self, decode::Error> {
+    /// Reads what [`Place::write`] wrote.
+    ///
+    /// # Errors
+    /// When it is anything else.
+    pub fn read(d: &mut Decoder<'_>) -> Result<Self, decode::Error> {
         let at = d.position();
+        let partition = cbor::optional(d, |d| d.str().map(str::to_owned))?;
         let (register, key, field) = (d.str()?, d.str()?, d.str()?);
         let subject = Subject::new(d.str()?, d.str()?);
         subject
-            .and_then(|subject| Self::new(register, key, field, subject))
+            .and_then(|subject| Self::new(register, key, field, subject)?.within(partition.as_deref()))
             .map_err(|error| decode::Error::message(error).at(at))
     }
 }
@@ -333,7 +364,7 @@ impl fmt::Debug for Blinding {
 
 /// A sealed value with all that shows what its commitment was made to. Whoever destroys every copy of it has erased the value.
 ///
-/// In CBOR: `[scheme, register, key, field, subject's register, subject's key, value, blinding]`.
+/// In CBOR: `[scheme, partition or null, register, key, field, subject's register, subject's key, value, blinding]`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Opening {
     place: Place,
@@ -426,25 +457,25 @@ struct Message<'a> {
 
 impl<C> Encode<C> for Message<'_> {
     fn encode<W: encode::Write>(&self, e: &mut Encoder<W>, _: &mut C) -> Result<(), encode::Error<W::Error>> {
-        e.array(7)?.str(DOMAIN)?;
-        self.place.encode(e)?;
+        e.array(PLACE_PARTS + 2)?.str(DOMAIN)?;
+        self.place.write(e)?;
         e.str(self.value.reveal())?.ok()
     }
 }
 
 impl<C> Encode<C> for Opening {
     fn encode<W: encode::Write>(&self, e: &mut Encoder<W>, _: &mut C) -> Result<(), encode::Error<W::Error>> {
-        e.array(8)?.encode(SealScheme::PedersenRistretto255)?;
-        self.place.encode(e)?;
+        e.array(PLACE_PARTS + 3)?.encode(SealScheme::PedersenRistretto255)?;
+        self.place.write(e)?;
         e.str(self.value.reveal())?.bytes(self.blinding.reveal())?.ok()
     }
 }
 
 impl<'b, C> Decode<'b, C> for Opening {
     fn decode(d: &mut Decoder<'b>, _: &mut C) -> Result<Self, decode::Error> {
-        cbor::array(d, 8, "an opening")?;
+        cbor::array(d, PLACE_PARTS + 3, "an opening")?;
         let SealScheme::PedersenRistretto255 = d.decode()?;
-        let place = Place::decode(d)?;
+        let place = Place::read(d)?;
         let value = Secret::new(cbor::text(d, 1..=SEALED_VALUE_BYTES_MAX, "a sealed value")?);
         let at = d.position();
         let blinding = Zeroizing::new(cbor::fixed(d, "a blinding")?);
@@ -537,6 +568,7 @@ mod tests {
             place("p-17", "alias"),
             Place::new("patient", "p-17", "name", other).unwrap(),
             Place::new("client", "p-17", "name", Subject::new("patient", "p-17").unwrap()).unwrap(),
+            place("p-17", "name").within(Some("health")).unwrap(),
         ] {
             assert_ne!(elsewhere(place.clone()), opening.commitment(), "{place:?}");
         }
@@ -574,6 +606,7 @@ mod tests {
     fn the_longest_opening_fits() {
         let (name, key) = ("n".repeat(64), "k".repeat(128));
         let place = Place::new(&name, &key, &name, Subject::new(&name, &key).unwrap()).unwrap();
+        let place = place.within(Some(&name)).unwrap();
         let value = Secret::new("x".repeat(SEALED_VALUE_BYTES_MAX));
         let opening = Opening::seal(place, value, &mut StdRng::seed_from_u64(1)).unwrap();
         assert!(opening.to_bytes().len() <= SEAL_OPENING_BYTES_MAX);

@@ -1,10 +1,11 @@
-//! The vault: the openings of sealed values, encrypted under a key for each subject, and destroyed so that nothing is left.
+//! The vault: the openings of sealed values, encrypted under a key for each subject, and destroyed so that nothing is left. What a file
+//! holds of a subject says [`Drawer`].
 //!
 //! ```text
 //! ‹prefix›-vault-3fa/                           one of 4,096 folders
 //!   3fa90c…⟨24 bytes⟩ 0000000000000007          a subject's file: its name says neither who it is, nor in which register
 //!      │                    └ generation: one more with every change
-//!      └ HMAC of the subject under the vault's key
+//!      └ HMAC of the subject, in a partition of that and the register too, under the vault's key
 //!
 //! byte  0        1 once all the rest is on the disk; 0 before that, and from the moment it is to be destroyed
 //!       1..61    the subject's key, wrapped by the vault's: nonce, key, tag
@@ -25,6 +26,7 @@
 //! encrypted under the vault's key: see docs/decisions/0012-vaults.md.
 
 mod cipher;
+mod drawer;
 mod pending;
 mod progress;
 mod retained;
@@ -32,7 +34,8 @@ mod retained;
 mod tests;
 
 pub use cipher::VaultKey;
-pub use pending::Pending;
+pub use drawer::Drawer;
+pub use pending::{Pending, PendingIn};
 pub use progress::ErasureProgress;
 
 use cipher::{Ciphers, SubjectKey};
@@ -41,7 +44,7 @@ use commonware_utils::sync::AsyncMutex;
 use rand_core::CryptoRng;
 use std::collections::BTreeMap;
 use tallystick_protocol::{
-    Commitment, Opening, Subject, cbor,
+    Commitment, Opening, cbor,
     limits::{VAULT_FILE_BYTES_MAX, VAULT_OPENINGS_MAX},
 };
 use zeroize::Zeroizing;
@@ -128,12 +131,12 @@ impl<S: Storage> Vault<S> {
     /// # Errors
     /// When the disk fails, or a subject has too many; then some subjects' openings may be kept.
     pub async fn put(&self, openings: &[Opening], rng: &mut impl CryptoRng) -> Result<(), VaultError> {
-        let mut by_subject: BTreeMap<&Subject, Vec<&Opening>> = BTreeMap::new();
+        let mut by_drawer: BTreeMap<Drawer, Vec<&Opening>> = BTreeMap::new();
         for opening in openings {
-            by_subject.entry(opening.place().subject()).or_default().push(opening);
+            by_drawer.entry(Drawer::of(opening.place())).or_default().push(opening);
         }
-        for (subject, new) in by_subject {
-            let name = self.ciphers.name(subject);
+        for (drawer, new) in by_drawer {
+            let name = self.ciphers.name(&drawer);
             let _lock = self.lock(&name).await;
             let generations = self.generations(&name).await?;
             let mut kept = self.newest(&name, &generations).await?;
@@ -150,20 +153,20 @@ impl<S: Storage> Vault<S> {
         Ok(())
     }
 
-    /// The opening of a subject's commitment.
+    /// The opening of a commitment about a subject.
     ///
     /// # Errors
     /// When the disk fails or the subject's file is damaged.
-    pub async fn get(&self, subject: &Subject, commitment: &Commitment) -> Result<Option<Opening>, VaultError> {
-        Ok(self.all(subject).await?.into_iter().find(|opening| opening.commitment() == *commitment))
+    pub async fn get(&self, drawer: &Drawer, commitment: &Commitment) -> Result<Option<Opening>, VaultError> {
+        Ok(self.all(drawer).await?.into_iter().find(|opening| opening.commitment() == *commitment))
     }
 
     /// All openings of a subject, in the order in which they were kept.
     ///
     /// # Errors
     /// When the disk fails or the subject's file is damaged.
-    pub async fn all(&self, subject: &Subject) -> Result<Vec<Opening>, VaultError> {
-        let name = self.ciphers.name(subject);
+    pub async fn all(&self, drawer: &Drawer) -> Result<Vec<Opening>, VaultError> {
+        let name = self.ciphers.name(drawer);
         let _lock = self.lock(&name).await;
         let generations = self.generations(&name).await?;
         self.newest(&name, &generations).await
@@ -175,11 +178,11 @@ impl<S: Storage> Vault<S> {
     /// When the disk fails: then it must be asked again.
     pub async fn remove(
         &self,
-        subject: &Subject,
+        drawer: &Drawer,
         commitments: &[Commitment],
         rng: &mut impl CryptoRng,
     ) -> Result<usize, VaultError> {
-        let name = self.ciphers.name(subject);
+        let name = self.ciphers.name(drawer);
         let _lock = self.lock(&name).await;
         let generations = self.generations(&name).await?;
         let mut kept = self.newest(&name, &generations).await?;
@@ -197,8 +200,8 @@ impl<S: Storage> Vault<S> {
     ///
     /// # Errors
     /// When the disk fails: then it must be asked again.
-    pub async fn destroy(&self, subject: &Subject) -> Result<bool, VaultError> {
-        let name = self.ciphers.name(subject);
+    pub async fn destroy(&self, drawer: &Drawer) -> Result<bool, VaultError> {
+        let name = self.ciphers.name(drawer);
         let _lock = self.lock(&name).await;
         let generations = self.generations(&name).await?;
         self.wipe_all(&name, &generations).await?;

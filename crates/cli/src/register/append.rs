@@ -25,7 +25,7 @@ use tallystick_ledger::{
 };
 use tallystick_protocol::{
     Cardinality, EntryKind, Field, NewEntry, Opening, Operation,
-    limits::{ENTRIES_MAX, SEALED_SUBMISSION_BYTES_MAX, TRANSACTION_BYTES_MAX},
+    limits::{ENTRIES_MAX, OPENINGS_BYTES_MAX, OPENINGS_PER_MESSAGE_MAX, TRANSACTION_BYTES_MAX},
     operation::validate_key,
 };
 
@@ -41,7 +41,7 @@ const LIST_SEPARATOR: char = ';';
 #[command(
     after_help = "The register's schema is checked by every node; all that breaks it is listed. Values of personal and \
     restricted fields are sealed here: the ledger gets commitments, and the first node named that holds for the register's \
-    custodian keeps what opens them.\n\
+    custodian keeps what opens them; in a partition the nodes of its members do.\n\
     A CSV file has field names in its first line; values of a list are parted by `;`, empty cells are left out. A JSON lines file \
     has an item on each line. In both the field that has the register's name is the key.\n\n\
     Examples:\n  \
@@ -79,14 +79,15 @@ impl Append {
         let register = definition(&client, asker.as_ref(), &self.register)?;
         let entries = self.entries(&register.value)?;
         let entries = match &asker {
-            // Its members alone see it, and nobody would keep what opens a sealed value.
-            Some(_) => entries.into_iter().map(|(_, entry)| SealedEntry { entry, openings: Vec::new() }).collect(),
+            // Its members alone see it: nobody is warned of what looks like personal data.
+            Some(signer) => sealed_all(entries, &register.value, signer.partition())?,
             None => prepared(entries, &register.value)?,
         };
         let sealed: usize = entries.iter().map(|entry| entry.openings.len()).sum();
         // Found before anything is signed: without one nothing could be kept.
-        let holder =
-            (sealed > 0).then(|| client.holder(&register.value.custodian)).transpose()?.map(|(holder, _)| holder);
+        let keeper =
+            asker.as_ref().map_or(register.value.custodian.as_str(), |signer| signer.principal().organisation());
+        let holder = (sealed > 0).then(|| client.holder(keeper)).transpose()?.map(|(holder, _)| holder);
         let signer = asker.map_or_else(|| self.connection.signer(&self.signing), Ok)?;
         let total = entries.len();
         let batches = cut(entries, |sealed| &sealed.entry, |sealed| &sealed.openings);
@@ -94,7 +95,11 @@ impl Append {
         if sealed > 0 {
             let values = count(sealed as u64, "value is", "values are");
             say(format_args!(
-                "{values} sealed: the ledger gets commitments, and the node that takes them keeps what opens them"
+                "{values} sealed: the ledger gets commitments, and {} what opens them",
+                match signer.partition() {
+                    Some(_) => "the nodes of the partition's members keep",
+                    None => "the node that takes them keeps",
+                }
             ));
         }
         let bar = progress(total as u64, &self.register);
@@ -181,14 +186,30 @@ pub fn entry_of(
     Ok(NewEntry { key, items: vec![item] })
 }
 
+/// Seals what is protected in a register of a partition.
+fn sealed_all(
+    entries: Vec<(usize, NewEntry)>,
+    register: &RegisterView,
+    partition: Option<&str>,
+) -> Result<Vec<SealedEntry>, Failure> {
+    let fields: Vec<Field> = register.fields.iter().map(Field::from).collect();
+    let schema = Schema::new(&register.name, &fields);
+    entries.into_iter().map(|(line, entry)| seal(&stands(line, &entry), (partition, &schema), entry)).collect()
+}
+
+/// Where an entry stands, for people.
+fn stands(line: usize, entry: &NewEntry) -> String {
+    if line == 0 { format!("entry {}", entry.key) } else { format!("line {line}") }
+}
+
 /// Seals what is protected, and warns of what looks like personal data elsewhere.
 pub fn prepared(entries: Vec<(usize, NewEntry)>, register: &RegisterView) -> Result<Vec<SealedEntry>, Failure> {
     let fields: Vec<Field> = register.fields.iter().map(Field::from).collect();
     let (schema, mut exposure) = (Schema::new(&register.name, &fields), Exposure::default());
     let mut prepared = Vec::with_capacity(entries.len());
     for (line, entry) in entries {
-        let place = if line == 0 { format!("entry {}", entry.key) } else { format!("line {line}") };
-        let sealed = seal(&place, &schema, entry)?;
+        let place = stands(line, &entry);
+        let sealed = seal(&place, (None, &schema), entry)?;
         for item in sealed.entry.items.iter().filter_map(|item| Item::parse(item).ok()) {
             exposure.look(&place, &item, &schema)?;
         }
@@ -293,22 +314,25 @@ pub fn batches(entries: Vec<NewEntry>) -> Vec<Vec<NewEntry>> {
 /// As many entries to a transaction as it holds, and as a node takes the openings of at once.
 fn cut<T>(all: Vec<T>, entry: impl Fn(&T) -> &NewEntry, openings: impl Fn(&T) -> &[Opening]) -> Vec<Vec<T>> {
     let mut batches: Vec<Vec<T>> = Vec::new();
-    let (mut bytes, mut sealed_bytes) = (0, 0);
+    let (mut bytes, mut sealed_bytes, mut sealed_count) = (0, 0, 0);
     for one in all {
         let NewEntry { key, items } = entry(&one);
         let more = FRAMING_BYTES + key.len() + items.iter().map(|item| item.len() + FRAMING_BYTES).sum::<usize>();
         let sealed_more: usize = openings(&one).iter().map(|opening| opening.to_bytes().len()).sum();
         let room = bytes + more <= TRANSACTION_BYTES_MAX - ENVELOPE_BYTES
-            && sealed_bytes + sealed_more <= SEALED_SUBMISSION_BYTES_MAX - TRANSACTION_BYTES_MAX - ENVELOPE_BYTES;
+            && sealed_bytes + sealed_more <= OPENINGS_BYTES_MAX
+            && sealed_count + openings(&one).len() <= OPENINGS_PER_MESSAGE_MAX;
+        let more_sealed = openings(&one).len();
         match batches.last_mut().filter(|batch| room && batch.len() < ENTRIES_MAX) {
             Some(batch) => {
                 batch.push(one);
                 bytes += more;
                 sealed_bytes += sealed_more;
+                sealed_count += more_sealed;
             }
             None => {
                 batches.push(vec![one]);
-                (bytes, sealed_bytes) = (more, sealed_more);
+                (bytes, sealed_bytes, sealed_count) = (more, sealed_more, more_sealed);
             }
         }
     }

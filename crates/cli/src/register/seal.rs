@@ -18,16 +18,21 @@ pub struct SealedEntry {
     pub openings: Vec<Opening>,
 }
 
-/// Seals the values in the clear of the protected fields of an entry, which stands at `place`, such as `line 3`.
+/// Seals the values in the clear of the protected fields of an entry, which stands at `place`, such as `line 3`; for a partition, if the
+/// register is one's.
 ///
 /// # Errors
 /// When a value is not of its field's datatype, or no field says whom it is about. No error says the value.
-pub fn seal(place: &str, schema: &Schema, entry: NewEntry) -> Result<SealedEntry, Failure> {
+pub fn seal(
+    place: &str,
+    (partition, schema): (Option<&str>, &Schema),
+    entry: NewEntry,
+) -> Result<SealedEntry, Failure> {
     let NewEntry { key, items } = entry;
     let mut openings = Vec::new();
     let seal = |item: String| match Item::parse(&item) {
         Ok(parsed) if schema.unsealed(&parsed).next().is_some() => {
-            seal_item(place, schema, &key, &parsed, &mut openings)
+            seal_item(place, (partition, schema), &key, &parsed, &mut openings)
         }
         // What is no item the ledger refuses, and says why.
         _ => Ok(item),
@@ -38,21 +43,22 @@ pub fn seal(place: &str, schema: &Schema, entry: NewEntry) -> Result<SealedEntry
 
 fn seal_item(
     place: &str,
-    schema: &Schema,
+    (partition, schema): (Option<&str>, &Schema),
     key: &str,
     item: &Item<'_>,
     openings: &mut Vec<Opening>,
 ) -> Result<String, Failure> {
+    let within = (partition, schema);
     let mut members: Vec<(&str, Value<'_>)> = Vec::new();
     for (name, value) in item.members() {
         let field = schema.fields().iter().find(|field| field.name == name && field.protection.is_some());
         let value = match (field, value) {
             (None, value) => value.clone(),
             (Some(field), Value::One(text)) => {
-                Value::One(Cow::Owned(seal_value(place, schema, (key, item), field, text, openings)?))
+                Value::One(Cow::Owned(seal_value(place, within, (key, item), field, text, openings)?))
             }
             (Some(field), Value::Many(texts)) => {
-                let one = |text: &Cow<'_, str>| seal_value(place, schema, (key, item), field, text, openings);
+                let one = |text: &Cow<'_, str>| seal_value(place, within, (key, item), field, text, openings);
                 let sealed: Vec<String> = texts.iter().map(one).collect::<Result<_, _>>()?;
                 Value::Many(sealed.into_iter().map(Cow::Owned).collect())
             }
@@ -65,7 +71,7 @@ fn seal_item(
 /// The commitment to a value; of one that is sealed already, itself.
 fn seal_value(
     place: &str,
-    schema: &Schema,
+    (partition, schema): (Option<&str>, &Schema),
     (key, item): (&str, &Item<'_>),
     field: &Field,
     text: &str,
@@ -79,7 +85,8 @@ fn seal_value(
         let datatype = field.datatype;
         return Err(Failure::error(format!("{place}: field `{name}` is no {datatype}: nothing was sent")));
     }
-    let stands = schema.place(key, item, name).ok_or_else(|| {
+    let stands = schema.place(key, item, name).and_then(|place| place.within(partition).ok());
+    let stands = stands.ok_or_else(|| {
         Failure::error(format!("{place}: no field says whom field `{name}` is about: nothing was sent"))
     })?;
     let opening = Opening::seal(stands, Secret::new(text), &mut tallystick_client::randomness());
@@ -114,7 +121,7 @@ mod tests {
     }
 
     fn sealed(item: &str) -> Result<SealedEntry, Failure> {
-        seal("line 2", &schema(), NewEntry { key: "v-1".into(), items: vec![item.into()] })
+        seal("line 2", (None, &schema()), NewEntry { key: "v-1".into(), items: vec![item.into()] })
     }
 
     #[test]

@@ -14,7 +14,7 @@ use super::{receipt_of, text_items};
 use crate::{
     output::{Colour, Done, Failure, count, line, paint, progress},
     paging::Paging,
-    reading::{self, Reason, Wanted},
+    reading::{self, Beside, Reason, Wanted},
 };
 use base64::{Engine as _, prelude::BASE64_STANDARD};
 use serde::{Deserialize, Serialize};
@@ -24,12 +24,12 @@ use std::{
     time::Duration,
 };
 use tallystick_api::{
-    ActOutcome, OutcomeView, PartitionView, PrivateEntryView, PrivateHeld, ReadView, RegisterView,
+    ActOutcome, FieldView, OutcomeView, PartitionView, PrivateEntryView, PrivateHeld, ReadView, RegisterView,
     limits::AUDIT_PAGE_MAX,
 };
 use tallystick_client::{Client, Error, Signer};
 use tallystick_protocol::{
-    Genesis, Hash, PrincipalId, Receipt, Recipient, Subject,
+    Genesis, Hash, PrincipalId, Protection, Receipt, Recipient, Subject,
     change::words::Shown,
     limits::DISCLOSURE_ATTEMPTS_MAX,
     receipt::{Claim, SharedRecord},
@@ -185,7 +185,7 @@ impl Gathering<'_> {
         let definition = definition.ok_or("its register is not there any more")?.value;
         let mut last = String::new();
         for _ in 0..DISCLOSURE_ATTEMPTS_MAX {
-            let (read, bytes) = match self.disclose(signer, holder, (register, key), &definition) {
+            let (read, bytes) = match self.disclose(signer, holder, (register, key, named_in), &definition) {
                 Ok(given) => given,
                 // The partition went on before its members had certified the root; or an answer was lost.
                 Err(Lack::Passing(reason)) => {
@@ -203,7 +203,7 @@ impl Gathering<'_> {
                 proof: BASE64_STANDARD.encode(&bytes),
             };
             let proven = record.proven(&shared.partition, self.genesis)?;
-            record.items = text_items(&proven.items);
+            record.items = opened_items(&proven);
             record.require_about(self.subject).map_err(|_| "it changed meanwhile, and does not name them any more")?;
             return Ok(record);
         }
@@ -215,11 +215,18 @@ impl Gathering<'_> {
         &self,
         signer: &Signer,
         (holder, node): &(Client, PrincipalId),
-        (register, key): (&str, &str),
+        (register, key, named_in): (&str, &str, &[String]),
         definition: &RegisterView,
     ) -> Result<(Hash, Vec<u8>), Lack> {
-        let wanted = Wanted { register, key, fields: &[], recipient: Some(&Recipient::data_subject()), holder: None };
-        let transaction = reading::signed_in_partition(signer, node.clone(), &wanted, definition, &self.reason)
+        // Of what is sealed that alone is opened that is about them.
+        let is_own = (register, key) == (self.subject.register(), self.subject.key());
+        let sealed = definition.fields.iter().filter(|field| is_about(field, register, is_own, named_in));
+        let fields: Vec<String> = sealed.map(|field| field.name.clone()).collect();
+        let to = Recipient::data_subject();
+        let wanted =
+            Wanted { register, key, fields: &fields, recipient: Some(&to), beside: Beside::Clear, holder: None };
+        let about = [self.subject.clone()].into();
+        let transaction = reading::signed_in_partition(signer, (node, &about), &wanted, definition, &self.reason)
             .map_err(|_| {
                 Lack::Lasting("it has more fields than one read names, or the read cannot be signed".to_owned())
             })?;
@@ -250,6 +257,23 @@ impl Gathering<'_> {
         shared.reads = page.reads;
         shared.reads_height = page.height;
     }
+}
+
+/// Whether what is sealed in a field is about the person: in their own record, or by a field that names them.
+fn is_about(field: &FieldView, register: &str, is_own: bool, named_in: &[String]) -> bool {
+    match &field.protection {
+        None => false,
+        Some(Protection::Restricted) => is_own,
+        Some(Protection::Personal { subject, .. }) if subject == register => is_own,
+        Some(Protection::Personal { subject, .. }) => named_in.contains(subject),
+    }
+}
+
+/// The items of a record that was disclosed, with what was sealed and is shown.
+fn opened_items(proven: &SharedRecord) -> Vec<Value> {
+    let mut items = text_items(&proven.items);
+    items.iter_mut().for_each(|item| reading::open(item, &proven.openings));
+    items
 }
 
 /// Why a record is not given: for now, or however often it is asked for.
@@ -346,7 +370,7 @@ impl Shared {
 
     fn check_record(&self, record: &GivenRecord, subject: &Subject, genesis: &Genesis) -> Result<(), String> {
         let proven = record.proven(&self.partition, genesis)?;
-        if text_items(&proven.items) != record.items {
+        if opened_items(&proven) != record.items {
             return Err("it says something else than its proof".to_owned());
         }
         record.require_about(subject)?;

@@ -30,21 +30,22 @@ use tallystick_api::{
     },
     media, routes,
 };
-use tallystick_protocol::{Query, Receipt};
+use tallystick_protocol::{Query, Receipt, SealedSubmission};
 use tallystick_storage::partition::KeptRegister;
 
 /// Submit a private transaction to a node of the signer's own organisation. Answers when it was ordered, and executed there; one that reads
 /// records, with them. Several that do not read, one after another, are answered together, with what became of each.
 #[utoipa::path(post, path = routes::PRIVATE, tag = "partitions",
     request_body(
-        description = "One COSE_Sign1 (`application/cose`), or several one after another (`application/cbor-seq`)",
-        content((Vec<u8> = "application/cose"), (Vec<u8> = "application/cbor-seq")),
+        description = "One COSE_Sign1 (`application/cose`), or several one after another (`application/cbor-seq`); or one with what opens the values sealed in it, as of /v1/sealed (`application/vnd.tallystick.sealed+cbor`)",
+        content((Vec<u8> = "application/cose"), (Vec<u8> = "application/cbor-seq"), (Vec<u8> = "application/vnd.tallystick.sealed+cbor")),
     ),
     responses(
         (status = 200, description = "It was executed: accepted, or refused with a code. A sequence is answered with `results`, one for each: that, or a problem", body = PrivateResult),
         (status = 400, description = "It is none that could be executed", body = Problem, content_type = "application/problem+json"),
         (status = 403, description = "A key is not its signer's, or not any more", body = Problem, content_type = "application/problem+json"),
         (status = 421, description = "This node holds nothing of the partition", body = Problem, content_type = "application/problem+json"),
+        (status = 422, description = "An opening does not fit, or is missing; or a value is in the clear that is written only sealed", body = Problem, content_type = "application/problem+json"),
         (status = 409, description = "It was executed before: the detail says what became of it; or its idempotency key was used for another", body = Problem, content_type = "application/problem+json"),
         (status = 503, description = "It was not executed, or not yet: too few members acknowledged it, or a wait was over", body = Problem, content_type = "application/problem+json"),
     ))]
@@ -55,15 +56,27 @@ pub async fn submit(State(app): State<App>, headers: HeaderMap, body: Bytes) -> 
     }
     // One time for all of it: a read that is executed and not answered is on record for nothing.
     let until = app.service.after(Duration::from_secs(DISCLOSED_SECONDS_MAX));
-    let executed = app.service.submit_private(body, patience).await.map_err(|error| failure(&error))?;
+    let executed = if body_essence(&headers) == media::SEALED {
+        let submission = SealedSubmission::decode(&body).map_err(|error| {
+            let detail =
+                format!("the body is no transaction with its openings: {error}: make it with `tally register append`");
+            Failure::new(ProblemCode::Malformed, detail)
+        })?;
+        app.service.submit_private_sealed(submission, patience).await
+    } else {
+        app.service.submit_private(body, patience).await
+    };
+    let executed = executed.map_err(|error| failure(&error))?;
     let Executed { transaction: id, height, number, outcome, given } = executed;
     let (outcome, mut all) = (OutcomeView::from(&outcome), Vec::with_capacity(given.len()));
     for one in given {
         let register = one.register.clone();
+        let openings = one.openings.iter().map(|opening| hex::encode(&*opening.to_bytes())).collect();
+        let (absent, unnamed) = (one.absent.iter().cloned().collect(), one.unnamed.iter().cloned().collect());
         let record = serde_json::from_str(&records_json(std::slice::from_ref(&one.record))).unwrap_or_default();
         let disclosure = app.service.disclosure(one, until).await.map_err(|error| failure(&error))?;
         let disclosure = disclosure.map(|disclosure| hex::encode(Receipt::Partition(disclosure).to_bytes()));
-        all.push(GivenView { register, record, disclosure });
+        all.push(GivenView { register, record, openings, absent, unnamed, disclosure });
     }
     let given = all;
     Ok(unstored(json_at(height, PrivateResult { id, height, number, outcome, given })))
@@ -320,6 +333,9 @@ fn failure(error: &PrivateError) -> Failure {
     match error {
         PrivateError::NotHolder | PrivateError::NotHeld(_) => Failure::new(ProblemCode::NotHolder, error.to_string()),
         PrivateError::Unfit(_) | PrivateError::Refused(_) => Failure::bad_request(error.to_string()),
+        PrivateError::Misfit(_) => Failure::new(ProblemCode::OpeningMisfit, error.to_string()),
+        PrivateError::OpeningMissing(_) => Failure::new(ProblemCode::OpeningMissing, error.to_string()),
+        PrivateError::VaultFull(_) => Failure::new(ProblemCode::VaultFull, error.to_string()),
         PrivateError::Rejected(rejection) => Failure::from(rejection),
         PrivateError::Repeated { .. } | PrivateError::ReadRepeated { .. } => {
             Failure::new(ProblemCode::Repeated, error.to_string())
@@ -349,6 +365,9 @@ mod tests {
             (PrivateError::Unfit("it names no partition".into()), 400, "bad-request"),
             (PrivateError::Refused(Code::NotMember), 400, "bad-request"),
             (PrivateError::Rejected(Rejection::idempotency_conflict("another")), 409, "idempotency-conflict"),
+            (PrivateError::Misfit(0), 422, "opening-misfit"),
+            (PrivateError::OpeningMissing(("child".into(), "c-1".into(), "name".into())), 422, "opening-missing"),
+            (PrivateError::VaultFull("the subject has too many".into()), 422, "vault-full"),
             (PrivateError::Repeated { number: 1, height: 2, refused: None }, 409, "intent-repeated"),
             (PrivateError::ReadRepeated { number: 1, height: 2, refused: None }, 409, "intent-repeated"),
             (PrivateError::Read, 409, "read-known"),

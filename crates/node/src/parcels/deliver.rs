@@ -29,10 +29,11 @@ impl<E: Runtime> Parcels<E> {
         runtime: &mut E,
         from: [u8; 32],
         (partition, order, parcels): (String, Option<Bytes>, Vec<Delivered>),
+        openings: Option<Bytes>,
     ) {
         let hash = order.as_ref().map(|order| Hash::of(&[order]));
         let judged = match self.room_soon(&partition).await {
-            Some(room) => self.acknowledge(runtime, from, &room, (order, parcels)).await,
+            Some(room) => self.acknowledge(runtime, from, &room, (order, parcels, openings)).await,
             None => Err(Reason::Excluded),
         };
         if let Err(reason) = &judged {
@@ -51,7 +52,7 @@ impl<E: Runtime> Parcels<E> {
         runtime: &mut E,
         from: [u8; 32],
         room: &Room<E>,
-        (order, parcels): (Option<Bytes>, Vec<Delivered>),
+        (order, parcels, openings): (Option<Bytes>, Vec<Delivered>, Option<Bytes>),
     ) -> Result<Option<Signature>, Reason> {
         let membership = self.membership(&room.name).await.ok().flatten().ok_or(Reason::Busy)?;
         let sender = membership.node_of(&from).ok_or(Reason::Excluded)?.node.clone();
@@ -64,11 +65,20 @@ impl<E: Runtime> Parcels<E> {
             return Err(Reason::Excluded);
         }
         let payloads = self.open(runtime, &room.name, &parcels)?;
+        let openings = self.came_beside(room, &parcels, openings).ok_or(Reason::Openings)?;
         let asked = order.map(|order| self.asked(order, &sender, room, &parcels)).transpose()?;
+        // Whoever acknowledges says that it keeps them too.
+        if !self.are_of(room, &payloads, &openings) && (asked.is_some() || !openings.is_empty()) {
+            return Err(Reason::Openings);
+        }
         if let Some(asked) = &asked {
             self.judge(runtime, room, (&membership, &sender), asked, &payloads).await?;
         }
         let (sender, members) = (sender.organisation(), membership.row.terms.members.len());
+        if let Err(error) = self.keep_beside(room, &payloads, (sender, members), &openings).await {
+            tracing::warn!(partition = room.name, %error, "could not keep openings that were delivered");
+            return Err(Reason::Busy);
+        }
         let kept = Kept::Waiting { since_ms: now.header.time_ms, sender, members };
         match room.store.lock().await.put(&parcels, kept).await {
             Ok(()) => {
@@ -90,7 +100,12 @@ impl<E: Runtime> Parcels<E> {
     }
 
     /// What the parcels hold.
-    fn open(&self, runtime: &mut E, partition: &str, parcels: &[Delivered]) -> Result<Vec<Arc<Opened>>, Reason> {
+    pub(super) fn open(
+        &self,
+        runtime: &mut E,
+        partition: &str,
+        parcels: &[Delivered],
+    ) -> Result<Vec<Arc<Opened>>, Reason> {
         let network = self.0.shared.chain.network();
         let open = |(ordered, parcel): &Delivered| {
             let payload = Payload::open(&network, partition, ordered, parcel, &self.0.holder.sealing).ok()?;
@@ -178,6 +193,7 @@ impl<E: Runtime> Parcels<E> {
         }
         // Whose keys they are is told by this node's own state: evidence need not say it.
         for transaction in transactions {
+            room.exposes_nothing(transaction).await.map_err(|_| Reason::Invalid)?;
             self.0.admission.may_sign(transaction).await.map_err(|_| Reason::Invalid)?;
         }
         Ok(())

@@ -22,6 +22,8 @@ use tallystick_storage::{
 const SCAN_PLACES: u64 = 512;
 /// Wait before what is missing is asked for again.
 const ASK_AGAIN: Duration = Duration::from_millis(500);
+/// Milliseconds of ledger time between two times that openings that are lacking are asked for.
+const ASK_LACKING_MS: u64 = 2_000;
 /// Wait after the log could not be read.
 const READ_AGAIN: Duration = Duration::from_millis(200);
 /// For how long a root that a node posts is good, in seconds.
@@ -78,7 +80,7 @@ impl<E: Runtime> Parcels<E> {
         let mut cursor = self.cursor(position, proposed);
         let mut tip = self.0.shared.chain.watch_tip();
         // The height whose root is known to be posted, and when this was last tried.
-        let (mut posted, mut tried_ms) = (0, 0);
+        let (mut posted, mut tried_ms, mut asked_ms) = (0, 0, 0);
         loop {
             room.opened().await;
             let time_ms = tip.borrow_and_update().header.time_ms;
@@ -105,6 +107,11 @@ impl<E: Runtime> Parcels<E> {
             // Nothing is missing, and all that this time's block and those before it order is executed.
             if let Err(error) = room.store.lock().await.expire(time_ms).await {
                 tracing::error!(partition = room.name, %error, "what waited too long cannot be removed");
+            }
+            self.settle_rest(&room, time_ms).await;
+            if time_ms.saturating_sub(asked_ms) >= ASK_LACKING_MS {
+                asked_ms = time_ms;
+                self.ask_lacking(&room).await;
             }
             // And the last one, when nothing follows; also after a restart, until everybody sees it.
             let position = room.partition.lock().await.position();
@@ -207,6 +214,8 @@ impl<E: Runtime> Parcels<E> {
             room.take_proofs(&partition, &done).await;
             (done, partition.root(), partition.position().executed)
         };
+        // Before anybody is told: who reads at once must find them.
+        self.settle_block(room, &block).await;
         {
             let mut payloads = room.payloads();
             orders.parcels.iter().for_each(|one| payloads.forget(&one.parcel.id));

@@ -5,11 +5,12 @@ use super::{
     message::{Delivered, Message},
 };
 use crate::engine::Runtime;
+use bytes::Bytes;
 use commonware_cryptography::ed25519::PublicKey;
 use commonware_p2p::{Blocker, Receiver};
 use std::{collections::HashMap, sync::Arc};
 use tallystick_protocol::{
-    OrderedParcel, ParcelId, Payload, TransferPath,
+    ParcelId, Payload, TransferPath,
     limits::{PARCELS_BYTES_MAX, PARCELS_IN_WORK_MAX, PARCELS_MESSAGE_BYTES_MAX},
 };
 use tallystick_storage::partition::Kept;
@@ -44,13 +45,15 @@ impl<E: Runtime> Parcels<E> {
 
     async fn heard(&self, runtime: &mut E, from: [u8; 32], message: Message) {
         match message {
-            Message::Deliver { partition, order, parcels } => {
-                self.delivered(runtime, from, (partition, order, parcels)).await
+            Message::Deliver { partition, order, parcels, openings } => {
+                self.delivered(runtime, from, (partition, order, parcels), openings).await
             }
             Message::Acknowledged { order, signature } => self.answered(order, (from, Ok(signature))),
             Message::Refused { order, reason } => self.answered(order, (from, Err(reason))),
             Message::Fetch { partition, ids } => self.fetch(runtime, from, partition, ids).await,
-            Message::Fetched { partition, parcels } => self.fetched(from, &partition, parcels).await,
+            Message::Fetched { partition, parcels, openings } => {
+                self.fetched(runtime, from, &partition, (parcels, openings)).await
+            }
         }
     }
 
@@ -74,42 +77,61 @@ impl<E: Runtime> Parcels<E> {
             return;
         };
         let network = self.0.shared.chain.network();
-        let (mut parcels, mut bytes): (Vec<Delivered>, usize) = (Vec::new(), 0);
+        let (mut parcels, mut payloads, mut bytes): (Vec<Delivered>, Vec<Payload>, usize) = (Vec::new(), Vec::new(), 0);
         for id in ids {
             let kept = room.store.lock().await.get(&id).await;
             let Ok(Some((ordered, parcel))) = kept else { continue };
             let opened = Payload::open(&network, &partition, &ordered, &parcel, &self.0.holder.sealing);
-            let sealed = opened.and_then(|payload| payload.seal(&network, &partition, &asking.sealing, runtime));
-            let Ok(sealed) = sealed else { continue };
+            let Ok(payload) = opened else { continue };
+            let Ok(sealed) = payload.seal(&network, &partition, &asking.sealing, runtime) else { continue };
             bytes += sealed.len();
             if bytes > PARCELS_BYTES_MAX {
                 break;
             }
             parcels.push((ordered, sealed));
+            payloads.push(payload);
         }
-        if !parcels.is_empty() {
-            self.send(&from, &Message::Fetched { partition, parcels });
+        if parcels.is_empty() {
+            return;
         }
+        // As far as they are here: without them it executes as well.
+        let openings = self.kept_of(&room, &payloads).await.unwrap_or_else(|error| {
+            tracing::warn!(partition, %error, "could not look for openings that are asked for");
+            Vec::new()
+        });
+        let openings = self.beside(runtime, &room, (&parcels, &openings), &asking).ok().flatten();
+        self.send(&from, &Message::Fetched { partition, parcels, openings });
     }
 
     /// Keeps what this node lacked and asked for.
-    async fn fetched(&self, from: [u8; 32], partition: &str, parcels: Vec<Delivered>) {
+    async fn fetched(
+        &self,
+        runtime: &mut E,
+        from: [u8; 32],
+        partition: &str,
+        (parcels, openings): (Vec<Delivered>, Option<Bytes>),
+    ) {
         let Some(room) = self.room(partition) else { return };
-        let from_member = match self.membership(partition).await {
-            Ok(Some(membership)) => membership.node_of(&from).is_some(),
-            _ => false,
-        };
-        let network = self.0.shared.chain.network();
-        let opens = |(ordered, parcel): &(OrderedParcel, bytes::Bytes)| {
-            Payload::open(&network, partition, ordered, parcel, &self.0.holder.sealing).is_ok()
-        };
-        let wanted = room.wanted();
-        if !from_member || !parcels.iter().all(|one| wanted.contains(&one.0.id) && opens(one)) {
+        let Ok(Some(membership)) = self.membership(partition).await else { return };
+        let Some(giver) = membership.node_of(&from) else { return };
+        let is_asked = |id: &ParcelId| room.wanted().contains(id) || room.lacking().contains_key(id);
+        if !parcels.iter().all(|one| is_asked(&one.0.id)) {
             return;
         }
-        match room.store.lock().await.put(&parcels, Kept::Ordered).await {
-            Ok(()) => room.arrived.notify_waiters(),
-            Err(error) => tracing::warn!(partition, %error, "could not keep payloads that were fetched"),
+        let Ok(payloads) = self.open(runtime, partition, &parcels) else { return };
+        // First these: once the payload is here it is executed.
+        if let Some(openings) = self.came_beside(&room, &parcels, openings) {
+            let giver = (giver.node.organisation(), membership.row.terms.members.len());
+            self.keep_fetched(&room, (&parcels, &payloads), giver, &openings).await;
         }
+        let wanted = room.wanted();
+        let parcels: Vec<Delivered> = parcels.into_iter().filter(|one| wanted.contains(&one.0.id)).collect();
+        if !parcels.is_empty()
+            && let Err(error) = room.store.lock().await.put(&parcels, Kept::Ordered).await
+        {
+            tracing::warn!(partition, %error, "could not keep payloads that were fetched");
+            return;
+        }
+        room.arrived.notify_waiters();
     }
 }

@@ -1,11 +1,14 @@
 //! What members' nodes say to each other of parcels, as CBOR.
 //!
 //! ```text
-//! deliver        [0, partition, order or null, [[[commitment, class], parcel]…]]     the order signed by who sends; null: keep only
+//! deliver        [0, partition, order or null, [[[commitment, class], parcel]…], openings or null]
+//!                                                                                    the order signed by who sends; null: keep only
 //! acknowledged   [1, SHA-256(order), co-signature]                                   stored durably, valid, and lawful here
 //! refused        [2, SHA-256(order), reason]
 //! fetch          [3, partition, [commitment…]]
-//! fetched        [4, partition, [[[commitment, class], parcel]…]]
+//! fetched        [4, partition, [[[commitment, class], parcel]…], openings or null]
+//!
+//! openings       what opens values that are sealed in what is in the parcels, encrypted to the node: see the protocol's `Beside`
 //! ```
 
 use bytes::Bytes;
@@ -14,7 +17,8 @@ use tallystick_protocol::{
     Hash, OrderedParcel, ParcelId, Signature, cbor,
     identifier::validate_name,
     limits::{
-        PARCEL_CLASS_MAX, PARCELS_BYTES_MAX, PARCELS_MESSAGE_BYTES_MAX, PARCELS_PER_ORDER_MAX, TRANSACTION_BYTES_MAX,
+        OPENINGS_SEALED_BYTES_MAX, PARCEL_CLASS_MAX, PARCELS_BYTES_MAX, PARCELS_MESSAGE_BYTES_MAX,
+        PARCELS_PER_ORDER_MAX, TRANSACTION_BYTES_MAX,
     },
     parcel::parcel_bytes,
 };
@@ -35,9 +39,12 @@ pub enum Reason {
     Unlawful,
     /// Too much waits here, or the disk failed.
     Busy,
+    /// What opens the values that are sealed in it did not come with it.
+    Openings,
 }
 
-const REASONS: [Reason; 5] = [Reason::Evidence, Reason::Invalid, Reason::Excluded, Reason::Unlawful, Reason::Busy];
+const REASONS: [Reason; 6] =
+    [Reason::Evidence, Reason::Invalid, Reason::Excluded, Reason::Unlawful, Reason::Busy, Reason::Openings];
 
 /// A message.
 #[derive(Debug)]
@@ -50,6 +57,8 @@ pub enum Message {
         order: Option<Bytes>,
         /// The parcels.
         parcels: Vec<Delivered>,
+        /// What opens the values sealed in them, encrypted.
+        openings: Option<Bytes>,
     },
     /// All of an order is stored durably, valid and lawful here.
     Acknowledged {
@@ -78,6 +87,8 @@ pub enum Message {
         partition: String,
         /// The parcels.
         parcels: Vec<Delivered>,
+        /// What opens the values sealed in them, as far as it is here, encrypted.
+        openings: Option<Bytes>,
     },
 }
 
@@ -85,7 +96,9 @@ impl Message {
     /// Its bytes.
     pub fn to_bytes(&self) -> Bytes {
         let parcels = match self {
-            Self::Deliver { parcels, .. } | Self::Fetched { parcels, .. } => parcels.iter().map(|(_, b)| b.len()).sum(),
+            Self::Deliver { parcels, openings, .. } | Self::Fetched { parcels, openings, .. } => {
+                parcels.iter().map(|(_, b)| b.len()).chain(openings.iter().map(Bytes::len)).sum()
+            }
             _ => 0,
         };
         cbor::encode_about(self, parcels + TRANSACTION_BYTES_MAX).into()
@@ -132,6 +145,19 @@ fn read_parcels(d: &mut Decoder<'_>) -> Result<Vec<Delivered>, decode::Error> {
     Ok(parcels)
 }
 
+fn write_sealed<W: encode::Write>(e: &mut Encoder<W>, openings: Option<&Bytes>) -> Result<(), encode::Error<W::Error>> {
+    match openings {
+        Some(openings) => e.bytes(openings)?.ok(),
+        None => e.null()?.ok(),
+    }
+}
+
+fn read_sealed(d: &mut Decoder<'_>) -> Result<Option<Bytes>, decode::Error> {
+    cbor::optional(d, |d| {
+        cbor::bytes(d, 1..=OPENINGS_SEALED_BYTES_MAX, "encrypted openings").map(Bytes::copy_from_slice)
+    })
+}
+
 fn named(d: &mut Decoder<'_>) -> Result<String, decode::Error> {
     let at = d.position();
     let name = d.str()?;
@@ -142,13 +168,14 @@ fn named(d: &mut Decoder<'_>) -> Result<String, decode::Error> {
 impl<C> Encode<C> for Message {
     fn encode<W: encode::Write>(&self, e: &mut Encoder<W>, _: &mut C) -> Result<(), encode::Error<W::Error>> {
         match self {
-            Self::Deliver { partition, order, parcels } => {
-                e.array(4)?.u8(0)?.str(partition)?;
+            Self::Deliver { partition, order, parcels, openings } => {
+                e.array(5)?.u8(0)?.str(partition)?;
                 match order {
                     Some(order) => e.bytes(order)?.ok()?,
                     None => e.null()?.ok()?,
                 }
-                write_parcels(e, parcels)
+                write_parcels(e, parcels)?;
+                write_sealed(e, openings.as_ref())
             }
             Self::Acknowledged { order, signature } => e.array(3)?.u8(1)?.encode(order)?.bytes(signature)?.ok(),
             Self::Refused { order, reason } => {
@@ -159,9 +186,10 @@ impl<C> Encode<C> for Message {
                 e.array(3)?.u8(3)?.str(partition)?.array(ids.len() as u64)?;
                 ids.iter().try_for_each(|id| e.bytes(&id.0)?.ok())
             }
-            Self::Fetched { partition, parcels } => {
-                e.array(3)?.u8(4)?.str(partition)?;
-                write_parcels(e, parcels)
+            Self::Fetched { partition, parcels, openings } => {
+                e.array(4)?.u8(4)?.str(partition)?;
+                write_parcels(e, parcels)?;
+                write_sealed(e, openings.as_ref())
             }
         }
     }
@@ -171,12 +199,13 @@ impl<'b, C> Decode<'b, C> for Message {
     fn decode(d: &mut Decoder<'b>, _: &mut C) -> Result<Self, decode::Error> {
         let at = d.position();
         match (d.array()?, d.u8()?) {
-            (Some(4), 0) => Ok(Self::Deliver {
+            (Some(5), 0) => Ok(Self::Deliver {
                 partition: named(d)?,
                 order: cbor::optional(d, |d| {
                     cbor::bytes(d, 1..=TRANSACTION_BYTES_MAX, "an order").map(Bytes::copy_from_slice)
                 })?,
                 parcels: read_parcels(d)?,
+                openings: read_sealed(d)?,
             }),
             (Some(3), 1) => Ok(Self::Acknowledged { order: d.decode()?, signature: cbor::fixed(d, "a co-signature")? }),
             (Some(3), 2) => {
@@ -193,7 +222,9 @@ impl<'b, C> Decode<'b, C> for Message {
                 let ids = (0..count).map(|_| cbor::fixed(d, "a commitment").map(ParcelId));
                 Ok(Self::Fetch { partition, ids: ids.collect::<Result<_, _>>()? })
             }
-            (Some(3), 4) => Ok(Self::Fetched { partition: named(d)?, parcels: read_parcels(d)? }),
+            (Some(4), 4) => {
+                Ok(Self::Fetched { partition: named(d)?, parcels: read_parcels(d)?, openings: read_sealed(d)? })
+            }
             _ => Err(decode::Error::message("no such message of parcels").at(at)),
         }
     }
@@ -210,12 +241,19 @@ mod tests {
         let parcels = || vec![(ordered, Bytes::from(vec![1; 100]))];
         let partition = || "health".to_owned();
         let messages = [
-            Message::Deliver { partition: partition(), order: Some(vec![1, 2].into()), parcels: parcels() },
-            Message::Deliver { partition: partition(), order: None, parcels: parcels() },
+            Message::Deliver {
+                partition: partition(),
+                order: Some(vec![1, 2].into()),
+                parcels: parcels(),
+                openings: Some(vec![3, 4].into()),
+            },
+            Message::Deliver { partition: partition(), order: None, parcels: parcels(), openings: None },
             Message::Acknowledged { order: Hash([1; 32]), signature: [2; 64] },
             Message::Refused { order: Hash([1; 32]), reason: Reason::Unlawful },
+            Message::Refused { order: Hash([1; 32]), reason: Reason::Openings },
             Message::Fetch { partition: partition(), ids: vec![ordered.id] },
-            Message::Fetched { partition: partition(), parcels: parcels() },
+            Message::Fetched { partition: partition(), parcels: parcels(), openings: None },
+            Message::Fetched { partition: partition(), parcels: parcels(), openings: Some(vec![5].into()) },
         ];
         for message in messages {
             let bytes = message.to_bytes();

@@ -5,6 +5,7 @@ use super::{
     Ack, Answer, Given, Membership, Parcels, Room,
     message::{Delivered, Message, Reason},
     read::reads,
+    sealed::{Sealed, Value},
 };
 use crate::{admission::Origin, application::now_ms, engine::Runtime, rejection::Rejection, validity::in_time};
 use bytes::Bytes;
@@ -15,11 +16,13 @@ use std::{
     sync::Arc,
     time::Duration,
 };
-use tallystick_ledger::PrincipalRow;
+use tallystick_ledger::{PrincipalRow, protection::Spot};
 use tallystick_protocol::{
-    Code, Cosigner, Evidence, Hash, Intent, NodeRow, Operation, Outcome, ParcelError, PartlySignedTransaction, Payload,
-    PrincipalId, SealingKey, SignedTransaction, StateKey, TransferPath, VerifiedTransaction,
-    limits::{ORDERS_AT_ONCE_MAX, PARCELS_BYTES_MAX, PARCELS_PER_ORDER_MAX},
+    Code, Cosigner, Evidence, Hash, Intent, NodeRow, Opening, Operation, Outcome, ParcelError, PartlySignedTransaction,
+    Payload, PrincipalId, SealingKey, SignedTransaction, StateKey, TransferPath, VerifiedTransaction,
+    limits::{
+        OPENINGS_BYTES_MAX, OPENINGS_PER_MESSAGE_MAX, ORDERS_AT_ONCE_MAX, PARCELS_BYTES_MAX, PARCELS_PER_ORDER_MAX,
+    },
     parcel::parcel_bytes,
     transaction::verify_batch,
 };
@@ -61,6 +64,20 @@ pub enum PrivateError {
     /// This node has no keys of a holder.
     #[error("this node holds nothing that only some may see: ask a node of a member that does")]
     NotHolder,
+    /// An opening, from 0, that opens nothing that the transaction seals where it stands, or what another opens.
+    #[error(
+        "opening {0} does not open a value that the transaction seals in that place: seal each value once, for its own partition, register, key, field and subject"
+    )]
+    Misfit(usize),
+    /// A commitment that nothing opens here, by register, key and field.
+    #[error(
+        "record `{}/{}`: field `{}` has a sealed value whose opening is not here: hand it in with the transaction",
+        .0.0, .0.1, .0.2
+    )]
+    OpeningMissing(Spot),
+    /// A subject has as many values in the vault as it can.
+    #[error("{0}")]
+    VaultFull(String),
     /// This node holds nothing of the partition.
     #[error("this node holds nothing of partition `{0}`: ask a node of one of its members")]
     NotHeld(String),
@@ -152,6 +169,7 @@ impl From<ReadError> for PrivateError {
 /// A private transaction, and whom to tell what became of it.
 pub(super) struct Submission {
     transaction: VerifiedTransaction,
+    sealed: Sealed,
     answer: Answer,
 }
 
@@ -174,6 +192,8 @@ struct Ready {
     height: u64,
     payloads: Vec<Arc<Opened>>,
     parcels: Vec<Delivered>,
+    /// What is sealed in them.
+    sealed: Vec<Value>,
 }
 
 impl<E: Runtime> Room<E> {
@@ -186,19 +206,26 @@ impl<E: Runtime> Room<E> {
 }
 
 impl<E: Runtime> Parcels<E> {
-    /// Has a private transaction ordered and executed, and says what became of it; waits at most `patience`.
+    /// Has a private transaction ordered and executed, and says what became of it; waits at most `patience`. What opens the values that are
+    /// sealed in it comes beside it, and is kept before anything is passed on.
     ///
     /// # Errors
     /// When it was not executed, or not yet.
-    pub async fn submit(&self, bytes: Bytes, patience: Duration) -> Result<Executed, PrivateError> {
+    pub async fn submit(
+        &self,
+        bytes: Bytes,
+        openings: &[Opening],
+        patience: Duration,
+    ) -> Result<Executed, PrivateError> {
         let (room, transaction) = self.screen(bytes).await?;
         let transaction = transaction.verify().map_err(|error| PrivateError::Unfit(error.to_string()))?;
+        let sealed = self.take_in(&room, &transaction, openings).await?;
         if !reads(&transaction) {
-            return self.await_executed(&room, transaction, patience).await;
+            return self.await_executed(&room, (transaction, sealed), patience).await;
         }
         self.require_reads(&room, &transaction).await?;
         let _claim = room.claim(&transaction).ok_or(PrivateError::Read)?;
-        let mut executed = self.await_executed(&room, transaction.clone(), patience).await?;
+        let mut executed = self.await_executed(&room, (transaction.clone(), sealed), patience).await?;
         if executed.outcome.is_accepted() {
             executed.given = self.given(&room, &transaction).await.map_err(PrivateError::recorded)?;
         }
@@ -238,7 +265,8 @@ impl<E: Runtime> Parcels<E> {
             });
             async move {
                 let (room, transaction) = verified?;
-                self.await_executed(&room, transaction, patience).await
+                let sealed = self.take_in(&room, &transaction, &[]).await?;
+                self.await_executed(&room, (transaction, sealed), patience).await
             }
         });
         join_all(all.collect::<Vec<_>>()).await
@@ -280,11 +308,11 @@ impl<E: Runtime> Parcels<E> {
     async fn await_executed(
         &self,
         room: &Room<E>,
-        transaction: VerifiedTransaction,
+        (transaction, sealed): (VerifiedTransaction, Sealed),
         patience: Duration,
     ) -> Result<Executed, PrivateError> {
         let (answer, told) = oneshot::channel();
-        room.intake.try_send(Submission { transaction, answer }).map_err(|_| PrivateError::Busy)?;
+        room.intake.try_send(Submission { transaction, sealed, answer }).map_err(|_| PrivateError::Busy)?;
         let sleep = std::pin::pin!(self.0.runtime.sleep(patience));
         match select(told, sleep).await {
             Either::Left((Ok(result), _)) => result,
@@ -312,10 +340,16 @@ impl<E: Runtime> Parcels<E> {
                 }
             }
             let mut bytes = first.transaction.bytes().len();
+            let mut sealed = (first.sealed.values.len(), first.sealed.bytes);
             let mut batch = vec![first];
             // A first guess: it may be twice as long with the evidence, and padded to twice that.
             while bytes < PARCELS_BYTES_MAX / 4 {
                 let Ok(next) = intake.try_recv() else { break };
+                sealed = (sealed.0 + next.sealed.values.len(), sealed.1 + next.sealed.bytes);
+                if sealed.0 > OPENINGS_PER_MESSAGE_MAX || sealed.1 > OPENINGS_BYTES_MAX {
+                    room.gather_again(next);
+                    break;
+                }
                 bytes += next.transaction.bytes().len();
                 batch.push(next);
             }
@@ -413,7 +447,8 @@ impl<E: Runtime> Parcels<E> {
                 for ((ordered, _), payload) in parcels.iter().zip(&payloads) {
                     room.payloads().keep(ordered.id, payload.clone());
                 }
-                Ok(Some(Ready { height, payloads, parcels }))
+                let sealed = batch.iter().flat_map(|one| one.sealed.values.iter().cloned()).collect();
+                Ok(Some(Ready { height, payloads, parcels, sealed }))
             }
             Err(StoreError::Full) => Err(PrivateError::Busy),
             Err(error) => Err(PrivateError::Failed(error.to_string())),
@@ -523,7 +558,7 @@ impl<E: Runtime> Parcels<E> {
         let hash = Hash::of(&[begun.bytes()]);
         let (sender, mut acks) = mpsc::unbounded_channel();
         self.acks().insert(hash, sender);
-        let delivered = self.deliver(runtime, room, ready, (&membership, &cosigners), begun.bytes());
+        let delivered = self.deliver(runtime, room, ready, (&membership, &cosigners), begun.bytes()).await;
         let signed = match delivered {
             Ok(()) => self.collect(runtime, begun, &cosigners, &mut acks, silent).await,
             Err(error) => Err(error.into()),
@@ -592,7 +627,7 @@ impl<E: Runtime> Parcels<E> {
         intent.begin(&holder.key).map_err(|error| PrivateError::Failed(error.to_string()))
     }
 
-    fn deliver(
+    async fn deliver(
         &self,
         runtime: &mut E,
         room: &Room<E>,
@@ -601,6 +636,13 @@ impl<E: Runtime> Parcels<E> {
         order: &Bytes,
     ) -> Result<(), PrivateError> {
         let network = self.0.shared.chain.network();
+        // Out of the vault at this moment: nothing waits elsewhere.
+        let openings = self.vault().openings_at(ready.sealed.iter()).await?;
+        if let Some((place, _)) = ready.sealed.iter().find(|value| !openings.contains_key(*value)) {
+            let spot = (place.register().to_owned(), place.key().to_owned(), place.field().to_owned());
+            return Err(PrivateError::OpeningMissing(spot));
+        }
+        let openings: Vec<Opening> = openings.into_values().collect();
         // These stand where the agreement allows: nothing leaves for any other.
         for node in membership.nodes.iter().filter(|node| node.node != self.0.holder.principal) {
             let mut parcels = Vec::with_capacity(ready.payloads.len());
@@ -610,7 +652,8 @@ impl<E: Runtime> Parcels<E> {
             }
             let is_asked = cosigners.iter().any(|(asked, _)| asked.node == node.node);
             let order = is_asked.then(|| order.clone());
-            self.send(&node.peer, &Message::Deliver { partition: room.name.clone(), order, parcels });
+            let openings = self.beside(runtime, room, (&parcels, &openings), node)?;
+            self.send(&node.peer, &Message::Deliver { partition: room.name.clone(), order, parcels, openings });
         }
         Ok(())
     }

@@ -12,13 +12,17 @@
 use super::{Parcels, Room, order::PrivateError};
 use crate::{application::now_ms, engine::Runtime};
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, BTreeSet},
     sync::{Arc, MutexGuard, PoisonError},
 };
-use tallystick_ledger::item::{Item, item_from, item_hash};
+use tallystick_ledger::{
+    item::{Item, item_from, item_hash},
+    protection::sealed_in,
+    schema::Schema,
+};
 use tallystick_protocol::{
-    Code, EntryKind, Field, Hash, Operation, Payload, Query, RecordRow, SignedTransaction, Subject,
-    limits::{PRIVATE_SCAN_MAX, QUERY_SECONDS_MAX, READ_FIELDS_MAX},
+    Code, EntryKind, Field, Hash, Opening, Operation, ParcelId, Payload, Query, RecordRow, SignedTransaction, Subject,
+    limits::{DISCLOSED_VALUES_MAX, PRIVATE_SCAN_MAX, QUERY_SECONDS_MAX, READ_FIELDS_MAX},
 };
 use tallystick_storage::{
     history::Entry,
@@ -26,7 +30,7 @@ use tallystick_storage::{
 };
 
 /// Why a disclosure is not given.
-const NAME_ALL: &str = "a disclosure out of a partition shows the whole record: name all of its fields";
+const NAME_ALL: &str = "a disclosure out of a partition shows the whole record: name all of its fields but those whose values are to stay sealed";
 
 /// What was read of a partition, and where the partition stood.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -44,8 +48,33 @@ pub struct Given {
     pub register: String,
     /// The record, with those fields of its items alone that were asked for.
     pub record: Entry,
+    /// What opens the values that are sealed in these fields, as far as it is here and the read says whom they are about.
+    pub openings: Vec<Opening>,
+    /// Those of the fields with a sealed value that nothing opens here.
+    pub absent: BTreeSet<String>,
+    /// Whom sealed values in these fields are about, and the read does not name: they are not given.
+    pub unnamed: BTreeSet<Subject>,
     /// Of one that is disclosed: its partition, and the proof that it was under the partition's root when that was executed.
     pub proof: Option<(String, ProvenRecord)>,
+}
+
+impl Given {
+    /// Goes on if everything is shown that was to be: what is disclosed in part would be on record as if it were whole.
+    fn require_all(&self) -> Result<(), PrivateError> {
+        if let Some(subject) = self.unnamed.first() {
+            let why = format!("it holds what is about `{subject}`, whom it does not name: sign one that does");
+            return Err(PrivateError::Failed(why));
+        }
+        if let Some(field) = self.absent.first() {
+            let why = format!("what opens field `{field}` is not here: ask another node of your organisation");
+            return Err(PrivateError::Failed(why));
+        }
+        if self.openings.len() > DISCLOSED_VALUES_MAX {
+            let why = format!("a disclosure shows {DISCLOSED_VALUES_MAX} sealed values at most: name fewer fields");
+            return Err(PrivateError::Failed(why));
+        }
+        Ok(())
+    }
 }
 
 /// A transaction that discloses, and, once it is executed, the proofs of what it reads.
@@ -86,6 +115,13 @@ impl<E: Runtime> Room<E> {
         is_first.then_some(Claim { room: self, id })
     }
 
+    /// The fields of a register whose values are sealed.
+    async fn protected(&self, register: &str) -> BTreeSet<String> {
+        let kept = self.partition.lock().await.register(register).await;
+        let fields = kept.into_iter().flat_map(|kept| kept.row.fields);
+        fields.filter(|field| field.protection.is_some()).map(|field| field.name).collect()
+    }
+
     fn disclosing(&self) -> MutexGuard<'_, BTreeMap<Hash, Disclosing>> {
         self.disclosing.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -107,9 +143,11 @@ impl<E: Runtime> Room<E> {
     }
 }
 
-/// Whether all fields of a register are named. Of a register with more than a read can name, only the record tells which it has.
+/// Whether all fields of a register are named that are not sealed. Of a register with more than a read can name, only the record tells
+/// which it has.
 fn names_all(fields: &[Field], named: &[String]) -> bool {
-    fields.len() > READ_FIELDS_MAX || fields.iter().all(|field| named.contains(&field.name))
+    fields.len() > READ_FIELDS_MAX
+        || fields.iter().all(|field| field.protection.is_some() || named.contains(&field.name))
 }
 
 /// Whether a transaction reads records.
@@ -119,7 +157,7 @@ pub(super) fn reads(transaction: &SignedTransaction) -> bool {
 
 impl<E: Runtime> Parcels<E> {
     /// Whether a transaction that reads asks this node, for records by their own names, and does nothing else; and, where it discloses, for
-    /// all of their fields. Asked before it is ordered: what is on record stays there.
+    /// all of their fields that are not sealed. Asked before it is ordered: what is on record stays there.
     pub(super) async fn require_reads(
         &self,
         room: &Room<E>,
@@ -133,8 +171,9 @@ impl<E: Runtime> Parcels<E> {
             if node != me {
                 return Err(PrivateError::Unfit(format!("it asks node `{node}`, and this is `{me}`: ask that one")));
             }
-            if Subject::new(register, key).ok().as_ref() != subjects.first() || subjects.len() != 1 {
-                let why = "a read in a partition is about the record that it reads, and nobody else".to_owned();
+            if !Subject::new(register, key).is_ok_and(|own| subjects.contains(&own)) {
+                let why =
+                    "a read in a partition is about the record that it reads: name that among its subjects".to_owned();
                 return Err(PrivateError::Unfit(why));
             }
             if operation.recipient().is_some()
@@ -157,47 +196,86 @@ impl<E: Runtime> Parcels<E> {
         let proofs = room.disclosing().get(&transaction.id()).map(|(_, proofs)| proofs.clone()).unwrap_or_default();
         let mut proofs = proofs.into_iter();
         for operation in transaction.operations() {
-            let Operation::RecordRead { register, key, fields, .. } = operation else { continue };
+            let Operation::RecordRead { register, key, fields, subjects, .. } = operation else { continue };
             let proof = proofs.next().filter(|_| operation.recipient().is_some());
             let row = match &proof {
                 Some(proof) => RecordRow::decode(&proof.row).ok(),
                 None => room.partition.lock().await.record(register, key).await,
             };
-            let mut record = self.record(room, row, register).await?;
+            let (mut record, parcel) = self.record(room, row, register).await?;
+            let one = self.open_values(room, (register, &record, parcel), (fields, subjects)).await?;
+            let sealed = room.protected(register).await;
             for (_, item) in &mut record.items {
-                let said = only(item, fields);
-                if proof.is_some() && said != *item {
+                if proof.is_none() {
+                    *item = only(item, |field| fields.iter().any(|asked| asked == field));
+                } else if only(item, |field| sealed.contains(field) || fields.iter().any(|asked| asked == field))
+                    != *item
+                {
                     return Err(PrivateError::Failed(NAME_ALL.to_owned()));
                 }
-                *item = said;
+            }
+            if proof.is_some() {
+                one.require_all()?;
             }
             let proof = proof.map(|proof| (room.name.clone(), proof));
-            given.push(Given { register: register.clone(), record, proof });
+            given.push(Given { record, proof, ..one });
         }
         Ok(given)
     }
 
-    /// An entry as openregister shows it, its items out of the payload that appended it.
-    async fn record(&self, room: &Room<E>, row: Option<RecordRow>, register: &str) -> Result<Entry, PrivateError> {
+    /// What opens the values that are sealed in fields of a record, which a payload brought; without the record.
+    async fn open_values(
+        &self,
+        room: &Room<E>,
+        (register, record, parcel): (&str, &Entry, ParcelId),
+        (fields, subjects): (&[String], &[Subject]),
+    ) -> Result<Given, PrivateError> {
+        let kept = room.partition.lock().await.register(register).await;
+        let schema = kept.map(|kept| Schema::new(register, &kept.row.fields));
+        let items: Vec<String> = record.items.iter().map(|(_, item)| item.clone()).collect();
+        let mut values =
+            schema.map(|schema| sealed_in(Some(&room.name), &schema, &record.key, &items)).unwrap_or_default();
+        values.retain(|(place, _)| fields.iter().any(|field| field == place.field()));
+        let unnamed = values.iter().map(|(place, _)| place.subject()).filter(|subject| !subjects.contains(subject));
+        let unnamed: BTreeSet<Subject> = unnamed.cloned().collect();
+        values.retain(|(place, _)| subjects.contains(place.subject()));
+        let found = if values.is_empty() { BTreeMap::new() } else { self.opened_soon(room, &values, parcel).await? };
+        let absent = values.iter().filter(|value| !found.contains_key(*value));
+        let absent = absent.map(|(place, _)| place.field().to_owned()).collect();
+        // In the order of the items, each once.
+        let mut seen = BTreeSet::new();
+        let openings = values.iter().filter(|value| seen.insert((*value).clone())).filter_map(|value| found.get(value));
+        let (openings, register) = (openings.cloned().collect(), register.to_owned());
+        Ok(Given { register, record: record.clone(), openings, absent, unnamed, proof: None })
+    }
+
+    /// An entry as openregister shows it, its items out of the payload that appended it; and which that is.
+    async fn record(
+        &self,
+        room: &Room<E>,
+        row: Option<RecordRow>,
+        register: &str,
+    ) -> Result<(Entry, ParcelId), PrivateError> {
         let row = row.ok_or(PrivateError::Refused(Code::RecordUnknown))?;
-        let (_, transaction) = self.numbered(room, row.leaf).await?.ok_or_else(lost)?;
+        let (numbered, transaction) = self.numbered(room, row.leaf).await?.ok_or_else(lost)?;
         let mut all = transaction.operations().iter().flat_map(|operation| entries(operation, register));
         let items = all.find_map(|(found, items)| {
             let is_it = found == row.key && items.iter().map(|item| item_hash(item)).eq(row.items.iter().copied());
             is_it.then(|| row.items.iter().copied().zip(items.iter().cloned()).collect())
         });
-        Ok(Entry {
+        let entry = Entry {
             number: row.number,
             kind: EntryKind::User,
             key: row.key,
             timestamp: row.timestamp,
             items: items.ok_or_else(lost)?,
             leaf: row.leaf,
-        })
+        };
+        Ok((entry, numbered.parcel.id))
     }
 
     /// The private transaction of a number; none if it has none that counts.
-    async fn numbered(
+    pub(super) async fn numbered(
         &self,
         room: &Room<E>,
         number: u64,
@@ -327,9 +405,8 @@ pub(super) fn appended(operation: &Operation) -> Option<Appended<'_>> {
 }
 
 /// Those fields of an item alone: itself, byte for byte, if that is all of it.
-fn only(item: &str, fields: &[String]) -> String {
+fn only(item: &str, asked: impl Fn(&str) -> bool) -> String {
     let Ok(parsed) = Item::parse(item) else { return String::new() };
-    let asked = |name: &str| fields.iter().any(|field| field == name);
     if parsed.members().all(|(name, _)| asked(name)) {
         return item.to_owned();
     }
@@ -343,7 +420,7 @@ pub(super) fn transaction_of(row: &NumberedRow, payload: &Payload) -> Result<Sig
     SignedTransaction::decode(transaction).map_err(|_| lost())
 }
 
-fn lost() -> PrivateError {
+pub(super) fn lost() -> PrivateError {
     PrivateError::Failed(
         "what it was written with cannot be read here any more: ask another node of your organisation".to_owned(),
     )
@@ -351,6 +428,7 @@ fn lost() -> PrivateError {
 
 #[cfg(test)]
 mod tests {
+    #![allow(clippy::unwrap_used)]
     use super::*;
 
     #[test]
@@ -365,6 +443,10 @@ mod tests {
             (&["child", "note"], &["note"], false),
             (&["child"], &[], false),
         ];
+        let sealed = Field { protection: Some("restricted".parse().unwrap()), ..fields(&["name"]).remove(0) };
+        let with_sealed = [fields(&["child"]), vec![sealed]].concat();
+        assert!(names_all(&with_sealed, &named(&["child"])), "what is sealed may stay so");
+        assert!(!names_all(&with_sealed, &named(&["name"])));
         for (all, asked, expected) in rows {
             assert_eq!(names_all(&fields(all), &named(asked)), expected, "{all:?} {asked:?}");
         }
@@ -373,7 +455,7 @@ mod tests {
     #[test]
     fn who_asks_for_some_fields_is_given_those() {
         let item = r#"{"child":"c-1","note":"A \"note\"","tags":["a","b"]}"#;
-        let of = |fields: &[&str]| only(item, &fields.iter().map(|field| (*field).to_owned()).collect::<Vec<_>>());
+        let of = |fields: &[&str]| only(item, |field| fields.contains(&field));
         assert_eq!(of(&["child", "note", "other", "tags"]), item);
         assert_eq!(of(&["note"]), r#"{"note":"A \"note\""}"#);
         assert_eq!(of(&["child", "tags"]), r#"{"child":"c-1","tags":["a","b"]}"#);

@@ -21,7 +21,7 @@ use tallystick_protocol::{
 };
 use tallystick_storage::{
     read::ReadError,
-    vault::{ErasureProgress, VaultError},
+    vault::{Drawer, ErasureProgress, VaultError},
 };
 
 /// Why orders were not carried out; they are tried again with the next block.
@@ -166,8 +166,8 @@ impl<E: Runtime> Service<E> {
             done.note(holder, progress).await?;
         }
         let destroyed = match &row.scope {
-            ErasureScope::All => holder.destroy(&row.subject).await.map(drop),
-            ErasureScope::Values(values) => holder.remove(&row.subject, values).await.map(drop),
+            ErasureScope::All => holder.destroy(&Drawer::public(row.subject.clone())).await.map(drop),
+            ErasureScope::Values(values) => holder.remove(&Drawer::public(row.subject.clone()), values).await.map(drop),
         };
         if let Err(error) = destroyed {
             done.put_off(&row.order, &error);
@@ -227,7 +227,7 @@ impl<E: Runtime> Service<E> {
 
 /// How many values that an order means are here. Of a file that is damaged none can be counted, and all of it can be destroyed.
 async fn found<E: Runtime>(holder: &Holder<E>, row: &ErasureRow) -> Result<u32, VaultError> {
-    let held = match (holder.openings(&row.subject).await, &row.scope) {
+    let held = match (holder.openings(&Drawer::public(row.subject.clone())).await, &row.scope) {
         (Err(VaultError::Damaged(file)), ErasureScope::All) => {
             tracing::warn!(order = %row.order, %file, "a damaged file is destroyed, and nothing in it counted");
             Vec::new()

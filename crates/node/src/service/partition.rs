@@ -11,7 +11,7 @@ use futures::future::{Either, select};
 use std::time::{Duration, SystemTime};
 use tallystick_ledger::PageRow;
 use tallystick_protocol::{
-    PartitionDisclosure, PartitionRootsRow, PartitionRow, StateKey,
+    PartitionDisclosure, PartitionRootsRow, PartitionRow, SealedSubmission, StateKey,
     limits::{PARTITIONS_MAX, PARTITIONS_PER_PAGE},
 };
 use tallystick_storage::read::ReadError;
@@ -41,7 +41,7 @@ impl<E: Runtime> Service<E> {
         given: Given,
         until: SystemTime,
     ) -> Result<Option<PartitionDisclosure>, PrivateError> {
-        let Given { register, record, proof } = given;
+        let Given { register, record, openings, proof, .. } = given;
         let Some((partition, proof)) = proof else { return Ok(None) };
         let (inner, again) = (&self.0, |why: &str| PrivateError::Recorded(why.to_owned()));
         let chain = &inner.shared.chain;
@@ -66,6 +66,7 @@ impl<E: Runtime> Service<E> {
                         number,
                         row,
                         items,
+                        openings,
                         proof,
                         roots,
                         roots_proof,
@@ -99,7 +100,20 @@ impl<E: Runtime> Service<E> {
     /// # Errors
     /// When this node holds nothing of its partition, or it was not executed in time.
     pub async fn submit_private(&self, bytes: Bytes, patience: Duration) -> Result<Executed, PrivateError> {
-        self.parcels()?.submit(bytes, patience).await
+        self.parcels()?.submit(bytes, &[], patience).await
+    }
+
+    /// The same of one with what opens the values sealed in it.
+    ///
+    /// # Errors
+    /// Also when an opening does not fit, or one is missing: then nothing was kept, and nothing passed on.
+    pub async fn submit_private_sealed(
+        &self,
+        submission: SealedSubmission,
+        patience: Duration,
+    ) -> Result<Executed, PrivateError> {
+        let SealedSubmission { transaction, openings } = submission;
+        self.parcels()?.submit(transaction, &openings, patience).await
     }
 
     /// The same of several, with one answer for each.
@@ -125,7 +139,8 @@ impl<E: Runtime> Service<E> {
     /// How the partitions stand that this node holds; nothing of those that cannot be read just now.
     pub async fn held_partitions(&self) -> Held {
         let standings = self.0.parcels.as_ref().map(Parcels::standings).unwrap_or_default();
-        let mut held = Held { partitions: standings.len() as u64, ..Held::default() };
+        let lacking = self.0.parcels.as_ref().map(Parcels::lacking).unwrap_or_default();
+        let mut held = Held { partitions: standings.len() as u64, lacking: lacking as u64, ..Held::default() };
         for (name, standing) in standings {
             held.missing += standing.missing as u64;
             let Ok(Some((_, _, roots))) = self.partition(&name).await else { continue };

@@ -21,6 +21,7 @@ use tallystick_protocol::{
     Commitment, Opening, Operation, Outcome, Place, PrincipalId, Reading, SignedTransaction, Subject,
     limits::SEALED_PER_TRANSACTION_MAX,
 };
+use tallystick_storage::vault::Drawer;
 
 /// One read, as its operation says it.
 struct Asked<'a> {
@@ -93,7 +94,7 @@ impl<E: Runtime> Service<E> {
     pub async fn held(&self, subject: &Subject) -> Result<(PrincipalId, Vec<(Place, Commitment, bool)>), SealedError> {
         let holder = self.0.holder.as_ref().ok_or_else(|| SealedError::NotHolder(subject.register().to_owned()))?;
         let me = &holder.keys().principal;
-        let kept = holder.openings(subject).await?;
+        let kept = holder.openings(&Drawer::public(subject.clone())).await?;
         let kept: BTreeSet<(Place, Commitment)> =
             kept.iter().map(|opening| (opening.place().clone(), opening.commitment())).collect();
         let mut held: Vec<(Place, Commitment)> = kept.into_iter().collect();

@@ -273,7 +273,7 @@ impl<E: Runtime> Service<E> {
             last = entry.number;
             let items: Vec<String> = entry.items.iter().map(|(_, item)| item.clone()).collect();
             let kept =
-                sealed_in(&schema, &entry.key, &items).into_iter().filter(|(place, _)| is_kept(row, place, days));
+                sealed_in(None, &schema, &entry.key, &items).into_iter().filter(|(place, _)| is_kept(row, place, days));
             values.extend(kept.map(|value| (entry.number, value)));
             if values.len() > ERASURE_VALUES_MAX {
                 return Ok((last, false, values));

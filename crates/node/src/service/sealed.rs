@@ -21,7 +21,7 @@ use tallystick_protocol::{
 };
 use tallystick_storage::{
     read::ReadError,
-    vault::{Pending, VaultError},
+    vault::{Drawer, Pending, VaultError},
 };
 
 /// Entries of a record read together while a commitment is looked for.
@@ -164,7 +164,7 @@ impl<E: Runtime> Service<E> {
     ) -> Result<(), SealedError> {
         let erased = self.erased_among(holder.keys().principal.organisation(), values).await?;
         for ((place, commitment), _) in erased.iter().filter(|(_, is_held)| is_kept && !is_held) {
-            holder.remove(place.subject(), &[*commitment]).await?;
+            holder.remove(&Drawer::of(place), &[*commitment]).await?;
         }
         match erased.first() {
             None => Ok(()),
@@ -199,7 +199,8 @@ impl<E: Runtime> Service<E> {
         let mut tip = self.0.shared.chain.watch_tip();
         self.0.shared.chain.ready().await;
         loop {
-            for pending in holder.pending() {
+            // What becomes of private ones is told by their partitions: see `parcels/sealed.rs`.
+            for pending in holder.pending().into_iter().filter(|pending| pending.within.is_none()) {
                 if let Err(error) = self.settle_one(holder, &pending).await {
                     tracing::error!(transaction = %pending.transaction, %error, "what came with a transaction is not settled yet");
                 }
@@ -286,7 +287,7 @@ impl<E: Runtime> Service<E> {
         let entry = self.entry(register, EntryKind::User, number).await?;
         Ok(entry.map(|entry| {
             let items: Vec<String> = entry.items.into_iter().map(|(_, item)| item).collect();
-            sealed_in(schema, key, &items)
+            sealed_in(None, schema, key, &items)
         }))
     }
 }

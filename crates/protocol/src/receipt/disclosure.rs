@@ -53,28 +53,8 @@ impl Disclosure {
         let claim = self.record.check_claim(header)?;
         let fault = |fault: OpeningFault| (Step::Openings, Reason::Opening(fault));
         let Claim::Current { record, items } = claim else { return Err(fault(OpeningFault::Absent)) };
-        self.check_openings(&record, &items).map_err(fault)?;
+        check_openings(None, (&record, &items), &self.openings).map_err(fault)?;
         Ok(Claim::Disclosed { record, items, openings: self.openings.clone() })
-    }
-
-    fn check_openings(&self, record: &RecordRow, items: &[String]) -> Result<(), OpeningFault> {
-        let items: Vec<Map<String, Value>> = items.iter().filter_map(|item| serde_json::from_str(item).ok()).collect();
-        let mut seen = BTreeSet::new();
-        for (index, opening) in self.openings.iter().enumerate() {
-            let place = opening.place();
-            if (place.register(), place.key()) != (&record.register, &record.key) || record.kind != EntryKind::User {
-                return Err(OpeningFault::Record(index));
-            }
-            let commitment = opening.commitment();
-            if !seen.insert(commitment) {
-                return Err(OpeningFault::Twice(index));
-            }
-            let sealed = commitment.to_string();
-            if !items.iter().filter_map(|item| item.get(place.field())).any(|value| holds(value, &sealed)) {
-                return Err(OpeningFault::Commitment(index));
-            }
-        }
-        Ok(())
     }
 
     pub(super) fn encode<W: encode::Write>(&self, e: &mut Encoder<W>) -> Result<(), encode::Error<W::Error>> {
@@ -91,6 +71,32 @@ impl Disclosure {
         let record = RecordReceipt::decode(d)?;
         Ok(Self { record, openings: cbor::values(d, 1..=DISCLOSED_VALUES_MAX, "the openings of a disclosure")? })
     }
+}
+
+/// Goes on if each opening is of the record, in this partition or the public one, and opens what a field of its items holds.
+pub(super) fn check_openings(
+    partition: Option<&str>,
+    (record, items): (&RecordRow, &[String]),
+    openings: &[Opening],
+) -> Result<(), OpeningFault> {
+    let items: Vec<Map<String, Value>> = items.iter().filter_map(|item| serde_json::from_str(item).ok()).collect();
+    let mut seen = BTreeSet::new();
+    for (index, opening) in openings.iter().enumerate() {
+        let place = opening.place();
+        let is_of_it = (place.partition(), place.register(), place.key()) == (partition, &record.register, &record.key);
+        if !is_of_it || record.kind != EntryKind::User {
+            return Err(OpeningFault::Record(index));
+        }
+        let commitment = opening.commitment();
+        if !seen.insert(commitment) {
+            return Err(OpeningFault::Twice(index));
+        }
+        let sealed = commitment.to_string();
+        if !items.iter().filter_map(|item| item.get(place.field())).any(|value| holds(value, &sealed)) {
+            return Err(OpeningFault::Commitment(index));
+        }
+    }
+    Ok(())
 }
 
 /// Whether a field's value is this text, or a list with it.

@@ -1,7 +1,7 @@
 //! A disclosure out of a partition: one record that its members share, for a stranger who sees the public chain alone.
 //!
 //! ```text
-//! record row ─items' hashes─ items
+//! record row ─items' hashes─ items ─commitments─ openings of what is sealed in them, as far as it is shown
 //!      │ state proof
 //! root of the partition's state ─ certified by more than half of its members' nodes ─ row of the partition's roots
 //!                                                                                          │ state proof
@@ -10,26 +10,27 @@
 //!
 //! What it rests on is the word of the members: no validator has seen what is in a partition. The receipt's quorum proves that they gave it.
 
-use super::{Claim, Finality, Reason, Step, check_items, items, row, state_proof};
+use super::{Claim, Finality, Reason, Step, check_items, disclosure::check_openings, items, row, state_proof};
 use crate::{
     cbor,
     header::BlockHeader,
-    limits::{KEY_BYTES_MAX, NAME_BYTES_MAX, REGISTER_NUMBER_MAX},
+    limits::{DISCLOSED_VALUES_MAX, KEY_BYTES_MAX, NAME_BYTES_MAX, REGISTER_NUMBER_MAX},
     network::NetworkId,
     operation::EntryKind,
     partition::{CertifiedRoot, PartitionRootsRow},
     proof,
     row::RecordRow,
+    seal::Opening,
     state_key::StateKey,
 };
 use bytes::Bytes;
 use minicbor::{Decoder, Encoder, decode, encode};
 
 /// First element of a disclosure out of a partition.
-pub(super) const PARTITION_DISCLOSURE: &str = "tallystick-partition-disclosure-1";
+pub(super) const PARTITION_DISCLOSURE: &str = "tallystick-partition-disclosure-2";
 
-/// Shows a record of a partition. In CBOR: `["tallystick-partition-disclosure-1", network, partition, register, key, register number,
-/// row, [item…], proof, roots row, its proof, [hand-over…], [header…], certificate]`.
+/// Shows a record of a partition. In CBOR: `["tallystick-partition-disclosure-2", network, partition, register, key, register number,
+/// row, [item…], [opening…], proof, roots row, its proof, [hand-over…], [header…], certificate]`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct PartitionDisclosure {
     /// The network.
@@ -46,6 +47,8 @@ pub struct PartitionDisclosure {
     pub row: Bytes,
     /// Its items, canonical JSON.
     pub items: Vec<String>,
+    /// Of the values sealed in them that are shown: what is not opened stays hidden.
+    pub openings: Vec<Opening>,
     /// That the row is under the root that the partition's members certified.
     pub proof: Bytes,
     /// The row of the partition's roots ([`PartitionRootsRow`]).
@@ -67,6 +70,8 @@ pub struct SharedRecord {
     pub record: RecordRow,
     /// Its items, canonical JSON.
     pub items: Vec<String>,
+    /// What opens the values sealed in them that are shown.
+    pub openings: Vec<Opening>,
 }
 
 impl Step {
@@ -80,6 +85,7 @@ impl Step {
         Self::State,
         Self::Partition,
         Self::Items,
+        Self::Openings,
     ];
 }
 
@@ -99,14 +105,17 @@ impl PartitionDisclosure {
         let proven = proof::verify_current(&place, &self.row, &self.proof, &certified.root);
         proven.map_err(|error| (Step::Partition, error.into()))?;
         check_items(&record, &self.items).map_err(|reason| (Step::Items, reason))?;
-        let (partition, items) = (self.partition.clone(), self.items.clone());
-        Ok(Claim::Shared(Box::new(SharedRecord { partition, certified, record, items })))
+        let opened = check_openings(Some(&self.partition), (&record, &self.items), &self.openings);
+        opened.map_err(|fault| (Step::Openings, Reason::Opening(fault)))?;
+        let (partition, items, openings) = (self.partition.clone(), self.items.clone(), self.openings.clone());
+        Ok(Claim::Shared(Box::new(SharedRecord { partition, certified, record, items, openings })))
     }
 
     pub(super) fn encode<W: encode::Write>(&self, e: &mut Encoder<W>) -> Result<(), encode::Error<W::Error>> {
         e.str(PARTITION_DISCLOSURE)?.encode(self.network)?.str(&self.partition)?.str(&self.register)?.str(&self.key)?;
         e.u32(self.number)?.bytes(&self.row)?;
         cbor::write_values(e, &self.items)?;
+        cbor::write_values(e, &self.openings)?;
         e.bytes(&self.proof)?.bytes(&self.roots)?.bytes(&self.roots_proof)?;
         self.finality.encode(e)
     }
@@ -129,6 +138,7 @@ impl PartitionDisclosure {
             number,
             row: row(d)?,
             items: items(d)?,
+            openings: cbor::values(d, 0..=DISCLOSED_VALUES_MAX, "the openings of a disclosure")?,
             proof: state_proof(d)?,
             roots: row(d)?,
             roots_proof: state_proof(d)?,

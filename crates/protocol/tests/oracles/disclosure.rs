@@ -4,8 +4,8 @@ use crate::{fixtures, state_proof::prove};
 use rand::{SeedableRng as _, rngs::StdRng};
 use std::collections::BTreeMap;
 use tallystick_protocol::{
-    Claim, Disclosure, EntryKind, Hash, LogCommitment, Opening, OpeningFault, Place, Receipt, RecordAnswer,
-    RecordReceipt, RecordRow, Secret, StateKey, Step, Subject,
+    CertifiedRoot, Claim, Disclosure, EntryKind, Hash, LogCommitment, Opening, OpeningFault, PartitionDisclosure,
+    PartitionRootsRow, Place, Receipt, RecordAnswer, RecordReceipt, RecordRow, Secret, StateKey, Step, Subject,
     receipt::{Reason, question},
 };
 
@@ -145,4 +145,75 @@ fn only_a_current_record_can_be_disclosed() {
     };
     let none = Disclosure { record, openings: vec![openings()[0].clone()] };
     assert_eq!(fault(&none), (Step::Openings, Some(OpeningFault::Absent)));
+}
+
+/// The same value in a partition.
+fn within(partition: &str, opening: &Opening) -> Opening {
+    let place = opening.place().clone().within(Some(partition)).unwrap();
+    Opening::new(place, opening.value().clone(), opening.blinding().clone()).unwrap()
+}
+
+/// A record of a partition in whose item these are sealed, disclosed with those openings.
+fn shared(sealed: &Opening, openings: Vec<Opening>) -> Receipt {
+    let item = format!(r#"{{"name":"{}","patient":"p-17"}}"#, sealed.commitment());
+    let row = RecordRow {
+        register: "patient".into(),
+        key: "p-17".into(),
+        kind: EntryKind::User,
+        number: 6,
+        timestamp: 1_460_000_000,
+        items: vec![Hash::of(&[item.as_bytes()])],
+        leaf: 20,
+        height: 7,
+    };
+    let place = StateKey::record(REGISTER, EntryKind::User, "p-17");
+    let (root, mut proofs) = prove(vec![BTreeMap::from([(place, row.to_bytes())])], vec![place]);
+    let roots = PartitionRootsRow {
+        ordered: 4,
+        ordered_height: 8,
+        certified: Some(CertifiedRoot { height: 8, root, since: 9 }),
+        ..PartitionRootsRow::default()
+    };
+    let place = StateKey::partition_roots("health");
+    let (public, mut public_proofs) = prove(vec![BTreeMap::from([(place, roots.to_bytes())])], vec![place]);
+    let log = LogCommitment { size: 400, ..LogCommitment::default() };
+    Receipt::Partition(PartitionDisclosure {
+        network: fixtures::genesis().id(),
+        partition: "health".into(),
+        register: "patient".into(),
+        key: "p-17".into(),
+        number: REGISTER,
+        row: row.to_bytes().into(),
+        items: vec![item],
+        openings,
+        proof: proofs.remove(0).1.into(),
+        roots: roots.to_bytes().into(),
+        roots_proof: public_proofs.remove(0).1.into(),
+        finality: fixtures::finality(fixtures::header(9, Hash::of(&[b"parent"]), log, public)),
+    })
+}
+
+/// Also of a register of the same name in the public partition, or another one, a value opens nothing there.
+#[test]
+fn what_is_sealed_in_a_partition_is_shown_out_of_it_and_opens_there_alone() {
+    let genesis = fixtures::genesis();
+    let [public, address, ..] = openings();
+    let name = within("health", &public);
+    let good = shared(&name, vec![name.clone()]);
+    assert_eq!(Receipt::decode(&good.to_bytes()).as_ref(), Ok(&good));
+    let Claim::Shared(proven) = good.check(&genesis).unwrap().claim else { panic!("it proves something else") };
+    assert_eq!(proven.openings, std::slice::from_ref(&name));
+    assert!(shared(&name, Vec::new()).check(&genesis).is_ok(), "what is not opened stays hidden");
+    let rows = [
+        (&name, vec![public.clone()], OpeningFault::Record(0)),
+        (&public, vec![public.clone()], OpeningFault::Record(0)),
+        (&public, vec![name.clone()], OpeningFault::Commitment(0)),
+        (&name, vec![within("tax", &public)], OpeningFault::Record(0)),
+        (&name, vec![within("health", &address)], OpeningFault::Commitment(0)),
+        (&name, vec![name.clone(), name.clone()], OpeningFault::Twice(1)),
+    ];
+    for (place, (sealed, openings, expected)) in rows.into_iter().enumerate() {
+        let error = shared(sealed, openings).check(&genesis).unwrap_err();
+        assert_eq!((error.step, error.reason), (Step::Openings, Reason::Opening(expected)), "row {place}");
+    }
 }

@@ -421,6 +421,7 @@ fn sealed_values() {
             assert_eq!(Opening::decode(&opening.to_bytes()).as_ref(), Ok(opening));
             let place = opening.place();
             json!({
+                "partition": place.partition(),
                 "register": place.register(),
                 "key": place.key(),
                 "field": place.field(),

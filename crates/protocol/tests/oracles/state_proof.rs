@@ -350,6 +350,7 @@ fn shared() -> PartitionDisclosure {
         number: 7,
         row: record("GB").to_bytes().into(),
         items: vec![fixtures::item()],
+        openings: Vec::new(),
         proof: proofs[0].1.clone().into(),
         roots: roots.to_bytes().into(),
         roots_proof: public_proofs[0].1.clone().into(),

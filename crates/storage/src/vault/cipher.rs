@@ -8,13 +8,13 @@
 //!
 //! A subject's key encrypts once: a change makes a new one. So its nonce is a constant, and that of the wrapping key random.
 
+use super::Drawer;
 use aws_lc_rs::{
     aead::{AES_256_GCM, Aad, LessSafeKey, NONCE_LEN, Nonce, UnboundKey},
     hmac::{self, HMAC_SHA256},
 };
 use rand_core::CryptoRng;
 use std::fmt;
-use tallystick_protocol::Subject;
 use zeroize::Zeroizing;
 
 /// Bytes of a key.
@@ -86,9 +86,9 @@ impl Ciphers {
         self.check.clone()
     }
 
-    /// The name of a subject's files: it says nothing to those without the key.
-    pub fn name<const N: usize>(&self, subject: &Subject) -> [u8; N] {
-        let tag = hmac::sign(&self.names, subject.to_string().as_bytes());
+    /// The name of a drawer's files: it says nothing to those without the key.
+    pub fn name<const N: usize>(&self, drawer: &Drawer) -> [u8; N] {
+        let tag = hmac::sign(&self.names, drawer.text().as_bytes());
         let mut name = [0; N];
         name.iter_mut().zip(tag.as_ref()).for_each(|(byte, from)| *byte = *from);
         name

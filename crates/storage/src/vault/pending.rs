@@ -10,8 +10,8 @@ use commonware_runtime::{Blob as _, Error as Disk, ReadOptions, Storage, WriteOp
 use minicbor::{Decode, Decoder, Encode, Encoder, decode, encode};
 use rand_core::CryptoRng;
 use tallystick_protocol::{
-    Commitment, Hash, Place, Subject, cbor,
-    limits::{SEALED_PER_TRANSACTION_MAX, VAULT_PENDING_BYTES_MAX},
+    Commitment, Hash, PLACE_PARTS, Place, cbor,
+    limits::{NAME_BYTES_MAX, SEALED_PER_TRANSACTION_MAX, VAULT_PENDING_BYTES_MAX},
 };
 use zeroize::Zeroizing;
 
@@ -25,8 +25,23 @@ pub struct Pending {
     pub transaction: Hash,
     /// The time from which it cannot be ordered any more, in Unix seconds.
     pub not_after: u64,
+    /// Of a private one, where what becomes of it is found.
+    pub within: Option<PendingIn>,
     /// Where each opening stands, and its commitment.
     pub openings: Vec<(Place, Commitment)>,
+}
+
+/// A private transaction that is not executed.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PendingIn {
+    /// Its partition.
+    pub partition: String,
+    /// Under which the partition's state says what became of its intent.
+    pub replay_tag: [u8; 16],
+    /// The organisation whose node handed it on.
+    pub sender: String,
+    /// Bytes of the openings that came with it.
+    pub bytes: u64,
 }
 
 impl<S: Storage> Vault<S> {
@@ -97,12 +112,17 @@ impl<S: Storage> Vault<S> {
 
 impl<C> Encode<C> for Pending {
     fn encode<W: encode::Write>(&self, e: &mut Encoder<W>, _: &mut C) -> Result<(), encode::Error<W::Error>> {
-        e.array(3)?.encode(self.transaction)?.u64(self.not_after)?;
+        e.array(4)?.encode(self.transaction)?.u64(self.not_after)?;
+        match &self.within {
+            Some(PendingIn { partition, replay_tag, sender, bytes }) => {
+                e.array(4)?.str(partition)?.bytes(replay_tag)?.str(sender)?.u64(*bytes)?.ok()?;
+            }
+            None => e.null()?.ok()?,
+        }
         e.array(self.openings.len() as u64)?;
         for (place, commitment) in &self.openings {
-            let subject = place.subject();
-            e.array(6)?.str(place.register())?.str(place.key())?.str(place.field())?;
-            e.str(subject.register())?.str(subject.key())?.bytes(commitment.as_bytes())?;
+            place.write(e.array(PLACE_PARTS + 1)?)?;
+            e.bytes(commitment.as_bytes())?;
         }
         Ok(())
     }
@@ -110,21 +130,25 @@ impl<C> Encode<C> for Pending {
 
 impl<'b, C> Decode<'b, C> for Pending {
     fn decode(d: &mut Decoder<'b>, _: &mut C) -> Result<Self, decode::Error> {
-        cbor::array(d, 3, "a pending transaction")?;
+        cbor::array(d, 4, "a pending transaction")?;
         let (transaction, not_after) = (d.decode()?, d.u64()?);
+        let within = cbor::optional(d, |d| {
+            cbor::array(d, 4, "where a pending transaction is")?;
+            let partition = cbor::text(d, 1..=NAME_BYTES_MAX, "a partition's name")?.to_owned();
+            let replay_tag = cbor::fixed(d, "a replay tag")?;
+            let sender = cbor::text(d, 1..=NAME_BYTES_MAX, "an organisation's id")?.to_owned();
+            Ok(PendingIn { partition, replay_tag, sender, bytes: d.u64()? })
+        })?;
         let count = cbor::list(d, 0..=SEALED_PER_TRANSACTION_MAX, "the openings of a pending transaction")?;
         let openings = (0..count).map(|_| opening(d)).collect::<Result<_, _>>()?;
-        Ok(Self { transaction, not_after, openings })
+        Ok(Self { transaction, not_after, within, openings })
     }
 }
 
 fn opening(d: &mut Decoder<'_>) -> Result<(Place, Commitment), decode::Error> {
-    cbor::array(d, 6, "a pending opening")?;
+    cbor::array(d, PLACE_PARTS + 1, "a pending opening")?;
+    let place = Place::read(d)?;
     let at = d.position();
-    let (register, key, field) = (d.str()?, d.str()?, d.str()?);
-    let subject = Subject::new(d.str()?, d.str()?);
-    let place = subject.and_then(|subject| Place::new(register, key, field, subject));
-    let place = place.map_err(|error| decode::Error::message(error).at(at))?;
     let commitment = Commitment::from_bytes(cbor::fixed(d, "a commitment")?);
     Ok((place, commitment.map_err(|error| decode::Error::message(error).at(at))?))
 }

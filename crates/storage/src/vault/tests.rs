@@ -3,7 +3,7 @@
 
 use super::*;
 use commonware_runtime::{
-    Runner as _,
+    Runner as _, Supervisor as _,
     deterministic::{self, FaultConfig, PartialWriteMode, WriteConfig},
     tokio,
 };
@@ -13,10 +13,14 @@ use std::{
     fs,
     path::{Path, PathBuf},
 };
-use tallystick_protocol::{Place, Secret};
+use tallystick_protocol::{Hash, Place, Secret, Subject};
 
 fn key(n: u8) -> VaultKey {
     VaultKey::from_bytes([n; 32].into())
+}
+
+fn drawer(name: &str) -> Drawer {
+    Drawer::public(subject(name))
 }
 
 fn subject(name: &str) -> Subject {
@@ -26,6 +30,62 @@ fn subject(name: &str) -> Subject {
 fn sealed(who: &str, field: &str, value: &str, rng: &mut StdRng) -> Opening {
     let place = Place::new("patient", who, field, subject(who)).unwrap();
     Opening::seal(place, Secret::new(value), rng).unwrap()
+}
+
+/// The same in a register of a partition.
+fn within(partition: &str, opening: &Opening) -> Opening {
+    let place = opening.place().clone().within(Some(partition)).unwrap();
+    Opening::new(place, opening.value().clone(), opening.blinding().clone()).unwrap()
+}
+
+/// Of one who is known under one name in two partitions, in the public one, and in two registers of a partition, each is by itself.
+#[test]
+fn what_is_in_one_partition_is_not_found_or_destroyed_in_another() {
+    deterministic::Runner::default().start(|context| async move {
+        let mut rng = StdRng::seed_from_u64(1);
+        let vault = Vault::open(context, "node", &key(1)).await.unwrap();
+        let public = sealed("alice", "name", "Alice", &mut rng);
+        let visit = Place::new("visit", "v-1", "note", subject("alice")).unwrap().within(Some("health")).unwrap();
+        let visit = Opening::seal(visit, Secret::new("tired"), &mut rng).unwrap();
+        let all = [within("health", &public), within("tax", &public), visit, public];
+        vault.put(&all, &mut rng).await.unwrap();
+        let drawers = all.iter().map(|opening| Drawer::of(opening.place())).collect::<Vec<_>>();
+        assert_eq!(drawers[0], Drawer::private("health", "patient", subject("alice")));
+        for (at, drawer) in drawers.iter().enumerate() {
+            for (opening, other) in all.iter().zip(&drawers) {
+                let expected: &[Opening] =
+                    if drawers[..at].contains(other) { &[] } else { std::slice::from_ref(opening) };
+                assert_eq!(vault.all(other).await.unwrap(), expected, "{other:?}");
+            }
+            assert!(vault.destroy(drawer).await.unwrap());
+        }
+    });
+}
+
+/// What is noted of transactions, public and private, is there after a restart.
+#[test]
+fn what_waits_is_noted() {
+    deterministic::Runner::default().start(|context| async move {
+        let mut rng = StdRng::seed_from_u64(1);
+        let vault = Vault::open(context.child("one"), "node", &key(1)).await.unwrap();
+        let public = sealed("alice", "name", "Alice", &mut rng);
+        let note = |n: u8, within: Option<PendingIn>, opening: &Opening| {
+            let openings = vec![(opening.place().clone(), opening.commitment())];
+            Pending { transaction: Hash([n; 32]), not_after: 7, within, openings }
+        };
+        let sent = PendingIn { partition: "health".into(), replay_tag: [3; 16], sender: "council".into(), bytes: 700 };
+        let mut noted = vec![note(1, None, &public), note(2, Some(sent), &within("health", &public))];
+        for one in &noted {
+            vault.note(one, &mut rng).await.unwrap();
+        }
+        let vault = Vault::open(context.child("again"), "node", &key(1)).await.unwrap();
+        let mut found = vault.pending().await.unwrap();
+        found.sort_by_key(|one| one.transaction);
+        assert_eq!(found, noted);
+        vault.forget(&Hash([1; 32])).await.unwrap();
+        noted.remove(0);
+        assert_eq!(vault.pending().await.unwrap(), noted);
+    });
 }
 
 /// Runs on a real disk in this folder.
@@ -47,7 +107,7 @@ fn holding(folder: &Path, bytes: &[u8]) -> usize {
 
 /// The one file of a subject.
 fn file_of(folder: &Path, who: &str) -> PathBuf {
-    let name: Name = Ciphers::new(&key(1)).name(&subject(who));
+    let name: Name = Ciphers::new(&key(1)).name(&drawer(who));
     let own = |path: &PathBuf| path.file_name().unwrap().to_str().unwrap().starts_with(&hex::encode(name));
     let found: Vec<PathBuf> = files(folder).into_iter().filter(own).collect();
     assert_eq!(found.len(), 1, "{found:?}");
@@ -77,11 +137,11 @@ fn of_a_destroyed_subject_no_byte_is_left() {
     on_disk(folder, async |context| {
         let vault = Vault::open(context, "node", &key(1)).await.unwrap();
         vault.put(&[alice[0].clone(), bob.clone(), alice[1].clone()], &mut rng).await.unwrap();
-        assert_eq!(vault.all(&subject("alice")).await.unwrap(), alice);
-        let got = vault.get(&subject("alice"), &alice[1].commitment()).await.unwrap().unwrap();
+        assert_eq!(vault.all(&drawer("alice")).await.unwrap(), alice);
+        let got = vault.get(&drawer("alice"), &alice[1].commitment()).await.unwrap().unwrap();
         assert_eq!((got.value().reveal(), got.commitment()), ("Guildford", alice[1].commitment()));
-        assert_eq!(vault.get(&subject("bob"), &alice[1].commitment()).await.unwrap(), None);
-        assert!(vault.all(&subject("carol")).await.unwrap().is_empty());
+        assert_eq!(vault.get(&drawer("bob"), &alice[1].commitment()).await.unwrap(), None);
+        assert!(vault.all(&drawer("carol")).await.unwrap().is_empty());
     });
     let secrets: Vec<Vec<u8>> = alice
         .iter()
@@ -98,18 +158,18 @@ fn of_a_destroyed_subject_no_byte_is_left() {
     );
     on_disk(folder, async |context| {
         let vault = Vault::open(context, "node", &key(1)).await.unwrap();
-        assert!(vault.destroy(&subject("alice")).await.unwrap());
-        assert!(!vault.destroy(&subject("alice")).await.unwrap());
-        assert!(vault.all(&subject("alice")).await.unwrap().is_empty());
-        assert_eq!(vault.all(&subject("bob")).await.unwrap(), std::slice::from_ref(&bob));
+        assert!(vault.destroy(&drawer("alice")).await.unwrap());
+        assert!(!vault.destroy(&drawer("alice")).await.unwrap());
+        assert!(vault.all(&drawer("alice")).await.unwrap().is_empty());
+        assert_eq!(vault.all(&drawer("bob")).await.unwrap(), std::slice::from_ref(&bob));
     });
     let nowhere = || pieces.iter().chain(&secrets).all(|bytes| holding(folder, bytes) == 0);
     assert!(!file.exists() && nowhere());
     assert!(is_overwritten(&link, &pieces), "it was overwritten before it was removed");
     on_disk(folder, async |context| {
         let vault = Vault::open(context, "node", &key(1)).await.unwrap();
-        assert!(vault.all(&subject("alice")).await.unwrap().is_empty());
-        assert_eq!(vault.all(&subject("bob")).await.unwrap(), [bob]);
+        assert!(vault.all(&drawer("alice")).await.unwrap().is_empty());
+        assert_eq!(vault.all(&drawer("bob")).await.unwrap(), [bob]);
     });
     assert!(nowhere());
 }
@@ -127,18 +187,18 @@ fn of_a_removed_value_neither_it_nor_its_key_is_left() {
         vault.put(&openings, &mut rng).await.unwrap();
         fs::hard_link(file_of(folder, "alice"), &link).unwrap();
         old = pieces(&link);
-        assert_eq!(vault.remove(&subject("alice"), &commitments[1..2], &mut rng).await.unwrap(), 1);
-        assert_eq!(vault.remove(&subject("alice"), &commitments[1..2], &mut rng).await.unwrap(), 0);
-        assert_eq!(vault.all(&subject("alice")).await.unwrap(), [openings[0].clone(), openings[2].clone()]);
+        assert_eq!(vault.remove(&drawer("alice"), &commitments[1..2], &mut rng).await.unwrap(), 1);
+        assert_eq!(vault.remove(&drawer("alice"), &commitments[1..2], &mut rng).await.unwrap(), 0);
+        assert_eq!(vault.all(&drawer("alice")).await.unwrap(), [openings[0].clone(), openings[2].clone()]);
     });
     assert!(old.iter().all(|piece| holding(folder, piece) == 0), "what stays is under another key");
     assert!(is_overwritten(&link, &old));
     on_disk(folder, async |context| {
         let vault = Vault::open(context, "node", &key(1)).await.unwrap();
-        assert_eq!(vault.remove(&subject("alice"), &commitments, &mut rng).await.unwrap(), 2);
-        assert!(vault.all(&subject("alice")).await.unwrap().is_empty());
+        assert_eq!(vault.remove(&drawer("alice"), &commitments, &mut rng).await.unwrap(), 2);
+        assert!(vault.all(&drawer("alice")).await.unwrap().is_empty());
     });
-    let name: Name = Ciphers::new(&key(1)).name(&subject("alice"));
+    let name: Name = Ciphers::new(&key(1)).name(&drawer("alice"));
     let named = |path: &PathBuf| path.to_str().unwrap().contains(&hex::encode(name));
     assert!(!files(folder).iter().any(named), "of a subject without values no file is left");
 }
@@ -165,15 +225,15 @@ fn another_key_and_damage_are_no_absence() {
         fs::write(&alice, damaged).unwrap();
         on_disk(folder, async |context| {
             let vault = Vault::open(context, "node", &key(1)).await.unwrap();
-            assert!(matches!(vault.all(&subject("alice")).await, Err(VaultError::Damaged(_))));
+            assert!(matches!(vault.all(&drawer("alice")).await, Err(VaultError::Damaged(_))));
             assert!(vault.put(&[sealed("alice", "town", "York", &mut rng)], &mut rng).await.is_err());
-            assert_eq!(vault.all(&subject("bobby")).await.unwrap().len(), 1);
+            assert_eq!(vault.all(&drawer("bobby")).await.unwrap().len(), 1);
         });
     }
     on_disk(folder, async |context| {
         let vault = Vault::open(context, "node", &key(1)).await.unwrap();
-        assert!(vault.destroy(&subject("alice")).await.unwrap(), "what is damaged can be destroyed");
-        assert!(vault.all(&subject("alice")).await.unwrap().is_empty());
+        assert!(vault.destroy(&drawer("alice")).await.unwrap(), "what is damaged can be destroyed");
+        assert!(vault.all(&drawer("alice")).await.unwrap().is_empty());
     });
 }
 
@@ -187,7 +247,7 @@ fn what_a_subject_can_have_is_bounded() {
         assert!(matches!(vault.put(&many, &mut rng).await, Err(VaultError::Full)));
         vault.put(&many[..250], &mut rng).await.unwrap();
         vault.put(&many[..250], &mut rng).await.unwrap();
-        assert_eq!(vault.all(&subject("alice")).await.unwrap().len(), 250, "what is kept is not kept twice");
+        assert_eq!(vault.all(&drawer("alice")).await.unwrap().len(), 250, "what is kept is not kept twice");
     });
 }
 
@@ -217,13 +277,13 @@ fn what_was_acknowledged_survives_a_crash() {
             let vault = Vault::open(context, "node", &key(1)).await.unwrap();
             for (who, possible) in expected.iter().enumerate() {
                 let who = format!("s{who}");
-                let found = vault.all(&subject(&who)).await.unwrap();
+                let found = vault.all(&drawer(&who)).await.unwrap();
                 assert!(possible.contains(&found), "seed {seed}, subject {who}: {} openings", found.len());
-                let name = vault.ciphers.name(&subject(&who));
+                let name = vault.ciphers.name(&drawer(&who));
                 let files = vault.generations(&name).await.unwrap().len();
                 assert!(files <= 1, "seed {seed}, subject {who}: {files} files");
                 // Asked again, a destruction is whole.
-                vault.destroy(&subject(&who)).await.unwrap();
+                vault.destroy(&drawer(&who)).await.unwrap();
                 assert!(vault.generations(&name).await.unwrap().is_empty());
             }
         });
@@ -238,10 +298,10 @@ async fn ill_fated(vault: &Vault<deterministic::Context>, rng: &mut StdRng) -> V
         let name = format!("s{who}");
         let before = expected[who][0].clone();
         let (after, done) = match rng.random_range(0..5) {
-            0 => (Vec::new(), vault.destroy(&subject(&name)).await.is_ok()),
+            0 => (Vec::new(), vault.destroy(&drawer(&name)).await.is_ok()),
             1 if !before.is_empty() => {
                 let gone = before[0].commitment();
-                (before[1..].to_vec(), vault.remove(&subject(&name), &[gone], rng).await.is_ok())
+                (before[1..].to_vec(), vault.remove(&drawer(&name), &[gone], rng).await.is_ok())
             }
             _ => {
                 let new = sealed(&name, "note", &format!("value {step}"), rng);

@@ -1,0 +1,471 @@
+//! What opens the values sealed in private transactions: taken in beside them, handed to the other members' nodes, kept in the vault, and
+//! given for reads that are on record.
+//!
+//! ```text
+//! client ─ transaction, openings ─▶ fit? ─▶ vault ─▶ ordered as any: delivered beside the parcel ─▶ fit? ─▶ vault ─▶ acknowledged
+//!                                                                     │
+//!                              executed ─ accepted: those in their right places stay ─ refused, or never ordered: they go again
+//! ```
+//!
+//! INVARIANTS:
+//! - No payload holds an opening, and no opening waits anywhere but in a vault: what is kept for ever must not keep what can be erased.
+//! - Who acknowledges keeps an opening of each sealed value. It needs no schema for that, for its own state may lag: what is sealed where
+//!   it should not be goes when it is executed.
+//! - That a node lacks an opening holds nothing up: no state depends on a value.
+
+use super::{
+    Parcels, Room,
+    message::{Delivered, Message},
+    order::PrivateError,
+    read::lost,
+};
+use crate::{
+    engine::Runtime,
+    holder::{Holder, Share},
+    rejection::Rejection,
+    schemas::changes_fields,
+};
+use bytes::Bytes;
+use futures::future::select;
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::{Arc, MutexGuard, PoisonError},
+    time::Duration,
+};
+use tallystick_ledger::{
+    protection::{Spot, commitments, concerned, exposed, sealed},
+    schema::Schema,
+};
+use tallystick_protocol::{
+    Beside, Commitment, NodeRow, Opening, OrderedParcel, ParcelId, Payload, Place, SignedTransaction,
+    limits::{
+        OPENINGS_ASKS_MAX, OPENINGS_BYTES_MAX, OPENINGS_LACKED_MAX, OPENINGS_PER_MESSAGE_MAX,
+        PARCELS_WAITING_BYTES_MAX, VAULT_PENDING_MAX,
+    },
+};
+use tallystick_storage::{
+    partition::{Opened, PrivateBlock},
+    vault::{Pending, PendingIn, VaultError},
+};
+
+/// Payloads whose openings are asked for at once.
+const ASKED_AT_ONCE: usize = 16;
+/// How long an opening that is not here is waited for by somebody who reads it.
+const PATIENCE: Duration = Duration::from_secs(2);
+
+/// A sealed value: where it stands, and its commitment.
+pub(super) type Value = (Place, Commitment);
+
+/// What is sealed in a transaction.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Sealed {
+    /// The values.
+    pub values: Vec<Value>,
+    /// Bytes of what opens them.
+    pub bytes: usize,
+}
+
+/// The spot of a place.
+fn spot(place: &Place) -> Spot {
+    (place.register().to_owned(), place.key().to_owned(), place.field().to_owned())
+}
+
+fn value(opening: &Opening) -> Value {
+    (opening.place().clone(), opening.commitment())
+}
+
+/// A commitment in the field that it stands in.
+type Written = (Spot, Commitment);
+
+fn written(opening: &Opening) -> Written {
+    (spot(opening.place()), opening.commitment())
+}
+
+impl From<VaultError> for PrivateError {
+    fn from(error: VaultError) -> Self {
+        match error {
+            VaultError::Busy => Self::Busy,
+            VaultError::Full => Self::VaultFull(error.to_string()),
+            error => Self::Failed(error.to_string()),
+        }
+    }
+}
+
+impl<E: Runtime> Room<E> {
+    /// The payloads of which this node lacks openings, each with how often it has asked.
+    pub(super) fn lacking(&self) -> MutexGuard<'_, BTreeMap<ParcelId, u32>> {
+        self.lacking.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn lack(&self, id: ParcelId) {
+        let mut lacking = self.lacking();
+        if lacking.len() < OPENINGS_LACKED_MAX {
+            lacking.entry(id).or_default();
+        }
+    }
+
+    /// The schemas of the registers that a transaction writes to, as far as they are here.
+    async fn schemas(&self, transaction: &SignedTransaction) -> BTreeMap<String, Arc<Schema>> {
+        let registers: BTreeSet<&str> = concerned(transaction).collect();
+        let mut schemas = BTreeMap::new();
+        for register in registers {
+            let schema = match self.schemas.get(register) {
+                Some(known) => known,
+                None => self.schema(register).await,
+            };
+            schemas.extend(schema.map(|schema| (register.to_owned(), schema)));
+        }
+        schemas
+    }
+
+    /// The schema of a register as the state has it.
+    async fn schema(&self, register: &str) -> Option<Arc<Schema>> {
+        let changes = self.schemas.changes();
+        let kept = self.partition.lock().await.register(register).await?;
+        let schema = Arc::new(Schema::new(register, &kept.row.fields));
+        self.schemas.add(changes, register, Some(schema.clone()));
+        Some(schema)
+    }
+
+    /// The values that are sealed in a transaction, by the schemas that are here.
+    async fn sealed(&self, transaction: &SignedTransaction) -> Vec<Value> {
+        if commitments(transaction).is_empty() {
+            Vec::new()
+        } else {
+            sealed(transaction, &self.schemas(transaction).await)
+        }
+    }
+
+    /// Goes on if nothing is written in the clear that is written only sealed, as far as the schemas are here: a payload is kept for ever.
+    ///
+    /// # Errors
+    /// What would be exposed.
+    pub(super) async fn exposes_nothing(&self, transaction: &SignedTransaction) -> Result<(), Rejection> {
+        match exposed(transaction, &self.schemas(transaction).await) {
+            Some((operation, violations)) => Err(Rejection::exposed(operation, &violations)),
+            None => Ok(()),
+        }
+    }
+}
+
+impl<E: Runtime> Parcels<E> {
+    pub(super) fn vault(&self) -> &Holder<E> {
+        &self.0.holder.vault
+    }
+
+    /// How much of one sender may wait in the vault, in a partition with so many members.
+    fn share(members: usize) -> Share {
+        let members = members.max(1);
+        let bytes = u64::try_from(PARCELS_WAITING_BYTES_MAX / members).unwrap_or(u64::MAX);
+        Share { transactions: VAULT_PENDING_MAX / 2 / members, bytes }
+    }
+
+    /// Keeps what opens the values sealed in a transaction that is handed in here, until it is known what becomes of that.
+    pub(super) async fn take_in(
+        &self,
+        room: &Room<E>,
+        transaction: &SignedTransaction,
+        openings: &[Opening],
+    ) -> Result<Sealed, PrivateError> {
+        room.exposes_nothing(transaction).await?;
+        let all = commitments(transaction);
+        if all.is_empty() && openings.is_empty() {
+            return Ok(Sealed::default());
+        }
+        let schemas = room.schemas(transaction).await;
+        let right: BTreeSet<Value> = sealed(transaction, &schemas).into_iter().collect();
+        let mut opened = BTreeMap::new();
+        for (index, opening) in openings.iter().enumerate() {
+            let (place, commitment) = value(opening);
+            // Where it should stand is told by a schema, if its register is made already.
+            let is_right = !schemas.contains_key(place.register()) || right.contains(&(place.clone(), commitment));
+            let fits = is_right
+                && place.partition() == Some(&room.name)
+                && all.contains(&(spot(&place), commitment))
+                && opened.insert((spot(&place), commitment), place).is_none();
+            if !fits {
+                return Err(PrivateError::Misfit(index));
+            }
+        }
+        let kept: Vec<Value> =
+            right.into_iter().filter(|(place, one)| !opened.contains_key(&(spot(place), *one))).collect();
+        let kept = self.vault().openings_at(kept.iter()).await?;
+        let here: BTreeSet<Written> = kept.keys().map(|(place, one)| (spot(place), *one)).collect();
+        if let Some((spot, _)) = all.iter().find(|at| !opened.contains_key(*at) && !here.contains(*at)) {
+            return Err(PrivateError::OpeningMissing(spot.clone()));
+        }
+        let all = || openings.iter().chain(kept.values());
+        let bytes = all().map(|opening| opening.to_bytes().len()).sum();
+        let values: Vec<Value> = all().map(value).collect();
+        if bytes > OPENINGS_BYTES_MAX || values.len() > OPENINGS_PER_MESSAGE_MAX {
+            let why = format!(
+                "what opens its sealed values takes {bytes} bytes, and {OPENINGS_BYTES_MAX} may be: append less at once"
+            );
+            return Err(PrivateError::Unfit(why));
+        }
+        let all: Vec<Opening> = all().cloned().collect();
+        self.keep_for(room, (transaction, self.0.holder.principal.organisation()), Share::WHOLE, &all).await?;
+        Ok(Sealed { values, bytes })
+    }
+
+    async fn keep_for(
+        &self,
+        room: &Room<E>,
+        (transaction, sender): (&SignedTransaction, &str),
+        share: Share,
+        openings: &[Opening],
+    ) -> Result<(), VaultError> {
+        let (partition, sender) = (room.name.clone(), sender.to_owned());
+        let pending = Pending {
+            transaction: transaction.id(),
+            not_after: transaction.not_after(),
+            within: Some(PendingIn { partition, replay_tag: transaction.replay_tag(), sender, bytes: 0 }),
+            openings: Vec::new(),
+        };
+        self.vault().keep_noted(pending, share, openings).await
+    }
+
+    /// What opens these values, encrypted to a node, beside these parcels; none when nothing is sealed.
+    pub(super) fn beside(
+        &self,
+        runtime: &mut E,
+        room: &Room<E>,
+        (parcels, openings): (&[Delivered], &[Opening]),
+        to: &NodeRow,
+    ) -> Result<Option<Bytes>, PrivateError> {
+        if openings.is_empty() {
+            return Ok(None);
+        }
+        let sealed = self.parcels_of(room, parcels).seal(openings, &to.sealing, runtime);
+        sealed.map(Some).map_err(|error| PrivateError::Failed(error.to_string()))
+    }
+
+    fn parcels_of(&self, room: &Room<E>, parcels: &[Delivered]) -> Beside {
+        Beside::of(&self.0.shared.chain.network(), &room.name, parcels.iter().map(|(ordered, _)| &ordered.id))
+    }
+
+    /// The openings that came beside parcels; none when they are not for this node, or for others.
+    pub(super) fn came_beside(
+        &self,
+        room: &Room<E>,
+        parcels: &[Delivered],
+        openings: Option<Bytes>,
+    ) -> Option<Vec<Opening>> {
+        let Some(openings) = openings else { return Some(Vec::new()) };
+        self.parcels_of(room, parcels).open(&openings, &self.0.holder.sealing).ok()
+    }
+
+    /// Whether each sealed value of these payloads has an opening among these, and none of them is of anything else.
+    pub(super) fn are_of(&self, room: &Room<E>, payloads: &[Arc<Opened>], openings: &[Opening]) -> bool {
+        let transactions = payloads.iter().flat_map(|payload| payload.transactions()).flatten();
+        let all: BTreeSet<Written> = transactions.flat_map(|one| commitments(one)).collect();
+        let is_here = |opening: &Opening| opening.place().partition() == Some(&room.name);
+        openings.iter().all(is_here) && openings.iter().map(written).collect::<BTreeSet<_>>() == all
+    }
+
+    /// Keeps what opens the values sealed in payloads that wait to be ordered or executed, each for its own transaction; what is of none
+    /// of them is not kept.
+    pub(super) async fn keep_beside(
+        &self,
+        room: &Room<E>,
+        payloads: &[Arc<Opened>],
+        (sender, members): (&str, usize),
+        openings: &[Opening],
+    ) -> Result<(), VaultError> {
+        if openings.is_empty() {
+            return Ok(());
+        }
+        let here = openings.iter().filter(|opening| opening.place().partition() == Some(&room.name));
+        let all: BTreeMap<Written, &Opening> = here.map(|opening| (written(opening), opening)).collect();
+        for payload in payloads {
+            for transaction in payload.transactions().iter().flatten() {
+                let own = commitments(transaction).into_iter().filter_map(|at| all.get(&at).copied());
+                let own: Vec<Opening> = own.cloned().collect();
+                if !own.is_empty() {
+                    self.keep_for(room, (transaction, sender), Self::share(members), &own).await?;
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// What this node keeps of the values sealed in payloads, as much as one message holds.
+    pub(super) async fn kept_of(&self, room: &Room<E>, payloads: &[Payload]) -> Result<Vec<Opening>, VaultError> {
+        let mut values: BTreeSet<Value> = BTreeSet::new();
+        let transactions: Vec<Bytes> = payloads.iter().flat_map(Payload::transactions).cloned().collect();
+        for bytes in transactions {
+            let Ok(transaction) = SignedTransaction::decode(bytes) else { continue };
+            values.extend(room.sealed(&transaction).await);
+            // Of one that is not executed here yet, the register may not be made yet either.
+            values.extend(self.vault().pending_of(&transaction.id()).into_iter().flat_map(|pending| pending.openings));
+        }
+        let (mut found, mut bytes) = (Vec::new(), 0);
+        for opening in self.vault().openings_at(values.iter()).await?.into_values() {
+            bytes += opening.to_bytes().len();
+            if bytes > OPENINGS_BYTES_MAX || found.len() == OPENINGS_PER_MESSAGE_MAX {
+                break;
+            }
+            found.push(opening);
+        }
+        Ok(found)
+    }
+
+    /// Settles what came with the transactions of a block that was executed, and notes of which payloads openings are lacking.
+    pub(super) async fn settle_block(&self, room: &Room<E>, block: &PrivateBlock) {
+        let transactions = || block.payloads.iter().flat_map(|placed| placed.opened.transactions()).flatten();
+        if transactions().any(|transaction| transaction.operations().iter().any(changes_fields)) {
+            room.schemas.clear();
+        }
+        for placed in &block.payloads {
+            self.settle_payload(room, placed.ordered, &placed.opened).await;
+        }
+    }
+
+    async fn settle_payload(&self, room: &Room<E>, ordered: OrderedParcel, payload: &Opened) {
+        let mut is_whole = true;
+        for transaction in payload.transactions().iter().flatten().filter(|one| !commitments(one).is_empty()) {
+            match self.settle_executed(room, transaction).await {
+                Ok(has_all) => is_whole &= has_all,
+                Err(error) => {
+                    is_whole = false;
+                    tracing::error!(partition = room.name, %error, "what came with a private transaction is not settled yet");
+                }
+            }
+        }
+        if is_whole {
+            room.lacking().remove(&ordered.id);
+        } else {
+            room.lack(ordered.id);
+        }
+    }
+
+    /// Settles what came with a transaction that may be executed; says whether this node has an opening of each value that it wrote.
+    async fn settle_executed(&self, room: &Room<E>, transaction: &SignedTransaction) -> Result<bool, PrivateError> {
+        let pending = self.vault().pending_of(&transaction.id());
+        if let Some(pending) = &pending {
+            self.settle_one(room, pending, Some(transaction), 0).await?;
+        }
+        let act = room.partition.lock().await.act(&transaction.replay_tag()).await;
+        if act.is_none_or(|act| act.transaction != transaction.id() || act.refused.is_some()) {
+            return Ok(true);
+        }
+        let mut values = room.sealed(transaction).await;
+        let came: BTreeSet<Value> = pending.into_iter().flat_map(|pending| pending.openings).collect();
+        values.retain(|value| !came.contains(value));
+        let kept = self.vault().openings_at(values.iter()).await?;
+        Ok(values.iter().all(|value| kept.contains_key(value)))
+    }
+
+    /// Settles what is not settled, given that all that was ordered up to this time is executed: after a restart, or of what was never
+    /// ordered.
+    pub(super) async fn settle_rest(&self, room: &Room<E>, time_ms: u64) {
+        let is_here = |pending: &Pending| pending.within.as_ref().is_some_and(|within| within.partition == room.name);
+        for pending in self.vault().pending().into_iter().filter(is_here) {
+            if let Err(error) = self.settle_one(room, &pending, None, time_ms / 1_000).await {
+                tracing::error!(partition = room.name, %error, "what came with a private transaction is not settled yet");
+            }
+        }
+    }
+
+    /// Settles what came with a transaction, if it is known what became of it; everything is executed up to this time.
+    async fn settle_one(
+        &self,
+        room: &Room<E>,
+        pending: &Pending,
+        transaction: Option<&SignedTransaction>,
+        time_s: u64,
+    ) -> Result<(), PrivateError> {
+        let Some(within) = &pending.within else { return Ok(()) };
+        let act = room.partition.lock().await.act(&within.replay_tag).await;
+        let rightful = match act {
+            Some(act) if act.transaction == pending.transaction && act.refused.is_none() => {
+                let values = match transaction {
+                    Some(transaction) => room.sealed(transaction).await,
+                    None => {
+                        let (_, transaction) = self.numbered(room, act.number).await?.ok_or_else(lost)?;
+                        room.sealed(&transaction).await
+                    }
+                };
+                values.into_iter().collect()
+            }
+            Some(_) => BTreeSet::new(),
+            // A block of this time or later cannot hold it any more, but to refuse it.
+            None if pending.not_after < time_s => BTreeSet::new(),
+            None => return Ok(()),
+        };
+        Ok(self.vault().settle_private(pending, &rightful).await?)
+    }
+
+    /// Asks every other member's node for payloads of which openings are lacking here, each some times.
+    pub(super) async fn ask_lacking(&self, room: &Room<E>) {
+        let ids: Vec<ParcelId> = {
+            let mut lacking = room.lacking();
+            lacking.retain(|_, asked| *asked < OPENINGS_ASKS_MAX);
+            // Few at a time, for one answer may not hold more; those first that were asked for least.
+            let mut all: Vec<(u32, ParcelId)> = lacking.iter().map(|(id, asked)| (*asked, *id)).collect();
+            all.sort_unstable();
+            let ids: Vec<ParcelId> = all.into_iter().map(|(_, id)| id).take(ASKED_AT_ONCE).collect();
+            ids.iter().for_each(|id| *lacking.entry(*id).or_default() += 1);
+            ids
+        };
+        self.fetch_from_all(room, ids).await;
+    }
+
+    /// Asks every other member's node for payloads with their openings.
+    async fn fetch_from_all(&self, room: &Room<E>, ids: Vec<ParcelId>) {
+        if ids.is_empty() {
+            return;
+        }
+        let Ok(Some(membership)) = self.membership(&room.name).await else { return };
+        for node in membership.nodes.iter().filter(|node| node.node != self.0.holder.principal) {
+            self.send(&node.peer, &Message::Fetch { partition: room.name.clone(), ids: ids.clone() });
+        }
+    }
+
+    /// What opens these values, which a payload brought: those that are not here are asked for, and waited for a moment.
+    pub(super) async fn opened_soon(
+        &self,
+        room: &Room<E>,
+        values: &[Value],
+        payload: ParcelId,
+    ) -> Result<BTreeMap<Value, Opening>, PrivateError> {
+        let mut patience = std::pin::pin!(self.0.runtime.sleep(PATIENCE));
+        let mut is_asked = false;
+        loop {
+            // Before the look, so that what arrives meanwhile is not missed.
+            let arrived = std::pin::pin!(room.arrived.notified());
+            let found = self.vault().openings_at(values.iter()).await?;
+            if values.iter().all(|value| found.contains_key(value)) {
+                return Ok(found);
+            }
+            if !is_asked {
+                is_asked = true;
+                room.lack(payload);
+                self.fetch_from_all(room, vec![payload]).await;
+            }
+            if let futures::future::Either::Right(_) = select(arrived, patience.as_mut()).await {
+                return Ok(found);
+            }
+        }
+    }
+
+    /// Keeps openings that another member's node gave with payloads that this node asked for; of those that are executed, at once for good.
+    pub(super) async fn keep_fetched(
+        &self,
+        room: &Room<E>,
+        (parcels, payloads): (&[Delivered], &[Arc<Opened>]),
+        giver: (&str, usize),
+        openings: &[Opening],
+    ) {
+        if let Err(error) = self.keep_beside(room, payloads, giver, openings).await {
+            tracing::warn!(partition = room.name, %error, "could not keep openings that were fetched");
+            return;
+        }
+        for ((ordered, _), payload) in parcels.iter().zip(payloads) {
+            let is_lacking = room.lacking().contains_key(&ordered.id);
+            if is_lacking {
+                self.settle_payload(room, *ordered, payload).await;
+            }
+        }
+    }
+}
