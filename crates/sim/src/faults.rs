@@ -24,7 +24,7 @@ use std::{
 };
 use tallystick_node::parcels::message::Message;
 use tallystick_protocol::{Operation, ParcelId, PartlySignedTransaction, PrincipalId};
-use tallystick_storage::vault::{Vault, VaultKey};
+use tallystick_storage::vault::{Drawer, Vault, VaultKey};
 
 /// The nodes of one segment, and what is wrong with them.
 pub struct Hosts<'a> {
@@ -300,7 +300,7 @@ impl<'a> Hosts<'a> {
         let vault = vault.expect("it is the node's own");
         let mut values = Vec::new();
         for subject in erase::erased() {
-            values.push(vault.all(&subject).await.expect("a disk that works").len());
+            values.push(vault.all(&Drawer::public(subject)).await.expect("a disk that works").len());
         }
         values
     }

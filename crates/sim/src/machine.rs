@@ -3,6 +3,7 @@
 //! Everything a node does passes through here, because a node knows nothing but its runtime. Waits are told by the world's time,
 //! as real timers are; only the date is the machine's own.
 
+use bytes::Bytes;
 use commonware_cryptography::ed25519::PublicKey;
 use commonware_runtime::{
     Blob, BlobVersion, Clock, Error, Handle, IoBufs, IoBufsMut, Metrics, Name, ReadOptions, Spawner, Storage,
@@ -58,7 +59,7 @@ pub struct Hardware {
     rooms: Mutex<BTreeSet<String>>,
 }
 
-/// A message of parcels that a machine sent: to whom, and what it says. The parcels themselves are left out.
+/// A message of parcels that a machine sent: to whom, and what it says. The parcels themselves, and openings, are left out.
 pub type Said = (PublicKey, Message);
 
 /// What is looked for on a machine that is watched. A name can be this.
@@ -159,8 +160,11 @@ impl Hardware {
         let mut said = self.said.lock().unwrap_or_else(PoisonError::into_inner);
         for to in to {
             let Ok(mut message) = Message::decode(bytes) else { continue };
-            if let Message::Deliver { parcels, .. } | Message::Fetched { parcels, .. } = &mut message {
+            if let Message::Deliver { parcels, openings, .. } | Message::Fetched { parcels, openings, .. } =
+                &mut message
+            {
                 parcels.clear();
+                *openings = openings.take().map(|_| Bytes::new());
             }
             said.push((to.clone(), message));
         }

@@ -1,13 +1,16 @@
 //! Who is in the network: organisations, their principals' keys, the validators' keys and the genesis of it all.
 
-use crate::chance::Chance;
+use crate::{chance::Chance, machine::Machine};
 use commonware_cryptography::{
     Signer as _,
     ed25519::{PrivateKey, PublicKey},
 };
 use std::sync::Arc;
 use tallystick_client::SealingSecret;
-use tallystick_node::{holder::HolderKeys, parcels::ParcelKeys};
+use tallystick_node::{
+    holder::{Holder, HolderKeys},
+    parcels::ParcelKeys,
+};
 use tallystick_protocol::{
     Genesis, GenesisOrganisation, GenesisPrincipal, GenesisValidator, Hash, Intent, MandateId, Operation, ParcelSecret,
     Particulars, PrincipalId, Roles, SignedTransaction, SigningKey, limits::EPOCH_BLOCKS_MIN,
@@ -24,6 +27,24 @@ pub struct Member {
     pub id: PrincipalId,
     /// What it signs with.
     pub key: Arc<SigningKey>,
+}
+
+/// As whom a node takes part in partitions, and with what.
+pub struct SharingKeys {
+    /// Its principal.
+    pub principal: PrincipalId,
+    /// That principal's key.
+    pub key: SigningKey,
+    /// What others encrypt to.
+    pub sealing: ParcelSecret,
+}
+
+impl SharingKeys {
+    /// The same with the node's vault.
+    pub fn with(self, vault: Arc<Holder<Machine>>) -> ParcelKeys<Machine> {
+        let Self { principal, key, sealing } = self;
+        ParcelKeys { principal, key, sealing, vault }
+    }
 }
 
 /// Everybody.
@@ -91,8 +112,8 @@ impl Members {
     }
 
     /// The keys with which a node holds what only some may see, where nodes do; the first one of an organisation has its number.
-    pub fn holder(&self, node: usize) -> Option<ParcelKeys> {
-        self.shares.then(|| ParcelKeys {
+    pub fn holder(&self, node: usize) -> Option<SharingKeys> {
+        self.shares.then(|| SharingKeys {
             principal: self.node_principal(node),
             key: SigningKey::from_ed25519_seed(&self.of_node(node, b"key")),
             sealing: ParcelSecret::from_bytes(&Zeroizing::new(self.of_node(node, b"sealing"))).expect("32 bytes"),
@@ -101,7 +122,7 @@ impl Members {
 
     /// The keys with which a node holds what is sealed, where nodes do.
     pub fn vault(&self, node: usize) -> Option<HolderKeys> {
-        self.seals.then(|| HolderKeys {
+        (self.seals || self.shares).then(|| HolderKeys {
             principal: self.node_principal(node),
             key: SigningKey::from_ed25519_seed(&self.of_node(node, b"key")),
             sealing: SealingSecret::from_bytes(Zeroizing::new(self.of_node(node, b"sealing"))),

@@ -246,24 +246,24 @@ impl Start<'_> {
             state_sync: lost || !self.members.is_founder(node),
             known: self.known(),
             recovery: self.life.recovery.as_deref().cloned(),
-            holder: self.members.holder(node),
             timing: timing(),
         };
         let (manager, control) = (self.network.socket_manager(), self.network.control(self.me()));
         let (record, door) = (self.record.clone(), self.door.clone());
-        let vault = self.members.vault(node).filter(|_| is_watched);
+        let (vault, sharing) = (self.members.vault(node), self.members.holder(node));
         let vault_prefix = config.prefix.clone();
         let parcels = channels.last().expect("parcels are the last channel").0.clone();
         let world = self.world.child("node").with_attribute("index", format!("{node}{face}"));
         let machine = Machine::new(world.with_attribute("start", starts), self.hardware.clone());
         machine.spawn(move |machine| async move {
-            let started = engine::start(machine.child("engine"), config, manager, control, channels).await;
+            let holder = match vault {
+                Some(keys) => Some(Arc::new(open_vault(&machine, &vault_prefix, keys).await)),
+                None => None,
+            };
+            let keys = sharing.zip(holder.clone()).map(|(keys, vault)| keys.with(vault));
+            let started = engine::start(machine.child("engine"), config, keys, manager, control, channels).await;
             let running = started.unwrap_or_else(|error| panic!("node {node} does not start: {error}"));
             if is_watched {
-                let holder = match vault {
-                    Some(keys) => Some(Arc::new(open_vault(&machine, &vault_prefix, keys).await)),
-                    None => None,
-                };
                 let service = Service::new(machine.child("service"), &running, !lost, holder);
                 let holds = service.clone();
                 machine.child("holding").spawn(move |_| async move { holds.hold_all().await });

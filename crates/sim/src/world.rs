@@ -42,7 +42,7 @@ use tallystick_node::{engine, service::Service};
 use tallystick_protocol::{EntryKind, Hash, LogEntry, Recovery, SignedTransaction, StateKey, Subject};
 use tallystick_storage::{
     read::Reader,
-    vault::{Vault, VaultKey},
+    vault::{Drawer, Vault, VaultKey},
 };
 
 /// When every simulated world begins: Unix seconds.
@@ -522,6 +522,7 @@ impl Stage {
             }
             world.sleep(GLANCE).await;
         }
+        self.check_sealed(world, hosts, members).await;
         let found = hosts.found();
         self.record.check(|_| secrecy::check(&found, all));
         self.record.note(format!("{} blindings were looked for", self.record.blindings().count()));
@@ -529,6 +530,32 @@ impl Stage {
         self.record.note(format!("parcels were given in {} messages", given.len()));
         self.record.note(format!("{} parcels were asked for again", hosts.asked_again()));
         self.record.check(|_| secrecy::check_given(&given, all));
+    }
+
+    /// Whether every member's node keeps what is sealed in the partition, and none what was never ordered.
+    async fn check_sealed(&self, world: &deterministic::Context, hosts: &Hosts<'_>, members: &[usize]) {
+        let since = world.current();
+        for node in members {
+            let keys = self.members.vault(*node).expect("a member's node has a vault");
+            let key = VaultKey::from_bytes(keys.sealing.vault_key());
+            loop {
+                let vault = Vault::open(world.child("search"), &hosts.lives[*node].prefix(""), &key).await;
+                let vault = vault.expect("it is the node's own");
+                let mut counts = [0; 2];
+                for (count, drawer) in counts.iter_mut().zip([share::sealed::kept(), share::sealed::never()]) {
+                    *count = vault.all(&drawer).await.expect("it can be read").len();
+                }
+                if counts[0] > 0 && counts[1] == 0 {
+                    self.record.note(format!("node {node} keeps what is sealed in the partition"));
+                    break;
+                }
+                if world.current() > since + WAIT {
+                    let what = format!("node {node} keeps {counts:?} of what is sealed, and was never ordered");
+                    return self.record.broken(Broken::new("secrecy", what));
+                }
+                world.sleep(GLANCE).await;
+            }
+        }
     }
 
     /// Whether holders have nothing of what is erased, and what is not.
@@ -539,7 +566,9 @@ impl Stage {
             let key = VaultKey::from_bytes(keys.sealing.vault_key());
             let vault = Vault::open(world.child("search"), &hosts.lives[node].prefix(""), &key).await;
             let vault = vault.expect("it is the node's own");
-            let count = async |subject: &Subject| vault.all(subject).await.expect("it can be read").len();
+            let count = async |subject: &Subject| {
+                vault.all(&Drawer::public(subject.clone())).await.expect("it can be read").len()
+            };
             let mut erased = Vec::new();
             for subject in erase::erased() {
                 erased.push((subject.to_string(), count(&subject).await));

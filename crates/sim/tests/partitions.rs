@@ -37,10 +37,12 @@ fn a_member_that_crashes_catches_up() {
     .keeps();
 }
 
-/// All that it had is gone: it fetches every payload from the other member, and comes to the same root.
+/// All that it had is gone: it fetches every payload from the other member, with what opens the values sealed in them, and comes to the same
+/// root.
 #[test]
 fn a_member_that_lost_its_disk_fetches_what_was_ordered() {
-    shared(903, 40, &[(25, 2, Fault::Wipe { node: 1 })]).keeps();
+    let report = shared(903, 40, &[(25, 2, Fault::Wipe { node: 1 })]).keeps();
+    assert!(report.trace.iter().any(|line| line.contains("node 1 keeps what is sealed")), "{:?}", report.trace);
 }
 
 /// The network goes on, the partition when its members can speak with each other again.

@@ -6,6 +6,7 @@ mod leave;
 mod lie;
 mod read;
 pub(super) mod reshape;
+pub mod sealed;
 
 use crate::{
     client::Client,
@@ -21,7 +22,7 @@ use tallystick_node::{
 };
 use tallystick_protocol::{
     AgreementTerms, Assurance, Change, Code, Datatype, Field, Intent, MandateId, NewEntry, Operation, OperationName,
-    Outcome, PartitionRootsRow, PrincipalId, PrincipalKind, SignedTransaction, SigningKey, StateKey,
+    Outcome, PartitionRootsRow, PrincipalId, PrincipalKind, Protection, SignedTransaction, SigningKey, StateKey,
 };
 use tallystick_storage::history::ActQuery;
 
@@ -47,6 +48,7 @@ const PATIENCE: Duration = Duration::from_secs(8);
 pub(super) async fn share(client: &mut Client) -> Option<()> {
     let writer = begin(client).await?;
     lie::lie(client).await?;
+    sealed::lie(client, &writer).await?;
     many(client, &writer).await?;
     // The network's policies hold here too: the register is another's.
     let guest = client.registrar(MEMBERS[1]);
@@ -63,6 +65,7 @@ pub(super) async fn share(client: &mut Client) -> Option<()> {
     }
     read::read(client, &writer, &guest).await?;
     entrust::entrust(client, &writer, &guest).await?;
+    sealed::read(client, &writer).await?;
     refused_on_record(client).await?;
     leave::leave(client).await?;
     certified(client).await
@@ -78,13 +81,20 @@ async fn begin(client: &mut Client) -> Option<Member> {
     client.decide(&voters, "share", vec![Change::PartitionOpen { agreement: agreement(client, &MEMBERS) }]).await?;
     let (keeper, writer) = (client.administrator(MEMBERS[0]), client.registrar(MEMBERS[0]));
     // Its own description is in the state of those who may see it: so the search for it is known to find.
-    let fields = vec![Field::new(REGISTER, Datatype::String), Field::new("note", Datatype::String)];
+    let pilot = Field { protection: Some(own()), ..Field::new(sealed::FIELD, Datatype::String) };
+    let fields = vec![Field::new(REGISTER, Datatype::String), Field::new("note", Datatype::String), pilot];
     let create = Operation::RegisterCreate { register: REGISTER.to_owned(), text: SECRET.to_owned(), fields };
     executed(client, MEMBERS[0], &keeper, create, None).await?;
     for number in 0..ENTRIES {
         executed(client, MEMBERS[0], &writer, append(number), None).await?;
     }
+    sealed::write(client, &writer).await?;
     Some(writer)
+}
+
+/// Of a value about the record that it stands in.
+fn own() -> Protection {
+    Protection::Personal { subject: REGISTER.to_owned(), days: None }
 }
 
 /// Has more ordered at once than fits into one message between nodes, however short the transactions are for themselves.

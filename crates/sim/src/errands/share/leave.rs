@@ -34,9 +34,9 @@ pub(super) async fn leave(client: &mut Client) -> Option<()> {
         client.complain(format!("a node that is no member's has not left its room: {standing:?}"));
         return None;
     }
-    let before = asked(client);
+    let before = asked(client).await?;
     client.wait(WHILE).await;
-    if asked(client) > before {
+    if asked(client).await? > before {
         client.complain("a node that is no member's asks for payloads".to_owned());
         return None;
     }
@@ -44,7 +44,8 @@ pub(super) async fn leave(client: &mut Client) -> Option<()> {
     let parcels = [(one, other), (other, one)].map(|(from, to)| (from, to, seal(client, &payload, to)));
     loop {
         for (from, to, parcel) in &parcels {
-            let message = Message::Fetched { partition: PARTITION.to_owned(), parcels: vec![parcel.clone()?] };
+            let message =
+                Message::Fetched { partition: PARTITION.to_owned(), parcels: vec![parcel.clone()?], openings: None };
             client.door(*from).say(client.members.keys()[*to].clone(), &message);
         }
         client.pause().await?;
@@ -92,10 +93,15 @@ async fn until(client: &Client, is_so: impl Fn(&[Option<Standing>; 2]) -> bool) 
     Some(())
 }
 
-/// How often the second member's node has asked for payloads.
-fn asked(client: &Client) -> usize {
-    let count = client
-        .door(MEMBERS[1])
-        .said(|said| said.iter().filter(|(_, message)| matches!(message, Message::Fetch { .. })).count());
-    count.unwrap_or_default()
+/// How often the second member's node has asked for payloads, once it can be seen.
+async fn asked(client: &Client) -> Option<usize> {
+    let count = |said: &[crate::machine::Said]| {
+        said.iter().filter(|(_, message)| matches!(message, Message::Fetch { .. })).count()
+    };
+    loop {
+        match client.door(MEMBERS[1]).said(count) {
+            Some(count) => return Some(count),
+            None => client.pause().await?,
+        }
+    }
 }

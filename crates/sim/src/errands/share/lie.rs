@@ -12,15 +12,16 @@ use tallystick_node::{
     rejection::RejectionCode,
 };
 use tallystick_protocol::{
-    Cosigner, Evidence, Hash, Intent, Operation, PartlySignedTransaction, Payload, SignedTransaction, StateKey,
+    Beside, Cosigner, Evidence, Hash, Intent, Opening, Operation, PartlySignedTransaction, Payload, SignedTransaction,
+    StateKey,
 };
 
 /// Times that a node is asked until it is heard.
 const TIMES: usize = 5;
 
 /// What becomes of what is asked of a node.
-#[derive(Debug, PartialEq, Eq)]
-enum Heard {
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Heard {
     Acknowledged,
     Refused(Reason),
 }
@@ -49,8 +50,18 @@ pub(super) async fn lie(client: &mut Client) -> Option<()> {
 
 /// Has the first member's node ask the second's to acknowledge a transaction, whatever its software would say of it.
 async fn expect(client: &mut Client, transaction: &SignedTransaction, expected: Heard) -> Option<()> {
+    expect_beside(client, (&|_: &mut Client| transaction.clone(), &[]), expected).await
+}
+
+/// The same of one that is signed whenever it is asked for, with openings beside it.
+pub(super) async fn expect_beside(
+    client: &mut Client,
+    (sign, openings): (&impl Fn(&mut Client) -> SignedTransaction, &[Opening]),
+    expected: Heard,
+) -> Option<()> {
     loop {
-        match ask(client, transaction).await? {
+        let transaction = &sign(client);
+        match ask(client, transaction, openings).await? {
             heard if heard == expected => return Some(()),
             // Its state went on meanwhile, or it has just started.
             Heard::Refused(Reason::Evidence | Reason::Busy | Reason::Excluded) => client.pause().await?,
@@ -62,10 +73,10 @@ async fn expect(client: &mut Client, transaction: &SignedTransaction, expected: 
     }
 }
 
-async fn ask(client: &mut Client, transaction: &SignedTransaction) -> Option<Heard> {
+async fn ask(client: &mut Client, transaction: &SignedTransaction, openings: &[Opening]) -> Option<Heard> {
     let keys: [PublicKey; 2] = MEMBERS.map(|node| client.members.keys()[node].clone());
     loop {
-        let (order, message) = delivery(client, transaction).await?;
+        let (order, message) = delivery(client, transaction, openings).await?;
         let answer = |said: &[(PublicKey, Message)]| {
             said.iter().filter(|(to, _)| *to == keys[0]).find_map(|(_, message)| match message {
                 Message::Acknowledged { order: of, .. } if *of == order => Some(Heard::Acknowledged),
@@ -84,11 +95,19 @@ async fn ask(client: &mut Client, transaction: &SignedTransaction) -> Option<Hea
 }
 
 /// The message that has a transaction acknowledged; and the order's hash.
-async fn delivery(client: &mut Client, transaction: &SignedTransaction) -> Option<(Hash, Message)> {
+async fn delivery(
+    client: &mut Client,
+    transaction: &SignedTransaction,
+    openings: &[Opening],
+) -> Option<(Hash, Message)> {
     let payload = wrap(client, transaction).await?;
     let (order, parcel) = (order(client, &payload)?.bytes().clone(), seal(client, &payload, MEMBERS[1])?);
     let hash = Hash::of(&[&order]);
-    Some((hash, Message::Deliver { partition: PARTITION.to_owned(), order: Some(order), parcels: vec![parcel] }))
+    let beside = Beside::of(&client.members.genesis.id(), PARTITION, [&parcel.0.id].into_iter());
+    let to = client.members.holder(MEMBERS[1])?.sealing.public().ok()?;
+    let openings = if openings.is_empty() { None } else { beside.seal(openings, &to, &mut client.world).ok() };
+    let (partition, parcels) = (PARTITION.to_owned(), vec![parcel]);
+    Some((hash, Message::Deliver { partition, order: Some(order), parcels, openings }))
 }
 
 /// A payload with evidence that is true as far as it goes.

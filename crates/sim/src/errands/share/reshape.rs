@@ -113,7 +113,8 @@ async fn put_out(client: &mut Client, writer: &Member) -> Option<()> {
     let mut questions = 0;
     loop {
         for (from, to, parcel) in &parcels {
-            let message = Message::Fetched { partition: PARTITION.to_owned(), parcels: vec![parcel.clone()?] };
+            let message =
+                Message::Fetched { partition: PARTITION.to_owned(), parcels: vec![parcel.clone()?], openings: None };
             client.door(*from).say(client.members.keys()[*to].clone(), &message);
             let question = Message::Fetch { partition: PARTITION.to_owned(), ids: vec![id] };
             client.door(MEMBERS[1]).say(client.members.keys()[*to].clone(), &question);

@@ -1,0 +1,174 @@
+//! What is sealed in the partition: written with what opens it, kept by every member's node, and given to who reads it on record. What is
+//! handed on without it, or never ordered, is kept by nobody.
+
+use super::{
+    MEMBERS, PARTITION, PATIENCE, REGISTER,
+    lie::{Heard, expect_beside},
+    sign,
+};
+use crate::{client::Client, machine::SECRET, members::Member};
+use tallystick_node::{
+    parcels::{Executed, PrivateError, message::Reason},
+    rejection::RejectionCode,
+};
+use tallystick_protocol::{
+    Intent, NewEntry, Opening, Operation, Outcome, Place, SealedSubmission, Secret, SignedTransaction, Subject,
+};
+use tallystick_storage::vault::Drawer;
+
+/// The field whose values are sealed.
+pub const FIELD: &str = "pilot";
+/// Whose value is written.
+const KEPT: &str = "s-kept";
+/// Whose value is acknowledged, and never ordered.
+const NEVER: &str = "s-never";
+/// For how long that may be, in seconds.
+const SECONDS: u64 = 6;
+
+/// Where what is written is kept, on every member's node.
+pub fn kept() -> Drawer {
+    drawer(KEPT)
+}
+
+/// Where what was never ordered is kept by nobody in the end.
+pub fn never() -> Drawer {
+    drawer(NEVER)
+}
+
+fn drawer(key: &str) -> Drawer {
+    Drawer::private(PARTITION, REGISTER, subject(key))
+}
+
+fn subject(key: &str) -> Subject {
+    Subject::new(REGISTER, key).expect("slugs")
+}
+
+/// Writes a sealed value.
+pub(super) async fn write(client: &mut Client, writer: &Member) -> Option<()> {
+    loop {
+        let opening = seal(client, KEPT, Some(PARTITION));
+        let transaction = sign(client, writer, append(KEPT, &opening.commitment().to_string()));
+        match hand_in(client, MEMBERS[0], &transaction, vec![opening]).await {
+            Some(Ok(Executed { outcome: Outcome::Accepted { .. }, .. })) => return Some(()),
+            Some(Ok(Executed { outcome, .. })) => {
+                client.complain(format!("a sealed value was not taken: {outcome:?}"));
+                return None;
+            }
+            Some(Err(error)) => client.record.note(format!("node {}: {error}", MEMBERS[0])),
+            None => {}
+        }
+        // What came of it is not known: another is written in its place.
+        client.pause().await?;
+    }
+}
+
+/// What is handed in, or on, as it must not be.
+pub(super) async fn lie(client: &mut Client, writer: &Member) -> Option<()> {
+    let opening = seal(client, NEVER, Some(PARTITION));
+    let public = seal(client, NEVER, None);
+    type Is = fn(&PrivateError) -> bool;
+    let rows: [(String, Vec<Opening>, Is); 4] = [
+        (opening.commitment().to_string(), Vec::new(), |error| matches!(error, PrivateError::OpeningMissing(_))),
+        (opening.commitment().to_string(), vec![public.clone()], |error| matches!(error, PrivateError::Misfit(0))),
+        (public.commitment().to_string(), vec![public], |error| matches!(error, PrivateError::Misfit(0))),
+        (
+            "in the clear".to_owned(),
+            Vec::new(),
+            |error| matches!(error, PrivateError::Rejected(rejection) if rejection.code == RejectionCode::Exposed),
+        ),
+    ];
+    for (value, openings, is_expected) in rows {
+        loop {
+            let transaction = sign(client, writer, append(NEVER, &value));
+            match hand_in(client, MEMBERS[0], &transaction, openings.clone()).await {
+                Some(Err(error)) if is_expected(&error) => break,
+                Some(Err(PrivateError::NotHeld(_))) | None => client.pause().await?,
+                other => {
+                    client.complain(format!("a value that is not sealed as it should be came to this: {other:?}"));
+                    return None;
+                }
+            }
+        }
+    }
+    let sealed = |client: &mut Client| short(client, writer, append(NEVER, &opening.commitment().to_string()));
+    expect_beside(client, (&sealed, &[]), Heard::Refused(Reason::Openings)).await?;
+    expect_beside(client, (&sealed, std::slice::from_ref(&opening)), Heard::Acknowledged).await
+}
+
+/// Reads what is sealed, at a node of the reader's own.
+pub(super) async fn read(client: &mut Client, reader: &Member) -> Option<()> {
+    let node = client.members.holder(MEMBERS[0])?.principal;
+    loop {
+        let operation = Operation::RecordRead {
+            register: REGISTER.to_owned(),
+            key: KEPT.to_owned(),
+            fields: vec![FIELD.to_owned()],
+            subjects: vec![subject(KEPT)],
+            purpose: "Safe passage".to_owned(),
+            legal_basis: "The Pilotage Act".to_owned(),
+            recipient: None,
+            node: node.clone(),
+        };
+        let transaction = sign(client, reader, operation);
+        match hand_in(client, MEMBERS[0], &transaction, Vec::new()).await {
+            Some(Ok(Executed { given, .. })) => {
+                let values = given.iter().flat_map(|one| &one.openings).map(|opening| opening.value().reveal());
+                let values: Vec<String> = values.map(str::to_owned).collect();
+                let absent = given.iter().any(|one| !one.absent.is_empty());
+                if values == [value_of(KEPT)] {
+                    client.record.note(format!("{} read what is sealed in a partition", reader.id));
+                    return Some(());
+                }
+                if !absent {
+                    client.complain(format!("a read of what is sealed gave {} values", values.len()));
+                    return None;
+                }
+                // It lost its disk, and has not come to hold it again.
+                client.record.note(format!("node {} does not hold it yet", MEMBERS[0]));
+            }
+            Some(Err(error)) => client.record.note(format!("node {}: {error}", MEMBERS[0])),
+            None => {}
+        }
+        client.pause().await?;
+    }
+}
+
+fn value_of(key: &str) -> String {
+    format!("{SECRET}: {key}")
+}
+
+fn seal(client: &mut Client, key: &str, partition: Option<&str>) -> Opening {
+    let place = Place::new(REGISTER, key, FIELD, subject(key)).and_then(|place| place.within(partition));
+    let opening = Opening::seal(place.expect("a place"), Secret::new(value_of(key)), &mut client.world);
+    let opening = opening.expect("a value");
+    client.record.blindings().look_for_last(&opening.to_bytes());
+    opening
+}
+
+fn append(key: &str, value: &str) -> Operation {
+    let items = vec![format!(r#"{{"{REGISTER}":"{key}","{FIELD}":"{value}"}}"#)];
+    Operation::EntryAppend { register: REGISTER.to_owned(), entries: vec![NewEntry { key: key.to_owned(), items }] }
+}
+
+/// A private transaction that is good for a short while.
+fn short(client: &mut Client, member: &Member, operation: Operation) -> SignedTransaction {
+    let intent = Intent {
+        not_after: client.now_s() + SECONDS,
+        idempotency_key: client.chance.bytes(16),
+        partition: Some(PARTITION.to_owned()),
+        ..Intent::new(client.members.genesis.id(), member.id.clone(), "simulation", vec![operation])
+    };
+    intent.sign(&member.key).expect("the simulated intent is valid")
+}
+
+async fn hand_in(
+    client: &Client,
+    node: usize,
+    transaction: &SignedTransaction,
+    openings: Vec<Opening>,
+) -> Option<Result<Executed, PrivateError>> {
+    let submission = SealedSubmission { transaction: transaction.bytes().clone(), openings };
+    let asked =
+        client.door(node).ask(move |service| async move { service.submit_private_sealed(submission, PATIENCE).await });
+    asked.await
+}
