@@ -124,7 +124,11 @@ impl Nodes {
         let mut nodes = Vec::new();
         for (number, folder) in folders.into_iter().enumerate() {
             let _ = fs::remove_dir_all(folder.join("data"));
-            let _ = fs::remove_file(folder.join("validator.pem.voting"));
+            for file in fs::read_dir(&folder).unwrap().map(|entry| entry.unwrap().path()) {
+                if file.extension().is_some_and(|extension| extension == "voting") {
+                    fs::remove_file(file).unwrap();
+                }
+            }
             let (place, name) = (folder.join("node.toml"), format!("vault-{number}"));
             let config = fs::read_to_string(&place).unwrap();
             let old = format!("\"{}/vault\"", folder.file_name().unwrap().to_str().unwrap());

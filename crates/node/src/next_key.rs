@@ -16,20 +16,20 @@ use crate::{
     config::Config,
     epochs::Standing,
     run::{RunError, open_key},
-    voting::Mark,
 };
 use std::path::{Path, PathBuf};
-use tallystick_client::KeyName;
 use tallystick_protocol::PublicKey;
 
 /// The configuration with the key that the node begins with: the next one, if it was begun with before.
 pub fn present(config: Config) -> Result<Config, RunError> {
     let Some(next) = config.clone().with_next_key() else { return Ok(config) };
-    let mark = match &next.key {
-        KeyName::File(path) => Mark::beside(path),
-        KeyName::Token(_) => open_key(&next)?.1,
-    };
-    Ok(if mark.is_set()? { next } else { config })
+    match open_key(&next) {
+        Ok((_, mark)) => Ok(if mark.is_set()? { next } else { config }),
+        Err(error) => {
+            tracing::error!(%error, "`next_key` cannot be opened: the node begins with the present key");
+            Ok(config)
+        }
+    }
 }
 
 /// Ends when the node must begin anew with its next key, with the configuration that it then has. `me` is the present one.

@@ -181,6 +181,7 @@ fn prepare(config: Config) -> Result<Prepared, RunError> {
     let genesis = read_genesis(&config.network_file)?;
     let recovery = config.recovery_file.as_deref().map(|path| read_recovery(path, &genesis)).transpose()?;
     let (key, mark) = open_key(&config)?;
+    let public = ed25519(&key, &config)?;
     let signer = NodeKey::new(key).ok_or_else(|| RunError::NotEd25519(config.key.clone()))?;
     let holder = open_holder(&config)?;
     let known = peers_of(&config, &genesis, &signer.public_key())?;
@@ -188,7 +189,7 @@ fn prepare(config: Config) -> Result<Prepared, RunError> {
         .map_err(|source| RunError::DataDir { path: config.data_dir.clone(), source })?;
     let mut name = [0; 16];
     tallystick_client::randomness().fill_bytes(&mut name);
-    let votes = Votes::open(mark, &config.data_dir, PREFIX, name)?;
+    let votes = Votes::open((mark, &public), &config.data_dir, PREFIX, name)?;
     if votes.is_none() {
         tracing::warn!(
             key = %config.key,
@@ -226,11 +227,22 @@ fn open_holder(config: &Config) -> Result<Option<HolderKeys>, RunError> {
 pub fn open_key(config: &Config) -> Result<(SigningKey, Mark), RunError> {
     let secret = |_: &str| secret(config.passphrase_file.as_deref());
     match &config.key {
-        KeyName::File(path) => Ok((config.key.open(TOKEN_VOTE_MAX, secret)?, Mark::beside(path))),
+        KeyName::File(path) => {
+            let key = config.key.open::<RunError>(TOKEN_VOTE_MAX, secret)?;
+            let public = ed25519(&key, config)?;
+            Ok((key, Mark::beside(path, &public)))
+        }
         KeyName::Token(uri) => {
             let key = open_token::<RunError>(uri, TOKEN_VOTE_MAX, secret)?;
             Ok((telling(key.signing_key()), Mark::Token(Box::new(key))))
         }
+    }
+}
+
+fn ed25519(key: &SigningKey, config: &Config) -> Result<[u8; 32], RunError> {
+    match key.public() {
+        tallystick_protocol::PublicKey::Ed25519(public) => Ok(public),
+        _ => Err(RunError::NotEd25519(config.key.clone())),
     }
 }
 

@@ -7,17 +7,21 @@
 //! key goes:
 //!
 //! ```text
-//! validator.pem            the key
-//! validator.pem.voting     name epoch starts silent     the name: 32 hexadecimal digits; no epoch, no silence: -
-//! <data>/journal-id        name epoch starts            of the data directory's journal
-//! <data>/storage/…-votes-N the votes cast in epoch N
+//! validator.pem                     the key
+//! validator.pem.KEY.voting          name key epoch starts silent     KEY: the first 16 hexadecimal digits of its public key; the name:
+//!                                                                    32 of them; the key: 64; no epoch, no silence: -
+//! <data>/journal-id                 the same, of the data directory's journal
+//! <data>/storage/…-votes-N          the votes cast in epoch N
 //! ```
+//!
+//! A file's name may come to hold another key; its mark is of one key for ever, as that in a token is.
 //!
 //! | the data directory | the key |
 //! |---|---|
 //! | has no name, or another | never votes again |
 //! | has an older epoch, or fewer starts: it was restored | is silent up to the mark's epoch, and votes in later ones, in which it never voted |
 //! | has no journal of an epoch that the mark knows | is silent in that epoch |
+//! | has another key's name, and this one has no mark | is silent up to the epoch in which that one voted: its votes are in the journal |
 //!
 //! INVARIANT: the data directory's journal and its name for an epoch are durable before the mark, and the mark before the first
 //! vote of that epoch.
@@ -55,6 +59,8 @@ pub enum MarkError {
     Token(#[from] TokenError),
 }
 
+/// Digits of the public key in the name of the file that is its mark.
+const MARK_KEY_DIGITS: usize = 16;
 /// The name of the data object that is the mark of a key in a token.
 const TOKEN_NOTE: &str = "tally vote journal";
 
@@ -71,6 +77,8 @@ pub enum Mark {
 struct Memory {
     /// The journal.
     name: String,
+    /// The public key that votes with it, in hexadecimal.
+    key: String,
     /// The newest epoch that was begun with it.
     epoch: Option<u64>,
     /// Starts with it.
@@ -82,7 +90,7 @@ struct Memory {
 impl fmt::Display for Memory {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let shown = |epoch: Option<u64>| epoch.map_or_else(|| "-".to_owned(), |epoch| epoch.to_string());
-        write!(f, "{} {} {} {}", self.name, shown(self.epoch), self.starts, shown(self.silent))
+        write!(f, "{} {} {} {} {}", self.name, self.key, shown(self.epoch), self.starts, shown(self.silent))
     }
 }
 
@@ -95,9 +103,10 @@ impl FromStr for Memory {
             number => number.parse().map(Some).map_err(drop),
         };
         let words: Vec<&str> = text.split_whitespace().collect();
-        let &[name, newest, starts, silent] = words.as_slice() else { return Err(()) };
+        let &[name, key, newest, starts, silent] = words.as_slice() else { return Err(()) };
         Ok(Self {
             name: name.to_owned(),
+            key: key.to_owned(),
             epoch: epoch(newest)?,
             starts: starts.parse().map_err(drop)?,
             silent: epoch(silent)?,
@@ -106,10 +115,10 @@ impl FromStr for Memory {
 }
 
 impl Mark {
-    /// The mark beside a key file.
-    pub fn beside(key_file: &Path) -> Self {
-        let mut name = key_file.as_os_str().to_owned();
-        name.push(".voting");
+    /// The mark beside a key file, of the key that is in it.
+    pub fn beside(key_file: &Path, key: &[u8; 32]) -> Self {
+        let (mut name, key) = (key_file.as_os_str().to_owned(), hex::encode(key));
+        name.push(format!(".{}.voting", key.get(..MARK_KEY_DIGITS).unwrap_or(&key)));
         Self::File(name.into())
     }
 
@@ -152,11 +161,21 @@ pub struct Votes {
 impl Votes {
     /// Compares the mark beside the key with the data directory, and notes the start in both. `None` when the key voted with a
     /// journal that is not here: it must not vote again. `name` is chosen at random, for a key that never voted.
-    pub fn open(mark: Mark, data_dir: &Path, prefix: &'static str, name: [u8; 16]) -> Result<Option<Self>, MarkError> {
+    pub fn open(
+        (mark, key): (Mark, &[u8; 32]),
+        data_dir: &Path,
+        prefix: &'static str,
+        name: [u8; 16],
+    ) -> Result<Option<Self>, MarkError> {
         let (marked, here) = (mark.read()?, read(&journal_path(data_dir))?);
         let memory = match (marked, here) {
             // Without a mark the key has not voted: the directory's name is written first.
-            (None, _) => Memory { name: hex::encode(name), epoch: None, starts: 1, silent: None },
+            (None, here) => {
+                let key = hex::encode(key);
+                // The journal of an epoch holds one key's votes.
+                let silent = here.filter(|here| here.key != key).and_then(|here| here.epoch);
+                Memory { name: hex::encode(name), key, epoch: None, starts: 1, silent }
+            }
             (Some(mut marked), Some(here)) if marked.name == here.name => {
                 if here.epoch < marked.epoch || here.starts < marked.starts {
                     tracing::warn!(
@@ -262,8 +281,16 @@ mod tests {
         }
 
         fn start(&self) -> Option<Votes> {
-            let mark = Mark::beside(&self.0.path().join("validator.pem"));
-            Votes::open(mark, &self.data(), "tally", [7; 16]).unwrap()
+            self.start_with(1)
+        }
+
+        fn mark(&self, key: u8) -> Mark {
+            Mark::beside(&self.0.path().join("validator.pem"), &[key; 32])
+        }
+
+        /// Starts with another key in the same file.
+        fn start_with(&self, key: u8) -> Option<Votes> {
+            Votes::open((self.mark(key), &[key; 32]), &self.data(), "tally", [key + 6; 16]).unwrap()
         }
 
         /// Starts and says whether the key may vote in these epochs.
@@ -305,11 +332,12 @@ mod tests {
         fs::remove_dir_all(place.data()).unwrap();
         fs::create_dir(place.data()).unwrap();
         assert!(place.start().is_none());
-        fs::write(journal_path(&place.data()), format!("{} 2 2 -\n", hex::encode([8; 16]))).unwrap();
+        fs::write(journal_path(&place.data()), format!("{} {} 2 2 -\n", hex::encode([8; 16]), hex::encode([1; 32])))
+            .unwrap();
         assert!(place.start().is_none());
         fs::write(journal_path(&place.data()), "torn").unwrap();
-        let mark = Mark::beside(&place.0.path().join("validator.pem"));
-        assert!(matches!(Votes::open(mark, &place.data(), "tally", [9; 16]), Err(MarkError::Garbled(_))));
+        let opened = Votes::open((place.mark(1), &[1; 32]), &place.data(), "tally", [9; 16]);
+        assert!(matches!(opened, Err(MarkError::Garbled(_))));
     }
 
     #[test]
@@ -350,12 +378,34 @@ mod tests {
         assert_eq!(place.votes_in([3, 4]), [false, true]);
     }
 
+    /// Keys follow one another in one file, as rotations have it: the mark of the one before is nothing to the next.
+    #[test]
+    fn another_key_in_the_same_file_votes_from_the_next_epoch_on() {
+        let place = Place::new();
+        assert_eq!(place.votes_in([3]), [true]);
+        let second = place.start_with(2).unwrap();
+        assert_eq!(
+            [3, 4].map(|epoch| second.begin(epoch).unwrap()),
+            [false, true],
+            "epoch 3 has the first one's votes"
+        );
+        assert!(place.start().is_none(), "the first one's journal is the second one's now");
+        let third = place.start_with(3).unwrap();
+        assert_eq!([4, 5].map(|epoch| third.begin(epoch).unwrap()), [false, true]);
+        assert!(place.start_with(2).is_none());
+        assert!(place.start_with(3).unwrap().begin(5).unwrap());
+        for key in [1, 2, 3] {
+            assert!(place.mark(key).is_set().unwrap(), "{key}");
+        }
+    }
+
     #[test]
     fn a_crash_while_marking_costs_no_vote() {
         let place = Place::new();
-        fs::write(journal_path(&place.data()), format!("{} - 1 -\n", hex::encode([7; 16]))).unwrap();
+        fs::write(journal_path(&place.data()), format!("{} {} - 1 -\n", hex::encode([7; 16]), hex::encode([1; 32])))
+            .unwrap();
         assert_eq!(place.votes_in([0]), [true], "the directory was named, and the key not marked");
-        let mark = place.0.path().join("validator.pem.voting");
+        let Mark::File(mark) = place.mark(1) else { return };
         let before = fs::read(&mark).unwrap();
         assert_eq!(place.votes_in([1]), [true]);
         fs::write(&mark, before).unwrap();
