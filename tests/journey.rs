@@ -191,7 +191,7 @@ fn policies(desk: &Desk) {
     let append = "register append buoy B-2 laid=2026 --as companies-house/registrar";
     desk.line("policy check partners.cedar --id buoy/partners").expect(0, &["holds"]);
     desk.line("policy put buoy/partners stray.cedar").expect(1, &["stray.cedar", "Register::\"buoy\""]);
-    desk.line("policy put custodian-writes partners.cedar").expect(1, &["tally proposal draft policies"]);
+    desk.line("policy put custodian-writes partners.cedar").expect(1, &["tally proposal draft FILE --kind policies"]);
     desk.line("policy put buoy/partners partners.cedar --as companies-house/administrator")
         .expect(1, &["not-permitted"]);
     desk.line(ask).expect(1, &["not permitted: no policy permits it"]);

@@ -94,50 +94,88 @@ fn a_node_that_nobody_knows_says_so() {
     desk.line(&format!("register list {node}")).expect(2, &["waits for peers"]);
 }
 
+/// The owner's node, and the command that replaces its key.
+struct Rotation<'a> {
+    desk: &'a Desk,
+    client: Client,
+    own: Client,
+    config: String,
+    command: String,
+}
+
+impl<'a> Rotation<'a> {
+    fn new(desk: &'a Desk) -> Self {
+        let nodes = Profile::read(&desk.path("sandbox")).unwrap().nodes;
+        let config = format!("sandbox/{OWNER}/node.toml");
+        let own =
+            Client::new([nodes.iter().find(|node| config_port(desk, &config) == port_of(node)).unwrap()]).unwrap();
+        let command = format!("node rotate --config {config} --as {OWNER}/administrator");
+        let client = Client::new(nodes.clone()).unwrap();
+        desk.line("register create buoy --field buoy:string --field laid:string --as companies-house/administrator")
+            .expect(0, &[]);
+        Self { desk, client, own, config, command }
+    }
+
+    /// The public key in a file of the owner, as 64 digits.
+    fn key(&self, file: &str) -> String {
+        let text = fs::read_to_string(self.desk.path(&format!("sandbox/{OWNER}/{file}.pub"))).unwrap();
+        text.trim().strip_prefix("ed25519:").unwrap().to_owned()
+    }
+
+    /// The others vote for the key, and it is decided when it votes.
+    fn decide(&self, key: &str) {
+        let id = format!("node-key-{}", &key[..8]);
+        for organisation in OTHERS {
+            self.desk.line(&format!("proposal vote {id} yes --as {organisation}/administrator")).expect(0, &[]);
+        }
+        self.desk.line(&format!("proposal show {id} --wait")).expect(0, &["is effective"]);
+        self.desk.line(&self.command).expect(0, &["votes from block"]);
+    }
+
+    /// Asks for blocks until the key has proposed one, which it voted for.
+    fn wait_for(&self, key: &str) {
+        let begun = Instant::now();
+        let proposed = |height| self.client.block(height).unwrap().is_some_and(|block| block.value.leader == key);
+        let mut seen = self.client.validators().unwrap().value.later.from_height;
+        loop {
+            let tip = self.client.status().unwrap().height;
+            if (seen..=tip).any(proposed) && self.votes() {
+                return;
+            }
+            seen = seen.max(tip);
+            let line = format!("register append buoy {key}-{tip} laid=2026-11 --as companies-house/registrar");
+            self.desk.line(&line).expect(0, &[]);
+            assert!(begun.elapsed() < PATIENCE, "the new key proposed no block up to {tip}");
+        }
+    }
+
+    fn votes(&self) -> bool {
+        self.own.status().is_ok_and(|status| status.voting && status.ready && status.validator)
+    }
+}
+
 #[test]
 fn a_node_goes_on_with_its_next_key() {
     let place = tempfile::tempdir().unwrap();
     let desk = Desk::new(Path::new(env!("CARGO_BIN_EXE_tally")), place.path());
     let sandbox = Sandbox::start(&desk, &["--base-port", &free_base_port().to_string(), "--epoch-blocks", "20"]);
-    let nodes = Profile::read(&desk.path("sandbox")).unwrap().nodes;
-    let client = Client::new(nodes.clone()).unwrap();
-    let config = format!("sandbox/{OWNER}/node.toml");
-    let rotate = format!("node rotate --config {config} --as {OWNER}/administrator");
-    desk.line("register create buoy --field buoy:string --field laid:string --as companies-house/administrator")
-        .expect(0, &[]);
+    let rotation = Rotation::new(&desk);
+    let (config, rotate) = (&rotation.config, &rotation.command);
     let process = sandbox.node(OWNER).unwrap();
-    let old = client.validators().unwrap().value.current;
+    let old = rotation.client.validators().unwrap().value.current;
     let old = old.validators.iter().find(|validator| validator.organisation == OWNER).unwrap().key.clone();
 
-    desk.line(&rotate).expect(0, &["is proposed in the place of", "3 more for it needed"]);
-    let key = fs::read_to_string(desk.path(&format!("sandbox/{OWNER}/next.pem.pub"))).unwrap();
-    let key = key.trim().strip_prefix("ed25519:").unwrap();
-    assert!(fs::read_to_string(desk.path(&config)).unwrap().contains("next_key = \"next.pem\""));
-    desk.line(&rotate).expect(0, &["is open", "3 more for it needed"]);
+    desk.line(&format!("{rotate} --address nowhere")).expect(2, &["--address `nowhere`"]);
+    assert!(!fs::read_to_string(desk.path(config)).unwrap().contains("next_key"), "nothing was written");
+    desk.line(rotate).expect(0, &["is proposed in the place of", "3 more for it needed"]);
+    let key = rotation.key("next.pem");
+    assert!(fs::read_to_string(desk.path(config)).unwrap().contains("next_key = \"next.pem\""));
+    desk.line(rotate).expect(0, &["is open", "3 more for it needed"]);
     desk.line(&format!("{rotate} --new another.pem")).expect(2, &["names `sandbox", "as next_key already"]);
-    let id = format!("node-key-{}", &key[..8]);
-    for organisation in OTHERS {
-        desk.line(&format!("proposal vote {id} yes --as {organisation}/administrator")).expect(0, &[]);
-    }
-    desk.line(&format!("proposal show {id} --wait")).expect(0, &["is effective"]);
-    desk.line(&rotate).expect(0, &["votes from block"]);
-
-    // Blocks come as they are asked for; one that the new key proposed was voted for with it.
-    let own = Client::new([nodes.iter().find(|node| config_port(&desk, &config) == port_of(node)).unwrap()]).unwrap();
-    let begun = Instant::now();
-    let proposed = |height| client.block(height).unwrap().is_some_and(|block| block.value.leader == key);
-    let mut seen = client.validators().unwrap().value.later.from_height;
-    loop {
-        let tip = client.status().unwrap().height;
-        if (seen..=tip).any(&proposed) && own.status().is_ok_and(|status| status.voting && status.ready) {
-            break;
-        }
-        seen = seen.max(tip);
-        desk.line(&format!("register append buoy N-{tip} laid=2026-11 --as companies-house/registrar")).expect(0, &[]);
-        assert!(begun.elapsed() < PATIENCE, "the new key proposed no block up to {tip}");
-    }
+    rotation.decide(&key);
+    rotation.wait_for(&key);
     // Who had their keys replaced too must find each other: the ledger says where.
-    let validators = client.validators().unwrap().value.current.validators;
+    let validators = rotation.client.validators().unwrap().value.current.validators;
     let address = validators.iter().find(|validator| validator.key == key).unwrap().address.clone();
     assert!(address.starts_with("127.0.0.1:"), "{address}");
     assert_eq!(sandbox.node(OWNER), Some(process), "the same process goes on with the new key");
@@ -147,18 +185,59 @@ fn a_node_goes_on_with_its_next_key() {
     let sandbox = Sandbox::start(&desk, &[]);
     let log = fs::read_to_string(desk.path(&format!("sandbox/{OWNER}/node.log"))).unwrap();
     assert_eq!(log.matches("`next_key` votes from now on").count(), 1, "{log}");
-    assert!(own.status().unwrap().voting);
-    desk.line(&rotate).expect(0, &["is reached by the new key", "names it as key: destroy the old one"]);
-    let text = fs::read_to_string(desk.path(&config)).unwrap();
+    assert!(rotation.votes());
+    desk.line(rotate).expect(0, &["is reached by the new key", "names it as key: destroy the old one"]);
+    let text = fs::read_to_string(desk.path(config)).unwrap();
     assert!(text.contains("key = \"next.pem\"") && !text.contains("next_key"), "{text}");
-    desk.line(&rotate).expect(2, &["`sandbox/department-of-health/next.pem` is there already"]);
+    desk.line(rotate).expect(2, &["`sandbox/department-of-health/next.pem` is there already"]);
 
     // Started again it votes with the new key; the old one is in no set.
     assert!(sandbox.stop().success());
     let sandbox = Sandbox::start(&desk, &[]);
-    let validators = client.validators().unwrap().value;
-    assert!(validators.current.contains(key) && !validators.current.contains(&old));
-    assert!(own.status().unwrap().voting);
+    let validators = rotation.client.validators().unwrap().value;
+    assert!(validators.current.contains(&key) && !validators.current.contains(&old));
+    assert!(rotation.votes());
+    assert!(sandbox.stop().success());
+}
+
+/// The name of a file may come to hold another key: what is marked beside it is of the old one.
+#[test]
+fn a_key_is_replaced_under_the_name_of_one_before() {
+    let place = tempfile::tempdir().unwrap();
+    let desk = Desk::new(Path::new(env!("CARGO_BIN_EXE_tally")), place.path());
+    let sandbox = Sandbox::start(&desk, &["--base-port", &free_base_port().to_string(), "--epoch-blocks", "20"]);
+    let rotation = Rotation::new(&desk);
+    // A follower's place, say, whose key was destroyed; the mark beside it stays.
+    let own = |file: &str| desk.path(&format!("sandbox/{OWNER}/{file}"));
+    let marks = || {
+        let files = fs::read_dir(own("")).unwrap().map(|entry| entry.unwrap().path());
+        files.filter(|file| file.extension().is_some_and(|extension| extension == "voting")).count()
+    };
+    assert_eq!(marks(), 1);
+    fs::rename(own("validator.pem"), own("first.pem")).unwrap();
+    let named = fs::read_to_string(own("node.toml")).unwrap().replace("\"validator.pem\"", "\"first.pem\"");
+    fs::write(own("node.toml"), named).unwrap();
+
+    let again = format!("{} --new sandbox/{OWNER}/validator.pem", rotation.command);
+    desk.line(&again).expect(0, &["is proposed in the place of"]);
+    // Nobody has voted yet: a start is with the present key.
+    assert!(sandbox.stop().success());
+    let sandbox = Sandbox::start(&desk, &[]);
+    assert!(rotation.votes(), "{:?}", rotation.own.status());
+    let key = rotation.key("validator.pem");
+    rotation.decide(&key);
+    rotation.wait_for(&key);
+    desk.line(&rotation.command).expect(0, &["names it as key: destroy the old one"]);
+    fs::remove_file(own("first.pem")).unwrap();
+    assert!(sandbox.stop().success());
+    let sandbox = Sandbox::start(&desk, &[]);
+    assert!(rotation.votes());
+    assert_eq!(marks(), 3, "one for each key and name");
+
+    // The others' configurations name a key that nobody has.
+    let other = format!("node peers --config sandbox/{}/node.toml", OTHERS[0]);
+    desk.line(&other).expect(0, &["- ", &format!("+ {key} at 127.0.0.1:"), "names 3 peers: start the node again"]);
+    desk.line(&other).expect(0, &["names the validators as they are"]);
     assert!(sandbox.stop().success());
 }
 

@@ -1,6 +1,7 @@
 //! `tally node`: run one node, write its configuration file, or say on the ledger what it holds.
 
 pub mod holder;
+mod peers;
 mod registry;
 mod rotate;
 
@@ -15,6 +16,7 @@ use std::{
 use tallystick_client::{KeyName, read_network};
 use tallystick_node::config::Config;
 use tallystick_protocol::PublicKey;
+use toml_edit::DocumentMut;
 
 /// Run a node from its configuration file
 #[derive(Debug, Args)]
@@ -40,6 +42,7 @@ const AFTER: &str = "The node runs until it gets SIGTERM or SIGINT, and writes i
 enum NodeCommand {
     Init(Init),
     Rotate(Box<rotate::Rotate>),
+    Peers(Box<peers::Peers>),
     Holder(holder::Holder),
     Register(registry::Register),
     Retire(registry::Retire),
@@ -81,6 +84,7 @@ impl Node {
         match self.command {
             Some(NodeCommand::Init(command)) => return command.run(),
             Some(NodeCommand::Rotate(command)) => return command.run(),
+            Some(NodeCommand::Peers(command)) => return command.run(),
             Some(NodeCommand::Holder(command)) => return command.run(),
             Some(NodeCommand::Register(command)) => return command.run(),
             Some(NodeCommand::Retire(command)) => return command.run(),
@@ -205,6 +209,25 @@ fn keys_of(genesis: &tallystick_protocol::Genesis, who: &str) -> Result<Vec<[u8;
         )));
     }
     Ok(of)
+}
+
+/// Alters a configuration file, all at once: whatever else it says stays as it is, and so do its owner and who may read it.
+pub fn edit(path: &Path, alter: impl FnOnce(&mut DocumentMut)) -> Done {
+    use std::{fs, io::Write, os::unix::fs as unix, os::unix::fs::MetadataExt};
+    let shown = path.display();
+    let text = fs::read_to_string(path).doing(|| format!("cannot read `{shown}`"))?;
+    let mut document: DocumentMut = text.parse().doing(|| format!("`{shown}`"))?;
+    alter(&mut document);
+    let written = fs::canonicalize(path).and_then(|file| {
+        let (meta, folder) = (fs::metadata(&file)?, file.parent().unwrap_or(Path::new(".")));
+        let mut new = tempfile::NamedTempFile::new_in(folder)?;
+        new.write_all(document.to_string().as_bytes())?;
+        unix::fchown(new.as_file(), Some(meta.uid()), Some(meta.gid()))?;
+        new.as_file().set_permissions(meta.permissions())?;
+        new.as_file().sync_all()?;
+        new.persist(&file).map_err(|error| error.error)
+    });
+    written.map(drop).doing(|| format!("cannot write `{shown}`"))
 }
 
 /// Writes a file that must not exist yet.

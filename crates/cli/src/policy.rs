@@ -75,7 +75,7 @@ struct Check {
 #[derive(Debug, Args)]
 #[command(
     after_help = "The custodian's administrators do this by themselves, within the number that the rulebook allows. A policy of the \
-    whole partition goes to the vote: tally proposal draft policies.\n\n\
+    whole partition goes to the vote: tally proposal draft FILE --kind policies.\n\n\
     Example:\n  \
     tally policy put country/partners partners.cedar"
 )]
@@ -230,7 +230,7 @@ fn change_register(
 ) -> Result<bool, Failure> {
     let Some(register) = id.register() else {
         return Err(Failure::no(format!(
-            "`{id}` is a policy of the whole partition, which changes by vote: tally proposal draft policies"
+            "`{id}` is a policy of the whole partition, which changes by vote: tally proposal draft FILE --kind policies"
         )));
     };
     let signer = connection.signer(signing)?;

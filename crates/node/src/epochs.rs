@@ -389,18 +389,21 @@ where
         let keys = standing.keys();
         let rows: Vec<StateKey> = keys.iter().map(StateKey::validator).collect();
         let rows = self.rows(&rows, 0).await.rows;
+        let is_primary = |key: &[u8; 32]| standing.running.contains(key) || standing.next.contains(key);
         let mut addresses = BTreeMap::new();
         for (key, row) in keys.iter().zip(rows) {
             let Ok(public) = decode_key(key) else { continue };
             let told = self.known.iter().find(|(known, _)| *known == public).map(|(_, address)| address.clone());
             let stated = || row.and_then(|row| address_of(&ValidatorRow::decode(&row).ok()?.address));
             let address = told.or_else(stated).unwrap_or_else(|| {
-                tracing::warn!(validator = %public, "no address of this validator is known: it must dial this node itself");
+                // Of one that has left nobody need know it.
+                if is_primary(key) {
+                    tracing::warn!(validator = %public, "no address of this validator is known: it must dial this node itself");
+                }
                 NOWHERE
             });
             addresses.insert(*key, (public, address));
         }
-        let is_primary = |key: &[u8; 32]| standing.running.contains(key) || standing.next.contains(key);
         let part = |primary: bool| {
             addresses.iter().filter(move |(key, _)| is_primary(key) == primary).map(|(_, peer)| peer.clone())
         };

@@ -44,6 +44,8 @@ const ASK: u8 = 0;
 const ANSWER: u8 = 1;
 /// Wait before everybody is asked again.
 pub(crate) const ASK_AGAIN: Duration = Duration::from_secs(1);
+/// How long too few may answer before it is told again.
+const UNANSWERED_TOLD: Duration = Duration::from_secs(30);
 /// Least time between two answers to one peer: shorter than [`ASK_AGAIN`] by what a network may make of the time between two
 /// questions.
 const ANSWER_AGAIN: Duration = Duration::from_millis(750);
@@ -361,7 +363,16 @@ impl HandOvers {
     {
         let mut answered = BTreeSet::new();
         let mut newest = 0;
+        let mut told = runtime.current();
         loop {
+            if !on && runtime.current() > told + UNANSWERED_TOLD {
+                told = runtime.current();
+                tracing::warn!(
+                    answered = answered.len(),
+                    "too few peers have answered to believe them: they are not reached, or do not know this node's key; if theirs were \
+                     replaced since its configuration was written, `tally node peers` writes those of today"
+                );
+            }
             let _ = sender.send(Recipients::All, self.question(), false);
             let again = runtime.current() + ASK_AGAIN;
             loop {

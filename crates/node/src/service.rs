@@ -428,7 +428,7 @@ impl<E: Runtime> Service<E> {
             reasons.push("opening its databases, or fetching them from peers".to_owned());
         } else if tip.header.height > 0 && age_ms > AGE_HEALTHY.as_millis() as u64 {
             reasons.push(format!(
-                "no block for {} s: too few validators can reach one another; check the peers and the network between them",
+                "no block for {} s: too few validators can reach one another: check the peers and the network between them; if keys were replaced while this node was away, `tally node peers` writes those of today",
                 age_ms / 1000
             ));
         }

@@ -309,7 +309,7 @@ advice! {
     ConsentRequired => "ask for consent that covers this purpose and whoever reads: `tally consent list` says what is in force",
     MandateUnknown => "check the mandate's name: organisation/name/mandate, of a partition partition/organisation/name/mandate",
     MandateRevoked => "ask its grantor for another mandate",
-    MandateNotInForce => "look at the mandate's dates, and ask its grantor for another when it has ended",
+    MandateNotInForce => "look at the mandate's dates, and whether its grantor is active; ask for another when it has ended",
     MandateNotAgent => "have an agent that the mandate names sign first",
     MandateConcurrence => "have more of the mandate's agents co-sign",
     MandateTooLong => "ask the grantor at the root for a mandate that may be passed on further",

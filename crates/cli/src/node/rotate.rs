@@ -3,15 +3,14 @@
 use crate::{
     connection::{Acting, passphrase},
     key::find_or_make,
-    node::holder::write_public,
-    output::{Doing, Done, Failure, line, say},
+    node::{edit, holder::write_public},
+    output::{Done, Failure, line, say},
     proposal,
     sandbox::layout::validator_key,
 };
 use clap::Args;
 use std::{
-    fs,
-    io::Write as _,
+    net::Ipv4Addr,
     path::{Path, PathBuf},
 };
 use tallystick_api::{ProposalView, ValidatorView, ValidatorsView};
@@ -19,9 +18,8 @@ use tallystick_client::{Client, KeyName, Passphrase, keyfile};
 use tallystick_node::Config;
 use tallystick_protocol::{
     Algorithm, Change, GenesisValidator, Operation, ProposalStatus, PublicKey, RuleText, SigningKey,
-    limits::TOKEN_ANSWER_MAX,
+    limits::TOKEN_ANSWER_MAX, validators::is_address,
 };
-use toml_edit::DocumentMut;
 
 /// Replace the key of a node: run it to begin, and again to finish
 #[derive(Debug, Args)]
@@ -51,7 +49,8 @@ const AFTER: &str = "Whoever runs the node runs this beside its configuration. I
     next_key, and proposes it in the place of the present one, which the organisations vote on. Until the epoch after the next the \
     present key votes; then the node goes on with the next one by itself, in the same data directory: it need not be started again. \
     Run the command once more after that: it writes the new key as `key`, and tells the network where the node is that holds what only \
-    some may see. At any time in between it says how far things are.\n\n\
+    some may see. At any time in between it says how far things are; once it has finished, it begins another rotation. To give one up, have its \
+    proposal withdrawn or rejected, and take next_key out of the configuration.\n\n\
     Example:\n  \
     tally node rotate --config /etc/tally/node.toml --as hmrc/administrator";
 
@@ -79,6 +78,9 @@ struct Keys {
 impl Rotate {
     /// Runs the command.
     pub fn run(self) -> Done {
+        if let Some(address) = self.address.as_deref().filter(|address| !is_address(address)) {
+            return Err(Failure::error(format!("--address `{address}`: write `node.example.org:9000`")));
+        }
         let config = Config::read(&self.config).map_err(Failure::error)?;
         let old = self.open(&config, &config.key)?.public();
         let client = self.acting.client()?;
@@ -108,7 +110,8 @@ impl Rotate {
     fn no_validator(&self, key: &PublicKey) -> Failure {
         let shown = self.config.display();
         Failure::no(format!(
-            "{key}, the key of {shown}, is no validator's: a node that follows is given another by `key` in {shown} alone"
+            "{key}, the key of {shown}, is no validator's: a node that follows is given another by `key` in {shown} alone, and becomes a validator by a vote: \
+             tally proposal draft FILE --kind validators"
         ))
     }
 
@@ -151,7 +154,9 @@ impl Rotate {
         if public == *old {
             return Err(Failure::error(format!("`{new}` is the node's key already: name another with --new")));
         }
-        self.edit(|document| document["next_key"] = toml_edit::value(self.seen_from_the_file(&new).to_string()))?;
+        edit(&self.config, |document| {
+            document["next_key"] = toml_edit::value(self.seen_from_the_file(&new).to_string())
+        })?;
         say(format_args!("{} names it as next_key", self.config.display()));
         Ok(public)
     }
@@ -199,8 +204,29 @@ impl Rotate {
         }
     }
 
+    /// Goes on only if the node itself votes: that the network counts a key says nothing of who has it.
+    fn require_vote(&self, config: &Config) -> Done {
+        let mut http = config.http;
+        if http.ip().is_unspecified() {
+            http.set_ip(Ipv4Addr::LOCALHOST.into());
+        }
+        let status = self.acting.client()?.only(&format!("http://{http}")).status().map_err(|error| {
+            Failure::no(format!("the next key counts, and whether the node votes with it cannot be told: {error}: keep the old key, see that the node runs, and run this again"))
+        })?;
+        if status.validator && status.voting {
+            return Ok(());
+        }
+        let why =
+            if status.reasons.is_empty() { "it begins with it soon".to_owned() } else { status.reasons.join("; ") };
+        Err(Failure::no(format!(
+            "the next key counts, and the node does not vote with it yet ({why}): keep the old key, and run this again; \
+             if it lasts, read the node's log"
+        )))
+    }
+
     /// Writes the new key as the key, and says where the node is that holds.
     fn finish(&self, config: &Config, keys: &Keys) -> Done {
+        self.require_vote(config)?;
         if let Some(holder) = &config.holder {
             let organisation = holder.principal.organisation();
             let nodes = self.acting.client()?.organisation_nodes(organisation)?;
@@ -220,7 +246,7 @@ impl Rotate {
                 }
             }
         }
-        self.edit(|document| {
+        edit(&self.config, |document| {
             if let Some(next) = document.remove("next_key") {
                 document["key"] = next;
             }
@@ -244,22 +270,6 @@ impl Rotate {
     /// The name as it is once it was read out of the file.
     fn seen_from_there(&self, name: &KeyName) -> KeyName {
         self.seen_from_the_file(name).relative_to(self.config.parent().unwrap_or(Path::new("")))
-    }
-
-    /// Alters the configuration file, all at once: whatever else it says stays as it is.
-    fn edit(&self, alter: impl FnOnce(&mut DocumentMut)) -> Done {
-        let shown = self.config.display();
-        let text = fs::read_to_string(&self.config).doing(|| format!("cannot read `{shown}`"))?;
-        let mut document: DocumentMut = text.parse().doing(|| format!("`{shown}`"))?;
-        alter(&mut document);
-        let folder = self.config.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
-        let written = tempfile::NamedTempFile::new_in(folder).and_then(|mut file| {
-            file.write_all(document.to_string().as_bytes())?;
-            file.as_file().set_permissions(fs::metadata(&self.config)?.permissions())?;
-            file.as_file().sync_all()?;
-            file.persist(&self.config).map_err(|error| error.error)
-        });
-        written.map(drop).doing(|| format!("cannot write `{shown}`"))
     }
 }
 

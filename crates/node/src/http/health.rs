@@ -22,7 +22,7 @@ pub async fn alive() -> Response {
 
 /// What a node says while it waits for its peers before it can begin.
 pub const WAITING: &str = "this node is starting: it waits for peers to tell it where the network stands; if that lasts, no peer is reached, or \
-     they do not know this node's key yet: see `docs/operating.md`, \"Add a validator\"";
+     their keys were replaced meanwhile: `tally node peers` writes those of today; or they do not know this node's key yet: see `docs/operating.md`, \"Add, remove or replace a validator\"";
 
 /// Says that the node waits for its peers.
 pub async fn waiting() -> Response {
