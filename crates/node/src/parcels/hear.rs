@@ -115,12 +115,15 @@ impl<E: Runtime> Parcels<E> {
         let Ok(Some(membership)) = self.membership(partition).await else { return };
         let Some(giver) = membership.node_of(&from) else { return };
         let is_asked = |id: &ParcelId| room.wanted().contains(id) || room.lacking().contains_key(id);
-        if !parcels.iter().all(|one| is_asked(&one.0.id)) {
+        let openings = self.came_beside(&room, &parcels, openings);
+        // Another may have given some of them meanwhile.
+        let parcels: Vec<Delivered> = parcels.into_iter().filter(|one| is_asked(&one.0.id)).collect();
+        if parcels.is_empty() {
             return;
         }
         let Ok(payloads) = self.open(runtime, partition, &parcels) else { return };
         // First these: once the payload is here it is executed.
-        if let Some(openings) = self.came_beside(&room, &parcels, openings) {
+        if let Some(openings) = openings {
             let giver = (giver.node.organisation(), membership.row.terms.members.len());
             self.keep_fetched(&room, (&parcels, &payloads), giver, &openings).await;
         }

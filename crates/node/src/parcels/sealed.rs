@@ -289,25 +289,28 @@ impl<E: Runtime> Parcels<E> {
         Ok(())
     }
 
-    /// What this node keeps of the values sealed in payloads, as much as one message holds.
+    /// What this node keeps of the values sealed in payloads, one after another as they are asked for, as many as one message holds: an
+    /// order holds no more than that, so those of the first always are among them.
     pub(super) async fn kept_of(&self, room: &Room<E>, payloads: &[Payload]) -> Result<Vec<Opening>, VaultError> {
-        let mut values: BTreeSet<Value> = BTreeSet::new();
-        let transactions: Vec<Bytes> = payloads.iter().flat_map(Payload::transactions).cloned().collect();
-        for bytes in transactions {
-            let Ok(transaction) = SignedTransaction::decode(bytes) else { continue };
-            values.extend(room.sealed(&transaction).await);
-            // Of one that is not executed here yet, the register may not be made yet either.
-            values.extend(self.vault().pending_of(&transaction.id()).into_iter().flat_map(|pending| pending.openings));
-        }
-        let (mut found, mut bytes) = (Vec::new(), 0);
-        for opening in self.vault().openings_at(values.iter()).await?.into_values() {
-            bytes += opening.to_bytes().len();
-            if bytes > OPENINGS_BYTES_MAX || found.len() == OPENINGS_PER_MESSAGE_MAX {
+        let (mut found, mut bytes) = (BTreeMap::new(), 0);
+        for payload in payloads {
+            let mut values: BTreeSet<Value> = BTreeSet::new();
+            for transaction in payload.transactions() {
+                let Ok(transaction) = SignedTransaction::decode(transaction.clone()) else { continue };
+                values.extend(room.sealed(&transaction).await);
+                // Of one that is not executed here yet, the register may not be made yet either.
+                let pending = self.vault().pending_of(&transaction.id());
+                values.extend(pending.into_iter().flat_map(|pending| pending.openings));
+            }
+            values.retain(|value| !found.contains_key(value));
+            let more = self.vault().openings_at(values.iter()).await?;
+            bytes += more.values().map(|opening| opening.to_bytes().len()).sum::<usize>();
+            if bytes > OPENINGS_BYTES_MAX || found.len() + more.len() > OPENINGS_PER_MESSAGE_MAX {
                 break;
             }
-            found.push(opening);
+            found.extend(more);
         }
-        Ok(found)
+        Ok(found.into_values().collect())
     }
 
     /// Settles what came with the transactions of a block that was executed, and notes of which payloads openings are lacking.
@@ -349,9 +352,8 @@ impl<E: Runtime> Parcels<E> {
         if act.is_none_or(|act| act.transaction != transaction.id() || act.refused.is_some()) {
             return Ok(true);
         }
-        let mut values = room.sealed(transaction).await;
-        let came: BTreeSet<Value> = pending.into_iter().flat_map(|pending| pending.openings).collect();
-        values.retain(|value| !came.contains(value));
+        // What was noted may never have come to the disk: a note is there before what it notes.
+        let values = room.sealed(transaction).await;
         let kept = self.vault().openings_at(values.iter()).await?;
         Ok(values.iter().all(|value| kept.contains_key(value)))
     }
