@@ -152,13 +152,18 @@ impl<E: Runtime> Holder<E> {
             within.bytes = openings.iter().map(|opening| opening.to_bytes().len() as u64).sum();
         }
         let (is_noted, waiting, of_sender) = {
+            let own = self.keys.principal.organisation();
+            let is_foreign = |one: &Pending| one.within.as_ref().is_some_and(|within| within.sender != own);
             let (noted, sender) = (self.lock(), pending.within.as_ref().map(|within| &within.sender));
             let is_theirs = |one: &&Pending| one.within.as_ref().map(|one| &one.sender) == sender;
             let of_sender = noted.values().filter(|one| one.transaction != transaction).filter(is_theirs);
             let of_sender = of_sender.fold((0, 0), |(count, bytes), one| {
                 (count + 1, bytes + one.within.as_ref().map_or(0, |within| within.bytes))
             });
-            (noted.get(&transaction) == Some(&pending), noted.len(), of_sender)
+            // Others, of all partitions together, leave half of it to those who hand in here.
+            let foreign = noted.values().filter(|one| is_foreign(one)).count();
+            let waiting = if is_foreign(&pending) { noted.len().max(2 * foreign) } else { noted.len() };
+            (noted.get(&transaction) == Some(&pending), waiting, of_sender)
         };
         if !is_noted {
             let more = pending.within.as_ref().map_or(0, |within| within.bytes);
@@ -424,6 +429,34 @@ mod tests {
             assert_eq!((count(&holder, &right).await, count(&holder, &wrong).await), (1, 0));
             holder.keep_noted(waiting(2, "council"), Share::WHOLE, std::slice::from_ref(&right)).await.unwrap();
             assert_eq!(holder.pending_of(&Hash([2; 32])), None, "nothing is here because of it");
+        });
+    }
+
+    /// Others of whatever partitions leave half of what may wait to those who hand in here.
+    #[test]
+    fn others_leave_room_for_what_is_handed_in_here() {
+        deterministic::Runner::default().start(|context| async move {
+            let holder = Holder::open(context.child("node"), "n", keys()).await.unwrap();
+            let own = holder.keys.principal.organisation().to_owned();
+            let one = opening("c-1");
+            let noted = |n: u64, sender: &str| {
+                let mut pending = waiting(0, "council");
+                pending.transaction = Hash::of(&[&n.to_be_bytes()]);
+                if let Some(within) = &mut pending.within {
+                    within.sender = sender.to_owned();
+                }
+                pending
+            };
+            for n in 0..VAULT_PENDING_MAX as u64 / 2 {
+                let pending = noted(n, if n % 2 == 0 { "police" } else { "health" });
+                holder.lock().insert(pending.transaction, pending);
+            }
+            for sender in ["health", "police", "border"] {
+                let kept = holder.keep_noted(noted(9_999, sender), Share::WHOLE, std::slice::from_ref(&one)).await;
+                assert!(matches!(kept, Err(VaultError::Busy)), "{sender}");
+            }
+            holder.keep_noted(noted(9_999, &own), Share::WHOLE, std::slice::from_ref(&one)).await.unwrap();
+            holder.keep_for(Hash([5; 32]), 9, &[opening("c-5")]).await.unwrap();
         });
     }
 

@@ -4,12 +4,12 @@ use super::{
     Membership, Parcels, Room,
     message::{Delivered, Message, Reason},
 };
-use crate::engine::Runtime;
+use crate::{application::now_ms, engine::Runtime};
 use bytes::Bytes;
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
 use tallystick_protocol::{
     Hash, Operation, OrderedParcel, PartlySignedTransaction, Payload, PrincipalId, Signature, StateKey,
-    limits::NOT_AFTER_WINDOW_SECONDS_MAX,
+    VerifiedTransaction, limits::NOT_AFTER_WINDOW_SECONDS_MAX,
 };
 use tallystick_storage::partition::{Kept, Opened, StoreError};
 
@@ -71,8 +71,15 @@ impl<E: Runtime> Parcels<E> {
         if !self.are_of(room, &payloads, &openings) && (asked.is_some() || !openings.is_empty()) {
             return Err(Reason::Openings);
         }
+        let transactions = self.waiting(runtime, &payloads, &sender)?;
         if let Some(asked) = &asked {
-            self.judge(runtime, room, (&membership, &sender), asked, &payloads).await?;
+            self.judge(runtime, room, &membership, (asked, &payloads, &transactions)).await?;
+        }
+        // Also of what this node is not asked to acknowledge: it would wait here all the same. Whose keys they are is told by its own
+        // state: evidence need not say it.
+        for transaction in transactions {
+            room.exposes_nothing(transaction).await.map_err(|_| Reason::Invalid)?;
+            self.0.admission.may_sign(transaction).await.map_err(|_| Reason::Invalid)?;
         }
         let (sender, members) = (sender.organisation(), membership.row.terms.members.len());
         if let Err(error) = self.keep_beside(room, &payloads, (sender, members), &openings).await {
@@ -142,18 +149,42 @@ impl<E: Runtime> Parcels<E> {
         if asks && is_in_place && is_of_these { Ok(Asked { order, height, parcels }) } else { Err(Reason::Invalid) }
     }
 
-    /// Whether everything that an order holds may be executed, and its evidence is what this node knows.
+    /// The transactions of these payloads, if each is of the sender's organisation, is over soon, and may be executed as its evidence has
+    /// it.
+    fn waiting<'p>(
+        &self,
+        runtime: &E,
+        payloads: &'p [Arc<Opened>],
+        sender: &PrincipalId,
+    ) -> Result<Vec<&'p VerifiedTransaction>, Reason> {
+        let now_s = now_ms(runtime).max(self.0.shared.chain.tip().header.time_ms) / 1_000;
+        let mut transactions = Vec::new();
+        for payload in payloads {
+            for transaction in payload.transactions() {
+                let transaction = transaction.as_ref().map_err(|_| Reason::Invalid)?;
+                payload.may_execute(transaction).map_err(|_| Reason::Invalid)?;
+                // Who orders another's transaction orders nothing: see `Partition`. What is never over would wait for ever.
+                if transaction.principal().organisation() != sender.organisation()
+                    || transaction.not_after() > now_s + NOT_AFTER_WINDOW_SECONDS_MAX
+                {
+                    return Err(Reason::Invalid);
+                }
+                transactions.push(transaction);
+            }
+        }
+        Ok(transactions)
+    }
+
+    /// Whether nothing that an order holds was executed before, and its evidence is what this node knows.
     async fn judge(
         &self,
         runtime: &E,
         room: &Room<E>,
-        (membership, sender): (&Membership, &PrincipalId),
-        asked: &Asked,
-        payloads: &[Arc<Opened>],
+        membership: &Membership,
+        (asked, payloads, transactions): (&Asked, &[Arc<Opened>], &[&VerifiedTransaction]),
     ) -> Result<(), Reason> {
         debug_assert_eq!(asked.parcels.len(), payloads.len());
         let mut rows: BTreeMap<StateKey, &Option<Vec<u8>>> = BTreeMap::new();
-        let mut transactions = Vec::new();
         for payload in payloads {
             let evidence = payload.payload().evidence();
             if evidence.height != asked.height {
@@ -165,19 +196,10 @@ impl<E: Runtime> Parcels<E> {
                     return Err(Reason::Evidence);
                 }
             }
-            for transaction in payload.transactions() {
-                let transaction = transaction.as_ref().map_err(|_| Reason::Invalid)?;
-                payload.may_execute(transaction).map_err(|_| Reason::Invalid)?;
-                // Who orders another's transaction orders nothing: see `Partition`.
-                if transaction.principal().organisation() != sender.organisation() {
-                    return Err(Reason::Invalid);
-                }
-                transactions.push(transaction);
-            }
         }
         {
             let partition = room.partition.lock().await;
-            for transaction in &transactions {
+            for transaction in transactions {
                 if partition.act(&transaction.replay_tag()).await.is_some() {
                     return Err(Reason::Invalid);
                 }
@@ -188,15 +210,7 @@ impl<E: Runtime> Parcels<E> {
         let own = self.0.reader.rows(&keys).await.map_err(|_| Reason::Busy)?;
         let is_so = own.height >= asked.height
             && own.rows.iter().zip(rows.values()).all(|(own, said)| own.as_deref() == said.as_deref());
-        if !is_so {
-            return Err(Reason::Evidence);
-        }
-        // Whose keys they are is told by this node's own state: evidence need not say it.
-        for transaction in transactions {
-            room.exposes_nothing(transaction).await.map_err(|_| Reason::Invalid)?;
-            self.0.admission.may_sign(transaction).await.map_err(|_| Reason::Invalid)?;
-        }
-        Ok(())
+        if is_so { Ok(()) } else { Err(Reason::Evidence) }
     }
 
     /// Waits until this node has come to a height, for a while.

@@ -73,6 +73,24 @@ pub(super) async fn expect_beside(
     }
 }
 
+/// Hands a transaction that is signed whenever it is asked for to a member's node which is not asked to acknowledge it, with openings
+/// beside it, as often as it takes to be sure that it was heard.
+pub(super) async fn hand_on(
+    client: &mut Client,
+    (sign, openings): (&impl Fn(&mut Client) -> SignedTransaction, &[Opening]),
+) -> Option<()> {
+    let to = client.members.keys()[MEMBERS[1]].clone();
+    let transaction = sign(client);
+    let (_, message) = delivery(client, &transaction, openings).await?;
+    let Message::Deliver { partition, parcels, openings, .. } = message else { return None };
+    let message = Message::Deliver { partition, order: None, parcels, openings };
+    for _ in 0..TIMES {
+        client.door(MEMBERS[0]).say(to.clone(), &message);
+        client.pause().await?;
+    }
+    Some(())
+}
+
 async fn ask(client: &mut Client, transaction: &SignedTransaction, openings: &[Opening]) -> Option<Heard> {
     let keys: [PublicKey; 2] = MEMBERS.map(|node| client.members.keys()[node].clone());
     loop {

@@ -3,7 +3,7 @@
 
 use super::{
     MEMBERS, PARTITION, PATIENCE, REGISTER,
-    lie::{Heard, expect_beside},
+    lie::{Heard, expect_beside, hand_on},
     sign,
 };
 use crate::{client::Client, machine::SECRET, members::Member};
@@ -92,7 +92,11 @@ pub(super) async fn lie(client: &mut Client, writer: &Member) -> Option<()> {
     }
     let sealed = |client: &mut Client| short(client, writer, append(NEVER, &opening.commitment().to_string()));
     expect_beside(client, (&sealed, &[]), Heard::Refused(Reason::Openings)).await?;
-    expect_beside(client, (&sealed, std::slice::from_ref(&opening)), Heard::Acknowledged).await
+    expect_beside(client, (&sealed, std::slice::from_ref(&opening)), Heard::Acknowledged).await?;
+    // What is never over, or whose signer may not sign, waits nowhere: nobody would ever take it away.
+    let endless =
+        |client: &mut Client| until(client, writer, append(NEVER, &opening.commitment().to_string()), u64::MAX);
+    hand_on(client, (&endless, std::slice::from_ref(&opening))).await
 }
 
 /// Reads what is sealed, at a node of the reader's own.
@@ -152,8 +156,13 @@ fn append(key: &str, value: &str) -> Operation {
 
 /// A private transaction that is good for a short while.
 fn short(client: &mut Client, member: &Member, operation: Operation) -> SignedTransaction {
+    let not_after = client.now_s() + SECONDS;
+    until(client, member, operation, not_after)
+}
+
+fn until(client: &mut Client, member: &Member, operation: Operation, not_after: u64) -> SignedTransaction {
     let intent = Intent {
-        not_after: client.now_s() + SECONDS,
+        not_after,
         idempotency_key: client.chance.bytes(16),
         partition: Some(PARTITION.to_owned()),
         ..Intent::new(client.members.genesis.id(), member.id.clone(), "simulation", vec![operation])
