@@ -20,7 +20,8 @@ use axum::{
 };
 use bytes::Bytes;
 use http::{HeaderMap, HeaderValue, header, request::Parts};
-use std::time::Duration;
+use serde::de::DeserializeOwned;
+use std::{collections::BTreeMap, time::Duration};
 use tallystick_api::{
     GivenView, MandateList, OutcomeView, PrivateAnswer, PrivateEntryView, PrivateHeld, PrivateMandates,
     PrivateQuestion, PrivateReads, PrivateResult, PrivateResults, Problem, ProblemCode, ReadPlace, ReadView,
@@ -115,6 +116,19 @@ impl<S: Send + Sync> FromRequestParts<S> for Asked {
         let path = parts.uri.path_and_query().map_or_else(|| parts.uri.path(), |path| path.as_str());
         Ok(Self { query, path: path.to_owned() })
     }
+}
+
+/// A question in a body, and what it is signed for: the path, `#` and the SHA-256 of the body.
+fn question<Q: DeserializeOwned>(
+    query: &BTreeMap<String, String>,
+    asked: &Asked,
+    body: Result<Bytes, BytesRejection>,
+    form: &'static str,
+) -> Answer<(Q, String)> {
+    known(query, &[])?;
+    let body = body?;
+    let question = serde_json::from_slice(&body).map_err(|_| Failure::bad_request(form))?;
+    Ok((question, Query::path_with(&asked.path, &body)))
 }
 
 /// What some may see is kept by nobody on the way.
@@ -251,10 +265,8 @@ pub async fn mandates(
     asked: Asked,
     body: Result<Bytes, BytesRejection>,
 ) -> Answer<Response> {
-    known(&query, &[])?;
-    let body = body?;
-    let question: PrivateMandates = serde_json::from_slice(&body)
-        .map_err(|_| Failure::bad_request(r#"say which: {"granted_to": "organisation/name"}, or {} for all"#))?;
+    let form = r#"say which: {"granted_to": "organisation/name"}, or {} for all"#;
+    let (question, path) = question(&query, &asked, body, form)?;
     let PrivateMandates { mandate, granted_by, granted_to, cursor, limit } = question;
     let limit = limit.unwrap_or(PAGE_DEFAULT);
     if !(1..=MANDATES_PAGE_MAX).contains(&limit) {
@@ -262,7 +274,6 @@ pub async fn mandates(
     }
     let _room = app.questions.enter()?;
     let parcels = app.service.parcels().map_err(|error| failure(&error))?;
-    let path = Query::path_with(&asked.path, &body);
     let asked = (&asked.query, path.as_str());
     let (height, rows, next) = if let Some(id) = mandate {
         let found = parcels.mandate(&name, asked, &id).await.map_err(|error| failure(&error))?;
@@ -299,14 +310,10 @@ pub async fn held(
     asked: Asked,
     body: Result<Bytes, BytesRejection>,
 ) -> Answer<Response> {
-    known(&query, &[])?;
-    let body = body?;
-    let question: PrivateQuestion = serde_json::from_slice(&body)
-        .map_err(|_| Failure::bad_request(r#"say whom it is about: {"subject": "register:key"}"#))?;
-    let PrivateQuestion { subject, cursor } = question;
+    let form = r#"say whom it is about: {"subject": "register:key"}"#;
+    let (PrivateQuestion { subject, cursor }, path) = question(&query, &asked, body, form)?;
     let _room = app.questions.enter()?;
     let parcels = app.service.parcels().map_err(|error| failure(&error))?;
-    let path = Query::path_with(&asked.path, &body);
     let found = parcels.held(&name, (&asked.query, &path), &subject, cursor.unwrap_or(u64::MAX)).await;
     let Told { height, value: HeldPage { entries, unread, next } } = found.map_err(|error| failure(&error))?;
     let entries = entries.into_iter().map(entry_view).collect();

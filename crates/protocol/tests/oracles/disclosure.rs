@@ -31,18 +31,23 @@ fn item() -> String {
     format!(r#"{{"address":"{address}","alias":["{first}","{second}"],"name":"{name}","patient":"p-17","ward":"3"}}"#)
 }
 
-/// The record's disclosure with these openings.
-fn disclosure(openings: Vec<Opening>) -> Disclosure {
-    let row = RecordRow {
+/// The record of this item.
+fn row(item: &str) -> RecordRow {
+    RecordRow {
         register: "patient".into(),
         key: "p-17".into(),
         kind: EntryKind::User,
         number: 6,
         timestamp: 1_460_000_000,
-        items: vec![Hash::of(&[item().as_bytes()])],
+        items: vec![Hash::of(&[item.as_bytes()])],
         leaf: 20,
         height: 7,
-    };
+    }
+}
+
+/// The record's disclosure with these openings.
+fn disclosure(openings: Vec<Opening>) -> Disclosure {
+    let row = row(&item());
     let place = StateKey::record(REGISTER, EntryKind::User, "p-17");
     let (root, proofs) = prove(vec![BTreeMap::from([(place, row.to_bytes())])], vec![place]);
     let (_, proof) = proofs.into_iter().next().unwrap();
@@ -156,16 +161,7 @@ fn within(partition: &str, opening: &Opening) -> Opening {
 /// A record of a partition in whose item these are sealed, disclosed with those openings.
 fn shared(sealed: &Opening, openings: Vec<Opening>) -> Receipt {
     let item = format!(r#"{{"name":"{}","patient":"p-17"}}"#, sealed.commitment());
-    let row = RecordRow {
-        register: "patient".into(),
-        key: "p-17".into(),
-        kind: EntryKind::User,
-        number: 6,
-        timestamp: 1_460_000_000,
-        items: vec![Hash::of(&[item.as_bytes()])],
-        leaf: 20,
-        height: 7,
-    };
+    let row = row(&item);
     let place = StateKey::record(REGISTER, EntryKind::User, "p-17");
     let (root, mut proofs) = prove(vec![BTreeMap::from([(place, row.to_bytes())])], vec![place]);
     let roots = PartitionRootsRow {

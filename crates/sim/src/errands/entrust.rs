@@ -26,7 +26,7 @@ pub(super) async fn entrust(client: &mut Client) -> Option<()> {
     let passed_on = grant(client, &agent, "passed-on", &helper, Some(&cover)).await?;
     let acts = [(&agent, &cover), (&helper, &passed_on)];
     race(client, &acts, &grantor, Operation::MandateRevoke { mandate: cover.clone() }, Code::MandateRevoked).await?;
-    let again = terms(client, &helper, Some(&cover));
+    let again = terms(client, &helper, register(), Some(&cover));
     let again = Operation::MandateGrant { name: "passed-on-again".to_owned(), terms: again };
     client.refused(&agent, again, Code::MandateRevoked).await?;
     // Ended by a suspension of who granted it, and back with it.
@@ -47,12 +47,18 @@ pub(super) async fn entrust(client: &mut Client) -> Option<()> {
     Some(())
 }
 
-fn terms(client: &Client, agent: &Member, parent: Option<&MandateId>) -> MandateTerms {
+/// The grantor's register.
+fn register() -> String {
+    format!("register:register-{GRANTOR}")
+}
+
+/// What an agent may do in these registers, for hours; passed on, for fewer.
+pub(super) fn terms(client: &Client, agent: &Member, resource: String, parent: Option<&MandateId>) -> MandateTerms {
     let now = client.now_s();
     MandateTerms {
         agents: vec![agent.id.clone()],
         actions: vec!["entry-append".to_owned()],
-        resources: vec![format!("register:register-{GRANTOR}")],
+        resources: vec![resource],
         purpose: "Holidays.".to_owned(),
         // The ledger's time may be behind the clock.
         from: if parent.is_some() { now - 1_800 } else { now - 3_600 },
@@ -70,7 +76,7 @@ async fn grant(
     agent: &Member,
     parent: Option<&MandateId>,
 ) -> Option<MandateId> {
-    let terms = terms(client, agent, parent);
+    let terms = terms(client, agent, register(), parent);
     client.accepted(grantor, Operation::MandateGrant { name: name.to_owned(), terms }).await?;
     Some(MandateId::new(&grantor.id, name).expect("a slug"))
 }

@@ -1,10 +1,10 @@
 //! Entrust: one member lets the other act for it within the partition, which passes that on; nobody else comes to know who acts for whom.
 //! It ends at once, for all.
 
-use super::{ENTRIES, MEMBERS, PARTITION, append, executed, executed_under};
+use super::{super::entrust::terms, ENTRIES, MEMBERS, PARTITION, append, executed, executed_under};
 use crate::{client::Client, machine::SECRET, members::Member};
 use tallystick_node::{parcels::PrivateError, service::mandate::MandateQuery};
-use tallystick_protocol::{Code, MandateId, MandateTerms, Operation, Query};
+use tallystick_protocol::{Code, MandateId, Operation, Query};
 
 /// An entry of none before.
 const FIRST: usize = 10 * ENTRIES;
@@ -37,19 +37,7 @@ async fn grant(
     (grantor, agent): (&Member, &Member),
     parent: Option<&MandateId>,
 ) -> Option<MandateId> {
-    let now = client.now_s();
-    let terms = MandateTerms {
-        agents: vec![agent.id.clone()],
-        actions: vec!["entry-append".to_owned()],
-        resources: vec!["register:*".to_owned()],
-        purpose: "Holidays.".to_owned(),
-        // The ledger's time may be behind the clock.
-        from: if parent.is_some() { now - 1_800 } else { now - 3_600 },
-        until: if parent.is_some() { now + 40_000 } else { now + 50_000 },
-        depth: u32::from(parent.is_none()),
-        concur: 1,
-        parent: parent.cloned(),
-    };
+    let terms = terms(client, agent, "register:*".to_owned(), parent);
     executed(client, node, grantor, Operation::MandateGrant { name: SECRET.to_owned(), terms }, None).await?;
     Some(MandateId::within(Some(PARTITION), &grantor.id, SECRET).expect("slugs"))
 }
