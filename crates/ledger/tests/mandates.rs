@@ -4,8 +4,8 @@
 
 mod harness;
 
-use harness::{Ledger, operation};
-use tallystick_protocol::{AgreementTerms, PartitionRow, StateKey};
+use harness::{Ledger, agreement, operation};
+use tallystick_protocol::{PartitionRow, StateKey};
 
 #[test]
 fn an_agent_acts_within_the_words_and_dates() {
@@ -194,19 +194,7 @@ fn who_takes_back_what_was_passed_on_is_permitted_by_a_policy() {
 /// apart is the rules alone.
 fn with_partition(members: &[&str]) -> Ledger {
     let mut ledger = Ledger::new();
-    let terms = AgreementTerms {
-        partition: "health".into(),
-        members: members.iter().map(|member| (*member).into()).collect(),
-        purpose: "A purpose".into(),
-        legal_basis: "A law".into(),
-        categories: vec!["health".into()],
-        from_ms: 0,
-        until_ms: Some(u64::MAX),
-        review_ms: None,
-        jurisdictions: vec!["GB".parse().unwrap()],
-        retention_days: 1,
-        acknowledgements: 2,
-    };
+    let terms = agreement("health", &members.join(","));
     let row = PartitionRow { terms, proposed: 0, opened_height: 1, amended_height: 1, closed: None };
     ledger.rows.insert(StateKey::partition("health"), row.to_bytes());
     ledger

@@ -23,12 +23,14 @@ impl Attempts {
     /// Whether an attempt of the key goes on to the ledger now. It is counted as the key's last, if it `is_signed` by it: nobody else can
     /// use up what is the key's. That is asked only where there is room, so that what is turned away costs no check.
     pub fn goes_on(&self, key: &PublicKey, now_ms: u64, is_signed: impl FnOnce() -> bool) -> bool {
-        let mut last = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         let is_recent = |at: &u64| now_ms < at.saturating_add(ATTEMPT_PAUSE_MS);
-        if last.get(key).is_some_and(is_recent) {
+        let lock = || self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        // Others' attempts do not wait while a signature is checked.
+        if lock().get(key).is_some_and(is_recent) || !is_signed() {
             return false;
         }
-        if !is_signed() {
+        let mut last = lock();
+        if last.get(key).is_some_and(is_recent) {
             return false;
         }
         if last.len() >= ATTEMPT_KEYS_MAX {

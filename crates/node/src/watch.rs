@@ -124,16 +124,21 @@ impl<T> Receiver<T> {
     }
 
     /// Waits until there is a value that was not seen, which counts as seen from then on.
+    ///
+    /// # Errors
+    /// When there is none, and nobody sets it any more.
     pub async fn changed(&mut self) -> Result<(), Closed> {
         loop {
             // Before the look: what changes after it wakes this.
             let changed = self.shared.changed.notified();
+            // First this: what was set before the end is seen before it.
+            let is_closed = self.shared.closed.load(Ordering::Acquire);
             let version = self.shared.version();
             if version != self.seen {
                 self.seen = version;
                 return Ok(());
             }
-            if self.shared.closed.load(Ordering::Acquire) {
+            if is_closed {
                 return Err(Closed);
             }
             changed.await;
@@ -141,6 +146,9 @@ impl<T> Receiver<T> {
     }
 
     /// Waits for a value that is as `is` says; looks at the present one first. A value that is counts as seen.
+    ///
+    /// # Errors
+    /// When none is, and nobody sets it any more.
     pub async fn wait_for(&mut self, mut is: impl FnMut(&T) -> bool) -> Result<(), Closed> {
         loop {
             if is(&self.borrow_and_update()) {

@@ -174,7 +174,7 @@ pub const OPENINGS_PER_MESSAGE_MAX: usize = 1_024;
 /// Bytes of one such message: the order, the parcels, what stands before each, and the openings.
 pub const PARCELS_MESSAGE_BYTES_MAX: usize =
     PARCELS_BYTES_MAX + TRANSACTION_BYTES_MAX + PARCELS_PER_ORDER_MAX * 48 + OPENINGS_SEALED_BYTES_MAX + 512;
-/// Payloads whose openings a member's node lacks and asks for again, at most; each so often.
+/// Payloads whose openings a member's node lacks and asks for again, at most.
 pub const OPENINGS_LACKED_MAX: usize = 1_024;
 /// Times that a member's node asks for what opens the values of a payload, before it waits until somebody reads them.
 pub const OPENINGS_ASKS_MAX: u32 = 5;

@@ -69,7 +69,8 @@ impl Peers {
             ))?;
         }
         if changes.gone.is_empty() && changes.new.is_empty() {
-            return line(format_args!("{shown} names the validators as they are"));
+            let others = if changes.nowhere.is_empty() { "" } else { " but for these" };
+            return line(format_args!("{shown} names the validators as they are{others}"));
         }
         for peer in changes.gone.iter().filter_map(|place| before.get(*place)) {
             line(format_args!("- {} at {}", peer.key, peer.address))?;
@@ -90,8 +91,9 @@ impl Changes {
 
     fn write(&self, document: &mut DocumentMut) {
         let mut peers = match document.remove("peers") {
-            Some(Item::ArrayOfTables(peers)) => peers,
-            _ => ArrayOfTables::new(),
+            // As tables of their own, or in line.
+            Some(peers) => peers.into_array_of_tables().unwrap_or_default(),
+            None => ArrayOfTables::new(),
         };
         for place in self.gone.iter().rev() {
             peers.remove(*place);
@@ -139,7 +141,7 @@ fn own_key(config: &Config) -> Option<String> {
 }
 
 #[cfg(test)]
-#[allow(clippy::unwrap_used)]
+#[allow(clippy::unwrap_used, clippy::indexing_slicing)]
 mod tests {
     use super::*;
     use tallystick_api::ValidatorSetView;
@@ -169,6 +171,12 @@ mod tests {
             document.to_string(),
             "key = \"validator.pem\" # ours\n\n[[peers]] # b\nkey = \"b\"\naddress = \"h:2\"\n# of-c2\n[[peers]]\nkey = \"c2\"\naddress = \"h:3\"\n"
         );
+        let inline = r#"peers = [{ key = "b", address = "h:2" }, { key = "c", address = "h:3" }]"#;
+        let mut document: DocumentMut = format!("{inline}\n").parse().unwrap();
+        changes.write(&mut document);
+        let after: Vec<&str> =
+            document["peers"].as_array_of_tables().unwrap().iter().map(|peer| peer["key"].as_str().unwrap()).collect();
+        assert_eq!(after, ["b", "c2"]);
         let mut none: DocumentMut = "peers = []\n".parse().unwrap();
         Changes { gone: Vec::new(), ..changes }.write(&mut none);
         assert_eq!(none.to_string(), "# of-c2\n[[peers]]\nkey = \"c2\"\naddress = \"h:3\"\n");

@@ -255,11 +255,11 @@ impl Ledger {
     }
 }
 
-/// Why a proposal failed, as the tables write it: ` (CHANGE CODE: ENTRY FIELD RULE, …)`.
 fn recipient(name: &str) -> Recipient {
     Recipient { name: name.to_owned(), jurisdiction: None }
 }
 
+/// Why a proposal failed, as the tables write it: ` (CHANGE CODE: ENTRY FIELD RULE, …)`.
 fn failure(failure: &Failure) -> String {
     let told: Vec<String> = failure.violations.iter().map(|v| format!("{} {} {}", v.entry, v.field, v.rule)).collect();
     let told = if told.is_empty() { String::new() } else { format!(": {}", told.join(", ")) };

@@ -2,7 +2,7 @@
 //! handed on without it, or never ordered, is kept by nobody.
 
 use super::{
-    MEMBERS, PARTITION, PATIENCE, REGISTER,
+    MEMBERS, PARTITION, PATIENCE, REGISTER, intent,
     lie::{Heard, expect_beside, hand_on},
     sign,
 };
@@ -161,12 +161,7 @@ fn short(client: &mut Client, member: &Member, operation: Operation) -> SignedTr
 }
 
 fn until(client: &mut Client, member: &Member, operation: Operation, not_after: u64) -> SignedTransaction {
-    let intent = Intent {
-        not_after,
-        idempotency_key: client.chance.bytes(16),
-        partition: Some(PARTITION.to_owned()),
-        ..Intent::new(client.members.genesis.id(), member.id.clone(), "simulation", vec![operation])
-    };
+    let intent = Intent { not_after, ..intent(client, member, operation) };
     intent.sign(&member.key).expect("the simulated intent is valid")
 }
 
