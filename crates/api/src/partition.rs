@@ -138,9 +138,64 @@ pub struct PrivateReads {
     /// The reads, refused ones too; `leaf` is the number among the partition's private transactions. A page may hold fewer than were asked
     /// for and not be the last: only the absence of `next` says that.
     pub reads: Vec<ReadView>,
-    /// The `cursor` of the next page, of earlier reads.
+    /// Corrections, the latest first.
+    #[serde(default)]
+    pub corrections: Vec<PrivateCorrection>,
+    /// Who said that they know of one, the latest first.
+    #[serde(default)]
+    pub acknowledgements: Vec<PrivateAcknowledgement>,
+    /// The `cursor` of the next page, of earlier ones.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub next: Option<String>,
+}
+
+/// A correction in a partition. Whoever read the record from the block of height `since` on, and before `number`, read what was wrong.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct PrivateCorrection {
+    /// The register.
+    pub register: String,
+    /// The record's key.
+    pub key: String,
+    /// The number of the entry that was wrong.
+    pub corrects: u64,
+    /// Why.
+    pub reason: String,
+    /// The private transaction that corrects it.
+    #[schema(value_type = String)]
+    pub id: Hash,
+    /// Which that is of the partition's, from 0.
+    pub number: u64,
+    /// When: milliseconds since 1970.
+    pub time_ms: u64,
+    /// The height of the block that brought the wrong entry.
+    pub since: u64,
+}
+
+/// That somebody knows of a correction in a partition.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct PrivateAcknowledgement {
+    /// The register.
+    pub register: String,
+    /// The record's key.
+    pub key: String,
+    /// The number of the entry that was wrong.
+    pub corrects: u64,
+    /// Who knows.
+    #[schema(value_type = String)]
+    pub reader: PrincipalId,
+    /// To whom they passed it on.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub recipient: Option<String>,
+    /// Who says so.
+    #[schema(value_type = String)]
+    pub principal: PrincipalId,
+    /// The private transaction that says so.
+    #[schema(value_type = String)]
+    pub id: Hash,
+    /// Which that is of the partition's, from 0.
+    pub number: u64,
+    /// When: milliseconds since 1970.
+    pub time_ms: u64,
 }
 
 /// Whom a question is about. It is asked in a body, so that no address names a person.

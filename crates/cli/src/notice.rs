@@ -1,13 +1,17 @@
 //! `tally notice`: who must know that what they read was wrong, and saying that one does.
 
 use crate::{
-    connection::{Acting, Reading},
+    connection::{Acting, Asking},
     output::{Colour, Done, count, json, line, paint, time},
     paging::Paging,
     register::exposure::warn_of_texts,
 };
 use clap::{Args, Subcommand};
-use tallystick_api::{NoticeView, NoticesView, limits::NOTICES_PAGE_MAX};
+use tallystick_api::{
+    ActOutcome, NoticeView, NoticesView, PrivateCorrection, PrivateReads,
+    limits::{AUDIT_PAGE_MAX, NOTICES_PAGE_MAX},
+};
+use tallystick_client::Signer;
 use tallystick_protocol::{Operation, PrincipalId, Subject, change::words::Shown};
 
 /// See who read what was wrong, and say that you know
@@ -46,7 +50,7 @@ struct List {
     #[command(flatten)]
     paging: Paging,
     #[command(flatten)]
-    reading: Reading,
+    asking: Asking,
 }
 
 /// Say on record that a reader knows of a correction
@@ -83,7 +87,10 @@ impl NoticeCommand {
 
 impl List {
     fn run(self) -> Done {
-        let client = self.reading.connection.client()?;
+        if let Some(signer) = self.asking.asker()? {
+            return self.in_partition(&signer);
+        }
+        let client = self.asking.connection.client()?;
         let record = self.record.as_ref().map(ToString::to_string);
         let page = self.paging.whole(NOTICES_PAGE_MAX, |paging| {
             let mut query = paging.to_vec();
@@ -92,13 +99,80 @@ impl List {
             query.extend(self.open.then_some(("open", "true")));
             Ok(client.notices(&query)?)
         })?;
-        if self.reading.json {
+        if self.asking.json {
             return json(&page);
         }
         page.corrections.iter().try_for_each(show)?;
         let corrections = count(page.corrections.len() as u64, "correction", "corrections");
         line(format_args!("{corrections}, complete to block {} of {}", page.height, time(page.time_ms)))?;
         Paging::more(page.next.as_deref())
+    }
+
+    /// Puts together what the node tells of the whole partition: who read, what was corrected, who knows.
+    fn in_partition(&self, signer: &Signer) -> Done {
+        let partition = signer.partition().unwrap_or_default();
+        let (holder, _) = self.asking.connection.client()?.holder(signer.principal().organisation())?;
+        let all = Paging::everything()
+            .whole(AUDIT_PAGE_MAX, |paging| Ok(holder.partition_reads(signer, partition, paging)?))?;
+        let mut corrections: Vec<NoticesView> =
+            all.corrections.iter().map(|correction| notices(correction, &all)).collect();
+        for correction in &mut corrections {
+            correction.notices.retain(|notice| {
+                self.organisation.as_deref().is_none_or(|name| notice.reader.organisation() == name)
+                    && !(self.open && notice.acknowledged.is_some())
+            });
+        }
+        corrections.retain(|correction| {
+            self.record.as_ref().is_none_or(|it| (it.register(), it.key()) == (&*correction.register, &*correction.key))
+                && (!correction.notices.is_empty() || (self.organisation.is_none() && !self.open))
+        });
+        let (corrections, next) = self.paging.part(corrections, |correction| correction.leaf);
+        if self.asking.json {
+            return json(&serde_json::json!({"height": all.height, "corrections": corrections, "next": next}));
+        }
+        corrections.iter().try_for_each(show)?;
+        let count = count(corrections.len() as u64, "correction", "corrections");
+        line(format_args!("{count}, complete to block {}", all.height))?;
+        Paging::more(next.as_deref())
+    }
+}
+
+/// A correction in a partition, with who must know: each reader once, by the latest read.
+fn notices(correction: &PrivateCorrection, all: &PrivateReads) -> NoticesView {
+    let PrivateCorrection { register, key, corrects, reason, id, number, time_ms, since } = correction;
+    let is_it = |named: &str, of: &str| (named, of) == (register.as_str(), key.as_str());
+    let mut notices: Vec<NoticeView> = Vec::new();
+    for read in &all.reads {
+        // What is read is read as it is after the block.
+        let is_wrong = is_it(&read.register, &read.key) && read.height >= *since && read.leaf < *number;
+        let is_known = |notice: &NoticeView| (&notice.reader, &notice.recipient) == (&read.principal, &read.recipient);
+        if !is_wrong || read.outcome != ActOutcome::Accepted || notices.iter().any(is_known) {
+            continue;
+        }
+        let said = all.acknowledgements.iter().find(|said| {
+            is_it(&said.register, &said.key)
+                && (said.corrects, &said.reader, &said.recipient) == (*corrects, &read.principal, &read.recipient)
+        });
+        notices.push(NoticeView {
+            reader: read.principal.clone(),
+            recipient: read.recipient.clone(),
+            read: read.id,
+            read_ms: read.time_ms,
+            acknowledged_by: said.map(|said| said.principal.clone()),
+            acknowledged: said.map(|said| said.id),
+            acknowledged_ms: said.map(|said| said.time_ms),
+        });
+    }
+    NoticesView {
+        register: register.clone(),
+        key: key.clone(),
+        corrects: *corrects,
+        reason: reason.clone(),
+        id: *id,
+        leaf: *number,
+        time_ms: *time_ms,
+        notices,
+        is_whole: true,
     }
 }
 
@@ -138,5 +212,101 @@ impl Acknowledge {
         let told = format!("{reader} knows that entry {corrects} of {register}/{key} is corrected");
         let operation = Operation::NoticeAcknowledge { register, key, corrects, reader, recipient };
         session.act(subject, vec![operation], told).map(drop)
+    }
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+    use tallystick_api::{DecisionView, PrivateAcknowledgement, ReadView};
+    use tallystick_protocol::Hash;
+
+    fn read(reader: &str, key: &str, (height, leaf): (u64, u64), recipient: Option<&str>) -> ReadView {
+        let id = Hash::of(&[&leaf.to_be_bytes()]);
+        ReadView {
+            leaf,
+            height,
+            time_ms: height,
+            id,
+            principal: reader.parse().unwrap(),
+            on_behalf_of: None,
+            mandate: None,
+            register: "child".to_owned(),
+            key: key.to_owned(),
+            fields: Vec::new(),
+            purpose: "care".to_owned(),
+            legal_basis: "care".to_owned(),
+            recipient: recipient.map(str::to_owned),
+            jurisdiction: None,
+            outcome: ActOutcome::Accepted,
+            code: None,
+            decision: DecisionView::default(),
+            receipt: None,
+            consents: Vec::new(),
+        }
+    }
+
+    /// Entry 1 came with number 3, in block 10, and was corrected by number 8.
+    #[test]
+    fn who_read_what_was_wrong_is_told_once_and_nobody_else() {
+        let refused = ReadView { outcome: ActOutcome::Refused, ..read("a/nosy", "c-1", (12, 6), None) };
+        let reads = vec![
+            read("a/late", "c-1", (13, 9), None),
+            read("a/clerk", "c-1", (12, 7), None),
+            refused,
+            read("a/clerk", "c-1", (11, 5), Some("A court")),
+            read("a/other", "c-2", (11, 5), None),
+            read("b/clerk", "c-1", (10, 4), None),
+            read("a/clerk", "c-1", (10, 2), None),
+            // What is read in the block that brought it is read as it is after that.
+            read("b/other", "c-1", (10, 2), None),
+            read("b/early", "c-1", (9, 1), None),
+        ];
+        let said = |number: u64, corrects, reader: &str, recipient: Option<&str>| PrivateAcknowledgement {
+            register: "child".to_owned(),
+            key: "c-1".to_owned(),
+            corrects,
+            reader: reader.parse().unwrap(),
+            recipient: recipient.map(str::to_owned),
+            principal: "a/admin".parse().unwrap(),
+            id: Hash::of(&[&number.to_be_bytes()]),
+            number,
+            time_ms: 20,
+        };
+        let correction = PrivateCorrection {
+            register: "child".to_owned(),
+            key: "c-1".to_owned(),
+            corrects: 1,
+            reason: "Misspelt".to_owned(),
+            id: Hash::of(&[b"correction"]),
+            number: 8,
+            time_ms: 13,
+            since: 10,
+        };
+        let all = PrivateReads {
+            partition: "health".to_owned(),
+            height: 20,
+            reads,
+            corrections: vec![correction.clone()],
+            acknowledgements: vec![said(11, 1, "a/clerk", Some("A court")), said(10, 2, "b/clerk", None)],
+            next: None,
+        };
+        let told: Vec<(String, Option<String>, bool)> = notices(&correction, &all)
+            .notices
+            .into_iter()
+            .map(|notice| (notice.reader.to_string(), notice.recipient, notice.acknowledged.is_some()))
+            .collect();
+        let one =
+            |reader: &str, recipient: Option<&str>, knows| (reader.to_owned(), recipient.map(str::to_owned), knows);
+        assert_eq!(
+            told,
+            [
+                one("a/clerk", None, false),
+                one("a/clerk", Some("A court"), true),
+                one("b/clerk", None, false),
+                one("b/other", None, false),
+            ]
+        );
     }
 }

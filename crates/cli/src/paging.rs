@@ -64,7 +64,7 @@ pages! {
     MandateList: mandates;
     NoticePage: corrections;
     PrincipalList: principals;
-    PrivateReads: reads;
+    PrivateReads: reads + corrections + acknowledgements;
     ProposalList: proposals;
 }
 
@@ -101,6 +101,20 @@ impl Paging {
             before = place;
             whole.join(ask(held as u64, next)?);
         }
+    }
+
+    /// Of all there is, each with its place, the newest first: what is to be shown, and the place that more comes before. What is in one
+    /// place stays together.
+    pub fn part<T>(&self, all: Vec<T>, place: impl Fn(&T) -> u64) -> (Vec<T>, Option<String>) {
+        let mut part: Vec<T> = Vec::new();
+        for thing in all.into_iter().filter(|thing| self.cursor.is_none_or(|before| place(thing) < before)) {
+            let last = part.last().map(&place).filter(|last| *last != place(&thing));
+            if let Some(last) = last.filter(|_| !self.all && part.len() as u64 >= self.limit) {
+                return (part, Some(last.to_string()));
+            }
+            part.push(thing);
+        }
+        (part, None)
     }
 
     /// Whether the answer begins with the newest.
@@ -153,6 +167,18 @@ mod tests {
         let page = |_: &[(&str, &str)]| Ok((vec![7_u64], Some("5".to_owned())));
         let asked = all.whole(3, page);
         assert!(matches!(asked, Err(Failure::Error(why)) if why == NO_PLACE));
+    }
+
+    #[test]
+    fn what_is_in_one_place_is_shown_together() {
+        let all = || vec![9, 7, 7, 4, 1];
+        let rows =
+            [(2, None, vec![9, 7, 7], Some("7")), (1, Some(9), vec![7, 7], Some("7")), (3, Some(7), vec![4, 1], None)];
+        for (limit, cursor, shown, next) in rows {
+            let paging = Paging { limit, all: false, cursor };
+            assert_eq!(paging.part(all(), |place| *place), (shown, next.map(str::to_owned)));
+        }
+        assert_eq!(Paging::everything().part(all(), |place| *place), (all(), None));
     }
 
     #[test]

@@ -51,12 +51,13 @@ pub(crate) fn correct(
     if !is_writable(register.row.phase) {
         return Err(Code::RegisterPhase.into());
     }
-    let latest = draft.record(&register.record_key(EntryKind::User, &entry.key))?.map(|record| record.number);
-    match latest {
-        Some(number) if number == corrects => {}
-        Some(number) if number > corrects => return Err(Code::CorrectionSuperseded.into()),
+    let latest =
+        draft.record(&register.record_key(EntryKind::User, &entry.key))?.map(|record| (record.number, record.leaf));
+    let since = match latest {
+        Some((number, leaf)) if number == corrects => leaf,
+        Some((number, _)) if number > corrects => return Err(Code::CorrectionSuperseded.into()),
         _ => return Err(Code::CorrectionUnknown.into()),
-    }
+    };
     append_to(draft, act, &register, std::slice::from_ref(entry), appended)?;
     let row = CorrectionRow {
         register: name.to_owned(),
@@ -69,6 +70,7 @@ pub(crate) fn correct(
         principal: act.signer.id.clone(),
         leaf: act.leaf,
         time_ms: act.block.time_ms,
+        since,
     };
     draft.write(StateKey::correction(register.row.number, corrects), Row::Correction(Box::new(row)));
     Ok(())

@@ -44,6 +44,9 @@ fn what_is_corrected() {
     assert_eq!(marked, [(1, 3), (3, 4), (4, 5)]);
     let first = mark(1).unwrap();
     assert_eq!((first.register.as_str(), first.key.as_str(), first.leaf), ("town", "1", 10));
+    let since: Vec<_> = (1..=5).filter_map(mark).map(|row| (row.since, row.leaf)).collect();
+    // The last two are of one transaction: the entry that the second of them corrects came with it.
+    assert_eq!(since, [(1, 10), (10, 12), (12, 12)]);
     assert_eq!(first.principal.to_string(), "alpha/clerk");
     assert_eq!((first.authority.as_str(), first.legal_basis.as_str()), ("The person", "UK GDPR Article 16"));
 }

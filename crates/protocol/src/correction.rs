@@ -44,6 +44,9 @@ pub struct CorrectionRow {
     /// When, in Unix milliseconds of ledger time.
     #[n(9)]
     pub time_ms: u64,
+    /// The log leaf of the transaction that brought the wrong entry: who read the record after it read that.
+    #[n(10)]
+    pub since: u64,
 }
 
 impl CorrectionRow {

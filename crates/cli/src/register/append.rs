@@ -78,17 +78,12 @@ impl Append {
         let asker = self.signing.partition.as_ref().map(|_| self.connection.signer(&self.signing)).transpose()?;
         let register = definition(&client, asker.as_ref(), &self.register)?;
         let entries = self.entries(&register.value)?;
-        let entries = match &asker {
-            // Its members alone see it: nobody is warned of what looks like personal data.
-            Some(signer) => sealed_all(entries, &register.value, signer.partition())?,
-            None => prepared(entries, &register.value)?,
-        };
+        let entries = prepared(entries, &register.value, asker.as_ref())?;
         let sealed: usize = entries.iter().map(|entry| entry.openings.len()).sum();
-        // Found before anything is signed: without one nothing could be kept.
-        let keeper =
-            asker.as_ref().map_or(register.value.custodian.as_str(), |signer| signer.principal().organisation());
-        let holder = (sealed > 0).then(|| client.holder(keeper)).transpose()?.map(|(holder, _)| holder);
         let signer = asker.map_or_else(|| self.connection.signer(&self.signing), Ok)?;
+        // Found before anything is signed: without one nothing could be kept.
+        let keeper = keeper(&signer, &register.value);
+        let holder = (sealed > 0).then(|| client.holder(keeper)).transpose()?.map(|(holder, _)| holder);
         let total = entries.len();
         let batches = cut(entries, |sealed| &sealed.entry, |sealed| &sealed.openings);
         self.require_possible(batches.len(), sealed)?;
@@ -186,15 +181,9 @@ pub fn entry_of(
     Ok(NewEntry { key, items: vec![item] })
 }
 
-/// Seals what is protected in a register of a partition.
-fn sealed_all(
-    entries: Vec<(usize, NewEntry)>,
-    register: &RegisterView,
-    partition: Option<&str>,
-) -> Result<Vec<SealedEntry>, Failure> {
-    let fields: Vec<Field> = register.fields.iter().map(Field::from).collect();
-    let schema = Schema::new(&register.name, &fields);
-    entries.into_iter().map(|(line, entry)| seal(&stands(line, &entry), (partition, &schema), entry)).collect()
+/// Whose node takes what opens sealed values: the custodian's, or in a partition the signer's own.
+pub fn keeper<'a>(signer: &'a Signer, register: &'a RegisterView) -> &'a str {
+    if signer.partition().is_some() { signer.principal().organisation() } else { &register.custodian }
 }
 
 /// Where an entry stands, for people.
@@ -202,15 +191,21 @@ fn stands(line: usize, entry: &NewEntry) -> String {
     if line == 0 { format!("entry {}", entry.key) } else { format!("line {line}") }
 }
 
-/// Seals what is protected, and warns of what looks like personal data elsewhere.
-pub fn prepared(entries: Vec<(usize, NewEntry)>, register: &RegisterView) -> Result<Vec<SealedEntry>, Failure> {
+/// Seals what is protected, and warns of what looks like personal data elsewhere; not in a partition, which its members alone see.
+pub fn prepared(
+    entries: Vec<(usize, NewEntry)>,
+    register: &RegisterView,
+    asker: Option<&Signer>,
+) -> Result<Vec<SealedEntry>, Failure> {
+    let partition = asker.and_then(Signer::partition);
     let fields: Vec<Field> = register.fields.iter().map(Field::from).collect();
     let (schema, mut exposure) = (Schema::new(&register.name, &fields), Exposure::default());
     let mut prepared = Vec::with_capacity(entries.len());
     for (line, entry) in entries {
         let place = stands(line, &entry);
-        let sealed = seal(&place, (None, &schema), entry)?;
-        for item in sealed.entry.items.iter().filter_map(|item| Item::parse(item).ok()) {
+        let sealed = seal(&place, (partition, &schema), entry)?;
+        let seen = if partition.is_none() { sealed.entry.items.as_slice() } else { &[] };
+        for item in seen.iter().filter_map(|item| Item::parse(item).ok()) {
             exposure.look(&place, &item, &schema)?;
         }
         prepared.push(sealed);

@@ -1,6 +1,6 @@
 //! `tally register correct`: an entry that corrects the latest one under its key.
 
-use super::{act, act_sealed, append, no_register, seal::SealedEntry};
+use super::{act, act_sealed, append, definition, seal::SealedEntry};
 use crate::{
     connection::{Connection, Signing},
     output::{Done, count, line},
@@ -19,7 +19,7 @@ const PAUSE: Duration = Duration::from_millis(100);
 #[derive(Debug, Args)]
 #[command(
     after_help = "Nothing is rewritten: the wrong entry stays, with every proof of it, and is marked with what corrects it, why, and by \
-    whose authority. A value that was sealed in it can be erased: `tally erasure order`.\n\n\
+    whose authority. A value that was sealed in it can be erased: `tally erasure order`; not yet in a partition.\n\n\
     Example:\n  \
     tally register correct school 12 100000 name=\"Sir John Cass's\" --authority \"The school\" --legal-basis \"UK GDPR Article 16\" \\\n      \
     --reason \"The name was misspelt\""
@@ -60,35 +60,38 @@ impl Correct {
     pub fn run(self) -> Done {
         let Self { register, corrects, record, fields, item, authority, legal_basis, reason, signing, connection } =
             self;
-        signing.require_public("entries are corrected")?;
         let client = connection.client()?;
-        let Some(found) = client.register(&register)? else { return Err(no_register(&register)) };
+        let asker = signing.partition.as_ref().map(|_| connection.signer(&signing)).transpose()?;
+        let found = definition(&client, asker.as_ref(), &register)?;
         let entry = append::entry_of(record, item.as_deref(), &fields, &found.value)?;
         let key = entry.key.clone();
-        let Some(SealedEntry { entry, openings }) = append::prepared(vec![(0, entry)], &found.value)?.pop() else {
-            return Ok(());
-        };
+        let prepared = append::prepared(vec![(0, entry)], &found.value, asker.as_ref())?.pop();
+        let Some(SealedEntry { entry, openings }) = prepared else { return Ok(()) };
         if signing.pass_on.is_some() && !openings.is_empty() {
             return Err(append::not_passed_on());
         }
-        let signer = connection.signer(&signing)?;
+        let signer = asker.map_or_else(|| connection.signer(&signing), Ok)?;
         let subject = format!("correct {} of {register}", entry.key);
         let operation =
             Operation::RecordCorrect { register: register.clone(), corrects, entry, reason, authority, legal_basis };
         let settled = if openings.is_empty() {
             act(&connection, &signer, &signing, subject, vec![operation])?
         } else {
-            let (holder, _) = client.holder(&found.value.custodian)?;
+            let (holder, _) = client.holder(append::keeper(&signer, &found.value))?;
             act_sealed(&holder, &signer, &signing, subject, vec![operation], openings)?
         };
-        match settled {
-            Some(settled) => {
-                line(format_args!("{register}: {} corrects entry {corrects}", append::number(&settled)))?;
-                tell_who_read(&client, &format!("{register}:{key}"), settled.index)
-            }
-            None => Ok(()),
+        let Some(settled) = settled else { return Ok(()) };
+        line(format_args!("{register}: {} corrects entry {corrects}", append::number(&settled)))?;
+        let record = format!("{register}:{key}");
+        match signer.partition() {
+            Some(partition) => must_know(&format!("--partition {partition} --record {record}")),
+            None => tell_who_read(&client, &record, settled.index),
         }
     }
+}
+
+fn must_know(asked: &str) -> Done {
+    line(format_args!("who read what was wrong must know: tally notice list {asked}"))
 }
 
 /// Says how many must be told, so that it is done. Another node than the one that took the correction may answer, and be a block behind.
@@ -105,7 +108,7 @@ fn tell_who_read(client: &Client, record: &str, correction: u64) -> Done {
             None => Ok(()),
         };
     }
-    line(format_args!("who read what was wrong must know: tally notice list --record {record}"))
+    must_know(&format!("--record {record}"))
 }
 
 /// How many read it, each counted once, however often they did and to whomever they passed it on; none when nobody did.

@@ -23,15 +23,15 @@ use http::{HeaderMap, HeaderValue, header, request::Parts};
 use serde::de::DeserializeOwned;
 use std::{collections::BTreeMap, time::Duration};
 use tallystick_api::{
-    GivenView, MandateList, OutcomeView, PrivateAnswer, PrivateEntryView, PrivateHeld, PrivateMandates,
-    PrivateQuestion, PrivateReads, PrivateResult, PrivateResults, Problem, ProblemCode, ReadPlace, ReadView,
-    RegisterList, RegisterView,
+    GivenView, MandateList, OutcomeView, PrivateAcknowledgement, PrivateAnswer, PrivateCorrection, PrivateEntryView,
+    PrivateHeld, PrivateMandates, PrivateQuestion, PrivateReads, PrivateResult, PrivateResults, Problem, ProblemCode,
+    ReadPlace, ReadView, RegisterList, RegisterView,
     limits::{
         AUDIT_PAGE_MAX, DISCLOSED_SECONDS_MAX, MANDATES_PAGE_MAX, PAGE_DEFAULT, PARTITIONS_PAGE_MAX, WAIT_SECONDS_MAX,
     },
     media, routes,
 };
-use tallystick_protocol::{Query, Receipt, SealedSubmission};
+use tallystick_protocol::{CorrectionRow, Operation, Outcome, Query, Receipt, SealedSubmission};
 use tallystick_storage::partition::KeptRegister;
 
 /// Submit a private transaction to a node of the signer's own organisation. Answers when it was ordered, and executed there; one that reads
@@ -203,7 +203,8 @@ pub async fn register(
     Ok(unstored(json_at(found.height, register_view(kept))))
 }
 
-/// Who read what in a partition, the latest first, refused reads too; to principals of the node's own organisation.
+/// Who read what in a partition, the latest first, refused reads too; which entries were corrected, and who said that they know. To principals
+/// of the node's own organisation.
 #[utoipa::path(get, path = routes::PARTITION_READS, tag = "partitions",
     params(
         ("name" = String, Path, description = "The partition's name"),
@@ -229,8 +230,8 @@ pub async fn reads(
     let found = found.map_err(|error| failure(&error))?;
     let (acts, next) = found.value;
     let next = next.map(|next| next.to_string());
-    let reads = acts.iter().flat_map(|ReadAct { number, row, transaction }| {
-        let place = row.read.as_ref().map(|outcome| ReadPlace {
+    let reads = acts.iter().flat_map(|ReadAct { number, row, transaction, .. }| {
+        let place = row.told.as_ref().map(|outcome| ReadPlace {
             leaf: *number,
             height: row.height,
             time_ms: row.time_ms,
@@ -238,9 +239,47 @@ pub async fn reads(
         });
         place.map(|place| ReadView::of(None, place, transaction)).unwrap_or_default()
     });
+    let reads = reads.collect();
+    let corrections = acts.iter().flat_map(corrections_of).collect();
+    let acknowledgements = acts.iter().flat_map(acknowledgements_of).collect();
     let links = CursorPage::links(&routes::partition_reads(&name), &query, next.as_deref());
-    let page = PrivateReads { partition: name, height: found.height, reads: reads.collect(), next };
+    let page = PrivateReads { partition: name, height: found.height, reads, corrections, acknowledgements, next };
     Ok(unstored((links, json_at(found.height, page)).into_response()))
+}
+
+fn corrections_of(act: &ReadAct) -> impl Iterator<Item = PrivateCorrection> {
+    let view = |(mark, since): &(CorrectionRow, u64)| PrivateCorrection {
+        register: mark.register.clone(),
+        key: mark.key.clone(),
+        corrects: mark.corrects,
+        reason: mark.reason.clone(),
+        id: act.row.transaction,
+        number: mark.leaf,
+        time_ms: mark.time_ms,
+        since: *since,
+    };
+    act.corrections.iter().map(view)
+}
+
+fn acknowledgements_of(act: &ReadAct) -> Vec<PrivateAcknowledgement> {
+    if !act.row.told.as_ref().is_some_and(Outcome::is_accepted) {
+        return Vec::new();
+    }
+    let view = |operation: &Operation| match operation {
+        Operation::NoticeAcknowledge { register, key, corrects, reader, recipient } => Some(PrivateAcknowledgement {
+            register: register.clone(),
+            key: key.clone(),
+            corrects: *corrects,
+            reader: reader.clone(),
+            recipient: recipient.clone(),
+            principal: act.transaction.principal().clone(),
+            id: act.row.transaction,
+            number: act.number,
+            time_ms: act.row.time_ms,
+        }),
+        _ => None,
+    };
+    act.transaction.operations().iter().filter_map(view).collect()
 }
 
 /// The mandates of a partition's own, the latest granted first, revoked ones too; or one of them. The question is signed for the path, `#`

@@ -14,7 +14,7 @@ use tallystick_ledger::{
     item::{Item, item_hash},
     schema::Schema,
 };
-use tallystick_protocol::{ParcelId, Payload, Query, SignedTransaction, Subject, limits::PRIVATE_SCAN_MAX};
+use tallystick_protocol::{Outcome, ParcelId, Payload, Query, SignedTransaction, Subject, limits::PRIVATE_SCAN_MAX};
 use tallystick_storage::partition::NumberedRow;
 
 /// An entry about somebody.
@@ -71,8 +71,10 @@ impl<E: Runtime> Parcels<E> {
         let mut opened: Option<(ParcelId, Payload)> = None;
         for number in (begin..end).rev() {
             let Some(row) = room.partition.lock().await.numbered(number).await else { continue };
-            // Reads stand alone.
-            if row.read.is_some() {
+            // A read, or what was refused.
+            let appends =
+                |outcome: &Outcome| matches!(outcome, Outcome::Accepted { appended, .. } if !appended.is_empty());
+            if row.told.as_ref().is_some_and(|outcome| !appends(outcome)) {
                 continue;
             }
             if opened.as_ref().is_none_or(|(id, _)| *id != row.parcel.id) {

@@ -21,7 +21,8 @@ use tallystick_ledger::{
     schema::Schema,
 };
 use tallystick_protocol::{
-    Code, EntryKind, Field, Hash, Opening, Operation, ParcelId, Payload, Query, RecordRow, SignedTransaction, Subject,
+    Code, CorrectionRow, EntryKind, Field, Hash, Opening, Operation, ParcelId, Payload, Query, RecordRow,
+    SignedTransaction, Subject,
     limits::{DISCLOSED_VALUES_MAX, PRIVATE_SCAN_MAX, QUERY_SECONDS_MAX, READ_FIELDS_MAX},
 };
 use tallystick_storage::{
@@ -80,7 +81,7 @@ impl Given {
 /// A transaction that discloses, and, once it is executed, the proofs of what it reads.
 pub(super) type Disclosing = (SignedTransaction, Vec<ProvenRecord>);
 
-/// A read that is on record in a partition.
+/// A read that is on record in a partition, a correction, or that somebody knows of one.
 #[derive(Clone, Debug)]
 pub struct ReadAct {
     /// Which private transaction it was, from 0.
@@ -89,6 +90,8 @@ pub struct ReadAct {
     pub row: NumberedRow,
     /// What it asked for.
     pub transaction: SignedTransaction,
+    /// The marks of the entries that it corrects, each with the height of the block that brought the wrong one.
+    pub corrections: Vec<(CorrectionRow, u64)>,
 }
 
 /// The one request that waits for a read. Once it is dropped, another may.
@@ -120,6 +123,20 @@ impl<E: Runtime> Room<E> {
         let kept = self.partition.lock().await.register(register).await;
         let fields = kept.into_iter().flat_map(|kept| kept.row.fields);
         fields.filter(|field| field.protection.is_some()).map(|field| field.name).collect()
+    }
+
+    /// The marks of the entries that the transaction of a number corrects, with when each came. One that was refused marked nothing.
+    async fn corrections(&self, number: u64, transaction: &SignedTransaction) -> Vec<(CorrectionRow, u64)> {
+        let partition = self.partition.lock().await;
+        let mut found = Vec::new();
+        for operation in transaction.operations() {
+            let Operation::RecordCorrect { register, corrects, .. } = operation else { continue };
+            let mark = partition.correction(register, *corrects).await;
+            let Some(mark) = mark.filter(|mark| mark.leaf == number) else { continue };
+            let since = partition.numbered(mark.since).await.map_or(0, |row| row.height);
+            found.push((mark, since));
+        }
+        found
     }
 
     fn disclosing(&self) -> MutexGuard<'_, BTreeMap<Hash, Disclosing>> {
@@ -353,8 +370,8 @@ impl<E: Runtime> Parcels<E> {
         Ok(Told { height: partition.position().height, value: partition.register(name).await })
     }
 
-    /// Reads that are on record in a partition, the latest first: at most `count` of those before `before`. With where to go on, unless
-    /// there are none before.
+    /// Reads that are on record in a partition, corrections, and who knows of these, the latest first: at most `count` of those before
+    /// `before`. With where to go on, unless there are none before.
     ///
     /// # Errors
     /// As [`Parcels::registers`]; or when a payload cannot be read here.
@@ -371,11 +388,12 @@ impl<E: Runtime> Parcels<E> {
         while number > end && found.len() < count {
             number -= 1;
             let row = room.partition.lock().await.numbered(number).await;
-            if row.is_none_or(|row| row.read.is_none()) {
+            if row.is_none_or(|row| row.told.is_none()) {
                 continue;
             }
             let Some((row, transaction)) = self.numbered(&room, number).await? else { continue };
-            found.push(ReadAct { number, row, transaction });
+            let corrections = room.corrections(number, &transaction).await;
+            found.push(ReadAct { number, row, transaction, corrections });
         }
         Ok(Told { height: position.height, value: (found, (number > 0).then_some(number)) })
     }
@@ -399,6 +417,9 @@ pub(super) fn appended(operation: &Operation) -> Option<Appended<'_>> {
         Operation::RegisterImport { register, entries, .. } => {
             let user = entries.iter().filter(|entry| entry.kind == EntryKind::User);
             Some((register, user.map(|entry| (entry.key.as_str(), entry.items.as_slice())).collect()))
+        }
+        Operation::RecordCorrect { register, entry, .. } => {
+            Some((register, vec![(entry.key.as_str(), entry.items.as_slice())]))
         }
         _ => None,
     }

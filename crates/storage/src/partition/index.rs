@@ -14,8 +14,8 @@ use minicbor::{Decode, Encode};
 use std::collections::{BTreeMap, BTreeSet};
 use tallystick_ledger::{MandateRow, TreeRow};
 use tallystick_protocol::{
-    CborError, CountersRow, EntryKind, Hash, MandateId, Noun, OperationName, OrderedParcel, Outcome, RecordRow,
-    RegisterRow, StateKey, cbor, limits::STATE_VALUE_BYTES_MAX,
+    CborError, CorrectionRow, CountersRow, EntryKind, Hash, MandateId, Noun, OperationName, OrderedParcel, Outcome,
+    RecordRow, RegisterRow, StateKey, cbor, limits::STATE_VALUE_BYTES_MAX,
 };
 
 /// The private transaction that has a number, for ever.
@@ -34,9 +34,10 @@ pub struct NumberedRow {
     /// That block's time, in Unix milliseconds.
     #[n(3)]
     pub time_ms: u64,
-    /// What became of it, if it reads records; of one whose outcome is too long for a row, nothing.
+    /// What became of it, if it reads or corrects records, or says that somebody knows of a correction; of one whose outcome is too long
+    /// for a row, nothing.
     #[n(4)]
-    pub read: Option<Outcome>,
+    pub told: Option<Outcome>,
     /// Which it is of that payload, from 0.
     #[n(5)]
     pub place: u32,
@@ -97,18 +98,20 @@ pub(super) fn number(
     Act { transaction, number, place }: &Act<'_>,
     outcome: &Outcome,
 ) {
-    let reads = transaction.operations().iter().any(|operation| operation.name() == OperationName::RecordRead);
+    // Of these it is asked later who did them.
+    let asked = [OperationName::RecordRead, OperationName::RecordCorrect, OperationName::NoticeAcknowledge];
+    let is_asked = transaction.operations().iter().any(|operation| asked.contains(&operation.name()));
     let mut row = NumberedRow {
         parcel: placed.ordered,
         transaction: transaction.id(),
         height: block.height,
         time_ms: block.time_ms,
-        read: reads.then(|| outcome.clone()),
+        told: is_asked.then(|| outcome.clone()),
         place: *place,
     };
     let mut bytes = cbor::encode(&row);
     if bytes.len() > STATE_VALUE_BYTES_MAX {
-        row.read = None;
+        row.told = None;
         bytes = cbor::encode(&row);
     }
     changed.insert(StateKey::private_number(*number), Some(bytes));
@@ -187,6 +190,14 @@ impl<E: Context + Spawner> Partition<E> {
     pub async fn numbered(&self, number: u64) -> Option<NumberedRow> {
         let row = self.row(&StateKey::private_number(number)).await?;
         NumberedRow::decode(&row).ok()
+    }
+
+    /// The mark of an entry of a register that was wrong.
+    pub async fn correction(&self, register: &str, corrects: u64) -> Option<CorrectionRow> {
+        let row = self.row(&StateKey::register(register)).await?;
+        let number = RegisterRow::decode(&row).ok()?.number;
+        let row = self.row(&StateKey::correction(number, corrects)).await?;
+        CorrectionRow::decode(&row).ok()
     }
 
     /// How many registers there are.

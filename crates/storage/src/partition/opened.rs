@@ -45,14 +45,16 @@ impl Standing {
         }
         let can_be = |operation: &Operation| {
             use OperationName::{
-                EntryAppend, MandateGrant, RecordRead, RegisterCreate, RegisterImport, RegisterPhase, RegisterPolicy,
+                EntryAppend, MandateGrant, NoticeAcknowledge, RecordCorrect, RecordRead, RegisterCreate,
+                RegisterImport, RegisterPhase, RegisterPolicy,
             };
             // A mandate that everybody sees is ended where everybody sees that.
             if let Operation::MandateRevoke { mandate } = operation {
                 return mandate.partition() == transaction.partition();
             }
-            [RegisterCreate, RegisterPhase, EntryAppend, RegisterImport, RegisterPolicy, RecordRead, MandateGrant]
-                .contains(&operation.name())
+            let registers = [RegisterCreate, RegisterPhase, EntryAppend, RegisterImport, RegisterPolicy];
+            let records = [RecordRead, RecordCorrect, NoticeAcknowledge, MandateGrant];
+            registers.contains(&operation.name()) || records.contains(&operation.name())
         };
         if transaction.operations().iter().all(can_be) { Ok(()) } else { Err(Code::NotPrivate) }
     }

@@ -266,6 +266,18 @@ fn read(key: &str) -> Vec<Operation> {
     }]
 }
 
+fn correct(corrects: u64, note: &str) -> Vec<Operation> {
+    let entry = NewEntry { key: "c-1".into(), items: vec![format!(r#"{{"child":"c-1","note":"{note}"}}"#)] };
+    let (reason, authority, legal_basis) = ("Misspelt".into(), "The school".into(), "Article 16".into());
+    vec![Operation::RecordCorrect { register: "child".into(), corrects, entry, reason, authority, legal_basis }]
+}
+
+/// That b's administrator knows of a correction.
+fn know(corrects: u64) -> Vec<Operation> {
+    let (register, key, reader) = ("child".into(), "c-1".into(), "b/admin".parse().unwrap());
+    vec![Operation::NoticeAcknowledge { register, key, corrects, reader, recipient: None }]
+}
+
 fn disclose(key: &str, name: &str, jurisdiction: Option<&str>) -> Vec<Operation> {
     let mut operations = read(key);
     if let [Operation::RecordRead { recipient, .. }] = operations.as_mut_slice() {
@@ -304,9 +316,15 @@ fn what_was_executed_is_found_and_who_may_read_is_told_by_the_custodian() {
             ("a", disclose("c-1", "A court", Some("FR")), "jurisdiction-excluded", (1, 1)),
             ("a", disclose("c-1", "A court", Some("GB-SCT")), "ok", (1, 1)),
             ("a", disclose("c-1", Recipient::DATA_SUBJECT, None), "ok", (1, 1)),
+            ("a", correct(1, "third"), "correction-superseded", (1, 1)),
+            ("b", correct(2, "third"), "not-permitted", (1, 1)),
+            ("b", know(2), "correction-unknown", (1, 1)),
+            ("a", correct(2, "third"), "ok", (1, 1)),
+            ("b", know(2), "ok", (1, 1)),
         ];
         for ((who, operations, expected, (registers, records)), number) in rows.into_iter().zip(0u8..) {
-            let reads = operations[0].name() == OperationName::RecordRead;
+            let told = [OperationName::RecordRead, OperationName::RecordCorrect, OperationName::NoticeAcknowledge];
+            let is_told = told.contains(&operations[0].name());
             let transaction = sign(who, Some("health"), number + 1, operations);
             let evidence = evidence(&partition, &transaction).await;
             let placed = placed(transaction.bytes().clone(), evidence, number.into());
@@ -315,17 +333,20 @@ fn what_was_executed_is_found_and_who_may_read_is_told_by_the_custodian() {
             assert_eq!(code(&done[0]), expected, "{number}");
             let found = partition.numbered(number.into()).await.unwrap();
             assert_eq!((found.parcel, found.transaction), (ordered, transaction.id()));
-            assert_eq!(found.read, reads.then(|| done[0].outcome.clone()));
+            assert_eq!(found.told, is_told.then(|| done[0].outcome.clone()));
             assert_eq!(partition.registers().await, registers);
             let kept = partition.register_of(1).await;
             assert_eq!(kept.as_ref().map_or(0, |kept| kept.records), records);
             assert_eq!(kept, partition.register("child").await);
         }
         let record = partition.record("child", "c-1").await.unwrap();
-        // The second entry, which the transaction of number 4 appended.
-        assert_eq!((record.number, record.leaf), (2, 4));
+        // The third entry, which the transaction of number 18 appended, corrects the second, which that of number 4 did.
+        assert_eq!((record.number, record.leaf), (3, 18));
+        let mark = partition.correction("child", 2).await.unwrap();
+        assert_eq!((mark.entry, mark.leaf, mark.since), (3, 18, 4));
+        assert_eq!(partition.correction("child", 1).await, None);
         assert_eq!(partition.record("child", "c-2").await, None);
-        assert_eq!(partition.numbered(15).await, None);
+        assert_eq!(partition.numbered(20).await, None);
     });
 }
 
