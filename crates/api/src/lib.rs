@@ -40,9 +40,9 @@ pub use organisation::{
     PrincipalView,
 };
 pub use partition::{
-    GivenView, PartitionList, PartitionView, PostedRootView, PrivateAcknowledgement, PrivateAnswer, PrivateCorrection,
-    PrivateEntryView, PrivateHeld, PrivateMandates, PrivateQuestion, PrivateReads, PrivateResult, PrivateResults,
-    StandingView,
+    GivenView, PartitionList, PartitionView, PostedRootView, PrivateAcknowledgement, PrivateAnswer, PrivateConsents,
+    PrivateCorrection, PrivateEntryView, PrivateHeld, PrivateMandates, PrivateQuestion, PrivateReads, PrivateResult,
+    PrivateResults, StandingView,
 };
 pub use policy::{EntityView, PolicyAnswer, PolicyAsPut, PolicyList, PolicyQuestion, PolicyView, SkippedView};
 pub use problem::{Problem, ProblemCode};

@@ -209,6 +209,23 @@ pub struct PrivateQuestion {
     pub cursor: Option<u64>,
 }
 
+/// Whose consents are asked for. It is asked in a body, so that no address names a person.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct PrivateConsents {
+    /// Whose: `register:key`.
+    #[schema(value_type = String)]
+    pub subject: Subject,
+    /// The organisation to which they were given: the register's custodian if not said.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub controller: Option<String>,
+    /// `next` of the page before.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub cursor: Option<u64>,
+    /// Consents on a page: 100 by default, 200 at most.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub limit: Option<u64>,
+}
+
 /// Which of a partition's own mandates are asked for. It is asked in a body, so that no address says who acts for whom.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct PrivateMandates {

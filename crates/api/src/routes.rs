@@ -74,6 +74,8 @@ pub const PARTITION_REGISTER: &str = "/v1/partitions/{name}/registers/{register}
 pub const PARTITION_READS: &str = "/v1/partitions/{name}/reads";
 /// The mandates of a partition's own, to the organisation's own.
 pub const PARTITION_MANDATES: &str = "/v1/partitions/{name}/mandates";
+/// What somebody has consented to in a partition, to the organisation's own.
+pub const PARTITION_CONSENTS: &str = "/v1/partitions/{name}/consents";
 /// What was written about somebody in a partition, to the organisation's own.
 pub const PARTITION_HELD: &str = "/v1/partitions/{name}/held";
 /// All registers.
@@ -289,6 +291,11 @@ pub fn partition_reads(partition: &str) -> String {
 /// [`PARTITION_MANDATES`] of the partition.
 pub fn partition_mandates(partition: &str) -> String {
     fill(PARTITION_MANDATES, &[partition])
+}
+
+/// [`PARTITION_CONSENTS`] of the partition.
+pub fn partition_consents(partition: &str) -> String {
+    fill(PARTITION_CONSENTS, &[partition])
 }
 
 /// [`PARTITION_HELD`] of the partition.

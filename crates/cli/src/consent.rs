@@ -2,7 +2,7 @@
 
 use crate::{
     argument::{slug, timestamp},
-    connection::{Acting, Reading},
+    connection::{Acting, Asking},
     hold::controller_of,
     output::{Done, Failure, Table, json, time},
     paging::Paging,
@@ -10,7 +10,8 @@ use crate::{
 };
 use clap::{Args, Subcommand};
 use std::collections::BTreeSet;
-use tallystick_api::{ConsentView, limits::CONSENTS_PAGE_MAX};
+use tallystick_api::{ConsentList, ConsentView, PrivateConsents, limits::CONSENTS_PAGE_MAX};
+use tallystick_client::{Client, Signer};
 use tallystick_protocol::{
     ConsentTerms, Operation, Subject,
     limits::{CONSENT_PURPOSE_BYTES_MAX, CONSENT_PURPOSES_MAX, CONSENT_RECIPIENT_BYTES_MAX, CONSENT_RECIPIENTS_MAX},
@@ -26,7 +27,8 @@ use tallystick_protocol::{
     Examples:\n  \
     tally consent give p-17-research patient:p-17 --purpose research --recipient university --until 2027-06-30T00:00:00Z --evidence \"Form 7, signed in the clinic\"\n  \
     tally consent withdraw p-17-research --reason \"Said by telephone\"\n  \
-    tally consent list patient:p-17"
+    tally consent list patient:p-17\n  \
+    tally consent list child:c-1 --partition school-health"
 )]
 pub struct Consent {
     #[command(subcommand)]
@@ -59,7 +61,7 @@ struct Give {
     /// When it ends by itself, such as 2027-06-30T00:00:00Z
     #[arg(long, value_name = "TIME", value_parser = timestamp)]
     until: u64,
-    /// How it was given: everybody can see this, so name no person
+    /// How it was given: everybody can see this, or in a partition its members, so name no person
     #[arg(long, value_name = "TEXT")]
     evidence: String,
     /// The organisation to which it is given [default: the signer's]
@@ -94,7 +96,7 @@ struct List {
     #[command(flatten)]
     paging: Paging,
     #[command(flatten)]
-    reading: Reading,
+    asking: Asking,
 }
 
 impl Consent {
@@ -113,8 +115,10 @@ impl Give {
         let Self { id: consent, subject, purposes, recipients, until, evidence, controller, acting } = self;
         let purposes = sorted(purposes, CONSENT_PURPOSES_MAX, CONSENT_PURPOSE_BYTES_MAX, "--purpose")?;
         let recipients = sorted(recipients, CONSENT_RECIPIENTS_MAX, CONSENT_RECIPIENT_BYTES_MAX, "--recipient")?;
-        warn_of_texts(purposes.iter().chain(&recipients).chain([&evidence]));
         let session = acting.begin()?;
+        if session.signer.partition().is_none() {
+            warn_of_texts(purposes.iter().chain(&recipients).chain([&evidence]));
+        }
         let controller = controller.unwrap_or_else(|| controller_of(&session));
         let told = format!("consent {consent} is on record: {subject}, to {controller}, for {}", purposes.join(", "));
         let subject_of_act = format!("consent {consent}");
@@ -144,19 +148,40 @@ impl Withdraw {
 
 impl List {
     fn run(self) -> Done {
-        let client = self.reading.connection.client()?;
-        let subject = self.subject.to_string();
-        let mut asked = vec![("subject", subject.as_str())];
-        asked.extend(self.controller.iter().map(|controller| ("controller", controller.as_str())));
-        let list =
-            self.paging.whole(CONSENTS_PAGE_MAX, |query| Ok(client.consents(&[&asked, query].concat())?.value))?;
-        if self.reading.json {
+        let client = self.asking.connection.client()?;
+        let list = match self.asking.asker()? {
+            Some(signer) => self.in_partition(&client, &signer)?,
+            None => self.in_public(&client)?,
+        };
+        if self.asking.json {
             return json(&list);
         }
         let mut table = Table::new(&["consent", "to", "is", "for", "and", "until"]);
         list.consents.into_iter().map(shown).for_each(|row| table.row(row));
         table.print()?;
         Paging::more(list.next.as_deref())
+    }
+
+    fn in_public(&self, client: &Client) -> Result<ConsentList, Failure> {
+        let subject = self.subject.to_string();
+        let mut asked = vec![("subject", subject.as_str())];
+        asked.extend(self.controller.iter().map(|controller| ("controller", controller.as_str())));
+        self.paging.whole(CONSENTS_PAGE_MAX, |query| Ok(client.consents(&[&asked, query].concat())?.value))
+    }
+
+    fn in_partition(&self, client: &Client, signer: &Signer) -> Result<ConsentList, Failure> {
+        let (holder, _) = client.holder(signer.principal().organisation())?;
+        let partition = signer.partition().unwrap_or_default();
+        self.paging.whole(CONSENTS_PAGE_MAX, |query| {
+            let number = |name: &str| query.iter().find(|(of, _)| *of == name).and_then(|(_, text)| text.parse().ok());
+            let asked = PrivateConsents {
+                subject: self.subject.clone(),
+                controller: self.controller.clone(),
+                cursor: number("cursor"),
+                limit: number("limit"),
+            };
+            Ok(holder.partition_consents(signer, partition, &asked)?.value)
+        })
     }
 }
 

@@ -9,8 +9,8 @@ use crate::{
 use serde::{Serialize, de::DeserializeOwned};
 use std::time::Duration;
 use tallystick_api::{
-    MandateList, MandateView, PrivateAnswer, PrivateHeld, PrivateMandates, PrivateQuestion, PrivateReads,
-    PrivateResult, PrivateResults, RegisterList, RegisterView, media, routes,
+    ConsentList, MandateList, MandateView, PrivateAnswer, PrivateConsents, PrivateHeld, PrivateMandates,
+    PrivateQuestion, PrivateReads, PrivateResult, PrivateResults, RegisterList, RegisterView, media, routes,
 };
 use tallystick_protocol::{
     MandateId, Query, SealedSubmission, SignedTransaction, Subject,
@@ -156,6 +156,19 @@ impl Client {
         let asked = PrivateMandates { mandate: Some(id.clone()), ..PrivateMandates::default() };
         let found = self.partition_mandates(signer, id.partition().unwrap_or_default(), &asked)?;
         Ok(found.value.mandates.into_iter().find(|view| view.id == *id))
+    }
+
+    /// A page of what somebody has consented to in a partition, the newest first.
+    ///
+    /// # Errors
+    /// As [`Client::partition_registers`]; or when no controller is named, and there is no such register.
+    pub fn partition_consents(
+        &self,
+        signer: &Signer,
+        partition: &str,
+        asked: &PrivateConsents,
+    ) -> Result<At<ConsentList>, Error> {
+        self.post_signed(signer, &routes::partition_consents(partition), asked)
     }
 
     fn post_signed<T: DeserializeOwned>(

@@ -15,6 +15,7 @@
 //! - Nothing is acknowledged before it is durable here and its evidence is what this node's own state says.
 //! - What is ordered is executed in the order of the chain. What is missing holds up its partition, and nothing else.
 
+mod consent;
 mod deliver;
 mod follow;
 mod hear;

@@ -159,6 +159,7 @@ routes! {
     get routes::PARTITION_REGISTER => private::register;
     get routes::PARTITION_READS => private::reads;
     post routes::PARTITION_MANDATES => private::mandates;
+    post routes::PARTITION_CONSENTS => private::consents;
     post routes::PARTITION_HELD => private::held;
     get routes::REGISTERS => registers::registers;
     get routes::REGISTER => registers::register;

@@ -51,7 +51,7 @@ use utoipa::OpenApi;
         partitions::partitions,
         partitions::partition,
         data_map::data_map,
-    private::submit, private::registers, private::register, private::reads, private::mandates, private::held, notices::notices,
+    private::submit, private::registers, private::register, private::reads, private::mandates, private::consents, private::held, notices::notices,
         registers::registers,
         registers::register,
         registers::record_receipt,

@@ -23,11 +23,12 @@ use http::{HeaderMap, HeaderValue, header, request::Parts};
 use serde::de::DeserializeOwned;
 use std::{collections::BTreeMap, time::Duration};
 use tallystick_api::{
-    GivenView, MandateList, OutcomeView, PrivateAcknowledgement, PrivateAnswer, PrivateCorrection, PrivateEntryView,
-    PrivateHeld, PrivateMandates, PrivateQuestion, PrivateReads, PrivateResult, PrivateResults, Problem, ProblemCode,
-    ReadPlace, ReadView, RegisterList, RegisterView,
+    ConsentList, ConsentView, GivenView, MandateList, OutcomeView, PrivateAcknowledgement, PrivateAnswer,
+    PrivateConsents, PrivateCorrection, PrivateEntryView, PrivateHeld, PrivateMandates, PrivateQuestion, PrivateReads,
+    PrivateResult, PrivateResults, Problem, ProblemCode, ReadPlace, ReadView, RegisterList, RegisterView,
     limits::{
-        AUDIT_PAGE_MAX, DISCLOSED_SECONDS_MAX, MANDATES_PAGE_MAX, PAGE_DEFAULT, PARTITIONS_PAGE_MAX, WAIT_SECONDS_MAX,
+        AUDIT_PAGE_MAX, CONSENTS_PAGE_MAX, DISCLOSED_SECONDS_MAX, MANDATES_PAGE_MAX, PAGE_DEFAULT, PARTITIONS_PAGE_MAX,
+        WAIT_SECONDS_MAX,
     },
     media, routes,
 };
@@ -193,14 +194,16 @@ pub async fn register(
     let parcels = app.service.parcels().map_err(|error| failure(&error))?;
     let found = parcels.register(&name, (&asked.query, &asked.path), &register).await;
     let found = found.map_err(|error| failure(&error))?;
-    let shown: String = register.chars().take(80).collect();
-    let kept = found.value.ok_or_else(|| {
-        Failure::not_found(format!(
-            "there is no register `{shown}` in this partition: {} lists those there are",
-            routes::partition_registers(&name)
-        ))
-    })?;
+    let kept = found.value.ok_or_else(|| no_register(&name, &register))?;
     Ok(unstored(json_at(found.height, register_view(kept))))
+}
+
+fn no_register(partition: &str, register: &str) -> Failure {
+    let shown: String = register.chars().take(80).collect();
+    Failure::not_found(format!(
+        "there is no register `{shown}` in this partition: {} lists those there are",
+        routes::partition_registers(partition)
+    ))
 }
 
 /// Who read what in a partition, the latest first, refused reads too; which entries were corrected, and who said that they know. To principals
@@ -230,14 +233,15 @@ pub async fn reads(
     let found = found.map_err(|error| failure(&error))?;
     let (acts, next) = found.value;
     let next = next.map(|next| next.to_string());
-    let reads = acts.iter().flat_map(|ReadAct { number, row, transaction, .. }| {
+    let reads = acts.iter().flat_map(|ReadAct { number, row, transaction, consents, .. }| {
         let place = row.told.as_ref().map(|outcome| ReadPlace {
             leaf: *number,
             height: row.height,
             time_ms: row.time_ms,
             outcome,
         });
-        place.map(|place| ReadView::of(None, place, transaction)).unwrap_or_default()
+        let views = place.map(|place| ReadView::of(None, place, transaction)).unwrap_or_default();
+        views.into_iter().zip(consents).map(|(view, (controller, rows))| view.standing_on(controller, rows))
     });
     let reads = reads.collect();
     let corrections = acts.iter().flat_map(corrections_of).collect();
@@ -325,6 +329,48 @@ pub async fn mandates(
     };
     let mandates = rows.into_iter().map(mandate_view).collect();
     Ok(unstored(json_at(height, MandateList { mandates, next: next.map(|next| next.to_string()) })))
+}
+
+/// What somebody has consented to in a partition, the newest first, ended ones too. The question is signed for the path, `#` and the SHA-256
+/// of the body. To principals of the node's own organisation.
+#[utoipa::path(post, path = routes::PARTITION_CONSENTS, tag = "partitions",
+    params(
+        ("name" = String, Path, description = "The partition's name"),
+        ("Authorization" = String, Header, description = "`Tallystick` and a signed question: docs/reference/formats.md"),
+    ),
+    request_body = PrivateConsents,
+    responses(
+        (status = 200, description = "The consents", body = ConsentList),
+        (status = 400, description = "Not a question", body = Problem, content_type = "application/problem+json"),
+        (status = 401, description = "The question is not signed by one's own, for this path and body, and in time", body = Problem, content_type = "application/problem+json"),
+        (status = 404, description = "No controller is named, and there is no such register", body = Problem, content_type = "application/problem+json"),
+        (status = 421, description = "This node holds nothing of the partition", body = Problem, content_type = "application/problem+json"),
+        (status = 503, description = "As many questions as the node works on", body = Problem, content_type = "application/problem+json"),
+    ))]
+pub async fn consents(
+    State(app): State<App>,
+    PathOf(name): PathOf<String>,
+    QueryOf(query): QueryOf,
+    asked: Asked,
+    body: Result<Bytes, BytesRejection>,
+) -> Answer<Response> {
+    let form = r#"say whose: {"subject": "register:key"}"#;
+    let (question, path) = question(&query, &asked, body, form)?;
+    let PrivateConsents { subject, controller, cursor, limit } = question;
+    let limit = limit.unwrap_or(PAGE_DEFAULT);
+    if !(1..=CONSENTS_PAGE_MAX).contains(&limit) {
+        return Err(Failure::bad_request(format!("limit: write a number from 1 to {CONSENTS_PAGE_MAX}")));
+    }
+    let _room = app.questions.enter()?;
+    let parcels = app.service.parcels().map_err(|error| failure(&error))?;
+    let page = (cursor.unwrap_or(u64::MAX), usize::try_from(limit).unwrap_or(usize::MAX));
+    let found = parcels.consents(&name, (&asked.query, &path), (&subject, controller), page).await;
+    let Told { height, value } = found.map_err(|error| failure(&error))?;
+    let (first, rows) = value.ok_or_else(|| no_register(&name, subject.register()))?;
+    let next = (first > 0).then(|| first.to_string());
+    let now_ms = app.service.tip().header.time_ms;
+    let consents = rows.into_iter().map(|row| ConsentView::new(row, now_ms)).collect();
+    Ok(unstored(json_at(height, ConsentList { consents, next })))
 }
 
 /// What was written about somebody in a partition, the latest first: where it stands and who wrote it, not what it says. The question is

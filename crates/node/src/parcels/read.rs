@@ -9,7 +9,11 @@
 //! - What a record says is given for an accepted read alone, to the request that handed it in, and by the node that the read names.
 //! - A question is answered to principals of this node's organisation, while that is a member, and to nobody else.
 
-use super::{Parcels, Room, order::PrivateError};
+use super::{
+    Parcels, Room,
+    consent::{Consented, Consents},
+    order::PrivateError,
+};
 use crate::{application::now_ms, engine::Runtime};
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -92,6 +96,8 @@ pub struct ReadAct {
     pub transaction: SignedTransaction,
     /// The marks of the entries that it corrects, each with the height of the block that brought the wrong one.
     pub corrections: Vec<(CorrectionRow, u64)>,
+    /// Of each of its reads, what it may have stood on.
+    pub consents: Vec<Consented>,
 }
 
 /// The one request that waits for a read. Once it is dropped, another may.
@@ -383,7 +389,7 @@ impl<E: Runtime> Parcels<E> {
     ) -> Result<Told<(Vec<ReadAct>, Option<u64>)>, PrivateError> {
         let room = self.asked_by_own(partition, query, path).await?;
         let position = room.partition.lock().await.position();
-        let (mut number, mut found) = (before.min(position.executed), Vec::new());
+        let (mut number, mut found, mut known) = (before.min(position.executed), Vec::new(), Consents::default());
         let end = number.saturating_sub(PRIVATE_SCAN_MAX);
         while number > end && found.len() < count {
             number -= 1;
@@ -393,7 +399,8 @@ impl<E: Runtime> Parcels<E> {
             }
             let Some((row, transaction)) = self.numbered(&room, number).await? else { continue };
             let corrections = room.corrections(number, &transaction).await;
-            found.push(ReadAct { number, row, transaction, corrections });
+            let consents = room.consented(&transaction, &mut known).await;
+            found.push(ReadAct { number, row, transaction, corrections, consents });
         }
         Ok(Told { height: position.height, value: (found, (number > 0).then_some(number)) })
     }

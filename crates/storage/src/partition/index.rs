@@ -12,10 +12,11 @@ use commonware_runtime::Spawner;
 use commonware_storage::Context;
 use minicbor::{Decode, Encode};
 use std::collections::{BTreeMap, BTreeSet};
-use tallystick_ledger::{MandateRow, TreeRow};
+use tallystick_ledger::{MandateRow, PageRow, TreeRow};
 use tallystick_protocol::{
-    CborError, CorrectionRow, CountersRow, EntryKind, Hash, MandateId, Noun, OperationName, OrderedParcel, Outcome,
-    RecordRow, RegisterRow, StateKey, cbor, limits::STATE_VALUE_BYTES_MAX,
+    CborError, ConsentRow, CorrectionRow, CountersRow, EntryKind, Hash, MandateId, Noun, OperationName, OrderedParcel,
+    Outcome, RecordRow, RegisterRow, StateKey, Subject, SubjectConsentsRow, cbor,
+    limits::{CONSENTS_PER_PAGE, STATE_VALUE_BYTES_MAX},
 };
 
 /// The private transaction that has a number, for ever.
@@ -198,6 +199,34 @@ impl<E: Context + Spawner> Partition<E> {
         let number = RegisterRow::decode(&row).ok()?.number;
         let row = self.row(&StateKey::correction(number, corrects)).await?;
         CorrectionRow::decode(&row).ok()
+    }
+
+    /// What somebody has consented to, to this controller, the newest first, ended ones too: at most `count` of those before number
+    /// `before`. With the number before which to go on, 0 when there are no more.
+    pub async fn consents(
+        &self,
+        controller: &str,
+        subject: &Subject,
+        (before, count): (u64, usize),
+    ) -> (u64, Vec<ConsentRow>) {
+        let row = self.row(&StateKey::subject_consents(controller, subject)).await;
+        let given = row.and_then(|row| SubjectConsentsRow::decode(&row).ok()).unwrap_or_default().given;
+        let end = before.min(given);
+        let first = end.saturating_sub(count as u64);
+        let (mut found, mut ids) = (Vec::new(), (u64::MAX, PageRow::default()));
+        for number in (first..end).rev() {
+            let page = number / u64::from(CONSENTS_PER_PAGE);
+            if page != ids.0 {
+                let key = StateKey::consents(controller, subject, u32::try_from(page).unwrap_or(u32::MAX));
+                let row = self.row(&key).await;
+                ids = (page, row.and_then(|row| PageRow::decode(&row).ok()).unwrap_or_default());
+            }
+            let at = usize::try_from(number % u64::from(CONSENTS_PER_PAGE)).unwrap_or(usize::MAX);
+            let Some(id) = ids.1.ids.get(at) else { continue };
+            let row = self.row(&StateKey::consent(id)).await;
+            found.extend(row.and_then(|row| ConsentRow::decode(&row).ok()));
+        }
+        (first, found)
     }
 
     /// How many registers there are.

@@ -45,16 +45,17 @@ impl Standing {
         }
         let can_be = |operation: &Operation| {
             use OperationName::{
-                EntryAppend, MandateGrant, NoticeAcknowledge, RecordCorrect, RecordRead, RegisterCreate,
-                RegisterImport, RegisterPhase, RegisterPolicy,
+                ConsentGive, ConsentWithdraw, EntryAppend, MandateGrant, NoticeAcknowledge, RecordCorrect, RecordRead,
+                RegisterCreate, RegisterImport, RegisterPhase, RegisterPolicy,
             };
             // A mandate that everybody sees is ended where everybody sees that.
             if let Operation::MandateRevoke { mandate } = operation {
                 return mandate.partition() == transaction.partition();
             }
             let registers = [RegisterCreate, RegisterPhase, EntryAppend, RegisterImport, RegisterPolicy];
-            let records = [RecordRead, RecordCorrect, NoticeAcknowledge, MandateGrant];
-            registers.contains(&operation.name()) || records.contains(&operation.name())
+            let records = [RecordRead, RecordCorrect, NoticeAcknowledge];
+            let rights = [MandateGrant, ConsentGive, ConsentWithdraw];
+            [registers.as_slice(), &records, &rights].concat().contains(&operation.name())
         };
         if transaction.operations().iter().all(can_be) { Ok(()) } else { Err(Code::NotPrivate) }
     }

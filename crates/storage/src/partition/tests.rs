@@ -3,6 +3,7 @@
 //! crash.
 
 mod confusion;
+mod consents;
 
 use super::*;
 use commonware_runtime::{Runner as _, Supervisor as _, deterministic};
