@@ -12,7 +12,7 @@ use tallystick_api::{FieldView, GivenView, PrivateResult, RegisterView};
 use tallystick_client::{Client, Signer};
 use tallystick_ledger::{item::canonicalise, protection::sealed_in, schema::Schema};
 use tallystick_protocol::{
-    Field, Jurisdiction, Opening, Operation, Place, PrincipalId, Reading, Recipient, SignedTransaction, Subject,
+    Field, Jurisdiction, Opening, Operation, Place, PrincipalId, Protection, Reading, Recipient, SignedTransaction, Subject,
     limits::{READ_FIELDS_MAX, READ_SUBJECTS_MAX},
 };
 
@@ -137,7 +137,8 @@ pub fn read(reader: &Reader<'_>, wanted: &Wanted<'_>, reason: &Reason) -> Result
 }
 
 /// Puts the read of a record in a partition on record there; what it says comes with what became of the read, opened. Where the record holds
-/// sealed values about somebody else, it is read once more, by a read that names them.
+/// sealed values about somebody else, it is read once more, by a read that names them. What is disclosed is read before by itself, if it
+/// may be about somebody else: a disclosure that does not name them gives nothing, and is on record for ever.
 ///
 /// # Errors
 /// When there is no such register, or the read cannot be put on record.
@@ -150,6 +151,15 @@ pub fn read_in_partition(reader: &Reader<'_>, wanted: &Wanted<'_>, reason: &Reas
     let (holder, node) = client.holder(signer.principal().organisation())?;
     let definition = definition(&holder, Some(signer), wanted.register)?.value;
     let mut about = BTreeSet::new();
+    if wanted.recipient.is_some() && may_be_about_others(wanted, &definition) {
+        let alone = Wanted { recipient: None, beside: Beside::Nothing, ..*wanted };
+        let transaction = signed_in_partition(signer, (&node, &about), &alone, &definition, reason)?;
+        let done = holder.submit_private(&transaction, signing.patience())?;
+        if !done.outcome.is_accepted() {
+            return Ok(done);
+        }
+        about.extend(done.given.into_iter().flat_map(|given| given.unnamed));
+    }
     let mut done = loop {
         let transaction = signed_in_partition(signer, (&node, &about), wanted, &definition, reason)?;
         let done = holder.submit_private(&transaction, signing.patience())?;
@@ -167,6 +177,15 @@ pub fn read_in_partition(reader: &Reader<'_>, wanted: &Wanted<'_>, reason: &Reas
         }
     }
     Ok(done)
+}
+
+/// Whether sealed values in the fields that are wanted can be about somebody else than the record itself.
+fn may_be_about_others(wanted: &Wanted<'_>, definition: &RegisterView) -> bool {
+    let mut named = definition.fields.iter().filter(|field| wanted.fields.contains(&field.name));
+    named.any(|field| match &field.protection {
+        Some(Protection::Personal { subject, .. }) => subject != wanted.register,
+        _ => false,
+    })
 }
 
 /// What opens the sealed values of a record that was given.
