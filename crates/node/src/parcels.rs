@@ -30,7 +30,7 @@ mod sealed;
 
 pub use held::{HeldEntry, HeldPage};
 pub use order::{Executed, PrivateError};
-use read::Disclosing;
+use read::Awaited;
 pub use read::{Given, ReadAct, Told};
 
 use crate::{
@@ -139,10 +139,8 @@ pub(crate) struct Room<E: Runtime> {
     lacking: Mutex<BTreeMap<ParcelId, u32>>,
     /// Who waits for which transaction.
     waiting: Mutex<HashMap<Hash, Answer>>,
-    /// Reads that somebody waits for.
-    reading: Mutex<BTreeSet<Hash>>,
-    /// Disclosures among these, with the proofs that are taken when they are executed.
-    disclosing: Mutex<BTreeMap<Hash, Disclosing>>,
+    /// Reads that somebody waits for, with the records as they are when these are executed.
+    reading: Mutex<BTreeMap<Hash, Awaited>>,
     intake: mpsc::Sender<Submission>,
     standing: Mutex<Standing>,
     /// Whether this node is one of a member's still. While it is not, nothing goes in or out, and nobody is asked for anything.
@@ -399,7 +397,6 @@ impl<E: Runtime> Parcels<E> {
             lacking: Mutex::default(),
             waiting: Mutex::default(),
             reading: Mutex::default(),
-            disclosing: Mutex::default(),
             intake,
             standing: Mutex::new(standing),
             open: watch::Sender::new(true),

@@ -211,7 +211,7 @@ impl<E: Runtime> Parcels<E> {
         let (done, root, executed) = {
             let mut partition = room.partition.lock().await;
             let done = partition.execute(&block).await;
-            room.take_proofs(&partition, &done).await;
+            room.take_records(&partition, &done).await;
             (done, partition.root(), partition.position().executed)
         };
         // Before anybody is told: who reads at once must find them.

@@ -16,7 +16,7 @@ use super::{
 };
 use crate::{application::now_ms, engine::Runtime};
 use std::{
-    collections::{BTreeMap, BTreeSet},
+    collections::{BTreeMap, BTreeSet, btree_map},
     sync::{Arc, MutexGuard, PoisonError},
 };
 use tallystick_ledger::{
@@ -82,8 +82,20 @@ impl Given {
     }
 }
 
-/// A transaction that discloses, and, once it is executed, the proofs of what it reads.
-pub(super) type Disclosing = (SignedTransaction, Vec<ProvenRecord>);
+/// A read that somebody waits for.
+pub(super) struct Awaited {
+    transaction: SignedTransaction,
+    /// Once it is executed and accepted, of each record that it reads.
+    records: Vec<Taken>,
+}
+
+/// A record as it was after the block in which it was read.
+#[derive(Clone, Default)]
+struct Taken {
+    row: Option<RecordRow>,
+    /// Of one that is disclosed.
+    proof: Option<ProvenRecord>,
+}
 
 /// A read that is on record in a partition, a correction, or that somebody knows of one.
 #[derive(Clone, Debug)]
@@ -108,8 +120,7 @@ pub(super) struct Claim<'a, E: Runtime> {
 
 impl<E: Runtime> Drop for Claim<'_, E> {
     fn drop(&mut self) {
-        self.room.reading.lock().unwrap_or_else(PoisonError::into_inner).remove(&self.id);
-        self.room.disclosing().remove(&self.id);
+        self.room.reading().remove(&self.id);
     }
 }
 
@@ -117,11 +128,10 @@ impl<E: Runtime> Room<E> {
     /// Takes the place of the one who waits for a read; none when somebody does.
     pub(super) fn claim(&self, transaction: &SignedTransaction) -> Option<Claim<'_, E>> {
         let id = transaction.id();
-        let is_first = self.reading.lock().unwrap_or_else(PoisonError::into_inner).insert(id);
-        if is_first && transaction.operations().iter().any(|operation| operation.recipient().is_some()) {
-            self.disclosing().insert(id, (transaction.clone(), Vec::new()));
-        }
-        is_first.then_some(Claim { room: self, id })
+        let mut reading = self.reading();
+        let btree_map::Entry::Vacant(place) = reading.entry(id) else { return None };
+        place.insert(Awaited { transaction: transaction.clone(), records: Vec::new() });
+        Some(Claim { room: self, id })
     }
 
     /// The fields of a register whose values are sealed.
@@ -145,22 +155,24 @@ impl<E: Runtime> Room<E> {
         found
     }
 
-    fn disclosing(&self) -> MutexGuard<'_, BTreeMap<Hash, Disclosing>> {
-        self.disclosing.lock().unwrap_or_else(PoisonError::into_inner)
+    fn reading(&self) -> MutexGuard<'_, BTreeMap<Hash, Awaited>> {
+        self.reading.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Takes the proofs of what was disclosed just now, while the state is still that of its block.
-    pub(super) async fn take_proofs(&self, partition: &Partition<E>, done: &[Done]) {
-        for id in done.iter().filter(|one| one.discloses).filter_map(|one| one.transaction) {
-            let Some((transaction, _)) = self.disclosing().get(&id).cloned() else { continue };
-            let mut proofs = Vec::new();
+    /// Takes the records that were read just now, while the state is still that of their block; of those that are disclosed, the proofs too.
+    pub(super) async fn take_records(&self, partition: &Partition<E>, done: &[Done]) {
+        for one in done.iter().filter(|one| one.outcome.is_accepted()) {
+            let Some(id) = one.transaction else { continue };
+            let Some(transaction) = self.reading().get(&id).map(|read| read.transaction.clone()) else { continue };
+            let mut records = Vec::new();
             for operation in transaction.operations() {
-                if let Operation::RecordRead { register, key, .. } = operation {
-                    proofs.extend(partition.prove_record(register, key).await);
-                }
+                let Operation::RecordRead { register, key, recipient, .. } = operation else { continue };
+                let row = partition.record(register, key).await;
+                let proof = if recipient.is_some() { partition.prove_record(register, key).await } else { None };
+                records.push(Taken { row, proof });
             }
-            if let Some((_, taken)) = self.disclosing().get_mut(&id) {
-                *taken = proofs;
+            if let Some(read) = self.reading().get_mut(&id) {
+                read.records = records;
             }
         }
     }
@@ -209,22 +221,18 @@ impl<E: Runtime> Parcels<E> {
         Ok(())
     }
 
-    /// The records that an accepted transaction reads. Who reads must have the record as it is, so that one that has come since is given.
+    /// The records that an accepted transaction reads, as they were after its block: who read what was wrong is told by when they did.
     pub(super) async fn given(
         &self,
         room: &Room<E>,
         transaction: &SignedTransaction,
     ) -> Result<Vec<Given>, PrivateError> {
         let mut given = Vec::new();
-        let proofs = room.disclosing().get(&transaction.id()).map(|(_, proofs)| proofs.clone()).unwrap_or_default();
-        let mut proofs = proofs.into_iter();
+        let records = room.reading().get(&transaction.id()).map(|read| read.records.clone()).unwrap_or_default();
+        let mut records = records.into_iter();
         for operation in transaction.operations() {
-            let Operation::RecordRead { register, key, fields, subjects, .. } = operation else { continue };
-            let proof = proofs.next().filter(|_| operation.recipient().is_some());
-            let row = match &proof {
-                Some(proof) => RecordRow::decode(&proof.row).ok(),
-                None => room.partition.lock().await.record(register, key).await,
-            };
+            let Operation::RecordRead { register, fields, subjects, .. } = operation else { continue };
+            let Taken { row, proof } = records.next().unwrap_or_default();
             let (mut record, parcel) = self.record(room, row, register).await?;
             let one = self.open_values(room, (register, &record, parcel), (fields, subjects)).await?;
             let sealed = room.protected(register).await;
