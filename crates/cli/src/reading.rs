@@ -12,7 +12,8 @@ use tallystick_api::{FieldView, GivenView, PrivateResult, RegisterView};
 use tallystick_client::{Client, Signer};
 use tallystick_ledger::{item::canonicalise, protection::sealed_in, schema::Schema};
 use tallystick_protocol::{
-    Field, Jurisdiction, Opening, Operation, Place, PrincipalId, Protection, Reading, Recipient, SignedTransaction, Subject,
+    Field, Jurisdiction, Opening, Operation, Place, PrincipalId, Protection, Reading, Recipient, SignedTransaction,
+    Subject,
     limits::{READ_FIELDS_MAX, READ_SUBJECTS_MAX},
 };
 
