@@ -204,7 +204,7 @@ fn want(tx: &SignedTransaction, operation: &Operation, keys: &mut Vec<StateKey>)
             keys.extend(proposal::wanted(proposal, tx.principal().organisation()));
         }
         // What is erased, held and consented to.
-        _ => keys.extend(erasure::wanted(operation).into_iter().chain(consent::wanted(operation))),
+        _ => keys.extend(erasure::wanted(operation, tx.partition()).into_iter().chain(consent::wanted(operation))),
     }
 }
 
@@ -539,7 +539,7 @@ fn note_next(draft: &mut Draft<'_>, tx: &SignedTransaction) {
         if let Operation::PrincipalEnrol { .. } = operation {
             principal::note_list(draft, tx.principal().organisation());
         }
-        erasure::note_next(draft, operation);
+        erasure::note_next(draft, operation, tx.partition());
     }
 }
 

@@ -4,7 +4,8 @@
 //! keeps what is erased from coming back.
 //!
 //! INVARIANTS:
-//! - The holders of an order are the controller's nodes at its block, and each gives its own receipt, once, and not while a hold lasts.
+//! - The holders of an order are the controller's nodes at its block, in a partition those of all its members that stand where it allows; and
+//!   each gives its own receipt, once, and not while a hold lasts.
 //! - What an entry or a read must know of a subject is one row; an entry without sealed values asks for none.
 
 use std::collections::BTreeMap;
@@ -42,7 +43,7 @@ pub(crate) fn order(draft: &mut Draft<'_>, act: &Act<'_>, new: &Order<'_>) -> Re
     if draft.erasure(&StateKey::erasure(new.id))?.is_some() {
         return Err(Code::ErasureExists.into());
     }
-    let holders = holders(draft, new.controller)?;
+    let holders = holders(draft, act.partition, new.controller)?;
     if holders.is_empty() {
         return Err(Code::ControllerNodes.into());
     }
@@ -54,12 +55,14 @@ pub(crate) fn order(draft: &mut Draft<'_>, act: &Act<'_>, new: &Order<'_>) -> Re
     if subject.erased.is_some() {
         return Err(Code::SubjectErased.into());
     }
+    let mut all = controller_row(draft, "")?;
     let (authority, legal_basis, reason) = new.words;
     let deadline_ms = act.block.time_ms.saturating_add(new.deadline_s.saturating_mul(1_000));
     let row = ErasureRow {
         order: new.id.to_owned(),
         controller: new.controller.to_owned(),
-        number: controller.orders,
+        // In a partition each node carries out those of all controllers.
+        number: if act.partition.is_some() { all.orders } else { controller.orders },
         subject: new.subject.clone(),
         scope: new.scope.clone(),
         authority: authority.to_owned(),
@@ -73,7 +76,9 @@ pub(crate) fn order(draft: &mut Draft<'_>, act: &Act<'_>, new: &Order<'_>) -> Re
         holders,
         completed: None,
     };
-    let mut all = controller_row(draft, "")?;
+    if !row.has_room() {
+        return Err(Code::ErasureHolders.into());
+    }
     enlist(draft, StateKey::erasures(new.controller, page_of(controller.orders)), new.id)?;
     enlist(draft, StateKey::erasures("", page_of(all.orders)), new.id)?;
     controller.open.push(OpenErasure { order: row.order.clone(), deadline_ms });
@@ -124,13 +129,18 @@ pub(crate) fn receipt(draft: &mut Draft<'_>, act: &Act<'_>, id: &str, destroyed:
     Ok(())
 }
 
-/// The rows that an order, a hold, or what is said of one surely reads.
-pub(crate) fn wanted(operation: &Operation) -> Vec<StateKey> {
+/// The rows that an order, a hold, or what is said of one surely reads, in a partition or where everybody sees it.
+pub(crate) fn wanted(operation: &Operation, partition: Option<&str>) -> Vec<StateKey> {
+    // Whose nodes the holders are.
+    let members = |controller: &str| match partition {
+        Some(partition) => StateKey::partition(partition),
+        None => StateKey::nodes(controller),
+    };
     let about = |own: StateKey, controller: &str, subject: &Subject| {
         vec![
             own,
             StateKey::organisation(controller),
-            StateKey::nodes(controller),
+            members(controller),
             StateKey::controller(controller),
             StateKey::controller(""),
             StateKey::subject(controller, subject),
@@ -150,9 +160,9 @@ pub(crate) fn wanted(operation: &Operation) -> Vec<StateKey> {
 }
 
 /// Notes the rows of those who must destroy, which [`wanted`] cannot know.
-pub(crate) fn note_next(draft: &mut Draft<'_>, operation: &Operation) {
+pub(crate) fn note_next(draft: &mut Draft<'_>, operation: &Operation, partition: Option<&str>) {
     if let Operation::ErasureOrder { controller, .. } = operation
-        && let Ok(nodes) = node_principals(draft, controller)
+        && let Ok(nodes) = node_principals(draft, partition, controller)
     {
         nodes.iter().for_each(|node| draft.touch(StateKey::principal(node)));
     }
@@ -245,9 +255,9 @@ pub(crate) fn page_of(number: u64) -> u32 {
     u32::try_from(number / u64::from(ERASURES_PER_PAGE)).unwrap_or(u32::MAX)
 }
 
-/// The nodes that hold for the controller now, by name, if each of them can still say that it destroyed.
-fn holders(draft: &mut Draft<'_>, controller: &str) -> Result<Vec<Holder>, Stop> {
-    let nodes = node_principals(draft, controller)?;
+/// The nodes that hold what is erased now, by name, if each of them can still say that it destroyed.
+fn holders(draft: &mut Draft<'_>, partition: Option<&str>, controller: &str) -> Result<Vec<Holder>, Stop> {
+    let nodes = node_principals(draft, partition, controller)?;
     nodes.iter().for_each(|node| draft.touch(StateKey::principal(node)));
     draft.complete()?;
     for node in &nodes {
@@ -258,7 +268,25 @@ fn holders(draft: &mut Draft<'_>, controller: &str) -> Result<Vec<Holder>, Stop>
     Ok(nodes.into_iter().map(|node| Holder { node, receipt: None }).collect())
 }
 
-fn node_principals(draft: &mut Draft<'_>, controller: &str) -> Result<Vec<PrincipalId>, Unread> {
-    let row = draft.nodes(&StateKey::nodes(controller))?;
-    Ok(row.iter().flat_map(|row| &row.nodes).map(|row| row.node.clone()).collect())
+/// The nodes that hold for a controller; in a partition those of all members to which anything goes.
+fn node_principals(
+    draft: &mut Draft<'_>,
+    partition: Option<&str>,
+    controller: &str,
+) -> Result<Vec<PrincipalId>, Unread> {
+    let Some(partition) = partition else {
+        let row = draft.nodes(&StateKey::nodes(controller))?;
+        return Ok(row.iter().flat_map(|row| &row.nodes).map(|row| row.node.clone()).collect());
+    };
+    let terms = draft.partition(&StateKey::partition(partition))?.map(|row| row.terms.clone());
+    let Some(terms) = terms else { return Ok(Vec::new()) };
+    terms.members.iter().for_each(|member| draft.touch(StateKey::nodes(member)));
+    draft.complete()?;
+    let mut nodes = Vec::new();
+    for member in &terms.members {
+        let row = draft.nodes(&StateKey::nodes(member))?;
+        let held = row.iter().flat_map(|row| &row.nodes).filter(|node| terms.allows(&node.jurisdiction));
+        nodes.extend(held.map(|node| node.node.clone()));
+    }
+    Ok(nodes)
 }

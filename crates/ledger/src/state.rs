@@ -449,6 +449,14 @@ impl View {
             .collect()
     }
 
+    /// A row that was written, encoded; none of one that was not, or is there no more.
+    pub fn change(&self, key: &StateKey) -> Option<Vec<u8>> {
+        match &self.rows.get(key).filter(|slot| slot.changed)?.held {
+            Held::Read(row) => row.as_ref().map(Row::to_bytes),
+            Held::Stored(bytes) => Some(bytes.clone()),
+        }
+    }
+
     /// The row, or none when it was not fetched.
     ///
     /// # Panics

@@ -224,20 +224,20 @@ impl<E: Runtime> Holder<E> {
         self.vault.destroy(drawer).await
     }
 
-    /// How far erasure has come in this vault.
+    /// How far erasure has come in this vault, of the public partition or of the one of this name.
     ///
     /// # Errors
     /// When the disk fails.
-    pub async fn progress(&self) -> Result<ErasureProgress, VaultError> {
-        self.vault.progress().await
+    pub async fn progress(&self, partition: Option<&str>) -> Result<ErasureProgress, VaultError> {
+        self.vault.progress(partition).await
     }
 
     /// Says how far it has come: on the disk when this returns.
     ///
     /// # Errors
     /// When the disk fails.
-    pub async fn set_progress(&self, progress: &ErasureProgress) -> Result<(), VaultError> {
-        self.vault.set_progress(progress).await
+    pub async fn set_progress(&self, partition: Option<&str>, progress: &ErasureProgress) -> Result<(), VaultError> {
+        self.vault.set_progress(partition, progress).await
     }
 
     /// How many entries of a register are passed over for good, as to what it keeps for so many days.

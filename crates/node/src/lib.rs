@@ -10,6 +10,7 @@ pub mod chain;
 pub mod config;
 pub mod engine;
 pub mod epochs;
+mod erasing;
 pub mod expiry;
 pub mod gossip;
 pub mod hand_overs;

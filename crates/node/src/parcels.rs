@@ -17,6 +17,8 @@
 
 mod consent;
 mod deliver;
+mod erasing;
+mod erasures;
 mod follow;
 mod hear;
 mod held;
@@ -28,8 +30,10 @@ mod read;
 mod refuse;
 mod sealed;
 
+pub use erasures::Certifying;
 pub use held::{HeldEntry, HeldPage};
 pub use order::{Executed, PrivateError};
+use erasures::Proofs;
 use read::Awaited;
 pub use read::{Given, ReadAct, Told};
 
@@ -141,6 +145,10 @@ pub(crate) struct Room<E: Runtime> {
     waiting: Mutex<HashMap<Hash, Answer>>,
     /// Reads that somebody waits for, with the records as they are when these are executed.
     reading: Mutex<BTreeMap<Hash, Awaited>>,
+    /// Orders of erasure whose certificates somebody waits for, with the proofs that are taken as blocks are executed.
+    certifying: Mutex<Proofs>,
+    /// The height up to which everything that is ordered to be erased is carried out, but for what waits.
+    erased: watch::Sender<u64>,
     intake: mpsc::Sender<Submission>,
     standing: Mutex<Standing>,
     /// Whether this node is one of a member's still. While it is not, nothing goes in or out, and nobody is asked for anything.
@@ -397,6 +405,8 @@ impl<E: Runtime> Parcels<E> {
             lacking: Mutex::default(),
             waiting: Mutex::default(),
             reading: Mutex::default(),
+            certifying: Mutex::default(),
+            erased: watch::Sender::new(0),
             intake,
             standing: Mutex::new(standing),
             open: watch::Sender::new(true),

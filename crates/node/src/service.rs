@@ -11,7 +11,7 @@ pub mod mandate;
 pub mod notice;
 pub mod partition;
 pub mod policy;
-mod posting;
+pub(crate) mod posting;
 pub mod principal;
 pub mod proposal;
 mod reading;

@@ -9,7 +9,9 @@
 //! ```
 //!
 //! An order is for one *controller*: the organisation whose nodes hold the values. Its holders are the nodes that were registered for
-//! the controller when it was ordered, and no others: one that comes later was never given what is erased.
+//! the controller when it was ordered, and no others: one that comes later was never given what is erased. In a partition, where every
+//! member's nodes hold what any member wrote, they are the nodes of all members, and what is erased stands in the registers of the
+//! controller, which is their custodian.
 //!
 //! INVARIANTS:
 //! - A subject that is erased stays erased: no order, hold or later entry takes that back.
@@ -18,7 +20,7 @@
 use crate::{
     cbor::{self, CborError},
     hold::SubjectHold,
-    limits::{ERASURE_VALUES_MAX, NODES_PER_ORGANISATION_MAX, STATE_VALUE_BYTES_MAX},
+    limits::{ERASURE_HOLDERS_MAX, ERASURE_VALUES_MAX, STATE_VALUE_BYTES_MAX},
     names::names,
     operation::PrincipalId,
     seal::{Commitment, Subject},
@@ -90,10 +92,10 @@ pub struct ErasureRow {
     /// Its id: a slug.
     #[n(0)]
     pub order: String,
-    /// The organisation whose nodes must destroy.
+    /// The organisation whose nodes must destroy; in a partition the one from whose registers all members' nodes must.
     #[n(1)]
     pub controller: String,
-    /// How many orders the controller had before.
+    /// How many orders the controller had before; in a partition how many all controllers together had.
     #[n(2)]
     pub number: u64,
     /// Whom the values are about.
@@ -177,7 +179,7 @@ pub struct Completed {
 }
 
 mod holders {
-    use super::{Holder, NODES_PER_ORGANISATION_MAX, cbor};
+    use super::{ERASURE_HOLDERS_MAX, Holder, cbor};
     use minicbor::{Decoder, Encoder};
 
     pub fn encode<C, W: minicbor::encode::Write>(
@@ -189,7 +191,7 @@ mod holders {
     }
 
     pub fn decode<C>(d: &mut Decoder<'_>, _: &mut C) -> Result<Vec<Holder>, minicbor::decode::Error> {
-        cbor::values(d, 1..=NODES_PER_ORGANISATION_MAX, "the holders of an erasure")
+        cbor::values(d, 1..=ERASURE_HOLDERS_MAX, "the holders of an erasure")
     }
 }
 
@@ -278,6 +280,15 @@ impl ErasureRow {
         self.holders.iter().filter(|holder| holder.receipt.is_none()).map(|holder| &holder.node)
     }
 
+    /// Whether its row can hold the receipts of all its holders, and say that it is complete.
+    pub fn has_room(&self) -> bool {
+        let receipt = Some(Destroyed { values: u32::MAX, leaf: u64::MAX, height: u64::MAX, time_ms: u64::MAX });
+        let holders = self.holders.iter().map(|holder| Holder { receipt, ..holder.clone() }).collect();
+        let completed = Some(Completed { height: u64::MAX, time_ms: u64::MAX });
+        let fullest = Self { holders, completed, ..self.clone() };
+        self.holders.len() <= ERASURE_HOLDERS_MAX && fullest.to_bytes().len() <= STATE_VALUE_BYTES_MAX
+    }
+
     /// Where it stands at this time, when its subject is or is not on hold.
     pub const fn status(&self, is_held: bool, now_ms: u64) -> ErasureStatus {
         match self.completed {
@@ -314,8 +325,8 @@ mod tests {
     use super::*;
     use crate::{
         limits::{
-            CONTROLLER_ERASURES_OPEN_MAX, NAME_BYTES_MAX, REASON_BYTES_MAX, SUBJECT_ERASURES_OPEN_MAX,
-            SUBJECT_HOLDS_MAX,
+            CONTROLLER_ERASURES_OPEN_MAX, NAME_BYTES_MAX, NODES_PER_ORGANISATION_MAX, REASON_BYTES_MAX,
+            SUBJECT_ERASURES_OPEN_MAX, SUBJECT_HOLDS_MAX,
         },
         seal::{Opening, Place, Secret},
     };
@@ -360,6 +371,17 @@ mod tests {
             completed: Some(Completed { height: u64::MAX, time_ms: u64::MAX }),
         };
         assert_eq!(ErasureRow::decode(&row.to_bytes()).unwrap(), row);
+        assert!(row.has_room());
+        // In a partition: as many nodes as there may be when all is erased, fewer when each value is named.
+        let [holder, ..] = row.holders.as_slice() else { unreachable!() };
+        let of_all = |count, scope| ErasureRow { holders: vec![holder.clone(); count], scope, ..row.clone() };
+        let all = of_all(ERASURE_HOLDERS_MAX, ErasureScope::All);
+        assert!(all.has_room());
+        assert_eq!(ErasureRow::decode(&all.to_bytes()).unwrap(), all);
+        assert!(!of_all(ERASURE_HOLDERS_MAX + 1, ErasureScope::All).has_room());
+        let named = of_all(ERASURE_HOLDERS_MAX, ErasureScope::Values(commitments(ERASURE_VALUES_MAX)));
+        assert!(!named.has_room());
+        assert!(of_all(ERASURE_HOLDERS_MAX, ErasureScope::Values(commitments(ERASURE_VALUES_MAX / 2 - 8))).has_room());
         let held = SubjectHold { hold: name.clone(), until_ms: Some(u64::MAX) };
         let row = SubjectRow {
             erased: Some(name.clone()),

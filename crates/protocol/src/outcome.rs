@@ -279,6 +279,8 @@ names! {
         RootMismatch = "root-mismatch",
         /// A row of the state would exceed its limit.
         TooLarge = "too-large",
+        /// An order in a partition has more holders, or names more values, than its row can hold with all their receipts.
+        ErasureHolders = "erasure-holders",
     }
 }
 
@@ -426,6 +428,7 @@ advice! {
     EntryUnchanged => "nothing need be done: the record is already so",
     RootMismatch => "check that the file is complete and in order, and import it again",
     TooLarge => "use fewer fields, shorter texts or fewer items",
+    ErasureHolders => "name fewer values in one order; or have members retire nodes: 48 can hold for a partition when something is to be erased",
 }
 
 names! {

@@ -17,13 +17,14 @@
 //! - Evidence is not believed further than its own payload: nothing of it is written, and the next payload does not see it. Nor does one
 //!   transaction of a payload see what another did to a row of it.
 
+mod erasures;
 mod index;
 mod opened;
 mod parcels;
 #[cfg(test)]
 mod tests;
 
-pub use index::{Kept as KeptRegister, NumberedRow, ProvenRecord};
+pub use index::{Kept as KeptRegister, NumberedRow, ProvenRecord, ProvenRow};
 pub use opened::{Opened, Standing};
 pub use parcels::{Kept, ParcelStore, StoreError};
 
@@ -47,8 +48,8 @@ use std::{
 };
 use tallystick_ledger::{self as ledger, BlockContext, Missing, PolicyCache, View};
 use tallystick_protocol::{
-    Code, Evidence, Hash, NetworkId, Noun, OrderedParcel, Outcome, SignedTransaction, StateKey, VerifiedTransaction,
-    cbor,
+    Code, ErasureRow, Evidence, Hash, NetworkId, Noun, Operation, OrderedParcel, Outcome, SignedTransaction, StateKey,
+    VerifiedTransaction, cbor,
     limits::{
         EVIDENCE_BYTES_MAX, EVIDENCE_ROWS_MAX, PARCEL_CLASS_MAX, PAYLOAD_TRANSACTIONS_MAX, POLICIES_OF_EVIDENCE_MAX,
         STATE_VALUE_BYTES_MAX,
@@ -159,7 +160,8 @@ pub struct Done {
     pub number: u64,
     /// What became of it.
     pub outcome: Outcome,
-    /// Whether it was accepted, and discloses a record to somebody outside: then its members certify the root after it.
+    /// Whether it was accepted, and discloses a record to somebody outside or completes an order of erasure: then its members certify the
+    /// root after it.
     pub discloses: bool,
 }
 
@@ -313,8 +315,8 @@ impl<E: Context + Spawner> Partition<E> {
         let row = ActRow { transaction: id, number, height: block.height, outcome: hash_of(&outcome), refused };
         changed.insert(key, Some(cbor::encode(&row)));
         index::number(changed, block, placed, act, &outcome);
-        let discloses =
-            outcome.is_accepted() && transaction.operations().iter().any(|operation| operation.recipient().is_some());
+        let shows = transaction.operations().iter().any(|operation| operation.recipient().is_some());
+        let discloses = outcome.is_accepted() && (shows || completes(changed, sitting, transaction));
         Done { transaction: Some(id), number, outcome, discloses }
     }
 
@@ -540,6 +542,16 @@ fn policies_of(evidence: &Evidence) -> BTreeSet<StateKey> {
     let set = evidence.rows.get(&StateKey::policy_set("")).and_then(Option::as_ref);
     let set = set.and_then(|row| ledger::PolicySetRow::decode(row).ok()).unwrap_or_default();
     set.policies.iter().map(|policy| StateKey::policy(&policy.id, policy.version)).collect()
+}
+
+/// Whether a transaction that was accepted gives the last receipt of an order of erasure.
+fn completes(changed: &Changed, sitting: &Sitting, transaction: &SignedTransaction) -> bool {
+    transaction.operations().iter().any(|operation| {
+        let Operation::ErasureReceipt { order, .. } = operation else { return false };
+        let key = StateKey::erasure(order);
+        let row = sitting.view.as_ref().and_then(|view| view.change(&key)).or_else(|| changed.get(&key).cloned().flatten());
+        row.and_then(|row| ErasureRow::decode(&row).ok()).is_some_and(|row| row.is_complete())
+    })
 }
 
 fn hash_of(outcome: &Outcome) -> Hash {

@@ -427,6 +427,7 @@ fn failure(error: &PrivateError) -> Failure {
         PrivateError::Unfit(_) | PrivateError::Refused(_) => Failure::bad_request(error.to_string()),
         PrivateError::Misfit(_) => Failure::new(ProblemCode::OpeningMisfit, error.to_string()),
         PrivateError::OpeningMissing(_) => Failure::new(ProblemCode::OpeningMissing, error.to_string()),
+        PrivateError::Erased(_) => Failure::new(ProblemCode::ValueErased, error.to_string()),
         PrivateError::VaultFull(_) => Failure::new(ProblemCode::VaultFull, error.to_string()),
         PrivateError::Rejected(rejection) => Failure::from(rejection),
         PrivateError::Repeated { .. } | PrivateError::ReadRepeated { .. } => {
@@ -459,6 +460,7 @@ mod tests {
             (PrivateError::Rejected(Rejection::idempotency_conflict("another")), 409, "idempotency-conflict"),
             (PrivateError::Misfit(0), 422, "opening-misfit"),
             (PrivateError::OpeningMissing(("child".into(), "c-1".into(), "name".into())), 422, "opening-missing"),
+            (PrivateError::Erased(("child".into(), "c-1".into(), "name".into())), 409, "value-erased"),
             (PrivateError::VaultFull("the subject has too many".into()), 422, "vault-full"),
             (PrivateError::Repeated { number: 1, height: 2, refused: None }, 409, "intent-repeated"),
             (PrivateError::ReadRepeated { number: 1, height: 2, refused: None }, 409, "intent-repeated"),

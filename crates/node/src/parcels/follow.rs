@@ -1,7 +1,7 @@
 //! Execute what is ordered, in the order of the chain: read from the public log, from where the partition's own state says that it
 //! left off.
 
-use super::{Parcels, Room, Standing, message::Message, order::Executed};
+use super::{Parcels, Room, Standing, erasing::Eraser, message::Message, order::Executed};
 use crate::{application::now_ms, engine::Runtime};
 use std::{
     collections::BTreeSet,
@@ -81,14 +81,20 @@ impl<E: Runtime> Parcels<E> {
         let mut tip = self.0.shared.chain.watch_tip();
         // The height whose root is known to be posted, and when this was last tried.
         let (mut posted, mut tried_ms, mut asked_ms) = (0, 0, 0);
+        let mut eraser = Eraser::default();
         loop {
             room.opened().await;
-            let time_ms = tip.borrow_and_update().header.time_ms;
+            // Also what an older vault brought back, before anything is given.
+            self.erase(&runtime, &room, &mut eraser).await;
+            let (height, time_ms) = {
+                let tip = tip.borrow_and_update();
+                (tip.header.height, tip.header.time_ms)
+            };
             match self.read_on(&room.name, &mut cursor).await {
                 Ok((blocks, at_end)) => {
                     for orders in blocks {
                         let before = room.partition.lock().await.position();
-                        let discloses = self.execute(&mut runtime, &room, &orders).await;
+                        let discloses = self.execute(&mut runtime, (&room, &mut eraser), &orders).await;
                         let times = (before.time_ms, orders.time_ms, now_ms(&runtime));
                         if is_posted_at_once(times, discloses) && !self.is_posted(&room.name, orders.height).await {
                             self.post_root(&runtime, &room).await;
@@ -104,11 +110,10 @@ impl<E: Runtime> Parcels<E> {
                     continue;
                 }
             }
-            // Nothing is missing, and all that this time's block and those before it order is executed.
-            if let Err(error) = room.store.lock().await.expire(time_ms).await {
-                tracing::error!(partition = room.name, %error, "what waited too long cannot be removed");
+            if eraser.is_done() {
+                room.erased.send_replace(height);
             }
-            self.settle_rest(&room, time_ms).await;
+            self.tidy(&room, time_ms).await;
             if time_ms.saturating_sub(asked_ms) >= ASK_LACKING_MS {
                 asked_ms = time_ms;
                 self.ask_lacking(&room).await;
@@ -129,6 +134,14 @@ impl<E: Runtime> Parcels<E> {
                 return;
             }
         }
+    }
+
+    /// Lets go what waited too long: nothing is missing, and all that this time's block and those before it order is executed.
+    async fn tidy(&self, room: &Room<E>, time_ms: u64) {
+        if let Err(error) = room.store.lock().await.expire(time_ms).await {
+            tracing::error!(partition = room.name, %error, "what waited too long cannot be removed");
+        }
+        self.settle_rest(room, time_ms).await;
     }
 
     fn cursor(&self, position: Position, proposed: u64) -> Cursor {
@@ -184,7 +197,12 @@ impl<E: Runtime> Parcels<E> {
     }
 
     /// Executes a block's orders, once every payload is here; says whether one of them discloses something.
-    async fn execute(&self, runtime: &mut E, room: &Room<E>, orders: &Orders) -> bool {
+    async fn execute(
+        &self,
+        runtime: &mut E,
+        (room, eraser): (&Arc<Room<E>>, &mut Eraser),
+        orders: &Orders,
+    ) -> bool {
         let payloads = loop {
             // Before the look, so that what arrives meanwhile is not missed.
             let arrived = room.arrived.notified();
@@ -212,8 +230,11 @@ impl<E: Runtime> Parcels<E> {
             let mut partition = room.partition.lock().await;
             let done = partition.execute(&block).await;
             room.take_records(&partition, &done).await;
+            room.prove_orders(&partition).await;
             (done, partition.root(), partition.position().executed)
         };
+        // Before what came is settled, so that what was here is counted; and before anybody is told.
+        self.erase(runtime, room, eraser).await;
         // Before anybody is told: who reads at once must find them.
         self.settle_block(room, &block).await;
         {

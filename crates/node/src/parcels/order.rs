@@ -75,6 +75,12 @@ pub enum PrivateError {
         .0.0, .0.1, .0.2
     )]
     OpeningMissing(Spot),
+    /// One that is erased, by register, key and field.
+    #[error(
+        "record `{}/{}`: what field `{}` held is erased: seal another value, or leave it out",
+        .0.0, .0.1, .0.2
+    )]
+    Erased(Spot),
     /// A subject has as many values in the vault as it can.
     #[error("{0}")]
     VaultFull(String),

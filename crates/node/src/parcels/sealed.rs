@@ -9,8 +9,10 @@
 //!
 //! INVARIANTS:
 //! - No payload holds an opening, and no opening waits anywhere but in a vault: what is kept for ever must not keep what can be erased.
-//! - Who acknowledges keeps an opening of each sealed value. It needs no schema for that, for its own state may lag: what is sealed where
-//!   it should not be goes when it is executed.
+//! - Who acknowledges keeps an opening of each sealed value that is not erased. It needs no schema for that, for its own state may lag: what is
+//!   sealed where it should not be goes when it is executed.
+//! - What is erased is not taken in, not given and not asked for. Asked before, and again once something is kept: what is ordered later is
+//!   destroyed later.
 //! - That a node lacks an opening holds nothing up: no state depends on a value.
 
 use super::{
@@ -45,11 +47,13 @@ use tallystick_protocol::{
 };
 use tallystick_storage::{
     partition::{Opened, PrivateBlock},
-    vault::{Pending, PendingIn, VaultError},
+    vault::{Drawer, Pending, PendingIn, VaultError},
 };
 
 /// Payloads whose openings are asked for at once.
 const ASKED_AT_ONCE: usize = 16;
+/// How long a node that is asked for openings waits until it has executed the newest block.
+const AHEAD: Duration = Duration::from_millis(500);
 /// How long an opening that is not here is waited for by somebody who reads it.
 const PATIENCE: Duration = Duration::from_secs(2);
 
@@ -204,6 +208,9 @@ impl<E: Runtime> Parcels<E> {
             return Err(PrivateError::Unfit(why));
         }
         let all: Vec<Opening> = all().cloned().collect();
+        if let Some((place, _)) = room.erased_among(&values, self.time_ms()).await.into_keys().next() {
+            return Err(PrivateError::Erased(spot(&place)));
+        }
         self.keep_for(room, (transaction, self.0.holder.principal.organisation()), Share::WHOLE, &all).await?;
         Ok(Sealed { values, bytes })
     }
@@ -215,6 +222,10 @@ impl<E: Runtime> Parcels<E> {
         share: Share,
         openings: &[Opening],
     ) -> Result<(), VaultError> {
+        let values: Vec<Value> = openings.iter().map(value).collect();
+        let erased = room.erased_among(&values, self.time_ms()).await;
+        let openings = openings.iter().filter(|opening| !erased.contains_key(&value(opening)));
+        let openings: Vec<Opening> = openings.cloned().collect();
         let (partition, sender) = (room.name.clone(), sender.to_owned());
         let pending = Pending {
             transaction: transaction.id(),
@@ -222,7 +233,13 @@ impl<E: Runtime> Parcels<E> {
             within: Some(PendingIn { partition, replay_tag: transaction.replay_tag(), sender, bytes: 0 }),
             openings: Vec::new(),
         };
-        self.vault().keep_noted(pending, share, openings).await
+        self.vault().keep_noted(pending, share, &openings).await?;
+        // What was ordered meanwhile goes again, unless a hold keeps it.
+        let erased = room.erased_among(&values, self.time_ms()).await;
+        for ((place, commitment), _) in erased.into_iter().filter(|(_, is_held)| !is_held) {
+            self.vault().remove(&Drawer::of(&place), &[commitment]).await?;
+        }
+        Ok(())
     }
 
     /// What opens these values, encrypted to a node, beside these parcels; none when nothing is sealed.
@@ -290,9 +307,13 @@ impl<E: Runtime> Parcels<E> {
     }
 
     /// What this node keeps of the values sealed in payloads, one after another as they are asked for, as many as one message holds: an
-    /// order holds no more than that, so those of the first always are among them.
+    /// order holds no more than that, so those of the first always are among them. Nothing of what is erased, a hold or not; and nothing at all
+    /// while this node may not have executed yet by what something is: it is asked again.
     pub(super) async fn kept_of(&self, room: &Room<E>, payloads: &[Payload]) -> Result<Vec<Opening>, VaultError> {
         let (mut found, mut bytes) = (BTreeMap::new(), 0);
+        if !self.is_erased_to_date(room).await {
+            return Ok(Vec::new());
+        }
         for payload in payloads {
             let mut values: BTreeSet<Value> = BTreeSet::new();
             for transaction in payload.transactions() {
@@ -302,7 +323,8 @@ impl<E: Runtime> Parcels<E> {
                 let pending = self.vault().pending_of(&transaction.id());
                 values.extend(pending.into_iter().flat_map(|pending| pending.openings));
             }
-            values.retain(|value| !found.contains_key(value));
+            let erased = room.erased_among(&values, self.time_ms()).await;
+            values.retain(|value| !found.contains_key(value) && !erased.contains_key(value));
             let more = self.vault().openings_at(values.iter()).await?;
             bytes += more.values().map(|opening| opening.to_bytes().len()).sum::<usize>();
             if bytes > OPENINGS_BYTES_MAX || found.len() + more.len() > OPENINGS_PER_MESSAGE_MAX {
@@ -353,7 +375,9 @@ impl<E: Runtime> Parcels<E> {
             return Ok(true);
         }
         // What was noted may never have come to the disk: a note is there before what it notes.
-        let values = room.sealed(transaction).await;
+        let mut values = room.sealed(transaction).await;
+        let erased = room.erased_among(&values, self.time_ms()).await;
+        values.retain(|value| !erased.contains_key(value));
         let kept = self.vault().openings_at(values.iter()).await?;
         Ok(values.iter().all(|value| kept.contains_key(value)))
     }
@@ -379,7 +403,7 @@ impl<E: Runtime> Parcels<E> {
     ) -> Result<(), PrivateError> {
         let Some(within) = &pending.within else { return Ok(()) };
         let act = room.partition.lock().await.act(&within.replay_tag).await;
-        let rightful = match act {
+        let mut rightful: BTreeSet<Value> = match act {
             Some(act) if act.transaction == pending.transaction && act.refused.is_none() => {
                 let values = match transaction {
                     Some(transaction) => room.sealed(transaction).await,
@@ -395,7 +419,19 @@ impl<E: Runtime> Parcels<E> {
             None if pending.not_after < time_s => BTreeSet::new(),
             None => return Ok(()),
         };
+        let erased = room.erased_among(&rightful, self.time_ms()).await;
+        // What a hold keeps is not destroyed yet.
+        rightful.retain(|value| erased.get(value).is_none_or(|is_held| *is_held));
         Ok(self.vault().settle_private(pending, &rightful).await?)
+    }
+
+    /// Whether everything is carried out here that is ordered to be erased up to the newest block, waited for a moment.
+    async fn is_erased_to_date(&self, room: &Room<E>) -> bool {
+        let height = self.0.shared.chain.tip().header.height;
+        let mut erased = room.erased.subscribe();
+        let reached = std::pin::pin!(erased.wait_for(|reached| *reached >= height));
+        let patience = std::pin::pin!(self.0.runtime.sleep(AHEAD));
+        matches!(select(reached, patience).await, futures::future::Either::Left(_))
     }
 
     /// Asks every other member's node for payloads of which openings are lacking here, each some times.
@@ -424,7 +460,8 @@ impl<E: Runtime> Parcels<E> {
         }
     }
 
-    /// What opens these values, which a payload brought: those that are not here are asked for, and waited for a moment.
+    /// What opens these values, which a payload brought: those that are not here are asked for, and waited for a moment. Of what is erased
+    /// only what a hold keeps here.
     pub(super) async fn opened_soon(
         &self,
         room: &Room<E>,
@@ -433,11 +470,14 @@ impl<E: Runtime> Parcels<E> {
     ) -> Result<BTreeMap<Value, Opening>, PrivateError> {
         let mut patience = std::pin::pin!(self.0.runtime.sleep(PATIENCE));
         let mut is_asked = false;
+        let erased = room.erased_among(values, self.time_ms()).await;
+        let readable = || values.iter().filter(|value| erased.get(*value).is_none_or(|is_held| *is_held));
+        let wanted = || values.iter().filter(|value| !erased.contains_key(*value));
         loop {
             // Before the look, so that what arrives meanwhile is not missed.
             let arrived = std::pin::pin!(room.arrived.notified());
-            let found = self.vault().openings_at(values.iter()).await?;
-            if values.iter().all(|value| found.contains_key(value)) {
+            let found = self.vault().openings_at(readable()).await?;
+            if wanted().all(|value| found.contains_key(value)) {
                 return Ok(found);
             }
             if !is_asked {

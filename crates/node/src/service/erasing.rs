@@ -1,27 +1,20 @@
-//! Carry out what is ordered: destroy, and say so; as blocks go by, for ever.
+//! Carry out what is ordered in the public partition: destroy, and say so; as blocks go by, for ever. How is said in `erasing.rs` beside
+//! this folder.
 //!
-//! ```text
-//! final order ─▶ how many values? ─▶ noted ─▶ destroyed ─▶ receipt, signed by the holder's own principal ─▶ final ─▶ no longer owed
-//! ```
-//!
-//! INVARIANTS:
-//! - How many values an order found is on the disk before the first of them is destroyed, and stays there until the receipt is final: a
-//!   node that dies in between says the same afterwards.
-//! - The vault knows how many orders it has carried out, all up to one. A vault that was restored from a backup, or a node that was off,
-//!   carries out what followed before [`Service::erased_to`] lets anybody read.
-//! - While a hold lasts nothing is destroyed, unless this node had said before that it was.
-//! - What is known here of how far it has come is on the disk first. A file of the vault that fails holds up its own orders, no others, and
-//!   no reads: what they are about is not given, whatever is still here of it.
+//! INVARIANT: a vault that was restored from a backup, or a node that was off, carries out what followed before [`Service::erased_to`] lets
+//! anybody read.
 
-use super::{Runtime, Service, erasure::Erasure, posting::Posted};
-use crate::holder::Holder;
-use std::collections::{BTreeMap, BTreeSet};
-use tallystick_protocol::{
-    Commitment, ErasureRow, ErasureScope, Opening, Operation, Place, StateKey, SubjectRow, limits::ERASURES_PER_PAGE,
+use super::{Runtime, Service, posting::Posted};
+use crate::{
+    erasing::Erasing,
+    holder::Holder,
+    service::erasure::Erasure,
 };
+use std::collections::BTreeMap;
+use tallystick_protocol::{Commitment, Operation, Place, StateKey, SubjectRow};
 use tallystick_storage::{
     read::ReadError,
-    vault::{Drawer, ErasureProgress, VaultError},
+    vault::{Drawer, VaultError},
 };
 
 /// Why orders were not carried out; they are tried again with the next block.
@@ -35,54 +28,10 @@ pub enum ErasingError {
     Read(#[from] ReadError),
 }
 
-/// What this process has done, beside what the vault notes.
-#[derive(Debug, Default)]
+/// What this process has done: how far it has come, and the receipts that are on their way, by their orders.
 struct Done {
-    /// As it is on the disk.
-    progress: ErasureProgress,
-    /// Orders that this process looked at: those whose numbers are below.
-    looked_at: u64,
-    /// Orders carried out, by their numbers, after one that is not.
-    carried_out: BTreeSet<u64>,
-    /// Orders that wait for a hold, or for a file of the vault that can be read.
-    waiting: BTreeSet<String>,
-    /// Those of them of which it was said that they wait for the vault.
-    failed: BTreeSet<String>,
-    /// The receipts that are on their way, by their orders.
+    erasing: Erasing,
     given: BTreeMap<String, Posted>,
-}
-
-impl Done {
-    /// Says how far erasure has come: known here once it is on the disk.
-    async fn note<E: Runtime>(&mut self, holder: &Holder<E>, progress: ErasureProgress) -> Result<(), VaultError> {
-        if progress != self.progress {
-            holder.set_progress(&progress).await?;
-            self.progress = progress;
-        }
-        Ok(())
-    }
-
-    /// What must be looked at again, whatever is new.
-    fn unfinished(&self) -> BTreeSet<String> {
-        self.waiting.iter().chain(self.progress.owed.keys()).cloned().collect()
-    }
-
-    /// Orders carried out without a gap: those whose numbers are below.
-    fn applied(&self) -> u64 {
-        let mut applied = self.progress.applied;
-        while self.carried_out.contains(&applied) {
-            applied += 1;
-        }
-        applied
-    }
-
-    /// Lets an order wait that the vault could not carry out: the others go on.
-    fn put_off(&mut self, order: &str, error: &VaultError) {
-        self.waiting.insert(order.to_owned());
-        if self.failed.insert(order.to_owned()) {
-            tracing::error!(%order, %error, "this order is not carried out, and tried again with each block");
-        }
-    }
 }
 
 impl<E: Runtime> Service<E> {
@@ -115,84 +64,38 @@ impl<E: Runtime> Service<E> {
     async fn erase_due(&self, holder: &Holder<E>, done: &mut Option<Done>) -> Result<u64, ErasingError> {
         let done = match done {
             Some(done) => done,
-            None => {
-                let progress = holder.progress().await?;
-                done.insert(Done { looked_at: progress.applied, progress, ..Done::default() })
-            }
+            None => done.insert(Done { erasing: Erasing::resume(holder, None).await?, given: BTreeMap::new() }),
         };
         let own = holder.keys().principal.organisation();
         loop {
-            let (height, total, orders) = self.due_erasures(own, done.looked_at, done.unfinished()).await?;
-            // A receipt that is final is owed no more, and leaves room for those that follow.
-            let owed: BTreeSet<&str> =
-                orders.iter().filter(|one| owes(holder, &one.row)).map(|one| one.row.order.as_str()).collect();
-            let mut progress = done.progress.clone();
-            progress.owed.retain(|order, _| owed.contains(order.as_str()));
-            done.note(holder, progress).await?;
-            for erasure in &orders {
-                self.carry_out(holder, erasure, done).await?;
-            }
-            let applied = done.applied();
-            done.note(holder, ErasureProgress { applied, ..done.progress.clone() }).await?;
-            done.carried_out.retain(|number| *number >= applied);
-            done.looked_at = total.min(done.looked_at.saturating_add(u64::from(ERASURES_PER_PAGE)));
+            let (from, unfinished) = (done.erasing.looked_at(), done.erasing.unfinished());
+            let (height, total, orders) = self.due_erasures(own, from, unfinished).await?;
+            let in_drawer = |one: Erasure| {
+                let drawer = Drawer::public(one.row.subject.clone());
+                (one, vec![drawer])
+            };
+            let orders: Vec<(Erasure, Vec<Drawer>)> = orders.into_iter().map(in_drawer).collect();
+            let is_last = done.erasing.carry_out(holder, &orders, total).await?;
             self.give_receipts(holder, &orders, done).await;
-            if done.looked_at >= total {
+            if is_last {
                 return Ok(height);
             }
         }
     }
 
-    /// Destroys what an order is about, unless that is done, or waits: for a hold, or because the vault fails, which stops no other.
-    async fn carry_out(&self, holder: &Holder<E>, erasure: &Erasure, done: &mut Done) -> Result<(), VaultError> {
-        let row = &erasure.row;
-        if done.progress.applied > row.number || done.carried_out.contains(&row.number) {
-            return Ok(());
-        }
-        if !erasure.holds.is_empty() && !has_said(holder, row) {
-            done.waiting.insert(row.order.clone());
-            return Ok(());
-        }
-        if owes(holder, row) && !done.progress.owed.contains_key(&row.order) {
-            let found = match found(holder, row).await {
-                Ok(found) => found,
-                Err(error) => {
-                    done.put_off(&row.order, &error);
-                    return Ok(());
-                }
-            };
-            let mut progress = done.progress.clone();
-            progress.owed.insert(row.order.clone(), found);
-            done.note(holder, progress).await?;
-        }
-        let destroyed = match &row.scope {
-            ErasureScope::All => holder.destroy(&Drawer::public(row.subject.clone())).await.map(drop),
-            ErasureScope::Values(values) => holder.remove(&Drawer::public(row.subject.clone()), values).await.map(drop),
-        };
-        if let Err(error) = destroyed {
-            done.put_off(&row.order, &error);
-            return Ok(());
-        }
-        tracing::info!(order = %row.order, "erased");
-        done.carried_out.insert(row.number);
-        done.waiting.remove(&row.order);
-        done.failed.remove(&row.order);
-        Ok(())
-    }
-
     /// Gives the receipts that are owed and do not wait.
-    async fn give_receipts(&self, holder: &Holder<E>, orders: &[Erasure], done: &mut Done) {
-        done.given.retain(|order, _| done.progress.owed.contains_key(order));
-        for Erasure { row, holds } in orders {
-            let Some(destroyed) = done.progress.owed.get(&row.order).copied() else { continue };
-            // It was noted before it was done, and may not be done yet.
-            if !holds.is_empty() || done.waiting.contains(&row.order) {
-                done.given.remove(&row.order);
+    async fn give_receipts(&self, holder: &Holder<E>, orders: &[(Erasure, Vec<Drawer>)], done: &mut Done) {
+        let Done { erasing, given } = done;
+        given.retain(|order, _| erasing.owed().contains_key(order));
+        for (erasure, _) in orders {
+            let order = &erasure.row.order;
+            let Some(destroyed) = erasing.receipt(erasure) else {
+                given.remove(order);
                 continue;
-            }
-            let operation = Operation::ErasureReceipt { order: row.order.clone(), destroyed };
-            let given = done.given.entry(row.order.clone()).or_default();
-            self.post(holder, format!("erasure {}", row.order), operation, given).await;
+            };
+            let operation = Operation::ErasureReceipt { order: order.clone(), destroyed };
+            let posted = given.entry(order.clone()).or_default();
+            self.post(holder, format!("erasure {order}"), operation, posted).await;
         }
     }
 
@@ -223,32 +126,4 @@ impl<E: Runtime> Service<E> {
             .await?;
         Ok(values.iter().zip(erased).filter_map(|(value, is_held)| Some((value, is_held?))).collect())
     }
-}
-
-/// How many values that an order means are here. Of a file that is damaged none can be counted, and all of it can be destroyed.
-async fn found<E: Runtime>(holder: &Holder<E>, row: &ErasureRow) -> Result<u32, VaultError> {
-    let held = match (holder.openings(&Drawer::public(row.subject.clone())).await, &row.scope) {
-        (Err(VaultError::Damaged(file)), ErasureScope::All) => {
-            tracing::warn!(order = %row.order, %file, "a damaged file is destroyed, and nothing in it counted");
-            Vec::new()
-        }
-        (held, _) => held?,
-    };
-    let found = held.iter().filter(|opening| is_meant(&row.scope, opening)).count();
-    Ok(u32::try_from(found).unwrap_or(u32::MAX))
-}
-
-/// Whether this holder must still say that it destroyed.
-fn owes<E: Runtime>(holder: &Holder<E>, row: &ErasureRow) -> bool {
-    row.outstanding().any(|node| *node == holder.keys().principal)
-}
-
-/// Whether this holder has said that it destroyed.
-fn has_said<E: Runtime>(holder: &Holder<E>, row: &ErasureRow) -> bool {
-    let mut said = row.holders.iter().filter(|holder| holder.receipt.is_some());
-    said.any(|one| one.node == holder.keys().principal)
-}
-
-fn is_meant(scope: &ErasureScope, opening: &Opening) -> bool {
-    scope.values().is_none_or(|values: &[Commitment]| values.contains(&opening.commitment()))
 }

@@ -5,13 +5,13 @@ use crate::{application::now_ms, holder::Holder};
 use tallystick_protocol::{Hash, Intent, Operation, Outcome};
 
 /// Seconds after which what is not final, or was turned away by this node itself, is posted again.
-const AGAIN_SECONDS: u64 = 30;
+pub(crate) const AGAIN_SECONDS: u64 = 30;
 /// Seconds after which what was refused is, at the longest: the wait doubles each time.
 const REFUSED_SECONDS: u64 = 86_400;
 
 /// Something that was posted and is not settled.
 #[derive(Debug, Default)]
-pub(super) struct Posted {
+pub(crate) struct Posted {
     /// Its transaction, until that is known to be refused.
     transaction: Option<Hash>,
     /// Until when it is not posted again, in Unix seconds.
@@ -39,14 +39,23 @@ impl Posted {
         self.transaction.is_none() && self.wait_s > 0
     }
 
+    /// Whether it is to be posted, now; if so, it is on its way until then.
+    pub const fn begin(&mut self, now_s: u64, until_s: u64) -> bool {
+        let is_due = now_s > self.until_s;
+        if is_due {
+            self.until_s = until_s;
+        }
+        is_due
+    }
+
     /// The ledger refused it: each time it is, that is in the log for ever, so it waits twice as long as the last time.
-    fn refused(&mut self, subject: &str, now_s: u64, why: String) {
+    pub fn refused(&mut self, subject: &str, now_s: u64, why: String) {
         self.wait_s = self.wait_s.max(AGAIN_SECONDS).saturating_mul(2).min(REFUSED_SECONDS);
         self.put_off(subject, now_s.saturating_add(self.wait_s), why);
     }
 
     /// Waits, and says why, unless that was said.
-    fn put_off(&mut self, subject: &str, until_s: u64, why: String) {
+    pub fn put_off(&mut self, subject: &str, until_s: u64, why: String) {
         (self.transaction, self.until_s) = (None, until_s);
         if self.told.as_ref() != Some(&why) {
             tracing::warn!(subject, "what this node says is not taken: {why}");

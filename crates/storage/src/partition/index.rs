@@ -91,6 +91,17 @@ pub struct ProvenRecord {
     pub height: u64,
 }
 
+/// A row of the ledger's, with the proof of it under a root of the partition's state.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ProvenRow {
+    /// The row.
+    pub row: Bytes,
+    /// The engine's proof, encoded.
+    pub proof: Bytes,
+    /// The root that it leads to.
+    pub root: Hash,
+}
+
 /// Notes which payload has a number.
 pub(super) fn number(
     changed: &mut Changed,
@@ -267,9 +278,19 @@ impl<E: Context + Spawner> Partition<E> {
         let row = self.row(&StateKey::register(register)).await?;
         let number = RegisterRow::decode(&row).ok()?.number;
         let place = StateKey::record(number, EntryKind::User, key);
-        let row = self.row(&place).await?;
-        let proof = whole(self.db().key_value_proof(Digest::from(place.0)).await);
-        Some(ProvenRecord { number, row, proof: proof.encode(), root: self.root(), height: self.position().height })
+        let ProvenRow { row, proof, root } = self.prove(&place).await?;
+        Some(ProvenRecord { number, row, proof, root, height: self.position().height })
+    }
+
+    /// A row with the proof that it is under the root of the state.
+    ///
+    /// # Panics
+    ///
+    /// When the disk fails.
+    pub async fn prove(&self, key: &StateKey) -> Option<ProvenRow> {
+        let row = self.row(key).await?;
+        let proof = whole(self.db().key_value_proof(Digest::from(key.0)).await);
+        Some(ProvenRow { row, proof: proof.encode(), root: self.root() })
     }
 
     /// The record of a key, as the ledger has it: its items by their hashes.

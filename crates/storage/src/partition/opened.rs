@@ -45,8 +45,9 @@ impl Standing {
         }
         let can_be = |operation: &Operation| {
             use OperationName::{
-                ConsentGive, ConsentWithdraw, EntryAppend, MandateGrant, NoticeAcknowledge, RecordCorrect, RecordRead,
-                RegisterCreate, RegisterImport, RegisterPhase, RegisterPolicy,
+                ConsentGive, ConsentWithdraw, EntryAppend, ErasureOrder, ErasureReceipt, HoldLift, HoldPlace, MandateGrant,
+                NoticeAcknowledge, RecordCorrect, RecordRead, RegisterCreate, RegisterImport, RegisterPhase,
+                RegisterPolicy,
             };
             // A mandate that everybody sees is ended where everybody sees that.
             if let Operation::MandateRevoke { mandate } = operation {
@@ -55,7 +56,8 @@ impl Standing {
             let registers = [RegisterCreate, RegisterPhase, EntryAppend, RegisterImport, RegisterPolicy];
             let records = [RecordRead, RecordCorrect, NoticeAcknowledge];
             let rights = [MandateGrant, ConsentGive, ConsentWithdraw];
-            [registers.as_slice(), &records, &rights].concat().contains(&operation.name())
+            let erasures = [ErasureOrder, ErasureReceipt, HoldPlace, HoldLift];
+            [registers.as_slice(), &records, &rights, &erasures].concat().contains(&operation.name())
         };
         if transaction.operations().iter().all(can_be) { Ok(()) } else { Err(Code::NotPrivate) }
     }
@@ -80,7 +82,7 @@ impl Standing {
 
 fn is_public(key: &StateKey, policies: &BTreeSet<StateKey>) -> bool {
     let [noun, ..] = key.0;
-    let nouns = [Noun::Organisation, Noun::Principal, Noun::Key, Noun::Mandate, Noun::Partition];
+    let nouns = [Noun::Organisation, Noun::Principal, Noun::Key, Noun::Mandate, Noun::Partition, Noun::Nodes];
     nouns.iter().any(|public| *public as u8 == noun)
         || *key == StateKey::policy_set("")
         || (noun == Noun::Policy as u8 && policies.contains(key))

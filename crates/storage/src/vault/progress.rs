@@ -2,38 +2,44 @@
 //!
 //! One small file, written anew under the next number with every change, and the one before it removed. Where there are several, as
 //! after a crash or when an older backup was laid over the vault, the lowest says how far erasure has come: doing it again does no harm.
+//!
+//! So for the public partition, and so for each other one, whose orders are counted by themselves: its files' names begin with a hash of
+//! its name.
 
 use super::{Vault, VaultError, WHOLE, first_byte};
 use commonware_runtime::{Blob as _, Error as Disk, ReadOptions, Storage, WriteOptions};
 use minicbor::{Decode, Decoder, Encode, Encoder, decode, encode};
 use std::collections::BTreeMap;
 use tallystick_protocol::{
-    cbor,
+    Hash, cbor,
     limits::{CONTROLLER_ERASURES_OPEN_MAX, NAME_BYTES_MAX, STATE_VALUE_BYTES_MAX},
 };
 
 /// What the name of its partition ends with.
 pub(super) const PARTITION: &str = "-erasures";
 
+/// Bytes of the hash in the name of a file that is of a partition.
+const HASH_BYTES: usize = 16;
+
 /// How far erasure has come. In CBOR: `[applied, [[order, destroyed]…]]`.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct ErasureProgress {
-    /// The first orders of the controller that are carried out here, all of them: how many.
+    /// The first orders of the controller, in a partition of all controllers, that are carried out here, all of them: how many.
     pub applied: u64,
     /// Orders that are carried out, or about to be, and whose receipt is not final: how many values each found.
     pub owed: BTreeMap<String, u32>,
 }
 
 impl<S: Storage> Vault<S> {
-    /// How far erasure has come here, by the lowest of what whole files say, and what is owed, by the newest; that nothing was done yet
-    /// when nothing whole says more.
+    /// How far erasure has come here, of the public partition or of the one of this name: by the lowest of what whole files say, and what is
+    /// owed, by the newest; that nothing was done yet when nothing whole says more.
     ///
     /// # Errors
     /// When the disk fails.
-    pub async fn progress(&self) -> Result<ErasureProgress, VaultError> {
+    pub async fn progress(&self, partition: Option<&str>) -> Result<ErasureProgress, VaultError> {
         let mut found: Option<ErasureProgress> = None;
-        for generation in self.progress_files().await?.into_iter().rev() {
-            let Some(older) = self.progress_file(generation).await? else { continue };
+        for generation in self.progress_files(partition).await?.into_iter().rev() {
+            let Some(older) = self.progress_file(&file(partition, generation)).await? else { continue };
             found = Some(match found {
                 None => older,
                 Some(newer) => ErasureProgress { applied: newer.applied.min(older.applied), ..newer },
@@ -42,9 +48,9 @@ impl<S: Storage> Vault<S> {
         Ok(found.unwrap_or_default())
     }
 
-    /// What the file of this number says; none when it is not whole.
-    async fn progress_file(&self, generation: u64) -> Result<Option<ErasureProgress>, VaultError> {
-        let (blob, size) = self.storage.open(&self.progress_partition(), &generation.to_be_bytes()).await?;
+    /// What the file of this name says; none when it is not whole.
+    async fn progress_file(&self, name: &[u8]) -> Result<Option<ErasureProgress>, VaultError> {
+        let (blob, size) = self.storage.open(&self.progress_partition(), name).await?;
         let size = usize::try_from(size).unwrap_or(usize::MAX);
         if !(2..=STATE_VALUE_BYTES_MAX).contains(&size) || first_byte(&blob).await? != WHOLE {
             return Ok(None);
@@ -57,9 +63,9 @@ impl<S: Storage> Vault<S> {
     ///
     /// # Errors
     /// When the disk fails.
-    pub async fn set_progress(&self, progress: &ErasureProgress) -> Result<(), VaultError> {
-        let before = self.progress_files().await?;
-        let name = before.last().map_or(1, |last| last.saturating_add(1)).to_be_bytes();
+    pub async fn set_progress(&self, partition: Option<&str>, progress: &ErasureProgress) -> Result<(), VaultError> {
+        let before = self.progress_files(partition).await?;
+        let name = file(partition, before.last().map_or(1, |last| last.saturating_add(1)));
         let (blob, _) = self.storage.open(&self.progress_partition(), &name).await?;
         let mut bytes = vec![0];
         bytes.extend_from_slice(&cbor::encode(progress));
@@ -69,20 +75,21 @@ impl<S: Storage> Vault<S> {
         blob.sync().await?;
         drop(blob);
         for generation in before {
-            self.storage.remove(&self.progress_partition(), Some(&generation.to_be_bytes())).await?;
+            self.storage.remove(&self.progress_partition(), Some(&file(partition, generation))).await?;
         }
         Ok(())
     }
 
     /// The numbers of its files, rising.
-    pub(super) async fn progress_files(&self) -> Result<Vec<u64>, VaultError> {
+    pub(super) async fn progress_files(&self, partition: Option<&str>) -> Result<Vec<u64>, VaultError> {
         let names = match self.storage.scan(&self.progress_partition()).await {
             Ok(names) => names,
             Err(Disk::PartitionMissing(_)) => return Ok(Vec::new()),
             Err(error) => return Err(error.into()),
         };
-        let mut numbers: Vec<u64> =
-            names.iter().filter_map(|name| name.as_slice().try_into().ok().map(u64::from_be_bytes)).collect();
+        let start = hash(partition);
+        let number = |name: &Vec<u8>| Some(u64::from_be_bytes(name.strip_prefix(start.as_slice())?.try_into().ok()?));
+        let mut numbers: Vec<u64> = names.iter().filter_map(number).collect();
         numbers.sort_unstable();
         Ok(numbers)
     }
@@ -90,6 +97,16 @@ impl<S: Storage> Vault<S> {
     fn progress_partition(&self) -> String {
         format!("{}{PARTITION}", self.prefix)
     }
+}
+
+/// The name of a file: a hash of the partition's name unless that is the public one, then its number.
+fn file(partition: Option<&str>, generation: u64) -> Vec<u8> {
+    [hash(partition).as_slice(), &generation.to_be_bytes()].concat()
+}
+
+fn hash(partition: Option<&str>) -> Vec<u8> {
+    let hash = partition.map(|name| Hash::of(&[name.as_bytes()]).0);
+    hash.iter().flatten().take(HASH_BYTES).copied().collect()
 }
 
 impl<C> Encode<C> for ErasureProgress {

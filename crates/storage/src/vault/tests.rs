@@ -326,9 +326,9 @@ fn progress_is_kept_and_torn_progress_is_not_believed() {
     let progress = ErasureProgress { applied: 3, owed };
     on_disk(folder.path(), async |context| {
         let vault = Vault::open(context, "node", &key(1)).await.unwrap();
-        assert_eq!(vault.progress().await.unwrap(), ErasureProgress::default());
-        vault.set_progress(&ErasureProgress { applied: 2, ..ErasureProgress::default() }).await.unwrap();
-        vault.set_progress(&progress).await.unwrap();
+        assert_eq!(vault.progress(None).await.unwrap(), ErasureProgress::default());
+        vault.set_progress(None, &ErasureProgress { applied: 2, ..ErasureProgress::default() }).await.unwrap();
+        vault.set_progress(None, &progress).await.unwrap();
         // A later one that was never said to be whole.
         let (blob, _) = vault.storage.open("node-vault-erasures", &9u64.to_be_bytes()).await.unwrap();
         blob.write_at(0, vec![0, 0x82, 0x18], WriteOptions::SYNC).await.unwrap();
@@ -336,11 +336,18 @@ fn progress_is_kept_and_torn_progress_is_not_believed() {
     });
     on_disk(folder.path(), async |context| {
         let vault = Vault::open(context, "node", &key(1)).await.unwrap();
-        assert_eq!(vault.progress().await.unwrap(), progress);
+        assert_eq!(vault.progress(None).await.unwrap(), progress);
         let later = ErasureProgress { applied: 4, ..ErasureProgress::default() };
-        vault.set_progress(&later).await.unwrap();
-        assert_eq!(vault.progress().await.unwrap(), later);
-        assert_eq!(vault.progress_files().await.unwrap(), [10], "what came before is removed");
+        vault.set_progress(None, &later).await.unwrap();
+        assert_eq!(vault.progress(None).await.unwrap(), later);
+        assert_eq!(vault.progress_files(None).await.unwrap(), [10], "what came before is removed");
+        // In each partition orders are counted by themselves.
+        let inside = ErasureProgress { applied: 1, owed: [("case-42".to_owned(), 2)].into_iter().collect() };
+        assert_eq!(vault.progress(Some("health")).await.unwrap(), ErasureProgress::default());
+        vault.set_progress(Some("health"), &inside).await.unwrap();
+        assert_eq!(vault.progress(Some("health")).await.unwrap(), inside);
+        assert_eq!(vault.progress(Some("tax")).await.unwrap(), ErasureProgress::default());
+        assert_eq!(vault.progress(None).await.unwrap(), later);
     });
 }
 
@@ -352,21 +359,21 @@ fn of_a_backup_laid_over_the_vault_the_older_progress_counts() {
     let at = |applied| ErasureProgress { applied, owed: [(format!("case-{applied}"), 1)].into_iter().collect() };
     on_disk(folder.path(), async |context| {
         let vault = Vault::open(context, "node", &key(1)).await.unwrap();
-        vault.set_progress(&at(2)).await.unwrap();
+        vault.set_progress(None, &at(2)).await.unwrap();
         let backup: Vec<(PathBuf, Vec<u8>)> = files(folder.path())
             .into_iter()
             .filter(|file| file.to_str().unwrap().contains("-erasures"))
             .map(|file| (file.clone(), fs::read(file).unwrap()))
             .collect();
         assert_eq!(backup.len(), 1);
-        vault.set_progress(&at(7)).await.unwrap();
+        vault.set_progress(None, &at(7)).await.unwrap();
         backup.iter().for_each(|(file, bytes)| fs::write(file, bytes).unwrap());
     });
     on_disk(folder.path(), async |context| {
         let vault = Vault::open(context, "node", &key(1)).await.unwrap();
-        assert_eq!(vault.progress_files().await.unwrap(), [1, 2]);
+        assert_eq!(vault.progress_files(None).await.unwrap(), [1, 2]);
         let expected = ErasureProgress { applied: 2, ..at(7) };
-        assert_eq!(vault.progress().await.unwrap(), expected, "done again from the backup on, owed as of now");
+        assert_eq!(vault.progress(None).await.unwrap(), expected, "done again from the backup on, owed as of now");
     });
 }
 

@@ -1,0 +1,213 @@
+//! What has been done here of what is ordered to be erased: in the public partition of the orders of this node's organisation, in another of
+//! all.
+//!
+//! ```text
+//! final order ─▶ how many values? ─▶ noted ─▶ destroyed ─▶ receipt, signed by the holder's own principal ─▶ final ─▶ no longer owed
+//! ```
+//!
+//! INVARIANTS:
+//! - How many values an order found is on the disk before the first of them is destroyed, and stays there until the receipt is final: a
+//!   node that dies in between says the same afterwards.
+//! - The vault knows how many orders it has carried out, all up to one. What a vault that was restored from a backup, or a node that was off,
+//!   has not carried out is carried out again.
+//! - While a hold lasts nothing is destroyed, unless this node had said before that it was.
+//! - What is known here of how far it has come is on the disk first. A file of the vault that fails holds up its own orders, no others, and
+//!   no reads: what they are about is not given, whatever is still here of it.
+
+use crate::{engine::Runtime, holder::Holder, service::erasure::Erasure};
+use std::collections::{BTreeMap, BTreeSet};
+use tallystick_protocol::{
+    Commitment, ErasureRow, ErasureScope, Opening,
+    limits::{CONTROLLER_ERASURES_OPEN_MAX, ERASURES_PER_PAGE},
+};
+use tallystick_storage::vault::{Drawer, ErasureProgress, VaultError};
+
+/// What this process has done, beside what the vault notes.
+#[derive(Debug)]
+pub struct Erasing {
+    /// Whose orders these are: of a partition, or of the public one.
+    partition: Option<String>,
+    /// As it is on the disk.
+    progress: ErasureProgress,
+    /// Orders that this process looked at: those whose numbers are below.
+    looked_at: u64,
+    /// Orders carried out, by their numbers, after one that is not.
+    carried_out: BTreeSet<u64>,
+    /// Orders that wait for a hold, for a file of the vault that can be read, or for room to note what they find.
+    waiting: BTreeSet<String>,
+    /// Those of them of which it was said that they wait for the vault.
+    failed: BTreeSet<String>,
+}
+
+impl Erasing {
+    /// Goes on where the vault says that it left off.
+    ///
+    /// # Errors
+    /// When the disk fails.
+    pub async fn resume<E: Runtime>(holder: &Holder<E>, partition: Option<&str>) -> Result<Self, VaultError> {
+        let progress = holder.progress(partition).await?;
+        Ok(Self {
+            partition: partition.map(str::to_owned),
+            looked_at: progress.applied,
+            progress,
+            carried_out: BTreeSet::new(),
+            waiting: BTreeSet::new(),
+            failed: BTreeSet::new(),
+        })
+    }
+
+    /// The number of the first order that this process has not looked at.
+    pub const fn looked_at(&self) -> u64 {
+        self.looked_at
+    }
+
+    /// Those that must be looked at again, whatever is new.
+    pub fn unfinished(&self) -> BTreeSet<String> {
+        self.waiting.iter().chain(self.progress.owed.keys()).cloned().collect()
+    }
+
+    /// Receipts that are owed: of which orders, and how many values each found.
+    pub const fn owed(&self) -> &BTreeMap<String, u32> {
+        &self.progress.owed
+    }
+
+    /// How many values to say that this order found, if its receipt is owed and may be given: what waits is not done yet.
+    pub fn receipt(&self, erasure: &Erasure) -> Option<u32> {
+        let order = &erasure.row.order;
+        let waits = !erasure.holds.is_empty() || self.waiting.contains(order);
+        self.progress.owed.get(order).copied().filter(|_| !waits)
+    }
+
+    /// Carries out those of a page of orders, the unfinished ones with it, that are not carried out and do not wait. `drawers` says where the
+    /// values lie that an order is about, and `total` how many orders there are. Says whether that was the last page.
+    ///
+    /// # Errors
+    /// When the disk fails.
+    pub async fn carry_out<E: Runtime>(
+        &mut self,
+        holder: &Holder<E>,
+        orders: &[(Erasure, Vec<Drawer>)],
+        total: u64,
+    ) -> Result<bool, VaultError> {
+        // A receipt that is final is owed no more, and leaves room for those that follow.
+        let owing = orders.iter().filter(|(one, _)| owes(holder, &one.row));
+        let owed: BTreeSet<&str> = owing.map(|(one, _)| one.row.order.as_str()).collect();
+        let mut progress = self.progress.clone();
+        progress.owed.retain(|order, _| owed.contains(order.as_str()));
+        self.note(holder, progress).await?;
+        for (erasure, drawers) in orders {
+            self.carry_out_one(holder, erasure, drawers).await?;
+        }
+        let applied = self.applied();
+        self.note(holder, ErasureProgress { applied, ..self.progress.clone() }).await?;
+        self.carried_out.retain(|number| *number >= applied);
+        self.looked_at = total.min(self.looked_at.saturating_add(u64::from(ERASURES_PER_PAGE)));
+        Ok(self.looked_at >= total)
+    }
+
+    /// Destroys what an order is about, unless that is done, or waits: for a hold, or because the vault fails, which stops no other.
+    async fn carry_out_one<E: Runtime>(
+        &mut self,
+        holder: &Holder<E>,
+        erasure: &Erasure,
+        drawers: &[Drawer],
+    ) -> Result<(), VaultError> {
+        let row = &erasure.row;
+        if self.progress.applied > row.number || self.carried_out.contains(&row.number) {
+            return Ok(());
+        }
+        if !erasure.holds.is_empty() && !has_said(holder, row) {
+            self.waiting.insert(row.order.clone());
+            return Ok(());
+        }
+        if owes(holder, row) && !self.progress.owed.contains_key(&row.order) {
+            if self.progress.owed.len() >= CONTROLLER_ERASURES_OPEN_MAX {
+                // In a partition there may be more of all controllers: those whose receipts come first make room.
+                self.waiting.insert(row.order.clone());
+                return Ok(());
+            }
+            let found = match found(holder, row, drawers).await {
+                Ok(found) => found,
+                Err(error) => {
+                    self.put_off(&row.order, &error);
+                    return Ok(());
+                }
+            };
+            let mut progress = self.progress.clone();
+            progress.owed.insert(row.order.clone(), found);
+            self.note(holder, progress).await?;
+        }
+        for drawer in drawers {
+            let destroyed = match &row.scope {
+                ErasureScope::All => holder.destroy(drawer).await.map(drop),
+                ErasureScope::Values(values) => holder.remove(drawer, values).await.map(drop),
+            };
+            if let Err(error) = destroyed {
+                self.put_off(&row.order, &error);
+                return Ok(());
+            }
+        }
+        tracing::info!(order = %row.order, partition = self.partition, "erased");
+        self.carried_out.insert(row.number);
+        self.waiting.remove(&row.order);
+        self.failed.remove(&row.order);
+        Ok(())
+    }
+
+    /// Says how far erasure has come: known here once it is on the disk.
+    async fn note<E: Runtime>(&mut self, holder: &Holder<E>, progress: ErasureProgress) -> Result<(), VaultError> {
+        if progress != self.progress {
+            holder.set_progress(self.partition.as_deref(), &progress).await?;
+            self.progress = progress;
+        }
+        Ok(())
+    }
+
+    /// Orders carried out without a gap: those whose numbers are below.
+    fn applied(&self) -> u64 {
+        let mut applied = self.progress.applied;
+        while self.carried_out.contains(&applied) {
+            applied += 1;
+        }
+        applied
+    }
+
+    /// Lets an order wait that the vault could not carry out: the others go on.
+    fn put_off(&mut self, order: &str, error: &VaultError) {
+        self.waiting.insert(order.to_owned());
+        if self.failed.insert(order.to_owned()) {
+            tracing::error!(%order, %error, "this order is not carried out, and tried again with each block");
+        }
+    }
+}
+
+/// How many values that an order means are here. Of a file that is damaged none can be counted, and all of it can be destroyed.
+async fn found<E: Runtime>(holder: &Holder<E>, row: &ErasureRow, drawers: &[Drawer]) -> Result<u32, VaultError> {
+    let mut found = 0;
+    for drawer in drawers {
+        let held = match (holder.openings(drawer).await, &row.scope) {
+            (Err(VaultError::Damaged(file)), ErasureScope::All) => {
+                tracing::warn!(order = %row.order, %file, "a damaged file is destroyed, and nothing in it counted");
+                Vec::new()
+            }
+            (held, _) => held?,
+        };
+        found += held.iter().filter(|opening| is_meant(&row.scope, opening)).count();
+    }
+    Ok(u32::try_from(found).unwrap_or(u32::MAX))
+}
+
+/// Whether this holder must still say that it destroyed.
+fn owes<E: Runtime>(holder: &Holder<E>, row: &ErasureRow) -> bool {
+    row.outstanding().any(|node| *node == holder.keys().principal)
+}
+
+/// Whether this holder has said that it destroyed.
+fn has_said<E: Runtime>(holder: &Holder<E>, row: &ErasureRow) -> bool {
+    let mut said = row.holders.iter().filter(|holder| holder.receipt.is_some());
+    said.any(|one| one.node == holder.keys().principal)
+}
+
+fn is_meant(scope: &ErasureScope, opening: &Opening) -> bool {
+    scope.values().is_none_or(|values: &[Commitment]| values.contains(&opening.commitment()))
+}

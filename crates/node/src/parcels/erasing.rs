@@ -1,0 +1,210 @@
+//! Carry out what is ordered to be erased in a partition: destroy, and say so by a private transaction. How is said in `erasing.rs` beside
+//! this folder.
+//!
+//! ```text
+//! executed ─▶ orders and holds, as the partition's state has them ─▶ drawers of the controller's registers ─▶ destroyed ─▶ receipt
+//! ```
+//!
+//! INVARIANTS:
+//! - What a block orders to be erased is destroyed before anybody is told that the block was executed, and before what that block brought is
+//!   settled.
+//! - What the state says is erased is not taken in, not given and not asked for, whether it is destroyed here yet or not.
+
+use super::{Parcels, Room, sealed::Value};
+use crate::{
+    application::now_ms,
+    engine::Runtime,
+    erasing::Erasing,
+    service::{
+        erasure::Erasure,
+        posting::{AGAIN_SECONDS, Posted},
+    },
+};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    time::Duration,
+};
+use tallystick_protocol::{
+    ErasureRow, Hash, Intent, Operation, Outcome, StateKey, SubjectRow, limits::ERASURES_PER_PAGE,
+};
+use tallystick_storage::{
+    partition::Partition,
+    vault::{Drawer, VaultError},
+};
+
+/// The receipts of a partition that are on their way, by their orders.
+type Receipts = Mutex<BTreeMap<String, Posted>>;
+
+/// What this process has done of what is ordered in a partition.
+#[derive(Default)]
+pub(super) struct Eraser {
+    erasing: Option<Erasing>,
+    /// Whether the vault failed at the last attempt.
+    has_failed: bool,
+    receipts: Arc<Receipts>,
+}
+
+impl Eraser {
+    /// Whether all is carried out that is executed, but for what waits.
+    pub const fn is_done(&self) -> bool {
+        self.erasing.is_some() && !self.has_failed
+    }
+}
+
+fn lock(receipts: &Receipts) -> MutexGuard<'_, BTreeMap<String, Posted>> {
+    receipts.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// An order with the holds that suspend it at this time. Of what is complete nobody asks.
+pub(super) async fn with_holds<E: Runtime>(partition: &Partition<E>, row: ErasureRow, now_ms: u64) -> Erasure {
+    let subject = match row.is_complete() {
+        true => None,
+        false => partition.subject(&row.controller, &row.subject).await,
+    };
+    let holds = subject.into_iter().flat_map(|subject| subject.holds).filter(|hold| hold.is_in_force(now_ms));
+    Erasure { holds: holds.map(|hold| hold.hold).collect(), row }
+}
+
+impl<E: Runtime> Room<E> {
+    /// What must be looked at: the orders from this number on, as many as there are on a page of the list, and these, each with where the
+    /// values lie that it is about. And how many orders there are.
+    async fn due(&self, from: u64, these: BTreeSet<String>, now_ms: u64) -> (u64, Vec<(Erasure, Vec<Drawer>)>) {
+        let partition = self.partition.lock().await;
+        let total = partition.controller("").await.orders;
+        let end = total.min(from.saturating_add(u64::from(ERASURES_PER_PAGE)));
+        let listed = partition.erasures("", from.min(end)..end).await;
+        let ids: BTreeSet<String> = listed.into_iter().chain(these).collect();
+        let mut due = Vec::with_capacity(ids.len());
+        for id in ids {
+            let Some(row) = partition.erasure(&id).await else { continue };
+            let registers = partition.registers_of(&row.controller).await;
+            let drawer = |register: String| Drawer::private(&self.name, &register, row.subject.clone());
+            let drawers = registers.into_iter().map(drawer).collect();
+            due.push((with_holds(&partition, row, now_ms).await, drawers));
+        }
+        due.sort_by_key(|(one, _): &(Erasure, _)| one.row.number);
+        (total, due)
+    }
+
+    /// Those of these values that the state says are erased, each with whether a hold keeps what is left of it.
+    pub(super) async fn erased_among(
+        &self,
+        values: impl IntoIterator<Item = &Value>,
+        now_ms: u64,
+    ) -> BTreeMap<Value, bool> {
+        let partition = self.partition.lock().await;
+        let mut custodians: BTreeMap<&str, Option<String>> = BTreeMap::new();
+        let mut subjects: BTreeMap<StateKey, Option<SubjectRow>> = BTreeMap::new();
+        let mut erased = BTreeMap::new();
+        for value in values {
+            let (place, commitment) = value;
+            if !custodians.contains_key(place.register()) {
+                custodians.insert(place.register(), partition.custodian(place.register()).await);
+            }
+            let Some(Some(custodian)) = custodians.get(place.register()) else { continue };
+            let key = StateKey::subject(custodian, place.subject());
+            if !subjects.contains_key(&key) {
+                subjects.insert(key, partition.subject(custodian, place.subject()).await);
+            }
+            // Of whom nothing is said nothing is erased.
+            let Some(Some(row)) = subjects.get(&key) else { continue };
+            if row.erased.is_some() || partition.is_value_erased(custodian, place.subject(), commitment).await {
+                erased.insert(value.clone(), row.is_held(now_ms));
+            }
+        }
+        erased
+    }
+}
+
+impl<E: Runtime> Parcels<E> {
+    /// The time by which holds end: the newest block's.
+    pub(super) fn time_ms(&self) -> u64 {
+        self.0.shared.chain.tip().header.time_ms
+    }
+
+    /// Carries out what is ordered in a partition as far as it is executed, and does not wait.
+    pub(super) async fn erase(&self, runtime: &E, room: &Arc<Room<E>>, eraser: &mut Eraser) {
+        let done = self.erase_due(runtime, room, eraser).await;
+        eraser.has_failed = done.is_err();
+        if let Err(error) = done {
+            tracing::error!(partition = room.name, %error, "what is ordered to be erased is not erased yet");
+        }
+    }
+
+    async fn erase_due(&self, runtime: &E, room: &Arc<Room<E>>, eraser: &mut Eraser) -> Result<(), VaultError> {
+        let Eraser { erasing, receipts, .. } = eraser;
+        let erasing = match erasing {
+            Some(erasing) => erasing,
+            None => erasing.insert(Erasing::resume(self.vault(), Some(&room.name)).await?),
+        };
+        loop {
+            let (total, orders) = room.due(erasing.looked_at(), erasing.unfinished(), self.time_ms()).await;
+            let is_last = erasing.carry_out(self.vault(), &orders, total).await?;
+            lock(receipts).retain(|order, _| erasing.owed().contains_key(order));
+            for (erasure, _) in &orders {
+                let order = &erasure.row.order;
+                match erasing.receipt(erasure) {
+                    Some(destroyed) => self.give_receipt(runtime, room, (order, destroyed), receipts),
+                    None => drop(lock(receipts).remove(order)),
+                }
+            }
+            if is_last {
+                return Ok(());
+            }
+        }
+    }
+
+    /// Gives a receipt, unless it is on its way or waits: in a task of its own, for it is executed by whoever calls this.
+    fn give_receipt(
+        &self,
+        runtime: &E,
+        room: &Arc<Room<E>>,
+        (order, destroyed): (&str, u32),
+        receipts: &Arc<Receipts>,
+    ) {
+        let now_s = now_ms(runtime).max(self.time_ms()) / 1_000;
+        let not_after = now_s + AGAIN_SECONDS;
+        if !lock(receipts).entry(order.to_owned()).or_default().begin(now_s, not_after) {
+            return;
+        }
+        let (parcels, receipts, order, room) = (self.clone(), receipts.clone(), order.to_owned(), room.name.clone());
+        runtime.child("receipt").spawn(move |_| async move {
+            let said = parcels.post_receipt(&room, (&order, destroyed), not_after).await;
+            if let (Err(refusal), Some(posted)) = (said, lock(&receipts).get_mut(&order)) {
+                let subject = format!("erasure {order} in partition {room}");
+                match refusal {
+                    (true, why) => posted.refused(&subject, now_s, why),
+                    (false, why) => posted.put_off(&subject, not_after, why),
+                }
+            }
+        });
+    }
+
+    /// Hands in a receipt as the holder that this node is; else whether the ledger refused it, and why it is not given.
+    async fn post_receipt(
+        &self,
+        partition: &str,
+        (order, destroyed): (&str, u32),
+        not_after: u64,
+    ) -> Result<(), (bool, String)> {
+        let holder = &self.0.holder;
+        let subject = format!("erasure {order}");
+        let Hash(key) = Hash::of(&[partition.as_bytes(), &[0], subject.as_bytes(), &[0], &not_after.to_be_bytes()]);
+        let operation = Operation::ErasureReceipt { order: order.to_owned(), destroyed };
+        let intent = Intent {
+            not_after,
+            idempotency_key: key.into_iter().take(16).collect(),
+            partition: Some(partition.to_owned()),
+            ..Intent::new(self.0.shared.chain.network(), holder.principal.clone(), subject, vec![operation])
+        };
+        let signed = intent.sign(&holder.key).map_err(|error| (false, error.to_string()))?;
+        match self.submit(signed.bytes().clone(), &[], Duration::from_secs(AGAIN_SECONDS)).await {
+            Ok(executed) => match executed.outcome {
+                Outcome::Accepted { .. } => Ok(()),
+                Outcome::Refused(refusal) => Err((true, format!("{}: {}", refusal.code, refusal.code.advice()))),
+            },
+            Err(error) => Err((false, error.to_string())),
+        }
+    }
+}
