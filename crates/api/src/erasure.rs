@@ -9,7 +9,7 @@ use utoipa::ToSchema;
 pub struct ErasureView {
     /// Its id.
     pub order: String,
-    /// The organisation whose nodes must destroy.
+    /// The organisation whose nodes must destroy; in a partition the one from whose registers all members' nodes must.
     pub controller: String,
     /// Whom the values are about: `register:key`.
     #[schema(value_type = String)]
@@ -32,7 +32,7 @@ pub struct ErasureView {
     pub reason: String,
     /// Who ordered it here.
     pub principal: String,
-    /// The place of that transaction in the log.
+    /// The place of that transaction in the log; in a partition its number among the private transactions.
     pub index: u64,
     /// The height of its block.
     pub height: u64,
@@ -131,6 +131,47 @@ pub struct HoldList {
     /// The `cursor` of the next page, of older ones.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub next: Option<String>,
+}
+
+/// Which orders of erasure in a partition are asked for. It is asked in a body, as all that its members alone may know.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct PrivateErasures {
+    /// This one alone.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub order: Option<String>,
+    /// Only those of this organisation.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub controller: Option<String>,
+    /// Only those that are not complete. A page may then hold none and not be the last: only the absence of `next` says that.
+    #[serde(default)]
+    pub open: bool,
+    /// `next` of the page before.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub cursor: Option<u64>,
+    /// Orders on a page: 100 by default, 200 at most.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub limit: Option<u64>,
+}
+
+/// Which legal holds in a partition are asked for.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct PrivateHolds {
+    /// Only those of this organisation.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub controller: Option<String>,
+    /// `next` of the page before.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub cursor: Option<u64>,
+    /// Holds on a page: 100 by default, 200 at most.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub limit: Option<u64>,
+}
+
+/// Which order of erasure in a partition is to be certified.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct PrivateCertificate {
+    /// Its id.
+    pub order: String,
 }
 
 /// What is noted of an entry that was wrong.

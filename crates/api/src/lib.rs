@@ -32,6 +32,7 @@ pub use consent::{ConsentList, ConsentView, ReadConsentView, WithdrawnView};
 pub use data_map::{ControllerView, DataMap, PlaceView, ProtectedRegisterView, SharedView};
 pub use erasure::{
     CorrectionView, DestroyedView, ErasureList, ErasureView, ErasuresView, HoldList, HoldView, HolderView, LiftedView,
+    PrivateCertificate, PrivateErasures, PrivateHolds,
 };
 pub use log::{Checkpoint, ConsistencyProof, InclusionProof};
 pub use notice::{NoticePage, NoticeView, NoticesView};

@@ -78,6 +78,12 @@ pub const PARTITION_MANDATES: &str = "/v1/partitions/{name}/mandates";
 pub const PARTITION_CONSENTS: &str = "/v1/partitions/{name}/consents";
 /// What was written about somebody in a partition, to the organisation's own.
 pub const PARTITION_HELD: &str = "/v1/partitions/{name}/held";
+/// Orders of erasure in a partition, to the organisation's own.
+pub const PARTITION_ERASURES: &str = "/v1/partitions/{name}/erasures";
+/// The certificate of an order of erasure in a partition, to the organisation's own.
+pub const PARTITION_ERASURE_CERTIFICATE: &str = "/v1/partitions/{name}/erasures/certificate";
+/// Legal holds in a partition, to the organisation's own.
+pub const PARTITION_HOLDS: &str = "/v1/partitions/{name}/holds";
 /// All registers.
 pub const REGISTERS: &str = "/v1/registers";
 /// One register's definition.
@@ -296,6 +302,21 @@ pub fn partition_mandates(partition: &str) -> String {
 /// [`PARTITION_CONSENTS`] of the partition.
 pub fn partition_consents(partition: &str) -> String {
     fill(PARTITION_CONSENTS, &[partition])
+}
+
+/// [`PARTITION_ERASURES`] of the partition.
+pub fn partition_erasures(partition: &str) -> String {
+    fill(PARTITION_ERASURES, &[partition])
+}
+
+/// [`PARTITION_ERASURE_CERTIFICATE`] of the partition.
+pub fn partition_erasure_certificate(partition: &str) -> String {
+    fill(PARTITION_ERASURE_CERTIFICATE, &[partition])
+}
+
+/// [`PARTITION_HOLDS`] of the partition.
+pub fn partition_holds(partition: &str) -> String {
+    fill(PARTITION_HOLDS, &[partition])
 }
 
 /// [`PARTITION_HELD`] of the partition.

@@ -2,7 +2,7 @@
 
 use crate::{
     argument::slug,
-    connection::{Acting, Reading},
+    connection::{Acting, Asking},
     hold::controller_of,
     output::{Colour, Done, Failure, Table, count, json, line, paint, time},
     paging::{self, Paging},
@@ -14,8 +14,8 @@ use std::{
     path::PathBuf,
     time::{Duration, Instant},
 };
-use tallystick_api::{ErasureView, HolderView, limits::ERASURES_PAGE_MAX};
-use tallystick_client::Client;
+use tallystick_api::{ErasureList, ErasureView, HolderView, PrivateErasures, limits::ERASURES_PAGE_MAX};
+use tallystick_client::{Client, Signer};
 use tallystick_protocol::{Commitment, ErasureScope, ErasureStatus, Operation, Subject, change::words::Shown};
 
 /// How often to look whether every holder has given its receipt.
@@ -32,7 +32,13 @@ const DAY_SECONDS: u64 = 86_400;
     tally erasure order case-42 patient:p-17 --authority \"The patient\" --legal-basis \"UK GDPR Article 17(1)(b)\" --reason \"Consent withdrawn\"\n  \
     tally erasure status case-42                            who has destroyed, and who has not\n  \
     tally erasure list --open                               what is not complete, everywhere\n  \
-    tally erasure certificate case-42 -o case-42.erasure    proof, for `tally verify`"
+    tally erasure certificate case-42 -o case-42.erasure    proof, for `tally verify`\n\n\
+    In a partition the nodes of all its members destroy what stands in the registers of the controller there, and its members alone see it; \
+    whoever is shown the certificate can check it.\n\n\
+    Examples:\n  \
+    tally erasure order case-43 child:c-1 --partition school-health --authority \"The parents\" --legal-basis \"UK GDPR Article 17\" --reason \"Left the school\"\n  \
+    tally erasure status case-43 --partition school-health\n  \
+    tally erasure certificate case-43 --partition school-health -o case-43.erasure"
 )]
 pub struct Erasure {
     #[command(subcommand)]
@@ -69,7 +75,7 @@ struct Order {
     /// Why
     #[arg(long, value_name = "TEXT")]
     reason: String,
-    /// The organisation whose nodes must destroy [default: the signer's]
+    /// The organisation whose nodes must destroy; in a partition the one in whose registers the values stand [default: the signer's]
     #[arg(long, value_name = "ORGANISATION")]
     controller: Option<String>,
     /// Within how many days every node must have done it
@@ -90,7 +96,7 @@ struct Status {
     #[arg(value_name = "ID")]
     id: String,
     #[command(flatten)]
-    reading: Reading,
+    asking: Asking,
 }
 
 /// List orders, the newest first
@@ -105,7 +111,7 @@ struct List {
     #[command(flatten)]
     paging: Paging,
     #[command(flatten)]
-    reading: Reading,
+    asking: Asking,
 }
 
 /// Write the proof that every node has destroyed: `tally verify` checks it offline
@@ -121,7 +127,7 @@ struct Certificate {
     #[arg(long)]
     as_it_stands: bool,
     #[command(flatten)]
-    reading: Reading,
+    asking: Asking,
 }
 
 /// Say as a node that it has destroyed, where the node cannot say it itself: its disk is lost, or was destroyed whole
@@ -160,7 +166,12 @@ impl Order {
         values.dedup();
         let scope = if values.is_empty() { ErasureScope::All } else { ErasureScope::Values(values) };
         let deadline = days.saturating_mul(DAY_SECONDS);
-        let told = format!("erasure {id} is ordered: the nodes of {controller} destroy what they hold of {subject}");
+        let told = match session.signer.partition() {
+            Some(partition) => format!(
+                "erasure {id} is ordered: the nodes of all members of {partition} destroy what they hold of {subject} in the registers of {controller}"
+            ),
+            None => format!("erasure {id} is ordered: the nodes of {controller} destroy what they hold of {subject}"),
+        };
         let operation = Operation::ErasureOrder {
             order: id.clone(),
             controller,
@@ -174,9 +185,9 @@ impl Order {
         if !session.act(format!("erasure {id}"), vec![operation], told)? || !wait {
             return Ok(());
         }
-        let (client, began) = (acting.client()?, Instant::now());
+        let (orders, began) = (Orders::of(acting.client()?, Some(session.signer))?, Instant::now());
         loop {
-            let view = find(&client, &id)?;
+            let view = orders.find(&id)?;
             if view.status == ErasureStatus::Complete {
                 return tell(&view);
             }
@@ -193,8 +204,8 @@ impl Order {
 
 impl Status {
     fn run(self) -> Done {
-        let view = find(&self.reading.connection.client()?, &self.id)?;
-        if self.reading.json {
+        let view = Orders::asked(&self.asking)?.find(&self.id)?;
+        if self.asking.json {
             json(&view)?;
         } else {
             tell(&view)?;
@@ -205,26 +216,12 @@ impl Status {
 
 impl List {
     fn run(self) -> Done {
-        let client = self.reading.connection.client()?;
-        let mut asked: Vec<(&str, &str)> =
-            self.controller.iter().map(|controller| ("controller", controller.as_str())).collect();
-        let list = if self.open {
-            asked.push(("open", "true"));
-            let mut list = client.erasures(&asked)?.value;
-            let mut before = 0;
-            while let Some(next) = list.next.take() {
-                // A place lies after the one asked for, or the node would be asked for ever.
-                let place = next.parse::<u64>().ok().filter(|place| *place > before);
-                before = place.ok_or_else(|| Failure::error(paging::NO_PLACE))?;
-                let more = client.erasures(&[asked.as_slice(), &[("cursor", &next)]].concat())?.value;
-                list.erasures.extend(more.erasures);
-                list.next = more.next;
-            }
-            list
-        } else {
-            self.paging.whole(ERASURES_PAGE_MAX, |query| Ok(client.erasures(&[&asked, query].concat())?.value))?
+        let orders = Orders::asked(&self.asking)?;
+        let list = match &orders.signer {
+            Some(signer) => self.in_partition(&orders.client, signer)?,
+            None => self.in_public(&orders.client)?,
         };
-        if self.reading.json {
+        if self.asking.json {
             return json(&list);
         }
         let mut table = Table::new(&["order", "controller", "subject", "is", "receipts", "due"]);
@@ -237,24 +234,69 @@ impl List {
         table.print()?;
         Paging::more(list.next.as_deref())
     }
+
+    fn in_public(&self, client: &Client) -> Result<ErasureList, Failure> {
+        let mut asked: Vec<(&str, &str)> =
+            self.controller.iter().map(|controller| ("controller", controller.as_str())).collect();
+        if !self.open {
+            return self
+                .paging
+                .whole(ERASURES_PAGE_MAX, |query| Ok(client.erasures(&[&asked, query].concat())?.value));
+        }
+        asked.push(("open", "true"));
+        let mut list = client.erasures(&asked)?.value;
+        let mut before = 0;
+        while let Some(next) = list.next.take() {
+            // A place lies after the one asked for, or the node would be asked for ever.
+            let place = next.parse::<u64>().ok().filter(|place| *place > before);
+            before = place.ok_or_else(|| Failure::error(paging::NO_PLACE))?;
+            let more = client.erasures(&[asked.as_slice(), &[("cursor", &next)]].concat())?.value;
+            list.erasures.extend(more.erasures);
+            list.next = more.next;
+        }
+        Ok(list)
+    }
+
+    fn in_partition(&self, client: &Client, signer: &Signer) -> Result<ErasureList, Failure> {
+        let everything = Paging::everything();
+        let paging = if self.open { &everything } else { &self.paging };
+        paging.whole(ERASURES_PAGE_MAX, |query| {
+            let number = |name: &str| query.iter().find(|(of, _)| *of == name).and_then(|(_, text)| text.parse().ok());
+            let asked = PrivateErasures {
+                order: None,
+                controller: self.controller.clone(),
+                open: self.open,
+                cursor: number("cursor"),
+                limit: number("limit"),
+            };
+            Ok(client.partition_erasures(signer, signer.partition().unwrap_or_default(), &asked)?.value)
+        })
+    }
 }
 
 impl Certificate {
     fn run(self) -> Done {
-        let client = self.reading.connection.client()?;
-        let view = find(&client, &self.id)?;
+        let orders = Orders::asked(&self.asking)?;
+        let view = orders.find(&self.id)?;
         if view.status != ErasureStatus::Complete && !self.as_it_stands {
             tell(&view)?;
             return Err(Failure::no(
                 "it is not complete, so nothing certifies that it is: --as-it-stands proves who has not",
             ));
         }
-        if self.reading.json {
+        if self.asking.json {
             json(&view)?;
         } else {
             tell(&view)?;
         }
-        write_receipt(&self.output, &client.erasure_certificate(&self.id)?)
+        let certificate = match &orders.signer {
+            Some(signer) => {
+                let partition = signer.partition().unwrap_or_default();
+                orders.client.partition_erasure_certificate(signer, partition, &self.id)?
+            }
+            None => orders.client.erasure_certificate(&self.id)?,
+        };
+        write_receipt(&self.output, &certificate)
     }
 }
 
@@ -266,9 +308,35 @@ impl Receipt {
     }
 }
 
-fn find(client: &Client, id: &str) -> Result<ErasureView, Failure> {
-    let absent = || Failure::no(format!("there is no order `{id}`: `tally erasure list` shows those there are"));
-    client.erasure(id)?.map(|found| found.value).ok_or_else(absent)
+/// Where orders are looked for: in the public partition, or in another, as somebody who asks there.
+struct Orders {
+    client: Client,
+    signer: Option<Signer>,
+}
+
+impl Orders {
+    fn asked(asking: &Asking) -> Result<Self, Failure> {
+        Self::of(asking.connection.client()?, asking.asker()?)
+    }
+
+    /// In a partition a node of the signer's own organisation is asked.
+    fn of(mut client: Client, signer: Option<Signer>) -> Result<Self, Failure> {
+        let signer = signer.filter(|signer| signer.partition().is_some());
+        if let Some(signer) = &signer {
+            (client, _) = client.holder(signer.principal().organisation())?;
+        }
+        Ok(Self { client, signer })
+    }
+
+    fn find(&self, id: &str) -> Result<ErasureView, Failure> {
+        let found = match &self.signer {
+            Some(signer) => self.client.partition_erasure(signer, signer.partition().unwrap_or_default(), id)?,
+            None => self.client.erasure(id)?.map(|found| found.value),
+        };
+        found.ok_or_else(|| {
+            Failure::no(format!("there is no order `{id}`: `tally erasure list` shows those there are"))
+        })
+    }
 }
 
 fn tell(view: &ErasureView) -> Done {

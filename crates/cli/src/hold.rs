@@ -2,13 +2,13 @@
 
 use crate::{
     argument::{slug, timestamp},
-    connection::{Acting, Reading, Session},
-    output::{Done, Table, json, time},
+    connection::{Acting, Asking, Session},
+    output::{Done, Failure, Table, json, time},
     paging::Paging,
     register::exposure::warn_of_texts,
 };
 use clap::{Args, Subcommand};
-use tallystick_api::limits::ERASURES_PAGE_MAX;
+use tallystick_api::{HoldList, PrivateHolds, limits::ERASURES_PAGE_MAX};
 use tallystick_protocol::{MandateId, Operation, Subject};
 
 /// Suspend the erasure of somebody's values, by an authority and for a time
@@ -19,7 +19,8 @@ use tallystick_protocol::{MandateId, Operation, Subject};
     Examples:\n  \
     tally hold place inquiry-7 patient:p-17 --authority \"High Court, KB-2026-104\" --reason \"Evidence\" --until 2027-06-30T00:00:00Z\n  \
     tally hold lift inquiry-7 --reason \"The claim was settled\"\n  \
-    tally hold list"
+    tally hold list\n\n\
+    In a partition, with --partition, it is kept by the nodes of all its members, and its members alone see it."
 )]
 pub struct Hold {
     #[command(subcommand)]
@@ -51,7 +52,7 @@ struct Place {
     /// When it ends by itself, such as 2027-06-30T00:00:00Z [default: when it is lifted]
     #[arg(long, value_name = "TIME", value_parser = timestamp)]
     until: Option<u64>,
-    /// The organisation whose nodes must keep [default: the signer's]
+    /// The organisation whose nodes must keep; in a partition the one in whose registers the values stand [default: the signer's]
     #[arg(long, value_name = "ORGANISATION")]
     controller: Option<String>,
     #[command(flatten)]
@@ -80,7 +81,7 @@ struct List {
     #[command(flatten)]
     paging: Paging,
     #[command(flatten)]
-    reading: Reading,
+    asking: Asking,
 }
 
 impl Hold {
@@ -107,7 +108,12 @@ impl Place {
         warn_of_texts([&authority, &reason]);
         let session = acting.begin()?;
         let controller = controller.unwrap_or_else(|| controller_of(&session));
-        let told = format!("hold {hold} is placed: the nodes of {controller} keep what they hold of {subject}");
+        let told = match session.signer.partition() {
+            Some(partition) => format!(
+                "hold {hold} is placed: the nodes of all members of {partition} keep what they hold of {subject} in the registers of {controller}"
+            ),
+            None => format!("hold {hold} is placed: the nodes of {controller} keep what they hold of {subject}"),
+        };
         let subject_of_act = format!("hold {hold}");
         let operation = Operation::HoldPlace { hold, controller, subject, authority, reason, until };
         session.act(subject_of_act, vec![operation], told).map(drop)
@@ -124,11 +130,8 @@ impl Lift {
 
 impl List {
     fn run(self) -> Done {
-        let client = self.reading.connection.client()?;
-        let asked: Vec<(&str, &str)> =
-            self.controller.iter().map(|controller| ("controller", controller.as_str())).collect();
-        let list = self.paging.whole(ERASURES_PAGE_MAX, |query| Ok(client.holds(&[&asked, query].concat())?.value))?;
-        if self.reading.json {
+        let list = self.whole()?;
+        if self.asking.json {
             return json(&list);
         }
         let mut table = Table::new(&["hold", "controller", "subject", "is", "for", "until"]);
@@ -138,5 +141,22 @@ impl List {
         }
         table.print()?;
         Paging::more(list.next.as_deref())
+    }
+
+    fn whole(&self) -> Result<HoldList, Failure> {
+        let client = self.asking.connection.client()?;
+        let Some(signer) = self.asking.asker()? else {
+            let asked: Vec<(&str, &str)> =
+                self.controller.iter().map(|controller| ("controller", controller.as_str())).collect();
+            return self.paging.whole(ERASURES_PAGE_MAX, |query| Ok(client.holds(&[&asked, query].concat())?.value));
+        };
+        let (holder, _) = client.holder(signer.principal().organisation())?;
+        let partition = signer.partition().unwrap_or_default();
+        self.paging.whole(ERASURES_PAGE_MAX, |query| {
+            let number = |name: &str| query.iter().find(|(of, _)| *of == name).and_then(|(_, text)| text.parse().ok());
+            let (cursor, limit) = (number("cursor"), number("limit"));
+            let asked = PrivateHolds { controller: self.controller.clone(), cursor, limit };
+            Ok(holder.partition_holds(&signer, partition, &asked)?.value)
+        })
     }
 }

@@ -16,10 +16,10 @@ use std::{
 };
 use tallystick_api::{CosignerView, OutcomeView};
 use tallystick_protocol::{
-    Cosigner, Destroyed, ErasureRow, ErasureScope, Genesis, Hash, Holder, Opening, Operation, Poll, ProposalRow,
+    CertifiedRoot, Cosigner, Destroyed, ErasureRow, ErasureScope, Genesis, Hash, Holder, Opening, Operation, Poll, ProposalRow,
     ProposalStatus, Recipient, RecordRow,
     limits::SUBJECT_ACCESS_BYTES_MAX,
-    receipt::{CheckError, Claim, Proven, Receipt, Recovered, SharedRecord, Step},
+    receipt::{CheckError, Claim, Proven, Receipt, Recovered, SharedErasure, SharedRecord, Step},
 };
 
 /// Check receipts without the network, and say what they prove
@@ -132,9 +132,9 @@ const fn found(step: Step) -> &'static str {
         Step::Certificate => "a quorum of validators signed the last of them",
         Step::Transaction => "the transaction is signed by the keys it names",
         Step::Inclusion => "the transaction and its outcome are in the log of that block",
-        Step::Row => "the record, or the proposal, is the one that was asked for",
-        Step::State => "the record, its absence, or the proposal, is in the state of that block",
-        Step::Partition => "the record is under the root of the partition on which more than half of its members agree",
+        Step::Row => "the record, the proposal, or the order, is the one that was asked for",
+        Step::State => "the record, its absence, the proposal, or the order, is in the state of that block",
+        Step::Partition => "the record, or the order, is under the root of the partition on which more than half of its members agree",
         Step::Items => "the content is what the record names",
         Step::Openings => "the values shown are those that the record holds sealed, and no others would fit",
     }
@@ -205,8 +205,9 @@ fn claim_lines(proven: &Proven) -> Vec<String> {
             format!("when       at {when}"),
         ],
         Claim::Proposal { proposal } => proposal_lines(proposal, &when),
-        Claim::Erasure { order } => erasure_lines(order, &when),
+        Claim::Erasure { order } => erasure_lines(order, (None, &when)),
         Claim::Shared(shared) => shared_lines(shared, &when),
+        Claim::SharedErasure(shared) => shared_erasure_lines(shared, &when),
         Claim::NoRegister { register } => {
             vec![format!("what       there is no register {register}"), format!("when       at {when}")]
         }
@@ -250,22 +251,44 @@ fn proposal_lines(proposal: &ProposalRow, when: &str) -> Vec<String> {
     lines
 }
 
+/// An order of erasure in a partition, by the word of its members.
+fn shared_erasure_lines(shared: &SharedErasure, when: &str) -> Vec<String> {
+    let SharedErasure { partition, certified, order } = shared;
+    let mut lines = erasure_lines(order, (Some(partition), when));
+    // The last line says when.
+    lines.pop();
+    lines.push(format!(
+        "when       it stood so in block {}, by the root that more than half of the partition's members post",
+        certified.height
+    ));
+    lines.push(format!("           that root was the latest they agree on at {when}"));
+    lines
+}
+
 /// Whom an order of erasure is about, and who has destroyed.
-fn erasure_lines(order: &ErasureRow, when: &str) -> Vec<String> {
+fn erasure_lines(order: &ErasureRow, (partition, when): (Option<&str>, &str)) -> Vec<String> {
     let scope = match &order.scope {
         ErasureScope::All => "all of".to_owned(),
         ErasureScope::Values(values) => format!("{} of", count(values.len() as u64, "value", "values")),
     };
     let is = if order.is_complete() { "is complete" } else { "is NOT complete" };
+    let (within, of) = match partition {
+        Some(partition) => (format!(" of partition {partition}"), "private transaction"),
+        None => (String::new(), "leaf"),
+    };
+    let log = if partition.is_some() { "" } else { " of the log" };
     let mut lines = vec![
-        format!("what       erasure order {} {is}: {scope} {} under {}", order.order, order.subject, order.controller),
-        format!("           ordered by {} in block {}, leaf {} of the log", order.principal, order.height, order.leaf),
+        format!(
+            "what       erasure order {}{within} {is}: {scope} {} under {}",
+            order.order, order.subject, order.controller
+        ),
+        format!("           ordered by {} in block {}, {of} {}{log}", order.principal, order.height, order.leaf),
         format!("           for {}, by {}: {}", order.authority, order.legal_basis, order.reason),
     ];
     for Holder { node, receipt } in &order.holders {
         lines.push(match receipt {
             Some(Destroyed { values, leaf, height, time_ms }) => format!(
-                "holder     {node} destroyed {} in block {height}, at {}, leaf {leaf}",
+                "holder     {node} destroyed {} in block {height}, at {}, {of} {leaf}",
                 count(u64::from(*values), "value", "values"),
                 time(*time_ms)
             ),
@@ -492,26 +515,17 @@ fn proven_json(proven: &Proven, signers: &[String]) -> Value {
                 "yes": poll.yes, "no": poll.no, "abstain": poll.abstain,
             })).collect::<Vec<_>>(),
         }),
-        Claim::Erasure { order } => serde_json::json!({
-            "kind": "erasure", "order": order.order, "controller": order.controller, "subject": order.subject,
-            "values": order.scope.values(), "authority": order.authority, "legal_basis": order.legal_basis,
-            "reason": order.reason, "principal": order.principal, "index": order.leaf,
-            "ordered_height": order.height, "deadline_ms": order.deadline_ms,
-            "complete": order.is_complete(), "completed_ms": order.completed.map(|completed| completed.time_ms),
-            "holders": order.holders.iter().map(|holder| serde_json::json!({
-                "node": holder.node, "destroyed": holder.receipt.map(|receipt| receipt.values),
-                "index": holder.receipt.map(|receipt| receipt.leaf),
-                "time_ms": holder.receipt.map(|receipt| receipt.time_ms),
-            })).collect::<Vec<_>>(),
-        }),
+        Claim::Erasure { order } => erasure_json("erasure", order),
+        Claim::SharedErasure(shared) => {
+            let SharedErasure { partition, certified, order } = &**shared;
+            let mut claim = erasure_json("partition-erasure", order);
+            insert_certified(&mut claim, partition, certified);
+            claim
+        }
         Claim::Shared(shared) => {
             let SharedRecord { partition, certified, record, items, openings } = &**shared;
             let mut claim = record_json("partition-disclosure", record, items, openings);
-            if let Some(claim) = claim.as_object_mut() {
-                claim.insert("partition".to_owned(), partition.as_str().into());
-                claim.insert("certified_height".to_owned(), certified.height.into());
-                claim.insert("certified_root".to_owned(), certified.root.to_string().into());
-            }
+            insert_certified(&mut claim, partition, certified);
             claim
         }
         Claim::NoRegister { register } => serde_json::json!({"kind": "no-register", "register": register}),
@@ -525,6 +539,31 @@ fn proven_json(proven: &Proven, signers: &[String]) -> Value {
             "validators": one.validators,
         })).collect::<Vec<_>>(),
     })
+}
+
+/// An order of erasure, and who has destroyed.
+fn erasure_json(kind: &str, order: &ErasureRow) -> Value {
+    serde_json::json!({
+        "kind": kind, "order": order.order, "controller": order.controller, "subject": order.subject,
+        "values": order.scope.values(), "authority": order.authority, "legal_basis": order.legal_basis,
+        "reason": order.reason, "principal": order.principal, "index": order.leaf,
+        "ordered_height": order.height, "deadline_ms": order.deadline_ms,
+        "complete": order.is_complete(), "completed_ms": order.completed.map(|completed| completed.time_ms),
+        "holders": order.holders.iter().map(|holder| serde_json::json!({
+            "node": holder.node, "destroyed": holder.receipt.map(|receipt| receipt.values),
+            "index": holder.receipt.map(|receipt| receipt.leaf),
+            "time_ms": holder.receipt.map(|receipt| receipt.time_ms),
+        })).collect::<Vec<_>>(),
+    })
+}
+
+/// Says of which partition it is, and which root its members certified.
+fn insert_certified(claim: &mut Value, partition: &str, certified: &CertifiedRoot) {
+    if let Some(claim) = claim.as_object_mut() {
+        claim.insert("partition".to_owned(), partition.into());
+        claim.insert("certified_height".to_owned(), certified.height.into());
+        claim.insert("certified_root".to_owned(), certified.root.to_string().into());
+    }
 }
 
 fn record_json(kind: &str, record: &RecordRow, items: &[String], openings: &[Opening]) -> Value {

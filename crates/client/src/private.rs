@@ -2,19 +2,20 @@
 
 use crate::{
     error::Error,
-    http::Client,
+    http::{Answer, Client},
     read::{At, absent_as_none},
     submit::{Signer, now_seconds},
 };
 use serde::{Serialize, de::DeserializeOwned};
 use std::time::Duration;
 use tallystick_api::{
-    ConsentList, MandateList, MandateView, PrivateAnswer, PrivateConsents, PrivateHeld, PrivateMandates,
-    PrivateQuestion, PrivateReads, PrivateResult, PrivateResults, RegisterList, RegisterView, media, routes,
+    ConsentList, ErasureList, ErasureView, HoldList, MandateList, MandateView, PrivateAnswer, PrivateCertificate,
+    PrivateConsents, PrivateErasures, PrivateHeld, PrivateHolds, PrivateMandates, PrivateQuestion, PrivateReads,
+    PrivateResult, PrivateResults, RegisterList, RegisterView, media, routes,
 };
 use tallystick_protocol::{
     MandateId, Query, SealedSubmission, SignedTransaction, Subject,
-    limits::{PARTITIONS_PAGE_MAX, QUERY_SECONDS_MAX},
+    limits::{PARTITIONS_PAGE_MAX, QUERY_SECONDS_MAX, RECEIPT_BYTES_MAX},
 };
 
 impl Client {
@@ -171,16 +172,74 @@ impl Client {
         self.post_signed(signer, &routes::partition_consents(partition), asked)
     }
 
+    /// A page of the orders of erasure in a partition, the newest first.
+    ///
+    /// # Errors
+    /// As [`Client::partition_registers`].
+    pub fn partition_erasures(
+        &self,
+        signer: &Signer,
+        partition: &str,
+        asked: &PrivateErasures,
+    ) -> Result<At<ErasureList>, Error> {
+        self.post_signed(signer, &routes::partition_erasures(partition), asked)
+    }
+
+    /// An order of erasure in a partition; `None` when there is none.
+    ///
+    /// # Errors
+    /// As [`Client::partition_registers`].
+    pub fn partition_erasure(&self, signer: &Signer, partition: &str, order: &str) -> Result<Option<ErasureView>, Error> {
+        let asked = PrivateErasures { order: Some(order.to_owned()), ..PrivateErasures::default() };
+        let found = self.partition_erasures(signer, partition, &asked)?;
+        Ok(found.value.erasures.into_iter().find(|view| view.order == order))
+    }
+
+    /// The certificate of an order of erasure in a partition; waits until the partition's members certify a root.
+    ///
+    /// # Errors
+    /// As [`Client::partition_registers`]; or when they certify none in time.
+    pub fn partition_erasure_certificate(
+        &self,
+        signer: &Signer,
+        partition: &str,
+        order: &str,
+    ) -> Result<Vec<u8>, Error> {
+        let asked = PrivateCertificate { order: order.to_owned() };
+        let answer = self.answer_signed(signer, &routes::partition_erasure_certificate(partition), &asked)?;
+        if answer.body.len() > RECEIPT_BYTES_MAX {
+            return Err(Error::Answer { node: answer.node, what: "a receipt beyond the limit".to_owned() });
+        }
+        Ok(answer.body)
+    }
+
+    /// A page of the legal holds in a partition, the newest first.
+    ///
+    /// # Errors
+    /// As [`Client::partition_registers`].
+    pub fn partition_holds(
+        &self,
+        signer: &Signer,
+        partition: &str,
+        asked: &PrivateHolds,
+    ) -> Result<At<HoldList>, Error> {
+        self.post_signed(signer, &routes::partition_holds(partition), asked)
+    }
+
     fn post_signed<T: DeserializeOwned>(
         &self,
         signer: &Signer,
         path: &str,
         asked: &impl Serialize,
     ) -> Result<At<T>, Error> {
+        let answer = self.answer_signed(signer, path, asked)?;
+        Ok(At { height: answer.height, value: answer.json()? })
+    }
+
+    fn answer_signed(&self, signer: &Signer, path: &str, asked: &impl Serialize) -> Result<Answer, Error> {
         let body = serde_json::to_vec(asked).map_err(|error| Error::Sign(error.to_string()))?;
         let query = question(signer, &Query::path_with(path, &body))?;
-        let answer = self.post_as(path, media::JSON, &body, &query.to_header())?;
-        Ok(At { height: answer.height, value: answer.json()? })
+        self.post_as(path, media::JSON, &body, &query.to_header())
     }
 
     fn ask_signed<T: DeserializeOwned>(&self, signer: &Signer, path: &str) -> Result<At<T>, Error> {

@@ -53,8 +53,8 @@ mod proposal;
 
 use disclosure::DISCLOSURE;
 pub use disclosure::{Disclosure, OpeningFault};
-use erasure::ERASURE_CERTIFICATE;
-pub use erasure::ErasureCertificate;
+use erasure::{ERASURE_CERTIFICATE, PARTITION_ERASURE};
+pub use erasure::{ErasureCertificate, PartitionErasure, SharedErasure};
 use partition::PARTITION_DISCLOSURE;
 pub use partition::{PartitionDisclosure, SharedRecord};
 use proposal::PROPOSAL_RECEIPT;
@@ -80,6 +80,8 @@ pub enum Receipt {
     Erasure(ErasureCertificate),
     /// Of a record in a partition.
     Partition(PartitionDisclosure),
+    /// Of an order of erasure in a partition.
+    PartitionErasure(PartitionErasure),
 }
 
 /// How a receipt's root is final. In CBOR: its three fields, in place.
@@ -192,7 +194,7 @@ names! {
         Row = "row",
         /// The row, or its absence, is in the state of the first header.
         State = "state",
-        /// The record's row is under the root that the partition's members certified.
+        /// The record's row, or the order's, is under the root that the partition's members certified.
         Partition = "partition",
         /// The items are those the row names.
         Items = "items",
@@ -301,7 +303,7 @@ pub enum Reason {
         named: usize,
     },
     /// The members of the partition agree on no root.
-    #[error("the partition's members have certified no root of its state: ask for a disclosure anew")]
+    #[error("the partition's members have certified no root of its state: ask for a disclosure, or a certificate, anew")]
     Uncertified,
     /// An opening does not open what the record holds.
     #[error(transparent)]
@@ -422,6 +424,8 @@ pub enum Claim {
     },
     /// The members of a partition hold this record.
     Shared(Box<SharedRecord>),
+    /// The order of erasure stands so in a partition.
+    SharedErasure(Box<SharedErasure>),
     /// There is no such register.
     NoRegister {
         /// The name that was asked.
@@ -452,6 +456,7 @@ impl Receipt {
             Self::Disclosure(disclosure) => disclosure.record.network,
             Self::Erasure(certificate) => certificate.network,
             Self::Partition(disclosure) => disclosure.network,
+            Self::PartitionErasure(certificate) => certificate.network,
         }
     }
 
@@ -464,6 +469,7 @@ impl Receipt {
             Self::Disclosure(disclosure) => disclosure.finality(),
             Self::Erasure(certificate) => &certificate.finality,
             Self::Partition(disclosure) => &disclosure.finality,
+            Self::PartitionErasure(certificate) => &certificate.finality,
         }
     }
 
@@ -475,6 +481,7 @@ impl Receipt {
             Self::Proposal(_) | Self::Erasure(_) => Step::PROPOSAL,
             Self::Disclosure(_) => Step::DISCLOSURE,
             Self::Partition(_) => Step::PARTITION_DISCLOSURE,
+            Self::PartitionErasure(_) => Step::PARTITION_ERASURE,
         }
     }
 
@@ -506,6 +513,7 @@ impl Receipt {
             Self::Disclosure(disclosure) => disclosure.check_claim(header),
             Self::Erasure(certificate) => certificate.check_claim(header),
             Self::Partition(disclosure) => disclosure.check_claim(header),
+            Self::PartitionErasure(certificate) => certificate.check_claim(header),
         };
         let claim = claim.map_err(|(step, reason)| fail(step, reason))?;
         let set = trust.validators();
@@ -748,6 +756,7 @@ impl<C> Encode<C> for Receipt {
             Self::Disclosure(disclosure) => disclosure.encode(e.array(3)?),
             Self::Erasure(certificate) => certificate.encode(e.array(8)?),
             Self::Partition(disclosure) => disclosure.encode(e.array(15)?),
+            Self::PartitionErasure(certificate) => certificate.encode(e.array(11)?),
         }
     }
 }
@@ -769,6 +778,7 @@ impl<'b, C> Decode<'b, C> for Receipt {
             (Some(8), RECORD_RECEIPT) => Ok(Self::Record(RecordReceipt::decode(d)?)),
             (Some(8), PROPOSAL_RECEIPT) => Ok(Self::Proposal(ProposalReceipt::decode(d)?)),
             (Some(8), ERASURE_CERTIFICATE) => Ok(Self::Erasure(ErasureCertificate::decode(d)?)),
+            (Some(11), PARTITION_ERASURE) => Ok(Self::PartitionErasure(PartitionErasure::decode(d)?)),
             (Some(15), PARTITION_DISCLOSURE) => Ok(Self::Partition(PartitionDisclosure::decode(d)?)),
             (Some(3), DISCLOSURE) => Ok(Self::Disclosure(Disclosure::decode(d)?)),
             _ => Err(decode::Error::message("a receipt must begin with its kind and version").at(at)),

@@ -28,6 +28,7 @@ mod partitions;
 mod policies;
 mod principals;
 mod private;
+mod private_erasures;
 mod problem;
 mod proofs;
 mod proposals;
@@ -161,6 +162,9 @@ routes! {
     post routes::PARTITION_MANDATES => private::mandates;
     post routes::PARTITION_CONSENTS => private::consents;
     post routes::PARTITION_HELD => private::held;
+    post routes::PARTITION_ERASURES => private_erasures::erasures;
+    post routes::PARTITION_ERASURE_CERTIFICATE => private_erasures::certificate;
+    post routes::PARTITION_HOLDS => private_erasures::holds;
     get routes::REGISTERS => registers::registers;
     get routes::REGISTER => registers::register;
     get routes::REGISTER_SUMMARY => openregister::summary;

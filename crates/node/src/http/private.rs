@@ -100,7 +100,7 @@ async fn submit_sequence(app: &App, body: &Bytes, patience: Duration) -> Answer<
 
 /// A signed question, and the path that it is for.
 pub struct Asked {
-    query: Query,
+    pub(super) query: Query,
     path: String,
 }
 
@@ -120,7 +120,7 @@ impl<S: Send + Sync> FromRequestParts<S> for Asked {
 }
 
 /// A question in a body, and what it is signed for: the path, `#` and the SHA-256 of the body.
-fn question<Q: DeserializeOwned>(
+pub(super) fn question<Q: DeserializeOwned>(
     query: &BTreeMap<String, String>,
     asked: &Asked,
     body: Result<Bytes, BytesRejection>,
@@ -133,7 +133,7 @@ fn question<Q: DeserializeOwned>(
 }
 
 /// What some may see is kept by nobody on the way.
-fn unstored(mut response: Response) -> Response {
+pub(super) fn unstored(mut response: Response) -> Response {
     response.headers_mut().insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
     response
 }
@@ -421,7 +421,7 @@ fn entry_view(entry: HeldEntry) -> PrivateEntryView {
     }
 }
 
-fn failure(error: &PrivateError) -> Failure {
+pub(super) fn failure(error: &PrivateError) -> Failure {
     match error {
         PrivateError::NotHolder | PrivateError::NotHeld(_) => Failure::new(ProblemCode::NotHolder, error.to_string()),
         PrivateError::Unfit(_) | PrivateError::Refused(_) => Failure::bad_request(error.to_string()),

@@ -106,10 +106,16 @@ impl<E: Runtime> Service<E> {
         Ok((height, total, found))
     }
 
-    /// The orders of the node's own organisation that are not complete, counted; none while they cannot be read.
+    /// The orders of the node's own organisation that are not complete, in partitions also those that wait for a node of it, counted; none
+    /// of those that cannot be read.
     pub async fn own_erasures(&self) -> ErasuresView {
-        let Some(own) = self.0.shared.chain.expiries().organisation() else { return ErasuresView::default() };
-        let Ok((_, open)) = self.open_erasures(&[own]).await else { return ErasuresView::default() };
+        let mut open = match self.0.shared.chain.expiries().organisation() {
+            Some(own) => self.open_erasures(&[own]).await.map(|(_, open)| open).unwrap_or_default(),
+            None => Vec::new(),
+        };
+        if let Some(parcels) = &self.0.parcels {
+            open.extend(parcels.own_erasures().await);
+        }
         let now_ms = self.tip().header.time_ms;
         let count = |status: ErasureStatus| {
             open.iter().filter(|one| one.row.status(!one.holds.is_empty(), now_ms) == status).count() as u64

@@ -11,10 +11,11 @@ use futures::future::{Either, select};
 use std::time::{Duration, SystemTime};
 use tallystick_ledger::PageRow;
 use tallystick_protocol::{
-    PartitionDisclosure, PartitionRootsRow, PartitionRow, SealedSubmission, StateKey,
+    CertifiedRoot, Finality, PartitionDisclosure, PartitionErasure, PartitionRootsRow, PartitionRow, Query,
+    SealedSubmission, StateKey,
     limits::{PARTITIONS_MAX, PARTITIONS_PER_PAGE},
 };
-use tallystick_storage::read::ReadError;
+use tallystick_storage::{partition::ProvenRow, read::ReadError};
 
 impl<E: Runtime> Service<E> {
     /// A partition, what was ordered in it and its roots, and the height that these stand at.
@@ -43,48 +44,86 @@ impl<E: Runtime> Service<E> {
     ) -> Result<Option<PartitionDisclosure>, PrivateError> {
         let Given { register, record, openings, proof, .. } = given;
         let Some((partition, proof)) = proof else { return Ok(None) };
-        let (inner, again) = (&self.0, |why: &str| PrivateError::Recorded(why.to_owned()));
+        let find = |certified: &CertifiedRoot| {
+            if certified.root == proof.root {
+                Ok(Some(()))
+            } else if certified.height > proof.height {
+                Err("the partition has gone on meanwhile: run this again".to_owned())
+            } else {
+                Ok(None)
+            }
+        };
+        let certified = self.certified(&partition, until, find).await.map_err(PrivateError::Recorded)?;
+        let ((), (roots, roots_proof), finality) = certified;
+        let items = record.items.into_iter().map(|(_, item)| item).collect();
+        let (network, key, number, row) = (self.network(), record.key, proof.number, proof.row);
+        let proof = proof.proof;
+        Ok(Some(PartitionDisclosure {
+            network,
+            partition,
+            register,
+            key,
+            number,
+            row,
+            items,
+            openings,
+            proof,
+            roots,
+            roots_proof,
+            finality,
+        }))
+    }
+
+    /// The certificate of an order of erasure in a partition, under the first root that its members certify while somebody waits for it, until
+    /// `until`; none if there is no such order.
+    ///
+    /// # Errors
+    /// When the question is not one that this node answers, or they certify none in time.
+    pub async fn private_certificate(
+        &self,
+        partition: &str,
+        asked: (&Query, &str),
+        order: &str,
+        until: SystemTime,
+    ) -> Result<Option<PartitionErasure>, PrivateError> {
+        let Some(certifying) = self.parcels()?.certifying(partition, asked, order).await? else { return Ok(None) };
+        let find = |certified: &CertifiedRoot| Ok(certifying.proven(&certified.root));
+        let certified = self.certified(partition, until, find).await.map_err(PrivateError::Failed)?;
+        let (ProvenRow { row, proof, .. }, (roots, roots_proof), finality) = certified;
+        let (network, partition, order) = (self.network(), partition.to_owned(), order.to_owned());
+        Ok(Some(PartitionErasure { network, partition, order, row, proof, roots, roots_proof, finality }))
+    }
+
+    /// What `find` finds of the root that a partition's members have certified, waited for until then; with the row of the roots and its proof,
+    /// and how that is final. Else why there is none.
+    async fn certified<T>(
+        &self,
+        partition: &str,
+        until: SystemTime,
+        find: impl Fn(&CertifiedRoot) -> Result<Option<T>, String>,
+    ) -> Result<(T, (Bytes, Bytes), Finality), String> {
+        let inner = &self.0;
         let chain = &inner.shared.chain;
         let mut tip = chain.watch_tip();
         let mut patience = std::pin::pin!(inner.runtime.sleep_until(until));
         loop {
             tip.borrow_and_update();
-            let found =
-                certify::partition_roots(&inner.runtime, chain, &inner.marshal, &inner.reader, &partition).await;
+            let found = certify::partition_roots(&inner.runtime, chain, &inner.marshal, &inner.reader, partition).await;
             if let Ok(((roots, roots_proof), finality)) = found {
-                let said = PartitionRootsRow::decode(&roots).map_err(|error| again(&error.to_string()))?;
-                let certified = said.certified;
-                if certified.as_ref().is_some_and(|certified| certified.root == proof.root) {
-                    let items = record.items.into_iter().map(|(_, item)| item).collect();
-                    let (network, key, number, row) = (self.network(), record.key, proof.number, proof.row);
-                    let proof = proof.proof;
-                    return Ok(Some(PartitionDisclosure {
-                        network,
-                        partition,
-                        register,
-                        key,
-                        number,
-                        row,
-                        items,
-                        openings,
-                        proof,
-                        roots,
-                        roots_proof,
-                        finality,
-                    }));
+                let said = PartitionRootsRow::decode(&roots).map_err(|error| error.to_string())?;
+                if let Some(certified) = &said.certified
+                    && let Some(found) = find(certified)?
+                {
+                    return Ok((found, (roots, roots_proof), finality));
                 }
                 if said.alarm.is_some() {
-                    return Err(again("the members' nodes have different roots: `tally partition show` names them"));
-                }
-                if certified.is_some_and(|certified| certified.height > proof.height) {
-                    return Err(again("the partition has gone on meanwhile: run this again"));
+                    return Err("the members' nodes have different roots: `tally partition show` names them".to_owned());
                 }
             }
             let next = std::pin::pin!(tip.changed());
             if let Either::Right(_) = select(next, patience.as_mut()).await {
-                return Err(again(
-                    "too few members' nodes have said which root they have: see whether they run, and run this again",
-                ));
+                let why = "too few members' nodes have said which root they have: see whether they run, and run this again";
+                return Err(why.to_owned());
             }
         }
     }

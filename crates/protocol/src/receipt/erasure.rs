@@ -2,10 +2,18 @@
 //!
 //! An order is complete by the receipt of its last holder, and each receipt is a transaction of its own: a bundle of those would say who
 //! destroyed, but not that these are all who had to. The order's row says both, and which leaf of the log each receipt is.
+//!
+//! Of an order in a partition the row is under a root that its members certify, as a record that is disclosed is: see `partition.rs`.
 
 use super::{Claim, Finality, Reason, Step, row, state_proof};
 use crate::{
-    cbor, erasure::ErasureRow, header::BlockHeader, limits::NAME_BYTES_MAX, network::NetworkId, proof,
+    cbor,
+    erasure::ErasureRow,
+    header::BlockHeader,
+    limits::NAME_BYTES_MAX,
+    network::NetworkId,
+    partition::{CertifiedRoot, PartitionRootsRow},
+    proof,
     state_key::StateKey,
 };
 use bytes::Bytes;
@@ -53,6 +61,92 @@ impl ErasureCertificate {
             order: cbor::text(d, 1..=NAME_BYTES_MAX, "an order's id")?.to_owned(),
             row: row(d)?,
             proof: state_proof(d)?,
+            finality: Finality::decode(d)?,
+        })
+    }
+}
+
+/// First element of the certificate of an erasure in a partition.
+pub(super) const PARTITION_ERASURE: &str = "tallystick-partition-erasure-certificate-1";
+
+/// Proves where an order of erasure in a partition stands. In CBOR: `["tallystick-partition-erasure-certificate-1", network, partition, id,
+/// row, proof, roots row, its proof, [hand-over…], [header…], certificate]`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PartitionErasure {
+    /// The network.
+    pub network: NetworkId,
+    /// The partition.
+    pub partition: String,
+    /// The order that was asked for.
+    pub order: String,
+    /// Its row ([`ErasureRow`]).
+    pub row: Bytes,
+    /// That the row is under the root that the partition's members certified.
+    pub proof: Bytes,
+    /// The row of the partition's roots ([`PartitionRootsRow`]).
+    pub roots: Bytes,
+    /// That this row is current in the public state.
+    pub roots_proof: Bytes,
+    /// How the state root of the first header is final.
+    pub finality: Finality,
+}
+
+/// An order of erasure in a partition, as a certificate proves it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SharedErasure {
+    /// The partition.
+    pub partition: String,
+    /// The root that its members certified: the order stood so at this height.
+    pub certified: CertifiedRoot,
+    /// The order's row.
+    pub order: ErasureRow,
+}
+
+impl Step {
+    /// The steps of the certificate of an erasure in a partition.
+    pub const PARTITION_ERASURE: &'static [Self] = &[
+        Self::Network,
+        Self::Headers,
+        Self::HandOvers,
+        Self::Certificate,
+        Self::Row,
+        Self::State,
+        Self::Partition,
+    ];
+}
+
+impl PartitionErasure {
+    pub(super) fn check_claim(&self, header: &BlockHeader) -> Result<Claim, (Step, Reason)> {
+        let order = ErasureRow::decode(&self.row).map_err(|error| (Step::Row, error.into()))?;
+        if order.order != self.order {
+            return Err((Step::Row, Reason::Other(order.order)));
+        }
+        let roots = PartitionRootsRow::decode(&self.roots).map_err(|error| (Step::Row, error.into()))?;
+        let place = StateKey::partition_roots(&self.partition);
+        let proven = proof::verify_current(&place, &self.roots, &self.roots_proof, &header.state.root);
+        proven.map_err(|error| (Step::State, error.into()))?;
+        let certified = roots.certified.ok_or((Step::Partition, Reason::Uncertified))?;
+        let place = StateKey::erasure(&self.order);
+        let proven = proof::verify_current(&place, &self.row, &self.proof, &certified.root);
+        proven.map_err(|error| (Step::Partition, error.into()))?;
+        Ok(Claim::SharedErasure(Box::new(SharedErasure { partition: self.partition.clone(), certified, order })))
+    }
+
+    pub(super) fn encode<W: encode::Write>(&self, e: &mut Encoder<W>) -> Result<(), encode::Error<W::Error>> {
+        e.str(PARTITION_ERASURE)?.encode(self.network)?.str(&self.partition)?.str(&self.order)?;
+        e.bytes(&self.row)?.bytes(&self.proof)?.bytes(&self.roots)?.bytes(&self.roots_proof)?;
+        self.finality.encode(e)
+    }
+
+    pub(super) fn decode(d: &mut Decoder<'_>) -> Result<Self, decode::Error> {
+        Ok(Self {
+            network: d.decode()?,
+            partition: cbor::text(d, 1..=NAME_BYTES_MAX, "a partition's name")?.to_owned(),
+            order: cbor::text(d, 1..=NAME_BYTES_MAX, "an order's id")?.to_owned(),
+            row: row(d)?,
+            proof: state_proof(d)?,
+            roots: row(d)?,
+            roots_proof: state_proof(d)?,
             finality: Finality::decode(d)?,
         })
     }

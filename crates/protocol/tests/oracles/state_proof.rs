@@ -16,7 +16,7 @@ use commonware_storage::{
 use commonware_utils::{NZU16, NZU64, NZUsize};
 use std::collections::BTreeMap;
 use tallystick_protocol::{
-    CertifiedRoot, ChangeKind, CheckError, Claim, Completed, Destroyed, EntryKind, ErasureCertificate, ErasureRow,
+    CertifiedRoot, ChangeKind, CheckError, Claim, Completed, Destroyed, EntryKind, ErasureCertificate, PartitionErasure, SharedErasure, ErasureRow,
     ErasureScope, Field, Hash, Holder, LogCommitment, PartitionDisclosure, PartitionRootsRow, Phase, Poll,
     ProposalReceipt, ProposalRow, ProposalStatus, Receipt, RecordAnswer, RecordReceipt, RecordRow, RegisterRow,
     Rulebook, StateKey, Step,
@@ -325,6 +325,54 @@ fn a_certificate_says_who_destroyed_and_no_byte_of_it_can_be_changed() {
         forged.row = row.to_bytes().into();
     };
     assert_eq!(changed(fewer), Step::State);
+    for at in 0..bytes.len() {
+        let mut forged = bytes.clone();
+        forged[at] ^= 1;
+        let is_refused = Receipt::decode(&forged).map_or(true, |forged| forged.check(&genesis).is_err());
+        assert!(is_refused, "byte {at} was changed");
+    }
+}
+
+#[test]
+fn a_certificate_out_of_a_partition_says_the_same_and_no_byte_of_it_can_be_changed() {
+    type Spoil = fn(&mut PartitionErasure);
+    let (genesis, place) = (fixtures::genesis(), StateKey::erasure("case-42"));
+    let mut blocks = blocks();
+    blocks[1].insert(place, erasure().to_bytes());
+    let (root, proofs) = prove(blocks, vec![place]);
+    let certified = CertifiedRoot { height: 8, root, since: 9 };
+    let roots = PartitionRootsRow { certified: Some(certified.clone()), ..PartitionRootsRow::default() };
+    let roots_place = StateKey::partition_roots("charts");
+    let (public, public_proofs) = prove(vec![[(roots_place, roots.to_bytes())].into()], vec![roots_place]);
+    let log = LogCommitment { size: 400, ..LogCommitment::default() };
+    let honest = PartitionErasure {
+        network: genesis.id(),
+        partition: "charts".into(),
+        order: "case-42".into(),
+        row: erasure().to_bytes().into(),
+        proof: proofs[0].1.clone().into(),
+        roots: roots.to_bytes().into(),
+        roots_proof: public_proofs[0].1.clone().into(),
+        finality: fixtures::finality(fixtures::header(9, Hash::of(&[b"parent"]), log, public)),
+    };
+    let receipt = Receipt::PartitionErasure(honest.clone());
+    let bytes = receipt.to_bytes();
+    assert_eq!(Receipt::decode(&bytes).as_ref(), Ok(&receipt));
+    let claim = SharedErasure { partition: "charts".into(), certified, order: erasure() };
+    assert_eq!(receipt.check(&genesis).unwrap().claim, Claim::SharedErasure(Box::new(claim)));
+    let rows: &[(Spoil, Step)] = &[
+        (|c| c.order = "case-43".into(), Step::Row),
+        (|c| c.roots = Bytes::from_static(b"\x80"), Step::Row),
+        (|c| c.partition = "tax".into(), Step::State),
+        (|c| c.roots = PartitionRootsRow::default().to_bytes().into(), Step::State),
+        (|c| c.row = ErasureRow { completed: None, ..erasure() }.to_bytes().into(), Step::Partition),
+        (|c| c.proof = c.roots_proof.clone(), Step::Partition),
+    ];
+    for (number, (spoil, step)) in rows.iter().enumerate() {
+        let mut forged = honest.clone();
+        spoil(&mut forged);
+        assert_eq!(Receipt::PartitionErasure(forged).check(&genesis).unwrap_err().step, *step, "row {number}");
+    }
     for at in 0..bytes.len() {
         let mut forged = bytes.clone();
         forged[at] ^= 1;
