@@ -239,9 +239,7 @@ impl List {
         let mut asked: Vec<(&str, &str)> =
             self.controller.iter().map(|controller| ("controller", controller.as_str())).collect();
         if !self.open {
-            return self
-                .paging
-                .whole(ERASURES_PAGE_MAX, |query| Ok(client.erasures(&[&asked, query].concat())?.value));
+            return self.paging.whole(ERASURES_PAGE_MAX, |query| Ok(client.erasures(&[&asked, query].concat())?.value));
         }
         asked.push(("open", "true"));
         let mut list = client.erasures(&asked)?.value;
@@ -333,9 +331,8 @@ impl Orders {
             Some(signer) => self.client.partition_erasure(signer, signer.partition().unwrap_or_default(), id)?,
             None => self.client.erasure(id)?.map(|found| found.value),
         };
-        found.ok_or_else(|| {
-            Failure::no(format!("there is no order `{id}`: `tally erasure list` shows those there are"))
-        })
+        found
+            .ok_or_else(|| Failure::no(format!("there is no order `{id}`: `tally erasure list` shows those there are")))
     }
 }
 

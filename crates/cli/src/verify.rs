@@ -16,8 +16,8 @@ use std::{
 };
 use tallystick_api::{CosignerView, OutcomeView};
 use tallystick_protocol::{
-    CertifiedRoot, Cosigner, Destroyed, ErasureRow, ErasureScope, Genesis, Hash, Holder, Opening, Operation, Poll, ProposalRow,
-    ProposalStatus, Recipient, RecordRow,
+    CertifiedRoot, Cosigner, Destroyed, ErasureRow, ErasureScope, Genesis, Hash, Holder, Opening, Operation, Poll,
+    ProposalRow, ProposalStatus, Recipient, RecordRow,
     limits::SUBJECT_ACCESS_BYTES_MAX,
     receipt::{CheckError, Claim, Proven, Receipt, Recovered, SharedErasure, SharedRecord, Step},
 };
@@ -134,7 +134,9 @@ const fn found(step: Step) -> &'static str {
         Step::Inclusion => "the transaction and its outcome are in the log of that block",
         Step::Row => "the record, the proposal, or the order, is the one that was asked for",
         Step::State => "the record, its absence, the proposal, or the order, is in the state of that block",
-        Step::Partition => "the record, or the order, is under the root of the partition on which more than half of its members agree",
+        Step::Partition => {
+            "the record, or the order, is under the root of the partition on which more than half of its members agree"
+        }
         Step::Items => "the content is what the record names",
         Step::Openings => "the values shown are those that the record holds sealed, and no others would fit",
     }

@@ -189,7 +189,12 @@ impl Client {
     ///
     /// # Errors
     /// As [`Client::partition_registers`].
-    pub fn partition_erasure(&self, signer: &Signer, partition: &str, order: &str) -> Result<Option<ErasureView>, Error> {
+    pub fn partition_erasure(
+        &self,
+        signer: &Signer,
+        partition: &str,
+        order: &str,
+    ) -> Result<Option<ErasureView>, Error> {
         let asked = PrivateErasures { order: Some(order.to_owned()), ..PrivateErasures::default() };
         let found = self.partition_erasures(signer, partition, &asked)?;
         Ok(found.value.erasures.into_iter().find(|view| view.order == order))

@@ -60,7 +60,9 @@ pub(crate) fn read(
     }
     refuse_if_any(Code::Schema, violations)?;
     // In a partition what is not sealed is read by acts too, and is not erased.
-    let is_sealed = |field: &String| register.schema.fields().iter().any(|known| known.name == *field && known.protection.is_some());
+    let is_sealed = |field: &String| {
+        register.schema.fields().iter().any(|known| known.name == *field && known.protection.is_some())
+    };
     if act.partition.is_some() && !fields.iter().any(is_sealed) {
         return Ok(());
     }

@@ -31,9 +31,9 @@ mod refuse;
 mod sealed;
 
 pub use erasures::Certifying;
+use erasures::Proofs;
 pub use held::{HeldEntry, HeldPage};
 pub use order::{Executed, PrivateError};
-use erasures::Proofs;
 use read::Awaited;
 pub use read::{Given, ReadAct, Told};
 

@@ -38,6 +38,8 @@ pub const VAULT_OPENINGS_MAX: usize = 4_096;
 pub const VAULT_FILE_BYTES_MAX: usize = 4 * 1_024 * 1_024;
 /// Values that one order of erasure names.
 pub const ERASURE_VALUES_MAX: usize = 256;
+/// Requests that wait at one time for the certificate of an order of erasure in a partition.
+pub const CERTIFICATES_WAITING_MAX: usize = 16;
 /// Roots of a partition's state under which an order of erasure is proven, while somebody waits for one of them to be certified.
 pub const CERTIFICATE_PROOFS_MAX: usize = 64;
 /// Nodes that are the holders of one order of erasure: in a partition those of all members together. Of an order that names many values

@@ -303,7 +303,9 @@ pub enum Reason {
         named: usize,
     },
     /// The members of the partition agree on no root.
-    #[error("the partition's members have certified no root of its state: ask for a disclosure, or a certificate, anew")]
+    #[error(
+        "the partition's members have certified no root of its state: ask for a disclosure, or a certificate, anew"
+    )]
     Uncertified,
     /// An opening does not open what the record holds.
     #[error(transparent)]

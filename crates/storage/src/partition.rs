@@ -549,7 +549,8 @@ fn completes(changed: &Changed, sitting: &Sitting, transaction: &SignedTransacti
     transaction.operations().iter().any(|operation| {
         let Operation::ErasureReceipt { order, .. } = operation else { return false };
         let key = StateKey::erasure(order);
-        let row = sitting.view.as_ref().and_then(|view| view.change(&key)).or_else(|| changed.get(&key).cloned().flatten());
+        let row =
+            sitting.view.as_ref().and_then(|view| view.change(&key)).or_else(|| changed.get(&key).cloned().flatten());
         row.and_then(|row| ErasureRow::decode(&row).ok()).is_some_and(|row| row.is_complete())
     })
 }

@@ -98,7 +98,6 @@ pub async fn certificate(
 ) -> Answer<Response> {
     let (question, path) = question(&query, &asked, body, r#"say which: {"order": "id"}"#)?;
     let PrivateCertificate { order } = question;
-    let _room = app.questions.enter()?;
     let until = app.service.after(Duration::from_secs(DISCLOSED_SECONDS_MAX));
     let found = app.service.private_certificate(&name, (&asked.query, &path), &order, until).await;
     let certificate = found.map_err(|error| failure(&error))?.ok_or_else(|| {

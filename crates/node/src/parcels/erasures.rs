@@ -9,7 +9,7 @@ use std::{
 };
 use tallystick_protocol::{
     ControllerRow, Hash, HoldRow, Query, StateKey,
-    limits::{CERTIFICATE_PROOFS_MAX, PRIVATE_SCAN_MAX},
+    limits::{CERTIFICATE_PROOFS_MAX, CERTIFICATES_WAITING_MAX, PRIVATE_SCAN_MAX},
 };
 use tallystick_storage::partition::{Partition, ProvenRow};
 
@@ -151,6 +151,9 @@ impl<E: Runtime> Parcels<E> {
         let Some(proven) = held.prove(&StateKey::erasure(order)).await else { return Ok(None) };
         let number = {
             let mut waiting = room.certifying();
+            if waiting.len() >= CERTIFICATES_WAITING_MAX {
+                return Err(PrivateError::Busy);
+            }
             let number = waiting.last_key_value().map_or(0, |(last, _)| last + 1);
             waiting.insert(number, (order.to_owned(), vec![proven]));
             number

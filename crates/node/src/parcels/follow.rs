@@ -197,12 +197,7 @@ impl<E: Runtime> Parcels<E> {
     }
 
     /// Executes a block's orders, once every payload is here; says whether one of them discloses something.
-    async fn execute(
-        &self,
-        runtime: &mut E,
-        (room, eraser): (&Arc<Room<E>>, &mut Eraser),
-        orders: &Orders,
-    ) -> bool {
+    async fn execute(&self, runtime: &mut E, (room, eraser): (&Arc<Room<E>>, &mut Eraser), orders: &Orders) -> bool {
         let payloads = loop {
             // Before the look, so that what arrives meanwhile is not missed.
             let arrived = room.arrived.notified();

@@ -5,11 +5,7 @@
 //! anybody read.
 
 use super::{Runtime, Service, posting::Posted};
-use crate::{
-    erasing::Erasing,
-    holder::Holder,
-    service::erasure::Erasure,
-};
+use crate::{erasing::Erasing, holder::Holder, service::erasure::Erasure};
 use std::collections::BTreeMap;
 use tallystick_protocol::{Commitment, Operation, Place, StateKey, SubjectRow};
 use tallystick_storage::{

@@ -122,7 +122,8 @@ impl<E: Runtime> Service<E> {
             }
             let next = std::pin::pin!(tip.changed());
             if let Either::Right(_) = select(next, patience.as_mut()).await {
-                let why = "too few members' nodes have said which root they have: see whether they run, and run this again";
+                let why =
+                    "too few members' nodes have said which root they have: see whether they run, and run this again";
                 return Err(why.to_owned());
             }
         }

@@ -104,15 +104,8 @@ pub struct SharedErasure {
 
 impl Step {
     /// The steps of the certificate of an erasure in a partition.
-    pub const PARTITION_ERASURE: &'static [Self] = &[
-        Self::Network,
-        Self::Headers,
-        Self::HandOvers,
-        Self::Certificate,
-        Self::Row,
-        Self::State,
-        Self::Partition,
-    ];
+    pub const PARTITION_ERASURE: &'static [Self] =
+        &[Self::Network, Self::Headers, Self::HandOvers, Self::Certificate, Self::Row, Self::State, Self::Partition];
 }
 
 impl PartitionErasure {

@@ -16,10 +16,10 @@ use commonware_storage::{
 use commonware_utils::{NZU16, NZU64, NZUsize};
 use std::collections::BTreeMap;
 use tallystick_protocol::{
-    CertifiedRoot, ChangeKind, CheckError, Claim, Completed, Destroyed, EntryKind, ErasureCertificate, PartitionErasure, SharedErasure, ErasureRow,
-    ErasureScope, Field, Hash, Holder, LogCommitment, PartitionDisclosure, PartitionRootsRow, Phase, Poll,
-    ProposalReceipt, ProposalRow, ProposalStatus, Receipt, RecordAnswer, RecordReceipt, RecordRow, RegisterRow,
-    Rulebook, StateKey, Step,
+    CertifiedRoot, ChangeKind, CheckError, Claim, Completed, Destroyed, EntryKind, ErasureCertificate, ErasureRow,
+    ErasureScope, Field, Hash, Holder, LogCommitment, PartitionDisclosure, PartitionErasure, PartitionRootsRow, Phase,
+    Poll, ProposalReceipt, ProposalRow, ProposalStatus, Receipt, RecordAnswer, RecordReceipt, RecordRow, RegisterRow,
+    Rulebook, SharedErasure, StateKey, Step,
     proof::{self, ProofError, StateValue},
     receipt::question,
 };

@@ -4,6 +4,7 @@
 
 mod confusion;
 mod consents;
+mod erasures;
 
 use super::*;
 use commonware_runtime::{Runner as _, Supervisor as _, deterministic};
