@@ -189,10 +189,10 @@ impl Order {
         loop {
             let view = orders.find(&id)?;
             if view.status == ErasureStatus::Complete {
-                return tell(&view);
+                return orders.tell(&view);
             }
             if began.elapsed() >= acting.patience() {
-                tell(&view)?;
+                orders.tell(&view)?;
                 return Err(Failure::no(format!(
                     "erasure {id} is not complete: look again with tally erasure status {id}"
                 )));
@@ -204,11 +204,12 @@ impl Order {
 
 impl Status {
     fn run(self) -> Done {
-        let view = Orders::asked(&self.asking)?.find(&self.id)?;
+        let orders = Orders::asked(&self.asking)?;
+        let view = orders.find(&self.id)?;
         if self.asking.json {
             json(&view)?;
         } else {
-            tell(&view)?;
+            orders.tell(&view)?;
         }
         if view.status == ErasureStatus::Complete { Ok(()) } else { Err(Failure::Said) }
     }
@@ -277,7 +278,7 @@ impl Certificate {
         let orders = Orders::asked(&self.asking)?;
         let view = orders.find(&self.id)?;
         if view.status != ErasureStatus::Complete && !self.as_it_stands {
-            tell(&view)?;
+            orders.tell(&view)?;
             return Err(Failure::no(
                 "it is not complete, so nothing certifies that it is: --as-it-stands proves who has not",
             ));
@@ -285,7 +286,7 @@ impl Certificate {
         if self.asking.json {
             json(&view)?;
         } else {
-            tell(&view)?;
+            orders.tell(&view)?;
         }
         let certificate = match &orders.signer {
             Some(signer) => {
@@ -326,6 +327,10 @@ impl Orders {
         Ok(Self { client, signer })
     }
 
+    fn tell(&self, view: &ErasureView) -> Done {
+        tell(view, self.signer.as_ref().and_then(Signer::partition))
+    }
+
     fn find(&self, id: &str) -> Result<ErasureView, Failure> {
         let found = match &self.signer {
             Some(signer) => self.client.partition_erasure(signer, signer.partition().unwrap_or_default(), id)?,
@@ -336,7 +341,8 @@ impl Orders {
     }
 }
 
-fn tell(view: &ErasureView) -> Done {
+/// Tells where an order stands, of a partition or of what everybody sees.
+fn tell(view: &ErasureView, partition: Option<&str>) -> Done {
     let colour = match view.status {
         ErasureStatus::Complete => Colour::Green,
         ErasureStatus::Overdue => Colour::Red,
@@ -347,20 +353,19 @@ fn tell(view: &ErasureView) -> Done {
         Some(values) => count(values.len() as u64, "value", "values"),
     };
     line(format_args!("{} {} is {}", paint(Colour::Bold, "erasure"), view.order, paint(colour, view.status.as_str())))?;
-    line(format_args!("of         {what} of {}, held by {}", view.subject, view.controller))?;
+    let (held, log, number) = match partition {
+        Some(partition) => ("in the registers of", format!(" in partition {partition}"), "private transaction"),
+        None => ("held by", " of the log".to_owned(), "leaf"),
+    };
+    line(format_args!("of         {what} of {}, {held} {}", view.subject, view.controller))?;
     line(format_args!("for        {}", Shown(&view.authority)))?;
     line(format_args!("by         {}", Shown(&view.legal_basis)))?;
     line(format_args!("because    {}", Shown(&view.reason)))?;
-    line(format_args!(
-        "ordered    by {} at {}, leaf {} of the log",
-        view.principal,
-        time(view.ordered_ms),
-        view.index
-    ))?;
+    line(format_args!("ordered    by {} at {}, {number} {}{log}", view.principal, time(view.ordered_ms), view.index))?;
     for HolderView { node, receipt } in &view.holders {
         match receipt {
             Some(said) => line(format_args!(
-                "destroyed  {node}: {} at {}, leaf {}",
+                "destroyed  {node}: {} at {}, {number} {}",
                 count(u64::from(said.values), "value", "values"),
                 time(said.time_ms),
                 said.index

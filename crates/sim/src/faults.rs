@@ -299,8 +299,8 @@ impl<'a> Hosts<'a> {
         let vault = Vault::open(self.world.child("search"), &self.lives[node].prefix(""), &key).await;
         let vault = vault.expect("it is the node's own");
         let mut values = Vec::new();
-        for subject in erase::erased() {
-            values.push(vault.all(&Drawer::public(subject)).await.expect("a disk that works").len());
+        for drawer in erase::erased().map(Drawer::public).chain(share::erase::erased()) {
+            values.push(vault.all(&drawer).await.expect("a disk that works").len());
         }
         values
     }

@@ -532,7 +532,7 @@ impl Stage {
         self.record.check(|_| secrecy::check_given(&given, all));
     }
 
-    /// Whether every member's node keeps what is sealed in the partition, and none what was never ordered.
+    /// Whether every member's node keeps what is sealed in the partition, and none what was never ordered, or is erased.
     async fn check_sealed(&self, world: &deterministic::Context, hosts: &Hosts<'_>, members: &[usize]) {
         let since = world.current();
         for node in members {
@@ -541,16 +541,21 @@ impl Stage {
             loop {
                 let vault = Vault::open(world.child("search"), &hosts.lives[*node].prefix(""), &key).await;
                 let vault = vault.expect("it is the node's own");
-                let mut counts = [0; 2];
-                for (count, drawer) in counts.iter_mut().zip([share::sealed::kept(), share::sealed::never()]) {
-                    *count = vault.all(&drawer).await.expect("it can be read").len();
+                let count = async |drawer: Drawer| vault.all(&drawer).await.expect("it can be read").len();
+                let counts = [count(share::sealed::kept()).await, count(share::sealed::never()).await];
+                let mut erased = Vec::new();
+                for drawer in share::erase::erased() {
+                    erased.push((format!("{drawer:?}"), count(drawer).await));
                 }
-                if counts[0] > 0 && counts[1] == 0 {
+                let vaulted = erasure::Vaulted { node: *node, erased, kept: counts[0] };
+                if counts[1] == 0 && erasure::check(&[vaulted], &[]).is_ok() {
                     self.record.note(format!("node {node} keeps what is sealed in the partition"));
                     break;
                 }
                 if world.current() > since + WAIT {
-                    let what = format!("node {node} keeps {counts:?} of what is sealed, and was never ordered");
+                    let what = format!(
+                        "node {node} keeps {counts:?} of what is sealed, and was never ordered; or what is erased"
+                    );
                     return self.record.broken(Broken::new("secrecy", what));
                 }
                 world.sleep(GLANCE).await;

@@ -122,3 +122,30 @@ fn members_come_and_go_and_one_that_lies_is_named() {
         assert!(matches!(report.counted(words)[..], [count] if count > 0), "{words}: {:?}", report.trace);
     }
 }
+
+/// Ordered, held, lifted, handed in again, asked for again by a node that has lost its disk: no member's node has it in the end, and what nobody
+/// had erased is there.
+#[test]
+fn what_is_erased_in_a_partition_is_on_no_members_node() {
+    let worlds = [
+        (913, 25, vec![]),
+        (
+            914,
+            40,
+            vec![(5, 2, Fault::Crash { node: 1 }), (9, 2, Fault::Crash { node: 0 }), (13, 2, Fault::Crash { node: 1 })],
+        ),
+        (915, 45, vec![(7, 5, Fault::Split { side: vec![1] }), (25, 2, Fault::Wipe { node: 1 })]),
+    ];
+    for (seed, seconds, faults) in worlds {
+        let report = shared(seed, seconds, &faults).keeps();
+        assert_eq!(report.counted(" people were erased in a partition"), [3]);
+    }
+}
+
+/// It has what was erased since, and destroys it again before it gives anything.
+#[test]
+fn an_old_vault_of_a_member_brings_nothing_back() {
+    let report = shared(916, 45, &[(8, 30, Fault::OldVault { node: 1 })]).keeps();
+    let held = report.counted(" erased values");
+    assert!(matches!(held[..], [held] if held > 0), "{held:?}");
+}

@@ -21,7 +21,7 @@ use crate::{
     },
 };
 use std::{
-    collections::{BTreeMap, BTreeSet},
+    collections::{BTreeMap, BTreeSet, btree_map::Entry},
     sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::Duration,
 };
@@ -104,11 +104,12 @@ impl<E: Runtime> Room<E> {
             }
             let Some(Some(custodian)) = custodians.get(place.register()) else { continue };
             let key = StateKey::subject(custodian, place.subject());
-            if !subjects.contains_key(&key) {
-                subjects.insert(key, partition.subject(custodian, place.subject()).await);
-            }
+            let row = match subjects.entry(key) {
+                Entry::Occupied(known) => known.into_mut(),
+                Entry::Vacant(place_for) => place_for.insert(partition.subject(custodian, place.subject()).await),
+            };
             // Of whom nothing is said nothing is erased.
-            let Some(Some(row)) = subjects.get(&key) else { continue };
+            let Some(row) = row else { continue };
             if row.erased.is_some() || partition.is_value_erased(custodian, place.subject(), commitment).await {
                 erased.insert(value.clone(), row.is_held(now_ms));
             }

@@ -2,6 +2,7 @@
 //! to the same state, whatever happens to their nodes; the rest of the network sees that something was ordered.
 
 mod entrust;
+pub mod erase;
 mod leave;
 mod lie;
 mod read;
@@ -47,6 +48,7 @@ const PATIENCE: Duration = Duration::from_secs(8);
 
 pub(super) async fn share(client: &mut Client) -> Option<()> {
     let writer = begin(client).await?;
+    erase::erase(client, &writer).await?;
     lie::lie(client).await?;
     sealed::lie(client, &writer).await?;
     many(client, &writer).await?;

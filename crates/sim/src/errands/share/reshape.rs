@@ -2,7 +2,7 @@
 //! see who; and that one is put out while it asks for a payload, and is given nothing any more.
 
 use super::{
-    ENTRIES, EVER, MEMBERS, OUTSIDER, PARTITION, REMAINING, agreement, append, begin, certified, executed,
+    ENTRIES, EVER, MEMBERS, OUTSIDER, PARTITION, REMAINING, agreement, append, begin, certified, erase, executed,
     leave::order_alone, lie::seal, roots,
 };
 use crate::{client::Client, members::Member};
@@ -19,6 +19,7 @@ const QUESTIONS: usize = 5;
 
 pub(in crate::errands) async fn reshape(client: &mut Client) -> Option<()> {
     let writer = begin(client).await?;
+    erase::erase(client, &writer).await?;
     if let Some(standing) = standing(client, OUTSIDER).await {
         client.complain(format!("a node that is no member's yet holds the partition: {standing:?}"));
         return None;

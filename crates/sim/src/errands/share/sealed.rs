@@ -12,7 +12,8 @@ use tallystick_node::{
     rejection::RejectionCode,
 };
 use tallystick_protocol::{
-    Intent, NewEntry, Opening, Operation, Outcome, Place, SealedSubmission, Secret, SignedTransaction, Subject,
+    Intent, NewEntry, Opening, Operation, Outcome, Place, PrincipalId, SealedSubmission, Secret, SignedTransaction,
+    Subject,
 };
 use tallystick_storage::vault::Drawer;
 
@@ -35,21 +36,26 @@ pub fn never() -> Drawer {
     drawer(NEVER)
 }
 
-fn drawer(key: &str) -> Drawer {
+pub(super) fn drawer(key: &str) -> Drawer {
     Drawer::private(PARTITION, REGISTER, subject(key))
 }
 
-fn subject(key: &str) -> Subject {
+pub(super) fn subject(key: &str) -> Subject {
     Subject::new(REGISTER, key).expect("slugs")
 }
 
 /// Writes a sealed value.
 pub(super) async fn write(client: &mut Client, writer: &Member) -> Option<()> {
+    write_of(client, writer, KEPT).await.map(drop)
+}
+
+/// Writes a sealed value about somebody.
+pub(super) async fn write_of(client: &mut Client, writer: &Member, key: &str) -> Option<Opening> {
     loop {
-        let opening = seal(client, KEPT, Some(PARTITION));
-        let transaction = sign(client, writer, append(KEPT, &opening.commitment().to_string()));
-        match hand_in(client, MEMBERS[0], &transaction, vec![opening]).await {
-            Some(Ok(Executed { outcome: Outcome::Accepted { .. }, .. })) => return Some(()),
+        let opening = seal(client, key, Some(PARTITION));
+        let transaction = sign(client, writer, append(key, &opening.commitment().to_string()));
+        match hand_in(client, MEMBERS[0], &transaction, vec![opening.clone()]).await {
+            Some(Ok(Executed { outcome: Outcome::Accepted { .. }, .. })) => return Some(opening),
             Some(Ok(Executed { outcome, .. })) => {
                 client.complain(format!("a sealed value was not taken: {outcome:?}"));
                 return None;
@@ -103,16 +109,7 @@ pub(super) async fn lie(client: &mut Client, writer: &Member) -> Option<()> {
 pub(super) async fn read(client: &mut Client, reader: &Member) -> Option<()> {
     let node = client.members.holder(MEMBERS[0])?.principal;
     loop {
-        let operation = Operation::RecordRead {
-            register: REGISTER.to_owned(),
-            key: KEPT.to_owned(),
-            fields: vec![FIELD.to_owned()],
-            subjects: vec![subject(KEPT)],
-            purpose: "Safe passage".to_owned(),
-            legal_basis: "The Pilotage Act".to_owned(),
-            recipient: None,
-            node: node.clone(),
-        };
+        let operation = read_of(KEPT, &node);
         let transaction = sign(client, reader, operation);
         match hand_in(client, MEMBERS[0], &transaction, Vec::new()).await {
             Some(Ok(Executed { given, .. })) => {
@@ -137,6 +134,20 @@ pub(super) async fn read(client: &mut Client, reader: &Member) -> Option<()> {
     }
 }
 
+/// A read of what is sealed about somebody, at a node.
+pub(super) fn read_of(key: &str, node: &PrincipalId) -> Operation {
+    Operation::RecordRead {
+        register: REGISTER.to_owned(),
+        key: key.to_owned(),
+        fields: vec![FIELD.to_owned()],
+        subjects: vec![subject(key)],
+        purpose: "Safe passage".to_owned(),
+        legal_basis: "The Pilotage Act".to_owned(),
+        recipient: None,
+        node: node.clone(),
+    }
+}
+
 fn value_of(key: &str) -> String {
     format!("{SECRET}: {key}")
 }
@@ -149,13 +160,13 @@ fn seal(client: &mut Client, key: &str, partition: Option<&str>) -> Opening {
     opening
 }
 
-fn append(key: &str, value: &str) -> Operation {
+pub(super) fn append(key: &str, value: &str) -> Operation {
     let items = vec![format!(r#"{{"{REGISTER}":"{key}","{FIELD}":"{value}"}}"#)];
     Operation::EntryAppend { register: REGISTER.to_owned(), entries: vec![NewEntry { key: key.to_owned(), items }] }
 }
 
 /// A private transaction that is good for a short while.
-fn short(client: &mut Client, member: &Member, operation: Operation) -> SignedTransaction {
+pub(super) fn short(client: &mut Client, member: &Member, operation: Operation) -> SignedTransaction {
     let not_after = client.now_s() + SECONDS;
     until(client, member, operation, not_after)
 }
@@ -165,7 +176,7 @@ fn until(client: &mut Client, member: &Member, operation: Operation, not_after: 
     intent.sign(&member.key).expect("the simulated intent is valid")
 }
 
-async fn hand_in(
+pub(super) async fn hand_in(
     client: &Client,
     node: usize,
     transaction: &SignedTransaction,
