@@ -45,9 +45,9 @@ impl Standing {
         }
         let can_be = |operation: &Operation| {
             use OperationName::{
-                ConsentGive, ConsentWithdraw, EntryAppend, ErasureOrder, ErasureReceipt, HoldLift, HoldPlace, MandateGrant,
-                NoticeAcknowledge, RecordCorrect, RecordRead, RegisterCreate, RegisterImport, RegisterPhase,
-                RegisterPolicy,
+                ConsentGive, ConsentWithdraw, EntryAppend, ErasureOrder, ErasureReceipt, HoldLift, HoldPlace,
+                MandateGrant, NoticeAcknowledge, RecordCorrect, RecordRead, RegisterCreate, RegisterImport,
+                RegisterPhase, RegisterPolicy,
             };
             // A mandate that everybody sees is ended where everybody sees that.
             if let Operation::MandateRevoke { mandate } = operation {
