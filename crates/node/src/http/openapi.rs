@@ -2,8 +2,8 @@
 
 use super::{
     audit, blocks, consents, data_map, download, erasures, health, log, mandates, notices, openregister, organisations,
-    partitions, policies, principals, private, proofs, proposals, reads, recovery, registers, sealed, snapshot, status,
-    stream, transactions, validators,
+    partitions, policies, principals, private, private_erasures, proofs, proposals, reads, recovery, registers, sealed,
+    snapshot, status, stream, transactions, validators,
 };
 use axum::response::Response;
 use bytes::Bytes;
@@ -52,6 +52,7 @@ use utoipa::OpenApi;
         partitions::partition,
         data_map::data_map,
     private::submit, private::registers, private::register, private::reads, private::mandates, private::consents, private::held, notices::notices,
+        private_erasures::erasures, private_erasures::certificate, private_erasures::holds,
         registers::registers,
         registers::register,
         registers::record_receipt,
