@@ -20,6 +20,8 @@ use shared::{Gathering, Shared};
 use std::{
     collections::{BTreeMap, BTreeSet},
     path::PathBuf,
+    thread,
+    time::Duration,
 };
 use tallystick_api::{
     AccessLogPage, ErasureView, HeldView, HoldView, ReadPlace, ReadView,
@@ -34,6 +36,9 @@ use tallystick_protocol::{
 
 /// What such a file says that it is.
 const FORMAT: &str = "tallystick-subject-access-1";
+/// How often a node is asked that does not know the last read yet, and the wait between.
+const ASKED: usize = 30;
+const PAUSE: Duration = Duration::from_millis(100);
 
 /// Gather what the signer's organisation holds about somebody, with proofs, to answer their request
 #[derive(Debug, Args)]
@@ -136,8 +141,8 @@ impl SubjectAccess {
         let not_asked = registered.into_iter().map(|view| view.node).filter(|node| !asked.contains(node)).collect();
         let (places, earlier) = self.places(&client, &holders, &organisation)?;
         let reader = Reader { client: &client, signer: &signer, signing: &self.signing };
-        let records = self.records(&reader, &holders, &genesis, places)?;
-        let log = self.access_log(&client)?;
+        let (records, last) = self.records(&reader, &holders, &genesis, places)?;
+        let log = self.access_log(&client, last)?;
         let gathering = Gathering {
             client: &client,
             holders: &holders,
@@ -213,15 +218,16 @@ impl SubjectAccess {
         Ok((places, earlier))
     }
 
+    /// The records, and the leaf of the last read of one.
     fn records(
         &self,
         reader: &Reader<'_>,
         holders: &[(Client, PrincipalId)],
         genesis: &Genesis,
         places: Places,
-    ) -> Result<Vec<HeldRecord>, Failure> {
+    ) -> Result<(Vec<HeldRecord>, Option<u64>), Failure> {
         let bar = progress(places.len() as u64, "reading records, each on record");
-        let mut records = Vec::with_capacity(places.len());
+        let (mut records, mut last) = (Vec::with_capacity(places.len()), None);
         let to = Recipient::data_subject();
         for ((register, key), kept) in places {
             let mut openings = Vec::new();
@@ -236,7 +242,9 @@ impl SubjectAccess {
                     beside: Beside::Nothing,
                     holder,
                 };
-                openings.extend(reading::read(reader, &wanted, &self.reason())?.openings);
+                let reading = reading::read(reader, &wanted, &self.reason())?;
+                last = last.max(Some(reading.leaf));
+                openings.extend(reading.openings);
             }
             // Another's values in the same record are not theirs to have.
             openings.retain(|opening| *opening.place().subject() == self.subject);
@@ -244,17 +252,28 @@ impl SubjectAccess {
             bar.inc(1);
         }
         bar.finish_and_clear();
-        Ok(records)
+        Ok((records, last))
     }
 
     fn reason(&self) -> Reason {
         Reason { purpose: Some(self.purpose.clone()), legal_basis: Some(self.legal_basis.clone()) }
     }
 
-    fn access_log(&self, client: &Client) -> Result<AccessLogPage, Failure> {
+    /// All reads about them, with the one of this leaf. Another node than the one that took it may answer, and be a block behind.
+    fn access_log(&self, client: &Client, last: Option<u64>) -> Result<AccessLogPage, Failure> {
         let subject = self.subject.to_string();
         let asked = [("subject", subject.as_str())];
-        Paging::everything().whole(AUDIT_PAGE_MAX, |query| Ok(client.access_log(&[&asked, query].concat())?))
+        for _ in 0..ASKED {
+            let page = Paging::everything()
+                .whole(AUDIT_PAGE_MAX, |query| Ok(client.access_log(&[&asked, query].concat())?))?;
+            if last.is_none_or(|last| page.reads.iter().any(|read| read.leaf >= last)) {
+                return Ok(page);
+            }
+            thread::sleep(PAUSE);
+        }
+        Err(Failure::error(
+            "the node does not know of the reads yet that are on record since just now: ask another, with --node",
+        ))
     }
 
     fn erasures(&self, client: &Client, organisation: &str) -> Result<Vec<ErasureView>, Failure> {
