@@ -347,12 +347,15 @@ impl<E: Runtime> Parcels<E> {
             }
             let mut bytes = first.transaction.bytes().len();
             let mut sealed = (first.sealed.values.len(), first.sealed.bytes);
+            let most = self.members(&room.name).await.map_or(1, Self::sealed_at_once);
+            let mut with_sealed = usize::from(sealed.0 > 0);
             let mut batch = vec![first];
             // A first guess: it may be twice as long with the evidence, and padded to twice that.
             while bytes < PARCELS_BYTES_MAX / 4 {
                 let Ok(next) = intake.try_recv() else { break };
                 sealed = (sealed.0 + next.sealed.values.len(), sealed.1 + next.sealed.bytes);
-                if sealed.0 > OPENINGS_PER_MESSAGE_MAX || sealed.1 > OPENINGS_BYTES_MAX {
+                with_sealed += usize::from(!next.sealed.values.is_empty());
+                if with_sealed > most || sealed.0 > OPENINGS_PER_MESSAGE_MAX || sealed.1 > OPENINGS_BYTES_MAX {
                     room.gather_again(next);
                     break;
                 }

@@ -41,7 +41,7 @@ use tallystick_ledger::{
 use tallystick_protocol::{
     Beside, Commitment, NodeRow, Opening, OrderedParcel, ParcelId, Payload, Place, SignedTransaction,
     limits::{
-        OPENINGS_ASKS_MAX, OPENINGS_BYTES_MAX, OPENINGS_LACKED_MAX, OPENINGS_PER_MESSAGE_MAX,
+        OPENINGS_ASKS_MAX, OPENINGS_BYTES_MAX, OPENINGS_LACKED_MAX, OPENINGS_PER_MESSAGE_MAX, ORDERS_AT_ONCE_MAX,
         PARCELS_WAITING_BYTES_MAX, VAULT_PENDING_MAX,
     },
 };
@@ -162,6 +162,12 @@ impl<E: Runtime> Parcels<E> {
         let members = members.max(1);
         let bytes = u64::try_from(PARCELS_WAITING_BYTES_MAX / members).unwrap_or(u64::MAX);
         Share { transactions: VAULT_PENDING_MAX / 2 / members, bytes }
+    }
+
+    /// How many transactions with sealed values are ordered together, so that other members' vaults have room for all that is under way.
+    pub(super) fn sealed_at_once(members: usize) -> usize {
+        // One order's worth more, for what is final and not yet settled there.
+        Self::share(members).transactions / (ORDERS_AT_ONCE_MAX + 1)
     }
 
     /// Keeps what opens the values sealed in a transaction that is handed in here, until it is known what becomes of that.
