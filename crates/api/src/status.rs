@@ -107,12 +107,16 @@ pub struct ExpiryView {
 impl ExpiryView {
     /// A sentence for people.
     pub fn sentence(&self, now_ms: u64) -> String {
-        const DAY_MS: u64 = 86_400_000;
+        const MINUTE_MS: u64 = 60_000;
+        const HOUR_MS: u64 = 60 * MINUTE_MS;
+        const DAY_MS: u64 = 24 * HOUR_MS;
         let Self { what, of, id, remedy, .. } = self;
         let what = what.replace('-', " ");
         let when = match self.until_ms.checked_sub(now_ms) {
             Some(left_ms) if left_ms >= 2 * DAY_MS => format!("ends in {} days", left_ms / DAY_MS),
-            Some(left_ms) if left_ms > 0 => format!("ends in {} hours", left_ms.div_ceil(3_600_000)),
+            Some(left_ms) if left_ms >= 2 * HOUR_MS => format!("ends in {} hours", left_ms.div_ceil(HOUR_MS)),
+            Some(left_ms) if left_ms > MINUTE_MS => format!("ends in {} minutes", left_ms.div_ceil(MINUTE_MS)),
+            Some(left_ms) if left_ms > 0 => "ends within a minute".to_owned(),
             _ => "has ended".to_owned(),
         };
         format!("the {what} {id} of {of} {when}: {remedy}")

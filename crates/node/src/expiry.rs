@@ -234,6 +234,8 @@ mod tests {
         assert!(told.first().unwrap().sentence(NOW_MS).contains("has ended: have a new certificate issued"));
         assert!(told.get(1).unwrap().sentence(NOW_MS).contains("ends in 24 hours"));
         assert!(told.get(2).unwrap().sentence(NOW_MS).contains("ends in 20 days"));
+        let of = |left_ms| view(&ending(left_ms), NOW_MS).unwrap().sentence(NOW_MS);
+        assert!(of(3_600_000).contains("ends in 60 minutes") && of(35_000).contains("ends within a minute"));
     }
 
     #[test]
