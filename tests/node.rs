@@ -106,7 +106,7 @@ struct Rotation<'a> {
 impl<'a> Rotation<'a> {
     fn new(desk: &'a Desk) -> Self {
         let nodes = Profile::read(&desk.path("sandbox")).unwrap().nodes;
-        let config = format!("sandbox/{OWNER}/node.toml");
+        let config = config_of(OWNER);
         let own =
             Client::new([nodes.iter().find(|node| config_port(desk, &config) == port_of(node)).unwrap()]).unwrap();
         let command = format!("node rotate --config {config} --as {OWNER}/administrator");
@@ -235,10 +235,16 @@ fn a_key_is_replaced_under_the_name_of_one_before() {
     assert_eq!(marks(), 3, "one for each key and name");
 
     // The others' configurations name a key that nobody has.
-    let other = format!("node peers --config sandbox/{}/node.toml", OTHERS[0]);
+    let other = format!("node peers --config {}", config_of(OTHERS[0]));
     desk.line(&other).expect(0, &["- ", &format!("+ {key} at 127.0.0.1:"), "names 3 peers: start the node again"]);
     desk.line(&other).expect(0, &["names the validators as they are"]);
+    let itself = format!("{other} --node http://127.0.0.1:{}", config_port(&desk, &config_of(OTHERS[0])));
+    desk.line(&itself).expect(2, &["only this node itself is named"]);
     assert!(sandbox.stop().success());
+}
+
+fn config_of(organisation: &str) -> String {
+    format!("sandbox/{organisation}/node.toml")
 }
 
 fn port_of(node: &str) -> String {

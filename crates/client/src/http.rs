@@ -6,7 +6,7 @@ use std::{
     sync::atomic::{AtomicUsize, Ordering},
     time::Duration,
 };
-use tallystick_api::{Problem, ProblemCode, limits::WAIT_SECONDS_MAX};
+use tallystick_api::{Problem, ProblemCode, limits::WAIT_SECONDS_MAX, media};
 use tallystick_protocol::limits::{ANSWER_BYTES_MAX, STREAM_SILENCE_MAX};
 use ureq::{
     Agent, Body,
@@ -142,8 +142,11 @@ impl Client {
         if !response.status().is_success() {
             return Err(problem(node, response));
         }
-        let height =
-            response.headers().get("tally-height").and_then(|value| value.to_str().ok()).and_then(|v| v.parse().ok());
+        let height = response
+            .headers()
+            .get(media::HEIGHT_HEADER)
+            .and_then(|value| value.to_str().ok())
+            .and_then(|v| v.parse().ok());
         let status = response.status().as_u16();
         let body = response.into_body().into_with_config().limit(ANSWER_BYTES_MAX).read_to_vec();
         match body {
@@ -152,19 +155,25 @@ impl Client {
         }
     }
 
-    /// Tries node after node, beginning with the one that answered last. A node that is not there, or whose gateway says so,
-    /// passes the question on to the next.
+    /// Tries node after node, beginning with the one that answered last. A node that is not there, or whose gateway says so, or that does not
+    /// know the ledger yet, passes the question on to the next.
     fn reach(
         &self,
         call: impl Fn(&str) -> Result<Response<Body>, ureq::Error>,
     ) -> Result<(String, Response<Body>), Error> {
         let first = self.preferred.load(Ordering::Relaxed);
-        let mut attempts = Vec::new();
+        let (mut attempts, mut starting) = (Vec::new(), None);
         for (index, node) in self.nodes.iter().enumerate().cycle().skip(first).take(self.nodes.len()) {
             match call(node) {
                 Ok(response) if is_absent(response.status()) => {
                     attempts.push(Attempt { node: node.clone(), reason: format!("HTTP status {}", response.status()) });
                 }
+                Ok(response) if is_without_height(&response) => match problem(node.clone(), response) {
+                    // It may have begun: what another node says of it would hide that.
+                    late if late.code() == Some(ProblemCode::Timeout.as_str()) => return Err(late),
+                    // What the first of them says, if no other serves.
+                    unready => starting = starting.or(Some(unready)),
+                },
                 Ok(response) => {
                     self.preferred.store(index, Ordering::Relaxed);
                     return Ok((node.clone(), response));
@@ -172,7 +181,7 @@ impl Client {
                 Err(error) => attempts.push(Attempt { node: node.clone(), reason: reason(&error) }),
             }
         }
-        Err(Error::Unreachable(attempts))
+        Err(starting.unwrap_or(Error::Unreachable(attempts)))
     }
 
     /// Begins with the next node from now on: the present one is busy.
@@ -199,6 +208,11 @@ fn agent(response: Duration) -> Agent {
 /// A gateway speaks for a node that does not.
 fn is_absent(status: StatusCode) -> bool {
     matches!(status, StatusCode::BAD_GATEWAY | StatusCode::GATEWAY_TIMEOUT)
+}
+
+/// A node that serves says at which height it does, whatever else it says.
+fn is_without_height(response: &Response<Body>) -> bool {
+    response.status() == StatusCode::SERVICE_UNAVAILABLE && !response.headers().contains_key(media::HEIGHT_HEADER)
 }
 
 fn problem(node: String, response: Response<Body>) -> Error {
@@ -277,12 +291,27 @@ mod tests {
     const BUSY: &str = "HTTP/1.1 503 Service Unavailable\r\nretry-after: 2\r\nconnection: close\r\n\r\n\
                         {\"type\":\"t\",\"title\":\"Busy\",\"status\":503,\"code\":\"busy\",\"detail\":\"pool is full\"}\n";
 
+    const STARTING: &str = "HTTP/1.1 503 Service Unavailable\r\nretry-after: 1\r\nconnection: close\r\n\r\n\
+                            {\"type\":\"t\",\"title\":\"t\",\"status\":503,\"code\":\"unavailable\",\"detail\":\"it waits for peers\"}\n";
+    const LATE: &str = "HTTP/1.1 503 Service Unavailable\r\nconnection: close\r\n\r\n\
+                        {\"type\":\"t\",\"title\":\"t\",\"status\":503,\"code\":\"timeout\",\"detail\":\"too slow\"}\n";
+
     #[test]
     fn a_dead_node_passes_the_question_on_and_is_asked_last_next_time() {
         let client = Client::new([nobody(), canned(OK)]).unwrap();
         let answer = client.get("/v1/status", "application/json").unwrap();
         assert_eq!((answer.height, answer.body.as_slice()), (Some(7), b"{}".as_slice()));
         assert_eq!(client.preferred.load(Ordering::Relaxed), 1);
+    }
+
+    #[test]
+    fn a_node_that_does_not_serve_yet_passes_the_question_on_and_one_that_was_too_slow_does_not() {
+        let (starting, late) = (canned(STARTING), canned(LATE));
+        assert_eq!(Client::new([&starting, &canned(OK)]).unwrap().get("/", "*/*").unwrap().height, Some(7));
+        let error = Client::new([&starting, &nobody()]).unwrap().get("/", "*/*").unwrap_err();
+        assert!(error.to_string().contains("waits for peers"), "what the only one that is there says: {error}");
+        let error = Client::new([&late, &canned(OK)]).unwrap().get("/", "*/*").unwrap_err();
+        assert_eq!(error.code(), Some("timeout"));
     }
 
     #[test]

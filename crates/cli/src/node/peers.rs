@@ -8,9 +8,9 @@ use crate::{
 };
 use clap::Args;
 use serde_json::Value;
-use std::{collections::BTreeMap, fs, path::PathBuf};
+use std::{collections::BTreeMap, fs, net::Ipv4Addr, path::PathBuf};
 use tallystick_api::{ValidatorView, ValidatorsView};
-use tallystick_client::KeyName;
+use tallystick_client::{At, Client, KeyName};
 use tallystick_node::config::{Config, Peer};
 use tallystick_protocol::{PublicKey, limits::TOKEN_ANSWER_MAX};
 use toml_edit::{ArrayOfTables, DocumentMut, Item, Table};
@@ -30,7 +30,8 @@ pub struct Peers {
 }
 
 const AFTER: &str = "A node that was away while the others replaced their keys, or that lost its disk after they did, knows them by keys that \
-    nobody has any more, and meets no peer. Ask another organisation's node, with --node, for its own cannot answer. Under [[peers]] each \
+    nobody has any more, and meets no peer. Other organisations' nodes are asked, those \
+    of --node or of the profile, and the answer is that of the newest block; its own cannot know. Under [[peers]] each \
     validator is named that is one now or is decided to be; what is named there besides stays, unless a validator has its address. What a \
     node is told here is not believed: it meets nobody who does not have that key, and takes no block without the votes of a quorum.\n\n\
     Example:\n  \
@@ -51,13 +52,17 @@ impl Peers {
     /// Runs the command.
     pub fn run(self) -> Done {
         let config = Config::read(&self.config).map_err(Failure::error)?;
-        let validators = self.connection.client()?.validators()?.value;
+        let (asked, height, validators) = newest(&self.connection.client()?, &config)?;
         let changes = changes(&config.peers, &validators, own_key(&config).as_deref());
         let is_changed = !changes.gone.is_empty() || !changes.new.is_empty();
         if is_changed {
             edit(&self.config, |document| changes.write(document))?;
         }
-        if self.json { json(&changes.told(&config.peers)) } else { self.tell(&changes, &config.peers) }
+        if self.json {
+            return json(&changes.told(&config.peers));
+        }
+        line(format_args!("{asked} says who they are, at block {height}"))?;
+        self.tell(&changes, &config.peers)
     }
 
     fn tell(&self, changes: &Changes, before: &[Peer]) -> Done {
@@ -107,6 +112,38 @@ impl Changes {
         }
         document.insert("peers", Item::ArrayOfTables(peers));
     }
+}
+
+/// What the node says that knows the newest block, of all but the one that is configured: what that knows may be old.
+fn newest(client: &Client, config: &Config) -> Result<(String, u64, ValidatorsView), Failure> {
+    let own = own_address(config);
+    let (mut newest, mut failure) = (None::<(String, u64, ValidatorsView)>, None);
+    for node in client.nodes().iter().filter(|node| **node != own) {
+        match client.only(node).validators() {
+            Ok(At { height, value }) => {
+                let height = height.unwrap_or_default();
+                if newest.as_ref().is_none_or(|(_, known, _)| height > *known) {
+                    newest = Some((node.clone(), height, value));
+                }
+            }
+            Err(error) => failure = Some(error),
+        }
+    }
+    let nobody = || {
+        Failure::error(
+            "only this node itself is named, and what it knows may be old: name another organisation's with --node",
+        )
+    };
+    newest.ok_or_else(|| failure.map_or_else(nobody, Failure::from))
+}
+
+/// Where a node serves, seen from its own machine.
+pub(super) fn own_address(config: &Config) -> String {
+    let mut http = config.http;
+    if http.ip().is_unspecified() {
+        http.set_ip(Ipv4Addr::LOCALHOST.into());
+    }
+    format!("http://{http}")
 }
 
 /// What must change so that each validator is among the peers.

@@ -3,16 +3,13 @@
 use crate::{
     connection::{Acting, passphrase},
     key::find_or_make,
-    node::{edit, holder::write_public},
+    node::{edit, holder::write_public, peers::own_address},
     output::{Done, Failure, line, say},
     proposal,
     sandbox::layout::validator_key,
 };
 use clap::Args;
-use std::{
-    net::Ipv4Addr,
-    path::{Path, PathBuf},
-};
+use std::path::{Path, PathBuf};
 use tallystick_api::{ProposalView, ValidatorView, ValidatorsView};
 use tallystick_client::{Client, KeyName, Passphrase, keyfile};
 use tallystick_node::Config;
@@ -86,9 +83,9 @@ impl Rotate {
         let client = self.acting.client()?;
         let validators = client.validators()?.value;
         let Some(named) = &config.next_key else {
-            present(&validators, &old).ok_or_else(|| self.no_validator(&old))?;
-            let new = self.make(&config, &old)?;
-            return self.propose(&config, &validators, &Keys { old, new });
+            let own = present(&validators, &old).ok_or_else(|| self.no_validator(&old))?;
+            let new = self.make(&config, &validators, (&old, own))?;
+            return self.propose(&config, &Keys { old, new });
         };
         if self.new.as_ref().is_some_and(|new| self.seen_from_there(new) != *named) {
             return Err(Failure::error(format!(
@@ -99,11 +96,8 @@ impl Rotate {
         let keys = Keys { old, new: self.open(&config, named)?.public() };
         match stage(&validators, &keys.new)? {
             Stage::Votes => self.finish(&config, &keys),
-            Stage::Decided(height) => line(format_args!(
-                "{} votes from block {height} on; the node goes on with it then, and this command finishes after that",
-                keys.new
-            )),
-            Stage::Unknown => self.propose(&config, &validators, &keys),
+            Stage::Decided(height) => decided(&keys.new, height),
+            Stage::Unknown => self.propose(&config, &keys),
         }
     }
 
@@ -131,7 +125,12 @@ impl Rotate {
     }
 
     /// The key that begins, made unless it is there, and written into the configuration.
-    fn make(&self, config: &Config, old: &PublicKey) -> Result<PublicKey, Failure> {
+    fn make(
+        &self,
+        config: &Config,
+        validators: &ValidatorsView,
+        (old, own): (&PublicKey, &ValidatorView),
+    ) -> Result<PublicKey, Failure> {
         let new = match (&self.new, &config.key) {
             (Some(new), _) => new.clone(),
             (None, KeyName::File(present)) => KeyName::File(next_file(present)?),
@@ -154,6 +153,10 @@ impl Rotate {
         if public == *old {
             return Err(Failure::error(format!("`{new}` is the node's key already: name another with --new")));
         }
+        if let Some(other) = present(validators, &public).filter(|found| found.organisation != own.organisation) {
+            let of = &other.organisation;
+            return Err(Failure::no(format!("`{new}` is the key of {of}'s node: name another with --new")));
+        }
         edit(&self.config, |document| {
             document["next_key"] = toml_edit::value(self.seen_from_the_file(&new).to_string())
         })?;
@@ -162,13 +165,18 @@ impl Rotate {
     }
 
     /// Puts it to the vote that the new key takes the place of the old one, or says how the vote stands.
-    fn propose(&self, config: &Config, validators: &ValidatorsView, keys: &Keys) -> Done {
+    fn propose(&self, config: &Config, keys: &Keys) -> Done {
         let client = self.acting.client()?;
         let id = match last_proposal(&client, &keys.new)? {
             Ok(pending) => return proposal::standing(&pending),
             Err(free) => free,
         };
-        let gone = present(validators, &keys.old).ok_or_else(|| self.no_validator(&keys.old))?;
+        // Asked after the proposals: one that has just taken effect is seen here.
+        let validators = client.validators()?.value;
+        if let Stage::Decided(height) = stage(&validators, &keys.new)? {
+            return decided(&keys.new, height);
+        }
+        let gone = present(&validators, &keys.old).ok_or_else(|| self.no_validator(&keys.old))?;
         let organisation = gone.organisation.clone();
         let of = |key: &PublicKey, address: &str| -> Result<GenesisValidator, Failure> {
             let (organisation, key) = (organisation.clone(), validator_key(key)?);
@@ -206,11 +214,7 @@ impl Rotate {
 
     /// Goes on only if the node itself votes: that the network counts a key says nothing of who has it.
     fn require_vote(&self, config: &Config) -> Done {
-        let mut http = config.http;
-        if http.ip().is_unspecified() {
-            http.set_ip(Ipv4Addr::LOCALHOST.into());
-        }
-        let status = self.acting.client()?.only(&format!("http://{http}")).status().map_err(|error| {
+        let status = self.acting.client()?.only(&own_address(config)).status().map_err(|error| {
             Failure::no(format!("the next key counts, and whether the node votes with it cannot be told: {error}: keep the old key, see that the node runs, and run this again"))
         })?;
         if status.validator && status.voting {
@@ -271,6 +275,12 @@ impl Rotate {
     fn seen_from_there(&self, name: &KeyName) -> KeyName {
         self.seen_from_the_file(name).relative_to(self.config.parent().unwrap_or(Path::new("")))
     }
+}
+
+fn decided(new: &PublicKey, height: u64) -> Done {
+    line(format_args!(
+        "{new} votes from block {height} on; the node goes on with it then, and this command finishes after that"
+    ))
 }
 
 /// The validator of this key, now or as decided.
