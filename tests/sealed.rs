@@ -5,6 +5,7 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing, clippy::print_stdout)]
 
 mod erased;
+mod shared;
 
 use std::{
     fs,
@@ -723,6 +724,7 @@ fn what_two_members_share_is_executed_by_both_and_nowhere_in_the_clear() {
     desk.line(&format!("register append clear {CLEAR} --as companies-house/registrar")).expect(0, &[]);
     the_value_is_nowhere_of(&desk, &[SHARED.as_bytes()]);
     the_subject_is_told_of_partitions(&desk);
+    shared::what_is_sealed_there_is_erased_by_both(&desk);
 
     // With one of two away nothing is ordered; once it is back, it goes on.
     sandbox.kill_node("hm-revenue-and-customs");

@@ -29,7 +29,7 @@ use tallystick_api::{
 };
 use tallystick_client::{Client, Error, Signer};
 use tallystick_protocol::{
-    Genesis, Hash, PrincipalId, Protection, Receipt, Recipient, Subject,
+    Code, Genesis, Hash, PrincipalId, Protection, Receipt, Recipient, Subject,
     change::words::Shown,
     limits::DISCLOSURE_ATTEMPTS_MAX,
     receipt::{Claim, SharedRecord},
@@ -183,10 +183,15 @@ impl Gathering<'_> {
         let definition =
             holder.0.partition_register(signer, &shared.partition, register).map_err(|error| why(&error))?;
         let definition = definition.ok_or("its register is not there any more")?.value;
-        let mut last = String::new();
-        for _ in 0..DISCLOSURE_ATTEMPTS_MAX {
-            let (read, bytes) = match self.disclose(signer, holder, (register, key, named_in), &definition) {
+        let (mut last, mut is_erased) = (String::new(), false);
+        for _ in 0..=DISCLOSURE_ATTEMPTS_MAX {
+            let disclosed = self.disclose(signer, holder, (register, key, named_in), (&definition, is_erased));
+            let (read, bytes) = match disclosed {
                 Ok(given) => given,
+                Err(Lack::Erased) => {
+                    is_erased = true;
+                    continue;
+                }
                 // The partition went on before its members had certified the root; or an answer was lost.
                 Err(Lack::Passing(reason)) => {
                     last = reason;
@@ -216,12 +221,12 @@ impl Gathering<'_> {
         signer: &Signer,
         (holder, node): &(Client, PrincipalId),
         (register, key, named_in): (&str, &str, &[String]),
-        definition: &RegisterView,
+        (definition, is_erased): (&RegisterView, bool),
     ) -> Result<(Hash, Vec<u8>), Lack> {
         // Of what is sealed that alone is opened that is about them.
         let is_own = (register, key) == (self.subject.register(), self.subject.key());
         let sealed = definition.fields.iter().filter(|field| is_about(field, register, is_own, named_in));
-        let fields: Vec<String> = sealed.map(|field| field.name.clone()).collect();
+        let fields: Vec<String> = sealed.filter(|_| !is_erased).map(|field| field.name.clone()).collect();
         let to = Recipient::data_subject();
         let wanted =
             Wanted { register, key, fields: &fields, recipient: Some(&to), beside: Beside::Clear, holder: None };
@@ -235,6 +240,9 @@ impl Gathering<'_> {
             _ => Lack::Lasting(why(&error)),
         })?;
         if let OutcomeView::Refused { code, advice, .. } = &done.outcome {
+            if code == Code::ValueErased.as_str() && !is_erased {
+                return Err(Lack::Erased);
+            }
             return Err(Lack::Lasting(format!("the read was refused, on record: {code}: {advice}")));
         }
         let file = done.given.first().and_then(|given| given.disclosure.as_deref());
@@ -280,6 +288,8 @@ fn opened_items(proven: &SharedRecord) -> Vec<Value> {
 enum Lack {
     Passing(String),
     Lasting(String),
+    /// What is sealed about them is erased: the rest can be asked for.
+    Erased,
 }
 
 /// What a node said, without its address: the file is given away.

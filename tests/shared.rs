@@ -1,0 +1,90 @@
+//! The fear: that what two members share sealed is erased by one of them only, or that nobody can tell.
+
+use crate::{PATIENCE, SEALED, files, holding};
+use std::{collections::BTreeSet, fs, path::PathBuf, thread, time::Duration, time::Instant};
+use tallystick_client::{Client, Profile};
+use tallystick_tests::sandbox::Desk;
+
+/// Who shares, and which nodes theirs are.
+const MEMBERS: [(&str, usize); 2] = [("companies-house", 1), ("hm-revenue-and-customs", 3)];
+
+/// The files of each member's vault that hold somebody's values.
+fn vaulted(desk: &Desk) -> [BTreeSet<PathBuf>; 2] {
+    MEMBERS.map(|(member, _)| {
+        let mut all = Vec::new();
+        files(&desk.path(&format!("sandbox/{member}/data/storage")), &mut all);
+        let is_of_vault = |path: &PathBuf| {
+            let folder = path.parent().and_then(|folder| folder.file_name()).map(|name| name.to_string_lossy());
+            folder.is_some_and(|name| name.strip_prefix("tally-vault-").is_some_and(|rest| rest.len() == 3))
+        };
+        all.into_iter().filter(is_of_vault).collect()
+    })
+}
+
+/// Written, held, ordered, lifted, destroyed by both, and proven to anybody; what is not sealed stays.
+pub fn what_is_sealed_there_is_erased_by_both(desk: &Desk) {
+    let line = |text: &str| desk.line(&format!("{text} --partition school-health"));
+    let (keeper, other) = ("--as companies-house/administrator", "--as hm-revenue-and-customs/registrar");
+    line(&format!(
+        "register create pupil --field pupil --field name --field form --personal name --keep-days 30 {keeper}"
+    ))
+    .expect(0, &["register pupil is there", "no node orders by itself"]);
+    let before = vaulted(desk);
+    line(&format!("register append pupil p-1 form=3B name='{SEALED}' --as companies-house/registrar")).expect(0, &[]);
+    let sealed: Vec<Vec<u8>> = vaulted(desk)
+        .iter()
+        .zip(&before)
+        .map(|(after, before)| {
+            let new: Vec<&PathBuf> = after.difference(before).collect();
+            assert_eq!(new.len(), 1, "{new:?}");
+            fs::read(new[0]).unwrap()
+        })
+        .collect();
+
+    line(&format!("hold place look-1 pupil:p-1 --authority 'A court' --reason Evidence {keeper}"))
+        .expect(0, &["the nodes of all members of school-health keep"]);
+    let order = "erasure order gone-1 pupil:p-1 --authority 'The parents' --legal-basis Law --reason 'Left the school'";
+    line(&format!("{order} {keeper}")).expect(0, &["the nodes of all members of school-health destroy"]);
+    line(&format!("erasure status gone-1 {other}"))
+        .expect(1, &["erasure gone-1 is on-hold", "not yet    companies-house/vault", "waits      for hold look-1"]);
+    for (member, node) in MEMBERS {
+        let node = Client::new([&Profile::read(&desk.path("sandbox")).unwrap().nodes[node]]).unwrap();
+        let metrics = String::from_utf8(node.get("/metrics", "*/*").unwrap().body).unwrap();
+        let told = metrics.lines().find(|line| !line.starts_with('#') && line.contains("erasures_on_hold"));
+        assert!(told.is_some_and(|line| line.ends_with(" 1")), "{member}: {told:?}");
+    }
+    assert_ne!(vaulted(desk), before, "a hold keeps it");
+
+    line(&format!("hold lift look-1 --reason Settled {keeper}")).expect(0, &[]);
+    let begun = Instant::now();
+    while !line(&format!("erasure status gone-1 {other}")).text().contains("erasure gone-1 is complete") {
+        assert!(begun.elapsed() < PATIENCE, "it is not erased");
+        thread::sleep(Duration::from_millis(200));
+    }
+    println!("both members destroyed within {:.1} s after the hold was lifted", begun.elapsed().as_secs_f64());
+    assert_eq!(vaulted(desk), before);
+    for bytes in &sealed {
+        // The end of what was encrypted; all files of the engine begin alike.
+        let end = &bytes[bytes.len() - 32..];
+        assert!(end.iter().any(|byte| *byte != 0) && holding(desk, end).is_empty(), "it is still there");
+    }
+
+    line(&format!("erasure list {other}")).expect(0, &["gone-1", "2 of 2"]);
+    line(&format!("hold list {other}")).expect(0, &["look-1", "lifted"]);
+    line("erasure status gone-1 --as food-standards-agency/registrar")
+        .expect(1, &["this node holds nothing of partition `school-health`"]);
+    assert!(!desk.line("erasure list").expect(0, &[]).text().contains("gone-1"), "everybody is told");
+    line(&format!("erasure certificate gone-1 --output gone-1.erasure {other}")).expect(0, &[]);
+    desk.line("verify gone-1.erasure").expect(
+        0,
+        &[
+            "erasure order gone-1 of partition school-health is complete: all of pupil:p-1 under companies-house",
+            "companies-house/vault destroyed 1 value",
+            "hm-revenue-and-customs/vault destroyed 1 value",
+        ],
+    );
+    desk.line("subject-access pupil:p-1 --output p-1.json --as companies-house/registrar")
+        .expect(0, &["  record     pupil/p-1: form, name, pupil"]);
+    let text = fs::read_to_string(desk.path("p-1.json")).unwrap();
+    assert!(text.contains("3B") && !text.contains(SEALED), "{text}");
+}
