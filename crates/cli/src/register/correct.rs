@@ -19,7 +19,7 @@ const PAUSE: Duration = Duration::from_millis(100);
 #[derive(Debug, Args)]
 #[command(
     after_help = "Nothing is rewritten: the wrong entry stays, with every proof of it, and is marked with what corrects it, why, and by \
-    whose authority. A value that was sealed in it can be erased: `tally erasure order`; not yet in a partition.\n\n\
+    whose authority. A value that was sealed in it can be erased: `tally erasure order`.\n\n\
     Example:\n  \
     tally register correct school 12 100000 name=\"Sir John Cass's\" --authority \"The school\" --legal-basis \"UK GDPR Article 16\" \\\n      \
     --reason \"The name was misspelt\""
