@@ -286,7 +286,9 @@ pub fn outcome_lines(outcome: &OutcomeView) -> Vec<String> {
             if decision.determining.is_empty() && code == Code::NotPermitted.as_str() {
                 lines.push(format!("policies   none permits it, as of change {}", decision.version));
             }
-            let verb = if code == Code::NotPermitted.as_str() { "forbidden by" } else { "permitted by" };
+            // A policy that forbids decided these; before any other refusal one had permitted the act.
+            let is_by_policy = [Code::NotPermitted, Code::ConsentRequired].iter().any(|one| code == one.as_str());
+            let verb = if is_by_policy { "forbidden by" } else { "permitted by" };
             lines.extend(decision_lines(decision, verb));
             lines
         }

@@ -33,7 +33,13 @@ pub enum CborError {
 
 impl From<minicbor::decode::Error> for CborError {
     fn from(error: minicbor::decode::Error) -> Self {
-        Self::Malformed(error.to_string())
+        let said = error.to_string();
+        // What this crate's own readers say names the thing and its limit: that comes first, and where it stands after it.
+        Self::Malformed(match (error.is_message(), said.split_once(": "), error.position()) {
+            (true, Some((_, what)), Some(at)) => format!("{what}, at byte {at}"),
+            (true, Some((_, what)), None) => what.to_owned(),
+            _ => said,
+        })
     }
 }
 
@@ -221,6 +227,30 @@ mod tests {
     use crate::hash::Hash;
 
     /// Every way to spell the list `[1, 24]` but the deterministic one.
+    /// A text that may have four bytes.
+    #[derive(Debug)]
+    struct Short(String);
+
+    impl<C> Encode<C> for Short {
+        fn encode<W: Write>(&self, e: &mut Encoder<W>, _: &mut C) -> Result<(), minicbor::encode::Error<W::Error>> {
+            e.str(&self.0)?;
+            Ok(())
+        }
+    }
+
+    impl<'b, C> Decode<'b, C> for Short {
+        fn decode(d: &mut Decoder<'b>, _: &mut C) -> Result<Self, minicbor::decode::Error> {
+            Ok(Self(text(d, 1..=4, "a note")?.to_owned()))
+        }
+    }
+
+    #[test]
+    fn what_is_too_long_is_named_with_its_limit() {
+        let said = |bytes: &[u8]| decode::<Short>(bytes, 99).unwrap_err().to_string();
+        assert_eq!(said(&encode("12345")), "malformed: a note must be a text of 1 to 4 bytes, at byte 0");
+        assert_eq!(said(&encode(&7u8)), "malformed: unexpected type u8 at position 0: expected text");
+    }
+
     #[test]
     fn every_second_spelling_is_refused() {
         let check = |bytes: &[u8]| decode::<List>(bytes, 64);

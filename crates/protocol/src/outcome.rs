@@ -308,7 +308,7 @@ advice! {
     SubjectUnknown => "check the principal's name, or enrol it first",
     RegisterUnknown => "check the register's name, or create it first",
     NotPermitted => "have somebody sign it who may, or ask whoever keeps the policies",
-    ConsentRequired => "ask for consent that covers this purpose and whoever reads: `tally consent list` says what is in force",
+    ConsentRequired => "have consent put on record that covers this purpose and whoever reads (`tally consent give`), or name another legal basis; `tally consent list` says what is in force",
     MandateUnknown => "check the mandate's name: organisation/name/mandate, of a partition partition/organisation/name/mandate",
     MandateRevoked => "ask its grantor for another mandate",
     MandateNotInForce => "look at the mandate's dates, and whether its grantor is active; ask for another when it has ended",

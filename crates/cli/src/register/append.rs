@@ -25,7 +25,7 @@ use tallystick_ledger::{
 };
 use tallystick_protocol::{
     Cardinality, EntryKind, Field, NewEntry, Opening, Operation,
-    limits::{ENTRIES_MAX, OPENINGS_BYTES_MAX, OPENINGS_PER_MESSAGE_MAX, TRANSACTION_BYTES_MAX},
+    limits::{ENTRIES_MAX, ITEM_BYTES_MAX, OPENINGS_BYTES_MAX, OPENINGS_PER_MESSAGE_MAX, TRANSACTION_BYTES_MAX},
     operation::validate_key,
 };
 
@@ -203,6 +203,7 @@ pub fn prepared(
     let mut prepared = Vec::with_capacity(entries.len());
     for (line, entry) in entries {
         let place = stands(line, &entry);
+        require_short(&place, &entry)?;
         let sealed = seal(&place, (partition, &schema), entry)?;
         let seen = if partition.is_none() { sealed.entry.items.as_slice() } else { &[] };
         for item in seen.iter().filter_map(|item| Item::parse(item).ok()) {
@@ -212,6 +213,18 @@ pub fn prepared(
     }
     exposure.warn();
     Ok(prepared)
+}
+
+/// Goes on if each item is as long as one may be; else says which of its fields takes most.
+fn require_short(place: &str, entry: &NewEntry) -> Done {
+    let Some(item) = entry.items.iter().find(|item| item.len() > ITEM_BYTES_MAX) else { return Ok(()) };
+    let fields: serde_json::Map<String, serde_json::Value> = serde_json::from_str(item).unwrap_or_default();
+    let longest = fields.iter().map(|(name, value)| (value.to_string().len(), name)).max();
+    let most = longest.map_or_else(String::new, |(bytes, name)| format!(", {bytes} of them in field `{name}`"));
+    Err(Failure::error(format!(
+        "{place}: its item has {} bytes{most}, and {ITEM_BYTES_MAX} may be: shorten it, nothing was sent",
+        item.len()
+    )))
 }
 
 /// The number that the one entry got.
@@ -386,6 +399,18 @@ mod tests {
         let (line, entry) = lines.first().unwrap();
         assert_eq!(*line, 2);
         assert_eq!(entry.items, [r#"{"name":"One","school":"1"}"#]);
+    }
+
+    #[test]
+    fn an_item_that_is_too_long_names_the_field_that_makes_it_so() {
+        let entry = |bytes: usize| {
+            let fields = [format!("name={}", "x".repeat(bytes)), "tags=old".to_owned()];
+            NewEntry { key: "1".into(), items: vec![from_arguments(&fields, "1", &school()).unwrap()] }
+        };
+        let around = entry(0).items.first().map(String::len).unwrap();
+        assert!(require_short("line 2", &entry(ITEM_BYTES_MAX - around)).is_ok());
+        let error = require_short("line 2", &entry(ITEM_BYTES_MAX)).unwrap_err().to_string();
+        assert!(error.starts_with("line 2: its item has") && error.contains("in field `name`, and 16384"), "{error}");
     }
 
     #[test]
