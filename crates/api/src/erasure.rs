@@ -1,7 +1,7 @@
 //! Orders of erasure with the receipts of their holders, legal holds, and what is noted of an entry that was wrong.
 
 use serde::{Deserialize, Serialize};
-use tallystick_protocol::{Commitment, CorrectionRow, ErasureRow, ErasureStatus, HoldRow, Subject};
+use tallystick_protocol::{Commitment, CorrectionRow, ErasureRow, ErasureStatus, HoldRow, PrincipalId, Subject};
 use utoipa::ToSchema;
 
 /// An order of erasure.
@@ -18,7 +18,7 @@ pub struct ErasureView {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schema(value_type = Option<Vec<String>>)]
     pub values: Option<Vec<Commitment>>,
-    /// `open`, `on-hold`, `overdue` or `complete`, by the blocks' time.
+    /// `open`, `on-hold`, `overdue` or `complete`, by the blocks' time; in a partition `incomplete` once all have destroyed but those who left.
     #[schema(value_type = String)]
     pub status: ErasureStatus,
     /// The holds that suspend it.
@@ -42,9 +42,12 @@ pub struct ErasureView {
     pub deadline_ms: u64,
     /// The nodes that must destroy, and what each said.
     pub holders: Vec<HolderView>,
-    /// When the last of them gave its receipt: milliseconds since 1970.
+    /// When the last of them gave its receipt, in a partition the last that has not left: milliseconds since 1970.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub completed_ms: Option<u64>,
+    /// In a partition: organisations that had left before it was ordered. What their nodes may still hold, nobody asks them to destroy.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub former: Vec<String>,
 }
 
 /// A node that must destroy.
@@ -55,6 +58,9 @@ pub struct HolderView {
     /// Its receipt; absent until it has given it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub receipt: Option<DestroyedView>,
+    /// In a partition: its organisation has left, so that it can give none, unless it comes back.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub left: bool,
 }
 
 /// What a holder said that it destroyed.
@@ -142,7 +148,7 @@ pub struct PrivateErasures {
     /// Only those of this organisation.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub controller: Option<String>,
-    /// Only those that are not complete. A page may then hold none and not be the last: only the absence of `next` says that.
+    /// Only those that are not over. A page may then hold none and not be the last: only the absence of `next` says that.
     #[serde(default)]
     pub open: bool,
     /// `next` of the page before.
@@ -246,10 +252,19 @@ impl ErasureView {
                         height: said.height,
                         time_ms: said.time_ms,
                     }),
+                    left: false,
                 })
                 .collect(),
             completed_ms: row.completed.map(|completed| completed.time_ms),
+            former: row.former.clone(),
         }
+    }
+
+    /// The same with those holders marked that have left.
+    #[must_use]
+    pub fn with_left(mut self, left: &[PrincipalId]) -> Self {
+        self.holders.iter_mut().for_each(|holder| holder.left = left.iter().any(|node| node.as_str() == holder.node));
+        self
     }
 }
 

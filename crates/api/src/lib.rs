@@ -41,9 +41,9 @@ pub use organisation::{
     PrincipalView,
 };
 pub use partition::{
-    GivenView, PartitionList, PartitionView, PostedRootView, PrivateAcknowledgement, PrivateAnswer, PrivateConsents,
-    PrivateCorrection, PrivateEntryView, PrivateHeld, PrivateMandates, PrivateQuestion, PrivateReads, PrivateResult,
-    PrivateResults, StandingView,
+    FormerView, GivenView, PartitionList, PartitionView, PostedRootView, PrivateAcknowledgement, PrivateAnswer,
+    PrivateConsents, PrivateCorrection, PrivateEntryView, PrivateHeld, PrivateMandates, PrivateQuestion, PrivateReads,
+    PrivateResult, PrivateResults, StandingView,
 };
 pub use policy::{EntityView, PolicyAnswer, PolicyAsPut, PolicyList, PolicyQuestion, PolicyView, SkippedView};
 pub use problem::{Problem, ProblemCode};

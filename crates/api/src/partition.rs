@@ -43,6 +43,18 @@ pub struct PartitionView {
     /// Why.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub closed_reason: Option<String>,
+    /// Who were members and are none any more.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub former: Vec<FormerView>,
+}
+
+/// An organisation that left a partition: what its nodes hold stays there until it destroys it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct FormerView {
+    /// Its id.
+    pub organisation: String,
+    /// The height at which it left, the latest one.
+    pub height: u64,
 }
 
 /// A root that a member's node posted.

@@ -31,7 +31,7 @@ const DAY_SECONDS: u64 = 86_400;
     Examples:\n  \
     tally erasure order case-42 patient:p-17 --authority \"The patient\" --legal-basis \"UK GDPR Article 17(1)(b)\" --reason \"Consent withdrawn\"\n  \
     tally erasure status case-42                            who has destroyed, and who has not\n  \
-    tally erasure list --open                               what is not complete, everywhere\n  \
+    tally erasure list --open                               what waits for somebody, everywhere\n  \
     tally erasure certificate case-42 -o case-42.erasure    proof, for `tally verify`\n\n\
     In a partition the nodes of all its members destroy what stands in the registers of the controller there, and its members alone see it; \
     whoever is shown the certificate can check it.\n\n\
@@ -90,7 +90,8 @@ struct Order {
 
 /// Show an order: who must destroy, who has, and who has not
 #[derive(Debug, Args)]
-#[command(after_help = "Exit codes: 0 it is complete; 1 it is not, or there is no such order.")]
+#[command(after_help = "Exit codes: 0 it is complete; 1 it is not, or there is no such order.\n\n\
+    In a partition an order is incomplete once all have destroyed but those who have left the agreement. Nobody waits for these any more.")]
 struct Status {
     /// The order's id
     #[arg(value_name = "ID")]
@@ -105,7 +106,7 @@ struct List {
     /// Only those of this organisation
     #[arg(long, value_name = "ORGANISATION")]
     controller: Option<String>,
-    /// Only those that are not complete, all of them
+    /// Only those that wait for somebody, all of them
     #[arg(long, conflicts_with_all = ["limit", "all", "cursor"])]
     open: bool,
     #[command(flatten)]
@@ -188,8 +189,13 @@ impl Order {
         let (orders, began) = (Orders::of(acting.client()?, Some(session.signer))?, Instant::now());
         loop {
             let view = orders.find(&id)?;
-            if view.status == ErasureStatus::Complete {
-                return orders.tell(&view);
+            match view.status {
+                ErasureStatus::Complete => return orders.tell(&view),
+                ErasureStatus::Incomplete => {
+                    orders.tell(&view)?;
+                    return Err(Failure::Said);
+                }
+                ErasureStatus::Open | ErasureStatus::OnHold | ErasureStatus::Overdue => {}
             }
             if began.elapsed() >= acting.patience() {
                 orders.tell(&view)?;
@@ -345,7 +351,7 @@ impl Orders {
 fn tell(view: &ErasureView, partition: Option<&str>) -> Done {
     let colour = match view.status {
         ErasureStatus::Complete => Colour::Green,
-        ErasureStatus::Overdue => Colour::Red,
+        ErasureStatus::Overdue | ErasureStatus::Incomplete => Colour::Red,
         ErasureStatus::Open | ErasureStatus::OnHold => Colour::Yellow,
     };
     let what = match &view.values {
@@ -362,7 +368,7 @@ fn tell(view: &ErasureView, partition: Option<&str>) -> Done {
     line(format_args!("by         {}", Shown(&view.legal_basis)))?;
     line(format_args!("because    {}", Shown(&view.reason)))?;
     line(format_args!("ordered    by {} at {}, {number} {}{log}", view.principal, time(view.ordered_ms), view.index))?;
-    for HolderView { node, receipt } in &view.holders {
+    for HolderView { node, receipt, left } in &view.holders {
         match receipt {
             Some(said) => line(format_args!(
                 "destroyed  {node}: {} at {}, {number} {}",
@@ -370,13 +376,28 @@ fn tell(view: &ErasureView, partition: Option<&str>) -> Done {
                 time(said.time_ms),
                 said.index
             ))?,
+            None if *left || view.status == ErasureStatus::Incomplete => {
+                line(format_args!(
+                    "{}       {node}: it left, and has not said that it destroyed",
+                    paint(colour, "left")
+                ))?;
+            }
             None => line(format_args!("{}    {node}", paint(colour, "not yet")))?,
         }
+    }
+    for organisation in &view.former {
+        line(format_args!("not asked  {organisation}: it had left, and may still hold what was sealed before"))?;
     }
     for hold in &view.holds {
         line(format_args!("waits      for hold {hold}"))?;
     }
+    if view.holders.iter().any(|holder| holder.left) {
+        line("           who left says so once it is back in the agreement; else have it in writing")?;
+    }
     match view.completed_ms {
+        Some(over_ms) if view.status == ErasureStatus::Incomplete => {
+            line(format_args!("over       at {}: all who have not left have destroyed", time(over_ms)))
+        }
         Some(completed_ms) => line(format_args!("complete   at {}", time(completed_ms))),
         None => line(format_args!("due        by {}", time(view.deadline_ms))),
     }

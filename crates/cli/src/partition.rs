@@ -5,7 +5,7 @@ use crate::{
     output::{Colour, Done, Failure, Table, json, line, paint, time},
 };
 use clap::{Args, Subcommand};
-use tallystick_api::{PartitionView, StandingView};
+use tallystick_api::{FormerView, PartitionView, StandingView};
 use tallystick_protocol::{Jurisdiction, change::words::Shown};
 
 /// See which organisations share something with each other only, and under which agreement
@@ -121,6 +121,7 @@ fn show(view: &PartitionView) -> Done {
         ("opened", Some(format!("at height {}", view.opened_height))),
         ("amended", (view.amended_height > view.opened_height).then(|| format!("at height {}", view.amended_height))),
         ("closed", view.closed_height.map(|height| format!("at height {height}"))),
+        ("former", (!view.former.is_empty()).then(|| former(&view.former))),
     ];
     for (what, said) in parts {
         let Some(said) = said else { continue };
@@ -131,6 +132,12 @@ fn show(view: &PartitionView) -> Done {
         line(format_args!("{}         {node} has root {root} at height {height}", paint(Colour::Red, "alarm")))?;
     }
     Ok(())
+}
+
+/// Who has left, and when.
+fn former(former: &[FormerView]) -> String {
+    let left = |one: &FormerView| format!("{}, which left at height {}", one.organisation, one.height);
+    former.iter().map(left).collect::<Vec<_>>().join("; ")
 }
 
 /// How it stands on the node that was asked.

@@ -294,10 +294,18 @@ fn erasure_lines(order: &ErasureRow, (partition, when): (Option<&str>, &str)) ->
                 count(u64::from(*values), "value", "values"),
                 time(*time_ms)
             ),
+            None if order.is_over() => format!("holder     {node} has NOT said that it destroyed, and had left"),
             None => format!("holder     {node} has NOT said that it destroyed"),
         });
     }
+    let former =
+        |organisation| format!("not asked  {organisation}: it had left, and may still hold what was sealed before");
+    lines.extend(order.former.iter().map(former));
     match order.completed {
+        Some(over) if !order.is_complete() => {
+            let over = (over.height, time(over.time_ms));
+            lines.push(format!("over       since block {}, at {}: all who had not left had destroyed", over.0, over.1));
+        }
         Some(completed) => {
             lines.push(format!("complete   since block {}, at {}", completed.height, time(completed.time_ms)))
         }
@@ -550,7 +558,7 @@ fn erasure_json(kind: &str, order: &ErasureRow) -> Value {
         "values": order.scope.values(), "authority": order.authority, "legal_basis": order.legal_basis,
         "reason": order.reason, "principal": order.principal, "index": order.leaf,
         "ordered_height": order.height, "deadline_ms": order.deadline_ms,
-        "complete": order.is_complete(), "completed_ms": order.completed.map(|completed| completed.time_ms),
+        "complete": order.is_complete(), "former": order.former, "completed_ms": order.completed.map(|completed| completed.time_ms),
         "holders": order.holders.iter().map(|holder| serde_json::json!({
             "node": holder.node, "destroyed": holder.receipt.map(|receipt| receipt.values),
             "index": holder.receipt.map(|receipt| receipt.leaf),

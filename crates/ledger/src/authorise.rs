@@ -478,7 +478,14 @@ mod tests {
                 retention_days: 0,
                 acknowledgements: 0,
             };
-            let row = PartitionRow { terms, proposed: 0, opened_height: 0, amended_height: 0, closed: None };
+            let row = PartitionRow {
+                terms,
+                proposed: 0,
+                opened_height: 0,
+                amended_height: 0,
+                closed: None,
+                former: Vec::new(),
+            };
             about(Resource::Partition(&row))
         };
         let of = |name: &str, custodian: &str, phase| {

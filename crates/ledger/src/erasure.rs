@@ -5,10 +5,11 @@
 //!
 //! INVARIANTS:
 //! - The holders of an order are the controller's nodes at its block, in a partition those of all its members that stand where it allows; and
-//!   each gives its own receipt, once, and not while a hold lasts.
+//!   each gives its own receipt, once, and not while a hold lasts. In a partition nobody waits for a member that has left: the order is over
+//!   without its receipts, and says so.
 //! - What an entry or a read must know of a subject is one row; an entry without sealed values asks for none.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use tallystick_protocol::{
     Code, Completed, ControllerRow, Destroyed, ErasureRow, ErasureScope, Holder, OpenErasure, Operation,
@@ -21,6 +22,7 @@ use crate::{
     apply::{Act, Stop, refuse_if_any},
     authorise::Resource,
     item::Item,
+    partition,
     proposal::row::PageRow,
     schema::{Schema, Violations},
     state::{Draft, Row, Unread},
@@ -75,6 +77,7 @@ pub(crate) fn order(draft: &mut Draft<'_>, act: &Act<'_>, new: &Order<'_>) -> Re
         deadline_ms,
         holders,
         completed: None,
+        former: former(draft, act.partition)?,
     };
     if !row.has_room() {
         return Err(Code::ErasureHolders.into());
@@ -105,17 +108,22 @@ pub(crate) fn receipt(draft: &mut Draft<'_>, act: &Act<'_>, id: &str, destroyed:
     act.permit(draft, Resource::Principal(act.signer))?;
     let mut row = draft.erasure(&StateKey::erasure(id))?.cloned().ok_or(Code::ErasureUnknown)?;
     let own = row.holders.iter_mut().find(|holder| act.is_own(&holder.node)).ok_or(Code::NotHolder)?;
-    if own.receipt.is_some() {
+    let (height, time_ms) = (act.block.height, act.block.time_ms);
+    let (has_said, was_over) = (own.receipt.is_some(), row.completed.is_some());
+    own.receipt.get_or_insert(Destroyed { values: destroyed, leaf: act.leaf, height, time_ms });
+    let is_over = !is_awaited(draft, act.partition, &row)?;
+    // Who has said so may say it once more where all whom the order still waited for have left since: nobody else is there to end it.
+    if has_said && (was_over || !is_over) {
         return Err(Code::ReceiptExists.into());
     }
-    let (height, time_ms) = (act.block.height, act.block.time_ms);
-    own.receipt = Some(Destroyed { values: destroyed, leaf: act.leaf, height, time_ms });
     let mut subject = subject_row(draft, &row.controller, &row.subject)?;
     if subject.is_held(time_ms) {
         return Err(Code::OnHold.into());
     }
-    if row.outstanding().next().is_none() {
+    if is_over {
         row.completed = Some(Completed { height, time_ms });
+    }
+    if is_over && !was_over {
         let (mut controller, mut all) = (controller_row(draft, &row.controller)?, controller_row(draft, "")?);
         controller.open.retain(|open| open.order != id);
         controller.complete += 1;
@@ -127,6 +135,24 @@ pub(crate) fn receipt(draft: &mut Draft<'_>, act: &Act<'_>, id: &str, destroyed:
     }
     draft.write(StateKey::erasure(id), Row::Erasure(Box::new(row)));
     Ok(())
+}
+
+/// Whether an order waits for somebody: in a partition for none of the nodes whose organisations have left it, or the network.
+fn is_awaited(draft: &mut Draft<'_>, partition: Option<&str>, row: &ErasureRow) -> Result<bool, Stop> {
+    let Some(partition) = partition else { return Ok(row.outstanding().next().is_some()) };
+    let Some(found) = draft.partition(&StateKey::partition(partition))?.cloned() else { return Ok(false) };
+    let remaining = partition::remaining(draft, &found.terms)?;
+    Ok(row.outstanding().any(|node| remaining.iter().any(|member| member == node.organisation())))
+}
+
+/// Who has left a partition, by id: by its agreement, or because it was expelled.
+fn former(draft: &mut Draft<'_>, partition: Option<&str>) -> Result<Vec<String>, Unread> {
+    let Some(partition) = partition else { return Ok(Vec::new()) };
+    let Some(row) = draft.partition(&StateKey::partition(partition))?.cloned() else { return Ok(Vec::new()) };
+    let remaining = partition::remaining(draft, &row.terms)?;
+    let expelled = row.terms.members.iter().filter(|member| !remaining.contains(member)).cloned();
+    let former: BTreeSet<String> = row.former.iter().map(|(id, _)| id.clone()).chain(expelled).collect();
+    Ok(former.into_iter().collect())
 }
 
 /// The rows that an order, a hold, or what is said of one surely reads, in a partition or where everybody sees it.
@@ -153,7 +179,10 @@ pub(crate) fn wanted(operation: &Operation, partition: Option<&str>) -> Vec<Stat
             about(StateKey::erasure(order), controller, subject)
         }
         Operation::HoldPlace { hold, controller, subject, .. } => about(StateKey::hold(hold), controller, subject),
-        Operation::ErasureReceipt { order, .. } => vec![StateKey::erasure(order)],
+        Operation::ErasureReceipt { order, .. } => {
+            let members = partition.map(StateKey::partition);
+            [StateKey::erasure(order)].into_iter().chain(members).collect()
+        }
         Operation::HoldLift { hold, .. } => vec![StateKey::hold(hold)],
         _ => Vec::new(),
     }
@@ -280,10 +309,12 @@ fn node_principals(
     };
     let terms = draft.partition(&StateKey::partition(partition))?.map(|row| row.terms.clone());
     let Some(terms) = terms else { return Ok(Vec::new()) };
-    terms.members.iter().for_each(|member| draft.touch(StateKey::nodes(member)));
+    // Who is expelled signs nothing any more.
+    let members = partition::remaining(draft, &terms)?;
+    members.iter().for_each(|member| draft.touch(StateKey::nodes(member)));
     draft.complete()?;
     let mut nodes = Vec::new();
-    for member in &terms.members {
+    for member in &members {
         let row = draft.nodes(&StateKey::nodes(member))?;
         let held = row.iter().flat_map(|row| &row.nodes).filter(|node| terms.allows(&node.jurisdiction));
         nodes.extend(held.map(|node| node.node.clone()));

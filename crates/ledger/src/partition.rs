@@ -8,15 +8,18 @@
 use std::{collections::BTreeSet, sync::Arc};
 
 use tallystick_protocol::{
-    AgreementTerms, CertifiedRoot, Change, Choice, Code, Hash, Jurisdiction, OrderedParcel, PartitionRootsRow,
-    PartitionRow, PostedRoot, PrincipalId, SignedTransaction, StateKey, Violation, ViolationRule,
-    limits::{EVIDENCE_BLOCKS_MAX, PARTITIONS_MAX, PARTITIONS_PER_PAGE, STATE_VALUE_BYTES_MAX, VIOLATIONS_MAX},
+    AgreementTerms, CertifiedRoot, Change, Choice, Code, Hash, Jurisdiction, OrderedParcel, OrganisationStatus,
+    PartitionRootsRow, PartitionRow, PostedRoot, PrincipalId, SignedTransaction, StateKey, Violation, ViolationRule,
+    limits::{
+        EVIDENCE_BLOCKS_MAX, PARTITION_FORMER_MAX, PARTITIONS_MAX, PARTITIONS_PER_PAGE, STATE_VALUE_BYTES_MAX,
+        VIOLATIONS_MAX,
+    },
 };
 
 use crate::{
     apply::{Act, Stop},
     authorise::Resource,
-    change::{self, Decree},
+    change::Decree,
     membership, node,
     proposal::row::PageRow,
     state::{Draft, Row, Unread},
@@ -33,8 +36,8 @@ pub(crate) fn open(draft: &mut Draft<'_>, decree: &Decree<'_>, terms: &Agreement
     draft.write(StateKey::partitions(page), Row::Page(listed));
     let height = decree.block.height;
     let (opened_height, amended_height) = (height, height);
-    let row = PartitionRow { terms: terms.clone(), proposed: decree.leaf, opened_height, amended_height, closed: None };
-    write(draft, row)
+    let (terms, proposed, former) = (terms.clone(), decree.leaf, Vec::new());
+    write(draft, PartitionRow { terms, proposed, opened_height, amended_height, closed: None, former })
 }
 
 /// Puts another agreement in the place of a partition's, by decree.
@@ -49,7 +52,20 @@ pub(crate) fn amend(draft: &mut Draft<'_>, decree: &Decree<'_>, terms: &Agreemen
     }
     // What was ordered before stays ordered: who joins, or has lost its disk, begins where the partition began.
     let amended_height = decree.block.height;
-    write(draft, PartitionRow { terms: terms.clone(), amended_height, ..PartitionRow::clone(&row) })
+    let former = former(&row, terms, amended_height);
+    if former.len() > PARTITION_FORMER_MAX {
+        return Err(Code::TooLarge.into());
+    }
+    write(draft, PartitionRow { terms: terms.clone(), amended_height, former, ..PartitionRow::clone(&row) })
+}
+
+/// Who were members and are none by these terms, which take effect at this height: what their nodes hold stays named.
+fn former(row: &PartitionRow, terms: &AgreementTerms, height: u64) -> Vec<(String, u64)> {
+    let leave = row.terms.members.iter().map(|member| (member.clone(), height));
+    let mut former: Vec<(String, u64)> =
+        row.former.iter().cloned().chain(leave).filter(|(id, _)| !terms.has_member(id)).collect();
+    former.sort();
+    former
 }
 
 /// Ends a partition for good, by decree.
@@ -59,8 +75,22 @@ pub(crate) fn close(draft: &mut Draft<'_>, decree: &Decree<'_>, name: &str, reas
     write(draft, PartitionRow { closed, ..PartitionRow::clone(&row) })
 }
 
-/// The organisations whose yes a change needs: the members by the agreement, and by the one that it replaces.
+/// The organisations whose yes a change needs: the members by the agreement, and by the one that it replaces. Who is expelled has no vote any
+/// more: else nobody could amend what it was a member of, or close it.
 pub(crate) fn concerned(draft: &mut Draft<'_>, change: &Change) -> Result<BTreeSet<String>, Stop> {
+    let mut concerned = named_or_members(draft, change)?;
+    let terms = match change {
+        Change::PartitionAmend { agreement } => find(draft, &agreement.partition)?.terms.clone(),
+        Change::PartitionClose { partition, .. } => find(draft, partition)?.terms.clone(),
+        _ => return Ok(concerned),
+    };
+    let remaining = remaining(draft, &terms)?;
+    concerned.retain(|member| !terms.has_member(member) || remaining.contains(member));
+    Ok(concerned)
+}
+
+/// The same, whoever is expelled.
+fn named_or_members(draft: &mut Draft<'_>, change: &Change) -> Result<BTreeSet<String>, Stop> {
     let (name, named) = match change {
         Change::PartitionOpen { agreement } => return Ok(agreement.members.iter().cloned().collect()),
         Change::PartitionAmend { agreement } => (&agreement.partition, agreement.members.as_slice()),
@@ -71,14 +101,31 @@ pub(crate) fn concerned(draft: &mut Draft<'_>, change: &Change) -> Result<BTreeS
     Ok(row.terms.members.iter().chain(named).cloned().collect())
 }
 
+/// The members that are not expelled from the network.
+pub(crate) fn remaining(draft: &mut Draft<'_>, terms: &AgreementTerms) -> Result<Vec<String>, Unread> {
+    terms.members.iter().for_each(|member| draft.touch(StateKey::organisation(member)));
+    draft.complete()?;
+    let mut remaining = Vec::with_capacity(terms.members.len());
+    for member in &terms.members {
+        let row = draft.organisation(&StateKey::organisation(member))?;
+        if row.is_none_or(|row| row.status != OrganisationStatus::Expelled) {
+            remaining.push(member.clone());
+        }
+    }
+    Ok(remaining)
+}
+
 /// Goes on only if each of them has voted for this proposal.
 pub(crate) fn require_consent(draft: &mut Draft<'_>, proposal: &str, change: &Change) -> Result<(), Stop> {
     if !change.kind().is_by_consent() {
         return Ok(());
     }
-    let members = change::concerned(draft, change)?;
-    members.iter().for_each(|member| draft.touch(StateKey::ballot(proposal, member)));
+    // Together with what tells who of them is asked.
+    let all = named_or_members(draft, change)?;
+    let rows = all.iter().flat_map(|member| [StateKey::ballot(proposal, member), StateKey::organisation(member)]);
+    rows.for_each(|row| draft.touch(row));
     draft.complete()?;
+    let members = concerned(draft, change)?;
     let mut violations = Vec::new();
     for (member, entry) in members.into_iter().zip(0..) {
         let ballot = draft.ballot(&StateKey::ballot(proposal, &member))?;

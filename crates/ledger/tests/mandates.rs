@@ -195,7 +195,8 @@ fn who_takes_back_what_was_passed_on_is_permitted_by_a_policy() {
 fn with_partition(members: &[&str]) -> Ledger {
     let mut ledger = Ledger::new();
     let terms = agreement("health", &members.join(","));
-    let row = PartitionRow { terms, proposed: 0, opened_height: 1, amended_height: 1, closed: None };
+    let row =
+        PartitionRow { terms, proposed: 0, opened_height: 1, amended_height: 1, closed: None, former: Vec::new() };
     ledger.rows.insert(StateKey::partition("health"), row.to_bytes());
     ledger
 }

@@ -126,6 +126,52 @@ fn the_old_and_the_new_members_amend_it() {
     assert_eq!((row.terms.members.join(" ").as_str(), row.opened_height, row.amended_height), ("b c", 13, 27));
     assert_eq!(row.proposed, proposed, "whoever joins begins where the partition began");
     assert!(row.closed.is_some());
+    assert_eq!(row.former, [("a".to_owned(), 27)], "who left stays named");
+}
+
+/// Nobody would have a vote for it: the others go on without, or end it. Who comes back is a member as before.
+#[test]
+fn whoever_is_expelled_holds_up_no_other_member() {
+    let mut ledger = four();
+    ledger.run(
+        r#"
+        a/admin | propose p open:health:a,b,d                    | ok
+        a/admin | vote p yes                                     | ok
+        b/admin | vote p yes                                     | ok
+        d/admin | vote p yes                                     | ok
+        blocks 10
+        a/admin | propose x validator:-d expel:d                 | ok
+        a/admin | vote x yes                                     | ok
+        b/admin | vote x yes                                     | ok
+        c/admin | vote x yes                                     | ok
+        blocks 10
+        a/admin | propose q reopen:health:a,b                    | ok
+        * q | open 0-0-0/1 0-0-0/1
+        a/admin | vote q yes                                     | ok
+        b/admin | vote q yes                                     | ok
+        blocks 10
+        "#,
+    );
+    let row = partition(&ledger, "health");
+    let former: Vec<&str> = row.former.iter().map(|(id, _)| id.as_str()).collect();
+    assert_eq!((row.terms.members.join(" "), former), ("a b".to_owned(), vec!["d"]));
+    ledger.run(
+        r#"
+        a/admin | propose r reopen:health:a,c                    | ok
+        a/admin | vote r yes                                     | ok
+        b/admin | vote r yes                                     | ok
+        c/admin | vote r yes                                     | ok
+        blocks 10
+        a/admin | propose s reopen:health:a,b,c                  | ok
+        a/admin | vote s yes                                     | ok
+        b/admin | vote s yes                                     | ok
+        c/admin | vote s yes                                     | ok
+        blocks 10
+        "#,
+    );
+    let row = partition(&ledger, "health");
+    let former: Vec<&str> = row.former.iter().map(|(id, _)| id.as_str()).collect();
+    assert_eq!((row.terms.members.join(" "), former), ("a b c".to_owned(), vec!["d"]));
 }
 
 /// Four organisations with a node each, three of them members of a partition; that of d stands where nothing may be held.

@@ -58,15 +58,15 @@ use std::{
     time::Duration,
 };
 use tallystick_consensus::validators::decode_key;
-use tallystick_ledger::PageRow;
+use tallystick_ledger::{OrganisationRow, PageRow};
 use tallystick_protocol::{
-    Hash, Intent, Jurisdiction, NodeRow, NodesRow, Operation, ParcelId, ParcelSecret, PartitionRow, PrincipalId,
-    Signature, SigningKey, StateKey, TransferPath,
+    Hash, Intent, Jurisdiction, NodeRow, NodesRow, Operation, OrganisationStatus, ParcelId, ParcelSecret, PartitionRow,
+    PrincipalId, Signature, SigningKey, StateKey, TransferPath,
     limits::{PARTITIONS_MAX, PARTITIONS_PER_PAGE, PRIVATE_QUEUE_MAX},
 };
 use tallystick_storage::{
     partition::{ParcelStore, Partition},
-    read::{ReadError, Reader},
+    read::{ReadError, Reader, Rows},
 };
 use tokio::sync::{Notify, mpsc, oneshot};
 
@@ -92,7 +92,9 @@ pub struct ParcelKeys<E: Runtime> {
 pub(crate) struct Membership {
     /// The partition.
     pub row: PartitionRow,
-    /// The nodes of its members that stand where it allows.
+    /// Its members, but for those that are expelled from the network.
+    pub members: BTreeSet<String>,
+    /// The nodes of these that stand where it allows.
     pub nodes: Vec<NodeRow>,
     /// Those that stand elsewhere: nothing goes to them.
     pub refused: Vec<NodeRow>,
@@ -104,6 +106,11 @@ impl Membership {
     /// The node that its peers know by this key.
     pub fn node_of(&self, peer: &[u8]) -> Option<&NodeRow> {
         self.nodes.iter().find(|node| node.peer.as_slice() == peer)
+    }
+
+    /// Whether a node's organisation has left: by the agreement, or because it was expelled.
+    pub fn has_left(&self, node: &PrincipalId) -> bool {
+        !self.members.contains(node.organisation())
     }
 }
 
@@ -370,7 +377,11 @@ impl<E: Runtime> Parcels<E> {
         let rows = self.0.reader.rows(&keys).await?.rows;
         let rows = rows.into_iter().flatten().filter_map(|row| PartitionRow::decode(&row).ok());
         let rows: Vec<PartitionRow> = rows.filter(|row| row.terms.has_member(own)).collect();
-        let nodes = self.0.reader.rows(&[StateKey::nodes(own)]).await?.rows.into_iter().flatten().next();
+        let found = self.0.reader.rows(&[StateKey::nodes(own), StateKey::organisation(own)]).await?.rows;
+        let [nodes, organisation] = found.try_into().unwrap_or_default();
+        if organisation.is_some_and(|row| is_expelled(&row)) {
+            return Ok(BTreeMap::new());
+        }
         let nodes = nodes.and_then(|row| NodesRow::decode(&row).ok()).unwrap_or_default().nodes;
         let is_allowed = |row: &PartitionRow| {
             let is_this = |node: &&NodeRow| node.node == self.0.holder.principal && node.peer == self.0.me;
@@ -423,10 +434,21 @@ impl<E: Runtime> Parcels<E> {
         let found = self.0.reader.rows(&[StateKey::partition(partition)]).await?;
         let row = found.rows.into_iter().flatten().next().and_then(|row| PartitionRow::decode(&row).ok());
         let Some(row) = row else { return Ok(None) };
-        let keys: Vec<StateKey> = row.terms.members.iter().map(|member| StateKey::nodes(member)).collect();
-        let rows = self.0.reader.rows(&keys).await?;
-        let nodes = rows.rows.into_iter().flatten().filter_map(|row| NodesRow::decode(&row).ok());
-        let (nodes, refused) = nodes.flat_map(|row| row.nodes).partition(|node| row.terms.allows(&node.jurisdiction));
-        Ok(Some(Membership { row, nodes, refused, height: rows.height }))
+        let members = &row.terms.members;
+        let organisations = members.iter().map(|member| StateKey::organisation(member));
+        let keys: Vec<StateKey> = members.iter().map(|member| StateKey::nodes(member)).chain(organisations).collect();
+        let Rows { height, rows } = self.0.reader.rows(&keys).await?;
+        let (nodes, organisations) = rows.split_at_checked(members.len()).unwrap_or_default();
+        let stays = |(_, row): &(&String, &Option<Bytes>)| !row.as_ref().is_some_and(|row| is_expelled(row));
+        let staying = members.iter().zip(organisations).filter(stays).map(|(member, _)| member.clone());
+        let members: BTreeSet<String> = staying.collect();
+        let nodes = nodes.iter().flatten().filter_map(|row| NodesRow::decode(row).ok()).flat_map(|row| row.nodes);
+        let nodes = nodes.filter(|node| members.contains(node.node.organisation()));
+        let (nodes, refused) = nodes.partition(|node| row.terms.allows(&node.jurisdiction));
+        Ok(Some(Membership { row, members, nodes, refused, height }))
     }
+}
+
+fn is_expelled(organisation: &[u8]) -> bool {
+    OrganisationRow::decode(organisation).is_ok_and(|row| row.status == OrganisationStatus::Expelled)
 }

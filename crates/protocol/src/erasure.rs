@@ -2,7 +2,7 @@
 //!
 //! ```text
 //! order ─► open ──a receipt of each holder──► complete
-//!           │ ▲
+//!           │ ▲ └─the others have left────────► incomplete
 //!   hold placed  lifted, or over
 //!           ▼ │
 //!         on hold
@@ -16,11 +16,13 @@
 //! INVARIANTS:
 //! - A subject that is erased stays erased: no order, hold or later entry takes that back.
 //! - A row says of each holder whether it has given its receipt; it is complete when all have, and only then.
+//! - In a partition an order waits for nobody who has left. It is over when all the others have given their receipts, and names who has not, and
+//!   who had left before.
 
 use crate::{
     cbor::{self, CborError},
     hold::SubjectHold,
-    limits::{ERASURE_HOLDERS_MAX, ERASURE_VALUES_MAX, STATE_VALUE_BYTES_MAX},
+    limits::{ERASURE_HOLDERS_MAX, ERASURE_VALUES_MAX, PARTITION_FORMER_MAX, STATE_VALUE_BYTES_MAX},
     names::names,
     operation::PrincipalId,
     seal::{Commitment, Subject},
@@ -82,6 +84,8 @@ names! {
         Overdue = "overdue",
         /// Every holder has given its receipt.
         Complete = "complete",
+        /// Every holder that is a member's still has, and the others have left: nobody is waited for.
+        Incomplete = "incomplete",
     }
 }
 
@@ -131,9 +135,12 @@ pub struct ErasureRow {
     /// The nodes that must destroy, by name.
     #[cbor(n(13), with = "holders")]
     pub holders: Vec<Holder>,
-    /// When the last of them gave its receipt.
+    /// When the last of those who are waited for gave its receipt.
     #[n(14)]
     pub completed: Option<Completed>,
+    /// In a partition: the organisations that had left before, by id. What their nodes may still hold, nobody asks them to destroy.
+    #[cbor(n(15), with = "former")]
+    pub former: Vec<String>,
 }
 
 /// A node that holds, and must destroy.
@@ -166,7 +173,7 @@ pub struct Destroyed {
     pub time_ms: u64,
 }
 
-/// When an order was complete.
+/// When an order was over.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Encode, Decode)]
 #[cbor(array)]
 pub struct Completed {
@@ -195,6 +202,23 @@ mod holders {
     }
 }
 
+mod former {
+    use super::{PARTITION_FORMER_MAX, cbor};
+    use minicbor::{Decoder, Encoder};
+
+    pub fn encode<C, W: minicbor::encode::Write>(
+        former: &[String],
+        e: &mut Encoder<W>,
+        _: &mut C,
+    ) -> Result<(), minicbor::encode::Error<W::Error>> {
+        cbor::write_values(e, former)
+    }
+
+    pub fn decode<C>(d: &mut Decoder<'_>, _: &mut C) -> Result<Vec<String>, minicbor::decode::Error> {
+        cbor::values(d, 0..=PARTITION_FORMER_MAX, "the former members of an erasure")
+    }
+}
+
 /// What holds of a subject under one controller: all that an entry or a read of it must ask.
 #[derive(Clone, Debug, PartialEq, Eq, Encode, Decode)]
 #[cbor(array)]
@@ -208,7 +232,7 @@ pub struct SubjectRow {
     /// The order by which all of it is erased.
     #[n(2)]
     pub erased: Option<String>,
-    /// The orders that are not complete.
+    /// The orders that are not over.
     #[n(3)]
     pub orders: Vec<String>,
     /// The holds that were placed and not lifted; some may be over.
@@ -216,7 +240,7 @@ pub struct SubjectRow {
     pub holds: Vec<SubjectHold>,
 }
 
-/// What a controller has: how many orders and holds, and which orders are not complete. For the empty name: of all controllers
+/// What a controller has: how many orders and holds, and which orders are not over. For the empty name: of all controllers
 /// together, without the list.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Encode, Decode)]
 #[cbor(array)]
@@ -224,18 +248,18 @@ pub struct ControllerRow {
     /// Orders so far.
     #[n(0)]
     pub orders: u64,
-    /// Of these, how many are complete.
+    /// Of these, how many are over.
     #[n(1)]
     pub complete: u64,
     /// Holds so far.
     #[n(2)]
     pub holds: u64,
-    /// The orders that are not complete, in the order of their numbers.
+    /// The orders that are not over, in the order of their numbers.
     #[n(3)]
     pub open: Vec<OpenErasure>,
 }
 
-/// An order that is not complete.
+/// An order that is not over.
 #[derive(Clone, Debug, PartialEq, Eq, Encode, Decode)]
 #[cbor(array)]
 pub struct OpenErasure {
@@ -271,7 +295,12 @@ row_bytes!(ErasureRow, SubjectRow, ControllerRow);
 
 impl ErasureRow {
     /// Whether every holder has given its receipt.
-    pub const fn is_complete(&self) -> bool {
+    pub fn is_complete(&self) -> bool {
+        self.is_over() && self.outstanding().next().is_none()
+    }
+
+    /// Whether nobody is waited for any more: every holder has given its receipt, or has left the partition.
+    pub const fn is_over(&self) -> bool {
         self.completed.is_some()
     }
 
@@ -290,9 +319,10 @@ impl ErasureRow {
     }
 
     /// Where it stands at this time, when its subject is or is not on hold.
-    pub const fn status(&self, is_held: bool, now_ms: u64) -> ErasureStatus {
+    pub fn status(&self, is_held: bool, now_ms: u64) -> ErasureStatus {
         match self.completed {
-            Some(_) => ErasureStatus::Complete,
+            Some(_) if self.is_complete() => ErasureStatus::Complete,
+            Some(_) => ErasureStatus::Incomplete,
             None if is_held => ErasureStatus::OnHold,
             None if now_ms >= self.deadline_ms => ErasureStatus::Overdue,
             None => ErasureStatus::Open,
@@ -369,8 +399,12 @@ mod tests {
             deadline_ms: u64::MAX,
             holders: vec![Holder { node, receipt }; NODES_PER_ORGANISATION_MAX],
             completed: Some(Completed { height: u64::MAX, time_ms: u64::MAX }),
+            former: Vec::new(),
         };
         assert_eq!(ErasureRow::decode(&row.to_bytes()).unwrap(), row);
+        let former = vec![name.clone(); PARTITION_FORMER_MAX];
+        let few = ErasureRow { scope: ErasureScope::All, former, ..row.clone() };
+        assert_eq!(ErasureRow::decode(&few.to_bytes()).unwrap(), few);
         assert!(row.has_room());
         // In a partition: as many nodes as there may be when all is erased, fewer when each value is named.
         let [holder, ..] = row.holders.as_slice() else { unreachable!() };

@@ -142,6 +142,8 @@ pub const PARTITIONS_PER_PAGE: usize = 200;
 pub const PARTITION_MEMBERS_MIN: usize = 2;
 /// Most organisations of a partition.
 pub const PARTITION_MEMBERS_MAX: usize = 16;
+/// Organisations that have left a partition's agreement, and are not back.
+pub const PARTITION_FORMER_MAX: usize = 64;
 /// Categories of data that an agreement names.
 pub const PARTITION_CATEGORIES_MAX: usize = 32;
 /// Jurisdictions that an agreement allows.

@@ -8,9 +8,9 @@ use crate::{
     hash::Hash,
     identifier::{NameError, PrincipalId, validate_name},
     limits::{
-        ACKNOWLEDGEMENTS_MIN, COSIGNERS_MAX, PARTITION_CATEGORIES_MAX, PARTITION_JURISDICTIONS_MAX,
-        PARTITION_MEMBERS_MAX, PARTITION_MEMBERS_MIN, PARTITION_ROOTS_KEPT, REASON_BYTES_MAX, RETENTION_DAYS_MAX,
-        STATE_VALUE_BYTES_MAX, TEXT_BYTES_MAX,
+        ACKNOWLEDGEMENTS_MIN, COSIGNERS_MAX, PARTITION_CATEGORIES_MAX, PARTITION_FORMER_MAX,
+        PARTITION_JURISDICTIONS_MAX, PARTITION_MEMBERS_MAX, PARTITION_MEMBERS_MIN, PARTITION_ROOTS_KEPT,
+        REASON_BYTES_MAX, RETENTION_DAYS_MAX, STATE_VALUE_BYTES_MAX, TEXT_BYTES_MAX,
     },
     organisation::Jurisdiction,
 };
@@ -182,6 +182,8 @@ pub struct PartitionRow {
     pub amended_height: u64,
     /// Why and at which height it was closed.
     pub closed: Option<(u64, String)>,
+    /// Who were members and are none any more, by id, each with the height at which it left, the latest one.
+    pub former: Vec<(String, u64)>,
 }
 
 impl PartitionRow {
@@ -206,17 +208,18 @@ impl PartitionRow {
 
 impl<C> Encode<C> for PartitionRow {
     fn encode<W: encode::Write>(&self, e: &mut Encoder<W>, _: &mut C) -> Result<(), encode::Error<W::Error>> {
-        e.array(5)?.encode(&self.terms)?.u64(self.proposed)?.u64(self.opened_height)?.u64(self.amended_height)?;
+        e.array(6)?.encode(&self.terms)?.u64(self.proposed)?.u64(self.opened_height)?.u64(self.amended_height)?;
         match &self.closed {
-            Some((height, reason)) => e.array(2)?.u64(*height)?.str(reason)?.ok(),
-            None => e.null()?.ok(),
-        }
+            Some((height, reason)) => e.array(2)?.u64(*height)?.str(reason)?,
+            None => e.null()?,
+        };
+        cbor::write_values(e, &self.former)
     }
 }
 
 impl<'b, C> Decode<'b, C> for PartitionRow {
     fn decode(d: &mut Decoder<'b>, _: &mut C) -> Result<Self, decode::Error> {
-        cbor::array(d, 5, "a partition")?;
+        cbor::array(d, 6, "a partition")?;
         Ok(Self {
             terms: d.decode()?,
             proposed: d.u64()?,
@@ -226,6 +229,7 @@ impl<'b, C> Decode<'b, C> for PartitionRow {
                 cbor::array(d, 2, "the end of a partition")?;
                 Ok((d.u64()?, cbor::text(d, 1..=REASON_BYTES_MAX, "a reason")?.to_owned()))
             })?,
+            former: cbor::values(d, 0..=PARTITION_FORMER_MAX, "the former members of a partition")?,
         })
     }
 }
@@ -389,7 +393,9 @@ mod tests {
 
     #[test]
     fn a_partition_is_read_back_and_is_open_in_its_time() {
-        let mut row = PartitionRow { terms: terms(), proposed: 7, opened_height: 8, amended_height: 9, closed: None };
+        let former = vec![("c".to_owned(), 9)];
+        let (terms, closed) = (terms(), None);
+        let mut row = PartitionRow { terms, proposed: 7, opened_height: 8, amended_height: 9, closed, former };
         assert_eq!(PartitionRow::decode(&row.to_bytes()).unwrap(), row);
         assert_eq!([999, 1_000, 1_999, 2_000].map(|time| row.is_open(time)), [false, true, true, false]);
         row.closed = Some((10, "It was wound up.".into()));

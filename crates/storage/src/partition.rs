@@ -160,7 +160,7 @@ pub struct Done {
     pub number: u64,
     /// What became of it.
     pub outcome: Outcome,
-    /// Whether it was accepted, and discloses a record to somebody outside or completes an order of erasure: then its members certify the
+    /// Whether it was accepted, and discloses a record to somebody outside or ends an order of erasure: then its members certify the
     /// root after it.
     pub discloses: bool,
 }
@@ -544,14 +544,14 @@ fn policies_of(evidence: &Evidence) -> BTreeSet<StateKey> {
     set.policies.iter().map(|policy| StateKey::policy(&policy.id, policy.version)).collect()
 }
 
-/// Whether a transaction that was accepted gives the last receipt of an order of erasure.
+/// Whether a transaction that was accepted gives the last receipt that an order of erasure waits for.
 fn completes(changed: &Changed, sitting: &Sitting, transaction: &SignedTransaction) -> bool {
     transaction.operations().iter().any(|operation| {
         let Operation::ErasureReceipt { order, .. } = operation else { return false };
         let key = StateKey::erasure(order);
         let row =
             sitting.view.as_ref().and_then(|view| view.change(&key)).or_else(|| changed.get(&key).cloned().flatten());
-        row.and_then(|row| ErasureRow::decode(&row).ok()).is_some_and(|row| row.is_complete())
+        row.and_then(|row| ErasureRow::decode(&row).ok()).is_some_and(|row| row.is_over())
     })
 }
 

@@ -12,7 +12,7 @@ use axum::{
     response::{IntoResponse, Response},
 };
 use tallystick_api::{
-    PartitionList, PartitionView, PostedRootView, Problem, StandingView,
+    FormerView, PartitionList, PartitionView, PostedRootView, Problem, StandingView,
     limits::{PAGE_DEFAULT, PARTITIONS_PAGE_MAX},
     routes,
 };
@@ -59,7 +59,7 @@ fn no_partition(name: &str) -> Failure {
 
 fn view(row: PartitionRow, time_ms: u64) -> PartitionView {
     let open = row.is_open(time_ms);
-    let PartitionRow { terms, proposed, opened_height, amended_height, closed } = row;
+    let PartitionRow { terms, proposed, opened_height, amended_height, closed, former } = row;
     let (closed_height, closed_reason) = closed.unzip();
     PartitionView {
         agreement: terms,
@@ -74,6 +74,7 @@ fn view(row: PartitionRow, time_ms: u64) -> PartitionView {
         amended_height,
         closed_height,
         closed_reason,
+        former: former.into_iter().map(|(organisation, height)| FormerView { organisation, height }).collect(),
     }
 }
 

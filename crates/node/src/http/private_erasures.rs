@@ -69,7 +69,8 @@ pub async fn erasures(
         (found.height, found.value.0, found.value.1)
     };
     let now_ms = app.service.tip().header.time_ms;
-    let erasures = rows.into_iter().map(|Erasure { row, holds }| ErasureView::new(&row, holds, now_ms)).collect();
+    let view = |Erasure { row, holds, left }| ErasureView::new(&row, holds, now_ms).with_left(&left);
+    let erasures = rows.into_iter().map(view).collect();
     Ok(unstored(json_at(height, ErasureList { erasures, next: next.map(|next| next.to_string()) })))
 }
 

@@ -8,9 +8,11 @@
 //! INVARIANTS:
 //! - What a block orders to be erased is destroyed before anybody is told that the block was executed, and before what that block brought is
 //!   settled.
+//! - An order does not wait for those who have left the partition: once all the others have given their receipts, the first of these says so once
+//!   more, and the order is over without what the others hold.
 //! - What the state says is erased is not taken in, not given and not asked for, whether it is destroyed here yet or not.
 
-use super::{Parcels, Room, sealed::Value};
+use super::{Membership, Parcels, Room, erasures::open_orders, sealed::Value};
 use crate::{
     application::now_ms,
     engine::Runtime,
@@ -26,7 +28,7 @@ use std::{
     time::Duration,
 };
 use tallystick_protocol::{
-    ErasureRow, Hash, Intent, Operation, Outcome, StateKey, SubjectRow, limits::ERASURES_PER_PAGE,
+    ErasureRow, Hash, Intent, Operation, Outcome, PrincipalId, StateKey, SubjectRow, limits::ERASURES_PER_PAGE,
 };
 use tallystick_storage::{
     partition::Partition,
@@ -43,6 +45,8 @@ pub(super) struct Eraser {
     /// Whether the vault failed at the last attempt.
     has_failed: bool,
     receipts: Arc<Receipts>,
+    /// Those that are given once more, to end what waits only for those who have left.
+    endings: Arc<Receipts>,
 }
 
 impl Eraser {
@@ -63,7 +67,7 @@ pub(super) async fn with_holds<E: Runtime>(partition: &Partition<E>, row: Erasur
         false => partition.subject(&row.controller, &row.subject).await,
     };
     let holds = subject.into_iter().flat_map(|subject| subject.holds).filter(|hold| hold.is_in_force(now_ms));
-    Erasure { holds: holds.map(|hold| hold.hold).collect(), row }
+    Erasure { holds: holds.map(|hold| hold.hold).collect(), left: Vec::new(), row }
 }
 
 impl<E: Runtime> Room<E> {
@@ -85,6 +89,24 @@ impl<E: Runtime> Room<E> {
         }
         due.sort_by_key(|(one, _): &(Erasure, _)| one.row.number);
         (total, due)
+    }
+
+    /// The orders that wait only for those who have left, and that this node is to end: of those who have said that they destroyed and are
+    /// there still it is the first. Each with how many values it said it held.
+    async fn ending(&self, membership: &Membership, own: &PrincipalId, now_ms: u64) -> BTreeMap<String, u32> {
+        let partition = self.partition.lock().await;
+        let mut ending = BTreeMap::new();
+        for row in open_orders(&partition, &membership.row).await {
+            let remaining = row.holders.iter().filter(|holder| !membership.has_left(&holder.node));
+            let said: Option<Vec<_>> = remaining.map(|holder| Some((&holder.node, holder.receipt?.values))).collect();
+            let first = said.as_deref().and_then(<[_]>::first).filter(|(node, _)| *node == own);
+            let Some(destroyed) = first.map(|(_, destroyed)| *destroyed) else { continue };
+            let erasure = with_holds(&partition, row, now_ms).await;
+            if erasure.holds.is_empty() {
+                ending.insert(erasure.row.order, destroyed);
+            }
+        }
+        ending
     }
 
     /// Those of these values that the state says are erased, each with whether a hold keeps what is left of it.
@@ -130,6 +152,19 @@ impl<E: Runtime> Parcels<E> {
         eraser.has_failed = done.is_err();
         if let Err(error) = done {
             tracing::error!(partition = room.name, %error, "what is ordered to be erased is not erased yet");
+        }
+    }
+
+    /// Ends the orders that wait only for those who have left.
+    pub(super) async fn end_erasures(&self, runtime: &E, room: &Arc<Room<E>>, eraser: &Eraser) {
+        let Ok(Some(membership)) = self.membership(&room.name).await else { return };
+        if membership.row.former.is_empty() && membership.members.len() == membership.row.terms.members.len() {
+            return;
+        }
+        let ending = room.ending(&membership, &self.0.holder.principal, self.time_ms()).await;
+        lock(&eraser.endings).retain(|order, _| ending.contains_key(order));
+        for (order, destroyed) in &ending {
+            self.give_receipt(runtime, room, (order, *destroyed), &eraser.endings);
         }
     }
 

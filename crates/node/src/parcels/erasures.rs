@@ -1,14 +1,14 @@
 //! Say which orders of erasure and holds there are in a partition, to those of this node's own organisation; and prove where an order stands,
 //! to everybody.
 
-use super::{Parcels, Room, erasing::with_holds, order::PrivateError, read::Told};
+use super::{Membership, Parcels, Room, erasing::with_holds, order::PrivateError, read::Told};
 use crate::{engine::Runtime, service::erasure::Erasure};
 use std::{
     collections::BTreeMap,
     sync::{Arc, MutexGuard, PoisonError},
 };
 use tallystick_protocol::{
-    ControllerRow, Hash, HoldRow, Query, StateKey,
+    ControllerRow, ErasureRow, Hash, HoldRow, PartitionRow, Query, StateKey,
     limits::{CERTIFICATE_PROOFS_MAX, CERTIFICATES_WAITING_MAX, PRIVATE_SCAN_MAX},
 };
 use tallystick_storage::partition::{Partition, ProvenRow};
@@ -58,6 +58,29 @@ impl<E: Runtime> Room<E> {
     }
 }
 
+/// The orders of a partition that are not over: those of its members, and of who were, whose registers are there still.
+pub(super) async fn open_orders<E: Runtime>(partition: &Partition<E>, row: &PartitionRow) -> Vec<ErasureRow> {
+    let former = row.former.iter().map(|(organisation, _)| organisation);
+    let mut found = Vec::new();
+    for controller in row.terms.members.iter().chain(former) {
+        let ControllerRow { open, .. } = partition.controller(controller).await;
+        for open in open {
+            found.extend(partition.erasure(&open.order).await);
+        }
+    }
+    found
+}
+
+/// An order with what suspends it, and those for whom nobody waits.
+async fn told<E: Runtime>(
+    partition: &Partition<E>,
+    row: ErasureRow,
+    (membership, now_ms): (&Membership, u64),
+) -> Erasure {
+    let left = row.outstanding().filter(|node| membership.has_left(node)).cloned().collect();
+    Erasure { left, ..with_holds(partition, row, now_ms).await }
+}
+
 /// The numbers of a list that are looked at for a page of those before `before`: so many at most.
 fn looked_at(total: u64, before: u64) -> std::ops::Range<u64> {
     let end = total.min(before);
@@ -66,7 +89,7 @@ fn looked_at(total: u64, before: u64) -> std::ops::Range<u64> {
 
 impl<E: Runtime> Parcels<E> {
     /// Orders of erasure in a partition, the newest first, of a controller or, for the empty name, of all: at most `count` of those before
-    /// number `before`, or only those of them that are not complete. With where to go on, unless there are none before.
+    /// number `before`, or only those of them that are not over. With where to go on, unless there are none before.
     ///
     /// # Errors
     /// As [`Parcels::registers`].
@@ -78,7 +101,8 @@ impl<E: Runtime> Parcels<E> {
         (before, count): (u64, usize),
     ) -> Result<Told<(Vec<Erasure>, Option<u64>)>, PrivateError> {
         let room = self.asked_by_own(partition, query, path).await?;
-        let now_ms = self.time_ms();
+        let membership = self.member_of(partition).await?;
+        let at = (&membership, self.time_ms());
         let partition = room.partition.lock().await;
         let numbers = looked_at(partition.controller(controller).await.orders, before);
         let (mut number, mut found) = (numbers.end, Vec::new());
@@ -87,9 +111,9 @@ impl<E: Runtime> Parcels<E> {
                 break;
             }
             number = number.saturating_sub(1);
-            let row = partition.erasure(id).await.filter(|row| !is_open || !row.is_complete());
+            let row = partition.erasure(id).await.filter(|row| !is_open || !row.is_over());
             if let Some(row) = row {
-                found.push(with_holds(&partition, row, now_ms).await);
+                found.push(told(&partition, row, at).await);
             }
         }
         Ok(Told { height: partition.position().height, value: (found, (number > 0).then_some(number)) })
@@ -106,9 +130,10 @@ impl<E: Runtime> Parcels<E> {
         order: &str,
     ) -> Result<Told<Option<Erasure>>, PrivateError> {
         let room = self.asked_by_own(partition, query, path).await?;
+        let membership = self.member_of(partition).await?;
         let partition = room.partition.lock().await;
         let value = match partition.erasure(order).await {
-            Some(row) => Some(with_holds(&partition, row, self.time_ms()).await),
+            Some(row) => Some(told(&partition, row, (&membership, self.time_ms())).await),
             None => None,
         };
         Ok(Told { height: partition.position().height, value })
@@ -162,8 +187,8 @@ impl<E: Runtime> Parcels<E> {
         Ok(Some(Certifying { room, number }))
     }
 
-    /// The orders of erasure that are not complete, of all partitions that this node holds, and that are its organisation's, or wait for
-    /// one of its nodes.
+    /// The orders of erasure that are not over, of all partitions that this node holds, and that are its organisation's, or wait for one of its
+    /// nodes.
     pub async fn own_erasures(&self) -> Vec<Erasure> {
         let own = self.0.holder.principal.organisation();
         let rooms: Vec<Arc<Room<E>>> = self.rooms().values().filter(|room| room.is_open()).cloned().collect();
@@ -171,17 +196,16 @@ impl<E: Runtime> Parcels<E> {
         for room in rooms {
             let Ok(Some(membership)) = self.membership(&room.name).await else { continue };
             let partition = room.partition.lock().await;
-            for member in &membership.row.terms.members {
-                let ControllerRow { open, .. } = partition.controller(member).await;
-                for open in open {
-                    let Some(row) = partition.erasure(&open.order).await else { continue };
-                    let is_own = row.controller == own || row.outstanding().any(|node| node.organisation() == own);
-                    if is_own {
-                        found.push(with_holds(&partition, row, now_ms).await);
-                    }
+            for row in open_orders(&partition, &membership.row).await {
+                if row.controller == own || row.outstanding().any(|node| node.organisation() == own) {
+                    found.push(with_holds(&partition, row, now_ms).await);
                 }
             }
         }
         found
+    }
+
+    async fn member_of(&self, partition: &str) -> Result<Membership, PrivateError> {
+        self.membership(partition).await?.ok_or_else(|| PrivateError::NotHeld(partition.to_owned()))
     }
 }

@@ -22,7 +22,7 @@ use tallystick_storage::{
 const SCAN_PLACES: u64 = 512;
 /// Wait before what is missing is asked for again.
 const ASK_AGAIN: Duration = Duration::from_millis(500);
-/// Milliseconds of ledger time between two times that openings that are lacking are asked for.
+/// Milliseconds of ledger time between two times that openings that are lacking are asked for, and orders looked for that wait in vain.
 const ASK_LACKING_MS: u64 = 2_000;
 /// Wait after the log could not be read.
 const READ_AGAIN: Duration = Duration::from_millis(200);
@@ -117,6 +117,7 @@ impl<E: Runtime> Parcels<E> {
             if time_ms.saturating_sub(asked_ms) >= ASK_LACKING_MS {
                 asked_ms = time_ms;
                 self.ask_lacking(&room).await;
+                self.end_erasures(&runtime, &room, &eraser).await;
             }
             // And the last one, when nothing follows; also after a restart, until everybody sees it.
             let position = room.partition.lock().await.position();

@@ -16,10 +16,11 @@ use std::{
     sync::Arc,
     time::Duration,
 };
-use tallystick_ledger::{PrincipalRow, protection::Spot};
+use tallystick_ledger::{OrganisationRow, PrincipalRow, protection::Spot};
 use tallystick_protocol::{
-    Code, Cosigner, Evidence, Hash, Intent, NodeRow, Opening, Operation, Outcome, ParcelError, PartlySignedTransaction,
-    Payload, PrincipalId, SealingKey, SignedTransaction, StateKey, TransferPath, VerifiedTransaction,
+    Code, Cosigner, Evidence, Hash, Intent, NodeRow, Opening, Operation, OrganisationStatus, Outcome, ParcelError,
+    PartlySignedTransaction, Payload, PrincipalId, PrincipalStatus, SealingKey, SignedTransaction, StateKey,
+    TransferPath, VerifiedTransaction,
     limits::{
         OPENINGS_BYTES_MAX, OPENINGS_PER_MESSAGE_MAX, ORDERS_AT_ONCE_MAX, PARCELS_BYTES_MAX, PARCELS_PER_ORDER_MAX,
     },
@@ -585,11 +586,16 @@ impl<E: Runtime> Parcels<E> {
         let own = self.0.holder.principal.organisation();
         let need = usize::try_from(membership.row.terms.acknowledgements).unwrap_or(usize::MAX).saturating_sub(1);
         let others = || membership.nodes.iter().filter(|node| node.node.organisation() != own);
-        let keys: Vec<StateKey> = others().map(|node| StateKey::principal(&node.node)).collect();
-        let rows = self.0.reader.rows(&keys).await?.rows;
+        let of = |node: &NodeRow| [StateKey::principal(&node.node), StateKey::organisation(node.node.organisation())];
+        let rows = self.0.reader.rows(&others().flat_map(of).collect::<Vec<_>>()).await?.rows;
         let time_ms = self.0.shared.chain.tip().header.time_ms;
-        let able = others().zip(rows).filter_map(|(node, row)| {
-            let row = PrincipalRow::decode(&row?).ok()?;
+        let able = others().zip(rows.chunks(2)).filter_map(|(node, rows)| {
+            let [Some(row), Some(organisation)] = rows else { return None };
+            let (row, organisation) = (PrincipalRow::decode(row).ok()?, OrganisationRow::decode(organisation).ok()?);
+            // What somebody signs who is suspended counts for nothing.
+            if row.status != PrincipalStatus::Active || organisation.status != OrganisationStatus::Active {
+                return None;
+            }
             let held = row.keys.iter().rev().find(|held| !held.has_ended(time_ms) && !held.is_expired(time_ms))?;
             Some((node.clone(), Cosigner { principal: node.node.clone(), key: held.key }))
         });

@@ -9,8 +9,8 @@ use crate::certify::{self, CertifyError};
 use std::collections::BTreeSet;
 use tallystick_api::ErasuresView;
 use tallystick_protocol::{
-    ControllerRow, CorrectionRow, ErasureCertificate, ErasureRow, ErasureStatus, HoldRow, RegisterRow, StateKey,
-    SubjectRow, limits::ERASURES_PER_PAGE,
+    ControllerRow, CorrectionRow, ErasureCertificate, ErasureRow, ErasureStatus, HoldRow, PrincipalId, RegisterRow,
+    StateKey, SubjectRow, limits::ERASURES_PER_PAGE,
 };
 use tallystick_storage::read::ReadError;
 
@@ -21,6 +21,8 @@ pub struct Erasure {
     pub row: ErasureRow,
     /// The holds.
     pub holds: Vec<String>,
+    /// In a partition, where that is asked: the holders that have not given their receipt, and have left.
+    pub left: Vec<PrincipalId>,
 }
 
 impl<E: Runtime> Service<E> {
@@ -208,7 +210,7 @@ fn erasures(sheet: &Sheet, orders: &[String], now_ms: u64) -> Result<Vec<Erasure
     let with_holds = |row: ErasureRow| {
         let subject = if row.is_complete() { None } else { sheet.row(key(&row), SubjectRow::decode)? };
         let holds = subject.into_iter().flat_map(|subject| subject.holds).filter(|hold| hold.is_in_force(now_ms));
-        Ok(Erasure { holds: holds.map(|hold| hold.hold).collect(), row })
+        Ok(Erasure { holds: holds.map(|hold| hold.hold).collect(), left: Vec::new(), row })
     };
     rows.into_iter().map(with_holds).collect()
 }

@@ -68,7 +68,8 @@ fn public() -> BTreeMap<StateKey, Vec<u8>> {
         retention_days: 1,
         acknowledgements: 2,
     };
-    let row = PartitionRow { terms, proposed: 0, opened_height: 1, amended_height: 1, closed: None };
+    let row =
+        PartitionRow { terms, proposed: 0, opened_height: 1, amended_height: 1, closed: None, former: Vec::new() };
     rows.insert(StateKey::partition("health"), row.to_bytes());
     rows
 }

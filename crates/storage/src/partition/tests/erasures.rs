@@ -1,7 +1,10 @@
 //! What is ordered to be erased, held, and said to be destroyed, in a partition.
 
 use super::*;
-use tallystick_protocol::{ErasureScope, NodeRow, NodesRow, SealingKey, Subject, limits::ERASURE_HOLDERS_MAX};
+use tallystick_protocol::{
+    ControllerRow, ErasureScope, ErasureStatus, NodeRow, NodesRow, OrganisationStatus, SealingKey, Subject,
+    limits::ERASURE_HOLDERS_MAX,
+};
 
 /// The public state with nodes of the partition's members: a, b, and whoever else has one.
 fn with_nodes(nodes: &[(&str, &str)]) -> BTreeMap<StateKey, Vec<u8>> {
@@ -149,6 +152,93 @@ fn an_order_in_a_partition_is_complete_when_every_members_nodes_have_given_their
             assert_eq!(Standing::of(&said, "health").may_execute(&last), Err(Code::EvidenceInvalid));
         }
     });
+}
+
+/// The public state when these are members, and when somebody is expelled who is one by the agreement still.
+fn with_members(members: &str, expelled: Option<&str>) -> BTreeMap<StateKey, Vec<u8>> {
+    let all = ["a", "b", "c"];
+    let nodes: Vec<String> = all.iter().map(|one| format!("{one}/admin")).collect();
+    let mut rows = with_nodes(&nodes.iter().map(|node| (node.as_str(), "GB")).collect::<Vec<_>>());
+    let place = StateKey::partition("health");
+    let mut row = PartitionRow::decode(&rows[&place]).unwrap();
+    row.terms.members.retain(|member| members.contains(member.as_str()));
+    row.former = all.iter().filter(|one| !members.contains(**one)).map(|one| ((*one).to_owned(), 5)).collect();
+    rows.insert(place, row.to_bytes());
+    if let Some(expelled) = expelled {
+        let place = StateKey::organisation(expelled);
+        let mut row = ledger::OrganisationRow::decode(&rows[&place]).unwrap();
+        row.status = OrganisationStatus::Expelled;
+        rows.insert(place, row.to_bytes());
+    }
+    rows
+}
+
+/// One row a transaction: the members then, who is expelled, who signs, what becomes of it, and whether the members are to certify the root
+/// after it.
+#[test]
+fn an_order_does_not_wait_for_who_has_left() {
+    deterministic::Runner::default().start(|context| async move {
+        let mut partition = Partition::open(context.child("one"), "one", genesis().id(), "health").await;
+        let rows = [
+            ("abc", None, "a", create_sealed(), "ok", false),
+            ("abc", None, "a", append_sealed(), "ok", false),
+            ("abc", None, "a", order("x", "a"), "ok", false),
+            ("abc", None, "a", destroyed("x"), "ok", false),
+            ("abc", None, "b", destroyed("x"), "ok", false),
+            // It waits for c, a member still: saying it again ends nothing.
+            ("abc", None, "a", destroyed("x"), "receipt-exists", false),
+            ("ab", None, "c", destroyed("x"), "not-member", false),
+            ("ab", None, "b", destroyed("x"), "ok", true),
+            ("ab", None, "a", destroyed("x"), "receipt-exists", false),
+            ("abc", None, "c", destroyed("x"), "ok", true),
+            ("abc", None, "c", destroyed("x"), "receipt-exists", false),
+        ];
+        for ((members, expelled, who, operations, expected, discloses), number) in rows.into_iter().zip(0u8..) {
+            let transaction = sign(who, Some("health"), number + 1, operations);
+            let evidence = evidence_of(&partition, &transaction, &with_members(members, expelled)).await;
+            let placed = placed(transaction.bytes().clone(), evidence, number.into());
+            let done = partition.execute(&block(7 + u64::from(number), vec![placed])).await;
+            assert_eq!((code(&done[0]), done[0].discloses), (expected, discloses), "{number}");
+            let (row, ControllerRow { complete, open, .. }) =
+                (partition.erasure("x").await, partition.controller("a").await);
+            let stands = row.map(|row| row.status(false, 0));
+            let expected = match number {
+                ..2 => (None, 0, 0),
+                2..7 => (Some(ErasureStatus::Open), 0, 1),
+                7..9 => (Some(ErasureStatus::Incomplete), 1, 0),
+                9.. => (Some(ErasureStatus::Complete), 1, 0),
+            };
+            assert_eq!((stands, complete, open.len()), expected, "{number}");
+        }
+    });
+}
+
+/// What is ordered names whoever had left by then as not asked, and waits for nobody who is expelled.
+#[test]
+fn an_order_names_who_had_left() {
+    for (members, expelled, holders, former) in [
+        ("abc", None, "a/admin b/admin c/admin", ""),
+        ("ab", None, "a/admin b/admin", "c"),
+        ("abc", Some("c"), "a/admin b/admin", "c"),
+        ("ac", Some("c"), "a/admin", "b c"),
+    ] {
+        deterministic::Runner::default().start(|context| async move {
+            let mut partition = Partition::open(context.child("one"), "one", genesis().id(), "health").await;
+            let public = with_members(members, expelled);
+            let steps = [create_sealed(), append_sealed(), order("x", "a"), destroyed("x")];
+            for (number, operations) in (0u8..).zip(steps) {
+                let transaction = sign("a", Some("health"), number + 1, operations);
+                let evidence = evidence_of(&partition, &transaction, &public).await;
+                let placed = placed(transaction.bytes().clone(), evidence, number.into());
+                let done = partition.execute(&block(7 + u64::from(number), vec![placed])).await;
+                assert_eq!(code(&done[0]), "ok", "{members} {expelled:?} {number}");
+            }
+            let row = partition.erasure("x").await.unwrap();
+            let named: Vec<&str> = row.holders.iter().map(|holder| holder.node.as_str()).collect();
+            assert_eq!((named.join(" "), row.former.join(" ")), (holders.to_owned(), former.to_owned()));
+            assert_eq!(row.is_complete(), named.len() == 1, "it waits for whoever is asked");
+        });
+    }
 }
 
 /// Whoever hides a node of another member in evidence would have an order that it need not carry out.
