@@ -83,7 +83,7 @@ struct Create {
     #[arg(long = "personal", value_name = "FIELD[:SUBJECT]")]
     personal: Vec<String>,
     /// For how many days personal values are kept: then the custodian's nodes have them erased by themselves, if their principals have
-    /// the role `retention`; in a partition somebody must order it. For ever if not given
+    /// the role `retention`. For ever if not given
     #[arg(long, value_name = "DAYS", requires = "personal")]
     keep_days: Option<u32>,
     /// A field that only some may read, which is written only sealed; may be repeated
@@ -317,11 +317,6 @@ impl Create {
         let fields = self.protected_fields()?;
         if self.signing.partition.is_none() {
             warn_of_fields(&fields);
-        }
-        if self.signing.partition.is_some() && self.keep_days.is_some() {
-            say(
-                "in a partition no node orders by itself what is kept for so long to be erased: order it with tally erasure order --partition",
-            );
         }
         let signer = self.connection.signer(&self.signing)?;
         let register = self.name.clone();

@@ -17,7 +17,7 @@ use std::{
 };
 use tallystick_client::SealingSecret;
 use tallystick_protocol::{Commitment, Hash, Opening, Place, PrincipalId, SigningKey, limits::VAULT_PENDING_MAX};
-use tallystick_storage::vault::{Drawer, ErasureProgress, Pending, Vault, VaultError, VaultKey};
+use tallystick_storage::vault::{Drawer, ErasureProgress, Pending, Vault, VaultError, VaultKey, Walked};
 use tokio::sync::Mutex as AsyncMutex;
 
 /// As whom a node holds, and with what.
@@ -240,20 +240,20 @@ impl<E: Runtime> Holder<E> {
         self.vault.set_progress(partition, progress).await
     }
 
-    /// How many entries of a register are passed over for good, as to what it keeps for so many days.
+    /// How many entries of a register, or private transactions of a partition, are passed over for good, as to what is kept for so many days.
     ///
     /// # Errors
     /// When the disk fails.
-    pub async fn retained(&self, register: &str, days: u32) -> Result<u64, VaultError> {
-        self.vault.retained(register, days).await
+    pub async fn retained(&self, of: Walked<'_>, days: u32) -> Result<u64, VaultError> {
+        self.vault.retained(of, days).await
     }
 
     /// Says how many are: on the disk when this returns.
     ///
     /// # Errors
     /// When the disk fails.
-    pub async fn set_retained(&self, register: &str, days: u32, passed: u64) -> Result<(), VaultError> {
-        self.vault.set_retained(register, days, passed).await
+    pub async fn set_retained(&self, of: Walked<'_>, days: u32, passed: u64) -> Result<(), VaultError> {
+        self.vault.set_retained(of, days, passed).await
     }
 
     /// Says that every order up to this height is carried out, but for those that wait for a hold.

@@ -24,6 +24,7 @@ pub mod parcels;
 mod patience;
 pub mod pool;
 pub mod rejection;
+mod retention;
 pub mod run;
 pub mod schemas;
 pub mod service;

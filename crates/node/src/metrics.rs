@@ -2,7 +2,7 @@
 
 use commonware_runtime::{
     Metrics as Registry,
-    telemetry::metrics::{Counter, Gauge, GaugeExt as _, MetricsExt as _},
+    telemetry::metrics::{Counter, Gauge, GaugeExt as _, GaugeValue, MetricsExt as _},
 };
 use tallystick_api::ErasuresView;
 use tallystick_protocol::limits::EXPIRY_WARNING_DAYS;
@@ -75,7 +75,7 @@ impl Metrics {
             erasures_overdue: context.gauge("erasures_overdue", "of them, past their deadline"),
             retention_due: context.gauge(
                 "retention_due",
-                "entries with values that are kept longer than their registers say, held or their orders refused",
+                "entries with values that are kept longer than their registers say: held, their orders not taken, or not to be read here",
             ),
             partitions: context.gauge("partitions", "partitions that this node holds"),
             partitions_missing: context.gauge("partitions_missing", "payloads that nobody has given it yet"),
@@ -118,9 +118,10 @@ impl Metrics {
         let _ = self.erasures_overdue.try_set(erasures.overdue);
     }
 
-    /// Entries whose values should be erased by now, and wait.
-    pub(crate) fn retention(&self, entries: u64) {
-        let _ = self.retention_due.try_set(entries);
+    /// Entries of one partition, the public one or another, whose values should be erased by now, and wait: so many before, and now.
+    pub(crate) fn retention(&self, (before, now): (u64, u64)) {
+        let [before, now] = [before, now].map(|count| GaugeValue::try_from(count).unwrap_or(GaugeValue::MAX));
+        self.retention_due.inc_by(now.saturating_sub(before));
     }
 
     /// How the partitions stand that this node holds.

@@ -28,6 +28,7 @@ mod order;
 mod payloads;
 mod read;
 mod refuse;
+mod retention;
 mod sealed;
 
 pub use erasures::Certifying;
@@ -44,6 +45,7 @@ use crate::{
     holder::Holder,
     rejection::RejectionCode,
     schemas::SchemaCache,
+    service::posting::{AGAIN_SECONDS, Posted},
     watch,
 };
 use bytes::Bytes;
@@ -60,8 +62,8 @@ use std::{
 use tallystick_consensus::validators::decode_key;
 use tallystick_ledger::{OrganisationRow, PageRow};
 use tallystick_protocol::{
-    Hash, Intent, Jurisdiction, NodeRow, NodesRow, Operation, OrganisationStatus, ParcelId, ParcelSecret, PartitionRow,
-    PrincipalId, Signature, SigningKey, StateKey, TransferPath,
+    Hash, Intent, Jurisdiction, NodeRow, NodesRow, Operation, OrganisationStatus, Outcome, ParcelId, ParcelSecret,
+    PartitionRow, PrincipalId, Signature, SigningKey, StateKey, TransferPath,
     limits::{PARTITIONS_MAX, PARTITIONS_PER_PAGE, PRIVATE_QUEUE_MAX},
 };
 use tallystick_storage::{
@@ -204,6 +206,29 @@ struct Inner<E: Runtime> {
     refused: Mutex<BTreeMap<Refusal, u64>>,
 }
 
+/// Why what this node says within a partition is not taken.
+struct NotTaken {
+    /// By the ledger, for ever in the log.
+    is_refused: bool,
+    why: String,
+}
+
+impl NotTaken {
+    /// It was not executed.
+    fn here(error: impl std::fmt::Display) -> Self {
+        Self { is_refused: false, why: error.to_string() }
+    }
+
+    /// Notes it of what was posted now, good until then, in Unix seconds.
+    fn note(self, posted: &mut Posted, subject: &str, (now_s, not_after): (u64, u64)) {
+        if self.is_refused {
+            posted.refused(subject, now_s, self.why);
+        } else {
+            posted.put_off(subject, not_after, self.why);
+        }
+    }
+}
+
 /// A partition, a node that is given nothing of it, where that stands, and how something was about to leave.
 type Refusal = (String, PrincipalId, Jurisdiction, TransferPath);
 
@@ -334,6 +359,37 @@ impl<E: Runtime> Parcels<E> {
         }
     }
 
+    /// Hands in what this node says within a partition as the holder that it is, and waits until that is executed.
+    async fn post_within(
+        &self,
+        partition: &str,
+        subject: String,
+        operation: Operation,
+        not_after: u64,
+    ) -> Result<(), NotTaken> {
+        let holder = &self.0.holder;
+        let (name, until) = (operation.name(), not_after.to_be_bytes());
+        let mark = [partition.as_bytes(), name.as_str().as_bytes(), subject.as_bytes(), &until].join(&0);
+        let Hash(key) = Hash::of(&[&mark]);
+        let intent = Intent {
+            not_after,
+            idempotency_key: key.into_iter().take(16).collect(),
+            partition: Some(partition.to_owned()),
+            ..Intent::new(self.0.shared.chain.network(), holder.principal.clone(), subject, vec![operation])
+        };
+        let signed = intent.sign(&holder.key).map_err(NotTaken::here)?;
+        match self.submit(signed.bytes().clone(), &[], Duration::from_secs(AGAIN_SECONDS)).await {
+            Ok(executed) => match executed.outcome {
+                Outcome::Accepted { .. } => Ok(()),
+                Outcome::Refused(refusal) => {
+                    let why = format!("{}: {}", refusal.code, refusal.code.advice());
+                    Err(NotTaken { is_refused: true, why })
+                }
+            },
+            Err(error) => Err(NotTaken::here(error)),
+        }
+    }
+
     /// Sends a message to a node, if there is such a peer.
     fn send(&self, peer: &[u8; 32], message: &Message) {
         if let Ok(peer) = decode_key(peer) {
@@ -424,9 +480,11 @@ impl<E: Runtime> Parcels<E> {
         });
         self.rooms().insert(name.clone(), room.clone());
         tracing::info!(partition = name, executed = position.executed, "holds a partition");
-        let (follower, gatherer, other) = (self.clone(), self.clone(), room.clone());
-        labelled("follow").spawn(move |runtime| follower.follow(runtime, room, proposed));
-        labelled("gather").spawn(move |runtime| gatherer.gather(runtime, other, submissions));
+        let (follower, gatherer, retainer) = (self.clone(), self.clone(), self.clone());
+        let (followed, gathered) = (room.clone(), room.clone());
+        labelled("follow").spawn(move |runtime| follower.follow(runtime, followed, proposed));
+        labelled("gather").spawn(move |runtime| gatherer.gather(runtime, gathered, submissions));
+        labelled("retain").spawn(move |runtime| retainer.retain(runtime, room));
     }
 
     /// The partition and the nodes of its members as the newest block has them; none if there is no such partition.

@@ -40,6 +40,7 @@ impl Client {
             Errand::Rogue => rogue::rogue(&mut self).await,
             Errand::Share => share::share(&mut self).await,
             Errand::Reshape => share::reshape::reshape(&mut self).await,
+            Errand::Retain => share::retain::retain(&mut self).await,
             Errand::Erase => erase::erase(&mut self, true).await,
             Errand::Order => erase::erase(&mut self, false).await,
         };

@@ -299,7 +299,8 @@ impl<'a> Hosts<'a> {
         let vault = Vault::open(self.world.child("search"), &self.lives[node].prefix(""), &key).await;
         let vault = vault.expect("it is the node's own");
         let mut values = Vec::new();
-        for drawer in erase::erased().map(Drawer::public).chain(share::erase::erased()) {
+        let of_partition = share::erase::erased().chain(share::retain::erased());
+        for drawer in erase::erased().map(Drawer::public).chain(of_partition) {
             values.push(vault.all(&drawer).await.expect("a disk that works").len());
         }
         values

@@ -124,6 +124,8 @@ pub enum Errand {
     Share,
     /// Open a partition, have somebody join it late, and leave when it has lied. Not among those that a seed draws either.
     Reshape,
+    /// Open a partition, keep a register in it for a day, and let that pass. Not among those that a seed draws either.
+    Retain,
     /// Write what is personal, and have it erased. Not among those that a seed draws either.
     Erase,
     /// The same, but no month passes in the end: a block tells an hour at most, so a month takes hundreds, and minutes while one of four

@@ -266,7 +266,7 @@ impl Report {
 pub fn run_plan(plan: &Plan) -> Result<Report, Failure> {
     let mut members = Members::new(plan.seed, plan.validators, plan.followers, START_S * 1000);
     let events = || plan.segments.iter().flat_map(|segment| &segment.events);
-    let shares = [Fault::Errand(Errand::Share), Fault::Errand(Errand::Reshape)];
+    let shares = [Errand::Share, Errand::Reshape, Errand::Retain].map(Fault::Errand);
     members.shares = events().any(|event| shares.contains(&event.fault));
     members.seals = events().any(|event| matches!(event.fault, Fault::Errand(Errand::Erase | Errand::Order)));
     let record = Record::default();
@@ -544,7 +544,7 @@ impl Stage {
                 let count = async |drawer: Drawer| vault.all(&drawer).await.expect("it can be read").len();
                 let counts = [count(share::sealed::kept()).await, count(share::sealed::never()).await];
                 let mut erased = Vec::new();
-                for drawer in share::erase::erased() {
+                for drawer in share::erase::erased().chain(share::retain::erased()) {
                     erased.push((format!("{drawer:?}"), count(drawer).await));
                 }
                 let vaulted = erasure::Vaulted { node: *node, erased, kept: counts[0] };

@@ -149,3 +149,20 @@ fn an_old_vault_of_a_member_brings_nothing_back() {
     let held = report.counted(" erased values");
     assert!(matches!(held[..], [held] if held > 0), "{held:?}");
 }
+
+/// A register that keeps for a day: what is so old is ordered by itself, and nothing before; who is held waits, and nobody behind them. The
+/// custodian's node crashes meanwhile; the other loses its disk, and destroys what it fetches of it.
+#[test]
+fn what_a_register_in_a_partition_keeps_no_longer_is_erased_by_itself() {
+    let worlds = [
+        (917, 30, vec![]),
+        (918, 60, vec![(8, 2, Fault::Crash { node: 0 }), (14, 2, Fault::Crash { node: 0 })]),
+        (919, 60, vec![(8, 4, Fault::Split { side: vec![1] }), (16, 2, Fault::Wipe { node: 1 })]),
+    ];
+    for (seed, seconds, faults) in worlds {
+        let errand = [(0, 1, Fault::Errand(Errand::Retain))];
+        let report = Plan::calm(seed, 4, Duration::from_secs(seconds)).with(&errand).with(&faults).keeps();
+        let raised = report.counted(" orders were raised by themselves in a partition");
+        assert!(matches!(raised[..], [raised] if raised >= 4), "{raised:?}");
+    }
+}

@@ -37,6 +37,7 @@ pub use cipher::VaultKey;
 pub use drawer::Drawer;
 pub use pending::{Pending, PendingIn};
 pub use progress::ErasureProgress;
+pub use retained::Walked;
 
 use cipher::{Ciphers, SubjectKey};
 use commonware_runtime::{Blob as _, Error as Disk, ReadOptions, Storage, WriteOptions};

@@ -25,11 +25,8 @@ use crate::{
 use std::{
     collections::{BTreeMap, BTreeSet, btree_map::Entry},
     sync::{Arc, Mutex, MutexGuard, PoisonError},
-    time::Duration,
 };
-use tallystick_protocol::{
-    ErasureRow, Hash, Intent, Operation, Outcome, PrincipalId, StateKey, SubjectRow, limits::ERASURES_PER_PAGE,
-};
+use tallystick_protocol::{ErasureRow, Operation, PrincipalId, StateKey, SubjectRow, limits::ERASURES_PER_PAGE};
 use tallystick_storage::{
     partition::Partition,
     vault::{Drawer, VaultError},
@@ -206,41 +203,11 @@ impl<E: Runtime> Parcels<E> {
         }
         let (parcels, receipts, order, room) = (self.clone(), receipts.clone(), order.to_owned(), room.name.clone());
         runtime.child("receipt").spawn(move |_| async move {
-            let said = parcels.post_receipt(&room, (&order, destroyed), not_after).await;
-            if let (Err(refusal), Some(posted)) = (said, lock(&receipts).get_mut(&order)) {
-                let subject = format!("erasure {order} in partition {room}");
-                match refusal {
-                    (true, why) => posted.refused(&subject, now_s, why),
-                    (false, why) => posted.put_off(&subject, not_after, why),
-                }
+            let operation = Operation::ErasureReceipt { order: order.clone(), destroyed };
+            let said = parcels.post_within(&room, format!("erasure {order}"), operation, not_after).await;
+            if let (Err(not_taken), Some(posted)) = (said, lock(&receipts).get_mut(&order)) {
+                not_taken.note(posted, &format!("erasure {order} in partition {room}"), (now_s, not_after));
             }
         });
-    }
-
-    /// Hands in a receipt as the holder that this node is; else whether the ledger refused it, and why it is not given.
-    async fn post_receipt(
-        &self,
-        partition: &str,
-        (order, destroyed): (&str, u32),
-        not_after: u64,
-    ) -> Result<(), (bool, String)> {
-        let holder = &self.0.holder;
-        let subject = format!("erasure {order}");
-        let Hash(key) = Hash::of(&[partition.as_bytes(), &[0], subject.as_bytes(), &[0], &not_after.to_be_bytes()]);
-        let operation = Operation::ErasureReceipt { order: order.to_owned(), destroyed };
-        let intent = Intent {
-            not_after,
-            idempotency_key: key.into_iter().take(16).collect(),
-            partition: Some(partition.to_owned()),
-            ..Intent::new(self.0.shared.chain.network(), holder.principal.clone(), subject, vec![operation])
-        };
-        let signed = intent.sign(&holder.key).map_err(|error| (false, error.to_string()))?;
-        match self.submit(signed.bytes().clone(), &[], Duration::from_secs(AGAIN_SECONDS)).await {
-            Ok(executed) => match executed.outcome {
-                Outcome::Accepted { .. } => Ok(()),
-                Outcome::Refused(refusal) => Err((true, format!("{}: {}", refusal.code, refusal.code.advice()))),
-            },
-            Err(error) => Err((false, error.to_string())),
-        }
     }
 }

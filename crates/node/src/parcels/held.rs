@@ -6,7 +6,7 @@
 use super::{
     Parcels, Room,
     order::PrivateError,
-    read::{Told, appended, transaction_of},
+    read::{Told, appended},
 };
 use crate::engine::Runtime;
 use std::collections::BTreeMap;
@@ -14,7 +14,7 @@ use tallystick_ledger::{
     item::{Item, item_hash},
     schema::Schema,
 };
-use tallystick_protocol::{Outcome, ParcelId, Payload, Query, SignedTransaction, Subject, limits::PRIVATE_SCAN_MAX};
+use tallystick_protocol::{Query, SignedTransaction, Subject, limits::PRIVATE_SCAN_MAX};
 use tallystick_storage::partition::NumberedRow;
 
 /// An entry about somebody.
@@ -67,20 +67,13 @@ impl<E: Runtime> Parcels<E> {
         let (mut page, mut schemas) = (HeldPage::default(), Schemas::new());
         let end = before.min(position.executed);
         let begin = end.saturating_sub(PRIVATE_SCAN_MAX);
-        // Those that came together are in one payload, which is opened once.
-        let mut opened: Option<(ParcelId, Payload)> = None;
+        let mut opened = None;
         for number in (begin..end).rev() {
             let Some(row) = room.partition.lock().await.numbered(number).await else { continue };
-            // A read, or what was refused.
-            let appends =
-                |outcome: &Outcome| matches!(outcome, Outcome::Accepted { appended, .. } if !appended.is_empty());
-            if row.told.as_ref().is_some_and(|outcome| !appends(outcome)) {
+            if !row.may_append() {
                 continue;
             }
-            if opened.as_ref().is_none_or(|(id, _)| *id != row.parcel.id) {
-                opened = self.payload_of(&room, &row).await.ok().map(|payload| (row.parcel.id, payload));
-            }
-            match opened.as_ref().and_then(|(_, payload)| transaction_of(&row, payload).ok()) {
+            match self.numbered_in(&room, &row, &mut opened).await {
                 Some(transaction) => {
                     page.entries.extend(room.about(subject, (number, &row, &transaction), &mut schemas).await);
                 }

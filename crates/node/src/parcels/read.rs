@@ -316,6 +316,20 @@ impl<E: Runtime> Parcels<E> {
         Ok(Some((row, transaction)))
     }
 
+    /// The private transaction of this row, out of the payload that was opened last if it is in that: those that came together are in one, which
+    /// is opened once. None if it cannot be read here.
+    pub(super) async fn numbered_in(
+        &self,
+        room: &Room<E>,
+        row: &NumberedRow,
+        opened: &mut Option<(ParcelId, Payload)>,
+    ) -> Option<SignedTransaction> {
+        if opened.as_ref().is_none_or(|(id, _)| *id != row.parcel.id) {
+            *opened = self.payload_of(room, row).await.ok().map(|payload| (row.parcel.id, payload));
+        }
+        opened.as_ref().and_then(|(_, payload)| transaction_of(row, payload).ok())
+    }
+
     /// The payload that a private transaction came in, with those that came with it.
     pub(super) async fn payload_of(&self, room: &Room<E>, row: &NumberedRow) -> Result<Payload, PrivateError> {
         let kept = room.store.lock().await.get(&row.parcel.id).await;

@@ -132,7 +132,7 @@ impl<E: Runtime> Room<E> {
     }
 
     /// The values that are sealed in a transaction, by the schemas that are here.
-    async fn sealed(&self, transaction: &SignedTransaction) -> Vec<Value> {
+    pub(super) async fn sealed(&self, transaction: &SignedTransaction) -> Vec<Value> {
         if commitments(transaction).is_empty() {
             Vec::new()
         } else {
@@ -432,7 +432,7 @@ impl<E: Runtime> Parcels<E> {
     }
 
     /// Whether everything is carried out here that is ordered to be erased up to the newest block, waited for a moment.
-    async fn is_erased_to_date(&self, room: &Room<E>) -> bool {
+    pub(super) async fn is_erased_to_date(&self, room: &Room<E>) -> bool {
         let height = self.0.shared.chain.tip().header.height;
         let mut erased = room.erased.subscribe();
         let reached = std::pin::pin!(erased.wait_for(|reached| *reached >= height));

@@ -90,7 +90,9 @@ impl<E: Runtime> Service<E> {
         }
         let keys = holder.keys();
         let not_after = now_s + AGAIN_SECONDS;
-        let Hash(key) = Hash::of(&[subject.as_bytes(), &[0], &not_after.to_be_bytes()]);
+        // What is ordered and what is said to be done may be of one subject, in one second.
+        let name = operation.name();
+        let Hash(key) = Hash::of(&[name.as_str().as_bytes(), &[0], subject.as_bytes(), &[0], &not_after.to_be_bytes()]);
         let intent = Intent {
             not_after,
             idempotency_key: key.into_iter().take(16).collect(),

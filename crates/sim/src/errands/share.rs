@@ -7,6 +7,7 @@ mod leave;
 mod lie;
 mod read;
 pub(super) mod reshape;
+pub mod retain;
 pub mod sealed;
 
 use crate::{
@@ -187,7 +188,7 @@ async fn enrol_node(client: &mut Client, node: usize) -> Option<()> {
     let enrol = Operation::PrincipalEnrol {
         name: holder.principal.name().to_owned(),
         kind: PrincipalKind::Program,
-        roles: "none".parse().expect("no roles"),
+        roles: "retention".parse().expect("a role"),
         key: holder.key.public(),
         assurance: Assurance::Substantial,
     };

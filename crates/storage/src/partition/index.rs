@@ -52,6 +52,12 @@ impl NumberedRow {
     pub fn decode(bytes: &[u8]) -> Result<Self, CborError> {
         cbor::decode(bytes, STATE_VALUE_BYTES_MAX)
     }
+
+    /// Whether it may have appended something: it is no read, and what it says of its outcome is none that appended nothing.
+    pub fn may_append(&self) -> bool {
+        let appends = |outcome: &Outcome| matches!(outcome, Outcome::Accepted { appended, .. } if !appended.is_empty());
+        self.told.as_ref().is_none_or(appends)
+    }
 }
 
 /// A register's place in the list of a partition's.

@@ -382,19 +382,23 @@ fn what_is_passed_over_is_kept_by_register_and_days() {
     let folder = tempfile::tempdir().unwrap();
     on_disk(folder.path(), async |context| {
         let vault = Vault::open(context, "node", &key(1)).await.unwrap();
-        assert_eq!(vault.retained("visit", 30).await.unwrap(), 0);
+        assert_eq!(vault.retained(Walked::Register("visit"), 30).await.unwrap(), 0);
         for passed in [3, 700, 700] {
-            vault.set_retained("visit", 30, passed).await.unwrap();
+            vault.set_retained(Walked::Register("visit"), 30, passed).await.unwrap();
         }
-        vault.set_retained("visit", 90, 2).await.unwrap();
+        vault.set_retained(Walked::Register("visit"), 90, 2).await.unwrap();
+        vault.set_retained(Walked::Partition("visit"), 30, 5).await.unwrap();
     });
     on_disk(folder.path(), async |context| {
         let vault = Vault::open(context, "node", &key(1)).await.unwrap();
         let mut found = Vec::new();
         for (register, days) in [("visit", 30), ("visit", 90), ("visit", 3), ("person", 30)] {
-            found.push(vault.retained(register, days).await.unwrap());
+            found.push(vault.retained(Walked::Register(register), days).await.unwrap());
         }
         assert_eq!(found, [700, 2, 0, 0]);
-        assert_eq!(vault.storage.scan("node-vault-retained").await.unwrap().len(), 2, "what came before is removed");
+        for (days, expected) in [(30, 5), (90, 0)] {
+            assert_eq!(vault.retained(Walked::Partition("visit"), days).await.unwrap(), expected);
+        }
+        assert_eq!(vault.storage.scan("node-vault-retained").await.unwrap().len(), 3, "what came before is removed");
     });
 }

@@ -51,9 +51,14 @@ pub(super) async fn write(client: &mut Client, writer: &Member) -> Option<()> {
 
 /// Writes a sealed value about somebody.
 pub(super) async fn write_of(client: &mut Client, writer: &Member, key: &str) -> Option<Opening> {
+    write_in(client, writer, REGISTER, key).await
+}
+
+/// The same, in a register.
+pub(super) async fn write_in(client: &mut Client, writer: &Member, register: &str, key: &str) -> Option<Opening> {
     loop {
-        let opening = seal(client, key, Some(PARTITION));
-        let transaction = sign(client, writer, append(key, &opening.commitment().to_string()));
+        let opening = seal_in(client, register, key, Some(PARTITION));
+        let transaction = sign(client, writer, append_in(register, key, &opening.commitment().to_string()));
         match hand_in(client, MEMBERS[0], &transaction, vec![opening.clone()]).await {
             Some(Ok(Executed { outcome: Outcome::Accepted { .. }, .. })) => return Some(opening),
             Some(Ok(Executed { outcome, .. })) => {
@@ -153,7 +158,12 @@ fn value_of(key: &str) -> String {
 }
 
 fn seal(client: &mut Client, key: &str, partition: Option<&str>) -> Opening {
-    let place = Place::new(REGISTER, key, FIELD, subject(key)).and_then(|place| place.within(partition));
+    seal_in(client, REGISTER, key, partition)
+}
+
+fn seal_in(client: &mut Client, register: &str, key: &str, partition: Option<&str>) -> Opening {
+    let about = Subject::new(register, key).expect("slugs");
+    let place = Place::new(register, key, FIELD, about).and_then(|place| place.within(partition));
     let opening = Opening::seal(place.expect("a place"), Secret::new(value_of(key)), &mut client.world);
     let opening = opening.expect("a value");
     client.record.blindings().look_for_last(&opening.to_bytes());
@@ -161,8 +171,16 @@ fn seal(client: &mut Client, key: &str, partition: Option<&str>) -> Opening {
 }
 
 pub(super) fn append(key: &str, value: &str) -> Operation {
-    let items = vec![format!(r#"{{"{REGISTER}":"{key}","{FIELD}":"{value}"}}"#)];
-    Operation::EntryAppend { register: REGISTER.to_owned(), entries: vec![NewEntry { key: key.to_owned(), items }] }
+    append_in(REGISTER, key, value)
+}
+
+fn append_in(register: &str, key: &str, value: &str) -> Operation {
+    // In the order of their names.
+    let mut members = [(register, key), (FIELD, value)];
+    members.sort_unstable();
+    let [first, then] = members.map(|(name, value)| format!(r#""{name}":"{value}""#));
+    let items = vec![format!("{{{first},{then}}}")];
+    Operation::EntryAppend { register: register.to_owned(), entries: vec![NewEntry { key: key.to_owned(), items }] }
 }
 
 /// A private transaction that is good for a short while.

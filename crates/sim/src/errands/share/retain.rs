@@ -1,0 +1,141 @@
+//! Retain: a register in a partition keeps what is sealed in it for a day. That passes, and nobody orders anything: every member's node has
+//! destroyed it in the end, but for what is held, until it is not.
+
+use super::{MEMBERS, PARTITION, begin, certified, executed, sealed::write_in};
+use crate::{client::Client, errands::share::sealed};
+use std::time::Duration;
+use tallystick_node::parcels::PrivateError;
+use tallystick_protocol::{
+    Datatype, ErasureRow, ErasureScope, Field, Operation, Protection, Query, Subject, limits::ERASURES_PER_PAGE,
+};
+use tallystick_storage::vault::Drawer;
+
+/// The register.
+const LOG: &str = "log";
+/// For how many days it keeps.
+const DAYS: u32 = 1;
+/// Whose values are as old as they may be.
+const OLD: [&str; 3] = ["l-old-0", "l-old-1", "l-old-2"];
+/// Whose are, and are held meanwhile. It is written first: nobody's after it waits for that.
+const HELD: &str = "l-held";
+/// The hold.
+const HOLD: &str = "inquiry";
+/// An hour.
+const HOUR: Duration = Duration::from_secs(3_600);
+/// Longer than the pause between two passes of a node.
+const WHILE: Duration = Duration::from_secs(3);
+/// The path of a question.
+const PATH: &str = "/erasures";
+
+/// Where nothing is left on any member's node.
+pub fn erased() -> impl Iterator<Item = Drawer> {
+    OLD.into_iter().chain([HELD]).map(|key| Drawer::private(PARTITION, LOG, subject(key)))
+}
+
+fn subject(key: &str) -> Subject {
+    Subject::new(LOG, key).expect("slugs")
+}
+
+pub(in crate::errands) async fn retain(client: &mut Client) -> Option<()> {
+    let writer = begin(client).await?;
+    let keeper = client.administrator(MEMBERS[0]);
+    let protection = Protection::Personal { subject: LOG.to_owned(), days: Some(DAYS) };
+    let pilot = Field { protection: Some(protection), ..Field::new(sealed::FIELD, Datatype::String) };
+    let fields = vec![Field::new(LOG, Datatype::String), pilot];
+    let create = Operation::RegisterCreate { register: LOG.to_owned(), text: "What pilots say".to_owned(), fields };
+    executed(client, MEMBERS[0], &keeper, create, None).await?;
+    for key in [HELD].into_iter().chain(OLD) {
+        write_in(client, &writer, LOG, key).await?;
+    }
+    let place = Operation::HoldPlace {
+        hold: HOLD.to_owned(),
+        controller: keeper.id.organisation().to_owned(),
+        subject: subject(HELD),
+        authority: "A court".to_owned(),
+        reason: "Evidence".to_owned(),
+        until: None,
+    };
+    executed(client, MEMBERS[0], &keeper, place, None).await?;
+    pass(client, HOUR * 23).await?;
+    if let Some(early) = orders(client).await?.first() {
+        client.complain(format!("order {} was raised before its time", early.order));
+        return None;
+    }
+    pass(client, HOUR * 2).await?;
+    raised(client, &OLD).await?;
+    if orders(client).await?.iter().any(|row| row.subject == subject(HELD)) {
+        client.complain("an order was raised about somebody who is held".to_owned());
+        return None;
+    }
+    let lift = Operation::HoldLift { hold: HOLD.to_owned(), reason: "Settled".to_owned() };
+    executed(client, MEMBERS[0], &keeper, lift, None).await?;
+    raised(client, &[HELD]).await?;
+    let rows = orders(client).await?;
+    client.record.note(format!("{} orders were raised by themselves in a partition", rows.len()));
+    certified(client).await
+}
+
+/// Lets so much time pass, by the time of blocks too; and the nodes look at what has come of it.
+async fn pass(client: &mut Client, time: Duration) -> Option<()> {
+    client.leap.pass(time);
+    let now_s = client.now_s();
+    loop {
+        let tip_ms = client.door(MEMBERS[0]).ask(async |service| service.tip().header.time_ms).await;
+        if tip_ms.is_some_and(|tip_ms| tip_ms / 1_000 >= now_s) {
+            break;
+        }
+        client.pause().await?;
+    }
+    client.wait(WHILE).await;
+    Some(())
+}
+
+/// Waits until it is ordered by themselves what these have had kept, and every member's node has said that it destroyed.
+async fn raised(client: &mut Client, keys: &[&str]) -> Option<()> {
+    loop {
+        let rows = orders(client).await?;
+        let of = |key: &&str| rows.iter().any(|row| row.subject == subject(key) && row.is_complete());
+        if keys.iter().all(of) && rows.iter().all(ErasureRow::is_complete) {
+            return rows.iter().try_for_each(|row| is_right(client, row));
+        }
+        client.pause().await?;
+    }
+}
+
+/// Whether an order says by whom and why it was raised, and both members' nodes destroyed something.
+fn is_right(client: &Client, row: &ErasureRow) -> Option<()> {
+    let destroyed = |row: &ErasureRow| row.holders.iter().filter_map(|holder| holder.receipt).all(|one| one.values > 0);
+    let is_right = row.principal == client.members.holder(MEMBERS[0])?.principal
+        && row.controller == client.administrator(MEMBERS[0]).id.organisation()
+        && matches!(row.scope, ErasureScope::Values(_))
+        && row.legal_basis == "Kept for 1 days"
+        && row.holders.len() == MEMBERS.len();
+    if is_right {
+        client.record.note(format!("order {} destroyed on each node: {}", row.order, destroyed(row)));
+        return Some(());
+    }
+    client.complain(format!("an order raised by itself is not as it should be: {row:?}"));
+    None
+}
+
+/// All orders of the first member's, as its node has them.
+async fn orders(client: &mut Client) -> Option<Vec<ErasureRow>> {
+    let (network, asker) = (client.members.genesis.id(), client.administrator(MEMBERS[0]));
+    loop {
+        let query = Query::sign(&network, PATH, asker.id.clone(), client.now_s() + 100, &asker.key);
+        let (query, own) = (query.expect("a question"), asker.id.organisation().to_owned());
+        let asked = client.door(MEMBERS[0]).ask(move |service| async move {
+            let page = (u64::MAX, ERASURES_PER_PAGE as usize);
+            let found = service.parcels()?.erasures(PARTITION, (&query, PATH), (&own, false), page).await?;
+            Ok::<_, PrivateError>(found.value)
+        });
+        match asked.await {
+            Some(Ok((found, None))) => return Some(found.into_iter().map(|one| one.row).collect()),
+            Some(Ok((_, Some(_)))) => {
+                client.complain("more was ordered than there is to erase".to_owned());
+                return None;
+            }
+            Some(Err(_)) | None => client.pause().await?,
+        }
+    }
+}
