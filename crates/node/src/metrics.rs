@@ -14,7 +14,8 @@ pub struct Held {
     pub partitions: u64,
     /// Payloads that nobody has given it yet.
     pub missing: u64,
-    /// Payloads with sealed values whose openings nobody has given it yet, of all these; those for which it asks still.
+    /// Payloads that it cannot read any more, or with sealed values whose openings nobody has given it yet, of all these; those for which it
+    /// asks still.
     pub lacking: u64,
     /// Private transactions that are ordered and not executed here.
     pub behind: u64,
@@ -80,7 +81,7 @@ impl Metrics {
             partitions: context.gauge("partitions", "partitions that this node holds"),
             partitions_missing: context.gauge("partitions_missing", "payloads that nobody has given it yet"),
             partitions_lacking: context
-                .gauge("partitions_lacking", "payloads with sealed values whose openings nobody has given it yet"),
+                .gauge("partitions_lacking", "payloads that it cannot read any more, or whose sealed values nothing opens here yet"),
             partitions_behind: context
                 .gauge("partitions_behind", "private transactions that are ordered and not executed here"),
             partitions_alarmed: context

@@ -148,7 +148,8 @@ pub(crate) struct Room<E: Runtime> {
     wanted: Mutex<BTreeSet<ParcelId>>,
     /// Registers' schemas, as far as they were looked up.
     schemas: SchemaCache,
-    /// Payloads that were executed, and of which openings are not here; each with how often they were asked for.
+    /// Payloads that were executed, and of which openings are not here, or that cannot be read here any more; each with how often they were
+    /// asked for.
     lacking: Mutex<BTreeMap<ParcelId, u32>>,
     /// Who waits for which transaction.
     waiting: Mutex<HashMap<Hash, Answer>>,
@@ -294,7 +295,8 @@ impl<E: Runtime> Parcels<E> {
             .collect()
     }
 
-    /// Payloads of all partitions that this node holds, of which it lacks what opens values sealed in them, and asks for it.
+    /// Payloads of all partitions that this node holds, which it cannot read, or of which it lacks what opens values sealed in them, and that
+    /// it asks for.
     pub fn lacking(&self) -> usize {
         self.rooms().values().filter(|room| room.is_open()).map(|room| room.lacking().len()).sum()
     }

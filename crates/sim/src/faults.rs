@@ -153,7 +153,7 @@ impl<'a> Hosts<'a> {
         self.record.note(format!("for {} ms: {:?}", event.lasts.as_millis(), event.fault));
         self.active.push(event.fault.clone());
         match &event.fault {
-            Fault::Crash { node } | Fault::Forget { node } => self.stop(*node),
+            Fault::Crash { node } | Fault::Forget { node } | Fault::LosePayloads { node } => self.stop(*node),
             Fault::Wipe { node } => {
                 self.stop(*node);
                 self.lives[*node].disks_lost += 1;
@@ -200,6 +200,14 @@ impl<'a> Hosts<'a> {
         match &event.fault {
             Fault::Crash { node } | Fault::Wipe { node } | Fault::Forget { node } | Fault::CrashVouching { node } => {
                 self.come_back(*node).await
+            }
+            Fault::LosePayloads { node } => {
+                let folders: Vec<String> =
+                    self.rooms(*node).into_iter().filter(|room| room.contains("-parcels-")).collect();
+                let lost = self.copy(folders.clone()).await.len();
+                self.record.note(format!("node {node} loses {lost} files of payloads"));
+                self.put_back(folders, &[]).await;
+                self.come_back(*node).await;
             }
             Fault::Withhold { node } => self.give_again(*node).await,
             Fault::OldRooms { node } => {

@@ -91,6 +91,11 @@ pub enum Fault {
         /// Which.
         node: usize,
     },
+    /// A node stops, loses every payload that it keeps, and starts again with what it knows of them.
+    LosePayloads {
+        /// Which.
+        node: usize,
+    },
     /// A clock is wrong.
     ClockJump {
         /// Whose.

@@ -166,3 +166,13 @@ fn what_a_register_in_a_partition_keeps_no_longer_is_erased_by_itself() {
         assert!(matches!(raised[..], [raised] if raised >= 4), "{raised:?}");
     }
 }
+
+/// It knows that something was ordered, and not what: it asks the other member for that, and says what is due in it.
+#[test]
+fn a_custodian_that_lost_its_payloads_has_erased_what_was_in_them() {
+    let faults = [(0, 1, Fault::Errand(Errand::Retain)), (9, 2, Fault::LosePayloads { node: 0 })];
+    let report = Plan::calm(920, 4, Duration::from_secs(40)).with(&faults).keeps();
+    let lost = report.trace.iter().position(|line| line.contains("node 0 loses") && !line.contains(" 0 files"));
+    let raised = report.trace.iter().position(|line| line.contains("orders were raised by themselves in a partition"));
+    assert!(lost.is_some() && lost < raised, "{:?}", report.trace);
+}

@@ -128,9 +128,15 @@ impl<E: Runtime> Parcels<E> {
             self.keep_fetched(&room, (&parcels, &payloads), giver, &openings).await;
         }
         let wanted = room.wanted();
-        let parcels: Vec<Delivered> = parcels.into_iter().filter(|one| wanted.contains(&one.0.id)).collect();
-        if !parcels.is_empty()
-            && let Err(error) = room.store.lock().await.put(&parcels, Kept::Ordered).await
+        let mut new = Vec::new();
+        for one in parcels {
+            // Of one that lacked its openings alone, the payload is here.
+            if wanted.contains(&one.0.id) || self.kept_payload(&room, &one.0.id).await.is_err() {
+                new.push(one);
+            }
+        }
+        if !new.is_empty()
+            && let Err(error) = room.store.lock().await.put(&new, Kept::Ordered).await
         {
             tracing::warn!(partition, %error, "could not keep payloads that were fetched");
             return;

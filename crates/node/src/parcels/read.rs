@@ -330,9 +330,18 @@ impl<E: Runtime> Parcels<E> {
         opened.as_ref().and_then(|(_, payload)| transaction_of(row, payload).ok())
     }
 
-    /// The payload that a private transaction came in, with those that came with it.
+    /// The payload that a private transaction came in, with those that came with it. One that cannot be read here is asked for.
     pub(super) async fn payload_of(&self, room: &Room<E>, row: &NumberedRow) -> Result<Payload, PrivateError> {
-        let kept = room.store.lock().await.get(&row.parcel.id).await;
+        let kept = self.kept_payload(room, &row.parcel.id).await;
+        if kept.is_err() {
+            room.lack(row.parcel.id);
+        }
+        kept
+    }
+
+    /// A payload as it is kept here.
+    pub(super) async fn kept_payload(&self, room: &Room<E>, id: &ParcelId) -> Result<Payload, PrivateError> {
+        let kept = room.store.lock().await.get(id).await;
         let kept = kept.map_err(|error| PrivateError::Failed(error.to_string()))?;
         let (ordered, parcel) = kept.ok_or_else(lost)?;
         let network = self.0.shared.chain.network();

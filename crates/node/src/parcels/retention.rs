@@ -12,8 +12,8 @@
 //! INVARIANTS:
 //! - Nothing is raised while this node may not have executed yet what somebody else raised: it would be ordered twice.
 //! - A private transaction that cannot be read here, as under a sealing secret that the node has replaced, is not passed over: nobody here knows
-//!   what is in it. It waits, is counted as such, and keeps nothing behind it; the custodian's next node, which can read it, says what is due.
-//!   A member's node that joined late has executed, and so can read, all that came before.
+//!   what is in it. It is asked for, is counted as waiting, and keeps nothing behind it; until it comes, the custodian's next node says what is
+//!   due. A member's node that joined late has executed, and so can read, all that came before.
 //! - Once the agreement's time is over nothing can be ordered there: what is due then waits, until the members amend it.
 
 use super::{Parcels, Room, order::PrivateError, sealed::Value};

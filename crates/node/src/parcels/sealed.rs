@@ -96,12 +96,12 @@ impl From<VaultError> for PrivateError {
 }
 
 impl<E: Runtime> Room<E> {
-    /// The payloads of which this node lacks openings, each with how often it has asked.
+    /// The payloads of which this node lacks openings, or that it cannot read any more, each with how often it has asked.
     pub(super) fn lacking(&self) -> MutexGuard<'_, BTreeMap<ParcelId, u32>> {
         self.lacking.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn lack(&self, id: ParcelId) {
+    pub(super) fn lack(&self, id: ParcelId) {
         let mut lacking = self.lacking();
         if lacking.len() < OPENINGS_LACKED_MAX {
             lacking.entry(id).or_default();
