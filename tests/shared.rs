@@ -26,7 +26,8 @@ pub fn what_is_sealed_there_is_erased_by_both(desk: &Desk) {
     let line = |text: &str| desk.line(&format!("{text} --partition school-health"));
     let (keeper, other) = ("--as companies-house/administrator", "--as hm-revenue-and-customs/registrar");
     line(&format!(
-        "register create pupil --field pupil --field name --field form --personal name --keep-days 30 {keeper}"
+        "register create pupil --field pupil --field name --field nickname --field form --personal name \
+         --personal nickname --keep-days 30 {keeper}"
     ))
     .expect(0, &["register pupil is there"]);
     let before = vaulted(desk);
@@ -87,4 +88,30 @@ pub fn what_is_sealed_there_is_erased_by_both(desk: &Desk) {
         .expect(0, &["  record     pupil/p-1: form, name, pupil"]);
     let text = fs::read_to_string(desk.path("p-1.json")).unwrap();
     assert!(text.contains("3B") && !text.contains(SEALED), "{text}");
+    one_value_of_two_is_erased(desk);
+}
+
+/// Who reads a record of which one value is erased is told so, and given the other; a disclosure of both is not put on record.
+fn one_value_of_two_is_erased(desk: &Desk) {
+    let keeper = "--partition school-health --as companies-house/administrator";
+    let clerk = "--partition school-health --as companies-house/registrar";
+    let why = "--purpose Look --legal-basis Law";
+    desk.line(&format!("register append pupil p-2 form=4C name='Nobody Now' nickname='Still There' {clerk}"))
+        .expect(0, &[]);
+    let record = desk.line(&format!("record pupil p-2 --field name --json {why} {clerk}")).expect(0, &[]).text();
+    let record: serde_json::Value = serde_json::from_str(&record).unwrap();
+    let name = record["given"][0]["record"]["p-2"]["item"][0]["name"].as_str().unwrap_or_else(|| panic!("{record}"));
+    let order = "--authority 'The parents' --legal-basis Law --reason 'Written wrongly' --wait";
+    desk.line(&format!("erasure order one-1 pupil:p-2 --value {name} {order} {keeper}")).expect(0, &[]);
+
+    let told = "field `name` stays sealed: what was in it is erased";
+    desk.line(&format!("record pupil p-2 --open {why} {clerk}")).expect(0, &[told, name, "Still There"]);
+    let disclose = format!("disclose pupil p-2 --to 'A court' --to-jurisdiction GB {why} {clerk}");
+    desk.line(&format!("{disclose} --field name --field nickname --output both.disclosure"))
+        .expect(2, &["record `pupil/p-2`: erased is what was sealed in `name`: leave that out"]);
+    desk.line(&format!("{disclose} --field nickname --output one.disclosure")).expect(0, &["on record"]);
+    desk.line("verify one.disclosure").expect(0, &["Still There"]);
+    desk.line("subject-access pupil:p-2 --output p-2.json --as companies-house/registrar").expect(0, &["pupil/p-2"]);
+    let text = fs::read_to_string(desk.path("p-2.json")).unwrap();
+    assert!(text.contains("Still There") && !text.contains("Nobody Now"), "{text}");
 }

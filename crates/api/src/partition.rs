@@ -128,9 +128,12 @@ pub struct GivenView {
     /// What opens the values that are sealed in these fields, each an opening in CBOR, in hexadecimal.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub openings: Vec<String>,
-    /// Those of the fields with a sealed value whose opening is not on this node.
+    /// Those of the fields with a sealed value whose opening is not on this node, though it is not erased.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub absent: Vec<String>,
+    /// Those of the fields with a sealed value that is erased. What a hold keeps of it may still be on another node.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub erased: Vec<String>,
     /// Whom sealed values in these fields are about, `register:key`, and the read does not name: they are not opened. Sign one that names them.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schema(value_type = Vec<String>)]

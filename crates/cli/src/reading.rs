@@ -174,7 +174,12 @@ pub fn read_in_partition(reader: &Reader<'_>, wanted: &Wanted<'_>, reason: &Reas
         let openings = openings_of(given)?;
         open(&mut given.record, &openings);
         for field in &given.absent {
-            say(format_args!("field `{field}` stays sealed: what opens it is not on this node"));
+            say(format_args!(
+                "field `{field}` stays sealed: what opens it is not on this node, though it is not erased"
+            ));
+        }
+        for field in &given.erased {
+            say(format_args!("field `{field}` stays sealed: what was in it is erased, as `tally erasure list` says"));
         }
     }
     Ok(done)

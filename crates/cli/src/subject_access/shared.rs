@@ -24,8 +24,8 @@ use std::{
     time::Duration,
 };
 use tallystick_api::{
-    ActOutcome, FieldView, OutcomeView, PartitionView, PrivateEntryView, PrivateHeld, ReadView, RegisterView,
-    limits::AUDIT_PAGE_MAX,
+    ActOutcome, FieldView, OutcomeView, PartitionView, PrivateEntryView, PrivateHeld, PrivateResult, ReadView,
+    RegisterView, limits::AUDIT_PAGE_MAX,
 };
 use tallystick_client::{Client, Error, Signer};
 use tallystick_protocol::{
@@ -183,18 +183,22 @@ impl Gathering<'_> {
         let definition =
             holder.0.partition_register(signer, &shared.partition, register).map_err(|error| why(&error))?;
         let definition = definition.ok_or("its register is not there any more")?.value;
-        let (mut last, mut is_erased) = (String::new(), false);
+        let (mut last, mut erased) = (String::new(), BTreeSet::new());
         for _ in 0..=DISCLOSURE_ATTEMPTS_MAX {
-            let disclosed = self.disclose(signer, holder, (register, key, named_in), (&definition, is_erased));
+            let disclosed = self.disclose(signer, holder, (register, key, named_in), (&definition, &erased));
             let (read, bytes) = match disclosed {
                 Ok(given) => given,
-                Err(Lack::Erased) => {
-                    is_erased = true;
+                Err(Lack::Erased(fields)) => {
+                    erased.extend(fields);
                     continue;
                 }
                 // The partition went on before its members had certified the root; or an answer was lost.
                 Err(Lack::Passing(reason)) => {
                     last = reason;
+                    continue;
+                }
+                Err(Lack::SomeErased) => {
+                    "some of it is erased".clone_into(&mut last);
                     continue;
                 }
                 Err(Lack::Lasting(reason)) => return Err(reason),
@@ -221,33 +225,62 @@ impl Gathering<'_> {
         signer: &Signer,
         (holder, node): &(Client, PrincipalId),
         (register, key, named_in): (&str, &str, &[String]),
-        (definition, is_erased): (&RegisterView, bool),
+        (definition, erased): (&RegisterView, &BTreeSet<String>),
     ) -> Result<(Hash, Vec<u8>), Lack> {
         // Of what is sealed that alone is opened that is about them.
         let is_own = (register, key) == (self.subject.register(), self.subject.key());
         let sealed = definition.fields.iter().filter(|field| is_about(field, register, is_own, named_in));
-        let fields: Vec<String> = sealed.filter(|_| !is_erased).map(|field| field.name.clone()).collect();
+        let fields: Vec<String> =
+            sealed.map(|field| field.name.clone()).filter(|name| !erased.contains(name)).collect();
         let to = Recipient::data_subject();
         let wanted =
             Wanted { register, key, fields: &fields, recipient: Some(&to), beside: Beside::Clear, holder: None };
+        let done = match self.submit(signer, (holder, node), &wanted, definition) {
+            // Which is told to who reads it themselves.
+            Err(Lack::SomeErased) => {
+                let alone = Wanted { recipient: None, beside: Beside::Nothing, ..wanted };
+                let read = self.submit(signer, (holder, node), &alone, definition)?;
+                let erased = read.given.into_iter().flat_map(|given| given.erased).collect::<BTreeSet<String>>();
+                return Err(if erased.is_empty() {
+                    Lack::Passing("it changed meanwhile".to_owned())
+                } else {
+                    Lack::Erased(erased)
+                });
+            }
+            done => done?,
+        };
+        let file = done.given.first().and_then(|given| given.disclosure.as_deref());
+        let bytes = file.and_then(|file| hex::decode(file).ok());
+        bytes.map(|bytes| (done.id, bytes)).ok_or_else(|| Lack::Lasting("the node gave no proof of it".to_owned()))
+    }
+
+    /// What became of a read about the person.
+    fn submit(
+        &self,
+        signer: &Signer,
+        (holder, node): (&Client, &PrincipalId),
+        wanted: &Wanted<'_>,
+        definition: &RegisterView,
+    ) -> Result<PrivateResult, Lack> {
         let about = [self.subject.clone()].into();
-        let transaction = reading::signed_in_partition(signer, (node, &about), &wanted, definition, &self.reason)
+        let transaction = reading::signed_in_partition(signer, (node, &about), wanted, definition, &self.reason)
             .map_err(|_| {
                 Lack::Lasting("it has more fields than one read names, or the read cannot be signed".to_owned())
             })?;
         let done = holder.submit_private(&transaction, self.patience).map_err(|error| match error.code() {
             Some("unavailable" | "intent-repeated" | "read-known") => Lack::Passing(why(&error)),
+            Some("value-erased") => Lack::SomeErased,
             _ => Lack::Lasting(why(&error)),
         })?;
-        if let OutcomeView::Refused { code, advice, .. } = &done.outcome {
-            if code == Code::ValueErased.as_str() && !is_erased {
-                return Err(Lack::Erased);
+        match &done.outcome {
+            OutcomeView::Refused { code, .. } if code == Code::ValueErased.as_str() && !wanted.fields.is_empty() => {
+                Err(Lack::Erased(wanted.fields.iter().cloned().collect()))
             }
-            return Err(Lack::Lasting(format!("the read was refused, on record: {code}: {advice}")));
+            OutcomeView::Refused { code, advice, .. } => {
+                Err(Lack::Lasting(format!("the read was refused, on record: {code}: {advice}")))
+            }
+            OutcomeView::Accepted { .. } => Ok(done),
         }
-        let file = done.given.first().and_then(|given| given.disclosure.as_deref());
-        let bytes = file.and_then(|file| hex::decode(file).ok());
-        bytes.map(|bytes| (done.id, bytes)).ok_or_else(|| Lack::Lasting("the node gave no proof of it".to_owned()))
     }
 
     /// The reads of all records that were found, and of the person's own.
@@ -288,8 +321,10 @@ fn opened_items(proven: &SharedRecord) -> Vec<Value> {
 enum Lack {
     Passing(String),
     Lasting(String),
-    /// What is sealed about them is erased: the rest can be asked for.
-    Erased,
+    /// What is sealed about them in these fields is erased: the rest can be asked for.
+    Erased(BTreeSet<String>),
+    /// In some of the fields.
+    SomeErased,
 }
 
 /// What a node said, without its address: the file is given away.

@@ -74,11 +74,12 @@ pub async fn submit(State(app): State<App>, headers: HeaderMap, body: Bytes) -> 
     for one in given {
         let register = one.register.clone();
         let openings = one.openings.iter().map(|opening| hex::encode(&*opening.to_bytes())).collect();
-        let (absent, unnamed) = (one.absent.iter().cloned().collect(), one.unnamed.iter().cloned().collect());
+        let (absent, erased) = (one.absent.iter().cloned().collect(), one.erased.iter().cloned().collect());
+        let unnamed = one.unnamed.iter().cloned().collect();
         let record = serde_json::from_str(&records_json(std::slice::from_ref(&one.record))).unwrap_or_default();
         let disclosure = app.service.disclosure(one, until).await.map_err(|error| failure(&error))?;
         let disclosure = disclosure.map(|disclosure| hex::encode(Receipt::Partition(disclosure).to_bytes()));
-        all.push(GivenView { register, record, openings, absent, unnamed, disclosure });
+        all.push(GivenView { register, record, openings, absent, erased, unnamed, disclosure });
     }
     let given = all;
     Ok(unstored(json_at(height, PrivateResult { id, height, number, outcome, given })))
@@ -427,7 +428,9 @@ pub(super) fn failure(error: &PrivateError) -> Failure {
         PrivateError::Unfit(_) | PrivateError::Refused(_) => Failure::bad_request(error.to_string()),
         PrivateError::Misfit(_) => Failure::new(ProblemCode::OpeningMisfit, error.to_string()),
         PrivateError::OpeningMissing(_) => Failure::new(ProblemCode::OpeningMissing, error.to_string()),
-        PrivateError::Erased(_) => Failure::new(ProblemCode::ValueErased, error.to_string()),
+        PrivateError::Erased(_) | PrivateError::ReadErased { .. } => {
+            Failure::new(ProblemCode::ValueErased, error.to_string())
+        }
         PrivateError::VaultFull(_) => Failure::new(ProblemCode::VaultFull, error.to_string()),
         PrivateError::Rejected(rejection) => Failure::from(rejection),
         PrivateError::Repeated { .. } | PrivateError::ReadRepeated { .. } => {
@@ -461,6 +464,15 @@ mod tests {
             (PrivateError::Misfit(0), 422, "opening-misfit"),
             (PrivateError::OpeningMissing(("child".into(), "c-1".into(), "name".into())), 422, "opening-missing"),
             (PrivateError::Erased(("child".into(), "c-1".into(), "name".into())), 409, "value-erased"),
+            (
+                PrivateError::ReadErased {
+                    register: "child".into(),
+                    key: "c-1".into(),
+                    fields: ["name".to_owned()].into(),
+                },
+                409,
+                "value-erased",
+            ),
             (PrivateError::VaultFull("the subject has too many".into()), 422, "vault-full"),
             (PrivateError::Repeated { number: 1, height: 2, refused: None }, 409, "intent-repeated"),
             (PrivateError::ReadRepeated { number: 1, height: 2, refused: None }, 409, "intent-repeated"),

@@ -82,6 +82,19 @@ pub enum PrivateError {
         .0.0, .0.1, .0.2
     )]
     Erased(Spot),
+    /// Values that would be disclosed and are erased: no read of them is put on record.
+    #[error(
+        "record `{register}/{key}`: erased is what was sealed in {}: leave that out; what is not named stays sealed",
+        named(fields)
+    )]
+    ReadErased {
+        /// The register.
+        register: String,
+        /// The record's key.
+        key: String,
+        /// The fields.
+        fields: BTreeSet<String>,
+    },
     /// A subject has as many values in the vault as it can.
     #[error("{0}")]
     VaultFull(String),
@@ -151,6 +164,10 @@ pub enum PrivateError {
     /// The wait was bounded.
     #[error("it is not executed yet: send it again unchanged; it counts once at most")]
     TimedOut,
+}
+
+fn named(fields: &BTreeSet<String>) -> String {
+    fields.iter().map(|field| format!("`{field}`")).collect::<Vec<_>>().join(", ")
 }
 
 fn came_to(refused: Option<Code>) -> String {

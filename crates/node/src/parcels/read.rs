@@ -13,6 +13,7 @@ use super::{
     Parcels, Room,
     consent::{Consented, Consents},
     order::PrivateError,
+    sealed::Value,
 };
 use crate::{application::now_ms, engine::Runtime};
 use std::{
@@ -55,8 +56,10 @@ pub struct Given {
     pub record: Entry,
     /// What opens the values that are sealed in these fields, as far as it is here and the read says whom they are about.
     pub openings: Vec<Opening>,
-    /// Those of the fields with a sealed value that nothing opens here.
+    /// Those of the fields with a sealed value that nothing opens here, though it is not erased.
     pub absent: BTreeSet<String>,
+    /// Those of the fields with a sealed value that is erased, and that nothing opens here.
+    pub erased: BTreeSet<String>,
     /// Whom sealed values in these fields are about, and the read does not name: they are not given.
     pub unnamed: BTreeSet<Subject>,
     /// Of one that is disclosed: its partition, and the proof that it was under the partition's root when that was executed.
@@ -69,6 +72,10 @@ impl Given {
         if let Some(subject) = self.unnamed.first() {
             let why = format!("it holds what is about `{subject}`, whom it does not name: sign one that does");
             return Err(PrivateError::Failed(why));
+        }
+        if !self.erased.is_empty() {
+            let (register, key) = (self.register.clone(), self.record.key.clone());
+            return Err(PrivateError::ReadErased { register, key, fields: self.erased.clone() });
         }
         if let Some(field) = self.absent.first() {
             let why = format!("what opens field `{field}` is not here: ask another node of your organisation");
@@ -141,6 +148,16 @@ impl<E: Runtime> Room<E> {
         fields.filter(|field| field.protection.is_some()).map(|field| field.name).collect()
     }
 
+    /// The values that are sealed in these fields of a record.
+    async fn sealed_of(&self, register: &str, record: &Entry, fields: &[String]) -> Vec<Value> {
+        let Some(kept) = self.partition.lock().await.register(register).await else { return Vec::new() };
+        let schema = Schema::new(register, &kept.row.fields);
+        let items: Vec<String> = record.items.iter().map(|(_, item)| item.clone()).collect();
+        let mut values = sealed_in(Some(&self.name), &schema, &record.key, &items);
+        values.retain(|(place, _)| fields.iter().any(|field| field == place.field()));
+        values
+    }
+
     /// The marks of the entries that the transaction of a number corrects, with when each came. One that was refused marked nothing.
     async fn corrections(&self, number: u64, transaction: &SignedTransaction) -> Vec<(CorrectionRow, u64)> {
         let partition = self.partition.lock().await;
@@ -211,14 +228,40 @@ impl<E: Runtime> Parcels<E> {
                     "a read in a partition is about the record that it reads: name that among its subjects".to_owned();
                 return Err(PrivateError::Unfit(why));
             }
-            if operation.recipient().is_some()
-                && let Some(kept) = room.partition.lock().await.register(register).await
-                && !names_all(&kept.row.fields, fields)
-            {
-                return Err(PrivateError::Unfit(NAME_ALL.to_owned()));
+            if operation.recipient().is_some() {
+                self.require_disclosable(room, (register, key), (fields, subjects)).await?;
             }
         }
         Ok(())
+    }
+
+    /// Whether a disclosure would show what it says that it does, as far as can be known before it is ordered.
+    async fn require_disclosable(
+        &self,
+        room: &Room<E>,
+        (register, key): (&str, &str),
+        (fields, subjects): (&[String], &[Subject]),
+    ) -> Result<(), PrivateError> {
+        let (kept, row) = {
+            let partition = room.partition.lock().await;
+            (partition.register(register).await, partition.record(register, key).await)
+        };
+        let (Some(kept), Some(row)) = (kept, row) else { return Ok(()) };
+        if !names_all(&kept.row.fields, fields) {
+            return Err(PrivateError::Unfit(NAME_ALL.to_owned()));
+        }
+        let (record, _) = self.record(room, Some(row), register).await?;
+        let mut values = room.sealed_of(register, &record, fields).await;
+        values.retain(|(place, _)| subjects.contains(place.subject()));
+        let erased = room.erased_among(&values, self.time_ms()).await;
+        // What a hold keeps can be disclosed where it is.
+        let here = self.vault().openings_at(erased.keys()).await?;
+        let gone = erased.keys().filter(|value| !here.contains_key(*value));
+        let fields: BTreeSet<String> = gone.map(|(place, _)| place.field().to_owned()).collect();
+        match fields.is_empty() {
+            true => Ok(()),
+            false => Err(PrivateError::ReadErased { register: register.to_owned(), key: key.to_owned(), fields }),
+        }
     }
 
     /// The records that an accepted transaction reads, as they were after its block: who read what was wrong is told by when they did.
@@ -261,23 +304,21 @@ impl<E: Runtime> Parcels<E> {
         (register, record, parcel): (&str, &Entry, ParcelId),
         (fields, subjects): (&[String], &[Subject]),
     ) -> Result<Given, PrivateError> {
-        let kept = room.partition.lock().await.register(register).await;
-        let schema = kept.map(|kept| Schema::new(register, &kept.row.fields));
-        let items: Vec<String> = record.items.iter().map(|(_, item)| item.clone()).collect();
-        let mut values =
-            schema.map(|schema| sealed_in(Some(&room.name), &schema, &record.key, &items)).unwrap_or_default();
-        values.retain(|(place, _)| fields.iter().any(|field| field == place.field()));
+        let mut values = room.sealed_of(register, record, fields).await;
         let unnamed = values.iter().map(|(place, _)| place.subject()).filter(|subject| !subjects.contains(subject));
         let unnamed: BTreeSet<Subject> = unnamed.cloned().collect();
         values.retain(|(place, _)| subjects.contains(place.subject()));
         let found = if values.is_empty() { BTreeMap::new() } else { self.opened_soon(room, &values, parcel).await? };
-        let absent = values.iter().filter(|value| !found.contains_key(*value));
-        let absent = absent.map(|(place, _)| place.field().to_owned()).collect();
+        let unopened: Vec<Value> = values.iter().filter(|value| !found.contains_key(*value)).cloned().collect();
+        let gone = room.erased_among(&unopened, self.time_ms()).await;
+        let field = |(place, _): &Value| place.field().to_owned();
+        let absent = unopened.iter().filter(|value| !gone.contains_key(*value)).map(field).collect();
+        let erased = gone.keys().map(field).collect();
         // In the order of the items, each once.
         let mut seen = BTreeSet::new();
         let openings = values.iter().filter(|value| seen.insert((*value).clone())).filter_map(|value| found.get(value));
         let (openings, register) = (openings.cloned().collect(), register.to_owned());
-        Ok(Given { register, record: record.clone(), openings, absent, unnamed, proof: None })
+        Ok(Given { register, record: record.clone(), openings, absent, erased, unnamed, proof: None })
     }
 
     /// An entry as openregister shows it, its items out of the payload that appended it; and which that is.
