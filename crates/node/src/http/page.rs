@@ -65,6 +65,18 @@ impl CursorPage {
         Ok(Self { before, limit: usize::try_from(limit).unwrap_or(usize::MAX) })
     }
 
+    /// The page that a question in a body asks for, of `max` at most.
+    ///
+    /// # Errors
+    /// `bad-request` when the limit is out of range.
+    pub fn asked(cursor: Option<u64>, limit: Option<u64>, max: u64) -> Result<Self, Failure> {
+        let limit = limit.unwrap_or(PAGE_DEFAULT);
+        if !(1..=max).contains(&limit) {
+            return Err(Failure::bad_request(format!("`limit` is `{limit}`: write a whole number from 1 to {max}")));
+        }
+        Ok(Self { before: cursor.unwrap_or(u64::MAX), limit: usize::try_from(limit).unwrap_or(usize::MAX) })
+    }
+
     /// The link to the next page of the answer to `query` at `path`, if there is one.
     pub fn links(path: &str, query: &Query, next: Option<&str>) -> Links {
         let mut links = Links::default();
@@ -231,6 +243,12 @@ mod tests {
         let links = CursorPage::links("/v1/audit", &asked, Some("37"));
         assert_eq!(links.as_str(), "</v1/audit?limit=7&resource=record:country%2FGB&cursor=37>; rel=\"next\"");
         assert_eq!(CursorPage::links("/v1/audit", &asked, None), Links::default());
+        let page = |limit| CursorPage::asked(Some(44), limit, 10);
+        assert_eq!(page(Some(7)).unwrap(), CursorPage { before: 44, limit: 7 });
+        for limit in [0, 11] {
+            let problem = page(Some(limit)).unwrap_err().problem().clone();
+            assert_eq!(problem.detail, format!("`limit` is `{limit}`: write a whole number from 1 to 10"));
+        }
     }
 
     #[test]

@@ -312,10 +312,7 @@ pub async fn mandates(
     let form = r#"say which: {"granted_to": "organisation/name"}, or {} for all"#;
     let (question, path) = question(&query, &asked, body, form)?;
     let PrivateMandates { mandate, granted_by, granted_to, cursor, limit } = question;
-    let limit = limit.unwrap_or(PAGE_DEFAULT);
-    if !(1..=MANDATES_PAGE_MAX).contains(&limit) {
-        return Err(Failure::bad_request(format!("limit: write a number from 1 to {MANDATES_PAGE_MAX}")));
-    }
+    let CursorPage { before, limit } = CursorPage::asked(cursor, limit, MANDATES_PAGE_MAX)?;
     let _room = app.questions.enter()?;
     let parcels = app.service.parcels().map_err(|error| failure(&error))?;
     let asked = (&asked.query, path.as_str());
@@ -324,8 +321,7 @@ pub async fn mandates(
         (found.height, found.value.into_iter().collect(), None)
     } else {
         let of = MandateQuery { granted_by, granted_to };
-        let page = (cursor.unwrap_or(u64::MAX), usize::try_from(limit).unwrap_or(usize::MAX));
-        let found = parcels.mandates(&name, asked, &of, page).await.map_err(|error| failure(&error))?;
+        let found = parcels.mandates(&name, asked, &of, (before, limit)).await.map_err(|error| failure(&error))?;
         (found.height, found.value.0, found.value.1)
     };
     let mandates = rows.into_iter().map(mandate_view).collect();
@@ -358,14 +354,10 @@ pub async fn consents(
     let form = r#"say whose: {"subject": "register:key"}"#;
     let (question, path) = question(&query, &asked, body, form)?;
     let PrivateConsents { subject, controller, cursor, limit } = question;
-    let limit = limit.unwrap_or(PAGE_DEFAULT);
-    if !(1..=CONSENTS_PAGE_MAX).contains(&limit) {
-        return Err(Failure::bad_request(format!("limit: write a number from 1 to {CONSENTS_PAGE_MAX}")));
-    }
+    let CursorPage { before, limit } = CursorPage::asked(cursor, limit, CONSENTS_PAGE_MAX)?;
     let _room = app.questions.enter()?;
     let parcels = app.service.parcels().map_err(|error| failure(&error))?;
-    let page = (cursor.unwrap_or(u64::MAX), usize::try_from(limit).unwrap_or(usize::MAX));
-    let found = parcels.consents(&name, (&asked.query, &path), (&subject, controller), page).await;
+    let found = parcels.consents(&name, (&asked.query, &path), (&subject, controller), (before, limit)).await;
     let Told { height, value } = found.map_err(|error| failure(&error))?;
     let (first, rows) = value.ok_or_else(|| no_register(&name, subject.register()))?;
     let next = (first > 0).then(|| first.to_string());

@@ -2,6 +2,7 @@
 
 use super::{
     App, PathOf, QueryOf,
+    page::CursorPage,
     private::{Asked, failure, question, unstored},
     problem::{Answer, Failure},
     snapshot::json_at,
@@ -16,20 +17,10 @@ use bytes::Bytes;
 use std::time::Duration;
 use tallystick_api::{
     ErasureList, ErasureView, HoldList, HoldView, PrivateCertificate, PrivateErasures, PrivateHolds, Problem,
-    limits::{DISCLOSED_SECONDS_MAX, ERASURES_PAGE_MAX, PAGE_DEFAULT},
+    limits::{DISCLOSED_SECONDS_MAX, ERASURES_PAGE_MAX},
     routes,
 };
 use tallystick_protocol::Receipt;
-
-/// Where a page begins, and how many are on it.
-fn page(cursor: Option<u64>, limit: Option<u64>) -> Answer<(u64, usize)> {
-    let limit = limit.unwrap_or(PAGE_DEFAULT);
-    if (1..=ERASURES_PAGE_MAX).contains(&limit) {
-        Ok((cursor.unwrap_or(u64::MAX), usize::try_from(limit).unwrap_or(usize::MAX)))
-    } else {
-        Err(Failure::bad_request(format!("limit: write a number from 1 to {ERASURES_PAGE_MAX}")))
-    }
-}
 
 /// Orders of erasure in a partition, the newest first; or one of them. The question is signed for the path, `#` and the SHA-256 of the body.
 /// To principals of the node's own organisation.
@@ -56,7 +47,7 @@ pub async fn erasures(
     let form = r#"say which: {"order": "id"}, {"controller": "organisation", "open": true}, or {} for all"#;
     let (question, path) = question(&query, &asked, body, form)?;
     let PrivateErasures { order, controller, open, cursor, limit } = question;
-    let page = page(cursor, limit)?;
+    let CursorPage { before, limit } = CursorPage::asked(cursor, limit, ERASURES_PAGE_MAX)?;
     let _room = app.questions.enter()?;
     let parcels = app.service.parcels().map_err(|error| failure(&error))?;
     let asked = (&asked.query, path.as_str());
@@ -65,7 +56,7 @@ pub async fn erasures(
         (found.height, found.value.into_iter().collect(), None)
     } else {
         let of = (controller.as_deref().unwrap_or_default(), open);
-        let found = parcels.erasures(&name, asked, of, page).await.map_err(|error| failure(&error))?;
+        let found = parcels.erasures(&name, asked, of, (before, limit)).await.map_err(|error| failure(&error))?;
         (found.height, found.value.0, found.value.1)
     };
     let now_ms = app.service.tip().header.time_ms;
@@ -135,11 +126,12 @@ pub async fn holds(
     let form = r#"say which: {"controller": "organisation"}, or {} for all"#;
     let (question, path) = question(&query, &asked, body, form)?;
     let PrivateHolds { controller, cursor, limit } = question;
-    let page = page(cursor, limit)?;
+    let CursorPage { before, limit } = CursorPage::asked(cursor, limit, ERASURES_PAGE_MAX)?;
     let _room = app.questions.enter()?;
     let parcels = app.service.parcels().map_err(|error| failure(&error))?;
     let of = controller.as_deref().unwrap_or_default();
-    let found = parcels.holds(&name, (&asked.query, &path), of, page).await.map_err(|error| failure(&error))?;
+    let found =
+        parcels.holds(&name, (&asked.query, &path), of, (before, limit)).await.map_err(|error| failure(&error))?;
     let Told { height, value: (rows, next) } = found;
     let now_ms = app.service.tip().header.time_ms;
     let holds = rows.into_iter().map(|row| HoldView::new(row, now_ms)).collect();
