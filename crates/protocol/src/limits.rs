@@ -185,7 +185,7 @@ pub const PARCELS_MESSAGE_BYTES_MAX: usize =
     PARCELS_BYTES_MAX + TRANSACTION_BYTES_MAX + PARCELS_PER_ORDER_MAX * 48 + OPENINGS_SEALED_BYTES_MAX + 512;
 /// Payloads whose openings a member's node lacks and asks for again, at most.
 pub const OPENINGS_LACKED_MAX: usize = 1_024;
-/// Times that a member's node asks for what opens the values of a payload, before it waits until somebody reads them.
+/// Times that a member's node asks for what opens the values of a payload, before it asks only now and then, or when somebody reads them.
 pub const OPENINGS_ASKS_MAX: u32 = 5;
 /// Bytes of parcels that wait on a node to be ordered.
 pub const PARCELS_WAITING_BYTES_MAX: usize = 64 * 1_024 * 1_024;

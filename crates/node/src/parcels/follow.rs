@@ -80,7 +80,7 @@ impl<E: Runtime> Parcels<E> {
         let mut cursor = self.cursor(position, proposed);
         let mut tip = self.0.shared.chain.watch_tip();
         // The height whose root is known to be posted, and when this was last tried.
-        let (mut posted, mut tried_ms, mut asked_ms) = (0, 0, 0);
+        let (mut posted, mut tried_ms, mut asked_ms, mut asks) = (0, 0, 0, 0);
         let mut eraser = Eraser::default();
         loop {
             room.opened().await;
@@ -115,8 +115,8 @@ impl<E: Runtime> Parcels<E> {
             }
             self.tidy(&room, time_ms).await;
             if time_ms.saturating_sub(asked_ms) >= ASK_LACKING_MS {
-                asked_ms = time_ms;
-                self.ask_lacking(&room).await;
+                (asked_ms, asks) = (time_ms, asks + 1);
+                self.ask_lacking(&room, asks).await;
                 self.end_erasures(&runtime, &room, &eraser).await;
             }
             // And the last one, when nothing follows; also after a restart, until everybody sees it.

@@ -52,6 +52,8 @@ use tallystick_storage::{
 
 /// Payloads whose openings are asked for at once.
 const ASKED_AT_ONCE: usize = 16;
+/// What was asked for often is asked for again with every so many-th pass.
+const PATIENT_PASSES: u64 = 32;
 /// How long a node that is asked for openings waits until it has executed the newest block.
 const AHEAD: Duration = Duration::from_millis(500);
 /// How long an opening that is not here is waited for by somebody who reads it.
@@ -83,6 +85,19 @@ type Written = (Spot, Commitment);
 
 fn written(opening: &Opening) -> Written {
     (spot(opening.place()), opening.commitment())
+}
+
+/// Those that are asked for now, and counts that they are: few at a time, for one answer may not hold more, and those first that were asked
+/// for least. What was asked for often is left out, unless this is the pass for that.
+fn due(lacking: &mut BTreeMap<ParcelId, u32>, is_for_all: bool) -> Vec<ParcelId> {
+    let mut all: Vec<(&mut u32, ParcelId)> = lacking.iter_mut().map(|(id, asked)| (asked, *id)).collect();
+    all.retain(|(asked, _)| is_for_all || **asked < OPENINGS_ASKS_MAX);
+    all.sort_unstable();
+    let due = all.into_iter().take(ASKED_AT_ONCE).map(|(asked, id)| {
+        *asked = asked.saturating_add(1);
+        id
+    });
+    due.collect()
 }
 
 impl From<VaultError> for PrivateError {
@@ -440,18 +455,10 @@ impl<E: Runtime> Parcels<E> {
         matches!(select(reached, patience).await, futures::future::Either::Left(_))
     }
 
-    /// Asks every other member's node for payloads of which openings are lacking here, each some times.
-    pub(super) async fn ask_lacking(&self, room: &Room<E>) {
-        let ids: Vec<ParcelId> = {
-            let mut lacking = room.lacking();
-            lacking.retain(|_, asked| *asked < OPENINGS_ASKS_MAX);
-            // Few at a time, for one answer may not hold more; those first that were asked for least.
-            let mut all: Vec<(u32, ParcelId)> = lacking.iter().map(|(id, asked)| (*asked, *id)).collect();
-            all.sort_unstable();
-            let ids: Vec<ParcelId> = all.into_iter().map(|(_, id)| id).take(ASKED_AT_ONCE).collect();
-            ids.iter().for_each(|id| *lacking.entry(*id).or_default() += 1);
-            ids
-        };
+    /// Asks every other member's node for payloads of which openings are lacking here: each some times, and from then on, as long as nobody
+    /// has given it, only each so many-th `pass`.
+    pub(super) async fn ask_lacking(&self, room: &Room<E>, pass: u64) {
+        let ids = due(&mut room.lacking(), pass.is_multiple_of(PATIENT_PASSES));
         self.fetch_from_all(room, ids).await;
     }
 
@@ -515,5 +522,24 @@ impl<E: Runtime> Parcels<E> {
                 self.settle_payload(room, *ordered, payload).await;
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::indexing_slicing)]
+    use super::*;
+
+    #[test]
+    fn what_nobody_gives_is_asked_for_less_often_and_never_forgotten() {
+        let id = |number: u8| ParcelId([number; 32]);
+        let mut lacking: BTreeMap<ParcelId, u32> = (0..20).map(|number| (id(number), 0)).collect();
+        let asked = |due: Vec<ParcelId>| due.len();
+        assert_eq!(due(&mut lacking, false), (0..16).map(id).collect::<Vec<_>>());
+        assert_eq!(due(&mut lacking, false)[..4], [16, 17, 18, 19].map(id), "those first that were not asked for");
+        while asked(due(&mut lacking, false)) > 0 {}
+        assert_eq!((lacking.len(), lacking.values().max()), (20, Some(&OPENINGS_ASKS_MAX)));
+        assert_eq!((asked(due(&mut lacking, true)), asked(due(&mut lacking, false))), (ASKED_AT_ONCE, 0));
+        assert_eq!(due(&mut lacking, true)[..4], [16, 17, 18, 19].map(id));
     }
 }
