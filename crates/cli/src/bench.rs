@@ -35,7 +35,7 @@ use tallystick_protocol::{
 /// The share of the limit that is signed for; the load ends early if the network does more.
 const SIGNED_SHARE_OF_LIMIT: f64 = 0.7;
 /// Lone transactions measured.
-const LONE_TRANSACTIONS: usize = 100;
+const LONE_TRANSACTIONS: u64 = 100;
 /// Pause between two lone transactions, so that each finds the network idle.
 const LONE_PAUSE: Duration = Duration::from_millis(250);
 /// How long the network rests before it is measured idle.
@@ -60,6 +60,7 @@ const LEVEL_PATIENCE: Duration = Duration::from_secs(300);
     tally bench --kill                         one node is killed under load\n  \
     tally bench --policies 20                  each transaction is judged by twenty policies\n  \
     tally bench --partition --seconds 20       the same work in public and in a partition of two\n  \
+    tally bench --partition --lone             one private transaction at a time, until both members executed it\n  \
     tally bench join                           a fifth validator is admitted under load"
 )]
 pub struct Bench {
@@ -87,7 +88,7 @@ pub struct Bench {
     #[arg(long)]
     idle: bool,
     /// Measure what two members of a partition do in it, beside what they do in public, instead of the load
-    #[arg(long, conflicts_with_all = ["lone", "idle", "kill"])]
+    #[arg(long, conflicts_with_all = ["idle", "kill"])]
     partition: bool,
     /// Clients of that measurement
     #[arg(long, value_name = "N", default_value_t = 128, value_parser = clap::value_parser!(u16).range(1..=REQUESTS_MAX as i64), requires = "partition")]
@@ -166,9 +167,8 @@ impl Bench {
         }
         if self.lone {
             say(format_args!("{LONE_TRANSACTIONS} transactions, one at a time"));
-            report.lone = Some(lone(cluster, stop)?);
-        }
-        if self.partition {
+            report.lone = Some(if self.partition { partition::lone(cluster, stop)? } else { lone(cluster, stop)? });
+        } else if self.partition {
             report.partition =
                 Some(partition::measure(cluster, (self.clients.into(), self.at_once.into()), self.seconds)?);
         }
@@ -304,6 +304,11 @@ fn sleep(length: Duration, stop: &Stop) -> Done {
     Ok(())
 }
 
+/// The pause before a lone transaction of this number: not in step with the network's own rhythm.
+fn rest(number: u64, stop: &Stop) -> Done {
+    sleep(LONE_PAUSE + Duration::from_millis(number * 37 % 100), stop)
+}
+
 /// One transaction at a time, to one node after another, each waited for.
 fn lone(cluster: &Cluster, stop: &Stop) -> Result<Lone, Failure> {
     let clients: Vec<_> = (0..cluster.nodes.len()).map(|index| cluster.client_of(index)).collect::<Result<_, _>>()?;
@@ -311,9 +316,8 @@ fn lone(cluster: &Cluster, stop: &Stop) -> Result<Lone, Failure> {
     let mut keys_of = cluster.keys.clone();
     keys_of.run = "lone".to_owned();
     let mut latency_ms = Vec::new();
-    for (number, client) in (0..LONE_TRANSACTIONS as u64).zip(clients.iter().cycle()) {
-        // Not in step with the network's own rhythm.
-        sleep(LONE_PAUSE + Duration::from_millis(number * 37 % 100), stop)?;
+    for (number, client) in (0..LONE_TRANSACTIONS).zip(clients.iter().cycle()) {
+        rest(number, stop)?;
         let not_after = tallystick_client::now_seconds() + tallystick_client::NOT_AFTER_SECONDS;
         let transaction = work::append(cluster.layout.genesis.id(), &keys_of, &keys, number, not_after)?;
         let begun = Instant::now();

@@ -199,22 +199,28 @@ impl Cluster {
         Err(Failure::error(format!("the benchmark's proposal `{proposal}` did not take effect in time")))
     }
 
-    /// Opens a partition of the first [`MEMBERS`] organisations, with the register of the load in it; gives the address of the first
-    /// one's node, where its private transactions are handed in.
+    /// Opens a partition of the first [`MEMBERS`] organisations, with the register of the load in it; gives the addresses of their nodes,
+    /// that first at which the load's private transactions are handed in.
     ///
     /// # Errors
     /// When a step of it is refused, or no node is of the first organisation.
-    pub fn open_partition(&self) -> Result<String, Failure> {
+    pub fn open_partition(&self) -> Result<(String, Vec<String>), Failure> {
         founding::hold(&self.layout)?;
         let members: Vec<String> =
             self.administrators.iter().take(MEMBERS).map(|one| one.principal().organisation().to_owned()).collect();
-        self.decree("share", vec![Change::PartitionOpen { agreement: founding::agreement(members)? }])?;
+        self.decree("share", vec![Change::PartitionOpen { agreement: founding::agreement(members.clone())? }])?;
         let first = self.administrators.first().ok_or_else(|| Failure::error("the sandbox has no keys"))?;
         let within = Signer::new(first.network(), first.principal().clone(), first.key().clone())
             .within(Some(founding::PARTITION.to_owned()));
         founding::settle_private(&self.client()?, &within.sign("create the register", work::create_register())?)?;
-        let own = self.layout.nodes.iter().find(|node| node.organisation == self.keys.organisation);
-        Ok(own.ok_or_else(|| Failure::error("no node is of the load's organisation"))?.url())
+        let (mut own, mut others) = (None, Vec::new());
+        for node in self.layout.nodes.iter().filter(|node| members.contains(&node.organisation)) {
+            match node.organisation == self.keys.organisation {
+                true => own = Some(node.url()),
+                false => others.push(node.url()),
+            }
+        }
+        Ok((own.ok_or_else(|| Failure::error("no node is of the load's organisation"))?, others))
     }
 
     /// Puts `count` records into the register before anything is measured.

@@ -5,13 +5,16 @@
 //! privacy costs.
 
 use super::{
+    LONE_TRANSACTIONS,
     cluster::Cluster,
     load::Percentiles,
+    report::Lone,
+    rest,
     work::{self, Keys},
 };
 use crate::{
     output::{Done, Failure, say},
-    sandbox::founding::PARTITION,
+    sandbox::{founding::PARTITION, signal::Stop},
 };
 use serde::Serialize;
 use std::{
@@ -28,6 +31,8 @@ use tallystick_protocol::{NetworkId, PrincipalId, SigningKey};
 
 /// How long one transaction may take.
 const PATIENCE: Duration = Duration::from_secs(60);
+/// Between two looks at what another member's node has executed.
+const LOOK: Duration = Duration::from_millis(1);
 /// What is done before the clock starts: compiled policies, open connections.
 const WARM_UP: Duration = Duration::from_secs(2);
 
@@ -97,7 +102,7 @@ struct Told {
 /// When the partition cannot be opened, or nothing was done in one of them.
 pub fn measure(cluster: &Cluster, (clients, at_once): (usize, usize), seconds: u64) -> Result<Partition, Failure> {
     say("opening a partition of two members");
-    let node = cluster.open_partition()?;
+    let (node, _) = cluster.open_partition()?;
     let keys = cluster.keys.signing_keys()?;
     let rate = |door, run: &str| {
         let partition = matches!(door, Door::Private).then(|| PARTITION.to_owned());
@@ -114,6 +119,44 @@ pub fn measure(cluster: &Cluster, (clients, at_once): (usize, usize), seconds: u
     let private = rate(Door::Private, "private")?;
     let ratio = private.per_second / public.per_second;
     Ok(Partition { members: super::cluster::MEMBERS, clients, at_once, seconds, public, private, ratio })
+}
+
+/// Measures one private transaction at a time, from handing it in until every member's node has executed it.
+///
+/// # Errors
+/// When the partition cannot be opened, or one is refused.
+pub fn lone(cluster: &Cluster, stop: &Stop) -> Result<Lone, Failure> {
+    let (own, others) = cluster.open_partition()?;
+    let own = Client::new([&own])?;
+    let others = others.iter().map(|node| Client::new([node])).collect::<Result<Vec<_>, _>>()?;
+    let work = Keys { run: "lone".to_owned(), partition: Some(PARTITION.to_owned()), ..cluster.keys.clone() };
+    let (network, keys) = (cluster.layout.genesis.id(), cluster.keys.signing_keys()?);
+    let mut latency_ms = Vec::new();
+    for number in 0..LONE_TRANSACTIONS {
+        rest(number, stop)?;
+        let transaction = work::append(network, &work, &keys, number, now_seconds() + NOT_AFTER_SECONDS)?;
+        let begun = Instant::now();
+        let done = own.submit_private(&transaction, PATIENCE)?;
+        if !done.outcome.is_accepted() {
+            return Err(Failure::error(format!("a lone private transaction was refused: {:?}", done.outcome)));
+        }
+        for other in &others {
+            while executed(other)? <= done.number {
+                if begun.elapsed() > PATIENCE {
+                    return Err(Failure::error("a member's node does not execute what is ordered"));
+                }
+                thread::sleep(LOOK);
+            }
+        }
+        latency_ms.push(begun.elapsed().as_secs_f64() * 1_000.0);
+    }
+    Ok(Lone { latency_ms: Percentiles::of(latency_ms) })
+}
+
+/// How many private transactions a member's node has executed.
+fn executed(member: &Client) -> Result<u64, Failure> {
+    let view = member.partition(PARTITION)?.and_then(|view| view.value.here);
+    Ok(view.ok_or_else(|| Failure::error("a member's node does not hold the partition"))?.executed)
 }
 
 impl Clients<'_> {

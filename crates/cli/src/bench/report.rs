@@ -88,7 +88,7 @@ pub struct NodeUse {
 /// One transaction at a time.
 #[derive(Debug, Serialize)]
 pub struct Lone {
-    /// From handing in to the answer that it is final.
+    /// From handing in to the answer that it is final; of a private one, until each member's node has executed it.
     pub latency_ms: Percentiles,
 }
 
