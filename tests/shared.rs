@@ -98,9 +98,9 @@ fn one_value_of_two_is_erased(desk: &Desk) {
     let why = "--purpose Look --legal-basis Law";
     desk.line(&format!("register append pupil p-2 form=4C name='Nobody Now' nickname='Still There' {clerk}"))
         .expect(0, &[]);
-    let record = desk.line(&format!("record pupil p-2 --field name --json {why} {clerk}")).expect(0, &[]).text();
-    let record: serde_json::Value = serde_json::from_str(&record).unwrap();
-    let name = record["given"][0]["record"]["p-2"]["item"][0]["name"].as_str().unwrap_or_else(|| panic!("{record}"));
+    let read = desk.line(&format!("record pupil p-2 --field name {why} {clerk}")).expect(0, &["Nobody Now"]).text();
+    let (_, name) = read.split_once("field `name` is sealed as ").unwrap_or_else(|| panic!("{read}"));
+    let name = name.split_whitespace().next().unwrap();
     let order = "--authority 'The parents' --legal-basis Law --reason 'Written wrongly' --wait";
     desk.line(&format!("erasure order one-1 pupil:p-2 --value {name} {order} {keeper}")).expect(0, &[]);
 
@@ -108,7 +108,7 @@ fn one_value_of_two_is_erased(desk: &Desk) {
     desk.line(&format!("record pupil p-2 --open {why} {clerk}")).expect(0, &[told, name, "Still There"]);
     let disclose = format!("disclose pupil p-2 --to 'A court' --to-jurisdiction GB {why} {clerk}");
     desk.line(&format!("{disclose} --field name --field nickname --output both.disclosure"))
-        .expect(2, &["record `pupil/p-2`: erased is what was sealed in `name`: leave that out"]);
+        .expect(1, &["record `pupil/p-2`: erased is what was sealed in `name`: leave that out"]);
     desk.line(&format!("{disclose} --field nickname --output one.disclosure")).expect(0, &["on record"]);
     desk.line("verify one.disclosure").expect(0, &["Still There"]);
     desk.line("subject-access pupil:p-2 --output p-2.json --as companies-house/registrar").expect(0, &["pupil/p-2"]);

@@ -63,7 +63,8 @@ struct Order {
     /// Whom the values are about: register:key
     #[arg(value_name = "SUBJECT")]
     subject: Subject,
-    /// Only this value, by its commitment as it stands in the item; may be repeated. All of the subject, for ever, if not given
+    /// Only this value, by its commitment as it stands in the item, or as `tally record … --open` says it; may be repeated. All of the
+    /// subject, for ever, if not given
     #[arg(long = "value", value_name = "COMMITMENT")]
     values: Vec<Commitment>,
     /// Who demands it: the person, a court, a regulator

@@ -2,7 +2,7 @@
 
 use crate::{
     connection::Signing,
-    output::{Failure, say},
+    output::{Colour, Failure, paint_err, say},
     register::{definition, exposure::warn_of_texts, no_register},
 };
 use clap::Args;
@@ -173,6 +173,10 @@ pub fn read_in_partition(reader: &Reader<'_>, wanted: &Wanted<'_>, reason: &Reas
     for given in &mut done.given {
         let openings = openings_of(given)?;
         open(&mut given.record, &openings);
+        for opening in &openings {
+            let told = format!("field `{}` is sealed as {}", opening.place().field(), opening.commitment());
+            say(paint_err(Colour::Dim, &told));
+        }
         for field in &given.absent {
             say(format_args!(
                 "field `{field}` stays sealed: what opens it is not on this node, though it is not erased"
