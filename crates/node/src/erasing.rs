@@ -10,7 +10,8 @@
 //!   node that dies in between says the same afterwards.
 //! - The vault knows how many orders it has carried out, all up to one. What a vault that was restored from a backup, or a node that was off,
 //!   has not carried out is carried out again.
-//! - While a hold lasts nothing is destroyed, unless this node had said before that it was.
+//! - While a hold lasts nothing is destroyed, unless this node had said before that it was. A node that catches up looks for holds in all that
+//!   it missed before it destroys: see [`Following`].
 //! - What is known here of how far it has come is on the disk first. A file of the vault that fails holds up its own orders, no others, and
 //!   no reads: what they are about is not given, whatever is still here of it.
 
@@ -21,6 +22,48 @@ use tallystick_protocol::{
     limits::{CONTROLLER_ERASURES_OPEN_MAX, ERASURES_PER_PAGE},
 };
 use tallystick_storage::vault::{Drawer, ErasureProgress, VaultError};
+
+/// How old a block may be, by this node's clock, for the ledger to be level with it.
+const LEVEL_MS: u64 = 3_000;
+/// For how long the ledger's time must go as fast as the clock for a clock that is wrong to be taken for the reason why blocks look old.
+const PATIENT_MS: u64 = 60_000;
+/// How much more than twice as far as the clock the ledger's time may go, as blocks come unevenly.
+const SLACK_MS: u64 = 2_000;
+/// Without a block for so long, others may have gone on without this node.
+const SILENCE_MS: u64 = 10_000;
+
+/// Tells whether a node follows the ledger as it grows. One that catches up comes to an order before the hold that was placed after it.
+///
+/// Its blocks are old, and come faster than the clock goes. Where the clock is ahead they always look old, and are believed once they have come
+/// no faster than it for a minute.
+#[derive(Debug, Default)]
+pub struct Following {
+    /// The clock and the ledger's time at which the measurement began.
+    begun: Option<(u64, u64)>,
+    /// The clock at the last look.
+    looked_ms: u64,
+    /// Whether the clock is ahead.
+    is_ahead: bool,
+}
+
+impl Following {
+    /// Whether it follows, at this time of the clock and of the newest block: asked with each block.
+    pub fn look(&mut self, now_ms: u64, tip_ms: u64) -> bool {
+        let silent_ms = now_ms.saturating_sub(self.looked_ms);
+        self.looked_ms = now_ms;
+        let (begun_ms, begun_tip_ms) = *self.begun.get_or_insert((now_ms, tip_ms));
+        let (clock, ledger) = (now_ms.saturating_sub(begun_ms), tip_ms.saturating_sub(begun_tip_ms));
+        let is_level = now_ms.saturating_sub(tip_ms) <= LEVEL_MS;
+        let races = ledger > clock.saturating_mul(2).saturating_add(SLACK_MS);
+        if races || silent_ms > SILENCE_MS {
+            (self.begun, self.is_ahead) = (Some((now_ms, tip_ms)), false);
+        } else if clock >= PATIENT_MS {
+            let keeps_up = ledger.saturating_mul(2) >= clock;
+            (self.begun, self.is_ahead) = (Some((now_ms, tip_ms)), keeps_up && !is_level);
+        }
+        !races && (is_level || self.is_ahead)
+    }
+}
 
 /// What this process has done, beside what the vault notes.
 #[derive(Debug)]
@@ -210,4 +253,52 @@ fn has_said<E: Runtime>(holder: &Holder<E>, row: &ErasureRow) -> bool {
 
 fn is_meant(scope: &ErasureScope, opening: &Opening) -> bool {
     scope.values().is_none_or(|values: &[Commitment]| values.contains(&opening.commitment()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn who_catches_up_does_not_follow_yet() {
+        let mut following = Following::default();
+        let rows = [
+            // A start, ten seconds behind: the first block that was missed comes only after a while.
+            (1_000_000, 990_000, false),
+            (1_001_500, 990_000, false),
+            (1_002_500, 991_000, false),
+            (1_002_600, 999_000, false),
+            // Level.
+            (1_002_700, 1_002_600, false),
+            (1_002_800, 1_002_700, true),
+            (1_006_000, 1_005_000, true),
+            // Held up.
+            (1_012_000, 1_006_000, false),
+            (1_012_100, 1_012_000, true),
+            // Cut off for a minute, and what the others did meanwhile.
+            (1_072_000, 1_013_000, false),
+            (1_072_100, 1_014_000, false),
+            (1_072_300, 1_072_000, false),
+            (1_072_400, 1_072_100, true),
+        ];
+        for (now_ms, tip_ms, follows) in rows {
+            assert_eq!(following.look(now_ms, tip_ms), follows, "at {now_ms}");
+        }
+    }
+
+    #[test]
+    fn a_clock_that_is_wrong_follows_too() {
+        // Slow by five seconds, and then so much behind: seen by how fast its blocks come.
+        let mut following = Following::default();
+        assert!(following.look(1_000_000, 1_005_000) && following.look(1_001_000, 1_006_000));
+        assert!(!following.look(1_001_100, 1_012_000));
+        // Ahead by as much.
+        let mut following = Following::default();
+        let mut look = |second: u64, behind_ms: u64| {
+            following.look(1_005_000 + second * 1_000, 1_000_000 + second * 1_000 - behind_ms)
+        };
+        assert!((0..60).all(|second| !look(second, 0)), "not at once");
+        assert!((60..200).all(|second| look(second, 0)));
+        assert!(!look(230, 29_000) && !look(231, 20_000), "cut off for half a minute");
+    }
 }

@@ -7,7 +7,7 @@
 //!
 //! INVARIANTS:
 //! - What a block orders to be erased is destroyed before anybody is told that the block was executed, and before what that block brought is
-//!   settled.
+//!   settled: unless the node catches up, and may yet come to a hold. Then it is destroyed before anything is given.
 //! - An order does not wait for those who have left the partition: once all the others have given their receipts, the first of these says so once
 //!   more, and the order is over without what the others hold.
 //! - What the state says is erased is not taken in, not given and not asked for, whether it is destroyed here yet or not.
@@ -16,7 +16,7 @@ use super::{Membership, Parcels, Room, erasures::open_orders, sealed::Value};
 use crate::{
     application::now_ms,
     engine::Runtime,
-    erasing::Erasing,
+    erasing::{Erasing, Following},
     service::{
         erasure::Erasure,
         posting::{AGAIN_SECONDS, Posted},
@@ -32,6 +32,10 @@ use tallystick_storage::{
     vault::{Drawer, VaultError},
 };
 
+/// How much older than the newest block one may be for which what it orders is destroyed at once. What an older one orders waits until nothing
+/// is left to execute.
+const ABREAST_MS: u64 = 3_000;
+
 /// The receipts of a partition that are on their way, by their orders.
 type Receipts = Mutex<BTreeMap<String, Posted>>;
 
@@ -39,8 +43,9 @@ type Receipts = Mutex<BTreeMap<String, Posted>>;
 #[derive(Default)]
 pub(super) struct Eraser {
     erasing: Option<Erasing>,
-    /// Whether the vault failed at the last attempt.
-    has_failed: bool,
+    following: Following,
+    /// Whether all was carried out at the last attempt.
+    is_done: bool,
     receipts: Arc<Receipts>,
     /// Those that are given once more, to end what waits only for those who have left.
     endings: Arc<Receipts>,
@@ -49,7 +54,7 @@ pub(super) struct Eraser {
 impl Eraser {
     /// Whether all is carried out that is executed, but for what waits.
     pub const fn is_done(&self) -> bool {
-        self.erasing.is_some() && !self.has_failed
+        self.is_done
     }
 }
 
@@ -143,10 +148,17 @@ impl<E: Runtime> Parcels<E> {
         self.0.shared.chain.tip().header.time_ms
     }
 
-    /// Carries out what is ordered in a partition as far as it is executed, and does not wait.
-    pub(super) async fn erase(&self, runtime: &E, room: &Arc<Room<E>>, eraser: &mut Eraser) {
+    /// Carries out what is ordered in a partition as far as it is executed, and does not wait: unless something that is ordered may not be
+    /// executed here yet, and be a hold. `executed_ms` is the time up to which all is.
+    pub(super) async fn erase(&self, runtime: &E, (room, eraser): (&Arc<Room<E>>, &mut Eraser), executed_ms: u64) {
+        let tip_ms = self.time_ms();
+        let follows = eraser.following.look(now_ms(runtime), tip_ms);
+        eraser.is_done = false;
+        if !follows || tip_ms.saturating_sub(executed_ms) > ABREAST_MS {
+            return;
+        }
         let done = self.erase_due(runtime, room, eraser).await;
-        eraser.has_failed = done.is_err();
+        eraser.is_done = done.is_ok();
         if let Err(error) = done {
             tracing::error!(partition = room.name, %error, "what is ordered to be erased is not erased yet");
         }

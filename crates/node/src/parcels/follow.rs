@@ -84,8 +84,6 @@ impl<E: Runtime> Parcels<E> {
         let mut eraser = Eraser::default();
         loop {
             room.opened().await;
-            // Also what an older vault brought back, before anything is given.
-            self.erase(&runtime, &room, &mut eraser).await;
             let (height, time_ms) = {
                 let tip = tip.borrow_and_update();
                 (tip.header.height, tip.header.time_ms)
@@ -110,6 +108,8 @@ impl<E: Runtime> Parcels<E> {
                     continue;
                 }
             }
+            // Also what an older vault brought back, before anything is given.
+            self.erase(&runtime, (&room, &mut eraser), time_ms).await;
             if eraser.is_done() {
                 room.erased.send_replace(height);
             }
@@ -230,7 +230,7 @@ impl<E: Runtime> Parcels<E> {
             (done, partition.root(), partition.position().executed)
         };
         // Before what came is settled, so that what was here is counted; and before anybody is told.
-        self.erase(runtime, room, eraser).await;
+        self.erase(runtime, (room, eraser), time_ms).await;
         // Before anybody is told: who reads at once must find them.
         self.settle_block(room, &block).await;
         {

@@ -5,7 +5,12 @@
 //! anybody read.
 
 use super::{Runtime, Service, posting::Posted};
-use crate::{erasing::Erasing, holder::Holder, service::erasure::Erasure};
+use crate::{
+    application::now_ms,
+    erasing::{Erasing, Following},
+    holder::Holder,
+    service::erasure::Erasure,
+};
 use std::collections::BTreeMap;
 use tallystick_protocol::{Commitment, Operation, Place, StateKey, SubjectRow};
 use tallystick_storage::{
@@ -36,8 +41,15 @@ impl<E: Runtime> Service<E> {
         let Some(holder) = &self.0.holder else { return };
         let mut tip = self.0.shared.chain.watch_tip();
         self.0.shared.chain.ready().await;
-        let mut done = None;
+        let (mut done, mut following) = (None, Following::default());
         loop {
+            // What a node missed may hold what was ordered to be erased before.
+            if !following.look(now_ms(&self.0.runtime), self.tip().header.time_ms) {
+                if tip.changed().await.is_err() {
+                    return;
+                }
+                continue;
+            }
             match self.erase_due(holder, &mut done).await {
                 Ok(height) => holder.set_erased_to(height),
                 Err(error) => tracing::error!(%error, "what is ordered to be erased is not erased yet"),
