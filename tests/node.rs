@@ -256,3 +256,42 @@ fn config_port(desk: &Desk, config: &str) -> String {
     let line = text.lines().find(|line| line.starts_with("http = ")).unwrap();
     port_of(line.trim_end_matches('"'))
 }
+
+#[test]
+fn an_older_copy_of_the_data_is_followed_from_and_nothing_is_dumped() {
+    let place = tempfile::tempdir().unwrap();
+    let desk = Desk::new(Path::new(env!("CARGO_BIN_EXE_tally")), place.path());
+    let sandbox = Sandbox::start(&desk, &["--base-port", &free_base_port().to_string(), "--epoch-blocks", "600"]);
+    let limits = fs::read_to_string(format!("/proc/{}/limits", sandbox.node(OWNER).unwrap())).unwrap();
+    let core = limits.lines().find(|line| line.starts_with("Max core file size")).unwrap();
+    assert_eq!(core.split_whitespace().rev().take(3).collect::<Vec<_>>(), ["bytes", "1", "1"], "{core}");
+    desk.line("register create tide --field tide --as companies-house/administrator").expect(0, &[]);
+    assert!(sandbox.stop().success());
+
+    // What a backup has, that was made while the node was stopped; then it votes on, in the same epoch.
+    let (data, copy) = (format!("sandbox/{OWNER}/data"), place.path().join("copy"));
+    let put =
+        |from: &Path, to: &Path| assert!(Command::new("cp").arg("-a").args([from, to]).status().unwrap().success());
+    put(&desk.path(&data), &copy);
+    let sandbox = Sandbox::start(&desk, &[]);
+    for key in 0..5 {
+        desk.line(&format!("register append tide t-{key} --as companies-house/registrar")).expect(0, &[]);
+    }
+    assert!(sandbox.stop().success());
+    fs::remove_dir_all(desk.path(&data)).unwrap();
+    put(&copy, &desk.path(&data));
+
+    let sandbox = Sandbox::start(&desk, &[]);
+    let process = sandbox.node(OWNER);
+    let own = Client::new([&format!("http://127.0.0.1:{}", config_port(&desk, &config_of(OWNER)))]).unwrap();
+    let begun = Instant::now();
+    desk.line("register append tide t-5 --as companies-house/registrar").expect(0, &[]);
+    while !own.record("tide", "t-5").is_ok_and(|record| record.is_some()) {
+        assert!(begun.elapsed() < PATIENCE, "it does not follow");
+        thread::sleep(Duration::from_millis(200));
+    }
+    assert_eq!(sandbox.node(OWNER), process, "it did not die of the votes in the older copy");
+    let log = fs::read_to_string(desk.path(&format!("sandbox/{OWNER}/node.log"))).unwrap();
+    assert!(log.contains("it casts no vote up to this epoch"), "{log}");
+    assert!(sandbox.stop().success());
+}

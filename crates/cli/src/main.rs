@@ -39,6 +39,7 @@ mod transaction;
 mod verify;
 
 use clap::{Parser, Subcommand};
+use rustix::process::{Resource, Rlimit, setrlimit};
 use std::process::ExitCode;
 
 #[global_allocator]
@@ -98,6 +99,7 @@ enum Command {
 }
 
 fn main() -> ExitCode {
+    forbid_core_dumps();
     let done = match Tally::parse().command {
         Command::Sandbox(command) => command.run(),
         Command::Network(command) => command.run(),
@@ -131,6 +133,14 @@ fn main() -> ExitCode {
         Ok(()) => ExitCode::SUCCESS,
         Err(failure) => failure.report(),
     }
+}
+
+/// Keys and opened values are in memory: a crash writes them to no disk. A limit of one byte is too little for a file, and where a program is
+/// given what is dumped, Linux takes it as a word of its own for none (fs/coredump.c), which it does not take 0 for.
+fn forbid_core_dumps() {
+    let none = Rlimit { current: Some(1), maximum: Some(1) };
+    // Fails where the system allows less.
+    let _ = setrlimit(Resource::Core, none);
 }
 
 #[cfg(test)]

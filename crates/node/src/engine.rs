@@ -351,6 +351,12 @@ where
     Ok(Node { me: config.me.clone(), engine, marshal, shared, reader, admission, parcels })
 }
 
+/// Name of the journal of an epoch in which a node does not vote. Not that of its votes: a key that must not vote any more may have cast some
+/// in this epoch, and the engine takes up no votes but those of the key that it has.
+pub fn watch_journal(prefix: &str, epoch: u64) -> String {
+    format!("{prefix}-watched-{epoch}")
+}
+
 /// Name of the vote journal of an epoch: whoever lost it must not vote.
 #[must_use]
 pub fn vote_journal(prefix: &str, epoch: u64) -> String {

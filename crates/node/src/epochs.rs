@@ -25,7 +25,7 @@ use crate::{
     ahead::Ahead,
     application::Shared,
     chain::FinalisedBlock,
-    engine::{MAILBOX, Marshal, REPLAY_BUFFER, Runtime, VIEWS_KEPT, vote_journal},
+    engine::{MAILBOX, Marshal, REPLAY_BUFFER, Runtime, VIEWS_KEPT, vote_journal, watch_journal},
     hand_overs::{ASK_AGAIN, HandOvers, Links, from_block},
     patience::Bounded,
     timing::Timing,
@@ -356,7 +356,9 @@ where
         let Some(old) = before.and_then(|before| before.checked_sub(1)) else { return };
         for old in self.oldest_votes.min(old)..=old {
             // None where there was none.
-            let _ = self.runtime.remove(&vote_journal(&self.prefix, old), None).await;
+            for journal in [vote_journal(&self.prefix, old), watch_journal(&self.prefix, old)] {
+                let _ = self.runtime.remove(&journal, None).await;
+            }
         }
         self.oldest_votes = old + 1;
     }
@@ -472,6 +474,7 @@ where
         floor: Floor<Scheme, Digest>,
     ) -> simplex::Config<Scheme, RoundRobin<Sha256>, B, Digest, A, A, A, Sequential> {
         let timing = self.timing;
+        let journal = if scheme.me().is_some() { vote_journal } else { watch_journal };
         simplex::Config {
             scheme,
             elector: RoundRobin::default(),
@@ -480,7 +483,7 @@ where
             relay: self.automaton.clone(),
             reporter: self.automaton.clone(),
             strategy: Sequential,
-            partition: vote_journal(&self.prefix, epoch),
+            partition: journal(&self.prefix, epoch),
             mailbox_size: MAILBOX,
             epoch: Epoch::new(epoch),
             floor,
