@@ -6,14 +6,14 @@ use crate::{
     output::{Done, Failure, json, line},
     reading::{self, Beside, Reader, Reason, To, Wanted},
     record::entries,
-    register::{accepted, act},
+    register::{accepted, act, definition},
     sandbox::layout::now_ms,
 };
 use clap::Args;
 use rand::Rng as _;
 use serde_json::Value;
 use std::{cmp::Ordering, path::PathBuf, str::FromStr};
-use tallystick_client::Signer;
+use tallystick_client::{Client, Signer};
 use tallystick_ledger::{item::canonicalise, moment::format_timestamp};
 use tallystick_protocol::{EntryKind, NewEntry, Operation, operation::validate_key};
 
@@ -150,6 +150,7 @@ impl Attest {
         let genesis = self.connection.genesis()?;
         let (client, signer) = (self.connection.client()?, self.connection.signer(&self.signing)?);
         let reader = Reader { client: &client, signer: &signer, signing: &self.signing };
+        self.require_clear(&client, &signer)?;
         let (id, at) = (random_id(), format_timestamp(now_ms() / 1_000));
         let answer = self.answer(&reader, at.get(..DATE_CHARACTERS).unwrap_or_default())?;
         self.write(&signer, &id, answer, &at)?;
@@ -175,12 +176,24 @@ impl Attest {
         tell_written(&self.output, bytes.len())
     }
 
+    /// Goes on if nothing is tried that is written only sealed: what was tried stands in the clear beside the answer, and is kept for ever.
+    fn require_clear(&self, client: &Client, signer: &Signer) -> Done {
+        let definition = definition(client, Some(signer), &self.register)?.value;
+        let sealed = definition.fields.iter().filter(|field| field.protection.is_some());
+        let tried = |name: &String| self.conditions.iter().any(|condition| condition.field == *name);
+        match sealed.map(|field| &field.name).find(|name| tried(name)) {
+            Some(name) => Err(Failure::error(format!(
+                "field `{name}` is written only sealed, and what is tried is kept in the clear beside the answer: try other fields, or show \
+                 the field itself with `tally disclose`"
+            ))),
+            None => Ok(()),
+        }
+    }
+
     /// Reads the record, on record, and tries the conditions on it.
     fn answer(&self, reader: &Reader<'_>, today: &str) -> Result<bool, Failure> {
-        // Of what is sealed nothing is opened that is not asked for.
-        let fields: Vec<String> = self.conditions.iter().map(|condition| condition.field.clone()).collect();
         let (register, key) = (self.register.as_str(), self.key.as_str());
-        let wanted = Wanted { register, key, fields: &fields, recipient: None, beside: Beside::Clear, holder: None };
+        let wanted = Wanted { register, key, fields: &[], recipient: None, beside: Beside::Clear, holder: None };
         let done = accepted(reading::read_in_partition(reader, &wanted, &self.reason)?, self.signing.json)?;
         let given =
             done.given.first().ok_or_else(|| Failure::error("the node gave no record: ask another, with --node"))?;
