@@ -28,7 +28,7 @@ use crate::{
     engine::{Marshal, Node, Runtime},
     epochs::Standing,
     holder::Holder,
-    metrics::Held,
+    metrics::{Held, without_partitions},
     parcels::Parcels,
     rejection::Rejection,
 };
@@ -464,6 +464,6 @@ impl<E: Runtime> Service<E> {
         self.0.shared.metrics.expiries(self.0.shared.chain.expiries().counts(now_ms));
         self.0.shared.metrics.erasures(erasures);
         self.0.shared.metrics.partitions(held);
-        self.0.runtime.encode()
+        without_partitions(&self.0.runtime.encode())
     }
 }
