@@ -108,7 +108,7 @@ fn show(view: &ControllerView) -> Done {
     let contact = view.contact.as_deref().unwrap_or("contact not said");
     line(format_args!("{} ({}, {})", paint(Colour::Bold, &view.organisation), Shown(&view.name), Shown(contact)))?;
     let nodes =
-        if view.nodes.is_empty() { "none: what is sealed is kept by nobody".to_owned() } else { places(&view.nodes) };
+        if view.nodes.is_empty() { "none: nothing that is sealed is taken in".to_owned() } else { places(&view.nodes) };
     line(format_args!("  nodes that hold  {nodes}"))?;
     view.registers.iter().try_for_each(show_register)?;
     view.agreements.iter().try_for_each(show_agreement)
