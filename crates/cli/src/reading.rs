@@ -13,7 +13,7 @@ use tallystick_client::{Client, Signer};
 use tallystick_ledger::{item::canonicalise, protection::sealed_in, schema::Schema};
 use tallystick_protocol::{
     Field, Jurisdiction, Opening, Operation, Place, PrincipalId, Protection, Reading, Recipient, SignedTransaction,
-    Subject,
+    Subject, is_consent,
     limits::{READ_FIELDS_MAX, READ_SUBJECTS_MAX},
 };
 
@@ -36,6 +36,16 @@ impl Reason {
             (Some(purpose), Some(legal_basis)) => Ok((purpose, legal_basis)),
             _ => Err(Failure::error("say what for and by which power: --purpose TEXT --legal-basis TEXT")),
         }
+    }
+}
+
+/// Says so where a basis reads as consent and is none to the ledger, which then asks for no consent.
+fn warn_of_basis(legal_basis: &str) {
+    let is_like = legal_basis.trim_start().get(..7).is_some_and(|start| start.eq_ignore_ascii_case("consent"));
+    if is_like && !is_consent(legal_basis) {
+        say(format_args!(
+            "this read does not stand on consent, and none is asked for: a basis that is consent is `consent`, or begins `consent:`"
+        ));
     }
 }
 
@@ -102,6 +112,7 @@ pub struct Wanted<'a> {
 pub fn read(reader: &Reader<'_>, wanted: &Wanted<'_>, reason: &Reason) -> Result<Reading, Failure> {
     let Reader { client, signer, signing } = *reader;
     let (purpose, legal_basis) = reason.said()?;
+    warn_of_basis(legal_basis);
     if signing.pass_on.is_some() {
         return Err(not_passed_on());
     }
@@ -145,7 +156,7 @@ pub fn read(reader: &Reader<'_>, wanted: &Wanted<'_>, reason: &Reason) -> Result
 /// When there is no such register, or the read cannot be put on record.
 pub fn read_in_partition(reader: &Reader<'_>, wanted: &Wanted<'_>, reason: &Reason) -> Result<PrivateResult, Failure> {
     let Reader { client, signer, signing } = *reader;
-    reason.said()?;
+    warn_of_basis(reason.said()?.1);
     if signing.pass_on.is_some() {
         return Err(not_passed_on());
     }

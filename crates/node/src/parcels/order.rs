@@ -99,7 +99,9 @@ pub enum PrivateError {
     #[error("{0}")]
     VaultFull(String),
     /// This node holds nothing of the partition.
-    #[error("this node holds nothing of partition `{0}`: ask a node of one of its members")]
+    #[error(
+        "this node holds nothing of partition `{0}`: ask a node of one of its members that stands where its agreement allows, as `tally partition show` says"
+    )]
     NotHeld(String),
     /// It is none that could be executed.
     #[error("it is no private transaction of this partition that could be executed: {0}")]
