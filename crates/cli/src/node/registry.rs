@@ -69,7 +69,9 @@ impl Retire {
     /// Runs the command.
     pub fn run(self) -> Done {
         let Self { node, acting } = self;
-        let told = format!("{node} is retired: nothing is handed to it any more");
+        let told = format!(
+            "{node} is retired: nothing is handed to it any more. What it was given lies on its disk: destroy its data folder"
+        );
         acting.begin()?.act(format!("node {node}"), vec![Operation::NodeRetire { node }], told).map(drop)
     }
 }
