@@ -248,7 +248,7 @@ mod tests {
     fn what_is_too_long_is_named_with_its_limit() {
         let said = |bytes: &[u8]| decode::<Short>(bytes, 99).unwrap_err().to_string();
         assert_eq!(said(&encode("12345")), "malformed: a note must be a text of 1 to 4 bytes, at byte 0");
-        assert_eq!(said(&encode(&7u8)), "malformed: unexpected type u8 at position 0: expected text");
+        assert_eq!(said(&encode(&7u8)), "malformed: unexpected type u8 at position 0: expected text (definite length)");
     }
 
     #[test]
