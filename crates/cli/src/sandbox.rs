@@ -330,18 +330,23 @@ fn things_to_try(layout: &Layout) -> Result<Vec<(String, String)>, Failure> {
             "who did what to it, when, and what let them".to_owned(),
             format!("tally audit query{flag} --resource register:{register}"),
         ),
-        (
-            "of whom everything was erased, and who has destroyed it".to_owned(),
-            format!("tally erasure status{flag} {}", founding::ERASURE),
-        ),
     ];
     if layout.nodes.len() > 1 {
-        let (partition, complaint) = (founding::PARTITION, founding::COMPLAINT);
+        let (partition, complaint, erasure) = (founding::PARTITION, founding::COMPLAINT, founding::ERASURE);
         things.push((
             "what two organisations share and nobody else sees; that you read it is on record between them".to_owned(),
             format!(
                 "tally record{flag} {complaint} C-1 --partition {partition} --purpose \"Follow it up\" --legal-basis \"Food Safety Act 1990, section 40\""
             ),
+        ));
+        things.push((
+            "of whom everything was erased there, and that the nodes of both have destroyed it".to_owned(),
+            format!("tally erasure status{flag} {erasure} --partition {partition}"),
+        ));
+    } else {
+        things.push((
+            "of whom everything was erased, and who has destroyed it".to_owned(),
+            format!("tally erasure status{flag} {}", founding::ERASURE),
         ));
     }
     Ok(things)

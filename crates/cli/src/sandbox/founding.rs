@@ -1,7 +1,7 @@
 //! What a new sandbox finds on its ledger, so that there is something to explore: a certificate authority of each organisation on
 //! the trust list, an inspector in each whose key it has certified, a register, policies beside the first ones, and a mandate;
-//! and the node of each, registered as one that holds what only some may see; somebody who was erased; and a partition of the first two, with
-//! a record in it.
+//! and the node of each, registered as one that holds what only some may see; a partition of the first two, with a record in it; and there
+//! somebody whom the nodes of both have erased.
 //!
 //! It is put there as anybody would, by proposals, ballots and signed transactions, and stands in the log like everything else.
 //!
@@ -18,30 +18,30 @@ use std::{
     fs, thread,
     time::{Duration, Instant},
 };
-use tallystick_api::OutcomeView;
+use tallystick_api::{ErasureView, OutcomeView, PrivateResult};
 use tallystick_client::{Client, Passphrase, Profile, SealingSecret, Signer, now_seconds};
 use tallystick_ledger::{
     item::{Value, item_from},
     x509::{self, Document},
 };
 use tallystick_protocol::{
-    AgreementTerms, Assurance, AuthorityTerms, Change, Choice, Datatype, ErasureScope, Field, Hash, MandateTerms,
-    NewEntry, Opening, Operation, Phase, Place, PolicyChange, PolicyMeaning, PolicyText, PrincipalId, PrincipalKind,
-    ProposalStatus, RuleText, SealedSubmission, SealingKey, Secret, SignedTransaction, Subject,
+    AgreementTerms, Assurance, AuthorityTerms, Change, Choice, Datatype, ErasureScope, ErasureStatus, Field, Hash,
+    MandateTerms, NewEntry, Opening, Operation, Phase, Place, PolicyChange, PolicyMeaning, PolicyText, PrincipalId,
+    PrincipalKind, ProposalStatus, RuleText, SealedSubmission, SealingKey, Secret, SignedTransaction, Subject,
 };
 
 /// The register that everybody may look at.
 pub const REGISTER: &str = "food-business";
 /// The mandate of the first organisation's registrar.
 pub const MANDATE: &str = "cover";
-/// The register of whom something is erased.
-pub const COMPLAINANT: &str = "complainant";
-/// The order of erasure.
-pub const ERASURE: &str = "forget-p-1";
 /// The partition of the first two organisations.
 pub const PARTITION: &str = "food-safety";
 /// The register in it.
 pub const COMPLAINT: &str = "complaint";
+/// The register of whom something is erased, there too; in a sandbox of one, which shares nothing, in the public partition.
+pub const COMPLAINANT: &str = "complainant";
+/// The order of erasure.
+pub const ERASURE: &str = "forget-p-1";
 /// How long one step may take.
 const PATIENCE: Duration = Duration::from_secs(60);
 /// Pause between two looks at a proposal.
@@ -115,11 +115,11 @@ pub fn found(layout: &Layout) -> Done {
         Founding::propose,
         Founding::vote,
         Founding::hold,
-        Founding::erase,
         Founding::fill_register,
         Founding::wait_for_effect,
         Founding::certify,
         Founding::share,
+        Founding::erase,
     ] {
         step(&founding).inspect_err(|_| bar.finish_and_clear())?;
         bar.inc(1);
@@ -141,10 +141,19 @@ pub fn hold(layout: &Layout) -> Done {
 /// # Errors
 /// When no node takes it in time, or it is refused.
 pub fn settle_private(client: &Client, transaction: &SignedTransaction) -> Done {
+    settle_held(client, transaction, |holder| holder.submit_private(transaction, PATIENCE))
+}
+
+/// Hands in, at the node of the signer's organisation, what only some may see.
+fn settle_held(
+    client: &Client,
+    transaction: &SignedTransaction,
+    submit: impl Fn(&Client) -> Result<PrivateResult, tallystick_client::Error>,
+) -> Done {
     let (holder, _) = client.holder(transaction.principal().organisation())?;
     let begun = Instant::now();
     loop {
-        match holder.submit_private(transaction, PATIENCE) {
+        match submit(&holder) {
             Ok(done) => return require(done.outcome),
             Err(error) if error.code() == Some("intent-repeated") => return Ok(()),
             Err(error) => {
@@ -298,70 +307,95 @@ impl Founding<'_> {
         self.settle(&registrations)
     }
 
-    /// Somebody whose name was sealed, and is destroyed: the order is carried out by the node that keeps it.
-    fn erase(&self) -> Done {
-        if self.client.erasure(ERASURE)?.is_some() {
-            return Ok(());
-        }
-        let administrator = self.signer(self.custodian(), "administrator")?;
-        let registrar = self.signer(self.custodian(), "registrar")?;
-        let (register, key) = (COMPLAINANT.to_owned(), "p-1");
-        let protection = Some(format!("personal:{COMPLAINANT}").parse().map_err(Failure::error)?);
-        let name = Field { protection, ..Field::new("name", Datatype::String) };
-        let create = vec![
-            Operation::RegisterCreate {
-                register: register.clone(),
-                text: "Who complained about food".to_owned(),
-                fields: vec![Field::new(COMPLAINANT, Datatype::String), name],
-            },
-            Operation::RegisterPhase { register: register.clone(), phase: Phase::Live, successor: None },
-        ];
-        self.settle(&[administrator.sign("found the sandbox", create)?])?;
-        let subject = Subject::new(COMPLAINANT, key).map_err(Failure::error)?;
-        let place = Place::new(COMPLAINANT, key, "name", subject.clone()).map_err(Failure::error)?;
-        let opening = Opening::seal(place, Secret::new("Alma Bright"), &mut tallystick_client::randomness());
-        let opening = opening.map_err(Failure::error)?;
-        let sealed = opening.commitment().to_string();
-        let entries = vec![entry(key, &[(COMPLAINANT, key), ("name", &sealed)])];
-        let append = registrar.sign("found the sandbox", vec![Operation::EntryAppend { register, entries }])?;
-        let (holder, _) = self.client.holder(self.custodian())?;
-        let submission = SealedSubmission { transaction: append.bytes().clone(), openings: vec![opening] };
-        require(holder.submit_sealed(&submission, PATIENCE)?.outcome)?;
-        let order = Operation::ErasureOrder {
-            order: ERASURE.to_owned(),
-            controller: self.custodian().to_owned(),
-            subject,
-            scope: ErasureScope::All,
-            authority: "The person".to_owned(),
-            legal_basis: "UK GDPR Article 17(1)(b)".to_owned(),
-            reason: "Consent withdrawn".to_owned(),
-            deadline: 30 * 86_400,
-        };
-        self.settle(&[administrator.sign("found the sandbox", vec![order])?])
-    }
-
     /// A register that two organisations share, with a record that nobody else sees.
     fn share(&self) -> Done {
         if self.members().is_none() {
             return Ok(());
         }
-        let within = |signer: Signer| signer.within(Some(PARTITION.to_owned()));
-        let administrator = within(self.signer(self.custodian(), "administrator")?);
-        let registrar = within(self.signer(self.custodian(), "registrar")?);
-        let register = COMPLAINT.to_owned();
+        let (administrator, registrar) = self.sharers()?;
         let fields = [COMPLAINT, "business", "about"].map(|name| Field::new(name, Datatype::String));
-        let create = vec![
-            Operation::RegisterCreate {
-                register: register.clone(),
-                text: "What people complain of".to_owned(),
-                fields: fields.into(),
-            },
-            Operation::RegisterPhase { register: register.clone(), phase: Phase::Live, successor: None },
-        ];
-        settle_private(&self.client, &administrator.sign("found the sandbox", create)?)?;
+        self.settle_within(&administrator, create(COMPLAINT, "What people complain of", fields), Vec::new())?;
         let said = [(COMPLAINT, "C-1"), ("business", "FB-2"), ("about", "Mould under the wrapping")];
-        let operation = Operation::EntryAppend { register, entries: vec![entry("C-1", &said)] };
-        settle_private(&self.client, &registrar.sign("found the sandbox", vec![operation])?)
+        let append = Operation::EntryAppend { register: COMPLAINT.to_owned(), entries: vec![entry("C-1", &said)] };
+        self.settle_within(&registrar, vec![append], Vec::new())
+    }
+
+    /// Somebody whose name was sealed, and is destroyed: each node that keeps it carries the order out, and gives its receipt.
+    fn erase(&self) -> Done {
+        let (administrator, registrar) = self.sharers()?;
+        if self.order_of_erasure(&administrator)?.is_none() {
+            let (register, key) = (COMPLAINANT.to_owned(), "p-1");
+            let protection = Some(format!("personal:{COMPLAINANT}").parse().map_err(Failure::error)?);
+            let name = Field { protection, ..Field::new("name", Datatype::String) };
+            let fields = [Field::new(COMPLAINANT, Datatype::String), name];
+            self.settle_within(&administrator, create(COMPLAINANT, "Who complained about food", fields), Vec::new())?;
+            let subject = Subject::new(COMPLAINANT, key).map_err(Failure::error)?;
+            let place = Place::new(COMPLAINANT, key, "name", subject.clone()).map_err(Failure::error)?;
+            let place = place.within(administrator.partition()).map_err(Failure::error)?;
+            let opening = Opening::seal(place, Secret::new("Jo Example"), &mut tallystick_client::randomness());
+            let opening = opening.map_err(Failure::error)?;
+            let sealed = opening.commitment().to_string();
+            let entries = vec![entry(key, &[(COMPLAINANT, key), ("name", &sealed)])];
+            self.settle_within(&registrar, vec![Operation::EntryAppend { register, entries }], vec![opening])?;
+            let order = Operation::ErasureOrder {
+                order: ERASURE.to_owned(),
+                controller: self.custodian().to_owned(),
+                subject,
+                scope: ErasureScope::All,
+                authority: "The person".to_owned(),
+                legal_basis: "UK GDPR Article 17(1)(b)".to_owned(),
+                reason: "Consent withdrawn".to_owned(),
+                deadline: 30 * 86_400,
+            };
+            self.settle_within(&administrator, vec![order], Vec::new())?;
+        }
+        self.wait_for_receipts(&administrator)
+    }
+
+    /// The first organisation's administrator and registrar: in the partition, where there is one.
+    fn sharers(&self) -> Result<(Signer, Signer), Failure> {
+        let partition = self.members().map(|_| PARTITION.to_owned());
+        let signer = |name| self.signer(self.custodian(), name).map(|signer| signer.within(partition.clone()));
+        Ok((signer("administrator")?, signer("registrar")?))
+    }
+
+    /// Hands in, at the node of the signer's organisation, what is sealed or only for the members of the signer's partition.
+    fn settle_within(&self, signer: &Signer, operations: Vec<Operation>, openings: Vec<Opening>) -> Done {
+        let transaction = signer.sign("found the sandbox", operations)?;
+        let submission = SealedSubmission { transaction: transaction.bytes().clone(), openings };
+        match (signer.partition(), submission.openings.is_empty()) {
+            (None, true) => self.settle(&[transaction]),
+            (None, false) => {
+                let (holder, _) = self.client.holder(self.custodian())?;
+                require(holder.submit_sealed(&submission, PATIENCE)?.outcome)
+            }
+            (Some(_), true) => settle_private(&self.client, &transaction),
+            (Some(_), false) => {
+                settle_held(&self.client, &transaction, |holder| holder.submit_private_sealed(&submission, PATIENCE))
+            }
+        }
+    }
+
+    fn order_of_erasure(&self, asker: &Signer) -> Result<Option<ErasureView>, Failure> {
+        let Some(partition) = asker.partition() else {
+            return Ok(self.client.erasure(ERASURE)?.map(|found| found.value));
+        };
+        let (holder, _) = self.client.holder(asker.principal().organisation())?;
+        Ok(holder.partition_erasure(asker, partition, ERASURE)?)
+    }
+
+    fn wait_for_receipts(&self, asker: &Signer) -> Done {
+        let begun = Instant::now();
+        while self.order_of_erasure(asker)?.is_none_or(|order| order.status != ErasureStatus::Complete) {
+            if begun.elapsed() >= PATIENCE {
+                return Err(Failure::error(format!(
+                    "the sandbox cannot be founded: not every node has destroyed what `{ERASURE}` orders: see the nodes' \
+                     logs, and start it again"
+                )));
+            }
+            thread::sleep(POLL);
+        }
+        Ok(())
     }
 
     /// A register with a policy of its own and some entries, and a mandate to write to it. Meanwhile blocks go by, and with them the
@@ -370,14 +404,8 @@ impl Founding<'_> {
         let administrator = self.signer(self.custodian(), "administrator")?;
         let registrar = self.signer(self.custodian(), "registrar")?;
         let register = REGISTER.to_owned();
-        let create = vec![
-            Operation::RegisterCreate {
-                register: register.clone(),
-                text: "Businesses approved to handle food".to_owned(),
-                fields: vec![Field::new(REGISTER, Datatype::String), Field::new("name", Datatype::String)],
-            },
-            Operation::RegisterPhase { register: register.clone(), phase: Phase::Live, successor: None },
-        ];
+        let fields = [REGISTER, "name"].map(|name| Field::new(name, Datatype::String));
+        let create = create(REGISTER, "Businesses approved to handle food", fields);
         self.settle(&[administrator.sign("found the sandbox", create)?])?;
         let change = PolicyChange { put: vec![policy(INSPECTORS)?], remove: Vec::new() };
         let operation = Operation::RegisterPolicy { register: register.clone(), change };
@@ -446,6 +474,15 @@ fn require(outcome: OutcomeView) -> Done {
         }
         _ => Ok(()),
     }
+}
+
+/// A register that is written to from now on.
+fn create(register: &str, text: &str, fields: impl Into<Vec<Field>>) -> Vec<Operation> {
+    let register = register.to_owned();
+    vec![
+        Operation::RegisterCreate { register: register.clone(), text: text.to_owned(), fields: fields.into() },
+        Operation::RegisterPhase { register, phase: Phase::Live, successor: None },
+    ]
 }
 
 /// An entry with one item of these fields.
