@@ -116,9 +116,7 @@ impl Give {
         let purposes = sorted(purposes, CONSENT_PURPOSES_MAX, CONSENT_PURPOSE_BYTES_MAX, "--purpose")?;
         let recipients = sorted(recipients, CONSENT_RECIPIENTS_MAX, CONSENT_RECIPIENT_BYTES_MAX, "--recipient")?;
         let session = acting.begin()?;
-        if session.signer.partition().is_none() {
-            warn_of_texts(purposes.iter().chain(&recipients).chain([&evidence]));
-        }
+        warn_of_texts(purposes.iter().chain(&recipients).chain([&evidence]), session.signer.partition());
         let controller = controller.unwrap_or_else(|| controller_of(&session));
         let told = format!("consent {consent} is on record: {subject}, to {controller}, for {}", purposes.join(", "));
         let subject_of_act = format!("consent {consent}");

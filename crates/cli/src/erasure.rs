@@ -161,8 +161,8 @@ impl Erasure {
 impl Order {
     fn run(self) -> Done {
         let Self { id, subject, mut values, authority, legal_basis, reason, controller, days, wait, acting } = self;
-        warn_of_texts([&authority, &legal_basis, &reason]);
         let session = acting.begin()?;
+        warn_of_texts([&authority, &legal_basis, &reason], session.signer.partition());
         let controller = controller.unwrap_or_else(|| controller_of(&session));
         values.sort_unstable();
         values.dedup();

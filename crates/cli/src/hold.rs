@@ -105,8 +105,8 @@ impl Place {
     fn run(self) -> Done {
         let Self { id: hold, subject, authority, reason, until, controller, acting } = self;
         let until = until.map(|seconds| seconds.saturating_mul(1_000));
-        warn_of_texts([&authority, &reason]);
         let session = acting.begin()?;
+        warn_of_texts([&authority, &reason], session.signer.partition());
         let controller = controller.unwrap_or_else(|| controller_of(&session));
         let told = match session.signer.partition() {
             Some(partition) => format!(

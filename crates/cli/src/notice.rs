@@ -205,8 +205,8 @@ fn show_notice(notice: &NoticeView) -> Done {
 impl Acknowledge {
     fn run(self) -> Done {
         let Self { register, key, corrects, reader, recipient, acting } = self;
-        warn_of_texts(&recipient);
         let session = acting.begin()?;
+        warn_of_texts(&recipient, session.signer.partition());
         let reader = reader.unwrap_or_else(|| session.signer.principal().clone());
         let subject = format!("notice of {register}/{key}");
         let told = format!("{reader} knows that entry {corrects} of {register}/{key} is corrected");

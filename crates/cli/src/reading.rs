@@ -105,6 +105,11 @@ pub struct Wanted<'a> {
     pub holder: Option<&'a (Client, PrincipalId)>,
 }
 
+/// What a read says in words, which stays on record.
+fn texts<'a>((purpose, legal_basis): (&'a str, &'a str), wanted: &'a Wanted<'_>) -> impl Iterator<Item = &'a str> {
+    [purpose, legal_basis].into_iter().chain(wanted.recipient.map(|to| to.name.as_str()))
+}
+
 /// Puts the read on record, and gives what was read; the record's items in canonical form with it.
 ///
 /// # Errors
@@ -116,9 +121,7 @@ pub fn read(reader: &Reader<'_>, wanted: &Wanted<'_>, reason: &Reason) -> Result
     if signing.pass_on.is_some() {
         return Err(not_passed_on());
     }
-    warn_of_texts(
-        [Some(purpose), Some(legal_basis), wanted.recipient.map(|to| to.name.as_str())].into_iter().flatten(),
-    );
+    warn_of_texts(texts(reason.said()?, wanted), signer.partition());
     let (places, custodian) = places(client, wanted)?;
     let found;
     let (holder, node) = match wanted.holder {
@@ -157,6 +160,7 @@ pub fn read(reader: &Reader<'_>, wanted: &Wanted<'_>, reason: &Reason) -> Result
 pub fn read_in_partition(reader: &Reader<'_>, wanted: &Wanted<'_>, reason: &Reason) -> Result<PrivateResult, Failure> {
     let Reader { client, signer, signing } = *reader;
     warn_of_basis(reason.said()?.1);
+    warn_of_texts(texts(reason.said()?, wanted), signer.partition());
     if signing.pass_on.is_some() {
         return Err(not_passed_on());
     }

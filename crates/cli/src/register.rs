@@ -315,9 +315,7 @@ impl Create {
             )));
         }
         let fields = self.protected_fields()?;
-        if self.signing.partition.is_none() {
-            warn_of_fields(&fields);
-        }
+        warn_of_fields(&fields, self.signing.partition.as_deref());
         let signer = self.connection.signer(&self.signing)?;
         let register = self.name.clone();
         let mut operations = vec![Operation::RegisterCreate { register: register.clone(), text: self.text, fields }];

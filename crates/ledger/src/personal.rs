@@ -13,7 +13,7 @@ pub enum Likeness {
     NhsNumber,
     /// A mailbox at a domain.
     Email,
-    /// A date, in a field that is about a birth.
+    /// A date, in a field that is about a birth, or after words that say so.
     DateOfBirth,
 }
 
@@ -38,6 +38,9 @@ pub fn likeness(field: &str, value: &str) -> Option<Likeness> {
         return Some(Likeness::Email);
     }
     let words: Vec<&str> = value.split(|c: char| !c.is_alphanumeric()).filter(|word| !word.is_empty()).collect();
+    if says_birth(&words) {
+        return Some(Likeness::DateOfBirth);
+    }
     // A number may be written in groups: `AB 12 34 56 C`, `943 476 5919`.
     (0..words.len()).find_map(|start| {
         let mut joined = String::new();
@@ -57,17 +60,64 @@ pub fn likeness_of_name(field: &str) -> Option<Likeness> {
     let parts: Vec<&str> = field.split('-').collect();
     let has = |words: &[&str]| words.iter().any(|word| parts.contains(word));
     let both = |first: &str, second: &str| parts.windows(2).any(|pair| pair == [first, second]);
+    let is_dob = || parts.windows(3).any(|three| three == ["d", "o", "b"]);
     if has(&["nino"]) || both("national", "insurance") || both("ni", "number") {
         Some(Likeness::NationalInsurance)
     } else if both("nhs", "number") {
         Some(Likeness::NhsNumber)
     } else if has(&["email"]) || both("e", "mail") {
         Some(Likeness::Email)
-    } else if has(&["dob", "birth", "born", "birthday", "birthdate"]) {
+    } else if has(&["dob", "birth", "born", "birthday", "birthdate", "dateofbirth"]) || is_dob() {
         Some(Likeness::DateOfBirth)
     } else {
         None
     }
+}
+
+/// What says, in a text, that a date of birth follows.
+const BIRTH_CUES: [&[&str]; 8] = [
+    &["dob"],
+    &["born"],
+    &["birthday"],
+    &["birthdate"],
+    &["dateofbirth"],
+    &["date", "of", "birth"],
+    &["birth", "date"],
+    &["d", "o", "b"],
+];
+/// Words that may stand between, such as `in Leeds on`.
+const BETWEEN_MAX: usize = 4;
+const MONTHS: [&str; 12] = ["jan", "feb", "mar", "apr", "may", "jun", "jul", "aug", "sep", "oct", "nov", "dec"];
+
+/// Whether a text speaks of a birth and, soon after, names a day. A date alone may be of anything.
+fn says_birth(words: &[&str]) -> bool {
+    let lower: Vec<String> = words.iter().map(|word| word.to_lowercase()).collect();
+    (0..lower.len()).any(|start| {
+        let rest = lower.get(start..).unwrap_or_default();
+        let after = BIRTH_CUES.iter().find(|cue| rest.len() > cue.len() && rest.iter().zip(**cue).all(|(a, b)| a == b));
+        let after = after.and_then(|cue| rest.get(cue.len()..)).unwrap_or_default();
+        after.windows(3).take(BETWEEN_MAX + 1).any(is_date)
+    })
+}
+
+/// `12 March 1984`, `March 12 1984`, `12/03/84`, `1984-03-12`: in words.
+fn is_date(words: &[String]) -> bool {
+    let [first, second, third] = words else { return false };
+    let is_day = |word: &str| leading_number(word).is_some_and(|day| (1..=31).contains(&day));
+    let is_month = |word: &str| {
+        leading_number(word).is_some_and(|month| (1..=12).contains(&month))
+            || MONTHS.iter().any(|month| word.starts_with(month))
+    };
+    let is_year = |word: &str| word.len() == 4 && leading_number(word).is_some_and(|year| (1900..2100).contains(&year));
+    let is_short_year = |word: &str| word.len() == 2 && word.bytes().all(|byte| byte.is_ascii_digit());
+    let day_and_month = (is_day(first) && is_month(second)) || (is_month(first) && is_day(second));
+    (day_and_month && (is_year(third) || is_short_year(third))) || (is_year(first) && is_month(second) && is_day(third))
+}
+
+/// The number that a word begins with, such as `12` of `12th` or of `12T00`.
+fn leading_number(word: &str) -> Option<u32> {
+    let end = word.find(|c: char| !c.is_ascii_digit()).unwrap_or(word.len());
+    word.get(..end).filter(|digits| digits.len() <= 4).and_then(|digits| digits.parse().ok())
 }
 
 /// HM Revenue & Customs' rule: some letters, and some pairs of them, are not given out.
@@ -135,6 +185,19 @@ mod tests {
             ("date-of-birth", "unknown", None),
             ("start-date", "1984-02-29", None),
             ("birthplace", "1984 Street", None),
+            ("d-o-b", "29 February 1984", Some(DateOfBirth)),
+            ("dateofbirth", "29/02/84", Some(DateOfBirth)),
+            ("note", "Born 29 Feb 1984", Some(DateOfBirth)),
+            ("note", "the child (DOB: 29/02/84) was seen", Some(DateOfBirth)),
+            ("note", "D.O.B. 29.02.1984", Some(DateOfBirth)),
+            ("note", "born in North Leeds on February 29th, 1984", Some(DateOfBirth)),
+            ("note", "date of birth is 1984-02-29T00:00:00Z", Some(DateOfBirth)),
+            ("note", "seen on 29 February 1984", None),
+            ("note", "a born teacher since long before 29 February 1984, as all say", None),
+            ("note", "born 1984", None),
+            ("note", "born", None),
+            ("note", "the birth was registered on 29 February 1984", None),
+            ("note", "born in flat 45 99 1984", None),
             ("name", "Jane Doe", None),
             ("name", "", None),
             ("name", "é@é.éé.", Some(Email)),
@@ -155,6 +218,9 @@ mod tests {
             ("e-mail", Some(Likeness::Email)),
             ("dob", Some(Likeness::DateOfBirth)),
             ("date-of-birth", Some(Likeness::DateOfBirth)),
+            ("birth-date", Some(Likeness::DateOfBirth)),
+            ("d-o-b", Some(Likeness::DateOfBirth)),
+            ("d-o-c", None),
             ("national-park", None),
             ("nhs-trust", None),
             ("name", None),

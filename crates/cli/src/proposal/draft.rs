@@ -56,7 +56,7 @@ impl Draft {
         let draft = Self::parse(&text, beside).doing(|| format!("`{shown}` is no proposal"))?;
         for change in &draft.changes {
             if let Change::RegisterCreate { fields, .. } = change {
-                warn_of_fields(fields);
+                warn_of_fields(fields, None);
             }
         }
         Ok(draft)

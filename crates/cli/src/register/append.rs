@@ -191,7 +191,7 @@ fn stands(line: usize, entry: &NewEntry) -> String {
     if line == 0 { format!("entry {}", entry.key) } else { format!("line {line}") }
 }
 
-/// Seals what is protected, and warns of what looks like personal data elsewhere; not in a partition, which its members alone see.
+/// Seals what is protected, and warns of what looks like personal data elsewhere.
 pub fn prepared(
     entries: Vec<(usize, NewEntry)>,
     register: &RegisterView,
@@ -199,14 +199,13 @@ pub fn prepared(
 ) -> Result<Vec<SealedEntry>, Failure> {
     let partition = asker.and_then(Signer::partition);
     let fields: Vec<Field> = register.fields.iter().map(Field::from).collect();
-    let (schema, mut exposure) = (Schema::new(&register.name, &fields), Exposure::default());
+    let (schema, mut exposure) = (Schema::new(&register.name, &fields), Exposure::within(partition));
     let mut prepared = Vec::with_capacity(entries.len());
     for (line, entry) in entries {
         let place = stands(line, &entry);
         require_short(&place, &entry)?;
         let sealed = seal(&place, (partition, &schema), entry)?;
-        let seen = if partition.is_none() { sealed.entry.items.as_slice() } else { &[] };
-        for item in seen.iter().filter_map(|item| Item::parse(item).ok()) {
+        for item in sealed.entry.items.iter().filter_map(|item| Item::parse(item).ok()) {
             exposure.look(&place, &item, &schema)?;
         }
         prepared.push(sealed);

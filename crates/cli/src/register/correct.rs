@@ -1,6 +1,6 @@
 //! `tally register correct`: an entry that corrects the latest one under its key.
 
-use super::{act, act_sealed, append, definition, seal::SealedEntry};
+use super::{act, act_sealed, append, definition, exposure::warn_of_texts, seal::SealedEntry};
 use crate::{
     connection::{Connection, Signing},
     output::{Done, count, line},
@@ -60,6 +60,7 @@ impl Correct {
     pub fn run(self) -> Done {
         let Self { register, corrects, record, fields, item, authority, legal_basis, reason, signing, connection } =
             self;
+        warn_of_texts([&authority, &legal_basis, &reason], signing.partition.as_deref());
         let client = connection.client()?;
         let asker = signing.partition.as_ref().map(|_| connection.signer(&signing)).transpose()?;
         let found = definition(&client, asker.as_ref(), &register)?;

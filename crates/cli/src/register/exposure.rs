@@ -11,11 +11,26 @@ use tallystick_ledger::{
 };
 use tallystick_protocol::Field;
 
-/// What looks like personal data, by field: where first, and how often.
-#[derive(Debug, Default)]
-pub struct Exposure(BTreeMap<(String, Likeness), (String, u64)>);
+/// What looks like personal data.
+#[derive(Debug)]
+pub struct Exposure<'a> {
+    /// Where it would stand; none for the public partition.
+    partition: Option<&'a str>,
+    /// By field: where first, and how often.
+    found: BTreeMap<(String, Likeness), (String, u64)>,
+}
 
-impl Exposure {
+/// Who can read what stands in the clear.
+fn readers(partition: Option<&str>) -> String {
+    partition.map_or_else(|| "everybody".to_owned(), |partition| format!("every node of partition {partition}"))
+}
+
+impl<'a> Exposure<'a> {
+    /// Nothing was looked at yet that is to stand in this partition; none for the public one.
+    pub const fn within(partition: Option<&'a str>) -> Self {
+        Self { partition, found: BTreeMap::new() }
+    }
+
     /// Looks at an item that stands at `place`, such as `line 3`.
     ///
     /// # Errors
@@ -33,7 +48,7 @@ impl Exposure {
             .filter(|(name, _)| schema.fields().iter().all(|field| field.name != *name || field.protection.is_none()));
         for (name, value) in open {
             if let Some(likeness) = value.strings().find_map(|text| likeness(name, text)) {
-                let found = self.0.entry((name.to_owned(), likeness)).or_insert_with(|| (place.to_owned(), 0));
+                let found = self.found.entry((name.to_owned(), likeness)).or_insert_with(|| (place.to_owned(), 0));
                 found.1 += 1;
             }
         }
@@ -42,10 +57,11 @@ impl Exposure {
 
     /// A line for each field and what its values look like.
     fn warnings(&self) -> Vec<String> {
-        let warnings = self.0.iter().map(|((field, likeness), (place, times))| {
+        let readers = readers(self.partition);
+        let warnings = self.found.iter().map(|((field, likeness), (place, times))| {
             let times = if *times > 1 { format!(", and {} more", count(times - 1, "entry", "entries")) } else { String::new() };
             format!(
-                "{place}{times}: field `{field}`: this looks like {likeness}, and everybody can read it, for ever: if it is about a \
+                "{place}{times}: field `{field}`: this looks like {likeness}, and {readers} can read it, for ever: if it is about a \
                  person, leave it out, or declare the field personal when the register is created (--personal {field})"
             )
         });
@@ -58,23 +74,25 @@ impl Exposure {
     }
 }
 
-/// Warns of fields that by their names hold personal data and are not protected.
-pub fn warn_of_fields(fields: &[Field]) {
+/// Warns of fields, to be in this partition, that by their names hold personal data and are not protected.
+pub fn warn_of_fields(fields: &[Field], partition: Option<&str>) {
+    let readers = readers(partition);
     for field in fields.iter().filter(|field| field.protection.is_none()) {
         if let Some(likeness) = likeness_of_name(&field.name) {
             let name = &field.name;
             warn(&format!(
-                "field `{name}` looks like {likeness}, and everybody could read it, for ever: if it is about people, declare it \
+                "field `{name}` looks like {likeness}, and {readers} could read it, for ever: if it is about people, declare it \
                  personal (--personal {name}, or `protection = \"personal:FIELD\"` in a draft)"
             ));
         }
     }
 }
 
-/// Warns of texts that are on record for everybody to see and look like personal data.
-pub fn warn_of_texts(texts: impl IntoIterator<Item = impl AsRef<str>>) {
+/// Warns of texts that are on record for all to see, of this partition or of the world, and look like personal data.
+pub fn warn_of_texts(texts: impl IntoIterator<Item = impl AsRef<str>>, partition: Option<&str>) {
+    let readers = readers(partition);
     for likeness in texts.into_iter().filter_map(|text| likeness("text", text.as_ref())) {
-        warn(&format!("this looks like {likeness}, and everybody can read it, for ever"));
+        warn(&format!("this looks like {likeness}, and {readers} can read it, for ever"));
     }
 }
 
@@ -96,7 +114,13 @@ mod tests {
 
     #[test]
     fn a_warning_says_where_and_never_what() {
-        let mut exposure = Exposure::default();
+        for (partition, readers) in [(None, "everybody"), (Some("outbreaks"), "every node of partition outbreaks")] {
+            let mut exposure = Exposure::within(partition);
+            exposure.look("line 2", &Item::parse(r#"{"note":"born 3 May 1984"}"#).unwrap(), &schema()).unwrap();
+            let warnings = exposure.warnings().concat();
+            assert!(warnings.contains(&format!("a date of birth, and {readers} can read it, for ever")), "{warnings}");
+        }
+        let mut exposure = Exposure::within(None);
         for (line, note) in ["ask jane@example.org", "nothing", "or joe@example.org", "NI AB123456C"].iter().enumerate()
         {
             let item = format!(r#"{{"note":"{note}","person":"1"}}"#);
@@ -118,12 +142,12 @@ mod tests {
     #[test]
     fn a_value_in_the_clear_is_not_sent_and_not_shown() {
         let item = Item::parse(r#"{"email":"jane@example.org","person":"1"}"#).unwrap();
-        let failure = Exposure::default().look("line 2", &item, &schema()).unwrap_err();
+        let failure = Exposure::within(None).look("line 2", &item, &schema()).unwrap_err();
         let said = format!("{failure:?}");
         assert!(said.contains("line 2: field `email`") && !said.contains("jane"), "{said}");
         let sealed = "sealed:pedersen-ristretto255:fa723f324e1b1b7635404949c433d221157b032499371ae96098d29cb291596e";
         let item = format!(r#"{{"email":"{sealed}","person":"1"}}"#);
-        let mut exposure = Exposure::default();
+        let mut exposure = Exposure::within(None);
         exposure.look("line 2", &Item::parse(&item).unwrap(), &schema()).unwrap();
         assert!(exposure.warnings().is_empty());
     }

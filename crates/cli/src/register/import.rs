@@ -230,8 +230,8 @@ impl<'a> History<'a> {
 
     /// Warns of what looks like personal data; fails when a value is in the clear that is written only sealed.
     fn look_at(&self) -> Done {
-        warn_of_fields(&self.definition.fields);
-        let (schema, mut exposure) = (Schema::new(&self.register, &self.definition.fields), Exposure::default());
+        warn_of_fields(&self.definition.fields, None);
+        let (schema, mut exposure) = (Schema::new(&self.register, &self.definition.fields), Exposure::within(None));
         for entry in self.rsf.entries().iter().filter(|entry| entry.kind == EntryKind::User) {
             for found in self.rsf.items_of(entry) {
                 let place = format!("`{}`, line {}", self.path.display(), found.line);
