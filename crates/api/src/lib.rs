@@ -52,7 +52,7 @@ pub use proposal::{
     ProposalList, ProposalView, ReportView, RulebookView,
 };
 pub use register::{FieldView, RegisterList, RegisterView};
-pub use status::{ExpiryView, Index, NetworkView, NodeStatus, Readiness};
+pub use status::{ExpiryView, Index, NetworkView, NodeStatus, PartitionTroubleView, Readiness};
 pub use tallystick_protocol::limits;
 pub use transaction::{
     AppendedView, CosignerView, DecisionView, OperationView, OutcomeView, SubmissionResult, SubmissionStatus,

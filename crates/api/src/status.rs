@@ -4,7 +4,7 @@ use serde::{Deserialize, Serialize};
 use tallystick_protocol::{Genesis, Hash, PrincipalId};
 use utoipa::ToSchema;
 
-use crate::ErasuresView;
+use crate::{ErasuresView, PostedRootView};
 
 /// What is served here.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
@@ -85,6 +85,56 @@ pub struct NodeStatus {
     /// Orders of erasure of the node's organisation that are not complete.
     #[serde(default, skip_serializing_if = "ErasuresView::is_none")]
     pub erasures: ErasuresView,
+    /// Partitions of which the node is a member's, and that stand still on it, or have an alarm.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub partitions: Vec<PartitionTroubleView>,
+}
+
+/// What is amiss with a partition.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct PartitionTroubleView {
+    /// The partition.
+    pub partition: String,
+    /// The height of the last block of which something was executed here.
+    pub height: u64,
+    /// Payloads that nobody has given for a while: without them it does not go on. 0 where it goes on.
+    pub missing: u64,
+    /// The nodes that posted different roots of one height, each with its own; empty where none did.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub alarm: Vec<PostedRootView>,
+}
+
+impl PartitionTroubleView {
+    /// That it stands still, and the remedy, for people; none where it goes on.
+    pub fn stall_sentence(&self) -> Option<String> {
+        let Self { partition, height, missing, .. } = self;
+        let missing = match missing {
+            0 => return None,
+            1 => "1 payload is missing, which".to_owned(),
+            many => format!("{many} payloads are missing, which"),
+        };
+        Some(format!(
+            "partition {partition} stands still after block {height}: {missing} no member's node gives: see that the nodes of its other \
+             members run and reach this one (`tally partition show {partition}` names the members)"
+        ))
+    }
+
+    /// That its members' nodes disagree, and the remedy, for people; none where they do not.
+    pub fn alarm_sentence(&self) -> Option<String> {
+        let Self { partition, alarm, .. } = self;
+        let height = alarm.first()?.height;
+        let roots: Vec<String> = alarm.iter().map(|one| format!("{} has {}", one.node, one.root)).collect();
+        Some(format!(
+            "alarm: partition {partition}: its members' nodes have different roots after block {height}: {}: nothing of it is certified or \
+             disclosed from now on: find out which is wrong, then amend the agreement (`tally proposal draft --kind partition-amend`)",
+            roots.join(", ")
+        ))
+    }
+
+    /// What is amiss, for people.
+    pub fn sentences(&self) -> impl Iterator<Item = String> {
+        self.stall_sentence().into_iter().chain(self.alarm_sentence())
+    }
 }
 
 /// Something that ends by itself, or has ended.

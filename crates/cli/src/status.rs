@@ -14,7 +14,7 @@ use std::{
     thread,
     time::Duration,
 };
-use tallystick_api::{ExpiryView, NodeStatus};
+use tallystick_api::{ExpiryView, NodeStatus, PartitionTroubleView};
 use tallystick_client::Client;
 use tallystick_protocol::limits::EXPIRY_WARNING_DAYS;
 
@@ -28,11 +28,13 @@ const CONNECTED_METRIC: &str = "tracker_directory_connected";
 
 /// Show how the nodes are
 #[derive(Debug, Args)]
-#[command(after_help = "Exit codes: 0 every node serves, and every validator votes; 1 one does not.\n\n\
+#[command(
+    after_help = "Exit codes: 0 every node serves, every validator votes, and no partition stands still or has an alarm; 1 not so.\n\n\
     Examples:\n  \
     tally status                       once\n  \
     tally status --watch 2             every two seconds\n  \
-    tally status --json                for a program")]
+    tally status --json                for a program"
+)]
 pub struct Status {
     /// Show it again every so many seconds
     #[arg(long, value_name = "SECONDS", value_parser = clap::value_parser!(u64).range(1..))]
@@ -123,9 +125,9 @@ impl Status {
     }
 }
 
-/// Whether a node does what it is there for: one that is no validator is there to serve.
+/// Whether a node does what it is there for, with every partition that it holds: one that is no validator is there to serve.
 const fn is_well(status: &NodeStatus) -> bool {
-    status.ready && (status.voting || !status.validator)
+    status.ready && (status.voting || !status.validator) && status.partitions.is_empty()
 }
 
 /// What it says of its vote.
@@ -257,12 +259,24 @@ fn show(rows: &[Row], own: &[ExpiryView]) -> Done {
             "{node}: {orders} overdue: `tally erasure list --open` says which, and who has not destroyed"
         ));
     }
+    reasons.extend(partition_troubles(rows));
     let told = rows.iter().filter_map(|row| row.status.as_ref()).flat_map(|status| &status.expiries).chain(own);
     let told: BTreeMap<(u64, &str), &ExpiryView> =
         told.map(|expiry| ((expiry.until_ms, expiry.id.as_str()), expiry)).collect();
     reasons.extend(told.values().map(|expiry| expiry.sentence(now_ms())));
     table.print()?;
     reasons.iter().try_for_each(|reason| line(format_args!("  {}", paint(Colour::Yellow, reason))))
+}
+
+/// What is amiss with partitions: what stands still by node, an alarm once, for all members' nodes tell it.
+fn partition_troubles(rows: &[Row]) -> Vec<String> {
+    let told = || rows.iter().filter_map(|row| Some((&row.node, &row.status.as_ref()?.partitions)));
+    let stalls = told().flat_map(|(node, troubles)| {
+        troubles.iter().filter_map(move |trouble| Some(format!("{node}: {}", trouble.stall_sentence()?)))
+    });
+    let alarms: BTreeSet<String> =
+        told().flat_map(|(_, troubles)| troubles).filter_map(PartitionTroubleView::alarm_sentence).collect();
+    stalls.chain(alarms).collect()
 }
 
 /// Bytes for people.
@@ -283,7 +297,7 @@ pub fn bytes(bytes: f64) -> String {
 
 #[cfg(test)]
 mod tests {
-    #![allow(clippy::float_cmp, clippy::unwrap_used)]
+    #![allow(clippy::float_cmp, clippy::unwrap_used, clippy::panic)]
     use super::*;
     use tallystick_protocol::Hash;
 
@@ -304,14 +318,18 @@ mod tests {
         assert_eq!((of(&["aa", "bb"]), of(&["aa", "cc"]), of(&[])), (1, 2, 0));
     }
 
-    #[test]
-    fn a_node_that_follows_is_well_without_a_vote() {
-        let mut status: NodeStatus = serde_json::from_value(serde_json::json!({
+    fn status(partitions: serde_json::Value) -> NodeStatus {
+        serde_json::from_value(serde_json::json!({
             "version": "0", "network": "", "network_name": "", "ready": true, "reasons": [], "height": 9, "time_ms": 0,
             "digest": Hash::default(), "log_size": 0, "log_root": Hash::default(), "state_root": Hash::default(), "age_ms": 0,
-            "pool": 0, "validators": 4, "validator": false, "voting": false, "registers": 0,
+            "pool": 0, "validators": 4, "validator": false, "voting": false, "registers": 0, "partitions": partitions,
         }))
-        .unwrap();
+        .unwrap()
+    }
+
+    #[test]
+    fn a_node_that_follows_is_well_without_a_vote() {
+        let mut status = status(serde_json::json!([]));
         let said = |status: &NodeStatus| (is_well(status), votes(status), peers(Some(3), status));
         assert_eq!(said(&status), (true, "follows", "3 of 4".to_owned()));
         status.validator = true;
@@ -320,6 +338,32 @@ mod tests {
         assert_eq!(said(&status), (true, "yes", "3 of 3".to_owned()));
         status.ready = false;
         assert!(!is_well(&status));
+    }
+
+    #[test]
+    fn a_partition_that_stands_still_or_has_an_alarm_is_told_with_the_remedy() {
+        let partition = |missing: u64, alarm: serde_json::Value| serde_json::json!({"partition": "outbreaks", "height": 40, "missing": missing, "alarm": alarm});
+        let posted = |node: &str, byte: u8| serde_json::json!({"height": 41, "node": node, "root": Hash([byte; 32])});
+        let alarm = serde_json::json!([posted("council/vault", 1), posted("harbour/vault", 2)]);
+        let row = |node: &str, missing| Row {
+            status: Some(status(serde_json::json!([partition(missing, alarm.clone())]))),
+            error: None,
+            ..failed(node, String::new())
+        };
+        let rows = [row("http://one", 2), row("http://two", 0)];
+        assert!(rows.iter().all(|row| !row.status.as_ref().is_some_and(is_well)));
+        let told = partition_troubles(&rows);
+        let [stall, alarm] = told.as_slice() else { panic!("{told:?}") };
+        assert!(
+            stall.starts_with("http://one: partition outbreaks stands still after block 40: 2 payloads are"),
+            "{stall}"
+        );
+        assert!(stall.contains("tally partition show outbreaks"), "{stall}");
+        assert!(
+            alarm.starts_with("alarm: partition outbreaks:") && alarm.contains("harbour/vault has 0202"),
+            "{alarm}"
+        );
+        assert!(is_well(&status(serde_json::json!([]))));
     }
 
     #[test]

@@ -58,6 +58,8 @@ pub struct Chain {
     waiters: Mutex<HashMap<Hash, Vec<Waiter>>>,
     standing: watch::Sender<Arc<Standing>>,
     links: Links,
+    /// The epoch in which this node's key must not vote, though it is a validator's: at most one at a time, the one that runs.
+    silent: Mutex<Option<u64>>,
     ready: watch::Sender<bool>,
 }
 
@@ -76,6 +78,7 @@ impl Chain {
             waiters: Mutex::new(HashMap::new()),
             standing: watch::Sender::new(Arc::new(standing)),
             links,
+            silent: Mutex::new(None),
             ready: watch::Sender::new(false),
         }
     }
@@ -108,6 +111,16 @@ impl Chain {
     /// An epoch begins.
     pub fn stands(&self, standing: Standing) {
         self.standing.send_replace(Arc::new(standing));
+    }
+
+    /// This node's key must not vote in an epoch, whose engine only checks.
+    pub fn be_silent_in(&self, epoch: u64) {
+        *self.silent.lock().unwrap_or_else(PoisonError::into_inner) = Some(epoch);
+    }
+
+    /// Whether its engine only checks in an epoch, though its key is a validator's.
+    pub fn is_silent_in(&self, epoch: u64) -> bool {
+        *self.silent.lock().unwrap_or_else(PoisonError::into_inner) == Some(epoch)
     }
 
     /// The hand-overs from the genesis' validators to those of an epoch.

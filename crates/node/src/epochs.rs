@@ -464,6 +464,7 @@ where
             }
             Err(error) => tracing::error!(epoch, %error, "the epoch cannot be marked as voted in: no vote in it"),
         }
+        self.shared.chain.be_silent_in(epoch);
         Some(scheme.observer())
     }
 

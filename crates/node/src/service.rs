@@ -18,6 +18,7 @@ mod reading;
 mod retention;
 pub mod sealed;
 mod state;
+mod trouble;
 pub mod validators;
 
 use crate::{
@@ -37,10 +38,10 @@ use commonware_consensus::types::Height;
 use futures::future::{Either, select};
 use std::{
     ops::RangeInclusive,
-    sync::{Arc, RwLockReadGuard},
+    sync::{Arc, Mutex, RwLockReadGuard},
     time::Duration,
 };
-use tallystick_api::{ErasuresView, ExpiryView};
+use tallystick_api::{ErasuresView, ExpiryView, PartitionTroubleView};
 use tallystick_consensus::certificate;
 use tallystick_ledger::{MandateRow, OrganisationRow, PrincipalRow, TreeRow};
 use tallystick_protocol::{
@@ -136,6 +137,8 @@ struct Inner<E: Runtime> {
     may_vote: bool,
     holder: Option<Arc<Holder<E>>>,
     parcels: Option<Parcels<E>>,
+    /// What is amiss with the partitions that this node holds.
+    troubles: Mutex<Vec<PartitionTroubleView>>,
 }
 
 impl<E: Runtime> Clone for Service<E> {
@@ -157,6 +160,7 @@ impl<E: Runtime> Service<E> {
             may_vote,
             holder,
             parcels: node.parcels.clone(),
+            troubles: Mutex::default(),
         }))
     }
 
@@ -438,6 +442,14 @@ impl<E: Runtime> Service<E> {
                     .to_owned(),
             );
         }
+        let is_silent = self.0.shared.chain.is_silent_in(standing.epoch);
+        if is_silent {
+            reasons.push(format!(
+                "casts no vote in epoch {}: the votes that its key cast in it are not in its data directory, which was restored or is new: \
+                 it votes again by itself in the epoch after that, as `tally network validators` says when",
+                standing.epoch
+            ));
+        }
         Health {
             ready: ready && (tip.header.height > 0),
             reasons,
@@ -448,7 +460,7 @@ impl<E: Runtime> Service<E> {
             validators: standing.running.len(),
             validator,
             holder: self.0.holder.as_ref().map(|holder| holder.keys().principal.clone()),
-            voting: validator && self.0.may_vote,
+            voting: validator && self.0.may_vote && !is_silent,
             expiries: self.0.shared.chain.expiries().told(now_ms),
         }
     }

@@ -71,6 +71,7 @@ pub async fn status(State(app): State<App>) -> Response {
             registers: registers as u64,
             expiries: health.expiries,
             erasures,
+            partitions: app.service.partition_troubles(),
         },
     )
 }

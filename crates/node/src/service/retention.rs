@@ -17,9 +17,9 @@ use tallystick_storage::{read::ReadError, vault::Walked};
 
 impl<E: Runtime> Service<E> {
     /// All that a holder does by itself in the public partition, for ever: it settles what came with transactions, carries out orders of
-    /// erasure, and raises those that follow from what its registers say.
+    /// erasure, raises those that follow from what its registers say, and looks whether all is well with the other partitions.
     pub async fn hold_all(&self) {
-        futures::join!(self.settle_sealed(), self.erase(), self.retain());
+        futures::join!(self.settle_sealed(), self.erase(), self.retain(), self.watch_partitions());
     }
 
     /// Raises orders for what was kept as long as it may be, for ever.
