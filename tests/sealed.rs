@@ -349,6 +349,10 @@ fn who_read_what_was_wrong_is_told(desk: &Desk) {
     };
     said("companies-house/registrar", "", 0);
     said("companies-house/administrator", "--recipient Court", 0);
+    desk.line(&format!("notice acknowledge patient {number} p-1 --recipient Court --as companies-house/registrar"))
+        .expect(1, &["nothing was put on record, for it is there: companies-house/administrator said so"]);
+    desk.line(&format!("notice acknowledge patient {number} p-1 --recipient Nobody --as companies-house/registrar"))
+        .expect(1, &["companies-house/registrar has not read entry", "and given it to Nobody", "tally notice list"]);
     said("hm-revenue-and-customs/administrator", "--recipient \"the data subject\"", 1);
     let open = desk.line(list).expect(0, &["disclosed it to the data subject: has not said"]).text();
     assert!(!open.contains("Court"), "{open}");
@@ -573,6 +577,8 @@ fn the_subject_is_told_of_partitions(desk: &Desk) {
         line(&format!("register append meeting {meeting} {first}/registrar"));
     }
     line(&format!("register append debt d-1 child=c-1 {second}/registrar"));
+    line(&format!("hold place h-1 child:c-1 --authority Court --reason Claim {first}/administrator"));
+    line(&format!("hold place h-2 child:c-2 --authority Court --reason Claim {first}/administrator"));
     desk.line(&format!("subject-access child:c-1 --output c-1.json {first}/registrar")).expect(
         0,
         &[
@@ -582,6 +588,7 @@ fn the_subject_is_told_of_partitions(desk: &Desk) {
             "  not given  debt/d-1; names them in child: the read was refused, on record: not-permitted",
             "  entries    5 entries, 2 of them replaced since",
             "  reads      3 reads",
+            "  orders     0 orders of erasure, 1 legal hold",
         ],
     );
     let text = fs::read_to_string(desk.path("c-1.json")).unwrap();
@@ -592,6 +599,7 @@ fn the_subject_is_told_of_partitions(desk: &Desk) {
         assert!(!text.contains(another), "{another} is in it");
     }
     let whole: serde_json::Value = serde_json::from_str(&text).unwrap();
+    assert!(text.contains("\"hold\": \"h-1\"") && !text.contains("h-2"), "the holds of this person alone");
     // It is a member of the sandbox's own partition too, which has nothing of them.
     assert_eq!(partitions(&whole), ["food-safety", "school-health"]);
     desk.line("verify c-1.json").expect(0, &["holds:", "but for reads in partitions", "  record     child/c-1"]);

@@ -56,6 +56,6 @@ pub use status::{ExpiryView, Index, NetworkView, NodeStatus, PartitionTroubleVie
 pub use tallystick_protocol::limits;
 pub use transaction::{
     AppendedView, CosignerView, DecisionView, OperationView, OutcomeView, SubmissionResult, SubmissionStatus,
-    SubmissionsView, TransactionAccepted, TransactionStatus, TransactionView, ViolationView,
+    SubmissionsView, TransactionAccepted, TransactionStatus, TransactionView, TransferView, ViolationView,
 };
 pub use validators::{RecoveryView, ValidatorSetView, ValidatorView, ValidatorsView};

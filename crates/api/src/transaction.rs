@@ -2,8 +2,8 @@
 
 use serde::{Deserialize, Serialize};
 use tallystick_protocol::{
-    Appended, Code, Cosigner, Decision, EntryKind, Hash, MandateId, Operation, Outcome, PolicyId, Violation,
-    ViolationRule,
+    Appended, Code, Cosigner, Decision, EntryKind, Hash, Jurisdiction, MandateId, Operation, Outcome, PolicyId,
+    PrincipalId, Violation, ViolationRule,
 };
 use utoipa::ToSchema;
 
@@ -312,6 +312,24 @@ pub struct OperationView {
     pub register: Option<String>,
     /// How many entries it carries.
     pub entries: u64,
+    /// Of a `transfer-refuse`: what was given to whom not.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub transfer: Option<TransferView>,
+}
+
+/// A payload that did not leave a node, for where the other node stands.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct TransferView {
+    /// The partition.
+    pub partition: String,
+    /// The node that was given nothing: `organisation/name`.
+    #[schema(value_type = String)]
+    pub node: PrincipalId,
+    /// Where it stands, which the agreement does not allow.
+    #[schema(value_type = String)]
+    pub jurisdiction: Jurisdiction,
+    /// What was about to leave: `delivery` or `fetch`.
+    pub path: String,
 }
 
 impl From<&Operation> for OperationView {
@@ -320,6 +338,15 @@ impl From<&Operation> for OperationView {
             name: operation.name().to_string(),
             register: operation.register().map(str::to_owned),
             entries: operation.entry_count() as u64,
+            transfer: match operation {
+                Operation::TransferRefuse { partition, node, jurisdiction, path } => Some(TransferView {
+                    partition: partition.clone(),
+                    node: node.clone(),
+                    jurisdiction: jurisdiction.clone(),
+                    path: path.to_string(),
+                }),
+                _ => None,
+            },
         }
     }
 }
@@ -328,7 +355,20 @@ impl From<&Operation> for OperationView {
 mod tests {
     #![allow(clippy::unwrap_used, clippy::indexing_slicing)]
     use super::*;
-    use tallystick_protocol::Refusal;
+    use tallystick_protocol::{Refusal, TransferPath};
+
+    #[test]
+    fn a_refused_transfer_says_of_what_to_whom_and_how() {
+        let operation = Operation::TransferRefuse {
+            partition: "outbreaks".into(),
+            node: "council/vault".parse().unwrap(),
+            jurisdiction: "GB-SCT".parse().unwrap(),
+            path: TransferPath::Fetch,
+        };
+        let transfer = OperationView::from(&operation).transfer.unwrap();
+        let shown = format!("{} {} {} {}", transfer.partition, transfer.node, transfer.jurisdiction, transfer.path);
+        assert_eq!(shown, "outbreaks council/vault GB-SCT fetch");
+    }
 
     fn decision() -> Decision {
         Decision { version: 1, determining: vec!["custodian-writes".parse().unwrap()], ..Decision::default() }

@@ -60,7 +60,7 @@ const LEVEL_PATIENCE: Duration = Duration::from_secs(300);
     tally bench --kill                         one node is killed under load\n  \
     tally bench --policies 20                  each transaction is judged by twenty policies\n  \
     tally bench --partition --seconds 20       the same work in public and in a partition of two\n  \
-    tally bench --partition --lone             one private transaction at a time, until both members executed it\n  \
+    tally bench --partition --lone             one at a time, executed by both members\n  \
     tally bench join                           a fifth validator is admitted under load"
 )]
 pub struct Bench {

@@ -2,17 +2,22 @@
 
 use crate::{
     connection::{Acting, Asking},
-    output::{Colour, Done, count, json, line, paint, time},
+    output::{Colour, Done, Failure, count, json, line, paint, time},
     paging::Paging,
     register::exposure::warn_of_texts,
 };
 use clap::{Args, Subcommand};
+use std::{thread, time::Duration};
 use tallystick_api::{
     ActOutcome, NoticeView, NoticesView, PrivateCorrection, PrivateReads,
     limits::{AUDIT_PAGE_MAX, NOTICES_PAGE_MAX},
 };
-use tallystick_client::Signer;
+use tallystick_client::{Client, Signer};
 use tallystick_protocol::{Operation, PrincipalId, Subject, change::words::Shown};
+
+/// How often a node is asked that does not know the correction yet, and the wait between.
+const ASKED: usize = 10;
+const PAUSE: Duration = Duration::from_millis(100);
 
 /// See who read what was wrong, and say that you know
 #[derive(Debug, Args)]
@@ -111,11 +116,7 @@ impl List {
     /// Puts together what the node tells of the whole partition: who read, what was corrected, who knows.
     fn in_partition(&self, signer: &Signer) -> Done {
         let partition = signer.partition().unwrap_or_default();
-        let (holder, _) = self.asking.connection.client()?.holder(signer.principal().organisation())?;
-        let all = Paging::everything()
-            .whole(AUDIT_PAGE_MAX, |paging| Ok(holder.partition_reads(signer, partition, paging)?))?;
-        let mut corrections: Vec<NoticesView> =
-            all.corrections.iter().map(|correction| notices(correction, &all)).collect();
+        let (height, mut corrections) = corrections_within(&self.asking.connection.client()?, signer, partition)?;
         for correction in &mut corrections {
             correction.notices.retain(|notice| {
                 self.organisation.as_deref().is_none_or(|name| notice.reader.organisation() == name)
@@ -128,13 +129,21 @@ impl List {
         });
         let (corrections, next) = self.paging.part(corrections, |correction| correction.leaf);
         if self.asking.json {
-            return json(&serde_json::json!({"height": all.height, "corrections": corrections, "next": next}));
+            return json(&serde_json::json!({"height": height, "corrections": corrections, "next": next}));
         }
         corrections.iter().try_for_each(show)?;
         let count = count(corrections.len() as u64, "correction", "corrections");
-        line(format_args!("{count}, complete to block {}", all.height))?;
+        line(format_args!("{count}, complete to block {height}"))?;
         Paging::more(next.as_deref())
     }
+}
+
+/// The corrections in a partition, the latest first, each with who must know; and the height that all that is complete to.
+fn corrections_within(client: &Client, signer: &Signer, partition: &str) -> Result<(u64, Vec<NoticesView>), Failure> {
+    let (holder, _) = client.holder(signer.principal().organisation())?;
+    let all =
+        Paging::everything().whole(AUDIT_PAGE_MAX, |paging| Ok(holder.partition_reads(signer, partition, paging)?))?;
+    Ok((all.height, all.corrections.iter().map(|correction| notices(correction, &all)).collect()))
 }
 
 /// A correction in a partition, with who must know: each reader once, by the latest read.
@@ -202,6 +211,63 @@ fn show_notice(notice: &NoticeView) -> Done {
     line(format_args!("  {reader} read it {}{given}: {knows}", time(*read_ms)))
 }
 
+/// Who must know of which correction.
+struct Owed<'a> {
+    record: (&'a str, &'a str, u64),
+    reader: &'a PrincipalId,
+    recipient: Option<&'a str>,
+}
+
+impl Owed<'_> {
+    /// Goes on if it changes something to put on record that they know, or if that cannot be told.
+    ///
+    /// # Errors
+    /// When it is on record, or nobody is owed this notice: the reader read nothing that was wrong, or did not give it to the recipient.
+    fn require(&self, client: &Client, signer: &Signer) -> Done {
+        for look in 0..ASKED {
+            if look > 0 {
+                // Another node than the one that took the correction may answer, and be a block behind.
+                thread::sleep(PAUSE);
+            }
+            // The ledger says what is wrong with a correction that there is not.
+            let Some(found) = self.correction(client, signer)? else { continue };
+            let notice = found
+                .notices
+                .iter()
+                .find(|notice| (&notice.reader, notice.recipient.as_deref()) == (self.reader, self.recipient));
+            let (register, key, corrects) = self.record;
+            return match notice {
+                Some(NoticeView { acknowledged_by: Some(by), acknowledged_ms: Some(ms), .. }) => {
+                    Err(Failure::no(format!("nothing was put on record, for it is there: {by} said so {}", time(*ms))))
+                }
+                None if found.is_whole => Err(Failure::no(format!(
+                    "nothing was put on record, for nothing would change: {} has not read entry {corrects} of {register}/{key} while it was \
+                     wrong{}: who has is told by: tally notice list --record {register}:{key}",
+                    self.reader,
+                    self.recipient.map_or_else(String::new, |to| format!(", and given it to {}", Shown(to)))
+                ))),
+                _ => Ok(()),
+            };
+        }
+        Ok(())
+    }
+
+    fn correction(&self, client: &Client, signer: &Signer) -> Result<Option<NoticesView>, Failure> {
+        let (register, key, corrects) = self.record;
+        let all = match signer.partition() {
+            Some(partition) => corrections_within(client, signer, partition)?.1,
+            None => {
+                let record = format!("{register}:{key}");
+                let asked = [("record", record.as_str())];
+                let page = Paging::everything()
+                    .whole(NOTICES_PAGE_MAX, |paging| Ok(client.notices(&[paging, asked.as_slice()].concat())?))?;
+                page.corrections
+            }
+        };
+        Ok(all.into_iter().find(|one| (&*one.register, &*one.key, one.corrects) == (register, key, corrects)))
+    }
+}
+
 impl Acknowledge {
     fn run(self) -> Done {
         let Self { register, key, corrects, reader, recipient, acting } = self;
@@ -209,7 +275,17 @@ impl Acknowledge {
         warn_of_texts(&recipient, session.signer.partition());
         let reader = reader.unwrap_or_else(|| session.signer.principal().clone());
         let subject = format!("notice of {register}/{key}");
-        let told = format!("{reader} knows that entry {corrects} of {register}/{key} is corrected");
+        let owed = Owed { record: (&register, &key, corrects), reader: &reader, recipient: recipient.as_deref() };
+        if let Some(client) = acting.client_if_named()? {
+            owed.require(&client, &session.signer)?;
+        }
+        let told = match &recipient {
+            None => format!("{reader} knows that entry {corrects} of {register}/{key} is corrected"),
+            Some(to) => format!(
+                "{reader} has told {} that entry {corrects} of {register}/{key} is corrected, and says so",
+                Shown(to)
+            ),
+        };
         let operation = Operation::NoticeAcknowledge { register, key, corrects, reader, recipient };
         session.act(subject, vec![operation], told).map(drop)
     }

@@ -2,7 +2,7 @@
 
 use crate::{
     connection::Reading,
-    output::{Colour, Done, Failure, Table, json, line, paint, time},
+    output::{Colour, Done, Failure, Table, count, json, line, paint, time},
 };
 use clap::{Args, Subcommand};
 use tallystick_api::{FormerView, PartitionView, StandingView};
@@ -110,9 +110,12 @@ fn show(view: &PartitionView) -> Done {
         ("until", dates(terms.until_ms)),
         ("review", dates(terms.review_ms)),
         ("held in", Some(places.join(", "))),
-        ("kept for", Some(format!("{} days", terms.retention_days))),
-        ("acknowledged", Some(format!("by {} members before it is ordered", terms.acknowledgements))),
-        ("ordered", view.ordered.map(|ordered| format!("{ordered} private transactions"))),
+        ("kept for", Some(count(u64::from(terms.retention_days), "day", "days"))),
+        (
+            "acknowledged",
+            Some(format!("by {} before it is ordered", count(u64::from(terms.acknowledgements), "member", "members"))),
+        ),
+        ("ordered", view.ordered.map(|ordered| count(ordered, "private transaction", "private transactions"))),
         (
             "certified",
             view.certified_height.zip(view.certified_root).map(|(height, root)| format!("{root} at height {height}")),
@@ -143,6 +146,7 @@ fn former(former: &[FormerView]) -> String {
 /// How it stands on the node that was asked.
 fn here(here: &StandingView) -> String {
     let StandingView { height, executed, root, missing } = here;
-    let waits = if *missing > 0 { format!("; it stands still for want of {missing} payloads") } else { String::new() };
+    let payloads = count(*missing, "payload", "payloads");
+    let waits = if *missing > 0 { format!("; it stands still for want of {payloads}") } else { String::new() };
     format!("{executed} executed, root {root} at height {height}{waits}")
 }

@@ -48,7 +48,8 @@ const PAUSE: Duration = Duration::from_millis(100);
     alone, everybody who read them, and what is ordered of erasures and holds; a proof stands beside each record and read. Records in the \
     clear of the public partition that merely name the person are not in it: tally record, tally audit query.\n\n\
     Of each partition of which the organisation is a member, it has the person's own record and those that name them in a field which links to \
-    it, each read on record there and with a proof, as far as policies let the signer read; who wrote about them, and who read it. What could not \
+    it, each read on record there and with a proof, as far as policies let the signer read; who wrote about them, who read it, and what is \
+    ordered there of erasures and holds. What could not \
     be read is named, with the reason. A record of a partition is shown whole: look through the file, and leave out with --withhold what is \
     somebody else's to keep.\n\n\
     Whoever has the file checks it with `tally verify` and network.json alone. It holds personal data in the clear: give it to that person, and \
@@ -446,12 +447,7 @@ impl Export {
             self.height,
             time(self.time_ms)
         ))?;
-        let (orders, holds) = (self.erasures.len() as u64, self.holds.len() as u64);
-        line(format_args!(
-            "orders     {}, {}",
-            count(orders, "order of erasure", "orders of erasure"),
-            count(holds, "legal hold", "legal holds")
-        ))?;
+        line(format_args!("orders     {}", shared::orders(&self.erasures, &self.holds)))?;
         self.partitions.iter().try_for_each(Shared::summary)
     }
 }

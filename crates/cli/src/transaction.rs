@@ -12,7 +12,9 @@ use std::{
     path::{Path, PathBuf},
     time::Duration,
 };
-use tallystick_api::{DecisionView, OutcomeView, SubmissionStatus, TransactionStatus, ViolationView};
+use tallystick_api::{
+    DecisionView, OperationView, OutcomeView, SubmissionStatus, TransactionStatus, TransferView, ViolationView,
+};
 use tallystick_protocol::{Code, Hash, MandateId, PartlySignedTransaction, PolicyId, limits::TRANSACTION_BYTES_MAX};
 
 /// Show a transaction and its outcome
@@ -242,14 +244,7 @@ fn show(status: &TransactionStatus) -> Done {
             line(format_args!("           with key {}", cosigner.key))?;
         }
         line(format_args!("about      {}", transaction.subject))?;
-        for operation in &transaction.operations {
-            let register = operation.register.as_ref().map_or_else(String::new, |name| format!(" {name}"));
-            let entries = match operation.entries {
-                0 => String::new(),
-                n => format!(", {}", count(n, "entry", "entries")),
-            };
-            line(format_args!("asks       {}{register}{entries}", operation.name))?;
-        }
+        transaction.operations.iter().try_for_each(|operation| line(asks(operation)))?;
     }
     match (status.height, status.time_ms, status.index) {
         (Some(height), Some(time_ms), Some(index)) => {
@@ -261,6 +256,18 @@ fn show(status: &TransactionStatus) -> Done {
         Some(outcome) => outcome_lines(outcome).into_iter().try_for_each(line),
         None => Ok(()),
     }
+}
+
+/// What an operation asks, in a line.
+fn asks(operation: &OperationView) -> String {
+    let OperationView { name, register, entries, transfer } = operation;
+    let register = register.as_ref().map_or_else(String::new, |register| format!(" {register}"));
+    let entries = if *entries == 0 { String::new() } else { format!(", {}", count(*entries, "entry", "entries")) };
+    let transfer =
+        transfer.as_ref().map_or_else(String::new, |TransferView { partition, node, jurisdiction, path }| {
+            format!(": nothing of partition {partition} to {node}, which stands in {jurisdiction}; stopped on {path}")
+        });
+    format!("asks       {name}{register}{entries}{transfer}")
 }
 
 /// What the ledger decided, in lines.

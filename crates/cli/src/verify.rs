@@ -446,8 +446,8 @@ pub fn brief(operation: &Operation) -> String {
 fn brief_privacy(operation: &Operation) -> String {
     match operation {
         Operation::PrivateOrder { partition, parcels, .. } => ordered(partition, parcels.len()),
-        Operation::TransferRefuse { partition, node, jurisdiction, .. } => {
-            format!("give {node}, which stands in {jurisdiction}, nothing of partition {partition}")
+        Operation::TransferRefuse { partition, node, jurisdiction, path } => {
+            format!("give {node}, which stands in {jurisdiction}, nothing of partition {partition}; stopped on {path}")
         }
         Operation::PartitionRoot { partition, height, .. } => {
             format!("post the root of partition {partition} at height {height}")

@@ -422,7 +422,7 @@ advice! {
     ItemDuplicate => "give each item of an entry once",
     ProtectionInvalid => "protect neither keys nor the fields that name whom others are about, and keep what is protected",
     ValueUnsealed => "seal the values of the fields that are listed: the ledger takes no personal data in the clear",
-    SubjectErased => "nothing need be done: leave the sealed fields out of the entry, or choose another pseudonym",
+    SubjectErased => "everything of this person is erased, and nothing is left to order, hold or agree to: leave the sealed fields out of an entry, or choose another pseudonym",
     ValueErased => "nothing can be done: it was destroyed, or is about to be",
     Schema => "correct the fields that are listed",
     EntryUnchanged => "nothing need be done: the record is already so",

@@ -24,8 +24,9 @@ use std::{
     time::Duration,
 };
 use tallystick_api::{
-    ActOutcome, FieldView, OutcomeView, PartitionView, PrivateEntryView, PrivateHeld, PrivateResult, ReadView,
-    RegisterView, limits::AUDIT_PAGE_MAX,
+    ActOutcome, ErasureView, FieldView, HoldView, OutcomeView, PartitionView, PrivateEntryView, PrivateErasures,
+    PrivateHeld, PrivateHolds, PrivateResult, ReadView, RegisterView,
+    limits::{AUDIT_PAGE_MAX, ERASURES_PAGE_MAX},
 };
 use tallystick_client::{Client, Error, Signer};
 use tallystick_protocol::{
@@ -63,6 +64,14 @@ pub struct Shared {
     /// Why the reads are not told.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     reads_untold: Option<String>,
+    /// Orders of erasure about them, of whichever member's registers; and holds.
+    #[serde(default)]
+    erasures: Vec<ErasureView>,
+    #[serde(default)]
+    holds: Vec<HoldView>,
+    /// Why these are not told.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    orders_untold: Option<String>,
 }
 
 /// A record of a partition.
@@ -154,6 +163,7 @@ impl Gathering<'_> {
         shared.height = held.height;
         // What was read just now is on record too.
         self.reads(signer, &holder.0, &mut shared);
+        self.orders(signer, &holder.0, &mut shared);
         shared
     }
 
@@ -300,6 +310,32 @@ impl Gathering<'_> {
     }
 }
 
+impl Gathering<'_> {
+    /// The orders of erasure about the person, and the holds.
+    fn orders(&self, signer: &Signer, holder: &Client, shared: &mut Shared) {
+        let number = |query: &[(&str, &str)], name: &str| {
+            query.iter().find(|(of, _)| *of == name).and_then(|(_, text)| text.parse().ok())
+        };
+        let erasures = Paging::everything().whole(ERASURES_PAGE_MAX, |query| {
+            let (cursor, limit) = (number(query, "cursor"), number(query, "limit"));
+            let asked = PrivateErasures { cursor, limit, ..PrivateErasures::default() };
+            Ok(holder.partition_erasures(signer, &shared.partition, &asked)?.value)
+        });
+        let holds = Paging::everything().whole(ERASURES_PAGE_MAX, |query| {
+            let (cursor, limit) = (number(query, "cursor"), number(query, "limit"));
+            let asked = PrivateHolds { cursor, limit, ..PrivateHolds::default() };
+            Ok(holder.partition_holds(signer, &shared.partition, &asked)?.value)
+        });
+        let (Ok(mut erasures), Ok(mut holds)) = (erasures, holds) else {
+            shared.orders_untold = Some("the node did not tell them".to_owned());
+            return;
+        };
+        erasures.erasures.retain(|order| order.subject == *self.subject);
+        holds.holds.retain(|hold| hold.subject == *self.subject);
+        (shared.erasures, shared.holds) = (erasures.erasures, holds.holds);
+    }
+}
+
 /// Whether what is sealed in a field is about the person: in their own record, or by a field that names them.
 fn is_about(field: &FieldView, register: &str, is_own: bool, named_in: &[String]) -> bool {
     match &field.protection {
@@ -388,6 +424,9 @@ impl Shared {
             reads_height: 0,
             reads: Vec::new(),
             reads_untold: None,
+            erasures: Vec::new(),
+            holds: Vec::new(),
+            orders_untold: None,
         }
     }
 
@@ -433,7 +472,7 @@ impl Shared {
     pub fn counted(&self) -> Value {
         serde_json::json!({
             "partition": self.partition, "records": self.records.len(), "not_given": self.not_given.len(), "entries": self.entries.len(),
-            "reads": self.reads.len(), "not_asked": self.not_asked,
+            "reads": self.reads.len(), "erasures": self.erasures.len(), "holds": self.holds.len(), "not_asked": self.not_asked,
         })
     }
 
@@ -475,8 +514,18 @@ impl Shared {
                 let reads = count(self.reads.len() as u64, "read", "reads");
                 line(format_args!("  reads      {reads}, complete to block {}", self.reads_height))
             }
+        }?;
+        match &self.orders_untold {
+            Some(reason) => line(format_args!("  {} {reason}", paint(Colour::Yellow, "no orders "))),
+            None => line(format_args!("  orders     {}", orders(&self.erasures, &self.holds))),
         }
     }
+}
+
+/// How many orders of erasure there are, and how many holds.
+pub fn orders(erasures: &[ErasureView], holds: &[HoldView]) -> String {
+    let orders = count(erasures.len() as u64, "order of erasure", "orders of erasure");
+    format!("{orders}, {}", count(holds.len() as u64, "legal hold", "legal holds"))
 }
 
 fn naming(fields: &[String]) -> String {

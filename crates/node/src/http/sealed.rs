@@ -52,6 +52,10 @@ pub async fn submit(
     settle_one(&app.service, id, wait).await
 }
 
+/// What is told to whoever asks for what lies in a damaged file.
+const DAMAGED: &str = "what this node keeps of this person is damaged: ask another node that holds it, with --node, or whoever runs this one \
+                       to restore its vault as its log says";
+
 impl From<SealedError> for Failure {
     fn from(error: SealedError) -> Self {
         let code = match &error {
@@ -71,6 +75,11 @@ impl From<SealedError> for Failure {
             SealedError::Absent(_) => ProblemCode::ValueAbsent,
             SealedError::Vault(VaultError::Full) => ProblemCode::VaultFull,
             SealedError::Vault(VaultError::Busy) => return Self::unavailable(error.to_string()),
+            // Not which file: that is for whoever runs the node, with the remedy.
+            SealedError::Vault(VaultError::Damaged(_)) => {
+                tracing::error!(%error, "a request failed");
+                return Self::new(ProblemCode::Internal, DAMAGED);
+            }
             SealedError::Vault(_) => return Self::internal(error),
         };
         Self::new(code, error.to_string())
