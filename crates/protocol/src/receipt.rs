@@ -29,8 +29,7 @@ use crate::{
         TRANSACTION_BYTES_MAX,
     },
     log::LogLeaf,
-    merkle::{self, MerkleError},
-    names::names,
+    merkle,
     network::{Genesis, GenesisValidator, NetworkId},
     operation::{EntryKind, Operation, PrincipalId},
     outcome::Outcome,
@@ -39,17 +38,17 @@ use crate::{
     row::{RecordRow, RegisterRow},
     seal::Opening,
     state_key::StateKey,
-    transaction::{Cosigner, DecodeError, SignedTransaction, VerifyError},
-    validators::{Link, Trust, TrustError},
+    transaction::{Cosigner, SignedTransaction},
+    validators::{Link, Trust},
 };
 use bytes::Bytes;
 use minicbor::{Decode, Decoder, Encode, Encoder, decode, encode};
-use std::fmt;
 
 mod disclosure;
 mod erasure;
 mod partition;
 mod proposal;
+mod step;
 
 use disclosure::DISCLOSURE;
 pub use disclosure::{Disclosure, OpeningFault};
@@ -59,6 +58,7 @@ use partition::PARTITION_DISCLOSURE;
 pub use partition::{PartitionDisclosure, SharedRecord};
 use proposal::PROPOSAL_RECEIPT;
 pub use proposal::ProposalReceipt;
+pub use step::{CheckError, Reason, Step};
 
 /// First element of a transaction's receipt: what the file is, and its version.
 const TRANSACTION_RECEIPT: &str = "tallystick-transaction-receipt-1";
@@ -173,162 +173,6 @@ pub enum RecordAnswer {
 /// the name and this hash too has a receipt of another absence, which is as true.
 pub fn question(register: &str, key: &str) -> Hash {
     Hash::of(&[register.as_bytes(), &[0], key.as_bytes()])
-}
-
-names! {
-    /// One step of checking a receipt, in the order in which they are taken.
-    pub enum Step, "step" {
-        /// The receipt is of the network of the trust anchor.
-        Network = "network",
-        /// Each header names the one before as its parent.
-        Headers = "headers",
-        /// Each validator set names and certifies the one that followed it.
-        HandOvers = "hand-overs",
-        /// A quorum of the validators that this leads to signed the last header.
-        Certificate = "certificate",
-        /// The transaction is well formed, of this network, and signed by its key.
-        Transaction = "transaction",
-        /// The transaction and its outcome are in the log of the first header.
-        Inclusion = "inclusion",
-        /// The row is of the register and key, or of the proposal or order, that were asked.
-        Row = "row",
-        /// The row, or its absence, is in the state of the first header.
-        State = "state",
-        /// The record's row, or the order's, is under the root that the partition's members certified.
-        Partition = "partition",
-        /// The items are those the row names.
-        Items = "items",
-        /// Each opening opens what the record holds in its field.
-        Openings = "openings",
-    }
-}
-
-impl Step {
-    /// The steps of a transaction's receipt.
-    pub const TRANSACTION: &'static [Self] =
-        &[Self::Network, Self::Headers, Self::HandOvers, Self::Certificate, Self::Transaction, Self::Inclusion];
-    /// The steps of a record's receipt.
-    pub const RECORD: &'static [Self] =
-        &[Self::Network, Self::Headers, Self::HandOvers, Self::Certificate, Self::Row, Self::State, Self::Items];
-    /// The steps of a disclosure.
-    pub const DISCLOSURE: &'static [Self] = &[
-        Self::Network,
-        Self::Headers,
-        Self::HandOvers,
-        Self::Certificate,
-        Self::Row,
-        Self::State,
-        Self::Items,
-        Self::Openings,
-    ];
-    /// The steps of a proposal's receipt, and of an erasure's certificate.
-    pub const PROPOSAL: &'static [Self] =
-        &[Self::Network, Self::Headers, Self::HandOvers, Self::Certificate, Self::Row, Self::State];
-}
-
-/// Which step of the check failed, and why. `{}` says it in a line; `{:#}` lists the steps, one a line.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-pub struct CheckError {
-    /// The steps that were to be taken.
-    pub steps: &'static [Step],
-    /// The one that failed; those before it held, those after it were not reached.
-    pub step: Step,
-    /// What is wrong.
-    pub reason: Reason,
-}
-
-/// What is wrong with a receipt.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-pub enum Reason {
-    /// Another network's.
-    #[error("the receipt is of network {receipt}, `network.json` of {anchor}: use that network's file")]
-    Network {
-        /// What the receipt, or something in it, names.
-        receipt: NetworkId,
-        /// What the anchor is.
-        anchor: NetworkId,
-    },
-    /// Headers that are not a chain.
-    #[error("header {0} does not follow the one before: the receipt was altered")]
-    Chain(usize),
-    /// Not certified by those that the anchor leads to.
-    #[error(transparent)]
-    Trust(#[from] TrustError),
-    /// A link of the chain from the anchor does not hold.
-    #[error("hand-over {place}: {error}")]
-    HandOver {
-        /// Which, from 0.
-        place: usize,
-        /// What is wrong.
-        error: TrustError,
-    },
-    /// The transaction is malformed.
-    #[error(transparent)]
-    Decode(#[from] DecodeError),
-    /// The transaction's signature does not hold.
-    #[error(transparent)]
-    Signature(#[from] VerifyError),
-    /// The leaf claims to be later than the log that holds it.
-    #[error("the leaf's height {leaf} is above that of its log, {log}: the receipt was altered")]
-    Height {
-        /// The leaf's.
-        leaf: u64,
-        /// The first header's.
-        log: u64,
-    },
-    /// The leaf is not in the log.
-    #[error(transparent)]
-    Merkle(#[from] MerkleError),
-    /// The row is malformed.
-    #[error("the row: {0}")]
-    Row(#[from] CborError),
-    /// The row is about something else.
-    #[error("the row is of `{0}`, which is not what was asked")]
-    Other(String),
-    /// The register or key is not the one that was asked about.
-    #[error("the answer is to another question than the receipt states: the receipt was altered")]
-    Question,
-    /// The state proof does not hold.
-    #[error(transparent)]
-    State(#[from] ProofError),
-    /// An item does not hash to what the row names.
-    #[error("item {0} is not the one that the row names: the receipt was altered")]
-    Item(usize),
-    /// Items are missing or superfluous.
-    #[error("{given} items where the row names {named}: the receipt was altered")]
-    Items {
-        /// In the receipt.
-        given: usize,
-        /// In the row.
-        named: usize,
-    },
-    /// The members of the partition agree on no root.
-    #[error(
-        "the partition's members have certified no root of its state: ask for a disclosure, or a certificate, anew"
-    )]
-    Uncertified,
-    /// An opening does not open what the record holds.
-    #[error(transparent)]
-    Opening(#[from] OpeningFault),
-}
-
-impl fmt::Display for CheckError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        if !f.alternate() {
-            return write!(f, "{}: {}", self.step, self.reason);
-        }
-        for (place, step) in self.steps.iter().enumerate() {
-            if place > 0 {
-                writeln!(f)?;
-            }
-            match step.cmp(&self.step) {
-                std::cmp::Ordering::Less => write!(f, "{step}: holds")?,
-                std::cmp::Ordering::Equal => write!(f, "{step}: FAILED: {}", self.reason)?,
-                std::cmp::Ordering::Greater => write!(f, "{step}: not reached")?,
-            }
-        }
-        Ok(())
-    }
 }
 
 /// What a receipt proves, to whoever trusts the quorum of `network.json`.
