@@ -52,6 +52,8 @@ pub const ORGANISATION_NODES: &str = "/v1/organisations/{id}/nodes";
 pub const ORGANISATION_AUTHORITIES: &str = "/v1/organisations/{id}/authorities";
 /// One principal with its keys.
 pub const PRINCIPAL: &str = "/v1/principals/{organisation}/{name}";
+/// GET: proof of which keys it has.
+pub const PRINCIPAL_RECEIPT: &str = "/v1/principals/{organisation}/{name}/receipt";
 /// Mandates that somebody granted or was granted.
 pub const MANDATES: &str = "/v1/mandates";
 /// One mandate.
@@ -240,6 +242,11 @@ pub fn organisation_nodes(id: &str) -> String {
 /// [`PRINCIPAL`] of `id`.
 pub fn principal(id: &PrincipalId) -> String {
     fill(PRINCIPAL, &[id.organisation(), id.name()])
+}
+
+/// [`PRINCIPAL_RECEIPT`] of `id`.
+pub fn principal_receipt(id: &PrincipalId) -> String {
+    fill(PRINCIPAL_RECEIPT, &[id.organisation(), id.name()])
 }
 
 /// [`REGISTER_POLICIES`] of `name`.

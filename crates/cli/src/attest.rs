@@ -12,17 +12,18 @@ use crate::{
 use clap::Args;
 use rand::Rng as _;
 use serde_json::Value;
-use std::{cmp::Ordering, path::PathBuf, str::FromStr};
+use std::{cmp::Ordering, path::PathBuf, str::FromStr, thread, time::Duration};
 use tallystick_client::{Client, Signer};
 use tallystick_ledger::{item::canonicalise, moment::format_timestamp};
-use tallystick_protocol::{EntryKind, NewEntry, Operation, operation::validate_key};
+use tallystick_protocol::{Attestation, EntryKind, Genesis, NewEntry, Operation, Receipt, operation::validate_key};
 
 /// Answer yes or no about a record in a partition, in a file that proves the answer and does not hold the record
 #[derive(Debug, Args)]
 #[command(
     after_help = "The record is read, on record in the partition; every --where is tried on it, and the answer is yes if all hold. The answer \
     is written to a register of the partition, so that all members hold it, and can try it again on the record as it was; then it is \
-    disclosed, on record too, in a file that `tally verify` checks with network.json alone. The register is yours to make, once:\n  \
+    disclosed, on record too, in a file that you sign with your key. `tally verify` checks it with network.json alone, and names you: that the \
+    answer is true is your word, that the partition's members hold it is theirs. The register is yours to make, once:\n  \
     tally register create attestation --partition food-safety --field attestation:string --field about:string \\\n      \
     --field question:string --field tried:string --field answer:string --field recipient:string --field at:string\n\n\
     Example:\n  \
@@ -60,6 +61,9 @@ pub struct Attest {
     connection: Connection,
 }
 
+/// How often the nodes are asked whose the key is, and the wait between.
+const ASKED: usize = 30;
+const PAUSE: Duration = Duration::from_millis(100);
 /// A date as in 2026-11-29.
 const DATE_CHARACTERS: usize = 10;
 
@@ -164,15 +168,17 @@ impl Attest {
             holder: None,
         };
         let (done, bytes) = out_of_partition(&reader, &genesis, &wanted, &self.reason)?;
+        let bytes = signed(&client, &signer, &genesis, &bytes)?;
         write_private(&self.output, &bytes)?;
         let said = words(answer);
         if self.signing.json {
             return json(&serde_json::json!({
-                "answer": said, "attestation": id, "id": done.id, "number": done.number, "file": self.output, "bytes": bytes.len(),
+                "answer": said, "attestation": id, "signed_by": signer.principal(), "id": done.id, "number": done.number, "file": self.output, "bytes": bytes.len(),
             }));
         }
         line(format_args!("{}: {said}", self.question))?;
         line(format_args!("on record in the partition as {}/{id}", self.answers))?;
+        line(format_args!("signed by {} with key {}", signer.principal(), signer.key().public()))?;
         tell_written(&self.output, bytes.len())
     }
 
@@ -221,6 +227,35 @@ impl Attest {
         let subject = format!("attestation {id}");
         act(&self.connection, signer, &signing, subject, vec![operation]).map(drop)
     }
+}
+
+/// The answer as it was disclosed, signed by whoever gives it, with the proof that the key is theirs.
+fn signed(client: &Client, signer: &Signer, genesis: &Genesis, disclosed: &[u8]) -> Result<Vec<u8>, Failure> {
+    let Ok(Receipt::Partition(disclosure)) = Receipt::decode(disclosed) else {
+        return Err(Failure::error("the node gave no proof of the answer: ask another, with --node"));
+    };
+    let mut failed = None;
+    for look in 0..ASKED {
+        if look > 0 {
+            // Another node may answer than the one that disclosed, and not have come so far.
+            thread::sleep(PAUSE);
+        }
+        let Ok(Receipt::Principal(receipt)) = Receipt::decode(&client.principal_receipt(signer.principal())?) else {
+            return Err(Failure::error("the node gave no proof of whose the key is: ask another, with --node"));
+        };
+        let attestation = Attestation::sign(disclosure.clone(), receipt, signer.key()).map_err(Failure::error)?;
+        let attestation = Receipt::Attestation(Box::new(attestation));
+        match attestation.check(genesis) {
+            Ok(_) => return Ok(attestation.to_bytes()),
+            Err(error) => failed = Some(error),
+        }
+    }
+    Err(Failure::error(format!(
+        "the answer is on record, and the nodes do not show that the key which signs it is {}'s ({}): see `tally key show {0}`, and run this \
+         again",
+        signer.principal(),
+        failed.map_or_else(String::new, |error| error.reason.to_string())
+    )))
 }
 
 /// Whether all conditions hold, and of one and the same item.

@@ -16,8 +16,8 @@ use std::{
 };
 use tallystick_api::{CosignerView, OutcomeView};
 use tallystick_protocol::{
-    CertifiedRoot, Cosigner, Destroyed, ErasureRow, ErasureScope, Genesis, Hash, Holder, Opening, Operation, Poll,
-    ProposalRow, ProposalStatus, Recipient, RecordRow,
+    Attested, CertifiedRoot, Cosigner, Destroyed, ErasureRow, ErasureScope, Genesis, Hash, Holder, Opening, Operation,
+    Poll, PrincipalRow, ProposalRow, ProposalStatus, Recipient, RecordRow,
     limits::SUBJECT_ACCESS_BYTES_MAX,
     receipt::{CheckError, Claim, Proven, Receipt, Recovered, SharedErasure, SharedRecord, Step},
 };
@@ -138,6 +138,7 @@ const fn found(step: Step) -> &'static str {
             "the record, or the order, is under the root of the partition on which more than half of its members agree"
         }
         Step::Items => "the content is what the record names",
+        Step::Signer => "who gives it signed it with a key that was theirs when it was certified",
         Step::Openings => "the values shown are those that the record holds sealed, and no others would fit",
     }
 }
@@ -210,6 +211,8 @@ fn claim_lines(proven: &Proven) -> Vec<String> {
         Claim::Erasure { order } => erasure_lines(order, (None, &when)),
         Claim::Shared(shared) => shared_lines(shared, &when),
         Claim::SharedErasure(shared) => shared_erasure_lines(shared, &when),
+        Claim::Principal { principal } => principal_lines(principal, proven.time_ms, &when),
+        Claim::Attested(attested) => attested_lines(attested, &when),
         Claim::NoRegister { register } => {
             vec![format!("what       there is no register {register}"), format!("when       at {when}")]
         }
@@ -332,6 +335,33 @@ fn about_lines(openings: &[Opening]) -> Vec<String> {
     let subjects: BTreeSet<_> = openings.iter().map(|opening| opening.place().subject()).collect();
     let line = |subject| format!("about      {subject}: whoever holds this file answers for what it says of them");
     subjects.into_iter().map(line).collect()
+}
+
+/// Which keys a principal has.
+fn principal_lines(principal: &PrincipalRow, now_ms: u64, when: &str) -> Vec<String> {
+    let PrincipalRow { id, kind, roles, status, keys, .. } = principal;
+    let mut lines = vec![format!("what       principal {id} ({kind}, {roles}) is {status}, and has these keys:")];
+    lines.extend(keys.iter().map(|held| {
+        let signs = if held.signs_at(now_ms) { "signs" } else { "does not sign, or not any more" };
+        format!("             {}  {}, {signs}", held.key, held.assurance)
+    }));
+    lines.push(format!("when       it stood so at {when}"));
+    lines
+}
+
+/// A yes or no that a principal gives.
+fn attested_lines(attested: &Attested, when: &str) -> Vec<String> {
+    let Attested { shared, principal, key, height, time_ms } = attested;
+    let items: Vec<Value> = shared.items.iter().filter_map(|item| serde_json::from_str(item).ok()).collect();
+    let said = |name: &str| items.iter().find_map(|item| item.get(name)).map(shown);
+    let mut lines =
+        vec![format!("who        {principal} attests this, and signed it"), format!("           with key {key}")];
+    lines.push(format!("           which was theirs in block {height} of {}", time(*time_ms)));
+    if let (Some(question), Some(answer)) = (said("question"), said("answer")) {
+        lines.push(format!("answer     {question}: {answer}"));
+    }
+    lines.extend(shared_lines(shared, when));
+    lines
 }
 
 /// A record of a partition, by the word of its members.
@@ -532,10 +562,22 @@ fn proven_json(proven: &Proven, signers: &[String]) -> Value {
             insert_certified(&mut claim, partition, certified);
             claim
         }
-        Claim::Shared(shared) => {
-            let SharedRecord { partition, certified, record, items, openings } = &**shared;
-            let mut claim = record_json("partition-disclosure", record, items, openings);
-            insert_certified(&mut claim, partition, certified);
+        Claim::Shared(shared) => shared_json("partition-disclosure", shared),
+        Claim::Principal { principal } => serde_json::json!({
+            "kind": "principal", "principal": principal.id, "principal_kind": principal.kind, "roles": principal.roles,
+            "status": principal.status,
+            "keys": principal.keys.iter().map(|held| serde_json::json!({
+                "key": held.key, "from_ms": held.from_ms, "retired_ms": held.retired_ms, "until_ms": held.until_ms,
+                "assurance": held.assurance, "signs": held.signs_at(proven.time_ms),
+            })).collect::<Vec<_>>(),
+        }),
+        Claim::Attested(attested) => {
+            let mut claim = shared_json("attestation", &attested.shared);
+            if let Some(claim) = claim.as_object_mut() {
+                claim.insert("signed_by".to_owned(), serde_json::json!({
+                    "principal": attested.principal, "key": attested.key, "height": attested.height, "time_ms": attested.time_ms,
+                }));
+            }
             claim
         }
         Claim::NoRegister { register } => serde_json::json!({"kind": "no-register", "register": register}),
@@ -549,6 +591,13 @@ fn proven_json(proven: &Proven, signers: &[String]) -> Value {
             "validators": one.validators,
         })).collect::<Vec<_>>(),
     })
+}
+
+fn shared_json(kind: &str, shared: &SharedRecord) -> Value {
+    let SharedRecord { partition, certified, record, items, openings } = shared;
+    let mut claim = record_json(kind, record, items, openings);
+    insert_certified(&mut claim, partition, certified);
+    claim
 }
 
 /// An order of erasure, and who has destroyed.

@@ -402,6 +402,14 @@ impl Client {
         self.receipt(&routes::proposal_receipt(id))
     }
 
+    /// Proof of which keys a principal has.
+    ///
+    /// # Errors
+    /// When no node answers, or there is no such principal.
+    pub fn principal_receipt(&self, id: &PrincipalId) -> Result<Vec<u8>, Error> {
+        self.receipt(&routes::principal_receipt(id))
+    }
+
     /// Proof of a record, or that there is none.
     ///
     /// # Errors

@@ -12,8 +12,9 @@ use commonware_consensus::types::Height;
 use std::time::Duration;
 use tallystick_consensus::certificate;
 use tallystick_protocol::{
-    BlockHeader, EntryKind, ErasureCertificate, Finality, Hash, PrincipalId, ProposalReceipt, ProvenRow, RecordAnswer,
-    RecordReceipt, RecordRow, Recovery, RecoveryGround, RegisterRow, Rulebook, StateKey, TransactionReceipt, cbor,
+    BlockHeader, EntryKind, ErasureCertificate, Finality, Hash, PrincipalId, PrincipalReceipt, ProposalReceipt,
+    ProvenRow, RecordAnswer, RecordReceipt, RecordRow, Recovery, RecoveryGround, RegisterRow, Rulebook, StateKey,
+    TransactionReceipt, cbor,
     limits::{
         RECEIPT_ATTEMPTS_MAX, RECEIPT_HEADERS_MAX, RECEIPT_SEARCH_BLOCKS_MAX, RECOVERY_ROWS_MAX, STATE_VALUE_BYTES_MAX,
     },
@@ -147,6 +148,20 @@ pub async fn proposal_receipt<E: Runtime>(
     let ((row, proof), finality) =
         certified_row(runtime, chain, marshal, reader, StateKey::proposal(id), absent).await?;
     Ok(ProposalReceipt { network: chain.network(), proposal: id.to_owned(), row, proof, finality })
+}
+
+/// The receipt of a principal, at the newest applied block.
+pub async fn principal_receipt<E: Runtime>(
+    runtime: &E,
+    chain: &Chain,
+    marshal: &Marshal,
+    reader: &Reader<E>,
+    id: &PrincipalId,
+) -> Result<PrincipalReceipt, CertifyError> {
+    let absent = || CertifyError::NotFound(format!("there is no principal `{id}` on this ledger"));
+    let ((row, proof), finality) =
+        certified_row(runtime, chain, marshal, reader, StateKey::principal(id), absent).await?;
+    Ok(PrincipalReceipt { network: chain.network(), principal: id.clone(), row, proof, finality })
 }
 
 /// The certificate of an order of erasure, at the newest applied block.

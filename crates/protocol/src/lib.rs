@@ -84,9 +84,9 @@ pub use principal::{Assurance, PrincipalKind, PrincipalStatus, Roles};
 pub use proposal::{Choice, Poll, ProposalRow, ProposalStatus, RuleText, Verdict};
 pub use query::{Query, QueryError};
 pub use receipt::{
-    CheckError, Claim, Disclosure, ErasureCertificate, Finality, OpeningFault, PartitionDisclosure, PartitionErasure,
-    ProposalReceipt, Proven, Receipt, RecordAnswer, RecordReceipt, Recovered, SharedErasure, SharedRecord, Step,
-    TransactionReceipt,
+    Attestation, Attested, CheckError, Claim, Disclosure, ErasureCertificate, Finality, OpeningFault,
+    PartitionDisclosure, PartitionErasure, PrincipalReceipt, ProposalReceipt, Proven, Receipt, RecordAnswer,
+    RecordReceipt, Recovered, SharedErasure, SharedRecord, Step, TransactionReceipt,
 };
 pub use recipient::Recipient;
 pub use recovery::{Approval, Approvals, ProvenRow, Recovery, RecoveryError, RecoveryFile, RecoveryGround};

@@ -35,7 +35,7 @@ use crate::{
     outcome::Outcome,
     proof::{self, ProofError},
     proposal::ProposalRow,
-    row::{RecordRow, RegisterRow},
+    row::{PrincipalRow, RecordRow, RegisterRow},
     seal::Opening,
     state_key::StateKey,
     transaction::{Cosigner, SignedTransaction},
@@ -44,18 +44,24 @@ use crate::{
 use bytes::Bytes;
 use minicbor::{Decode, Decoder, Encode, Encoder, decode, encode};
 
+mod attestation;
 mod disclosure;
 mod erasure;
 mod partition;
+mod principal;
 mod proposal;
 mod step;
 
+use attestation::ATTESTATION;
+pub use attestation::{Attestation, Attested};
 use disclosure::DISCLOSURE;
 pub use disclosure::{Disclosure, OpeningFault};
 use erasure::{ERASURE_CERTIFICATE, PARTITION_ERASURE};
 pub use erasure::{ErasureCertificate, PartitionErasure, SharedErasure};
 use partition::PARTITION_DISCLOSURE;
 pub use partition::{PartitionDisclosure, SharedRecord};
+use principal::PRINCIPAL_RECEIPT;
+pub use principal::PrincipalReceipt;
 use proposal::PROPOSAL_RECEIPT;
 pub use proposal::ProposalReceipt;
 pub use step::{CheckError, Reason, Step};
@@ -82,6 +88,10 @@ pub enum Receipt {
     Partition(PartitionDisclosure),
     /// Of an order of erasure in a partition.
     PartitionErasure(PartitionErasure),
+    /// Of a principal: which keys were its own at a height.
+    Principal(PrincipalReceipt),
+    /// Of a yes or no that a principal gives out of a partition.
+    Attestation(Box<Attestation>),
 }
 
 /// How a receipt's root is final. In CBOR: its three fields, in place.
@@ -272,6 +282,13 @@ pub enum Claim {
     Shared(Box<SharedRecord>),
     /// The order of erasure stands so in a partition.
     SharedErasure(Box<SharedErasure>),
+    /// The principal stands so, and has these keys.
+    Principal {
+        /// Its row.
+        principal: Box<PrincipalRow>,
+    },
+    /// A principal gives this answer, which the members of a partition hold.
+    Attested(Box<Attested>),
     /// There is no such register.
     NoRegister {
         /// The name that was asked.
@@ -303,6 +320,8 @@ impl Receipt {
             Self::Erasure(certificate) => certificate.network,
             Self::Partition(disclosure) => disclosure.network,
             Self::PartitionErasure(certificate) => certificate.network,
+            Self::Principal(receipt) => receipt.network,
+            Self::Attestation(attestation) => attestation.disclosure.network,
         }
     }
 
@@ -316,6 +335,8 @@ impl Receipt {
             Self::Erasure(certificate) => &certificate.finality,
             Self::Partition(disclosure) => &disclosure.finality,
             Self::PartitionErasure(certificate) => &certificate.finality,
+            Self::Principal(receipt) => &receipt.finality,
+            Self::Attestation(attestation) => attestation.finality(),
         }
     }
 
@@ -324,10 +345,11 @@ impl Receipt {
         match self {
             Self::Transaction(_) => Step::TRANSACTION,
             Self::Record(_) => Step::RECORD,
-            Self::Proposal(_) | Self::Erasure(_) => Step::PROPOSAL,
+            Self::Proposal(_) | Self::Erasure(_) | Self::Principal(_) => Step::PROPOSAL,
             Self::Disclosure(_) => Step::DISCLOSURE,
             Self::Partition(_) => Step::PARTITION_DISCLOSURE,
             Self::PartitionErasure(_) => Step::PARTITION_ERASURE,
+            Self::Attestation(_) => Step::ATTESTATION,
         }
     }
 
@@ -360,6 +382,8 @@ impl Receipt {
             Self::Erasure(certificate) => certificate.check_claim(header),
             Self::Partition(disclosure) => disclosure.check_claim(header),
             Self::PartitionErasure(certificate) => certificate.check_claim(header),
+            Self::Principal(receipt) => receipt.check_claim(header),
+            Self::Attestation(attestation) => attestation.check_claim(header, genesis),
         };
         let claim = claim.map_err(|(step, reason)| fail(step, reason))?;
         let set = trust.validators();
@@ -603,6 +627,8 @@ impl<C> Encode<C> for Receipt {
             Self::Erasure(certificate) => certificate.encode(e.array(8)?),
             Self::Partition(disclosure) => disclosure.encode(e.array(15)?),
             Self::PartitionErasure(certificate) => certificate.encode(e.array(11)?),
+            Self::Principal(receipt) => receipt.encode(e.array(8)?),
+            Self::Attestation(attestation) => attestation.encode(e.array(5)?),
         }
     }
 }
@@ -626,6 +652,8 @@ impl<'b, C> Decode<'b, C> for Receipt {
             (Some(8), ERASURE_CERTIFICATE) => Ok(Self::Erasure(ErasureCertificate::decode(d)?)),
             (Some(11), PARTITION_ERASURE) => Ok(Self::PartitionErasure(PartitionErasure::decode(d)?)),
             (Some(15), PARTITION_DISCLOSURE) => Ok(Self::Partition(PartitionDisclosure::decode(d)?)),
+            (Some(8), PRINCIPAL_RECEIPT) => Ok(Self::Principal(PrincipalReceipt::decode(d)?)),
+            (Some(5), ATTESTATION) => Ok(Self::Attestation(Box::new(Attestation::decode(d)?))),
             (Some(3), DISCLOSURE) => Ok(Self::Disclosure(Disclosure::decode(d)?)),
             _ => Err(decode::Error::message("a receipt must begin with its kind and version").at(at)),
         }

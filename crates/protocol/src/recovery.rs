@@ -328,10 +328,7 @@ impl Recovery {
             return Err(RecoveryError::Signer(row.id));
         }
         let now_ms = self.head.time_ms;
-        let signs = row
-            .key(&approval.key)
-            .is_some_and(|held| held.from_ms <= now_ms && !held.has_ended(now_ms) && !held.is_expired(now_ms));
-        if !signs {
+        if !row.key(&approval.key).is_some_and(|held| held.signs_at(now_ms)) {
             return Err(RecoveryError::Key(row.id));
         }
         match approval.key.verify(message, &approval.signature) {

@@ -216,6 +216,11 @@ impl HeldKey {
         self.retired_ms.is_some_and(|retired_ms| now_ms >= retired_ms)
     }
 
+    /// Whether it signs at a time, by all that is known of it.
+    pub fn signs_at(&self, now_ms: u64) -> bool {
+        self.from_ms <= now_ms && !self.has_ended(now_ms) && !self.is_expired(now_ms)
+    }
+
     /// Whether it was neither retired nor replaced, not even with an overlap that still lasts.
     pub const fn is_kept(&self) -> bool {
         self.retired_ms.is_none()

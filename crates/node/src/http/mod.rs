@@ -149,6 +149,7 @@ routes! {
     get routes::ORGANISATION_AUTHORITIES => organisations::authorities;
     get routes::ORGANISATION_PRINCIPALS => principals::principals;
     get routes::PRINCIPAL => principals::principal;
+    get routes::PRINCIPAL_RECEIPT => principals::receipt;
     get routes::MANDATE => mandates::mandate;
     get routes::MANDATES => mandates::mandates;
     get routes::PARTITIONS => partitions::partitions;

@@ -1,11 +1,13 @@
 //! Principals: one, and those of an organisation.
 
 use super::{
-    App, PathOf, QueryOf,
+    App, PathOf, QueryOf, Wanted,
+    negotiate::Form,
     organisations::no_organisation,
     page::{CursorPage, known, parsed},
     problem::{Answer, Failure},
     snapshot::json_at,
+    transactions::receipt_at,
 };
 use crate::service::principal::{PrincipalPage, PrincipalQuery};
 use axum::{
@@ -14,7 +16,7 @@ use axum::{
 };
 use tallystick_api::{KeyView, PrincipalList, PrincipalView, Problem, limits::PRINCIPALS_PAGE_MAX, routes};
 use tallystick_ledger::PrincipalRow;
-use tallystick_protocol::{PrincipalId, operation::validate_name};
+use tallystick_protocol::{PrincipalId, Receipt, operation::validate_name};
 
 /// One principal with its keys.
 #[utoipa::path(get, path = routes::PRINCIPAL, tag = "organisations",
@@ -38,6 +40,31 @@ pub async fn principal(
         Failure::not_found(detail)
     })?;
     Ok(json_at(height, view(row)))
+}
+
+/// Proof of which keys a principal has, to be checked offline.
+#[utoipa::path(get, path = routes::PRINCIPAL_RECEIPT, tag = "organisations",
+    params(
+        ("organisation" = String, Path, description = "The organisation's id"),
+        ("name" = String, Path, description = "The principal's name within it"),
+    ),
+    responses(
+        (status = 200, description = "The receipt", body = Vec<u8>, content_type = "application/vnd.tallystick.receipt+cbor"),
+        (status = 400, description = "Not a principal's name", body = Problem, content_type = "application/problem+json"),
+        (status = 404, description = "No such principal", body = Problem, content_type = "application/problem+json"),
+        (status = 406, description = "A receipt has one form", body = Problem, content_type = "application/problem+json"),
+        (status = 503, description = "No certificate has reached this node yet", body = Problem, content_type = "application/problem+json"),
+    ))]
+pub async fn receipt(
+    State(app): State<App>,
+    PathOf((organisation, name)): PathOf<(String, String)>,
+    wanted: Wanted,
+) -> Answer<Response> {
+    wanted.choose(&[Form::Receipt])?;
+    let id = PrincipalId::new(&organisation, &name).map_err(|error| Failure::bad_request(error.to_string()))?;
+    let receipt = app.service.principal_receipt(&id).await?;
+    let height = receipt.finality.headers.first().map_or(0, |header| header.height);
+    Ok(receipt_at(height, &Receipt::Principal(receipt)))
 }
 
 fn view(row: PrincipalRow) -> PrincipalView {

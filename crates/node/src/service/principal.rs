@@ -1,9 +1,10 @@
 //! The principals of an organisation, as the state lists them.
 
 use super::{Runtime, Service, proposal::listed};
+use crate::certify::{self, CertifyError};
 use tallystick_ledger::{OrganisationRow, PrincipalRow};
 use tallystick_protocol::{
-    PrincipalId, PrincipalKind, PrincipalStatus, StateKey,
+    PrincipalId, PrincipalKind, PrincipalReceipt, PrincipalStatus, StateKey,
     limits::{PRINCIPALS_LOOKED_AT_MAX, PRINCIPALS_PER_PAGE},
 };
 use tallystick_storage::read::ReadError;
@@ -53,6 +54,15 @@ pub struct PrincipalPage {
 }
 
 impl<E: Runtime> Service<E> {
+    /// The receipt of a principal: which keys are its own at the newest applied block.
+    ///
+    /// # Errors
+    /// When there is no such principal, or no certificate has reached this node yet.
+    pub async fn principal_receipt(&self, id: &PrincipalId) -> Result<PrincipalReceipt, CertifyError> {
+        let inner = &self.0;
+        certify::principal_receipt(&inner.runtime, &inner.shared.chain, &inner.marshal, &inner.reader, id).await
+    }
+
     /// Principals of an organisation that are asked for, the latest enrolled first: at most `limit` of those before the
     /// place `before` in the list. A page may hold fewer and not be the last, for only so many are looked at. None when there
     /// is no such organisation.

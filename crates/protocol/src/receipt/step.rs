@@ -6,6 +6,7 @@ use crate::{
     merkle::MerkleError,
     names::names,
     network::NetworkId,
+    operation::PrincipalId,
     proof::ProofError,
     transaction::{DecodeError, VerifyError},
     validators::TrustError,
@@ -37,6 +38,8 @@ names! {
         Items = "items",
         /// Each opening opens what the record holds in its field.
         Openings = "openings",
+        /// The key of a principal that had it then signed all of this.
+        Signer = "signer",
     }
 }
 
@@ -58,7 +61,7 @@ impl Step {
         Self::Items,
         Self::Openings,
     ];
-    /// The steps of a proposal's receipt, and of an erasure's certificate.
+    /// The steps of a proposal's receipt, of a principal's, and of an erasure's certificate.
     pub const PROPOSAL: &'static [Self] =
         &[Self::Network, Self::Headers, Self::HandOvers, Self::Certificate, Self::Row, Self::State];
 }
@@ -147,6 +150,15 @@ pub enum Reason {
     /// An opening does not open what the record holds.
     #[error(transparent)]
     Opening(#[from] OpeningFault),
+    /// The receipt of the principal that signed does not hold.
+    #[error("the signer's own receipt: {0}")]
+    Signer(Box<CheckError>),
+    /// The key was not the principal's, or not any more, when the answer was certified.
+    #[error("the key that signed was not one of `{0}` at that time: whoever gave this must sign it anew")]
+    SignerKey(PrincipalId),
+    /// The signature is not over this.
+    #[error("`{0}` did not sign this: it was altered")]
+    SignerSignature(PrincipalId),
 }
 
 impl fmt::Display for CheckError {

@@ -16,12 +16,13 @@ use commonware_storage::{
 use commonware_utils::{NZU16, NZU64, NZUsize};
 use std::collections::BTreeMap;
 use tallystick_protocol::{
-    CertifiedRoot, ChangeKind, CheckError, Claim, Completed, Destroyed, EntryKind, ErasureCertificate, ErasureRow,
-    ErasureScope, Field, Hash, Holder, LogCommitment, PartitionDisclosure, PartitionErasure, PartitionRootsRow, Phase,
-    Poll, ProposalReceipt, ProposalRow, ProposalStatus, Receipt, RecordAnswer, RecordReceipt, RecordRow, RegisterRow,
-    Rulebook, SharedErasure, StateKey, Step,
+    Assurance, Attestation, CertifiedRoot, ChangeKind, CheckError, Claim, Completed, Destroyed, EntryKind,
+    ErasureCertificate, ErasureRow, ErasureScope, Field, Hash, HeldKey, Holder, LogCommitment, PartitionDisclosure,
+    PartitionErasure, PartitionRootsRow, Phase, Poll, PrincipalKind, PrincipalReceipt, PrincipalRow, PrincipalStatus,
+    ProposalReceipt, ProposalRow, ProposalStatus, Receipt, RecordAnswer, RecordReceipt, RecordRow, RegisterRow,
+    Rulebook, SharedErasure, SigningKey, StateKey, Step,
     proof::{self, ProofError, StateValue},
-    receipt::question,
+    receipt::{Reason, question},
 };
 
 type Db = current::ordered::variable::Db<
@@ -373,6 +374,90 @@ fn a_certificate_out_of_a_partition_says_the_same_and_no_byte_of_it_can_be_chang
         let mut forged = honest.clone();
         spoil(&mut forged);
         assert_eq!(Receipt::PartitionErasure(forged).check(&genesis).unwrap_err().step, *step, "row {number}");
+    }
+    for at in 0..bytes.len() {
+        let mut forged = bytes.clone();
+        forged[at] ^= 1;
+        let is_refused = Receipt::decode(&forged).map_or(true, |forged| forged.check(&genesis).is_err());
+        assert!(is_refused, "byte {at} was changed");
+    }
+}
+
+const OFFICER: u8 = 40;
+
+fn officer_key(number: u8) -> SigningKey {
+    SigningKey::from_ed25519_seed(&[number; 32])
+}
+
+/// An officer with a key, one that was given up, and one that begins later; as changed.
+fn officer(change: fn(&mut PrincipalRow), height: u64) -> PrincipalReceipt {
+    let held = |number, from_ms, retired_ms| HeldKey {
+        retired_ms,
+        ..HeldKey::new(officer_key(number).public(), from_ms, Assurance::High)
+    };
+    let mut row = PrincipalRow {
+        id: "harbour/officer".parse().unwrap(),
+        kind: PrincipalKind::Person,
+        roles: "registrar".parse().unwrap(),
+        status: PrincipalStatus::Active,
+        reason: String::new(),
+        keys: vec![held(OFFICER, 1, None), held(OFFICER + 1, 1, Some(2)), held(OFFICER + 2, u64::MAX >> 1, None)],
+    };
+    change(&mut row);
+    let place = StateKey::principal(&row.id);
+    let (root, proofs) = prove(vec![[(place, row.to_bytes())].into()], vec![place]);
+    let log = LogCommitment { size: 400, ..LogCommitment::default() };
+    PrincipalReceipt {
+        network: fixtures::genesis().id(),
+        principal: row.id.clone(),
+        row: row.to_bytes().into(),
+        proof: proofs[0].1.clone().into(),
+        finality: fixtures::finality(fixtures::header(height, Hash::of(&[b"parent"]), log, root)),
+    }
+}
+
+#[test]
+fn an_answer_names_who_gives_it_and_no_byte_of_it_can_be_changed() {
+    let genesis = fixtures::genesis();
+    let as_it_is = |_: &mut PrincipalRow| {};
+    let sign = |signer, key: u8| Attestation::sign(shared(), signer, &officer_key(key)).unwrap();
+    let honest = sign(officer(as_it_is, 9), OFFICER);
+    let receipt = Receipt::Attestation(Box::new(honest.clone()));
+    let bytes = receipt.to_bytes();
+    assert_eq!(Receipt::decode(&bytes).as_ref(), Ok(&receipt));
+    assert!(bytes.len() <= 8 * 1_024, "{} bytes", bytes.len());
+    let Claim::Attested(attested) = receipt.check(&genesis).unwrap().claim else { panic!("it proves something else") };
+    assert_eq!((attested.principal.to_string(), attested.height), ("harbour/officer".to_owned(), 9));
+    assert_eq!((attested.key, attested.shared.record), (officer_key(OFFICER).public(), record("GB")));
+    let fails = |forged: Attestation| Receipt::Attestation(Box::new(forged)).check(&genesis).unwrap_err();
+    let changed = |change: fn(&mut Attestation)| {
+        let mut forged = honest.clone();
+        change(&mut forged);
+        fails(forged).step
+    };
+    assert_eq!(changed(|forged| forged.disclosure.items[0] = "{}".into()), Step::Items);
+    // Somebody else's key, and one of theirs that did not sign this.
+    assert_eq!(changed(|forged| forged.key = officer_key(1).public()), Step::Signer);
+    assert_eq!(changed(|forged| forged.signer.principal = "harbour/clerk".parse().unwrap()), Step::Signer);
+    let later = |forged: &mut Attestation| {
+        forged.disclosure.finality = fixtures::finality(fixtures::header(
+            10,
+            Hash::of(&[b"parent"]),
+            LogCommitment { size: 400, ..LogCommitment::default() },
+            forged.disclosure.finality.headers[0].state.root,
+        ));
+    };
+    assert_eq!(changed(later), Step::Signer, "another disclosure of the same record is not signed");
+    let refused = [
+        ("a stranger's key", sign(officer(as_it_is, 9), 1)),
+        ("a key that was given up", sign(officer(as_it_is, 9), OFFICER + 1)),
+        ("a key that begins later", sign(officer(as_it_is, 9), OFFICER + 2)),
+        ("who may not act", sign(officer(|row| row.status = PrincipalStatus::Suspended, 9), OFFICER)),
+        ("who had the key before the record was certified", sign(officer(as_it_is, 7), OFFICER)),
+    ];
+    for (what, forged) in refused {
+        let error = fails(forged);
+        assert!(matches!(error.reason, Reason::SignerKey(_)), "{what}: {error}");
     }
     for at in 0..bytes.len() {
         let mut forged = bytes.clone();
