@@ -602,7 +602,15 @@ fn the_subject_is_told_of_partitions(desk: &Desk) {
     assert!(text.contains("\"hold\": \"h-1\"") && !text.contains("h-2"), "the holds of this person alone");
     // It is a member of the sandbox's own partition too, which has nothing of them.
     assert_eq!(partitions(&whole), ["food-safety", "school-health"]);
-    desk.line("verify c-1.json").expect(0, &["holds:", "but for reads in partitions", "  record     child/c-1"]);
+    desk.line("verify c-1.json").expect(
+        0,
+        &[
+            "holds:",
+            "but for reads in partitions",
+            "  record     child/c-1",
+            "made by    companies-house/registrar, who signed it",
+        ],
+    );
     no_part_of_it_can_be_altered(desk, &whole);
 
     desk.line(&format!("subject-access child:c-1 --output less.json --withhold meeting:m-1 {first}/registrar"))
@@ -651,6 +659,15 @@ fn no_part_of_it_can_be_altered(desk: &Desk, whole: &serde_json::Value) {
         fs::write(desk.path("altered.json"), altered.to_string()).unwrap();
         desk.line("verify altered.json").expect(1, &["does not hold: partition school-health: record", why]);
     }
+    // What no proof shows is signed by who made it; without a signature that is said.
+    let mut altered = whole.clone();
+    altered["partitions"][at]["purpose"] = "Something else".into();
+    fs::write(desk.path("altered.json"), altered.to_string()).unwrap();
+    desk.line("verify altered.json")
+        .expect(1, &["does not hold: the signature of who made it: `companies-house/registrar` did not sign this"]);
+    altered.as_object_mut().unwrap().remove("made_by");
+    fs::write(desk.path("altered.json"), altered.to_string()).unwrap();
+    desk.line("verify altered.json").expect(0, &["nobody signed it"]);
     let mut altered = whole.clone();
     altered["partitions"][at]["partition"] = "food-safety".into();
     fs::write(desk.path("altered.json"), altered.to_string()).unwrap();

@@ -1,8 +1,9 @@
 //! `tally subject-access`: what an organisation's nodes hold about somebody, as JSON with proofs, for that person.
 //!
 //! INVARIANT: what the file says of a record, and of a read but for the consents it stood on, is what its proof says: `tally verify`
-//! compares them. All else in it is the word of who made it. In partitions records are proven, and reads are not.
+//! compares them. All else in it is the word of who made it, who signs all of it. In partitions records are proven, and reads are not.
 
+mod maker;
 mod shared;
 
 use crate::{
@@ -14,6 +15,7 @@ use crate::{
 };
 use base64::{Engine as _, prelude::BASE64_STANDARD};
 use clap::Args;
+use maker::Maker;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use shared::{Gathering, Shared};
@@ -29,7 +31,7 @@ use tallystick_api::{
 };
 use tallystick_client::Client;
 use tallystick_protocol::{
-    Disclosure, Genesis, NetworkId, Opening, PrincipalId, Receipt, Recipient, SignedTransaction, Subject,
+    Disclosure, Genesis, NetworkId, Opening, PrincipalId, Receipt, Recipient, SignedBy, SignedTransaction, Subject,
     limits::SUBJECT_ACCESS_BYTES_MAX,
     receipt::{Claim, Proven, TransactionReceipt},
 };
@@ -52,7 +54,7 @@ const PAUSE: Duration = Duration::from_millis(100);
     ordered there of erasures and holds. What could not \
     be read is named, with the reason. A record of a partition is shown whole: look through the file, and leave out with --withhold what is \
     somebody else's to keep.\n\n\
-    Whoever has the file checks it with `tally verify` and network.json alone. It holds personal data in the clear: give it to that person, and \
+    You sign the file with your key. Whoever has it checks it with `tally verify` and network.json alone, and sees who made it. It holds personal data in the clear: give it to that person, and \
     to nobody else.\n\n\
     Example:\n  \
     tally subject-access patient:p-17 --output p-17.json"
@@ -103,6 +105,9 @@ struct Export {
     holds: Vec<HoldView>,
     /// What is in each partition of which the organisation is a member.
     partitions: Vec<Shared>,
+    /// Who signed all of this.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    made_by: Option<Maker>,
 }
 
 /// A record with values about the subject, opened.
@@ -136,6 +141,7 @@ impl SubjectAccess {
         let genesis = self.connection.genesis()?;
         let (client, signer) = (self.connection.client()?, self.connection.signer(&self.signing)?);
         let organisation = signer.principal().organisation().to_owned();
+        let (principal, key) = (signer.principal().clone(), signer.key().clone());
         let holders = client.holders(&organisation)?;
         let asked: Vec<PrincipalId> = holders.iter().map(|(_, node)| node.clone()).collect();
         let registered = client.organisation_nodes(&organisation)?.map(|found| found.value.nodes).unwrap_or_default();
@@ -160,7 +166,7 @@ impl SubjectAccess {
                 self.subject
             )));
         }
-        let export = Export {
+        let mut export = Export {
             format: FORMAT.to_owned(),
             network: genesis.id(),
             asked,
@@ -175,7 +181,9 @@ impl SubjectAccess {
             reads: proven_reads(&client, log)?,
             partitions,
             subject: self.subject,
+            made_by: None,
         };
+        export.made_by = Some(Maker::sign(&client, (&principal, &key), &genesis, &export)?);
         export.check(&genesis)?;
         let bytes = serde_json::to_vec_pretty(&export).map_err(Failure::error)?;
         if bytes.len() > SUBJECT_ACCESS_BYTES_MAX {
@@ -384,7 +392,16 @@ impl Export {
                 .check(&self.subject, genesis)
                 .map_err(|why| Failure::no(format!("does not hold: partition {}: {why}", shared.name())))?;
         }
-        Ok(())
+        self.maker(genesis).map(drop)
+    }
+
+    /// Who signed it; none if nobody did.
+    ///
+    /// # Errors
+    /// When they did not sign this.
+    fn maker(&self, genesis: &Genesis) -> Result<Option<SignedBy>, Failure> {
+        let by = self.made_by.as_ref().map(|made_by| made_by.check(self, genesis)).transpose();
+        by.map_err(|why| Failure::no(format!("does not hold: the signature of who made it: {why}")))
     }
 
     fn check_record(&self, record: &HeldRecord, genesis: &Genesis) -> Result<(), String> {
@@ -452,6 +469,22 @@ impl Export {
     }
 }
 
+impl Export {
+    /// Who made it, and what is their word alone.
+    fn tell_rest(&self, genesis: &Genesis) -> Done {
+        match self.maker(genesis)? {
+            Some(by) => maker::tell(&by)?,
+            None => line(format_args!(
+                "{} nobody signed it: whoever passed it on may have changed what is not proven",
+                paint(Colour::Yellow, "made by   ")
+            ))?,
+        }
+        let rest = "the rest is the word of who made it: that nothing was left out, the blocks it is complete to, what an earlier entry had, \
+                    consents, orders, holds, and of partitions the agreement's words, who wrote and who read";
+        line(paint(Colour::Dim, rest))
+    }
+}
+
 /// A read is what its transaction and what became of that say, but for the consents it stood on: these are rows of their own.
 fn check_read(subject: &Subject, told: &ProvenRead, genesis: &Genesis) -> Result<(), String> {
     let (Receipt::Transaction(receipt), _) = receipt_of(&told.proof, genesis)? else {
@@ -484,14 +517,13 @@ pub fn verify(bytes: &[u8], genesis: &Genesis, as_json: bool) -> Option<Done> {
         Ok(export) if as_json => json(&serde_json::json!({
             "holds": true, "subject": export.subject, "organisation": export.organisation, "records": export.records.len(),
             "reads": export.reads.len(), "height": export.height,
+            "signed_by": export.maker(genesis).ok().flatten().map(|by| by.principal),
             "partitions": export.partitions.iter().map(Shared::counted).collect::<Vec<_>>(),
         })),
         Ok(export) => {
             let told = format!("{} every record and every read in it is proven", paint(Colour::Green, "holds:"));
             let told = if export.partitions.is_empty() { told } else { told + ", but for reads in partitions" };
-            let left = "the rest is the word of who made it: that nothing was left out, what an earlier entry had, consents, orders, holds, \
-                        and in partitions who wrote and who read";
-            line(told).and_then(|()| export.summary()).and_then(|()| line(paint(Colour::Dim, left)))
+            line(told).and_then(|()| export.summary()).and_then(|()| export.tell_rest(genesis))
         }
         Err(Failure::No(why)) if as_json => {
             json(&serde_json::json!({"holds": false, "reason": why.to_string()})).and(Err(Failure::Said))

@@ -17,7 +17,7 @@ use std::{
 use tallystick_api::{CosignerView, OutcomeView};
 use tallystick_protocol::{
     Attested, CertifiedRoot, Cosigner, Destroyed, ErasureRow, ErasureScope, Genesis, Hash, Holder, Opening, Operation,
-    Poll, PrincipalRow, ProposalRow, ProposalStatus, Recipient, RecordRow,
+    Poll, PrincipalRow, ProposalRow, ProposalStatus, Recipient, RecordRow, SignedBy,
     limits::SUBJECT_ACCESS_BYTES_MAX,
     receipt::{CheckError, Claim, Proven, Receipt, Recovered, SharedErasure, SharedRecord, Step},
 };
@@ -351,7 +351,8 @@ fn principal_lines(principal: &PrincipalRow, now_ms: u64, when: &str) -> Vec<Str
 
 /// A yes or no that a principal gives.
 fn attested_lines(attested: &Attested, when: &str) -> Vec<String> {
-    let Attested { shared, principal, key, height, time_ms } = attested;
+    let Attested { shared, by } = attested;
+    let SignedBy { principal, key, height, time_ms } = by;
     let items: Vec<Value> = shared.items.iter().filter_map(|item| serde_json::from_str(item).ok()).collect();
     let said = |name: &str| items.iter().find_map(|item| item.get(name)).map(shown);
     let mut lines =
@@ -574,9 +575,9 @@ fn proven_json(proven: &Proven, signers: &[String]) -> Value {
         Claim::Attested(attested) => {
             let mut claim = shared_json("attestation", &attested.shared);
             if let Some(claim) = claim.as_object_mut() {
-                claim.insert("signed_by".to_owned(), serde_json::json!({
-                    "principal": attested.principal, "key": attested.key, "height": attested.height, "time_ms": attested.time_ms,
-                }));
+                let SignedBy { principal, key, height, time_ms } = &attested.by;
+                let by = serde_json::json!({"principal": principal, "key": key, "height": height, "time_ms": time_ms});
+                claim.insert("signed_by".to_owned(), by);
             }
             claim
         }

@@ -86,7 +86,7 @@ pub use query::{Query, QueryError};
 pub use receipt::{
     Attestation, Attested, CheckError, Claim, Disclosure, ErasureCertificate, Finality, OpeningFault,
     PartitionDisclosure, PartitionErasure, PrincipalReceipt, ProposalReceipt, Proven, Receipt, RecordAnswer,
-    RecordReceipt, Recovered, SharedErasure, SharedRecord, Step, TransactionReceipt,
+    RecordReceipt, Recovered, SharedErasure, SharedRecord, Signed, SignedBy, Statement, Step, TransactionReceipt,
 };
 pub use recipient::Recipient;
 pub use recovery::{Approval, Approvals, ProvenRow, Recovery, RecoveryError, RecoveryFile, RecoveryGround};

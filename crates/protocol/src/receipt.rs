@@ -50,6 +50,7 @@ mod erasure;
 mod partition;
 mod principal;
 mod proposal;
+mod signed;
 mod step;
 
 use attestation::ATTESTATION;
@@ -64,6 +65,7 @@ use principal::PRINCIPAL_RECEIPT;
 pub use principal::PrincipalReceipt;
 use proposal::PROPOSAL_RECEIPT;
 pub use proposal::ProposalReceipt;
+pub use signed::{Signed, SignedBy, Statement};
 pub use step::{CheckError, Reason, Step};
 
 /// First element of a transaction's receipt: what the file is, and its version.

@@ -427,8 +427,8 @@ fn an_answer_names_who_gives_it_and_no_byte_of_it_can_be_changed() {
     assert_eq!(Receipt::decode(&bytes).as_ref(), Ok(&receipt));
     assert!(bytes.len() <= 8 * 1_024, "{} bytes", bytes.len());
     let Claim::Attested(attested) = receipt.check(&genesis).unwrap().claim else { panic!("it proves something else") };
-    assert_eq!((attested.principal.to_string(), attested.height), ("harbour/officer".to_owned(), 9));
-    assert_eq!((attested.key, attested.shared.record), (officer_key(OFFICER).public(), record("GB")));
+    assert_eq!((attested.by.principal.to_string(), attested.by.height), ("harbour/officer".to_owned(), 9));
+    assert_eq!((attested.by.key, attested.shared.record), (officer_key(OFFICER).public(), record("GB")));
     let fails = |forged: Attestation| Receipt::Attestation(Box::new(forged)).check(&genesis).unwrap_err();
     let changed = |change: fn(&mut Attestation)| {
         let mut forged = honest.clone();
@@ -437,8 +437,8 @@ fn an_answer_names_who_gives_it_and_no_byte_of_it_can_be_changed() {
     };
     assert_eq!(changed(|forged| forged.disclosure.items[0] = "{}".into()), Step::Items);
     // Somebody else's key, and one of theirs that did not sign this.
-    assert_eq!(changed(|forged| forged.key = officer_key(1).public()), Step::Signer);
-    assert_eq!(changed(|forged| forged.signer.principal = "harbour/clerk".parse().unwrap()), Step::Signer);
+    assert_eq!(changed(|forged| forged.signed.key = officer_key(1).public()), Step::Signer);
+    assert_eq!(changed(|forged| forged.signed.signer.principal = "harbour/clerk".parse().unwrap()), Step::Signer);
     let later = |forged: &mut Attestation| {
         forged.disclosure.finality = fixtures::finality(fixtures::header(
             10,
