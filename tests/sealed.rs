@@ -347,12 +347,18 @@ fn who_read_what_was_wrong_is_told(desk: &Desk) {
             format!("notice acknowledge patient {number} p-1 --reader companies-house/registrar {rest} --as {who}");
         desk.line(&line).expect(code, &[]);
     };
-    said("companies-house/registrar", "", 0);
+    // They read it to give it away, and never for themselves.
+    said("companies-house/registrar", "", 1);
     said("companies-house/administrator", "--recipient Court", 0);
     desk.line(&format!("notice acknowledge patient {number} p-1 --recipient Court --as companies-house/registrar"))
         .expect(1, &["nothing was put on record, for it is there: companies-house/administrator said so"]);
     desk.line(&format!("notice acknowledge patient {number} p-1 --recipient Nobody --as companies-house/registrar"))
-        .expect(1, &["companies-house/registrar has not read entry", "and given it to Nobody", "tally notice list"]);
+        .expect(
+            1,
+            &["companies-house/registrar did not give entry", "to Nobody, but read it", "for --recipient \"Court\""],
+        );
+    desk.line(&format!("notice acknowledge patient {number} p-1 --as companies-house/administrator"))
+        .expect(1, &["companies-house/administrator has not read entry", "while it was wrong: tally notice list"]);
     said("hm-revenue-and-customs/administrator", "--recipient \"the data subject\"", 1);
     let open = desk.line(list).expect(0, &["disclosed it to the data subject: has not said"]).text();
     assert!(!open.contains("Court"), "{open}");

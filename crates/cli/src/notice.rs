@@ -211,6 +211,11 @@ fn show_notice(notice: &NoticeView) -> Done {
     line(format_args!("  {reader} read it {}{given}: {knows}", time(*read_ms)))
 }
 
+/// Whom a read was for.
+fn given(recipient: Option<&str>) -> String {
+    recipient.map_or_else(|| "for themselves".to_owned(), |to| format!("for --recipient \"{}\"", Shown(to)))
+}
+
 /// Who must know of which correction.
 struct Owed<'a> {
     record: (&'a str, &'a str, u64),
@@ -240,16 +245,29 @@ impl Owed<'_> {
                 Some(NoticeView { acknowledged_by: Some(by), acknowledged_ms: Some(ms), .. }) => {
                     Err(Failure::no(format!("nothing was put on record, for it is there: {by} said so {}", time(*ms))))
                 }
-                None if found.is_whole => Err(Failure::no(format!(
-                    "nothing was put on record, for nothing would change: {} has not read entry {corrects} of {register}/{key} while it was \
-                     wrong{}: who has is told by: tally notice list --record {register}:{key}",
-                    self.reader,
-                    self.recipient.map_or_else(String::new, |to| format!(", and given it to {}", Shown(to)))
-                ))),
+                None if found.is_whole => Err(Failure::no(self.not_owed(&found))),
                 _ => Ok(()),
             };
         }
         Ok(())
+    }
+
+    /// Why it would change nothing.
+    fn not_owed(&self, found: &NoticesView) -> String {
+        let (register, key, corrects) = self.record;
+        let (reader, entry) = (self.reader, format!("entry {corrects} of {register}/{key}"));
+        let others = found.notices.iter().filter(|notice| notice.reader == *reader);
+        let others: Vec<String> = others.map(|notice| given(notice.recipient.as_deref())).collect();
+        let why = match (self.recipient, others.is_empty()) {
+            (_, true) => format!("{reader} has not read {entry} while it was wrong"),
+            (None, false) => format!("{reader} read {entry} only to give it away: say to whom ({})", others.join(", ")),
+            (Some(to), false) => {
+                format!("{reader} did not give {entry} to {}, but read it {}", Shown(to), others.join(", "))
+            }
+        };
+        format!(
+            "nothing was put on record, for nothing would change: {why}: tally notice list --record {register}:{key} says who must know"
+        )
     }
 
     fn correction(&self, client: &Client, signer: &Signer) -> Result<Option<NoticesView>, Failure> {
