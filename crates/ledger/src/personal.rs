@@ -86,7 +86,7 @@ const BIRTH_CUES: [&[&str]; 8] = [
     &["d", "o", "b"],
 ];
 /// Words that may stand between, such as `in Leeds on`.
-const BETWEEN_MAX: usize = 4;
+const WORDS_BETWEEN: usize = 4;
 const MONTHS: [&str; 12] = ["jan", "feb", "mar", "apr", "may", "jun", "jul", "aug", "sep", "oct", "nov", "dec"];
 
 /// Whether a text speaks of a birth and, soon after, names a day. A date alone may be of anything.
@@ -96,7 +96,7 @@ fn says_birth(words: &[&str]) -> bool {
         let rest = lower.get(start..).unwrap_or_default();
         let after = BIRTH_CUES.iter().find(|cue| rest.len() > cue.len() && rest.iter().zip(**cue).all(|(a, b)| a == b));
         let after = after.and_then(|cue| rest.get(cue.len()..)).unwrap_or_default();
-        after.windows(3).take(BETWEEN_MAX + 1).any(is_date)
+        after.windows(3).take(WORDS_BETWEEN + 1).any(is_date)
     })
 }
 
