@@ -240,7 +240,6 @@ impl Owed<'_> {
                 .notices
                 .iter()
                 .find(|notice| (&notice.reader, notice.recipient.as_deref()) == (self.reader, self.recipient));
-            let (register, key, corrects) = self.record;
             return match notice {
                 Some(NoticeView { acknowledged_by: Some(by), acknowledged_ms: Some(ms), .. }) => {
                     Err(Failure::no(format!("nothing was put on record, for it is there: {by} said so {}", time(*ms))))
