@@ -193,7 +193,7 @@ mod tests {
             ("note", "born in North Leeds on February 29th, 1984", Some(DateOfBirth)),
             ("note", "date of birth is 1984-02-29T00:00:00Z", Some(DateOfBirth)),
             ("note", "seen on 29 February 1984", None),
-            ("note", "a born teacher since long before 29 February 1984, as all say", None),
+            ("note", "a born teacher, as all have said since 29 February 1984", None),
             ("note", "born 1984", None),
             ("note", "born", None),
             ("note", "the birth was registered on 29 February 1984", None),
