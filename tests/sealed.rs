@@ -573,6 +573,13 @@ fn the_subject_is_told_of_partitions(desk: &Desk) {
     for entry in ["child c-1 nickname=Ada", "child c-2 nickname=Bob"] {
         line(&format!("register append {entry} {first}/registrar"));
     }
+    // What stands in the clear is on every member's disk for ever: that is said before it is written, and not what.
+    let warned = desk.line(&format!(
+        "register append child c-3 nickname='ada@example.org' --partition school-health {first}/registrar"
+    ));
+    let warned = warned
+        .expect(0, &["entry c-3: field `nickname`", "an e-mail address, and every node of partition school-health"]);
+    assert!(!warned.text().contains("ada@"), "{}", warned.text());
     let meetings = [
         "m-1 child=c-1 said=Early",
         "m-1 child=c-1 said=Later",

@@ -113,8 +113,9 @@ impl PartitionTroubleView {
             1 => "1 payload is missing, which".to_owned(),
             many => format!("{many} payloads are missing, which"),
         };
+        let place = if *height == 0 { "at its beginning".to_owned() } else { format!("after block {height}") };
         Some(format!(
-            "partition {partition} stands still after block {height}: {missing} no member's node gives: see that the nodes of its other \
+            "partition {partition} stands still {place}: {missing} no member's node gives: see that the nodes of its other \
              members run and reach this one (`tally partition show {partition}` names the members)"
         ))
     }

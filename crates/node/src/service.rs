@@ -446,8 +446,9 @@ impl<E: Runtime> Service<E> {
         if is_silent {
             reasons.push(format!(
                 "casts no vote in epoch {}: the votes that its key cast in it are not in its data directory, which was restored or is new: \
-                 it votes again by itself in the epoch after that, as `tally network validators` says when",
-                standing.epoch
+                 it votes again by itself from epoch {} on",
+                standing.epoch,
+                standing.epoch + 1
             ));
         }
         Health {

@@ -6,6 +6,7 @@ use crate::{
     application::now_ms,
     parcels::{Parcels, Standing},
 };
+use futures::future::{Either, select};
 use std::{collections::BTreeMap, sync::PoisonError, time::Duration};
 use tallystick_api::{PartitionTroubleView, PostedRootView};
 use tallystick_protocol::{PartitionRootsRow, PartitionRow, RootsAt, StateKey};
@@ -13,6 +14,8 @@ use tallystick_storage::read::ReadError;
 
 /// Wait between two looks.
 const PAUSE: Duration = Duration::from_secs(1);
+/// Wait for a block before the next look comes without one.
+const AGAIN: Duration = Duration::from_secs(5);
 /// For how long payloads are missing before a partition stands still: until then they are on their way.
 const STALL_MS: u64 = 5_000;
 
@@ -84,7 +87,9 @@ impl<E: Runtime> Service<E> {
                 Err(error) => tracing::debug!(%error, "the partitions cannot be looked at"),
             }
             self.0.runtime.sleep(PAUSE).await;
-            if tip.changed().await.is_err() {
+            // Also while the network itself stands still: payloads are missing then as before.
+            let again = std::pin::pin!(self.0.runtime.sleep(AGAIN));
+            if let Either::Left((Err(_), _)) = select(std::pin::pin!(tip.changed()), again).await {
                 return;
             }
         }
