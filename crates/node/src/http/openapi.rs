@@ -45,6 +45,7 @@ use utoipa::OpenApi;
         organisations::nodes,
         organisations::authorities,
         principals::principal,
+        principals::receipt,
         principals::principals,
         mandates::mandate,
         mandates::mandates,
