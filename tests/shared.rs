@@ -2,11 +2,54 @@
 
 use crate::{PATIENCE, SEALED, files, holding};
 use std::{collections::BTreeSet, fs, path::PathBuf, thread, time::Duration, time::Instant};
-use tallystick_client::{Client, Profile};
+use tallystick_client::{Client, KeyName, Passphrase, Profile, Signer, read_network};
+use tallystick_protocol::{Hash, Operation};
 use tallystick_tests::sandbox::Desk;
 
 /// Who shares, and which nodes theirs are.
 const MEMBERS: [(&str, usize); 2] = [("companies-house", 1), ("hm-revenue-and-customs", 3)];
+
+/// What the log of a member's node says of alarms.
+fn alarms(desk: &Desk, member: &str) -> Vec<String> {
+    let log = fs::read_to_string(desk.path(&format!("sandbox/{member}/node.log"))).unwrap();
+    log.lines().filter(|line| line.contains("alarm: partition school-health")).map(str::to_owned).collect()
+}
+
+/// As a node whose program is wrong would: each member's node posts another root of one height. `tally status` tells it with the remedy, and
+/// the log of each, once.
+pub fn members_that_disagree_are_named(desk: &Desk) {
+    let client = Client::new(Profile::read(&desk.path("sandbox")).unwrap().nodes).unwrap();
+    let network = read_network(&desk.path("sandbox/network.json")).unwrap().id();
+    let height = client.status().unwrap().height - 1;
+    let post = |(member, node): (&str, usize)| {
+        let name: KeyName = desk.path(&format!("sandbox/{member}/holder.pem")).to_string_lossy().parse().unwrap();
+        let secret = |_: &str| Passphrase::read(&desk.path("sandbox/passphrase"));
+        let key = name.open::<tallystick_client::Error>(Duration::ZERO, |prompt| Ok(secret(prompt)?)).unwrap();
+        let root = Hash([u8::try_from(node).unwrap(); 32]);
+        let operation = Operation::PartitionRoot { partition: "school-health".to_owned(), height, root };
+        let vault = format!("{member}/vault").parse().unwrap();
+        Signer::new(network, vault, key).sign("a wrong root", vec![operation]).unwrap()
+    };
+    let settled = client.submit_all(&MEMBERS.map(post), PATIENCE).unwrap();
+    assert!(settled.iter().all(|one| one.outcome.is_accepted()), "{settled:?}");
+    let begun = Instant::now();
+    let told = loop {
+        let told = desk.line("status");
+        let is_logged = MEMBERS.iter().all(|(member, _)| !alarms(desk, member).is_empty());
+        if told.text().contains("alarm: partition school-health") && is_logged {
+            break told.expect(1, &["tally proposal draft --kind partition-amend"]).text();
+        }
+        assert!(begun.elapsed() < PATIENCE, "{}", told.text());
+        thread::sleep(Duration::from_millis(500));
+    };
+    assert_eq!(told.matches("alarm:").count(), 1, "both members' nodes tell it:\n{told}");
+    for (member, node) in MEMBERS {
+        let root = hex::encode([u8::try_from(node).unwrap(); 32]);
+        assert!(told.contains(&format!("{member}/vault has {root}")), "{told}");
+        let lines = alarms(desk, member);
+        assert!(matches!(lines.as_slice(), [line] if line.contains("ERROR")), "{member}: {lines:?}");
+    }
+}
 
 /// The files of each member's vault that hold somebody's values.
 fn vaulted(desk: &Desk) -> [BTreeSet<PathBuf>; 2] {
