@@ -293,5 +293,9 @@ fn an_older_copy_of_the_data_is_followed_from_and_nothing_is_dumped() {
     assert_eq!(sandbox.node(OWNER), process, "it did not die of the votes in the older copy");
     let log = fs::read_to_string(desk.path(&format!("sandbox/{OWNER}/node.log"))).unwrap();
     assert!(log.contains("it casts no vote up to this epoch"), "{log}");
+    // And it does not say that it votes.
+    desk.line("status").expect(1, &["casts no vote in epoch 0", "it votes again by itself from epoch 1 on"]);
+    let status = own.status().unwrap();
+    assert!(status.validator && !status.voting && status.ready, "{status:?}");
     assert!(sandbox.stop().success());
 }
