@@ -23,7 +23,9 @@ use crate::{
 use commonware_runtime::{Clock as _, Spawner as _, Supervisor as _};
 use std::time::Duration;
 use tallystick_node::rejection::{Rejection, RejectionCode};
-use tallystick_protocol::{Change, Choice, Code, Operation, Outcome, ProposalRow, ProposalStatus, RuleText, StateKey};
+use tallystick_protocol::{
+    Change, Choice, Code, Operation, Outcome, ProposalRow, ProposalStatus, RuleText, StateKey, Subject,
+};
 
 /// How often somebody looks whether what it waits for has come.
 const LOOK: Duration = Duration::from_millis(200);
@@ -214,6 +216,18 @@ impl Client {
     async fn pause(&self) -> Option<()> {
         self.world.sleep(LOOK).await;
         (!self.record.is_stopping()).then_some(())
+    }
+}
+
+/// A court has what is held of somebody kept, by its keeper's word, until it is lifted.
+fn hold(hold: &str, keeper: &Member, subject: Subject) -> Operation {
+    Operation::HoldPlace {
+        hold: hold.to_owned(),
+        controller: keeper.id.organisation().to_owned(),
+        subject,
+        authority: "A court".to_owned(),
+        reason: "Evidence".to_owned(),
+        until: None,
     }
 }
 

@@ -4,6 +4,7 @@
 use crate::{
     checkers::durability::Told,
     client::{Client, Fate},
+    errands::hold,
     machine::SECRET,
 };
 use bytes::Bytes;
@@ -220,14 +221,7 @@ async fn race_a_hold(client: &mut Client, number: usize) -> Option<()> {
     write(client, "person", &name).await?;
     let mut court = client.fork(10 + number);
     let administrator = client.administrator(0);
-    let place = Operation::HoldPlace {
-        hold: name.clone(),
-        controller: administrator.id.organisation().to_owned(),
-        subject: subject("person", &name),
-        authority: "A court".to_owned(),
-        reason: "Evidence".to_owned(),
-        until: None,
-    };
+    let place = hold(&name, &administrator, subject("person", &name));
     let (ordered, held) = join!(order(client, &name, &name), court.step(&administrator, vec![place]));
     let (ordered, held) = (ordered?, held?);
     match held {

@@ -7,7 +7,7 @@ use super::{
     sealed::{append, drawer, hand_in as hand_in_sealed, read_of, short, subject, write_of},
     sign,
 };
-use crate::{client::Client, members::Member};
+use crate::{client::Client, errands::hold, members::Member};
 use futures::join;
 use std::time::Duration;
 use tallystick_node::parcels::{Executed, PrivateError};
@@ -69,14 +69,7 @@ fn order(client: &Client, key: &str, scope: ErasureScope) -> Operation {
 /// A hold races an order: whoever comes first, no receipt comes after the hold, and all do after it is lifted.
 async fn race_a_hold(client: &mut Client, writer: &Member) -> Option<()> {
     let (keeper, mut court) = (client.administrator(MEMBERS[0]), client.fork(60));
-    let place = Operation::HoldPlace {
-        hold: HELD.to_owned(),
-        controller: keeper.id.organisation().to_owned(),
-        subject: subject(HELD),
-        authority: "A court".to_owned(),
-        reason: "Evidence".to_owned(),
-        until: None,
-    };
+    let place = hold(HELD, &keeper, subject(HELD));
     let ordering = order(client, HELD, ErasureScope::All);
     let (ordered, held) = join!(outcome(client, &keeper, ordering), outcome(&mut court, &keeper, place));
     let (ordered, held) = (ordered?, held?);

@@ -2,7 +2,10 @@
 //! destroyed it in the end, but for what is held, until it is not.
 
 use super::{MEMBERS, PARTITION, begin, certified, executed, sealed::write_in};
-use crate::{client::Client, errands::share::sealed};
+use crate::{
+    client::Client,
+    errands::{hold, share::sealed},
+};
 use std::time::Duration;
 use tallystick_node::parcels::PrivateError;
 use tallystick_protocol::{
@@ -47,14 +50,7 @@ pub(in crate::errands) async fn retain(client: &mut Client) -> Option<()> {
     for key in [HELD].into_iter().chain(OLD) {
         write_in(client, &writer, LOG, key).await?;
     }
-    let place = Operation::HoldPlace {
-        hold: HOLD.to_owned(),
-        controller: keeper.id.organisation().to_owned(),
-        subject: subject(HELD),
-        authority: "A court".to_owned(),
-        reason: "Evidence".to_owned(),
-        until: None,
-    };
+    let place = hold(HOLD, &keeper, subject(HELD));
     executed(client, MEMBERS[0], &keeper, place, None).await?;
     pass(client, HOUR * 23).await?;
     if let Some(early) = orders(client).await?.first() {
