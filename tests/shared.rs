@@ -94,6 +94,7 @@ pub fn what_is_sealed_there_is_erased_by_both(desk: &Desk) {
     for (member, node) in MEMBERS {
         let node = Client::new([&Profile::read(&desk.path("sandbox")).unwrap().nodes[node]]).unwrap();
         let metrics = String::from_utf8(node.get("/metrics", "*/*").unwrap().body).unwrap();
+        assert!(!metrics.contains("partition=\""), "{member} tells everybody of single partitions: {metrics}");
         let told = metrics.lines().find(|line| !line.starts_with('#') && line.contains("erasures_on_hold"));
         assert!(told.is_some_and(|line| line.ends_with(" 1")), "{member}: {told:?}");
     }

@@ -377,7 +377,7 @@ fn tell(view: &ErasureView, partition: Option<&str>) -> Done {
                 time(said.time_ms),
                 said.index
             ))?,
-            None if *left || view.status == ErasureStatus::Incomplete => {
+            None if *left => {
                 line(format_args!(
                     "{}       {node}: it left, and has not said that it destroyed",
                     paint(colour, "left")

@@ -140,7 +140,7 @@ pub(crate) fn receipt(draft: &mut Draft<'_>, act: &Act<'_>, id: &str, destroyed:
 /// Whether an order waits for somebody: in a partition for none of the nodes whose organisations have left it, or the network.
 fn is_awaited(draft: &mut Draft<'_>, partition: Option<&str>, row: &ErasureRow) -> Result<bool, Stop> {
     let Some(partition) = partition else { return Ok(row.outstanding().next().is_some()) };
-    let Some(found) = draft.partition(&StateKey::partition(partition))?.cloned() else { return Ok(false) };
+    let found = draft.partition(&StateKey::partition(partition))?.cloned().ok_or(Code::PartitionUnknown)?;
     let remaining = partition::remaining(draft, &found.terms)?;
     Ok(row.outstanding().any(|node| remaining.iter().any(|member| member == node.organisation())))
 }

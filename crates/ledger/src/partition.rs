@@ -2,8 +2,8 @@
 //! what goes on in them: that payloads were ordered, who vouches for having them, and on which roots their holders agree.
 //!
 //! INVARIANTS: nothing is ordered unless nodes of as many members as the agreement asks for have signed that they have it; no root is
-//! certified on which not more than half of the members agree, or while two have posted different ones; no agreement takes effect without a ballot that says yes from each of its members, and, where one is amended, from
-//! each member of the one before. The rulebook says who else has a say, never that a member has none.
+//! certified on which not more than half of the members agree, or while two have posted different ones; no agreement takes effect without a
+//! ballot that says yes from each of its members, and, where one is amended, from each member of the one before that is not expelled. The rulebook says who else has a say, never that a member has none.
 
 use std::{collections::BTreeSet, sync::Arc};
 

@@ -23,7 +23,8 @@ use tallystick_protocol::{
 };
 use tallystick_storage::vault::{Drawer, ErasureProgress, VaultError};
 
-/// How old a block may be, by this node's clock, for the ledger to be level with it.
+/// By how much clocks may differ: how old a block may look for the ledger to be level with this node's clock, and how much newer than a
+/// start one must be to have been made after it.
 const LEVEL_MS: u64 = 3_000;
 /// For how long the ledger's time must go as fast as the clock for a clock that is wrong to be taken for the reason why blocks look old.
 const PATIENT_MS: u64 = 60_000;
@@ -34,12 +35,14 @@ const SILENCE_MS: u64 = 10_000;
 
 /// Tells whether a node follows the ledger as it grows. One that catches up comes to an order before the hold that was placed after it.
 ///
-/// Its blocks are old, and come faster than the clock goes. Where the clock is ahead they always look old, and are believed once they have come
-/// no faster than it for a minute.
+/// Its blocks are old, and come faster than the clock goes; and it has caught up with all that was there when it came back only at a block that
+/// was made since. Where the clock is ahead blocks always look old, and are believed once they have come no faster than it for a minute.
 #[derive(Debug, Default)]
 pub struct Following {
+    /// The clock when this node came back: its start, its last silence, or the last time that it raced.
+    since_ms: Option<u64>,
     /// The clock and the ledger's time at which the measurement began.
-    begun: Option<(u64, u64)>,
+    begun: (u64, u64),
     /// The clock at the last look.
     looked_ms: u64,
     /// Whether the clock is ahead.
@@ -51,17 +54,22 @@ impl Following {
     pub fn look(&mut self, now_ms: u64, tip_ms: u64) -> bool {
         let silent_ms = now_ms.saturating_sub(self.looked_ms);
         self.looked_ms = now_ms;
-        let (begun_ms, begun_tip_ms) = *self.begun.get_or_insert((now_ms, tip_ms));
-        let (clock, ledger) = (now_ms.saturating_sub(begun_ms), tip_ms.saturating_sub(begun_tip_ms));
-        let is_level = now_ms.saturating_sub(tip_ms) <= LEVEL_MS;
+        let (clock, ledger) = (now_ms.saturating_sub(self.begun.0), tip_ms.saturating_sub(self.begun.1));
         let races = ledger > clock.saturating_mul(2).saturating_add(SLACK_MS);
-        if races || silent_ms > SILENCE_MS {
-            (self.begun, self.is_ahead) = (Some((now_ms, tip_ms)), false);
-        } else if clock >= PATIENT_MS {
+        let is_level = now_ms.saturating_sub(tip_ms) <= LEVEL_MS;
+        let since_ms = match self.since_ms {
+            Some(since_ms) if !races && silent_ms <= SILENCE_MS => since_ms,
+            _ => {
+                *self = Self { since_ms: Some(now_ms), begun: (now_ms, tip_ms), looked_ms: now_ms, is_ahead: false };
+                return false;
+            }
+        };
+        if clock >= PATIENT_MS {
             let keeps_up = ledger.saturating_mul(2) >= clock;
-            (self.begun, self.is_ahead) = (Some((now_ms, tip_ms)), keeps_up && !is_level);
+            (self.begun, self.is_ahead) = ((now_ms, tip_ms), keeps_up && !is_level);
         }
-        !races && (is_level || self.is_ahead)
+        let is_new = tip_ms >= since_ms.saturating_add(LEVEL_MS);
+        (is_level && is_new) || self.is_ahead
     }
 }
 
@@ -268,18 +276,20 @@ mod tests {
             (1_001_500, 990_000, false),
             (1_002_500, 991_000, false),
             (1_002_600, 999_000, false),
-            // Level.
+            // Level, at a block that may have been there before that.
             (1_002_700, 1_002_600, false),
-            (1_002_800, 1_002_700, true),
-            (1_006_000, 1_005_000, true),
+            (1_005_500, 1_005_400, false),
+            (1_005_800, 1_005_700, true),
+            (1_009_000, 1_008_000, true),
             // Held up.
-            (1_012_000, 1_006_000, false),
-            (1_012_100, 1_012_000, true),
+            (1_015_000, 1_009_000, false),
+            (1_015_100, 1_015_000, true),
             // Cut off for a minute, and what the others did meanwhile.
-            (1_072_000, 1_013_000, false),
-            (1_072_100, 1_014_000, false),
-            (1_072_300, 1_072_000, false),
-            (1_072_400, 1_072_100, true),
+            (1_075_000, 1_016_000, false),
+            (1_075_100, 1_017_000, false),
+            (1_075_300, 1_075_000, false),
+            (1_075_400, 1_075_100, false),
+            (1_078_400, 1_078_300, true),
         ];
         for (now_ms, tip_ms, follows) in rows {
             assert_eq!(following.look(now_ms, tip_ms), follows, "at {now_ms}");
@@ -287,10 +297,19 @@ mod tests {
     }
 
     #[test]
+    fn who_was_off_for_a_second_does_not_follow_at_once() {
+        // An order and a hold of the second before the start, which come one after the other.
+        let mut following = Following::default();
+        let mut look = |now_ms: u64, tip_ms: u64| following.look(now_ms, tip_ms);
+        assert!(!look(1_001_000, 999_000) && !look(1_001_900, 999_200) && !look(1_002_000, 1_000_400));
+        assert!(!look(1_003_000, 1_002_900) && look(1_004_100, 1_004_000));
+    }
+
+    #[test]
     fn a_clock_that_is_wrong_follows_too() {
         // Slow by five seconds, and then so much behind: seen by how fast its blocks come.
         let mut following = Following::default();
-        assert!(following.look(1_000_000, 1_005_000) && following.look(1_001_000, 1_006_000));
+        assert!(!following.look(1_000_000, 1_005_000) && following.look(1_001_000, 1_006_000));
         assert!(!following.look(1_001_100, 1_012_000));
         // Ahead by as much.
         let mut following = Following::default();

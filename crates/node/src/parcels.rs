@@ -56,7 +56,7 @@ use order::Submission;
 use payloads::Payloads;
 use std::{
     collections::{BTreeMap, BTreeSet, HashMap},
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    sync::{Arc, Mutex, MutexGuard, PoisonError, atomic::AtomicBool},
     time::Duration,
 };
 use tallystick_consensus::validators::decode_key;
@@ -159,6 +159,8 @@ pub(crate) struct Room<E: Runtime> {
     certifying: Mutex<Proofs>,
     /// The height up to which everything that is ordered to be erased is carried out, but for what waits.
     erased: watch::Sender<u64>,
+    /// Whether all of it was, as far as it is executed, at the last attempt.
+    has_erased: AtomicBool,
     intake: mpsc::Sender<Submission>,
     standing: Mutex<Standing>,
     /// Whether this node is one of a member's still. While it is not, nothing goes in or out, and nobody is asked for anything.
@@ -476,6 +478,7 @@ impl<E: Runtime> Parcels<E> {
             reading: Mutex::default(),
             certifying: Mutex::default(),
             erased: watch::Sender::new(0),
+            has_erased: AtomicBool::new(false),
             intake,
             standing: Mutex::new(standing),
             open: watch::Sender::new(true),

@@ -226,7 +226,6 @@ mod tests {
     use super::*;
     use crate::hash::Hash;
 
-    /// Every way to spell the list `[1, 24]` but the deterministic one.
     /// A text that may have four bytes.
     #[derive(Debug)]
     struct Short(String);
@@ -251,6 +250,7 @@ mod tests {
         assert_eq!(said(&encode(&7u8)), "malformed: unexpected type u8 at position 0: expected text (definite length)");
     }
 
+    /// Every way to spell the list `[1, 24]` but the deterministic one.
     #[test]
     fn every_second_spelling_is_refused() {
         let check = |bytes: &[u8]| decode::<List>(bytes, 64);

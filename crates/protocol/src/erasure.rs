@@ -22,7 +22,7 @@
 use crate::{
     cbor::{self, CborError},
     hold::SubjectHold,
-    limits::{ERASURE_HOLDERS_MAX, ERASURE_VALUES_MAX, PARTITION_FORMER_MAX, STATE_VALUE_BYTES_MAX},
+    limits::{ERASURE_FORMER_MAX, ERASURE_HOLDERS_MAX, ERASURE_VALUES_MAX, STATE_VALUE_BYTES_MAX},
     names::names,
     operation::PrincipalId,
     seal::{Commitment, Subject},
@@ -203,7 +203,7 @@ mod holders {
 }
 
 mod former {
-    use super::{PARTITION_FORMER_MAX, cbor};
+    use super::{ERASURE_FORMER_MAX, cbor};
     use minicbor::{Decoder, Encoder};
 
     pub fn encode<C, W: minicbor::encode::Write>(
@@ -215,7 +215,7 @@ mod former {
     }
 
     pub fn decode<C>(d: &mut Decoder<'_>, _: &mut C) -> Result<Vec<String>, minicbor::decode::Error> {
-        cbor::values(d, 0..=PARTITION_FORMER_MAX, "the former members of an erasure")
+        cbor::values(d, 0..=ERASURE_FORMER_MAX, "the former members of an erasure")
     }
 }
 
@@ -402,7 +402,7 @@ mod tests {
             former: Vec::new(),
         };
         assert_eq!(ErasureRow::decode(&row.to_bytes()).unwrap(), row);
-        let former = vec![name.clone(); PARTITION_FORMER_MAX];
+        let former = vec![name.clone(); ERASURE_FORMER_MAX];
         let few = ErasureRow { scope: ErasureScope::All, former, ..row.clone() };
         assert_eq!(ErasureRow::decode(&few.to_bytes()).unwrap(), few);
         assert!(row.has_room());

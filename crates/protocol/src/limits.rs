@@ -144,6 +144,8 @@ pub const PARTITION_MEMBERS_MIN: usize = 2;
 pub const PARTITION_MEMBERS_MAX: usize = 16;
 /// Organisations that have left a partition's agreement, and are not back.
 pub const PARTITION_FORMER_MAX: usize = 64;
+/// Former members that an order of erasure in a partition names: those by its agreement, and members that are expelled.
+pub const ERASURE_FORMER_MAX: usize = PARTITION_FORMER_MAX + PARTITION_MEMBERS_MAX;
 /// Categories of data that an agreement names.
 pub const PARTITION_CATEGORIES_MAX: usize = 32;
 /// Jurisdictions that an agreement allows.

@@ -3,6 +3,7 @@
 //! A step whose time passed before anybody took it is taken anew. What must come of it does not depend on when it is taken: an
 //! errand that is told otherwise has found a broken promise.
 
+mod away;
 mod entrust;
 pub mod erase;
 mod legislate;
@@ -45,6 +46,7 @@ impl Client {
             Errand::Retain => share::retain::retain(&mut self).await,
             Errand::Erase => erase::erase(&mut self, true).await,
             Errand::Order => erase::erase(&mut self, false).await,
+            Errand::Away => away::away(&mut self).await,
         };
         if done.is_some() {
             self.record.is_back(errand);

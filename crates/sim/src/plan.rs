@@ -136,6 +136,8 @@ pub enum Errand {
     /// The same, but no month passes in the end: a block tells an hour at most, so a month takes hundreds, and minutes while one of four
     /// does not vote.
     Order,
+    /// Have somebody erased, and then held, while a holder is away. Not among those that a seed draws either.
+    Away,
 }
 
 impl Errand {

@@ -268,7 +268,8 @@ pub fn run_plan(plan: &Plan) -> Result<Report, Failure> {
     let events = || plan.segments.iter().flat_map(|segment| &segment.events);
     let shares = [Errand::Share, Errand::Reshape, Errand::Retain].map(Fault::Errand);
     members.shares = events().any(|event| shares.contains(&event.fault));
-    members.seals = events().any(|event| matches!(event.fault, Fault::Errand(Errand::Erase | Errand::Order)));
+    members.seals =
+        events().any(|event| matches!(event.fault, Fault::Errand(Errand::Erase | Errand::Order | Errand::Away)));
     let record = Record::default();
     record.note(format!("{} nodes, criminal {:?}, links {:?} ms", plan.validators, plan.criminal, plan.delay_ms));
     let stage = Stage { plan: plan.clone(), members, record: record.clone(), leap: Leap::default() };

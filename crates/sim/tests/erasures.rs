@@ -55,6 +55,15 @@ fn a_holder_that_is_cut_off_does_what_was_ordered_when_it_is_back() {
     erased(926, 45, &[(7, 12, Fault::Split { side: vec![4] }), (24, 8, Fault::Crash { node: 4 })]).keeps();
 }
 
+/// It is back within a second or two of the order and the hold, and later.
+#[test]
+fn a_holder_that_was_away_keeps_what_is_held_meanwhile() {
+    let away = |at, seconds| (at, seconds, Fault::Crash { node: 4 });
+    let report = ordered(932, 70, Errand::Away, &[away(8, 3), away(24, 2), away(40, 6), away(56, 4)]).keeps();
+    let held = report.counted(" values were held before their holder was back");
+    assert!(held.iter().sum::<u64>() >= 2, "{held:?}");
+}
+
 /// Reads, disclosures and holds come just before an order and just after it, and some of each do.
 #[test]
 fn reads_disclosures_and_holds_race_what_is_erased() {

@@ -106,13 +106,23 @@ fn what_is_acknowledged_and_not_stored_holds_up_the_partition_until_it_comes() {
     assert!(report.counted(" blindings were looked for").iter().all(|count| *count > 0));
 }
 
-/// Who joins late executes all that was ordered before; who executes otherwise is named, and gains that nothing is certified until the
-/// members amend the agreement; who is put out while it fetches is given nothing any more.
+/// Who read what was wrong is on record, and knows; what stands on consent is not read once that is withdrawn.
+#[test]
+fn what_is_shared_is_corrected_and_read_by_consent() {
+    let report = shared(921, 45, &[(12, 2, Fault::Crash { node: 1 }), (18, 2, Fault::Crash { node: 0 })]).keeps();
+    let read = report.counted(" reads of what was wrong are on record, and who read it knows");
+    assert!(matches!(read[..], [count] if count > 0), "{read:?}");
+    assert_eq!(report.counted(" consent of a partition was withdrawn as number ").len(), 1);
+}
+
+/// Who joins late executes all that was ordered before; who leaves is waited for no more, and named; who executes otherwise is named, and gains
+/// that nothing is certified until the members amend the agreement; who is put out while it fetches is given nothing any more.
 #[test]
 fn members_come_and_go_and_one_that_lies_is_named() {
     let errand = [(0, 1, Fault::Errand(Errand::Reshape))];
-    let report = Plan::calm(910, 4, Duration::from_secs(40)).with(&errand).keeps();
+    let report = Plan::calm(910, 4, Duration::from_secs(60)).with(&errand).keeps();
     for words in [
+        " order was over without one who had left, and complete when it was back",
         " payloads were executed by one who joined late",
         " alarm names who executed otherwise, and nothing is certified",
         " messages ask for payloads when one who asks is put out",
@@ -164,6 +174,9 @@ fn what_a_register_in_a_partition_keeps_no_longer_is_erased_by_itself() {
         let report = Plan::calm(seed, 4, Duration::from_secs(seconds)).with(&errand).with(&faults).keeps();
         let raised = report.counted(" orders were raised by themselves in a partition");
         assert!(matches!(raised[..], [raised] if raised >= 4), "{raised:?}");
+        let least = report.counted(" values at least were destroyed on each member's node");
+        let is_wiped = faults.iter().any(|(_, _, fault)| matches!(fault, Fault::Wipe { .. }));
+        assert!(!least.is_empty() && (is_wiped || least.iter().all(|least| *least > 0)), "{least:?}");
     }
 }
 

@@ -24,7 +24,7 @@ use crate::{
 };
 use std::{
     collections::{BTreeMap, BTreeSet, btree_map::Entry},
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    sync::{Arc, Mutex, MutexGuard, PoisonError, atomic::Ordering},
 };
 use tallystick_protocol::{ErasureRow, Operation, PrincipalId, StateKey, SubjectRow, limits::ERASURES_PER_PAGE};
 use tallystick_storage::{
@@ -44,18 +44,9 @@ type Receipts = Mutex<BTreeMap<String, Posted>>;
 pub(super) struct Eraser {
     erasing: Option<Erasing>,
     following: Following,
-    /// Whether all was carried out at the last attempt.
-    is_done: bool,
     receipts: Arc<Receipts>,
     /// Those that are given once more, to end what waits only for those who have left.
     endings: Arc<Receipts>,
-}
-
-impl Eraser {
-    /// Whether all is carried out that is executed, but for what waits.
-    pub const fn is_done(&self) -> bool {
-        self.is_done
-    }
 }
 
 fn lock(receipts: &Receipts) -> MutexGuard<'_, BTreeMap<String, Posted>> {
@@ -152,13 +143,10 @@ impl<E: Runtime> Parcels<E> {
     /// executed here yet, and be a hold. `executed_ms` is the time up to which all is.
     pub(super) async fn erase(&self, runtime: &E, (room, eraser): (&Arc<Room<E>>, &mut Eraser), executed_ms: u64) {
         let tip_ms = self.time_ms();
-        let follows = eraser.following.look(now_ms(runtime), tip_ms);
-        eraser.is_done = false;
-        if !follows || tip_ms.saturating_sub(executed_ms) > ABREAST_MS {
-            return;
-        }
-        let done = self.erase_due(runtime, room, eraser).await;
-        eraser.is_done = done.is_ok();
+        let is_abreast = tip_ms.saturating_sub(executed_ms) <= ABREAST_MS;
+        let follows = eraser.following.look(now_ms(runtime), tip_ms) && is_abreast;
+        let done = self.erase_due(runtime, (room, eraser), follows).await;
+        room.has_erased.store(matches!(done, Ok(true)), Ordering::Release);
         if let Err(error) = done {
             tracing::error!(partition = room.name, %error, "what is ordered to be erased is not erased yet");
         }
@@ -177,7 +165,13 @@ impl<E: Runtime> Parcels<E> {
         }
     }
 
-    async fn erase_due(&self, runtime: &E, room: &Arc<Room<E>>, eraser: &mut Eraser) -> Result<(), VaultError> {
+    /// Says whether all is carried out that does not wait. What is due is left to the next time by a node that does not follow.
+    async fn erase_due(
+        &self,
+        runtime: &E,
+        (room, eraser): (&Arc<Room<E>>, &mut Eraser),
+        follows: bool,
+    ) -> Result<bool, VaultError> {
         let Eraser { erasing, receipts, .. } = eraser;
         let erasing = match erasing {
             Some(erasing) => erasing,
@@ -185,6 +179,9 @@ impl<E: Runtime> Parcels<E> {
         };
         loop {
             let (total, orders) = room.due(erasing.looked_at(), erasing.unfinished(), self.time_ms()).await;
+            if !follows {
+                return Ok(orders.is_empty());
+            }
             let is_last = erasing.carry_out(self.vault(), &orders, total).await?;
             lock(receipts).retain(|order, _| erasing.owed().contains_key(order));
             for (erasure, _) in &orders {
@@ -195,7 +192,7 @@ impl<E: Runtime> Parcels<E> {
                 }
             }
             if is_last {
-                return Ok(());
+                return Ok(true);
             }
         }
     }

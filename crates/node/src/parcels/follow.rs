@@ -5,7 +5,7 @@ use super::{Parcels, Room, Standing, erasing::Eraser, message::Message, order::E
 use crate::{application::now_ms, engine::Runtime};
 use std::{
     collections::BTreeSet,
-    sync::{Arc, PoisonError},
+    sync::{Arc, PoisonError, atomic::Ordering},
     time::Duration,
 };
 use tallystick_protocol::{
@@ -90,9 +90,12 @@ impl<E: Runtime> Parcels<E> {
             };
             match self.read_on(&room.name, &mut cursor).await {
                 Ok((blocks, at_end)) => {
+                    let newest = blocks.last().filter(|_| at_end).map(|orders| orders.height);
                     for orders in blocks {
                         let before = room.partition.lock().await.position();
-                        let discloses = self.execute(&mut runtime, (&room, &mut eraser), &orders).await;
+                        // What is ordered after it may be a hold.
+                        let eraser = (newest == Some(orders.height)).then_some(&mut eraser);
+                        let discloses = self.execute(&mut runtime, (&room, eraser), &orders).await;
                         let times = (before.time_ms, orders.time_ms, now_ms(&runtime));
                         if is_posted_at_once(times, discloses) && !self.is_posted(&room.name, orders.height).await {
                             self.post_root(&runtime, &room).await;
@@ -110,7 +113,7 @@ impl<E: Runtime> Parcels<E> {
             }
             // Also what an older vault brought back, before anything is given.
             self.erase(&runtime, (&room, &mut eraser), time_ms).await;
-            if eraser.is_done() {
+            if room.has_erased.load(Ordering::Acquire) {
                 room.erased.send_replace(height);
             }
             self.tidy(&room, time_ms).await;
@@ -197,8 +200,14 @@ impl<E: Runtime> Parcels<E> {
         Ok((blocks, at_end))
     }
 
-    /// Executes a block's orders, once every payload is here; says whether one of them discloses something.
-    async fn execute(&self, runtime: &mut E, (room, eraser): (&Arc<Room<E>>, &mut Eraser), orders: &Orders) -> bool {
+    /// Executes a block's orders, once every payload is here; says whether one of them discloses something. What it orders to be erased is
+    /// carried out where an `eraser` is given: of the newest block.
+    async fn execute(
+        &self,
+        runtime: &mut E,
+        (room, eraser): (&Arc<Room<E>>, Option<&mut Eraser>),
+        orders: &Orders,
+    ) -> bool {
         let payloads = loop {
             // Before the look, so that what arrives meanwhile is not missed.
             let arrived = room.arrived.notified();
@@ -230,7 +239,10 @@ impl<E: Runtime> Parcels<E> {
             (done, partition.root(), partition.position().executed)
         };
         // Before what came is settled, so that what was here is counted; and before anybody is told.
-        self.erase(runtime, (room, eraser), time_ms).await;
+        match eraser {
+            Some(eraser) => self.erase(runtime, (room, eraser), time_ms).await,
+            None => room.has_erased.store(false, Ordering::Release),
+        }
         // Before anybody is told: who reads at once must find them.
         self.settle_block(room, &block).await;
         {

@@ -255,7 +255,8 @@ impl<E: Runtime> Parcels<E> {
         values.retain(|(place, _)| subjects.contains(place.subject()));
         let erased = room.erased_among(&values, self.time_ms()).await;
         // What a hold keeps can be disclosed where it is.
-        let here = self.vault().openings_at(erased.keys()).await?;
+        let held: Vec<Value> = erased.iter().filter(|(_, is_held)| **is_held).map(|(value, _)| value.clone()).collect();
+        let here = self.vault().openings_at(held.iter()).await?;
         let gone = erased.keys().filter(|value| !here.contains_key(*value));
         let fields: BTreeSet<String> = gone.map(|(place, _)| place.field().to_owned()).collect();
         match fields.is_empty() {
@@ -310,7 +311,10 @@ impl<E: Runtime> Parcels<E> {
         values.retain(|(place, _)| subjects.contains(place.subject()));
         let found = if values.is_empty() { BTreeMap::new() } else { self.opened_soon(room, &values, parcel).await? };
         let unopened: Vec<Value> = values.iter().filter(|value| !found.contains_key(*value)).cloned().collect();
-        let gone = room.erased_among(&unopened, self.time_ms()).await;
+        let gone = match unopened.is_empty() {
+            true => BTreeMap::new(),
+            false => room.erased_among(&unopened, self.time_ms()).await,
+        };
         let field = |(place, _): &Value| place.field().to_owned();
         let absent = unopened.iter().filter(|value| !gone.contains_key(*value)).map(field).collect();
         let erased = gone.keys().map(field).collect();

@@ -31,7 +31,7 @@ use bytes::Bytes;
 use futures::future::select;
 use std::{
     collections::{BTreeMap, BTreeSet},
-    sync::{Arc, MutexGuard, PoisonError},
+    sync::{Arc, MutexGuard, PoisonError, atomic::Ordering},
     time::Duration,
 };
 use tallystick_ledger::{
@@ -255,8 +255,10 @@ impl<E: Runtime> Parcels<E> {
             openings: Vec::new(),
         };
         self.vault().keep_noted(pending, share, &openings).await?;
-        // What was ordered meanwhile goes again, unless a hold keeps it.
-        let erased = room.erased_among(&values, self.time_ms()).await;
+        // What was ordered meanwhile goes again, unless a hold keeps it. What was ordered before is not this one's: it may have been kept for a hold
+        // that is still to come.
+        let kept: Vec<Value> = openings.iter().map(value).collect();
+        let erased = room.erased_among(&kept, self.time_ms()).await;
         for ((place, commitment), _) in erased.into_iter().filter(|(_, is_held)| !is_held) {
             self.vault().remove(&Drawer::of(&place), &[commitment]).await?;
         }
@@ -441,8 +443,9 @@ impl<E: Runtime> Parcels<E> {
             None => return Ok(()),
         };
         let erased = room.erased_among(&rightful, self.time_ms()).await;
-        // What a hold keeps is not destroyed yet.
-        rightful.retain(|value| erased.get(value).is_none_or(|is_held| *is_held));
+        // What a hold keeps is not destroyed yet, nor what one may still keep that is not executed here.
+        let is_done = room.has_erased.load(Ordering::Acquire);
+        rightful.retain(|value| erased.get(value).is_none_or(|is_held| *is_held || !is_done));
         Ok(self.vault().settle_private(pending, &rightful).await?)
     }
 

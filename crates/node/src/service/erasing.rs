@@ -43,15 +43,10 @@ impl<E: Runtime> Service<E> {
         self.0.shared.chain.ready().await;
         let (mut done, mut following) = (None, Following::default());
         loop {
-            // What a node missed may hold what was ordered to be erased before.
-            if !following.look(now_ms(&self.0.runtime), self.tip().header.time_ms) {
-                if tip.changed().await.is_err() {
-                    return;
-                }
-                continue;
-            }
-            match self.erase_due(holder, &mut done).await {
-                Ok(height) => holder.set_erased_to(height),
+            let follows = following.look(now_ms(&self.0.runtime), self.tip().header.time_ms);
+            match self.erase_due(holder, &mut done, follows).await {
+                Ok(Some(height)) => holder.set_erased_to(height),
+                Ok(None) => {}
                 Err(error) => tracing::error!(%error, "what is ordered to be erased is not erased yet"),
             }
             if tip.changed().await.is_err() {
@@ -68,8 +63,14 @@ impl<E: Runtime> Service<E> {
         }
     }
 
-    /// Carries out what is ordered and does not wait; the height up to which all that is true of.
-    async fn erase_due(&self, holder: &Holder<E>, done: &mut Option<Done>) -> Result<u64, ErasingError> {
+    /// Carries out what is ordered and does not wait; the height up to which all that is true of. None where something is due, and this node
+    /// does not follow: what it missed may hold it.
+    async fn erase_due(
+        &self,
+        holder: &Holder<E>,
+        done: &mut Option<Done>,
+        follows: bool,
+    ) -> Result<Option<u64>, ErasingError> {
         let done = match done {
             Some(done) => done,
             None => done.insert(Done { erasing: Erasing::resume(holder, None).await?, given: BTreeMap::new() }),
@@ -78,6 +79,9 @@ impl<E: Runtime> Service<E> {
         loop {
             let (from, unfinished) = (done.erasing.looked_at(), done.erasing.unfinished());
             let (height, total, orders) = self.due_erasures(own, from, unfinished).await?;
+            if !follows {
+                return Ok(orders.is_empty().then_some(height));
+            }
             let in_drawer = |one: Erasure| {
                 let drawer = Drawer::public(one.row.subject.clone());
                 (one, vec![drawer])
@@ -86,7 +90,7 @@ impl<E: Runtime> Service<E> {
             let is_last = done.erasing.carry_out(holder, &orders, total).await?;
             self.give_receipts(holder, &orders, done).await;
             if is_last {
-                return Ok(height);
+                return Ok(Some(height));
             }
         }
     }

@@ -34,7 +34,7 @@ const READS: usize = 6;
 pub fn erased() -> impl Iterator<Item = Subject> {
     let of =
         |register: &'static str, what: &'static str| (0..EACH).map(move |n| subject(register, &format!("{what}-{n}")));
-    of("person", "read").chain(of("person", "held")).chain(of("visit", "old"))
+    of("person", "read").chain(of("person", "held")).chain(of("visit", "old")).chain(super::away::erased())
 }
 
 /// The registers that are written to.
@@ -47,11 +47,21 @@ pub fn kept() -> Subject {
     subject("person", "kept")
 }
 
-fn subject(register: &str, key: &str) -> Subject {
+pub(super) fn subject(register: &str, key: &str) -> Subject {
     Subject::new(register, key).expect("slugs")
 }
 
 pub(super) async fn erase(client: &mut Client, outlives: bool) -> Option<()> {
+    begin(client).await?;
+    for number in 0..EACH {
+        race_reads(client, number).await?;
+        race_a_hold(client, number).await?;
+    }
+    if outlives { outlive(client).await } else { Some(()) }
+}
+
+/// Registers the holders and creates the registers, and writes what is kept.
+pub(super) async fn begin(client: &mut Client) -> Option<()> {
     for node in HOLDERS {
         enrol(client, node).await?;
     }
@@ -63,12 +73,7 @@ pub(super) async fn erase(client: &mut Client, outlives: bool) -> Option<()> {
         let create = Operation::RegisterCreate { register: register.to_owned(), text: "People".to_owned(), fields };
         client.accepted(&administrator, create).await?;
     }
-    write(client, "person", "kept").await?;
-    for number in 0..EACH {
-        race_reads(client, number).await?;
-        race_a_hold(client, number).await?;
-    }
-    if outlives { outlive(client).await } else { Some(()) }
+    write(client, "person", "kept").await.map(drop)
 }
 
 async fn enrol(client: &mut Client, node: usize) -> Option<()> {
@@ -92,7 +97,7 @@ async fn enrol(client: &mut Client, node: usize) -> Option<()> {
 }
 
 /// Writes a value about somebody, which both nodes keep.
-async fn write(client: &mut Client, register: &str, key: &str) -> Option<Commitment> {
+pub(super) async fn write(client: &mut Client, register: &str, key: &str) -> Option<Commitment> {
     let registrar = client.registrar(0);
     loop {
         let place = Place::new(register, key, "name", subject(register, key)).expect("a place");
@@ -137,7 +142,7 @@ async fn hand_in(client: &Client, node: usize, submission: &SealedSubmission, no
     }
 }
 
-async fn order(client: &mut Client, id: &str, key: &str) -> Option<Told> {
+pub(super) async fn order(client: &mut Client, id: &str, key: &str) -> Option<Told> {
     let administrator = client.administrator(0);
     let order = Operation::ErasureOrder {
         order: id.to_owned(),
@@ -153,7 +158,7 @@ async fn order(client: &mut Client, id: &str, key: &str) -> Option<Told> {
 }
 
 /// A read at a node: what it gave, or why not; none while it is down.
-async fn read(
+pub(super) async fn read(
     client: &mut Client,
     node: usize,
     key: &str,
@@ -315,7 +320,7 @@ async fn erasure(client: &mut Client, id: &str) -> Option<ErasureRow> {
 }
 
 /// Waits until every holder has said that it destroyed.
-async fn complete(client: &mut Client, id: &str) -> Option<ErasureRow> {
+pub(super) async fn complete(client: &mut Client, id: &str) -> Option<ErasureRow> {
     loop {
         let row = erasure(client, id).await?;
         if row.is_complete() {

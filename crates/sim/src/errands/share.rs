@@ -1,10 +1,13 @@
 //! Share: two of the organisations open a partition and keep a register in it, and nobody else comes to know what is in it. Both come
 //! to the same state, whatever happens to their nodes; the rest of the network sees that something was ordered.
 
+mod consent;
+mod correct;
 mod entrust;
 pub mod erase;
 mod leave;
 mod lie;
+mod part;
 mod read;
 pub(super) mod reshape;
 pub mod retain;
@@ -71,6 +74,8 @@ pub(super) async fn share(client: &mut Client) -> Option<()> {
     sealed::read(client, &writer).await?;
     refused_on_record(client).await?;
     leave::leave(client).await?;
+    correct::correct(client, &writer, &guest).await?;
+    consent::consent(client, &writer).await?;
     certified(client).await
 }
 

@@ -25,7 +25,7 @@ const PATH: &str = "/erasures";
 
 /// Where nothing is left on any member's node.
 pub fn erased() -> impl Iterator<Item = Drawer> {
-    ERASED.into_iter().chain([HELD]).map(drawer)
+    ERASED.into_iter().chain([HELD]).map(drawer).chain(super::part::erased())
 }
 
 pub(super) async fn erase(client: &mut Client, writer: &Member) -> Option<()> {
@@ -53,7 +53,7 @@ pub(super) async fn erase(client: &mut Client, writer: &Member) -> Option<()> {
 }
 
 /// An order of the subject's own name.
-fn order(client: &Client, key: &str, scope: ErasureScope) -> Operation {
+pub(super) fn order(client: &Client, key: &str, scope: ErasureScope) -> Operation {
     Operation::ErasureOrder {
         order: key.to_owned(),
         controller: client.administrator(MEMBERS[0]).id.organisation().to_owned(),
@@ -184,7 +184,7 @@ async fn outcome(client: &mut Client, member: &Member, operation: Operation) -> 
 }
 
 /// An order, as the first member's node has it.
-async fn row(client: &mut Client, order: &str) -> Option<ErasureRow> {
+pub(super) async fn row(client: &mut Client, order: &str) -> Option<ErasureRow> {
     let (network, asker) = (client.members.genesis.id(), client.administrator(MEMBERS[0]));
     loop {
         let query = Query::sign(&network, PATH, asker.id.clone(), client.now_s() + 100, &asker.key);

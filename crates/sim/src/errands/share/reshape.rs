@@ -1,9 +1,9 @@
-//! Reshape: somebody joins a partition late, and executes all that was ordered before; a member says that it executed otherwise, and all
-//! see who; and that one is put out while it asks for a payload, and is given nothing any more.
+//! Reshape: somebody joins a partition late, and executes all that was ordered before; a member leaves, and comes back; one says that it executed
+//! otherwise, and all see who; and that one is put out while it asks for a payload, and is given nothing any more.
 
 use super::{
     ENTRIES, EVER, MEMBERS, OUTSIDER, PARTITION, REMAINING, agreement, append, begin, certified, erase, executed,
-    leave::order_alone, lie::seal, roots,
+    leave::order_alone, lie::seal, part, roots,
 };
 use crate::{client::Client, members::Member};
 use std::{sync::Arc, time::Duration};
@@ -28,13 +28,14 @@ pub(in crate::errands) async fn reshape(client: &mut Client) -> Option<()> {
     executed(client, MEMBERS[0], &writer, append(ENTRIES), None).await?;
     is_at_one(client).await?;
     certified(client).await?;
+    part::part(client, &writer).await?;
     lie(client, &writer).await?;
     put_out(client, &writer).await?;
     certified(client).await
 }
 
 /// Has the members be these, with the yes of all who ever were.
-async fn amend(client: &mut Client, proposal: &str, members: &[usize]) -> Option<()> {
+pub(super) async fn amend(client: &mut Client, proposal: &str, members: &[usize]) -> Option<()> {
     let voters: Vec<Member> = EVER.iter().map(|organisation| client.administrator(*organisation)).collect();
     let agreement = agreement(client, members);
     client.decide(&voters, proposal, vec![Change::PartitionAmend { agreement }]).await

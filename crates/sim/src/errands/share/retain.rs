@@ -98,16 +98,18 @@ async fn raised(client: &mut Client, keys: &[&str]) -> Option<()> {
     }
 }
 
-/// Whether an order says by whom and why it was raised, and both members' nodes destroyed something.
+/// Whether an order says by whom and why it was raised. How much each member's node destroyed at least is noted: one that has lost its disk has
+/// nothing to destroy.
 fn is_right(client: &Client, row: &ErasureRow) -> Option<()> {
-    let destroyed = |row: &ErasureRow| row.holders.iter().filter_map(|holder| holder.receipt).all(|one| one.values > 0);
     let is_right = row.principal == client.members.holder(MEMBERS[0])?.principal
         && row.controller == client.administrator(MEMBERS[0]).id.organisation()
         && matches!(row.scope, ErasureScope::Values(_))
         && row.legal_basis == "Kept for 1 days"
         && row.holders.len() == MEMBERS.len();
     if is_right {
-        client.record.note(format!("order {} destroyed on each node: {}", row.order, destroyed(row)));
+        let destroyed = row.holders.iter().filter_map(|holder| holder.receipt).map(|receipt| receipt.values);
+        let least = destroyed.min().unwrap_or_default();
+        client.record.note(format!("{least} values at least were destroyed on each member's node"));
         return Some(());
     }
     client.complain(format!("an order raised by itself is not as it should be: {row:?}"));

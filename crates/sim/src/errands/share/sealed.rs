@@ -57,7 +57,7 @@ pub(super) async fn write_of(client: &mut Client, writer: &Member, key: &str) ->
 /// The same, in a register.
 pub(super) async fn write_in(client: &mut Client, writer: &Member, register: &str, key: &str) -> Option<Opening> {
     loop {
-        let opening = seal_in(client, register, key, Some(PARTITION));
+        let opening = seal_in(client, register, key, value_of(key), Some(PARTITION));
         let transaction = sign(client, writer, append_in(register, key, &opening.commitment().to_string()));
         match hand_in(client, MEMBERS[0], &transaction, vec![opening.clone()]).await {
             Some(Ok(Executed { outcome: Outcome::Accepted { .. }, .. })) => return Some(opening),
@@ -112,21 +112,29 @@ pub(super) async fn lie(client: &mut Client, writer: &Member) -> Option<()> {
 
 /// Reads what is sealed, at a node of the reader's own.
 pub(super) async fn read(client: &mut Client, reader: &Member) -> Option<()> {
+    let (_, value) = given(client, reader, KEPT).await?;
+    if value != value_of(KEPT) {
+        client.complain("a read of what is sealed gave another value".to_owned());
+        return None;
+    }
+    client.record.note(format!("{} read what is sealed in a partition", reader.id));
+    Some(())
+}
+
+/// Reads what is sealed about somebody until it is given: the number of the entry, and the value.
+pub(super) async fn given(client: &mut Client, reader: &Member, key: &str) -> Option<(u64, String)> {
     let node = client.members.holder(MEMBERS[0])?.principal;
     loop {
-        let operation = read_of(KEPT, &node);
-        let transaction = sign(client, reader, operation);
+        let transaction = sign(client, reader, read_of(key, &node));
         match hand_in(client, MEMBERS[0], &transaction, Vec::new()).await {
-            Some(Ok(Executed { given, .. })) => {
+            Some(Ok(Executed { given, outcome, .. })) => {
                 let values = given.iter().flat_map(|one| &one.openings).map(|opening| opening.value().reveal());
                 let values: Vec<String> = values.map(str::to_owned).collect();
-                let absent = given.iter().any(|one| !one.absent.is_empty());
-                if values == [value_of(KEPT)] {
-                    client.record.note(format!("{} read what is sealed in a partition", reader.id));
-                    return Some(());
+                if let ([one], [value]) = (given.as_slice(), values.as_slice()) {
+                    return Some((one.record.number, value.clone()));
                 }
-                if !absent {
-                    client.complain(format!("a read of what is sealed gave {} values", values.len()));
+                if given.iter().all(|one| one.absent.is_empty()) {
+                    client.complain(format!("a read of what is sealed gave {} values: {outcome:?}", values.len()));
                     return None;
                 }
                 // It lost its disk, and has not come to hold it again.
@@ -158,13 +166,18 @@ fn value_of(key: &str) -> String {
 }
 
 fn seal(client: &mut Client, key: &str, partition: Option<&str>) -> Opening {
-    seal_in(client, REGISTER, key, partition)
+    seal_in(client, REGISTER, key, value_of(key), partition)
 }
 
-fn seal_in(client: &mut Client, register: &str, key: &str, partition: Option<&str>) -> Opening {
+/// Seals this value about somebody.
+pub(super) fn seal_value(client: &mut Client, key: &str, value: String, partition: Option<&str>) -> Opening {
+    seal_in(client, REGISTER, key, value, partition)
+}
+
+fn seal_in(client: &mut Client, register: &str, key: &str, value: String, partition: Option<&str>) -> Opening {
     let about = Subject::new(register, key).expect("slugs");
     let place = Place::new(register, key, FIELD, about).and_then(|place| place.within(partition));
-    let opening = Opening::seal(place.expect("a place"), Secret::new(value_of(key)), &mut client.world);
+    let opening = Opening::seal(place.expect("a place"), Secret::new(value), &mut client.world);
     let opening = opening.expect("a value");
     client.record.blindings().look_for_last(&opening.to_bytes());
     opening
@@ -175,12 +188,20 @@ pub(super) fn append(key: &str, value: &str) -> Operation {
 }
 
 fn append_in(register: &str, key: &str, value: &str) -> Operation {
+    Operation::EntryAppend { register: register.to_owned(), entries: vec![entry_in(register, key, value)] }
+}
+
+/// An entry about somebody with this in the sealed field.
+pub(super) fn entry(key: &str, value: &str) -> NewEntry {
+    entry_in(REGISTER, key, value)
+}
+
+fn entry_in(register: &str, key: &str, value: &str) -> NewEntry {
     // In the order of their names.
     let mut members = [(register, key), (FIELD, value)];
     members.sort_unstable();
     let [first, then] = members.map(|(name, value)| format!(r#""{name}":"{value}""#));
-    let items = vec![format!("{{{first},{then}}}")];
-    Operation::EntryAppend { register: register.to_owned(), entries: vec![NewEntry { key: key.to_owned(), items }] }
+    NewEntry { key: key.to_owned(), items: vec![format!("{{{first},{then}}}")] }
 }
 
 /// A private transaction that is good for a short while.
