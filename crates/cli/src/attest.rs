@@ -12,7 +12,7 @@ use crate::{
 use clap::Args;
 use rand::Rng as _;
 use serde_json::Value;
-use std::{cmp::Ordering, path::PathBuf, str::FromStr, thread, time::Duration};
+use std::{cmp::Ordering, collections::BTreeMap, path::PathBuf, str::FromStr, thread, time::Duration};
 use tallystick_client::{Client, Signer};
 use tallystick_ledger::{item::canonicalise, moment::format_timestamp};
 use tallystick_protocol::{Attestation, EntryKind, Genesis, NewEntry, Operation, Receipt, operation::validate_key};
@@ -182,17 +182,13 @@ impl Attest {
         tell_written(&self.output, bytes.len())
     }
 
-    /// Goes on if nothing is tried that is written only sealed: what was tried stands in the clear beside the answer, and is kept for ever.
+    /// Goes on if what is tried are fields of the register that are written in the clear.
     fn require_clear(&self, client: &Client, signer: &Signer) -> Done {
         let definition = definition(client, Some(signer), &self.register)?.value;
-        let sealed = definition.fields.iter().filter(|field| field.protection.is_some());
-        let tried = |name: &String| self.conditions.iter().any(|condition| condition.field == *name);
-        match sealed.map(|field| &field.name).find(|name| tried(name)) {
-            Some(name) => Err(Failure::error(format!(
-                "field `{name}` is written only sealed, and what is tried is kept in the clear beside the answer: try other fields, or show \
-                 the field itself with `tally disclose`"
-            ))),
-            None => Ok(()),
+        let fields = definition.fields.iter().map(|field| (field.name.as_str(), field.protection.is_some()));
+        match may_try(&fields.collect(), &self.conditions) {
+            Ok(()) => Ok(()),
+            Err(reason) => Err(Failure::error(format!("register `{}`: {reason}", self.register))),
         }
     }
 
@@ -258,6 +254,29 @@ fn signed(client: &Client, signer: &Signer, genesis: &Genesis, disclosed: &[u8])
     )))
 }
 
+/// Whether these can be tried on items with these fields, each with whether it is written only sealed: what was tried stands in the clear
+/// beside the answer, and is kept for ever. Of a field that there is not nothing would hold, and the answer be a no that proves nothing.
+fn may_try(fields: &BTreeMap<&str, bool>, conditions: &[Condition]) -> Result<(), String> {
+    for Condition { field, .. } in conditions {
+        match fields.get(field.as_str()) {
+            Some(false) => {}
+            Some(true) => {
+                return Err(format!(
+                    "field `{field}` is written only sealed, and what is tried is kept in the clear beside the answer: try other fields, or \
+                     show the field itself with `tally disclose`"
+                ));
+            }
+            None => {
+                let all = fields.keys().copied().collect::<Vec<_>>().join(", ");
+                return Err(format!(
+                    "there is no field `{field}`, of which no answer could be given; there are: {all}"
+                ));
+            }
+        }
+    }
+    Ok(())
+}
+
 /// Whether all conditions hold, and of one and the same item.
 fn hold_of_one<'i>(conditions: &[Condition], mut items: impl Iterator<Item = &'i Value>, today: &str) -> bool {
     items.any(|item| conditions.iter().all(|condition| condition.holds(item, today)))
@@ -278,6 +297,15 @@ fn random_id() -> String {
 mod tests {
     #![allow(clippy::unwrap_used, reason = "tests")]
     use super::*;
+
+    #[test]
+    fn what_is_sealed_or_unknown_is_not_tried() {
+        let fields = BTreeMap::from([("meal", false), ("name", true)]);
+        let may = |text: &str| may_try(&fields, &["meal=fish".parse().unwrap(), text.parse().unwrap()]);
+        assert_eq!(may("meal!=soup"), Ok(()));
+        assert!(may("name=Ada").unwrap_err().contains("only sealed"));
+        assert!(may("mael!=soup").unwrap_err().ends_with("there are: meal, name"));
+    }
 
     #[test]
     fn conditions_are_tried_on_a_record() {
