@@ -476,6 +476,7 @@ fn open_partition(desk: &Desk) {
     let form = fs::read_to_string(desk.path("form.toml")).unwrap();
     let from = form.lines().find(|line| line.starts_with("from_ms")).unwrap();
     let form = form.replace(r#"["council", "harbour"]"#, r#"["companies-house", "hm-revenue-and-customs"]"#);
+    let form = form.replace(r#"# regulators = ["commissioner"]"#, r#"regulators = ["department-of-health"]"#);
     fs::write(desk.path("form.toml"), form.replace(from, "from_ms = 1")).unwrap();
     desk.line("proposal submit form.toml --as companies-house/administrator").expect(0, &["is open"]);
     for member in ["companies-house", "hm-revenue-and-customs"] {

@@ -133,6 +133,34 @@ pub fn what_is_sealed_there_is_erased_by_both(desk: &Desk) {
     let text = fs::read_to_string(desk.path("p-1.json")).unwrap();
     assert!(text.contains("3B") && !text.contains(SEALED), "{text}");
     one_value_of_two_is_erased(desk);
+    who_oversees_it_sees_who_read_and_no_record(desk);
+}
+
+/// Whoever has the role for it in an organisation that the agreement names asks a member's node; nobody else of that one does.
+fn who_oversees_it_sees_who_read_and_no_record(desk: &Desk) {
+    desk.line("partition show school-health").expect(0, &["overseen by   department-of-health"]);
+    desk.line("key new overseer.pem --passphrase-file sandbox/passphrase").expect(0, &[]);
+    let enrol = "principal enrol overseer --role regulator --public overseer.pem.pub";
+    desk.line(&format!("{enrol} --as department-of-health/administrator")).expect(0, &[]);
+    let key = "--as department-of-health/overseer --key overseer.pem --passphrase-file sandbox/passphrase";
+    let asked = |text: &str, who: &str| desk.line(&format!("{text} --partition school-health {who}"));
+    let told = [
+        ("access-log --subject pupil:p-2", "companies-house/registrar"),
+        ("erasure list", "gone-1"),
+        ("erasure status gone-1", "erasure gone-1 is complete"),
+        ("hold list", "look-1"),
+        ("notice list", "corrections"),
+    ];
+    for (question, answer) in told {
+        asked(question, key).expect(0, &[answer]);
+        asked(question, "--as department-of-health/registrar")
+            .expect(1, &["A regulator whom the agreement names asks with the role"]);
+        asked(question, "--as food-standards-agency/registrar").expect(1, &[]);
+    }
+    for question in ["record pupil p-2 --purpose Look --legal-basis Law", "register list"] {
+        let refused = asked(question, key).expect(1, &[]).text();
+        assert!(!refused.contains("Still There") && !refused.contains("nickname"), "{refused}");
+    }
 }
 
 /// Who reads a record of which one value is erased is told so, and given the other; a disclosure of both is not put on record.

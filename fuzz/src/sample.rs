@@ -140,7 +140,7 @@ pub fn operations() -> Vec<Operation> {
             recipient: None,
             node: "trinity-house/node-1".parse().expect("an id"),
         },
-        Operation::NodeRetire { node: "trinity-house/node-1".parse().expect("an id") },
+        Operation::NodeRetire { node: "trinity-house/node-1".parse().expect("an id"), destroyed: true },
         Operation::RegisterPolicy {
             register: "lighthouse".to_owned(),
             change: PolicyChange {

@@ -38,6 +38,9 @@ pub struct ControllerView {
     pub status: OrganisationStatus,
     /// Its nodes that hold what only some may see.
     pub nodes: Vec<PlaceView>,
+    /// Its nodes that are retired, and on whose disks it may lie still.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub left_at: Vec<String>,
     /// The registers of which it is the custodian and that have protected fields: their values are held by its nodes, sealed for all others.
     pub registers: Vec<ProtectedRegisterView>,
     /// The agreements under which it shares, ended ones too.
@@ -91,6 +94,9 @@ pub struct SharedView {
     pub held_at: Vec<PlaceView>,
     /// The members' nodes that are given nothing, for they stand elsewhere.
     pub refused: Vec<PlaceView>,
+    /// Those on whose disks it may lie still, and to which nothing goes: members' nodes that are retired, and organisations that have left.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub left_at: Vec<String>,
     /// From when on: milliseconds since 1970.
     pub from_ms: u64,
     /// Until when.

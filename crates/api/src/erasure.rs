@@ -45,9 +45,10 @@ pub struct ErasureView {
     /// When the last of them gave its receipt, in a partition the last that has not left: milliseconds since 1970.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub completed_ms: Option<u64>,
-    /// In a partition: organisations that had left before it was ordered. What their nodes may still hold, nobody asks them to destroy.
+    /// Who may hold what it is about, and is not asked: nodes (`ORGANISATION/NAME`) that were retired before it was ordered or, in a partition,
+    /// stood where it allows none; and organisations that had left the partition.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub former: Vec<String>,
+    pub unasked: Vec<String>,
 }
 
 /// A node that must destroy.
@@ -214,12 +215,15 @@ pub struct ErasuresView {
     pub on_hold: u64,
     /// Of these, how many are past their deadline.
     pub overdue: u64,
+    /// How many of all organisations are past it in the public partition: a regulator sees it on its own node.
+    #[serde(default)]
+    pub overdue_of_all: u64,
 }
 
 impl ErasuresView {
     /// Whether there is none.
     pub const fn is_none(&self) -> bool {
-        self.open == 0
+        self.open == 0 && self.overdue_of_all == 0
     }
 }
 
@@ -256,7 +260,7 @@ impl ErasureView {
                 })
                 .collect(),
             completed_ms: row.completed.map(|completed| completed.time_ms),
-            former: row.former.clone(),
+            unasked: row.unasked.clone(),
         }
     }
 

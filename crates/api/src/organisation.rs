@@ -167,4 +167,10 @@ pub struct NodeView {
 pub struct NodeList {
     /// The nodes, by their principals.
     pub nodes: Vec<NodeView>,
+    /// Those that are retired, and of which it was not said that what they held is destroyed.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub retired: Vec<String>,
+    /// How many more there are of these, when there was no room to name them.
+    #[serde(default)]
+    pub unnamed: u32,
 }

@@ -10,7 +10,7 @@ use crate::{OutcomeView, Problem, ReadView};
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct PartitionView {
     /// The agreement in force: `partition`, `members`, `purpose`, `legal_basis`, `categories`, `from_ms`, `until_ms`, `review_ms`,
-    /// `jurisdictions`, `retention_days`, `acknowledgements`.
+    /// `jurisdictions`, `retention_days`, `acknowledgements`; `managers` and `regulators` where it names any.
     #[schema(value_type = Object)]
     pub agreement: AgreementTerms,
     /// Whether something could be ordered in it at the time of the newest block.

@@ -57,7 +57,7 @@ impl AccessLog {
     /// Whom it is about is not told to the node: it would stand in the addresses that a proxy logs.
     fn in_partition(&self, signer: &Signer) -> Done {
         let partition = signer.partition().unwrap_or_default();
-        let (holder, _) = self.asking.connection.client()?.holder(signer.principal().organisation())?;
+        let (holder, _) = self.asking.connection.client()?.overseen(signer.principal().organisation(), partition)?;
         let is_about = |read: &ReadView| {
             self.subject.as_ref().is_none_or(|it| (it.register(), it.key()) == (&*read.register, &*read.key))
         };

@@ -110,6 +110,9 @@ fn show(view: &ControllerView) -> Done {
     let nodes =
         if view.nodes.is_empty() { "none: nothing that is sealed is taken in".to_owned() } else { places(&view.nodes) };
     line(format_args!("  nodes that hold  {nodes}"))?;
+    if !view.left_at.is_empty() {
+        line(format_args!("  may lie still    at {}, which are retired", view.left_at.join(", ")))?;
+    }
     view.registers.iter().try_for_each(show_register)?;
     view.agreements.iter().try_for_each(show_agreement)
 }
@@ -135,6 +138,11 @@ fn show_agreement(shared: &SharedView) -> Done {
         ("may be in", Some(shared.jurisdictions.iter().map(Jurisdiction::as_str).collect::<Vec<_>>().join(", "))),
         ("held at", Some(places(&shared.held_at))),
         ("refused to", (!shared.refused.is_empty()).then(|| places(&shared.refused))),
+        (
+            "left at",
+            (!shared.left_at.is_empty())
+                .then(|| format!("{}, to which nothing goes any more", shared.left_at.join(", "))),
+        ),
         ("from", Some(time(shared.from_ms))),
         ("until", shared.until_ms.map(time)),
         ("review", shared.review_ms.map(time)),

@@ -325,11 +325,11 @@ impl Orders {
         Self::of(asking.connection.client()?, asking.asker()?)
     }
 
-    /// In a partition a node of the signer's own organisation is asked.
+    /// In a partition a node of the signer's own organisation is asked, by a regulator one of a member's.
     fn of(mut client: Client, signer: Option<Signer>) -> Result<Self, Failure> {
         let signer = signer.filter(|signer| signer.partition().is_some());
-        if let Some(signer) = &signer {
-            (client, _) = client.holder(signer.principal().organisation())?;
+        if let Some((signer, partition)) = signer.as_ref().and_then(|signer| Some((signer, signer.partition()?))) {
+            (client, _) = client.overseen(signer.principal().organisation(), partition)?;
         }
         Ok(Self { client, signer })
     }
@@ -345,6 +345,18 @@ impl Orders {
         };
         found
             .ok_or_else(|| Failure::no(format!("there is no order `{id}`: `tally erasure list` shows those there are")))
+    }
+}
+
+/// Why a node, or an organisation of a partition, is not asked to destroy, though it may hold something.
+pub fn not_asked(id: &str) -> String {
+    match id.contains('/') {
+        true => format!(
+            "{id}: nothing goes to it any more, retired or out of the agreement's jurisdictions; what it was given may lie on its disk"
+        ),
+        false => {
+            format!("{id}: it had left, or many of its nodes are retired, and may still hold what was sealed before")
+        }
     }
 }
 
@@ -379,21 +391,23 @@ fn tell(view: &ErasureView, partition: Option<&str>) -> Done {
             ))?,
             None if *left => {
                 line(format_args!(
-                    "{}       {node}: it left, and has not said that it destroyed",
+                    "{}       {node}: nothing goes to it any more, and it has not said that it destroyed",
                     paint(colour, "left")
                 ))?;
             }
             None => line(format_args!("{}    {node}", paint(colour, "not yet")))?,
         }
     }
-    for organisation in &view.former {
-        line(format_args!("not asked  {organisation}: it had left, and may still hold what was sealed before"))?;
+    for unasked in &view.unasked {
+        line(format_args!("not asked  {}", not_asked(unasked)))?;
     }
     for hold in &view.holds {
         line(format_args!("waits      for hold {hold}"))?;
     }
     if view.holders.iter().any(|holder| holder.left) {
-        line("           who left says so once it is back in the agreement; else have it in writing")?;
+        line(
+            "           it says so by itself once it is back, in the agreement and registered where that allows it; else have it in writing",
+        )?;
     }
     match view.completed_ms {
         Some(over_ms) if view.status == ErasureStatus::Incomplete => {

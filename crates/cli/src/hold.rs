@@ -150,8 +150,8 @@ impl List {
                 self.controller.iter().map(|controller| ("controller", controller.as_str())).collect();
             return self.paging.whole(ERASURES_PAGE_MAX, |query| Ok(client.holds(&[&asked, query].concat())?.value));
         };
-        let (holder, _) = client.holder(signer.principal().organisation())?;
         let partition = signer.partition().unwrap_or_default();
+        let (holder, _) = client.overseen(signer.principal().organisation(), partition)?;
         self.paging.whole(ERASURES_PAGE_MAX, |query| {
             let number = |name: &str| query.iter().find(|(of, _)| *of == name).and_then(|(_, text)| text.parse().ok());
             let (cursor, limit) = (number("cursor"), number("limit"));

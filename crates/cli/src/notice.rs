@@ -140,7 +140,7 @@ impl List {
 
 /// The corrections in a partition, the latest first, each with who must know; and the height that all that is complete to.
 fn corrections_within(client: &Client, signer: &Signer, partition: &str) -> Result<(u64, Vec<NoticesView>), Failure> {
-    let (holder, _) = client.holder(signer.principal().organisation())?;
+    let (holder, _) = client.overseen(signer.principal().organisation(), partition)?;
     let all =
         Paging::everything().whole(AUDIT_PAGE_MAX, |paging| Ok(holder.partition_reads(signer, partition, paging)?))?;
     Ok((all.height, all.corrections.iter().map(|correction| notices(correction, &all)).collect()))

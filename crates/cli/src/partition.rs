@@ -115,6 +115,8 @@ fn show(view: &PartitionView) -> Done {
             "acknowledged",
             Some(format!("by {} before it is ordered", count(u64::from(terms.acknowledgements), "member", "members"))),
         ),
+        ("members by", (!terms.managers.is_empty()).then(|| terms.managers.join(", "))),
+        ("overseen by", (!terms.regulators.is_empty()).then(|| terms.regulators.join(", "))),
         ("ordered", view.ordered.map(|ordered| count(ordered, "private transaction", "private transactions"))),
         (
             "certified",

@@ -260,6 +260,14 @@ fn show(rows: &[Row], own: &[ExpiryView]) -> Done {
         ));
     }
     reasons.extend(partition_troubles(rows));
+    let statuses = rows.iter().filter_map(|row| row.status.as_ref());
+    let of_all = statuses.map(|status| status.erasures.overdue_of_all).max().unwrap_or_default();
+    if of_all > 0 {
+        let orders = count(of_all, "order of erasure is", "orders of erasure are");
+        reasons.push(format!(
+            "the network: {orders} overdue in the public partition: `tally erasure list --open` says whose, and who has not destroyed"
+        ));
+    }
     let told = rows.iter().filter_map(|row| row.status.as_ref()).flat_map(|status| &status.expiries).chain(own);
     let told: BTreeMap<(u64, &str), &ExpiryView> =
         told.map(|expiry| ((expiry.until_ms, expiry.id.as_str()), expiry)).collect();

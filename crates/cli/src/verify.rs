@@ -2,6 +2,7 @@
 
 use crate::{
     connection::Connection,
+    erasure::not_asked,
     output::{Colour, Doing, Done, Failure, count, json, line, paint, say, time},
     record::{moment, shown},
     subject_access,
@@ -297,13 +298,13 @@ fn erasure_lines(order: &ErasureRow, (partition, when): (Option<&str>, &str)) ->
                 count(u64::from(*values), "value", "values"),
                 time(*time_ms)
             ),
-            None if order.is_over() => format!("holder     {node} has NOT said that it destroyed, and had left"),
+            None if order.is_over() => {
+                format!("holder     {node} has NOT said that it destroyed, and nothing goes to it any more")
+            }
             None => format!("holder     {node} has NOT said that it destroyed"),
         });
     }
-    let former =
-        |organisation| format!("not asked  {organisation}: it had left, and may still hold what was sealed before");
-    lines.extend(order.former.iter().map(former));
+    lines.extend(order.unasked.iter().map(|unasked| format!("not asked  {}", not_asked(unasked))));
     match order.completed {
         Some(over) if !order.is_complete() => {
             let over = (over.height, time(over.time_ms));
@@ -463,7 +464,8 @@ pub fn brief(operation: &Operation) -> String {
         Operation::BallotCast { proposal, choice } => format!("vote {choice} on proposal {proposal}"),
         Operation::ProposalObject { proposal, reason } => format!("object to proposal {proposal}: {reason}"),
         Operation::NodeRegister { node, jurisdiction, .. } => format!("register node {node}, law of {jurisdiction}"),
-        Operation::NodeRetire { node } => format!("retire node {node}"),
+        Operation::NodeRetire { node, destroyed: false } => format!("retire node {node}"),
+        Operation::NodeRetire { node, destroyed: true } => format!("retire node {node}, whose data is destroyed"),
         Operation::RegisterPolicy { register, change } => {
             let put = change.put.iter().map(|policy| format!(" put {},", policy.id));
             let changes: String = put.chain(change.remove.iter().map(|id| format!(" remove {id},"))).collect();
@@ -608,7 +610,7 @@ fn erasure_json(kind: &str, order: &ErasureRow) -> Value {
         "values": order.scope.values(), "authority": order.authority, "legal_basis": order.legal_basis,
         "reason": order.reason, "principal": order.principal, "index": order.leaf,
         "ordered_height": order.height, "deadline_ms": order.deadline_ms,
-        "complete": order.is_complete(), "former": order.former, "completed_ms": order.completed.map(|completed| completed.time_ms),
+        "complete": order.is_complete(), "unasked": order.unasked, "completed_ms": order.completed.map(|completed| completed.time_ms),
         "holders": order.holders.iter().map(|holder| serde_json::json!({
             "node": holder.node, "destroyed": holder.receipt.map(|receipt| receipt.values),
             "index": holder.receipt.map(|receipt| receipt.leaf),

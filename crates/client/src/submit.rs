@@ -16,8 +16,8 @@ use tallystick_api::{
     OutcomeView, SubmissionResult, SubmissionStatus, SubmissionsView, TransactionStatus, media, routes,
 };
 use tallystick_protocol::{
-    Cosigner, Genesis, Hash, Intent, MandateId, NetworkId, Operation, PartlySignedTransaction, PrincipalId, Reading,
-    SealedSubmission, SignError, SignedTransaction, SigningKey,
+    AgreementTerms, Cosigner, Genesis, Hash, Intent, MandateId, NetworkId, Operation, PartlySignedTransaction,
+    PrincipalId, Reading, SealedSubmission, SignError, SignedTransaction, SigningKey,
     limits::{BUSY_PAUSE_MAX, NOT_AFTER_WINDOW_SECONDS_MAX},
 };
 use zeroize::Zeroizing;
@@ -247,6 +247,26 @@ impl Client {
             match self.held_by(node, organisation) {
                 Ok(Some(holder)) => return Ok(holder),
                 Ok(None) => {}
+                Err(error) => failed = Some(error),
+            }
+        }
+        Err(failed.unwrap_or_else(|| Error::NoHolder(organisation.to_owned())))
+    }
+
+    /// The same of a node that tells what goes on in a partition, not what is in it: a regulator under its agreement asks a member's node.
+    ///
+    /// # Errors
+    /// When none of the nodes holds for it, or one that might cannot be asked.
+    pub fn overseen(&self, organisation: &str, partition: &str) -> Result<(Self, PrincipalId), Error> {
+        let agreement = self.partition(partition)?.map(|found| found.value.agreement);
+        let oversees = |terms: &AgreementTerms| {
+            terms.regulators.iter().any(|regulator| regulator == organisation) && !terms.has_member(organisation)
+        };
+        let Some(terms) = agreement.filter(oversees) else { return self.holder(organisation) };
+        let mut failed = None;
+        for member in &terms.members {
+            match self.holder(member) {
+                Ok(holder) => return Ok(holder),
                 Err(error) => failed = Some(error),
             }
         }

@@ -449,7 +449,7 @@ fn dispatch(
         Operation::RecordRead { register, key, fields, subjects, .. } => {
             reading::read(draft, act, register, key, fields, subjects)
         }
-        Operation::NodeRetire { node } => node::retire(draft, act, node),
+        Operation::NodeRetire { node, destroyed } => node::retire(draft, act, node, *destroyed),
         // What is missing here and there does not compile there.
         _ => dispatch_privacy(draft, act, operation, appended),
     }

@@ -477,6 +477,8 @@ mod tests {
                 jurisdictions: Vec::new(),
                 retention_days: 0,
                 acknowledgements: 0,
+                managers: Vec::new(),
+                regulators: Vec::new(),
             };
             let row = PartitionRow {
                 terms,

@@ -115,9 +115,19 @@ pub(crate) fn concerned(draft: &mut Draft<'_>, change: &Change) -> Result<BTreeS
 /// Refuses changes that could not be made in any state: there is nothing to vote on.
 pub(crate) fn require_possible(draft: &Draft<'_>, changes: &[Change]) -> Result<(), Stop> {
     let mut violations = Vec::new();
+    let mut partitions = BTreeSet::new();
     for (change, entry) in changes.iter().zip(0..) {
         if let Some((field, rule)) = fault(draft, change) {
             violations.push(Violation { entry, field: field.to_owned(), rule });
+        }
+        // Whose yes the second needs would be for the first to say, which is not in effect when the vote is taken.
+        let partition = match change {
+            Change::PartitionOpen { agreement } | Change::PartitionAmend { agreement } => &agreement.partition,
+            Change::PartitionClose { partition, .. } => partition,
+            _ => continue,
+        };
+        if !partitions.insert(partition) {
+            violations.push(Violation { entry, field: "partition".to_owned(), rule: ViolationRule::Duplicate });
         }
     }
     violations.truncate(VIOLATIONS_MAX);

@@ -5,14 +5,15 @@
 //!
 //! INVARIANTS:
 //! - The holders of an order are the controller's nodes at its block, in a partition those of all its members that stand where it allows; and
-//!   each gives its own receipt, once, and not while a hold lasts. In a partition nobody waits for a member that has left: the order is over
-//!   without its receipts, and says so.
+//!   each gives its own receipt, once, and not while a hold lasts. In a partition nobody waits for a member that has left, nor for a node that is
+//!   retired or stands elsewhere now: the order is over without its receipt, and says so.
+//! - Whoever may hold what is erased, and is no holder of the order, is named in it as not asked.
 //! - What an entry or a read must know of a subject is one row; an entry without sealed values asks for none.
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use tallystick_protocol::{
-    Code, Completed, ControllerRow, Destroyed, ErasureRow, ErasureScope, Holder, OpenErasure, Operation,
+    Code, Completed, ControllerRow, Destroyed, ErasureRow, ErasureScope, Holder, NodeRow, OpenErasure, Operation,
     PrincipalStatus, StateKey, Subject, SubjectRow, ViolationRule,
     limits::{CONTROLLER_ERASURES_OPEN_MAX, ERASURES_PER_PAGE, SUBJECT_ERASURES_OPEN_MAX},
     operation::PrincipalId,
@@ -60,7 +61,7 @@ pub(crate) fn order(draft: &mut Draft<'_>, act: &Act<'_>, new: &Order<'_>) -> Re
     let mut all = controller_row(draft, "")?;
     let (authority, legal_basis, reason) = new.words;
     let deadline_ms = act.block.time_ms.saturating_add(new.deadline_s.saturating_mul(1_000));
-    let row = ErasureRow {
+    let mut row = ErasureRow {
         order: new.id.to_owned(),
         controller: new.controller.to_owned(),
         // In a partition each node carries out those of all controllers.
@@ -77,8 +78,13 @@ pub(crate) fn order(draft: &mut Draft<'_>, act: &Act<'_>, new: &Order<'_>) -> Re
         deadline_ms,
         holders,
         completed: None,
-        former: former(draft, act.partition)?,
+        unasked: unasked(draft, act.partition, new.controller)?,
     };
+    if !row.has_room() {
+        // No order is refused for want of room to name who is not asked: the organisations are few.
+        let organisations = row.unasked.iter().filter_map(|id| id.split('/').next()).map(str::to_owned);
+        row.unasked = organisations.collect::<BTreeSet<_>>().into_iter().collect();
+    }
     if !row.has_room() {
         return Err(Code::ErasureHolders.into());
     }
@@ -137,22 +143,36 @@ pub(crate) fn receipt(draft: &mut Draft<'_>, act: &Act<'_>, id: &str, destroyed:
     Ok(())
 }
 
-/// Whether an order waits for somebody: in a partition for none of the nodes whose organisations have left it, or the network.
+/// Whether an order waits for somebody: in a partition for none of the nodes to which nothing goes any more.
 fn is_awaited(draft: &mut Draft<'_>, partition: Option<&str>, row: &ErasureRow) -> Result<bool, Stop> {
-    let Some(partition) = partition else { return Ok(row.outstanding().next().is_some()) };
-    let found = draft.partition(&StateKey::partition(partition))?.cloned().ok_or(Code::PartitionUnknown)?;
-    let remaining = partition::remaining(draft, &found.terms)?;
-    Ok(row.outstanding().any(|node| remaining.iter().any(|member| member == node.organisation())))
+    if partition.is_none() {
+        return Ok(row.outstanding().next().is_some());
+    }
+    let there = node_principals(draft, partition, &row.controller)?;
+    Ok(row.outstanding().any(|node| there.contains(node)))
 }
 
-/// Who has left a partition, by id: by its agreement, or because it was expelled.
-fn former(draft: &mut Draft<'_>, partition: Option<&str>) -> Result<Vec<String>, Unread> {
-    let Some(partition) = partition else { return Ok(Vec::new()) };
-    let Some(row) = draft.partition(&StateKey::partition(partition))?.cloned() else { return Ok(Vec::new()) };
-    let remaining = partition::remaining(draft, &row.terms)?;
-    let expelled = row.terms.members.iter().filter(|member| !remaining.contains(member)).cloned();
-    let former: BTreeSet<String> = row.former.iter().map(|(id, _)| id.clone()).chain(expelled).collect();
-    Ok(former.into_iter().collect())
+/// Who may hold what is ordered to be erased, and cannot be asked: the controller's nodes that are retired. In a partition those of all members,
+/// their nodes that stand where it allows none, and who has left it: by its agreement, or because it was expelled.
+fn unasked(draft: &mut Draft<'_>, partition: Option<&str>, controller: &str) -> Result<Vec<String>, Stop> {
+    let (mut unasked, mut organisations, mut terms) = (BTreeSet::new(), vec![controller.to_owned()], None);
+    if let Some(partition) = partition {
+        let row = draft.partition(&StateKey::partition(partition))?.cloned().ok_or(Code::PartitionUnknown)?;
+        organisations = partition::remaining(draft, &row.terms)?;
+        let expelled = row.terms.members.iter().filter(|member| !organisations.contains(member));
+        unasked.extend(row.former.iter().map(|(id, _)| id).chain(expelled).cloned());
+        terms = Some(row.terms.clone());
+    }
+    organisations.iter().for_each(|organisation| draft.touch(StateKey::nodes(organisation)));
+    draft.complete()?;
+    for organisation in &organisations {
+        let Some(row) = draft.nodes(&StateKey::nodes(organisation))? else { continue };
+        let is_elsewhere = |node: &&NodeRow| terms.as_ref().is_some_and(|terms| !terms.allows(&node.jurisdiction));
+        let elsewhere = row.nodes.iter().filter(is_elsewhere).map(|node| &node.node);
+        unasked.extend(row.retired.iter().chain(elsewhere).map(ToString::to_string));
+        unasked.extend((row.unnamed > 0).then(|| organisation.clone()));
+    }
+    Ok(unasked.into_iter().collect())
 }
 
 /// The rows that an order, a hold, or what is said of one surely reads, in a partition or where everybody sees it.

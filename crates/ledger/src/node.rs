@@ -2,7 +2,7 @@
 
 use tallystick_protocol::{
     Code, Jurisdiction, NodeRow, NodesRow, PrincipalKind, PrincipalStatus, SealingKey, StateKey,
-    limits::NODES_PER_ORGANISATION_MAX,
+    limits::{NODES_PER_ORGANISATION_MAX, NODES_RETIRED_MAX},
     operation::{Operation, PrincipalId},
 };
 
@@ -56,18 +56,26 @@ pub(crate) fn register(draft: &mut Draft<'_>, act: &Act<'_>, new: &Registration<
         since_ms: act.block.time_ms,
     };
     row.nodes.insert(place, node);
+    row.retired.retain(|known| known != new.node);
     draft.write(StateKey::nodes(act.organisation()), Row::Nodes(row));
     Ok(())
 }
 
-/// Ends a node of the signer's organisation: nothing is handed to it any more.
-pub(crate) fn retire(draft: &mut Draft<'_>, act: &Act<'_>, node: &PrincipalId) -> Result<(), Stop> {
+/// Ends a node of the signer's organisation: nothing is handed to it any more. It is remembered until what it held is said to be destroyed.
+pub(crate) fn retire(draft: &mut Draft<'_>, act: &Act<'_>, node: &PrincipalId, destroyed: bool) -> Result<(), Stop> {
     act.permit(draft, Resource::Organisation(act.organisation()))?;
     let mut row = nodes(draft, act.organisation())?;
-    let before = row.nodes.len();
-    row.nodes.retain(|known| known.node != *node);
-    if row.nodes.len() == before {
+    if row.node(node).is_none() && !(destroyed && row.retired.contains(node)) {
         return Err(Code::NodeUnknown.into());
+    }
+    row.nodes.retain(|known| known.node != *node);
+    row.retired.retain(|known| known != node);
+    if !destroyed {
+        // A node that was stolen must be retired, however many were before.
+        match row.retired.len() < NODES_RETIRED_MAX {
+            true => row.retired.insert(row.retired.partition_point(|known| known < node), node.clone()),
+            false => row.unnamed = row.unnamed.saturating_add(1),
+        }
     }
     draft.write(StateKey::nodes(act.organisation()), Row::Nodes(row));
     Ok(())

@@ -3,7 +3,9 @@
 //!
 //! INVARIANTS: nothing is ordered unless nodes of as many members as the agreement asks for have signed that they have it; no root is
 //! certified on which not more than half of the members agree, or while two have posted different ones; no agreement takes effect without a
-//! ballot that says yes from each of its members, and, where one is amended, from each member of the one before that is not expelled. The rulebook says who else has a say, never that a member has none.
+//! ballot that says yes from each of its members, and, where one is amended, from each member of the one before that is not expelled. Where
+//! nothing is amended but who is a member, and the one before names managers, theirs suffice, with those of who joins. The rulebook says who else
+//! has a say, never that one of these has none.
 
 use std::{collections::BTreeSet, sync::Arc};
 
@@ -45,8 +47,9 @@ pub(crate) fn amend(draft: &mut Draft<'_>, decree: &Decree<'_>, terms: &Agreemen
     let row = find_open(draft, &terms.partition)?;
     require_members(draft, terms)?;
     let mut roots = roots(draft, &terms.partition)?;
-    if roots.alarm.take().is_some() {
-        // Whoever was wrong, the members have looked: from here on roots count again, those of later blocks.
+    let are_all_asked = row.terms.managers.is_empty() || !row.terms.differs_in_members_alone(terms);
+    if are_all_asked && roots.alarm.take().is_some() {
+        // Whoever was wrong, the members have looked, not managers alone: from here on roots count again, those of later blocks.
         roots.posted.clear();
         write_roots(draft, &terms.partition, roots)?;
     }
@@ -75,30 +78,48 @@ pub(crate) fn close(draft: &mut Draft<'_>, decree: &Decree<'_>, name: &str, reas
     write(draft, PartitionRow { closed, ..PartitionRow::clone(&row) })
 }
 
-/// The organisations whose yes a change needs: the members by the agreement, and by the one that it replaces. Who is expelled has no vote any
-/// more: else nobody could amend what it was a member of, or close it.
+/// The organisations whose yes a change needs: the members by the agreement, and by the one that it replaces; or this one's managers and who
+/// joins, where nothing else changes. Who is expelled has no vote any more: else nobody could amend what it was a member of, or close it.
 pub(crate) fn concerned(draft: &mut Draft<'_>, change: &Change) -> Result<BTreeSet<String>, Stop> {
-    let mut concerned = named_or_members(draft, change)?;
-    let terms = match change {
-        Change::PartitionAmend { agreement } => find(draft, &agreement.partition)?.terms.clone(),
-        Change::PartitionClose { partition, .. } => find(draft, partition)?.terms.clone(),
-        _ => return Ok(concerned),
-    };
-    let remaining = remaining(draft, &terms)?;
-    concerned.retain(|member| !terms.has_member(member) || remaining.contains(member));
-    Ok(concerned)
+    let (before, after) = agreements(draft, change)?;
+    let before = before.as_ref().map(|row| &row.terms);
+    let mut asked = before.map(|before| remaining(draft, before)).transpose()?.unwrap_or_default();
+    if let Some((before, after)) = before.zip(after)
+        && before.differs_in_members_alone(after)
+    {
+        let is_manager = |member: &String| before.managers.contains(member);
+        // Once all of them are expelled, all members do again.
+        if asked.iter().any(is_manager) {
+            asked.retain(is_manager);
+        }
+    }
+    let joins = |member: &&String| before.is_none_or(|before| !before.has_member(member));
+    asked.extend(after.into_iter().flat_map(|after| &after.members).filter(joins).cloned());
+    Ok(asked.into_iter().collect())
 }
 
-/// The same, whoever is expelled.
-fn named_or_members(draft: &mut Draft<'_>, change: &Change) -> Result<BTreeSet<String>, Stop> {
-    let (name, named) = match change {
-        Change::PartitionOpen { agreement } => return Ok(agreement.members.iter().cloned().collect()),
-        Change::PartitionAmend { agreement } => (&agreement.partition, agreement.members.as_slice()),
-        Change::PartitionClose { partition, .. } => (partition, [].as_slice()),
-        _ => return Ok(BTreeSet::new()),
-    };
-    let row = find(draft, name)?;
-    Ok(row.terms.members.iter().chain(named).cloned().collect())
+/// The partition as it is, and the agreement that a change would put in its place.
+fn agreements<'c>(
+    draft: &mut Draft<'_>,
+    change: &'c Change,
+) -> Result<(Option<Arc<PartitionRow>>, Option<&'c AgreementTerms>), Stop> {
+    Ok(match change {
+        Change::PartitionOpen { agreement } => (None, Some(agreement)),
+        Change::PartitionAmend { agreement } => (Some(find(draft, &agreement.partition)?), Some(agreement)),
+        Change::PartitionClose { partition, .. } => (Some(find(draft, partition)?), None),
+        _ => (None, None),
+    })
+}
+
+/// Notes the rows that [`require_consent`] may read, in one round: of all who are members before or after.
+fn note_consent(draft: &mut Draft<'_>, proposal: &str, change: &Change) -> Result<(), Stop> {
+    let (before, after) = agreements(draft, change)?;
+    let before = before.iter().flat_map(|row| &row.terms.members);
+    for member in before.chain(after.into_iter().flat_map(|after| &after.members)) {
+        draft.touch(StateKey::ballot(proposal, member));
+        draft.touch(StateKey::organisation(member));
+    }
+    Ok(draft.complete()?)
 }
 
 /// The members that are not expelled from the network.
@@ -120,11 +141,7 @@ pub(crate) fn require_consent(draft: &mut Draft<'_>, proposal: &str, change: &Ch
     if !change.kind().is_by_consent() {
         return Ok(());
     }
-    // Together with what tells who of them is asked.
-    let all = named_or_members(draft, change)?;
-    let rows = all.iter().flat_map(|member| [StateKey::ballot(proposal, member), StateKey::organisation(member)]);
-    rows.for_each(|row| draft.touch(row));
-    draft.complete()?;
+    note_consent(draft, proposal, change)?;
     let members = concerned(draft, change)?;
     let mut violations = Vec::new();
     for (member, entry) in members.into_iter().zip(0..) {
@@ -144,7 +161,7 @@ pub(crate) fn note_list(draft: &mut Draft<'_>) -> Result<(), Unread> {
 
 /// The rows that a change surely reads.
 pub(crate) fn wanted(terms: &AgreementTerms) -> Vec<StateKey> {
-    let members = terms.members.iter().map(|member| StateKey::organisation(member));
+    let members = terms.members.iter().chain(&terms.regulators).map(|member| StateKey::organisation(member));
     let name = &terms.partition;
     let rows = [StateKey::partition(name), StateKey::partition_roots(name), StateKey::partitions(0)];
     rows.into_iter().chain(members).collect()
@@ -279,7 +296,8 @@ fn write_roots(draft: &mut Draft<'_>, name: &str, mut roots: PartitionRootsRow) 
 }
 
 fn require_members(draft: &mut Draft<'_>, terms: &AgreementTerms) -> Result<(), Stop> {
-    terms.members.iter().try_for_each(|member| membership::require_member(draft, member))
+    let named = terms.members.iter().chain(&terms.regulators);
+    named.into_iter().try_for_each(|member| membership::require_member(draft, member))
 }
 
 fn find(draft: &mut Draft<'_>, name: &str) -> Result<Arc<PartitionRow>, Stop> {

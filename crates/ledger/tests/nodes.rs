@@ -4,7 +4,7 @@
 mod harness;
 
 use harness::Ledger;
-use tallystick_protocol::{NodesRow, StateKey};
+use tallystick_protocol::{NodesRow, StateKey, limits::NODES_RETIRED_MAX};
 
 fn nodes(ledger: &Ledger, organisation: &str) -> NodesRow {
     ledger.rows.get(&StateKey::nodes(organisation)).map_or_else(NodesRow::default, |row| NodesRow::decode(row).unwrap())
@@ -54,7 +54,40 @@ fn a_node_is_registered_anew_and_retired() {
         alpha/admin | node-retire alpha/node-1    | 0 node-unknown
         "#,
     );
+    let retired = |ledger: &Ledger| nodes(ledger, "alpha").retired.iter().map(ToString::to_string).collect::<Vec<_>>();
+    assert_eq!((nodes(&ledger, "alpha").nodes.len(), retired(&ledger)), (0, vec!["alpha/node-1".to_owned()]));
+    ledger.run(
+        r#"
+        alpha/clerk | node-retire alpha/node-1 destroyed    | 0 not-permitted
+        alpha/admin | node-retire alpha/node-1 destroyed    | ok
+        alpha/admin | node-retire alpha/node-1 destroyed    | 0 node-unknown
+        "#,
+    );
     assert_eq!(nodes(&ledger, "alpha"), NodesRow::default());
+    // At once, and of one that is registered again nothing is said any more.
+    ledger.run(
+        r#"
+        alpha/admin | node alpha/node-1 peer-1 11 FR        | ok
+        alpha/admin | node-retire alpha/node-1 destroyed    | ok
+        alpha/admin | node alpha/node-1 peer-1 11 FR        | ok
+        alpha/admin | node-retire alpha/node-1              | ok
+        alpha/admin | node alpha/node-1 peer-1 11 FR        | ok
+        "#,
+    );
+    assert_eq!(retired(&ledger), Vec::<String>::new());
+}
+
+#[test]
+fn any_node_can_be_retired_and_some_are_named() {
+    let mut ledger = Ledger::new();
+    for n in 0..=NODES_RETIRED_MAX {
+        ledger.run(&format!("alpha/admin | enrol-as device node-{n} none d{n} | ok"));
+        ledger.run(&format!(
+            "alpha/admin | node alpha/node-{n} peer-1 9 GB | ok\nalpha/admin | node-retire alpha/node-{n} | ok"
+        ));
+    }
+    let found = nodes(&ledger, "alpha");
+    assert_eq!((found.retired.len(), found.unnamed), (NODES_RETIRED_MAX, 1));
 }
 
 #[test]

@@ -129,6 +129,53 @@ fn the_old_and_the_new_members_amend_it() {
     assert_eq!(row.former, [("a".to_owned(), 27)], "who left stays named");
 }
 
+/// Those that the agreement names add and remove members, with who joins; all else of it is everybody's.
+#[test]
+fn managers_say_who_is_a_member() {
+    let mut ledger = four();
+    ledger.run(
+        r#"
+        a/admin | propose p open:health:a*,b                     | ok
+        a/admin | vote p yes                                     | ok
+        b/admin | vote p yes                                     | ok
+        blocks 10
+        # Who joins agrees; b is not asked.
+        a/admin | propose q reopen:health:a*,b,c                 | ok
+        b/admin | vote q no                                      | 0 not-elector
+        a/admin | vote q yes                                     | ok
+        * q | open 1-0-0/1 0-0-0/1
+        c/admin | vote q yes                                     | ok
+        blocks 10
+        # Nor is who is removed.
+        a/admin | propose r reopen:health:a*,c                   | ok
+        a/admin | vote r yes                                     | ok
+        blocks 10
+        * r | effective 1-0-0/1 @39
+        # Who manages is no matter of the managers alone.
+        a/admin | propose s reopen:health:a*,c*                  | ok
+        a/admin | vote s yes                                     | ok
+        * s | open 1-0-0/1 0-0-0/1
+        c/admin | vote s no                                      | ok
+        blocks 10
+        "#,
+    );
+    let row = partition(&ledger, "health");
+    assert_eq!((row.terms.members.join(" "), row.terms.managers.join(" ")), ("a c".to_owned(), "a".to_owned()));
+    // Once no manager is left, all members say it.
+    ledger.run(
+        r#"
+        b/admin | propose x validator:-a expel:a                 | ok
+        b/admin | vote x yes                                     | ok
+        c/admin | vote x yes                                     | ok
+        d/admin | vote x yes                                     | ok
+        blocks 10
+        d/admin | propose t reopen:health:a*,c,d                 | ok
+        d/admin | vote t yes                                     | ok
+        * t | open 0-0-0/1 1-0-0/1
+        "#,
+    );
+}
+
 /// Nobody would have a vote for it: the others go on without, or end it. Who comes back is a member as before.
 #[test]
 fn whoever_is_expelled_holds_up_no_other_member() {

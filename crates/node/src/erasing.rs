@@ -58,7 +58,8 @@ impl Following {
         let races = ledger > clock.saturating_mul(2).saturating_add(SLACK_MS);
         let is_level = now_ms.saturating_sub(tip_ms) <= LEVEL_MS;
         let since_ms = match self.since_ms {
-            Some(since_ms) if !races && silent_ms <= SILENCE_MS => since_ms,
+            // Nothing was missed in a silence that a block ends which was just made: those that were missed would come first.
+            Some(since_ms) if !races && (silent_ms <= SILENCE_MS || is_level) => since_ms,
             _ => {
                 *self = Self { since_ms: Some(now_ms), begun: (now_ms, tip_ms), looked_ms: now_ms, is_ahead: false };
                 return false;
@@ -284,12 +285,14 @@ mod tests {
             // Held up.
             (1_015_000, 1_009_000, false),
             (1_015_100, 1_015_000, true),
+            // Nobody made a block for twenty seconds.
+            (1_035_100, 1_035_000, true),
             // Cut off for a minute, and what the others did meanwhile.
-            (1_075_000, 1_016_000, false),
-            (1_075_100, 1_017_000, false),
-            (1_075_300, 1_075_000, false),
-            (1_075_400, 1_075_100, false),
-            (1_078_400, 1_078_300, true),
+            (1_095_000, 1_036_000, false),
+            (1_095_100, 1_037_000, false),
+            (1_095_300, 1_095_000, false),
+            (1_095_400, 1_095_100, false),
+            (1_098_400, 1_098_300, true),
         ];
         for (now_ms, tip_ms, follows) in rows {
             assert_eq!(following.look(now_ms, tip_ms), follows, "at {now_ms}");

@@ -40,6 +40,7 @@ pub struct Metrics {
     erasures_open: Gauge,
     erasures_on_hold: Gauge,
     erasures_overdue: Gauge,
+    erasures_overdue_of_all: Gauge,
     retention_due: Gauge,
     partitions: Gauge,
     partitions_missing: Gauge,
@@ -74,6 +75,8 @@ impl Metrics {
                 .gauge("erasures_open", "orders of erasure of the organisation that are not complete"),
             erasures_on_hold: context.gauge("erasures_on_hold", "of them, suspended by a hold"),
             erasures_overdue: context.gauge("erasures_overdue", "of them, past their deadline"),
+            erasures_overdue_of_all: context
+                .gauge("erasures_overdue_of_all", "orders of erasure of all organisations, in public, past their deadline"),
             retention_due: context.gauge(
                 "retention_due",
                 "entries with values that are kept longer than their registers say: held, their orders not taken, or not to be read here",
@@ -117,6 +120,7 @@ impl Metrics {
         let _ = self.erasures_open.try_set(erasures.open);
         let _ = self.erasures_on_hold.try_set(erasures.on_hold);
         let _ = self.erasures_overdue.try_set(erasures.overdue);
+        let _ = self.erasures_overdue_of_all.try_set(erasures.overdue_of_all);
     }
 
     /// Entries of one partition, the public one or another, whose values should be erased by now, and wait: so many before, and now.

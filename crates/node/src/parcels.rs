@@ -94,9 +94,7 @@ pub struct ParcelKeys<E: Runtime> {
 pub(crate) struct Membership {
     /// The partition.
     pub row: PartitionRow,
-    /// Its members, but for those that are expelled from the network.
-    pub members: BTreeSet<String>,
-    /// The nodes of these that stand where it allows.
+    /// The nodes of its members, but for those that are expelled from the network, that stand where it allows.
     pub nodes: Vec<NodeRow>,
     /// Those that stand elsewhere: nothing goes to them.
     pub refused: Vec<NodeRow>,
@@ -110,9 +108,9 @@ impl Membership {
         self.nodes.iter().find(|node| node.peer.as_slice() == peer)
     }
 
-    /// Whether a node's organisation has left: by the agreement, or because it was expelled.
+    /// Whether nothing goes to a node any more: its organisation has left, or was expelled, or it is retired, or stands elsewhere now.
     pub fn has_left(&self, node: &PrincipalId) -> bool {
-        !self.members.contains(node.organisation())
+        !self.nodes.iter().any(|there| there.node == *node)
     }
 }
 
@@ -159,8 +157,8 @@ pub(crate) struct Room<E: Runtime> {
     certifying: Mutex<Proofs>,
     /// The height up to which everything that is ordered to be erased is carried out, but for what waits.
     erased: watch::Sender<u64>,
-    /// Whether all of it was, as far as it is executed, at the last attempt.
-    has_erased: AtomicBool,
+    /// Whether nothing that is executed here is left to carry out, but for what waits. It says nothing of what is not executed here yet.
+    is_done: AtomicBool,
     intake: mpsc::Sender<Submission>,
     standing: Mutex<Standing>,
     /// Whether this node is one of a member's still. While it is not, nothing goes in or out, and nobody is asked for anything.
@@ -478,7 +476,7 @@ impl<E: Runtime> Parcels<E> {
             reading: Mutex::default(),
             certifying: Mutex::default(),
             erased: watch::Sender::new(0),
-            has_erased: AtomicBool::new(false),
+            is_done: AtomicBool::new(false),
             intake,
             standing: Mutex::new(standing),
             open: watch::Sender::new(true),
@@ -508,7 +506,7 @@ impl<E: Runtime> Parcels<E> {
         let nodes = nodes.iter().flatten().filter_map(|row| NodesRow::decode(row).ok()).flat_map(|row| row.nodes);
         let nodes = nodes.filter(|node| members.contains(node.node.organisation()));
         let (nodes, refused) = nodes.partition(|node| row.terms.allows(&node.jurisdiction));
-        Ok(Some(Membership { row, members, nodes, refused, height }))
+        Ok(Some(Membership { row, nodes, refused, height }))
     }
 }
 

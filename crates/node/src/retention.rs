@@ -40,8 +40,8 @@ const OPEN_HELD: usize = CONTROLLER_ERASURES_OPEN_MAX / 8 * 7;
 const SUBJECT_OPEN: usize = SUBJECT_ERASURES_OPEN_MAX / 2;
 /// With so many in one register that the ledger refused, those are tried again, and no others raised: each refusal is in the log for ever.
 const REFUSED: usize = 4;
-/// How much longer each further node of the custodian waits before it says what the one before it has not.
-const TURN_MS: u64 = 60_000;
+/// How much longer each further node waits before it says what the one before it has not.
+pub(crate) const TURN_MS: u64 = 60_000;
 const DAY_MS: u64 = 86_400_000;
 /// Within how many seconds the holders must have destroyed what is due.
 const DEADLINE_SECONDS: u64 = 30 * 86_400;

@@ -9,20 +9,21 @@
 //! ```
 //!
 //! An order is for one *controller*: the organisation whose nodes hold the values. Its holders are the nodes that were registered for
-//! the controller when it was ordered, and no others: one that comes later was never given what is erased. In a partition, where every
+//! the controller when it was ordered, and no others: one that comes later was never given what is erased. One that was retired before is named,
+//! unless its organisation said that what it held is destroyed. In a partition, where every
 //! member's nodes hold what any member wrote, they are the nodes of all members, and what is erased stands in the registers of the
 //! controller, which is their custodian.
 //!
 //! INVARIANTS:
 //! - A subject that is erased stays erased: no order, hold or later entry takes that back.
 //! - A row says of each holder whether it has given its receipt; it is complete when all have, and only then.
-//! - In a partition an order waits for nobody who has left. It is over when all the others have given their receipts, and names who has not, and
-//!   who had left before.
+//! - In a partition an order waits for nobody who has left. It is over when all the others have given their receipts, and names who has not.
+//! - Whoever may hold what an order is about, and is not asked, is named in it.
 
 use crate::{
     cbor::{self, CborError},
     hold::SubjectHold,
-    limits::{ERASURE_FORMER_MAX, ERASURE_HOLDERS_MAX, ERASURE_VALUES_MAX, STATE_VALUE_BYTES_MAX},
+    limits::{ERASURE_HOLDERS_MAX, ERASURE_UNASKED_MAX, ERASURE_VALUES_MAX, STATE_VALUE_BYTES_MAX},
     names::names,
     operation::PrincipalId,
     seal::{Commitment, Subject},
@@ -138,9 +139,10 @@ pub struct ErasureRow {
     /// When the last of those who are waited for gave its receipt.
     #[n(14)]
     pub completed: Option<Completed>,
-    /// In a partition: the organisations that had left before, by id. What their nodes may still hold, nobody asks them to destroy.
-    #[cbor(n(15), with = "former")]
-    pub former: Vec<String>,
+    /// Who may hold what it is about, and is not asked: nodes that were retired before or, in a partition, stood where it allows none; and of a
+    /// partition the organisations that had left it. By id, ascending.
+    #[cbor(n(15), with = "unasked")]
+    pub unasked: Vec<String>,
 }
 
 /// A node that holds, and must destroy.
@@ -202,20 +204,20 @@ mod holders {
     }
 }
 
-mod former {
-    use super::{ERASURE_FORMER_MAX, cbor};
+mod unasked {
+    use super::{ERASURE_UNASKED_MAX, cbor};
     use minicbor::{Decoder, Encoder};
 
     pub fn encode<C, W: minicbor::encode::Write>(
-        former: &[String],
+        unasked: &[String],
         e: &mut Encoder<W>,
         _: &mut C,
     ) -> Result<(), minicbor::encode::Error<W::Error>> {
-        cbor::write_values(e, former)
+        cbor::write_values(e, unasked)
     }
 
     pub fn decode<C>(d: &mut Decoder<'_>, _: &mut C) -> Result<Vec<String>, minicbor::decode::Error> {
-        cbor::values(d, 0..=ERASURE_FORMER_MAX, "the former members of an erasure")
+        cbor::values(d, 0..=ERASURE_UNASKED_MAX, "those whom an erasure does not ask")
     }
 }
 
@@ -315,7 +317,8 @@ impl ErasureRow {
         let holders = self.holders.iter().map(|holder| Holder { receipt, ..holder.clone() }).collect();
         let completed = Some(Completed { height: u64::MAX, time_ms: u64::MAX });
         let fullest = Self { holders, completed, ..self.clone() };
-        self.holders.len() <= ERASURE_HOLDERS_MAX && fullest.to_bytes().len() <= STATE_VALUE_BYTES_MAX
+        let are_few = self.holders.len() <= ERASURE_HOLDERS_MAX && self.unasked.len() <= ERASURE_UNASKED_MAX;
+        are_few && fullest.to_bytes().len() <= STATE_VALUE_BYTES_MAX
     }
 
     /// Where it stands at this time, when its subject is or is not on hold.
@@ -399,11 +402,13 @@ mod tests {
             deadline_ms: u64::MAX,
             holders: vec![Holder { node, receipt }; NODES_PER_ORGANISATION_MAX],
             completed: Some(Completed { height: u64::MAX, time_ms: u64::MAX }),
-            former: Vec::new(),
+            unasked: Vec::new(),
         };
         assert_eq!(ErasureRow::decode(&row.to_bytes()).unwrap(), row);
-        let former = vec![name.clone(); ERASURE_FORMER_MAX];
-        let few = ErasureRow { scope: ErasureScope::All, former, ..row.clone() };
+        let unasked = |count| vec!["organisation/node".to_owned(); count];
+        let few = ErasureRow { scope: ErasureScope::All, unasked: unasked(ERASURE_UNASKED_MAX), ..row.clone() };
+        assert!(few.has_room());
+        assert!(!ErasureRow { unasked: unasked(ERASURE_UNASKED_MAX + 1), ..few.clone() }.has_room());
         assert_eq!(ErasureRow::decode(&few.to_bytes()).unwrap(), few);
         assert!(row.has_room());
         // In a partition: as many nodes as there may be when all is erased, fewer when each value is named.

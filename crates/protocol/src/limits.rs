@@ -142,10 +142,12 @@ pub const PARTITIONS_PER_PAGE: usize = 200;
 pub const PARTITION_MEMBERS_MIN: usize = 2;
 /// Most organisations of a partition.
 pub const PARTITION_MEMBERS_MAX: usize = 16;
+/// Most organisations that an agreement names as regulators.
+pub const PARTITION_REGULATORS_MAX: usize = 8;
 /// Organisations that have left a partition's agreement, and are not back.
 pub const PARTITION_FORMER_MAX: usize = 64;
-/// Former members that an order of erasure in a partition names: those by its agreement, and members that are expelled.
-pub const ERASURE_FORMER_MAX: usize = PARTITION_FORMER_MAX + PARTITION_MEMBERS_MAX;
+/// Those that an order of erasure names because they are not asked: organisations that have left, and nodes.
+pub const ERASURE_UNASKED_MAX: usize = 128;
 /// Categories of data that an agreement names.
 pub const PARTITION_CATEGORIES_MAX: usize = 32;
 /// Jurisdictions that an agreement allows.
@@ -259,6 +261,8 @@ pub const HAND_OVER_ASKS_MAX: usize = 60;
 pub const RECEIPT_HAND_OVERS_MAX: usize = 1_024;
 /// Nodes of one organisation that hold what only some may see.
 pub const NODES_PER_ORGANISATION_MAX: usize = 8;
+/// Nodes of an organisation that are named once they are retired, and it has not said that what they held is destroyed.
+pub const NODES_RETIRED_MAX: usize = 8;
 /// Transactions with sealed values that a holding node waits for at one time, before they are final.
 pub const VAULT_PENDING_MAX: usize = 4_096;
 /// Sealed values that one disclosure shows.

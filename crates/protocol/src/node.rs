@@ -6,7 +6,7 @@
 use crate::{
     cbor::{self, CborError},
     identifier::PrincipalId,
-    limits::{NODES_PER_ORGANISATION_MAX, STATE_VALUE_BYTES_MAX},
+    limits::{NODES_PER_ORGANISATION_MAX, NODES_RETIRED_MAX, STATE_VALUE_BYTES_MAX},
     organisation::Jurisdiction,
 };
 use minicbor::{Decode, Decoder, Encode, Encoder, decode, encode};
@@ -142,11 +142,15 @@ impl<'b, C> Decode<'b, C> for NodeRow {
     }
 }
 
-/// The nodes of one organisation that hold what only some may see, by their principals. In CBOR: an array of them.
+/// The nodes of one organisation that hold what only some may see, by their principals. In CBOR: an array of its fields in this order.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct NodesRow {
     /// Those there are, ascending.
     pub nodes: Vec<NodeRow>,
+    /// Those that are retired, ascending: what they were given may lie on their disks still. Of others it was said that it is destroyed.
+    pub retired: Vec<PrincipalId>,
+    /// How many more were retired so, when there was no room to name them.
+    pub unnamed: u32,
 }
 
 impl NodesRow {
@@ -171,13 +175,21 @@ impl NodesRow {
 
 impl<C> Encode<C> for NodesRow {
     fn encode<W: encode::Write>(&self, e: &mut Encoder<W>, _: &mut C) -> Result<(), encode::Error<W::Error>> {
-        cbor::write_values(e, &self.nodes)
+        e.array(3)?;
+        cbor::write_values(e, &self.nodes)?;
+        cbor::write_values(e, &self.retired)?;
+        e.u32(self.unnamed)?.ok()
     }
 }
 
 impl<'b, C> Decode<'b, C> for NodesRow {
     fn decode(d: &mut Decoder<'b>, _: &mut C) -> Result<Self, decode::Error> {
-        Ok(Self { nodes: cbor::values(d, 0..=NODES_PER_ORGANISATION_MAX, "the nodes of an organisation")? })
+        cbor::array(d, 3, "the nodes of an organisation")?;
+        Ok(Self {
+            nodes: cbor::values(d, 0..=NODES_PER_ORGANISATION_MAX, "the nodes that there are")?,
+            retired: cbor::values(d, 0..=NODES_RETIRED_MAX, "the nodes that are retired")?,
+            unnamed: d.u32()?,
+        })
     }
 }
 

@@ -427,10 +427,12 @@ pub enum Operation {
         /// Where it stands.
         jurisdiction: Jurisdiction,
     },
-    /// Ends a node of the signer's organisation: nothing is handed to it any more.
+    /// Ends a node of the signer's organisation: nothing is handed to it any more. Of one that is retired, says that what it held is destroyed.
     NodeRetire {
         /// Its principal.
         node: PrincipalId,
+        /// Whether what it held is destroyed. Else orders of erasure name it as not asked.
+        destroyed: bool,
     },
     /// Orders that values about a subject be destroyed, by every node that holds them for the controller.
     ErasureOrder {

@@ -366,7 +366,7 @@ advice! {
     NodePrincipal => "enrol a device or a program of your organisation for the node, and register that",
     NodePeer => "give each node its own keys: the one its peers know it by, and the one that others encrypt to",
     NodesFull => "retire a node that holds nothing any more",
-    NodeUnknown => "look at the organisation's nodes: `tally node list`",
+    NodeUnknown => "look at the organisation's nodes: `tally node list`; of one that is retired only that what it held is destroyed can be said",
     RegisterExists => "choose another name, or append to the existing register",
     RegistersFull => "use an existing register",
     PolicyInvalid => "check the policies with `tally policy check`, which says what is wrong",

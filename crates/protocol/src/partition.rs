@@ -1,7 +1,8 @@
 //! Partitions: need-to-know parts of the ledger, as everybody sees them. What is in one exists on its members' nodes only.
 //!
 //! A partition is opened by an information-sharing agreement: who shares what with whom, why, by which power, for how long, and
-//! where it may be held. The agreement is public; it begins, changes and ends by proposal, and only with the yes of every member.
+//! where it may be held. The agreement is public; it begins, changes and ends by proposal, and only with the yes of every member: but for who
+//! else is a member, where it names managers who say so.
 
 use crate::{
     cbor,
@@ -9,13 +10,14 @@ use crate::{
     identifier::{NameError, PrincipalId, validate_name},
     limits::{
         ACKNOWLEDGEMENTS_MIN, COSIGNERS_MAX, PARTITION_CATEGORIES_MAX, PARTITION_FORMER_MAX,
-        PARTITION_JURISDICTIONS_MAX, PARTITION_MEMBERS_MAX, PARTITION_MEMBERS_MIN, PARTITION_ROOTS_KEPT,
-        REASON_BYTES_MAX, RETENTION_DAYS_MAX, STATE_VALUE_BYTES_MAX, TEXT_BYTES_MAX,
+        PARTITION_JURISDICTIONS_MAX, PARTITION_MEMBERS_MAX, PARTITION_MEMBERS_MIN, PARTITION_REGULATORS_MAX,
+        PARTITION_ROOTS_KEPT, REASON_BYTES_MAX, RETENTION_DAYS_MAX, STATE_VALUE_BYTES_MAX, TEXT_BYTES_MAX,
     },
     organisation::Jurisdiction,
 };
 use minicbor::{Decode, Decoder, Encode, Encoder, decode, encode};
 use serde::{Deserialize, Serialize};
+use std::ops::RangeInclusive;
 
 /// An information-sharing agreement. In CBOR: an array of its fields in this order.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -45,6 +47,13 @@ pub struct AgreementTerms {
     pub retention_days: u32,
     /// How many of the members must have stored a payload, and found it lawful, before it is ordered; who orders it included.
     pub acknowledgements: u32,
+    /// The members that add and remove members, sorted, each once: with their yes, all together, and that of who joins. None: all members do.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub managers: Vec<String>,
+    /// Organisations whose principals with the role `regulator` may ask who read what in it, what is ordered to be erased and what is held, sorted,
+    /// each once. They see no record.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub regulators: Vec<String>,
 }
 
 /// Why these are no terms of an agreement.
@@ -77,6 +86,9 @@ pub enum AgreementError {
         1 + COSIGNERS_MAX
     )]
     Acknowledgements,
+    /// A manager that is no member.
+    #[error("who adds and removes members is a member: leave `{0}` out of the managers, or name it among the members")]
+    Manager(String),
 }
 
 impl AgreementTerms {
@@ -89,7 +101,13 @@ impl AgreementTerms {
         sorted(&self.members, "members", PARTITION_MEMBERS_MIN, PARTITION_MEMBERS_MAX)?;
         sorted(&self.categories, "categories", 1, PARTITION_CATEGORIES_MAX)?;
         sorted(&self.jurisdictions, "jurisdictions", 1, PARTITION_JURISDICTIONS_MAX)?;
-        self.members.iter().chain(&self.categories).try_for_each(|name| validate_name(name))?;
+        sorted(&self.managers, "managers", 0, PARTITION_MEMBERS_MAX)?;
+        sorted(&self.regulators, "regulators", 0, PARTITION_REGULATORS_MAX)?;
+        let names = self.members.iter().chain(&self.categories).chain(&self.regulators);
+        names.into_iter().try_for_each(|name| validate_name(name))?;
+        if let Some(stranger) = self.managers.iter().find(|manager| !self.has_member(manager)) {
+            return Err(AgreementError::Manager(stranger.clone()));
+        }
         let ends = self.until_ms.into_iter().chain(self.review_ms);
         if ends.clone().count() == 0 || ends.clone().any(|end| end <= self.from_ms) {
             return Err(AgreementError::Time);
@@ -105,6 +123,11 @@ impl AgreementTerms {
     /// Whether the organisation is a member.
     pub fn has_member(&self, organisation: &str) -> bool {
         self.members.iter().any(|member| member == organisation)
+    }
+
+    /// Whether these terms differ in who is a member, and in nothing else.
+    pub fn differs_in_members_alone(&self, other: &Self) -> bool {
+        self.members != other.members && Self { members: self.members.clone(), ..other.clone() } == *self
     }
 
     /// Whether it may be held there.
@@ -125,32 +148,36 @@ fn sorted<T: Ord>(list: &[T], what: &'static str, min: usize, max: usize) -> Res
 
 impl<C> Encode<C> for AgreementTerms {
     fn encode<W: encode::Write>(&self, e: &mut Encoder<W>, _: &mut C) -> Result<(), encode::Error<W::Error>> {
-        e.array(11)?.str(&self.partition)?;
+        e.array(13)?.str(&self.partition)?;
         cbor::write_values(e, &self.members)?;
         e.str(&self.purpose)?.str(&self.legal_basis)?;
         cbor::write_values(e, &self.categories)?;
         e.u64(self.from_ms)?.encode(self.until_ms)?.encode(self.review_ms)?;
         cbor::write_values(e, &self.jurisdictions)?;
-        e.u32(self.retention_days)?.u32(self.acknowledgements)?.ok()
+        e.u32(self.retention_days)?.u32(self.acknowledgements)?;
+        cbor::write_values(e, &self.managers)?;
+        cbor::write_values(e, &self.regulators)
     }
 }
 
 impl<'b, C> Decode<'b, C> for AgreementTerms {
     fn decode(d: &mut Decoder<'b>, _: &mut C) -> Result<Self, decode::Error> {
         let at = d.position();
-        cbor::array(d, 11, "an agreement")?;
+        cbor::array(d, 13, "an agreement")?;
         let terms = Self {
             partition: named(d)?,
-            members: names(d, PARTITION_MEMBERS_MAX, "the members of an agreement")?,
+            members: names(d, 1..=PARTITION_MEMBERS_MAX, "the members of an agreement")?,
             purpose: cbor::text(d, 1..=TEXT_BYTES_MAX, "the purpose of an agreement")?.to_owned(),
             legal_basis: cbor::text(d, 1..=TEXT_BYTES_MAX, "the legal basis of an agreement")?.to_owned(),
-            categories: names(d, PARTITION_CATEGORIES_MAX, "the categories of an agreement")?,
+            categories: names(d, 1..=PARTITION_CATEGORIES_MAX, "the categories of an agreement")?,
             from_ms: d.u64()?,
             until_ms: cbor::optional(d, |d| d.u64())?,
             review_ms: cbor::optional(d, |d| d.u64())?,
             jurisdictions: cbor::values(d, 1..=PARTITION_JURISDICTIONS_MAX, "the jurisdictions of an agreement")?,
             retention_days: d.u32()?,
             acknowledgements: d.u32()?,
+            managers: names(d, 0..=PARTITION_MEMBERS_MAX, "the managers of an agreement")?,
+            regulators: names(d, 0..=PARTITION_REGULATORS_MAX, "the regulators of an agreement")?,
         };
         terms.validate().map_err(|error| decode::Error::message(error).at(at))?;
         Ok(terms)
@@ -164,8 +191,8 @@ fn named(d: &mut Decoder<'_>) -> Result<String, decode::Error> {
     Ok(name.to_owned())
 }
 
-fn names(d: &mut Decoder<'_>, max: usize, what: &str) -> Result<Vec<String>, decode::Error> {
-    let n = cbor::list(d, 1..=max, what)?;
+fn names(d: &mut Decoder<'_>, len: RangeInclusive<usize>, what: &str) -> Result<Vec<String>, decode::Error> {
+    let n = cbor::list(d, len, what)?;
     (0..n).map(|_| named(d)).collect()
 }
 
@@ -359,6 +386,8 @@ mod tests {
             jurisdictions: vec!["GB".parse().unwrap()],
             retention_days: 365,
             acknowledgements: 2,
+            managers: vec!["council".into()],
+            regulators: vec!["commissioner".into()],
         }
     }
 
@@ -380,6 +409,10 @@ mod tests {
             (|t| t.retention_days = 0, "is kept for 1 to"),
             (|t| t.acknowledgements = 1, "nobody vouches alone"),
             (|t| t.acknowledgements = 3, "no more than there are"),
+            (|t| t.managers = vec!["health".into(), "council".into()], "the managers"),
+            (|t| t.managers = vec!["commissioner".into()], "leave `commissioner` out of the managers"),
+            (|t| t.regulators = vec!["commissioner".into(); 2], "the regulators"),
+            (|t| t.regulators = vec!["A".into()], "is not a name"),
         ];
         for (spoil, expected) in rows {
             let mut spoilt = terms();

@@ -13,6 +13,8 @@ use std::{collections::BTreeSet, fmt, str::FromStr};
 pub const ADMINISTRATOR: &str = "administrator";
 /// The role that writes an organisation's registers in the starter policies.
 pub const REGISTRAR: &str = "registrar";
+/// The role that oversees the partitions whose agreements name its organisation as a regulator: it sees who read what, and no record.
+pub const REGULATOR: &str = "regulator";
 
 names! {
     /// What a principal is.

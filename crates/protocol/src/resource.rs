@@ -165,11 +165,9 @@ impl Operation {
         let record = |register: &str, key: &str| Resource::new(Record, format_args!("{register}/{key}"));
         match self {
             Self::RegisterCreate { register, .. } => vec![Resource::new(Register, register)],
-            Self::RegisterPhase { register, successor, .. } => [Some(register), successor.as_ref()]
-                .iter()
-                .flatten()
-                .map(|name| Resource::new(Register, name))
-                .collect(),
+            Self::RegisterPhase { register, successor, .. } => {
+                [register].into_iter().chain(successor).map(|name| Resource::new(Register, name)).collect()
+            }
             Self::EntryAppend { register, entries } => {
                 let records = entries.iter().map(|entry| record(register, &entry.key));
                 [Resource::new(Register, register)].into_iter().chain(records).collect()
@@ -189,7 +187,9 @@ impl Operation {
             | Self::KeyRotate { principal, .. }
             | Self::KeyRetire { principal, .. } => vec![Resource::new(Principal, principal)],
             Self::OrganisationContact { .. } | Self::RecoverySet { .. } => vec![own()],
-            Self::NodeRegister { node, .. } | Self::NodeRetire { node } => vec![own(), Resource::new(Principal, node)],
+            Self::NodeRegister { node, .. } | Self::NodeRetire { node, .. } => {
+                vec![own(), Resource::new(Principal, node)]
+            }
             Self::MandateGrant { name, terms } => {
                 let granted = Resource::new(Mandate, format_args!("{signer}/{name}"));
                 let agents = terms.agents.iter().map(|agent| Resource::new(Principal, agent));

@@ -33,10 +33,18 @@ pub struct Register {
 
 /// Hand nothing to a node any more
 #[derive(Debug, Args)]
+#[command(
+    after_help = "What the node was given lies on its disk. Until it is said to be destroyed, orders of erasure name the node as not asked.\n\n\
+    Example, once the disk is wiped; also of a node that is retired already:\n  \
+    tally node retire hmrc/node-1 --destroyed"
+)]
 pub struct Retire {
     /// The node's principal
     #[arg(value_name = "PRINCIPAL")]
     node: PrincipalId,
+    /// Say that its data folder, and every copy of it, is destroyed
+    #[arg(long)]
+    destroyed: bool,
     #[command(flatten)]
     acting: Acting,
 }
@@ -68,11 +76,16 @@ impl Register {
 impl Retire {
     /// Runs the command.
     pub fn run(self) -> Done {
-        let Self { node, acting } = self;
-        let told = format!(
-            "{node} is retired: nothing is handed to it any more. What it was given lies on its disk: destroy its data folder"
-        );
-        acting.begin()?.act(format!("node {node}"), vec![Operation::NodeRetire { node }], told).map(drop)
+        let Self { node, destroyed, acting } = self;
+        let told = if destroyed {
+            format!("{node} is retired, and it is on record that what it held is destroyed")
+        } else {
+            format!(
+                "{node} is retired: nothing is handed to it any more. What it was given lies on its disk: destroy its data folder, and say so \
+                 with --destroyed. Until then orders of erasure name it as not asked"
+            )
+        };
+        acting.begin()?.act(format!("node {node}"), vec![Operation::NodeRetire { node, destroyed }], told).map(drop)
     }
 }
 
@@ -85,6 +98,14 @@ impl List {
         };
         if self.reading.json {
             return json(&found.value);
+        }
+        for node in &found.value.retired {
+            line(format_args!(
+                "{node} is retired; what it was given may lie on its disk: `tally node retire {node} --destroyed` once it does not"
+            ))?;
+        }
+        if found.value.unnamed > 0 {
+            line(format_args!("{} more are retired, which are not named", found.value.unnamed))?;
         }
         if found.value.nodes.is_empty() {
             return line(format_args!("{} has no node that holds anything", paint(Colour::Bold, &self.organisation)));

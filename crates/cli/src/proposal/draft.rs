@@ -320,7 +320,10 @@ fn partition(kind: ChangeKind) -> String {
          # left out.\nfrom_ms = 1796083200000\nuntil_ms = 1859155200000\nreview_ms = 1827619200000\n\
          # Where it may be held, ISO 3166, sorted. A country stands for all of its parts.\njurisdictions = [\"GB\"]\n\
          # For how many days what is shared is kept.\nretention_days = 365\n\
-         # How many of the members must have stored something before it is ordered.\nacknowledgements = 2\n"
+         # How many of the members must have stored something before it is ordered.\nacknowledgements = 2\n\
+         # Which of them add and remove members without the others' yes, sorted. Left out: all do together.\n# managers = [\"council\"]\n\
+         # Organisations whose principals with the role `regulator` may ask who read what in it, and what is ordered to be\n\
+         # erased or held, and see no record; sorted.\n# regulators = [\"commissioner\"]\n"
     )
 }
 

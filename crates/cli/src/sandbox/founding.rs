@@ -509,6 +509,8 @@ pub fn agreement(members: Vec<String>) -> Result<AgreementTerms, Failure> {
         jurisdictions: vec!["GB".parse().map_err(Failure::error)?],
         retention_days: 365,
         acknowledgements: 2,
+        managers: Vec::new(),
+        regulators: Vec::new(),
     })
 }
 

@@ -364,7 +364,10 @@ pub fn operation(text: &str) -> Operation {
             evidence: "Form 7.".into(),
         },
         "unconsent" => Operation::ConsentWithdraw { consent: words[0].into(), reason: "Said so.".into() },
-        "node-retire" => Operation::NodeRetire { node: words[0].parse().unwrap() },
+        "node-retire" => {
+            let destroyed = words.get(1) == Some(&"destroyed");
+            Operation::NodeRetire { node: words[0].parse().unwrap(), destroyed }
+        }
         "enrol-as" => Operation::PrincipalEnrol {
             kind: words[0].parse().unwrap(),
             name: words[1].into(),
@@ -479,12 +482,16 @@ pub fn change(text: &str) -> Change {
     }
 }
 
-/// An agreement of these members, separated by commas: half of them and one more acknowledge, in Great Britain and France.
+/// An agreement of these members, separated by commas, the managers with a `*`: half of them and one more acknowledge, or two where there are
+/// managers; in Great Britain and France.
 pub fn agreement(partition: &str, members: &str) -> AgreementTerms {
-    let members: Vec<String> = members.split(',').map(Into::into).collect();
+    let managers: Vec<String> =
+        members.split(',').filter_map(|member| member.strip_suffix('*')).map(Into::into).collect();
+    let members: Vec<String> = members.split(',').map(|member| member.trim_end_matches('*').into()).collect();
+    let acknowledgements = if managers.is_empty() { members.len() / 2 + 1 } else { 2 };
     AgreementTerms {
         partition: partition.into(),
-        acknowledgements: u32::try_from(members.len() / 2 + 1).unwrap(),
+        acknowledgements: u32::try_from(acknowledgements).unwrap(),
         members,
         purpose: "A purpose".into(),
         legal_basis: "A law".into(),
@@ -494,6 +501,8 @@ pub fn agreement(partition: &str, members: &str) -> AgreementTerms {
         review_ms: None,
         jurisdictions: vec!["FR".parse().unwrap(), "GB".parse().unwrap()],
         retention_days: 30,
+        managers,
+        regulators: Vec::new(),
     }
 }
 

@@ -64,7 +64,8 @@ fn controller(row: OrganisationRow, holdings: &Holdings, time_ms: u64) -> Contro
     let is_custodian = |register: &&RegisterRow| register.custodian == id;
     let is_member = |agreement: &&PartitionRow| agreement.terms.has_member(&id);
     ControllerView {
-        nodes: holdings.nodes.get(&id).into_iter().flatten().map(place).collect(),
+        nodes: holdings.nodes.get(&id).into_iter().flat_map(|row| &row.nodes).map(place).collect(),
+        left_at: retired(holdings, &id).collect(),
         registers: holdings.registers.iter().filter(is_custodian).map(register).collect(),
         agreements: holdings
             .agreements
@@ -79,6 +80,12 @@ fn controller(row: OrganisationRow, holdings: &Holdings, time_ms: u64) -> Contro
         organisation: id,
         status,
     }
+}
+
+fn retired<'h>(holdings: &'h Holdings, organisation: &str) -> impl Iterator<Item = String> + use<'h> {
+    let row = holdings.nodes.get(organisation);
+    let unnamed = row.filter(|row| row.unnamed > 0).map(|_| organisation.to_owned());
+    row.into_iter().flat_map(|row| &row.retired).map(ToString::to_string).chain(unnamed)
 }
 
 fn place(row: &NodeRow) -> PlaceView {
@@ -97,11 +104,14 @@ fn register(row: &RegisterRow) -> ProtectedRegisterView {
 
 fn shared(organisation: &str, row: &PartitionRow, holdings: &Holdings, time_ms: u64) -> SharedView {
     let terms = row.terms.clone();
-    let nodes = terms.members.iter().filter_map(|member| holdings.nodes.get(member)).flatten();
+    let nodes = terms.members.iter().filter_map(|member| holdings.nodes.get(member)).flat_map(|row| &row.nodes);
+    let former = row.former.iter().map(|(organisation, _)| organisation.clone());
+    let left_at = terms.members.iter().flat_map(|member| retired(holdings, member)).chain(former).collect();
     let (held_at, refused) = nodes.map(place).partition(|place: &PlaceView| terms.allows(&place.jurisdiction));
     SharedView {
         held_at,
         refused,
+        left_at,
         open: row.is_open(time_ms),
         recipients: terms.members.into_iter().filter(|member| member != organisation).collect(),
         partition: terms.partition,

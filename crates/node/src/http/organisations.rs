@@ -82,7 +82,9 @@ pub async fn organisations(State(app): State<App>, QueryOf(query): QueryOf) -> A
 pub async fn nodes(State(app): State<App>, PathOf(id): PathOf<String>) -> Answer<Response> {
     let found = app.service.nodes(&id).await?;
     let (height, row) = found.ok_or_else(|| no_organisation(&id))?;
-    Ok(json_at(height, NodeList { nodes: row.nodes.into_iter().map(node_view).collect() }))
+    let retired = row.retired.iter().map(ToString::to_string).collect();
+    let nodes = row.nodes.into_iter().map(node_view).collect();
+    Ok(json_at(height, NodeList { nodes, retired, unnamed: row.unnamed }))
 }
 
 /// The certificate authorities of an organisation, and what they may say here: the trust list.

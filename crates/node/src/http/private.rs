@@ -208,7 +208,7 @@ fn no_register(partition: &str, register: &str) -> Failure {
 }
 
 /// Who read what in a partition, the latest first, refused reads too; which entries were corrected, and who said that they know. To principals
-/// of the node's own organisation.
+/// of the node's own organisation, and to the agreement's regulators.
 #[utoipa::path(get, path = routes::PARTITION_READS, tag = "partitions",
     params(
         ("name" = String, Path, description = "The partition's name"),

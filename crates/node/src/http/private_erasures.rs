@@ -1,4 +1,4 @@
-//! Orders of erasure and legal holds in a partition, by signed questions of the node's own organisation; and the certificates of orders.
+//! Orders of erasure and legal holds in a partition, by signed questions of the node's own organisation and of regulators; and the certificates of orders.
 
 use super::{
     App, PathOf, QueryOf,
@@ -23,7 +23,7 @@ use tallystick_api::{
 use tallystick_protocol::Receipt;
 
 /// Orders of erasure in a partition, the newest first; or one of them. The question is signed for the path, `#` and the SHA-256 of the body.
-/// To principals of the node's own organisation.
+/// To principals of the node's own organisation, and to the agreement's regulators.
 #[utoipa::path(post, path = routes::PARTITION_ERASURES, tag = "partitions",
     params(
         ("name" = String, Path, description = "The partition's name"),
@@ -66,7 +66,8 @@ pub async fn erasures(
 }
 
 /// Proof of where an order of erasure in a partition stands, with the receipt of each member's node, to be checked offline: under the first
-/// root that the partition's members certify while the request waits. To principals of the node's own organisation.
+/// root that the partition's members certify while the request waits. To principals of the node's own organisation, and to
+/// the agreement's regulators.
 #[utoipa::path(post, path = routes::PARTITION_ERASURE_CERTIFICATE, tag = "partitions",
     params(
         ("name" = String, Path, description = "The partition's name"),
@@ -102,7 +103,7 @@ pub async fn certificate(
 }
 
 /// Legal holds in a partition, the newest first. The question is signed for the path, `#` and the SHA-256 of the body. To principals of the
-/// node's own organisation.
+/// node's own organisation, and to the agreement's regulators.
 #[utoipa::path(post, path = routes::PARTITION_HOLDS, tag = "partitions",
     params(
         ("name" = String, Path, description = "The partition's name"),

@@ -6,10 +6,11 @@
 //! ```
 //!
 //! INVARIANTS:
-//! - What a block orders to be erased is destroyed before anybody is told that the block was executed, and before what that block brought is
-//!   settled: unless the node catches up, and may yet come to a hold. Then it is destroyed before anything is given.
-//! - An order does not wait for those who have left the partition: once all the others have given their receipts, the first of these says so once
-//!   more, and the order is over without what the others hold.
+//! - What the newest block orders to be erased is destroyed before anybody is told that the block was executed, and before what that block brought
+//!   is settled: unless the node catches up, and may yet come to a hold. Then it is destroyed before anything is given to other nodes, and what
+//!   came with it stays noted until then.
+//! - An order does not wait for those to whom nothing goes any more: once all the others have given their receipts, the first of these says so once
+//!   more, each of them a minute after the one before, and the order is over without what they hold.
 //! - What the state says is erased is not taken in, not given and not asked for, whether it is destroyed here yet or not.
 
 use super::{Membership, Parcels, Room, erasures::open_orders, sealed::Value};
@@ -17,6 +18,7 @@ use crate::{
     application::now_ms,
     engine::Runtime,
     erasing::{Erasing, Following},
+    retention::TURN_MS,
     service::{
         erasure::Erasure,
         posting::{AGAIN_SECONDS, Posted},
@@ -47,6 +49,8 @@ pub(super) struct Eraser {
     receipts: Arc<Receipts>,
     /// Those that are given once more, to end what waits only for those who have left.
     endings: Arc<Receipts>,
+    /// Since when such an order is known, in milliseconds of ledger time.
+    ending_ms: BTreeMap<String, u64>,
 }
 
 fn lock(receipts: &Receipts) -> MutexGuard<'_, BTreeMap<String, Posted>> {
@@ -84,19 +88,19 @@ impl<E: Runtime> Room<E> {
         (total, due)
     }
 
-    /// The orders that wait only for those who have left, and that this node is to end: of those who have said that they destroyed and are
-    /// there still it is the first. Each with how many values it said it held.
-    async fn ending(&self, membership: &Membership, own: &PrincipalId, now_ms: u64) -> BTreeMap<String, u32> {
+    /// The orders that wait only for those who have left, and that this node can end: each with how many values it said it held, and with how
+    /// many are before it of those who have said that they destroyed and are there still.
+    async fn ending(&self, membership: &Membership, own: &PrincipalId, now_ms: u64) -> BTreeMap<String, (u32, u64)> {
         let partition = self.partition.lock().await;
         let mut ending = BTreeMap::new();
         for row in open_orders(&partition, &membership.row).await {
             let remaining = row.holders.iter().filter(|holder| !membership.has_left(&holder.node));
             let said: Option<Vec<_>> = remaining.map(|holder| Some((&holder.node, holder.receipt?.values))).collect();
-            let first = said.as_deref().and_then(<[_]>::first).filter(|(node, _)| *node == own);
-            let Some(destroyed) = first.map(|(_, destroyed)| *destroyed) else { continue };
+            let own = said.and_then(|said| (0..).zip(said).find(|(_, (node, _))| *node == own));
+            let Some((place, (_, destroyed))) = own else { continue };
             let erasure = with_holds(&partition, row, now_ms).await;
             if erasure.holds.is_empty() {
-                ending.insert(erasure.row.order, destroyed);
+                ending.insert(erasure.row.order, (destroyed, place));
             }
         }
         ending
@@ -140,28 +144,37 @@ impl<E: Runtime> Parcels<E> {
     }
 
     /// Carries out what is ordered in a partition as far as it is executed, and does not wait: unless something that is ordered may not be
-    /// executed here yet, and be a hold. `executed_ms` is the time up to which all is.
-    pub(super) async fn erase(&self, runtime: &E, (room, eraser): (&Arc<Room<E>>, &mut Eraser), executed_ms: u64) {
+    /// executed here yet, and be a hold. `executed_ms` is the time up to which all is. Says whether this node follows, and nothing is left.
+    pub(super) async fn erase(
+        &self,
+        runtime: &E,
+        (room, eraser): (&Arc<Room<E>>, &mut Eraser),
+        executed_ms: u64,
+    ) -> bool {
         let tip_ms = self.time_ms();
         let is_abreast = tip_ms.saturating_sub(executed_ms) <= ABREAST_MS;
         let follows = eraser.following.look(now_ms(runtime), tip_ms) && is_abreast;
         let done = self.erase_due(runtime, (room, eraser), follows).await;
-        room.has_erased.store(matches!(done, Ok(true)), Ordering::Release);
+        let is_done = matches!(done, Ok(true));
+        room.is_done.store(is_done, Ordering::Release);
         if let Err(error) = done {
             tracing::error!(partition = room.name, %error, "what is ordered to be erased is not erased yet");
         }
+        follows && is_done
     }
 
     /// Ends the orders that wait only for those who have left.
-    pub(super) async fn end_erasures(&self, runtime: &E, room: &Arc<Room<E>>, eraser: &Eraser) {
+    pub(super) async fn end_erasures(&self, runtime: &E, room: &Arc<Room<E>>, eraser: &mut Eraser) {
         let Ok(Some(membership)) = self.membership(&room.name).await else { return };
-        if membership.row.former.is_empty() && membership.members.len() == membership.row.terms.members.len() {
-            return;
-        }
-        let ending = room.ending(&membership, &self.0.holder.principal, self.time_ms()).await;
+        let now_ms = self.time_ms();
+        let ending = room.ending(&membership, &self.0.holder.principal, now_ms).await;
         lock(&eraser.endings).retain(|order, _| ending.contains_key(order));
-        for (order, destroyed) in &ending {
-            self.give_receipt(runtime, room, (order, *destroyed), &eraser.endings);
+        eraser.ending_ms.retain(|order, _| ending.contains_key(order));
+        for (order, (destroyed, place)) in ending {
+            let since_ms = *eraser.ending_ms.entry(order.clone()).or_insert(now_ms);
+            if now_ms.saturating_sub(since_ms) >= TURN_MS.saturating_mul(place) {
+                self.give_receipt(runtime, room, (&order, destroyed), &eraser.endings);
+            }
         }
     }
 

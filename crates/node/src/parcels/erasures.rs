@@ -100,7 +100,7 @@ impl<E: Runtime> Parcels<E> {
         (controller, is_open): (&str, bool),
         (before, count): (u64, usize),
     ) -> Result<Told<(Vec<Erasure>, Option<u64>)>, PrivateError> {
-        let room = self.asked_by_own(partition, query, path).await?;
+        let room = self.asked_by_overseer(partition, query, path).await?;
         let membership = self.member_of(partition).await?;
         let at = (&membership, self.time_ms());
         let partition = room.partition.lock().await;
@@ -129,7 +129,7 @@ impl<E: Runtime> Parcels<E> {
         (query, path): (&Query, &str),
         order: &str,
     ) -> Result<Told<Option<Erasure>>, PrivateError> {
-        let room = self.asked_by_own(partition, query, path).await?;
+        let room = self.asked_by_overseer(partition, query, path).await?;
         let membership = self.member_of(partition).await?;
         let partition = room.partition.lock().await;
         let value = match partition.erasure(order).await {
@@ -150,7 +150,7 @@ impl<E: Runtime> Parcels<E> {
         controller: &str,
         (before, count): (u64, usize),
     ) -> Result<Told<(Vec<HoldRow>, Option<u64>)>, PrivateError> {
-        let room = self.asked_by_own(partition, query, path).await?;
+        let room = self.asked_by_overseer(partition, query, path).await?;
         let partition = room.partition.lock().await;
         let end = partition.controller(controller).await.holds.min(before);
         let first = end.saturating_sub(count as u64);
@@ -171,7 +171,7 @@ impl<E: Runtime> Parcels<E> {
         (query, path): (&Query, &str),
         order: &str,
     ) -> Result<Option<Certifying<E>>, PrivateError> {
-        let room = self.asked_by_own(partition, query, path).await?;
+        let room = self.asked_by_overseer(partition, query, path).await?;
         let held = room.partition.lock().await;
         let Some(proven) = held.prove(&StateKey::erasure(order)).await else { return Ok(None) };
         let number = {

@@ -22,8 +22,10 @@ use tallystick_storage::{
 const SCAN_PLACES: u64 = 512;
 /// Wait before what is missing is asked for again.
 const ASK_AGAIN: Duration = Duration::from_millis(500);
-/// Milliseconds of ledger time between two times that openings that are lacking are asked for, and orders looked for that wait in vain.
+/// Milliseconds of ledger time between two times that openings that are lacking are asked for.
 const ASK_LACKING_MS: u64 = 2_000;
+/// Each so many-th time orders are looked for that wait in vain.
+const END_PASSES: u64 = 4;
 /// Wait after the log could not be read.
 const READ_AGAIN: Duration = Duration::from_millis(200);
 /// For how long a root that a node posts is good, in seconds.
@@ -112,15 +114,16 @@ impl<E: Runtime> Parcels<E> {
                 }
             }
             // Also what an older vault brought back, before anything is given.
-            self.erase(&runtime, (&room, &mut eraser), time_ms).await;
-            if room.has_erased.load(Ordering::Acquire) {
+            if self.erase(&runtime, (&room, &mut eraser), time_ms).await {
                 room.erased.send_replace(height);
             }
             self.tidy(&room, time_ms).await;
             if time_ms.saturating_sub(asked_ms) >= ASK_LACKING_MS {
                 (asked_ms, asks) = (time_ms, asks + 1);
                 self.ask_lacking(&room, asks).await;
-                self.end_erasures(&runtime, &room, &eraser).await;
+                if asks % END_PASSES == 0 {
+                    self.end_erasures(&runtime, &room, &mut eraser).await;
+                }
             }
             // And the last one, when nothing follows; also after a restart, until everybody sees it.
             let position = room.partition.lock().await.position();
@@ -233,15 +236,16 @@ impl<E: Runtime> Parcels<E> {
         let block = PrivateBlock { height, time_ms, location, payloads };
         let (done, root, executed) = {
             let mut partition = room.partition.lock().await;
+            // Before anybody can see that it orders something.
+            room.is_done.store(false, Ordering::Release);
             let done = partition.execute(&block).await;
             room.take_records(&partition, &done).await;
             room.prove_orders(&partition).await;
             (done, partition.root(), partition.position().executed)
         };
         // Before what came is settled, so that what was here is counted; and before anybody is told.
-        match eraser {
-            Some(eraser) => self.erase(runtime, (room, eraser), time_ms).await,
-            None => room.has_erased.store(false, Ordering::Release),
+        if let Some(eraser) = eraser {
+            self.erase(runtime, (room, eraser), time_ms).await;
         }
         // Before anybody is told: who reads at once must find them.
         self.settle_block(room, &block).await;

@@ -1,13 +1,14 @@
 //! Say what is in a partition, to those of this node's own organisation who may know.
 //!
 //! ```text
-//! registers, who read what    a signed question   ─▶ whose key? of this organisation? ─▶ answered, not on record
+//! registers, who read what    a signed question   ─▶ whose key? of this organisation, or a regulator's? ─▶ answered, not on record
 //! a record                    a private transaction of reads ─▶ ordered ─▶ executed, accepted ─▶ the record as it is then, once
 //! ```
 //!
 //! INVARIANTS:
 //! - What a record says is given for an accepted read alone, to the request that handed it in, and by the node that the read names.
-//! - A question is answered to principals of this node's organisation, while that is a member, and to nobody else.
+//! - A question is answered to principals of this node's organisation, while that is a member; one about what goes on in the partition also to
+//!   those who oversee it by its agreement; and to nobody else.
 
 use super::{
     Parcels, Room,
@@ -26,9 +27,10 @@ use tallystick_ledger::{
     schema::Schema,
 };
 use tallystick_protocol::{
-    Code, CorrectionRow, EntryKind, Field, Hash, Opening, Operation, ParcelId, Payload, Query, RecordRow,
-    SignedTransaction, Subject,
+    Code, CorrectionRow, EntryKind, Field, Hash, Opening, Operation, OrganisationRow, OrganisationStatus, ParcelId,
+    PartitionRow, Payload, PrincipalId, PrincipalRow, Query, RecordRow, SignedTransaction, StateKey, Subject,
     limits::{DISCLOSED_VALUES_MAX, PRIVATE_SCAN_MAX, QUERY_SECONDS_MAX, READ_FIELDS_MAX},
+    principal::REGULATOR,
 };
 use tallystick_storage::{
     history::Entry,
@@ -37,6 +39,10 @@ use tallystick_storage::{
 
 /// Why a disclosure is not given.
 const NAME_ALL: &str = "a disclosure out of a partition shows the whole record: name all of its fields but those whose values are to stay sealed";
+
+/// Why a question of another organisation's is not answered.
+const NO_OVERSEER: &str = "its signer is of another organisation: ask a node of the signer's own. A regulator whom the agreement names asks with the \
+    role `regulator`, from where the agreement allows it to be held, and only who read what and what is ordered to be erased or held";
 
 /// What was read of a partition, and where the partition stood.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -401,18 +407,63 @@ impl<E: Runtime> Parcels<E> {
         path: &str,
     ) -> Result<Arc<Room<E>>, PrivateError> {
         let room = self.room_soon(partition).await.ok_or_else(|| PrivateError::NotHeld(partition.to_owned()))?;
-        let unasked = |why: &str| PrivateError::Unasked(why.to_owned());
-        if query.principal.organisation() != self.0.holder.principal.organisation() {
-            return Err(unasked("its signer is of another organisation: ask a node of the signer's own"));
+        if !self.is_own(query) {
+            let why = "its signer is of another organisation: ask a node of the signer's own";
+            return Err(PrivateError::Unasked(why.to_owned()));
         }
+        self.require_signed(query, path).await?;
+        Ok(room)
+    }
+
+    /// The same of a question about what goes on in a partition, not about what is in it: its regulators' too.
+    pub(super) async fn asked_by_overseer(
+        &self,
+        partition: &str,
+        query: &Query,
+        path: &str,
+    ) -> Result<Arc<Room<E>>, PrivateError> {
+        if self.is_own(query) {
+            return self.asked_by_own(partition, query, path).await;
+        }
+        let room = self.room_soon(partition).await.ok_or_else(|| PrivateError::NotHeld(partition.to_owned()))?;
+        self.require_signed(query, path).await?;
+        match self.oversees(partition, &query.principal).await? {
+            true => Ok(room),
+            false => Err(PrivateError::Unasked(NO_OVERSEER.to_owned())),
+        }
+    }
+
+    fn is_own(&self, query: &Query) -> bool {
+        query.principal.organisation() == self.0.holder.principal.organisation()
+    }
+
+    async fn require_signed(&self, query: &Query, path: &str) -> Result<(), PrivateError> {
         let now_s = now_ms(&self.0.runtime).max(self.0.shared.chain.tip().header.time_ms) / 1_000;
         if !(now_s..=now_s + QUERY_SECONDS_MAX).contains(&query.not_after) {
-            return Err(unasked("its time has passed, or is too far ahead: sign it again"));
+            let why = "its time has passed, or is too far ahead: sign it again";
+            return Err(PrivateError::Unasked(why.to_owned()));
         }
         let network = self.0.shared.chain.network();
         query.verify(&network, path).map_err(|error| PrivateError::Unasked(error.to_string()))?;
         self.0.admission.may_sign_with(&query.principal, &query.key, false).await?;
-        Ok(room)
+        Ok(())
+    }
+
+    /// Whether somebody has the role for it in an organisation that the agreement names as a regulator, that is active, and that stands where the
+    /// agreement allows.
+    async fn oversees(&self, partition: &str, principal: &PrincipalId) -> Result<bool, PrivateError> {
+        let organisation = principal.organisation();
+        let keys =
+            [StateKey::partition(partition), StateKey::organisation(organisation), StateKey::principal(principal)];
+        let [agreement, own, person] = self.0.reader.rows(&keys).await?.rows.try_into().unwrap_or_default();
+        let terms = agreement.and_then(|row| PartitionRow::decode(&row).ok()).map(|row| row.terms);
+        let own = own.and_then(|row| OrganisationRow::decode(&row).ok());
+        let person = person.and_then(|row| PrincipalRow::decode(&row).ok());
+        let (Some(terms), Some(own), Some(person)) = (terms, own, person) else { return Ok(false) };
+        let is_named = terms.regulators.iter().any(|regulator| regulator == organisation);
+        let place = own.particulars.jurisdiction.as_ref();
+        let may_be_told = own.status == OrganisationStatus::Active && place.is_some_and(|place| terms.allows(place));
+        Ok(is_named && may_be_told && person.roles.contains(REGULATOR))
     }
 
     /// The registers of a partition, in the order in which they were made: `count` of them after the first `skip`. With how many there
@@ -463,7 +514,7 @@ impl<E: Runtime> Parcels<E> {
         (query, path): (&Query, &str),
         (before, count): (u64, usize),
     ) -> Result<Told<(Vec<ReadAct>, Option<u64>)>, PrivateError> {
-        let room = self.asked_by_own(partition, query, path).await?;
+        let room = self.asked_by_overseer(partition, query, path).await?;
         let position = room.partition.lock().await.position();
         let (mut number, mut found, mut known) = (before.min(position.executed), Vec::new(), Consents::default());
         let end = number.saturating_sub(PRIVATE_SCAN_MAX);

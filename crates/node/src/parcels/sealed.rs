@@ -255,12 +255,14 @@ impl<E: Runtime> Parcels<E> {
             openings: Vec::new(),
         };
         self.vault().keep_noted(pending, share, &openings).await?;
-        // What was ordered meanwhile goes again, unless a hold keeps it. What was ordered before is not this one's: it may have been kept for a hold
-        // that is still to come.
+        // What was ordered meanwhile goes again, unless a hold keeps it: at once, or where one may still come once the note is settled. What was
+        // ordered before is not this one's.
         let kept: Vec<Value> = openings.iter().map(value).collect();
         let erased = room.erased_among(&kept, self.time_ms()).await;
-        for ((place, commitment), _) in erased.into_iter().filter(|(_, is_held)| !is_held) {
-            self.vault().remove(&Drawer::of(&place), &[commitment]).await?;
+        if room.is_done.load(Ordering::Acquire) {
+            for ((place, commitment), _) in erased.into_iter().filter(|(_, is_held)| !is_held) {
+                self.vault().remove(&Drawer::of(&place), &[commitment]).await?;
+            }
         }
         Ok(())
     }
@@ -443,9 +445,12 @@ impl<E: Runtime> Parcels<E> {
             None => return Ok(()),
         };
         let erased = room.erased_among(&rightful, self.time_ms()).await;
-        // What a hold keeps is not destroyed yet, nor what one may still keep that is not executed here.
-        let is_done = room.has_erased.load(Ordering::Acquire);
-        rightful.retain(|value| erased.get(value).is_none_or(|is_held| *is_held || !is_done));
+        // What a hold keeps is not destroyed yet. What one may still keep that is not executed here stays noted: it is looked at again.
+        let is_done = room.is_done.load(Ordering::Acquire);
+        if !is_done && erased.values().any(|is_held| !is_held) {
+            return Ok(());
+        }
+        rightful.retain(|value| erased.get(value).is_none_or(|is_held| *is_held));
         Ok(self.vault().settle_private(pending, &rightful).await?)
     }
 

@@ -3,7 +3,7 @@
 use super::{Runtime, Service};
 use std::collections::{BTreeMap, BTreeSet};
 use tallystick_ledger::OrganisationRow;
-use tallystick_protocol::{NodeRow, NodesRow, PartitionRow, RegisterRow, StateKey, limits::ROWS_READ_MAX};
+use tallystick_protocol::{NodesRow, PartitionRow, RegisterRow, StateKey, limits::ROWS_READ_MAX};
 use tallystick_storage::read::ReadError;
 
 /// What organisations hold of people.
@@ -14,7 +14,7 @@ pub struct Holdings {
     /// The agreements of which they are members, ended ones too.
     pub agreements: Vec<PartitionRow>,
     /// The nodes of these organisations, and of all that share with them.
-    pub nodes: BTreeMap<String, Vec<NodeRow>>,
+    pub nodes: BTreeMap<String, NodesRow>,
 }
 
 impl<E: Runtime> Service<E> {
@@ -35,7 +35,7 @@ impl<E: Runtime> Service<E> {
         for some in all.chunks(ROWS_READ_MAX) {
             let keys: Vec<StateKey> = some.iter().map(|id| StateKey::nodes(id)).collect();
             let (_, rows) = self.read(keys.clone(), |sheet| sheet.rows(keys.iter().copied(), NodesRow::decode)).await?;
-            nodes.extend(some.iter().cloned().zip(rows.into_iter().map(|row| row.unwrap_or_default().nodes)));
+            nodes.extend(some.iter().cloned().zip(rows.into_iter().map(Option::unwrap_or_default)));
         }
         let mut registers = Vec::new();
         let names: Vec<String> = self.history().registers().map(|(name, _)| name.to_owned()).collect();

@@ -10,7 +10,8 @@ use std::collections::BTreeSet;
 use tallystick_api::ErasuresView;
 use tallystick_protocol::{
     ControllerRow, CorrectionRow, ErasureCertificate, ErasureRow, ErasureStatus, HoldRow, PrincipalId, RegisterRow,
-    StateKey, SubjectRow, limits::ERASURES_PER_PAGE,
+    StateKey, SubjectRow,
+    limits::{ERASURES_PER_PAGE, ROWS_READ_MAX},
 };
 use tallystick_storage::read::ReadError;
 
@@ -123,7 +124,31 @@ impl<E: Runtime> Service<E> {
             open.iter().filter(|one| one.row.status(!one.holds.is_empty(), now_ms) == status).count() as u64
         };
         let (on_hold, overdue) = (count(ErasureStatus::OnHold), count(ErasureStatus::Overdue));
-        ErasuresView { open: open.len() as u64, on_hold, overdue }
+        let overdue_of_all = self.overdue_of_all().await.unwrap_or_default();
+        ErasuresView { open: open.len() as u64, on_hold, overdue, overdue_of_all }
+    }
+
+    /// How many orders of all controllers in the public partition are past their deadline: every node sees it, also where the only one that must
+    /// destroy is off.
+    async fn overdue_of_all(&self) -> Result<u64, ReadError> {
+        let (_, all) = self.read([StateKey::controller("")], |sheet| controller_row(sheet, "")).await?;
+        let (now_ms, mut overdue) = (self.tip().header.time_ms, 0);
+        let mut next = (all.orders > all.complete).then_some(0);
+        while let Some(skip) = next {
+            let (_, total, organisations) = self.organisations(skip, ROWS_READ_MAX).await?;
+            let keys: Vec<StateKey> = organisations.iter().map(|row| StateKey::controller(&row.id)).collect();
+            let found = self.read(keys.iter().copied(), |sheet| {
+                let rows = sheet.rows(keys.iter().copied(), ControllerRow::decode)?;
+                let open = rows.into_iter().flatten().flat_map(|row| row.open);
+                let late: Vec<String> = open.filter(|open| open.deadline_ms < now_ms).map(|open| open.order).collect();
+                erasures(sheet, &late, now_ms)
+            });
+            let is_overdue = |one: &&Erasure| one.row.status(!one.holds.is_empty(), now_ms) == ErasureStatus::Overdue;
+            overdue += found.await?.1.iter().filter(is_overdue).count() as u64;
+            let after = skip.saturating_add(organisations.len());
+            next = (after < total && !organisations.is_empty()).then_some(after);
+        }
+        Ok(overdue)
     }
 
     /// An order, and the height it stands at.

@@ -83,6 +83,8 @@ impl AgreementTerms {
             ("held in", Some(places.join(", "))),
             ("kept for", Some(format!("{} days", self.retention_days))),
             ("acknowledged by", Some(format!("{} members", self.acknowledgements))),
+            ("members named by", (!self.managers.is_empty()).then(|| self.managers.join(", "))),
+            ("overseen by", (!self.regulators.is_empty()).then(|| self.regulators.join(", "))),
         ];
         facts.into_iter().filter_map(|(what, said)| Some((what, said?)))
     }

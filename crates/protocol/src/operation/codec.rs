@@ -398,7 +398,7 @@ impl<C> Encode<C> for Operation {
                 e.encode(node)?.bytes(peer)?.encode(sealing)?.encode(jurisdiction)?.ok()
             }
             Self::RecordRead { .. } => write_read(e, self),
-            Self::NodeRetire { node } => e.encode(node)?.ok(),
+            Self::NodeRetire { node, destroyed } => e.encode(node)?.bool(*destroyed)?.ok(),
             _ => self.encode_privacy(e),
         }
     }
@@ -473,7 +473,7 @@ impl<'b, C> Decode<'b, C> for Operation {
             OperationName::NodeRegister => node_register(d)?,
             OperationName::PrivateOrder => private_order(d)?,
             OperationName::PartitionRoot => partition_root(d)?,
-            OperationName::NodeRetire => Self::NodeRetire { node: d.decode()? },
+            OperationName::NodeRetire => Self::NodeRetire { node: d.decode()?, destroyed: d.bool()? },
             other => privacy(other, d)?,
         })
     }

@@ -104,11 +104,11 @@ impl OperationName {
             | Self::OrganisationContact
             | Self::RecoverySet
             | Self::MandateRevoke
-            | Self::ProposalWithdraw
-            | Self::NodeRetire => 2,
+            | Self::ProposalWithdraw => 2,
             Self::AuthorityAdmit
             | Self::EntryAppend
             | Self::KeyRetire
+            | Self::NodeRetire
             | Self::MandateGrant
             | Self::BallotCast
             | Self::ProposalObject

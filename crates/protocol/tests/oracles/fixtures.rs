@@ -361,7 +361,7 @@ pub fn operations() -> Vec<(&'static str, Operation)> {
                 node: "cabinet-office/node-1".parse().unwrap(),
             },
         ),
-        ("node-retire", Operation::NodeRetire { node: "cabinet-office/node-1".parse().unwrap() }),
+        ("node-retire", Operation::NodeRetire { node: "cabinet-office/node-1".parse().unwrap(), destroyed: true }),
         (
             "private-order",
             Operation::PrivateOrder {
@@ -532,7 +532,14 @@ pub fn changes() -> Vec<Change> {
             },
         },
         Change::PartitionOpen { agreement: agreement() },
-        Change::PartitionAmend { agreement: AgreementTerms { until_ms: None, ..agreement() } },
+        Change::PartitionAmend {
+            agreement: AgreementTerms {
+                until_ms: None,
+                managers: vec!["council".into()],
+                regulators: vec!["commissioner".into()],
+                ..agreement()
+            },
+        },
         Change::PartitionClose { partition: "school-health".into(), reason: "The programme ended.".into() },
     ]
 }
@@ -550,6 +557,8 @@ fn agreement() -> AgreementTerms {
         jurisdictions: vec!["GB".parse().unwrap()],
         retention_days: 365,
         acknowledgements: 2,
+        managers: Vec::new(),
+        regulators: Vec::new(),
     }
 }
 

@@ -129,7 +129,7 @@ fn operation(operation: &Operation) -> Value {
         Operation::NodeRegister { node, peer, sealing, jurisdiction } => json!({
             "node": node, "peer": hex::encode(peer), "sealing": sealing, "jurisdiction": jurisdiction,
         }),
-        Operation::NodeRetire { node } => json!({"node": node}),
+        Operation::NodeRetire { node, destroyed } => json!({"node": node, "destroyed": destroyed}),
         Operation::PrivateOrder { partition, height, parcels } => json!({
             "partition": partition,
             "height": height,

@@ -290,7 +290,7 @@ fn erasure() -> ErasureRow {
         deadline_ms: 1_460_600_000_000,
         holders: vec![holder("council/node-1", 21), holder("council/node-2", 22)],
         completed: Some(Completed { height: 8, time_ms: 1_460_000_002_000 }),
-        former: Vec::new(),
+        unasked: Vec::new(),
     }
 }
 

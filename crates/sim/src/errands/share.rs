@@ -228,6 +228,8 @@ fn agreement(client: &Client, members: &[usize]) -> AgreementTerms {
         jurisdictions: vec!["GB".parse().expect("a jurisdiction")],
         retention_days: 30,
         acknowledgements: 2,
+        managers: Vec::new(),
+        regulators: Vec::new(),
     }
 }
 

@@ -67,6 +67,8 @@ fn public() -> BTreeMap<StateKey, Vec<u8>> {
         jurisdictions: vec!["GB".parse().unwrap()],
         retention_days: 1,
         acknowledgements: 2,
+        managers: Vec::new(),
+        regulators: Vec::new(),
     };
     let row =
         PartitionRow { terms, proposed: 0, opened_height: 1, amended_height: 1, closed: None, former: Vec::new() };

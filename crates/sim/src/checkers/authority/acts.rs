@@ -343,7 +343,7 @@ impl Network {
                 self.nodes.insert(node.clone());
                 Ok(())
             }
-            Operation::NodeRetire { node } => {
+            Operation::NodeRetire { node, .. } => {
                 self.nodes.remove(node);
                 Ok(())
             }

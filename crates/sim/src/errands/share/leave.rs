@@ -21,7 +21,7 @@ pub(super) async fn leave(client: &mut Client) -> Option<()> {
     client.record.note("2 nodes lack what was acknowledged and not stored".to_owned());
     let administrator = client.administrator(other);
     let node = client.members.holder(other)?.principal;
-    let retired = client.accepted(&administrator, Operation::NodeRetire { node }).await?;
+    let retired = client.accepted(&administrator, Operation::NodeRetire { node, destroyed: false }).await?;
     loop {
         let height = client.door(other).ask(|service| async move { service.tip().header.height }).await;
         if height.is_some_and(|height| height > retired.height) {

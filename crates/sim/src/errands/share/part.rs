@@ -74,7 +74,7 @@ fn is_so(
     (status, silent, former): (ErasureStatus, &[&PrincipalId], &[&str]),
 ) -> Option<()> {
     let stands = row.status(false, 0);
-    if stands == status && row.outstanding().eq(silent.iter().copied()) && row.former == former {
+    if stands == status && row.outstanding().eq(silent.iter().copied()) && row.unasked == former {
         return Some(());
     }
     client.complain(format!(

@@ -24,7 +24,7 @@ fn with_nodes(nodes: &[(&str, &str)]) -> BTreeMap<StateKey, Vec<u8>> {
             jurisdiction: jurisdiction.parse().unwrap(),
             since_ms: 0,
         };
-        let row = NodesRow { nodes: own.map(row).collect() };
+        let row = NodesRow { nodes: own.map(row).collect(), retired: Vec::new(), unnamed: 0 };
         rows.insert(StateKey::nodes(organisation), row.to_bytes());
     }
     rows
@@ -235,10 +235,53 @@ fn an_order_names_who_had_left() {
             }
             let row = partition.erasure("x").await.unwrap();
             let named: Vec<&str> = row.holders.iter().map(|holder| holder.node.as_str()).collect();
-            assert_eq!((named.join(" "), row.former.join(" ")), (holders.to_owned(), former.to_owned()));
+            assert_eq!((named.join(" "), row.unasked.join(" ")), (holders.to_owned(), former.to_owned()));
             assert_eq!(row.is_complete(), named.len() == 1, "it waits for whoever is asked");
         });
     }
+}
+
+/// Nodes to which nothing goes any more are named, and nobody waits for them.
+#[test]
+fn an_order_does_not_wait_for_nodes_that_are_retired() {
+    deterministic::Runner::default().start(|context| async move {
+        let mut partition = Partition::open(context.child("one"), "one", genesis().id(), "health").await;
+        let all = with_nodes(&[("a/admin", "GB"), ("b/admin", "GB"), ("b/abroad", "FR")]);
+        let mut less = with_nodes(&[("a/admin", "GB")]);
+        less.insert(StateKey::partition("health"), all[&StateKey::partition("health")].clone());
+        let retired = NodesRow {
+            nodes: Vec::new(),
+            retired: vec!["b/admin".parse().unwrap(), "b/old".parse().unwrap()],
+            unnamed: 1,
+        };
+        less.insert(StateKey::nodes("b"), retired.to_bytes());
+        let mut order_of_another = order("y", "a");
+        if let [Operation::ErasureOrder { subject, .. }] = order_of_another.as_mut_slice() {
+            *subject = Subject::new("child", "c-2").unwrap();
+        }
+        let rows = [
+            (&all, create_sealed()),
+            (&all, append_sealed()),
+            (&all, order("x", "a")),
+            (&all, destroyed("x")),
+            (&less, destroyed("x")),
+            (&less, order_of_another),
+        ];
+        for ((public, operations), number) in rows.into_iter().zip(0u8..) {
+            let transaction = sign("a", Some("health"), number + 1, operations);
+            let evidence = evidence_of(&partition, &transaction, public).await;
+            let placed = placed(transaction.bytes().clone(), evidence, number.into());
+            let done = partition.execute(&block(7 + u64::from(number), vec![placed])).await;
+            assert_eq!(code(&done[0]), "ok", "{number}");
+        }
+        let row = partition.erasure("x").await.unwrap();
+        assert_eq!(row.unasked, ["b/abroad"]);
+        assert_eq!(row.status(false, 0), ErasureStatus::Incomplete);
+        assert_eq!(row.outstanding().map(ToString::to_string).collect::<Vec<_>>(), ["b/admin"]);
+        let row = partition.erasure("y").await.unwrap();
+        assert_eq!(row.unasked, ["b", "b/admin", "b/old"]);
+        assert!(row.holders.iter().map(|holder| holder.node.as_str()).eq(["a/admin"]));
+    });
 }
 
 /// Whoever hides a node of another member in evidence would have an order that it need not carry out.
