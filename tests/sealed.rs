@@ -571,7 +571,7 @@ fn the_subject_is_told_of_partitions(desk: &Desk) {
         "register create meeting --field meeting --field child:string:1:child --field said {first}/administrator"
     ));
     line(&format!("register create debt --field debt --field child:string:1:child {second}/administrator"));
-    for entry in ["child c-1 nickname=Ada", "child c-2 nickname=Bob"] {
+    for entry in ["child c-1 nickname=Ada", "child c-2 nickname=Robert"] {
         line(&format!("register append {entry} {first}/registrar"));
     }
     // What stands in the clear is on every member's disk for ever: that is said before it is written, and not what.
@@ -609,7 +609,7 @@ fn the_subject_is_told_of_partitions(desk: &Desk) {
     for held in ["Ada", "Later"] {
         assert!(text.contains(held), "{held} is in it");
     }
-    for another in ["Early", "Bob", "Other", "Wrong", "Right", "m-2"] {
+    for another in ["Early", "Robert", "Other", "Wrong", "Right", "m-2"] {
         assert!(!text.contains(another), "{another} is in it");
     }
     let whole: serde_json::Value = serde_json::from_str(&text).unwrap();
