@@ -33,8 +33,8 @@ const DAY_SECONDS: u64 = 86_400;
     tally erasure status case-42                            who has destroyed, and who has not\n  \
     tally erasure list --open                               what waits for somebody, everywhere\n  \
     tally erasure certificate case-42 -o case-42.erasure    proof, for `tally verify`\n\n\
-    In a partition the nodes of all its members destroy what stands in the registers of the controller there, and its members alone see it; \
-    whoever is shown the certificate can check it.\n\n\
+    In a partition the nodes of all its members destroy what stands in the registers of the controller there, and its members alone see it, and \
+    the agreement's regulators; whoever is shown the certificate can check it.\n\n\
     Examples:\n  \
     tally erasure order case-43 child:c-1 --partition school-health --authority \"The parents\" --legal-basis \"UK GDPR Article 17\" --reason \"Left the school\"\n  \
     tally erasure status case-43 --partition school-health\n  \
@@ -355,7 +355,9 @@ pub fn not_asked(id: &str) -> String {
             "{id}: nothing goes to it any more, retired or out of the agreement's jurisdictions; what it was given may lie on its disk"
         ),
         false => {
-            format!("{id}: it had left, or many of its nodes are retired, and may still hold what was sealed before")
+            format!(
+                "{id}: it had left, or more of its nodes are retired than are named, and may still hold what was sealed before"
+            )
         }
     }
 }

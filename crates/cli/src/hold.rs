@@ -20,7 +20,7 @@ use tallystick_protocol::{MandateId, Operation, Subject};
     tally hold place inquiry-7 patient:p-17 --authority \"High Court, KB-2026-104\" --reason \"Evidence\" --until 2027-06-30T00:00:00Z\n  \
     tally hold lift inquiry-7 --reason \"The claim was settled\"\n  \
     tally hold list\n\n\
-    In a partition, with --partition, it is kept by the nodes of all its members, and its members alone see it."
+    In a partition, with --partition, it is kept by the nodes of all its members, and its members alone see it, and the agreement's regulators."
 )]
 pub struct Hold {
     #[command(subcommand)]

@@ -134,7 +134,10 @@ type Places = BTreeMap<(String, String), BTreeMap<usize, BTreeSet<String>>>;
 impl SubjectAccess {
     /// Runs the command.
     pub fn run(self) -> Done {
-        self.signing.require_public("what is sealed is held")?;
+        if self.signing.partition.is_some() {
+            let why = "every partition that the organisation shares in is asked: leave out --partition";
+            return Err(Failure::error(why));
+        }
         if self.output.exists() {
             return Err(Failure::error(format!("`{}` exists already: choose another name", self.output.display())));
         }
