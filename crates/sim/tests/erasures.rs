@@ -70,8 +70,10 @@ fn reads_disclosures_and_holds_race_what_is_erased() {
     let reports = [928, 929].map(|seed| erased(seed, 20, &[]).keeps());
     let all = |words| reports.iter().flat_map(|report| report.counted(words)).collect::<Vec<u64>>();
     let sum = |words| all(words).into_iter().sum::<u64>();
-    assert!(sum(" values were disclosed before they were erased") > 0);
-    assert!(sum(" reads came too late") > 0);
+    let given: Vec<&String> =
+        reports.iter().flat_map(|report| &report.trace).filter(|line| line.contains("reads given at")).collect();
+    assert!(sum(" values were disclosed before they were erased") > 0, "{given:?}");
+    assert!(sum(" reads came too late") > 0, "{given:?}");
     let first = all(" holds came before the order");
     assert!(first.contains(&0) && first.contains(&1), "{first:?}");
 }

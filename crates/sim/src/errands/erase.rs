@@ -188,8 +188,8 @@ async fn race_reads(client: &mut Client, number: usize) -> Option<()> {
     let reads = async move {
         let (mut leaves, mut disclosed, mut refused) = (Vec::new(), 0, 0);
         for attempt in 0..READS {
-            // Each holder is asked by turns, to read and to disclose.
-            let recipient = (attempt / HOLDERS.len() % 2 == 1).then_some("A court");
+            // Each holder is asked by turns, to read and to disclose; every other order is raced by disclosures first.
+            let recipient = ((attempt / HOLDERS.len() + number) % 2 == 1).then_some("A court");
             match read(&mut reader, HOLDERS[attempt % HOLDERS.len()], &key, recipient).await {
                 Some(Ok(reading)) => {
                     leaves.push(reading.leaf);
