@@ -10,8 +10,8 @@
 //!   node that dies in between says the same afterwards.
 //! - The vault knows how many orders it has carried out, all up to one. What a vault that was restored from a backup, or a node that was off,
 //!   has not carried out is carried out again.
-//! - While a hold lasts nothing is destroyed, unless this node had said before that it was. A node that catches up looks for holds in all that
-//!   it missed before it destroys: see [`Following`].
+//! - While a hold lasts nothing is destroyed, unless this node had said before that it was. Every hold that was final when this node first saw an
+//!   order is seen before it destroys: it waits for a block that was made after that, and does not catch up: see [`Following`].
 //! - What is known here of how far it has come is on the disk first. A file of the vault that fails holds up its own orders, no others, and
 //!   no reads: what they are about is not given, whatever is still here of it.
 
@@ -30,6 +30,8 @@ const LEVEL_MS: u64 = 3_000;
 const PATIENT_MS: u64 = 60_000;
 /// How much more than twice as far as the clock the ledger's time may go, as blocks come unevenly.
 const SLACK_MS: u64 = 2_000;
+/// How much newer than the first sight of an order a block must be to have been made after it.
+const SEEN_MS: u64 = 1_000;
 /// Without a block for so long, others may have gone on without this node.
 const SILENCE_MS: u64 = 10_000;
 
@@ -89,6 +91,10 @@ pub struct Erasing {
     waiting: BTreeSet<String>,
     /// Those of them of which it was said that they wait for the vault.
     failed: BTreeSet<String>,
+    /// When those that wait for a block which was made since were first seen, by the clock.
+    seen_ms: BTreeMap<String, u64>,
+    /// Whether nothing waited so at some time since the start.
+    has_caught_up: bool,
 }
 
 impl Erasing {
@@ -105,12 +111,24 @@ impl Erasing {
             carried_out: BTreeSet::new(),
             waiting: BTreeSet::new(),
             failed: BTreeSet::new(),
+            seen_ms: BTreeMap::new(),
+            has_caught_up: false,
         })
     }
 
     /// The number of the first order that this process has not looked at.
     pub const fn looked_at(&self) -> u64 {
         self.looked_at
+    }
+
+    /// Whether orders are so new that what was final when they came may not be seen here yet, a hold among it.
+    pub fn has_new(&self) -> bool {
+        !self.seen_ms.is_empty()
+    }
+
+    /// Whether all that was ordered before this process began, or before it could say so, is carried out, but for what waits.
+    pub const fn has_caught_up(&self) -> bool {
+        self.has_caught_up
     }
 
     /// Those that must be looked at again, whatever is new.
@@ -131,7 +149,8 @@ impl Erasing {
     }
 
     /// Carries out those of a page of orders, the unfinished ones with it, that are not carried out and do not wait. `drawers` says where the
-    /// values lie that an order is about, and `total` how many orders there are. Says whether that was the last page.
+    /// values lie that an order is about, `total` how many orders there are, and `times` the clock's and the newest block's. Says whether that was
+    /// the last page.
     ///
     /// # Errors
     /// When the disk fails.
@@ -140,6 +159,7 @@ impl Erasing {
         holder: &Holder<E>,
         orders: &[(Erasure, Vec<Drawer>)],
         total: u64,
+        times: (u64, u64),
     ) -> Result<bool, VaultError> {
         // A receipt that is final is owed no more, and leaves room for those that follow.
         let owing = orders.iter().filter(|(one, _)| owes(holder, &one.row));
@@ -148,30 +168,38 @@ impl Erasing {
         progress.owed.retain(|order, _| owed.contains(order.as_str()));
         self.note(holder, progress).await?;
         for (erasure, drawers) in orders {
-            self.carry_out_one(holder, erasure, drawers).await?;
+            self.carry_out_one(holder, (erasure, drawers), times).await?;
         }
         let applied = self.applied();
         self.note(holder, ErasureProgress { applied, ..self.progress.clone() }).await?;
         self.carried_out.retain(|number| *number >= applied);
         self.looked_at = total.min(self.looked_at.saturating_add(u64::from(ERASURES_PER_PAGE)));
-        Ok(self.looked_at >= total)
+        let is_last = self.looked_at >= total;
+        self.has_caught_up |= is_last && !self.has_new();
+        Ok(is_last)
     }
 
     /// Destroys what an order is about, unless that is done, or waits: for a hold, or because the vault fails, which stops no other.
     async fn carry_out_one<E: Runtime>(
         &mut self,
         holder: &Holder<E>,
-        erasure: &Erasure,
-        drawers: &[Drawer],
+        (erasure, drawers): (&Erasure, &[Drawer]),
+        times: (u64, u64),
     ) -> Result<(), VaultError> {
         let row = &erasure.row;
         if self.progress.applied > row.number || self.carried_out.contains(&row.number) {
             return Ok(());
         }
-        if !erasure.holds.is_empty() && !has_said(holder, row) {
+        if !has_said(holder, row)
+            && (!erasure.holds.is_empty() || !is_seen_through(&mut self.seen_ms, &row.order, times))
+        {
+            if !erasure.holds.is_empty() {
+                self.seen_ms.remove(&row.order);
+            }
             self.waiting.insert(row.order.clone());
             return Ok(());
         }
+        self.seen_ms.remove(&row.order);
         if owes(holder, row) && !self.progress.owed.contains_key(&row.order) {
             if self.progress.owed.len() >= CONTROLLER_ERASURES_OPEN_MAX {
                 // In a partition there may be more of all controllers: those whose receipts come first make room.
@@ -231,6 +259,13 @@ impl Erasing {
             tracing::error!(%order, %error, "this order is not carried out, and tried again with each block");
         }
     }
+}
+
+/// Whether a block is there that was made after an order was first seen, at these times of the clock and of the newest block: what was final by then
+/// is seen too.
+fn is_seen_through(seen_ms: &mut BTreeMap<String, u64>, order: &str, (now_ms, tip_ms): (u64, u64)) -> bool {
+    let seen_ms = *seen_ms.entry(order.to_owned()).or_insert(now_ms);
+    tip_ms >= seen_ms.saturating_add(SEEN_MS)
 }
 
 /// How many values that an order means are here. Of a file that is damaged none can be counted, and all of it can be destroyed.
@@ -306,6 +341,15 @@ mod tests {
         let mut look = |now_ms: u64, tip_ms: u64| following.look(now_ms, tip_ms);
         assert!(!look(1_001_000, 999_000) && !look(1_001_900, 999_200) && !look(1_002_000, 1_000_400));
         assert!(!look(1_003_000, 1_002_900) && look(1_004_100, 1_004_000));
+    }
+
+    /// Cut off for some seconds, a node comes to an order of a moment ago, and then to the hold that follows it.
+    #[test]
+    fn what_is_ordered_waits_for_a_block_that_was_made_since() {
+        let mut seen_ms = BTreeMap::new();
+        let mut look = |order: &str, now_ms, tip_ms| is_seen_through(&mut seen_ms, order, (now_ms, tip_ms));
+        assert!(!look("a", 10_000, 8_000) && !look("a", 10_010, 9_500) && !look("b", 10_500, 10_400));
+        assert!(look("a", 11_100, 11_000) && !look("b", 11_100, 11_000) && look("b", 11_600, 11_500));
     }
 
     #[test]

@@ -54,10 +54,17 @@ pub struct Holder<E: Runtime> {
     pending: Mutex<BTreeMap<Hash, Pending>>,
     /// The height up to which every order of erasure is carried out; none before the first look.
     erased_to: watch::Sender<Option<u64>>,
+    /// The same, without any that is so new that a hold may follow.
+    settled_to: watch::Sender<Option<u64>>,
     /// Held while a transaction is noted.
     noting: AsyncMutex<()>,
     /// Reads that are being answered.
     reads: Mutex<BTreeSet<Hash>>,
+}
+
+async fn reach(reached: &watch::Sender<Option<u64>>, height: u64) {
+    // The sender lives as long as the holder.
+    let _ = reached.subscribe().wait_for(|reached| reached.is_some_and(|reached| reached >= height)).await;
 }
 
 /// A read that one request answers, for as long as this lives.
@@ -82,7 +89,7 @@ impl<E: Runtime> Holder<E> {
         let vault = Vault::open(runtime.child("vault"), prefix, &vault_key).await?;
         let pending = vault.pending().await?.into_iter().map(|pending| (pending.transaction, pending)).collect();
         tracing::info!(holder = %keys.principal, sealing = hex::encode(keys.sealing.public()), "this node holds");
-        let erased_to = watch::Sender::new(None);
+        let (erased_to, settled_to) = (watch::Sender::new(None), watch::Sender::new(None));
         Ok(Self {
             keys,
             vault,
@@ -91,6 +98,7 @@ impl<E: Runtime> Holder<E> {
             noting: AsyncMutex::new(()),
             reads: Mutex::default(),
             erased_to,
+            settled_to,
         })
     }
 
@@ -256,15 +264,23 @@ impl<E: Runtime> Holder<E> {
         self.vault.set_retained(of, days, passed).await
     }
 
-    /// Says that every order up to this height is carried out, but for those that wait for a hold.
-    pub fn set_erased_to(&self, height: u64) {
+    /// Says that every order up to this height is carried out, but for those that wait for a hold, and those that are so new that one may
+    /// follow.
+    pub fn set_erased_to(&self, height: u64, has_new: bool) {
         self.erased_to.send_replace(Some(height));
+        if !has_new {
+            self.settled_to.send_replace(Some(height));
+        }
     }
 
     /// Resolves once that is so: nothing is given before that.
     pub async fn erased_to(&self, height: u64) {
-        // The sender lives as long as this.
-        let _ = self.erased_to.subscribe().wait_for(|reached| reached.is_some_and(|reached| reached >= height)).await;
+        reach(&self.erased_to, height).await;
+    }
+
+    /// Resolves once it is so of all that do not wait for a hold.
+    pub async fn settled_to(&self, height: u64) {
+        reach(&self.settled_to, height).await;
     }
 
     /// Takes on to answer a read; none when another request does.

@@ -81,8 +81,8 @@ fn reads_disclosures_and_holds_race_what_is_erased() {
 /// A node that has lost its disk, and has a slow one now, fetches the state while it is ordered who is erased, and stands where the others do.
 #[test]
 fn a_state_that_is_fetched_while_somebody_is_erased_says_so() {
-    let faults = [(0, 25, Fault::SlowDisk { node: 2, ms: 30 }), (3, 3, Fault::Wipe { node: 2 })];
-    let report = ordered(930, 30, Errand::Order, &faults).keeps();
+    let faults = [(0, 25, Fault::SlowDisk { node: 2, ms: 100 }), (3, 3, Fault::Wipe { node: 2 })];
+    let report = ordered(930, 40, Errand::Order, &faults).keeps();
     let fetching = report.trace.iter().skip_while(|line| !line.contains("ends: Wipe"));
     let fetching: Vec<_> = fetching.take_while(|line| !line.contains("node 2 is ready")).collect();
     let orders = fetching.iter().filter(|line| line.contains("\"erasure-order\""));

@@ -6,9 +6,8 @@
 //! ```
 //!
 //! INVARIANTS:
-//! - What the newest block orders to be erased is destroyed before anybody is told that the block was executed, and before what that block brought
-//!   is settled: unless the node catches up, and may yet come to a hold. Then it is destroyed before anything is given to other nodes, and what
-//!   came with it stays noted until then.
+//! - What is ordered to be erased is destroyed once no hold can be missed any more that was final when this node saw the order, and before anything
+//!   is given to other nodes; what came with it stays noted until then.
 //! - An order does not wait for those to whom nothing goes any more: once all the others have given their receipts, the first of these says so once
 //!   more, each of them a minute after the one before, and the order is over without what they hold.
 //! - What the state says is erased is not taken in, not given and not asked for, whether it is destroyed here yet or not.
@@ -154,7 +153,7 @@ impl<E: Runtime> Parcels<E> {
         let tip_ms = self.time_ms();
         let is_abreast = tip_ms.saturating_sub(executed_ms) <= ABREAST_MS;
         let follows = eraser.following.look(now_ms(runtime), tip_ms) && is_abreast;
-        let done = self.erase_due(runtime, (room, eraser), follows).await;
+        let done = self.erase_due(runtime, (room, eraser), (follows, tip_ms)).await;
         let is_done = matches!(done, Ok(true));
         room.is_done.store(is_done, Ordering::Release);
         if let Err(error) = done {
@@ -183,7 +182,7 @@ impl<E: Runtime> Parcels<E> {
         &self,
         runtime: &E,
         (room, eraser): (&Arc<Room<E>>, &mut Eraser),
-        follows: bool,
+        (follows, tip_ms): (bool, u64),
     ) -> Result<bool, VaultError> {
         let Eraser { erasing, receipts, .. } = eraser;
         let erasing = match erasing {
@@ -195,7 +194,8 @@ impl<E: Runtime> Parcels<E> {
             if !follows {
                 return Ok(orders.is_empty());
             }
-            let is_last = erasing.carry_out(self.vault(), &orders, total).await?;
+            let times = (now_ms(runtime), tip_ms);
+            let is_last = erasing.carry_out(self.vault(), &orders, total, times).await?;
             lock(receipts).retain(|order, _| erasing.owed().contains_key(order));
             for (erasure, _) in &orders {
                 let order = &erasure.row.order;
@@ -205,7 +205,7 @@ impl<E: Runtime> Parcels<E> {
                 }
             }
             if is_last {
-                return Ok(true);
+                return Ok(!erasing.has_new());
             }
         }
     }

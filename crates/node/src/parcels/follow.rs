@@ -243,7 +243,7 @@ impl<E: Runtime> Parcels<E> {
             room.prove_orders(&partition).await;
             (done, partition.root(), partition.position().executed)
         };
-        // Before what came is settled, so that what was here is counted; and before anybody is told.
+        // Before what came is settled, so that what was here is counted.
         if let Some(eraser) = eraser {
             self.erase(runtime, (room, eraser), time_ms).await;
         }

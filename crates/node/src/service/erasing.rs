@@ -45,7 +45,7 @@ impl<E: Runtime> Service<E> {
         loop {
             let follows = following.look(now_ms(&self.0.runtime), self.tip().header.time_ms);
             match self.erase_due(holder, &mut done, follows).await {
-                Ok(Some(height)) => holder.set_erased_to(height),
+                Ok(Some((height, has_new))) => holder.set_erased_to(height, has_new),
                 Ok(None) => {}
                 Err(error) => tracing::error!(%error, "what is ordered to be erased is not erased yet"),
             }
@@ -55,22 +55,22 @@ impl<E: Runtime> Service<E> {
         }
     }
 
-    /// Resolves once every order up to this height is carried out here, but for those that wait. What is served after that was not
-    /// erased by then.
+    /// Resolves once every order up to this height is carried out here, but for those that wait, or are so new that a hold may follow. What they
+    /// are about the state says is erased.
     pub async fn erased_to(&self, height: u64) {
         if let Some(holder) = &self.0.holder {
             holder.erased_to(height).await;
         }
     }
 
-    /// Carries out what is ordered and does not wait; the height up to which all that is true of. None where something is due, and this node
-    /// does not follow: what it missed may hold it.
+    /// Carries out what is ordered and does not wait; the height up to which all that is true of, and whether some is so new that a hold may
+    /// follow. None where something is due, and this node does not follow or has not caught up: what it missed may hold it.
     async fn erase_due(
         &self,
         holder: &Holder<E>,
         done: &mut Option<Done>,
         follows: bool,
-    ) -> Result<Option<u64>, ErasingError> {
+    ) -> Result<Option<(u64, bool)>, ErasingError> {
         let done = match done {
             Some(done) => done,
             None => done.insert(Done { erasing: Erasing::resume(holder, None).await?, given: BTreeMap::new() }),
@@ -80,17 +80,18 @@ impl<E: Runtime> Service<E> {
             let (from, unfinished) = (done.erasing.looked_at(), done.erasing.unfinished());
             let (height, total, orders) = self.due_erasures(own, from, unfinished).await?;
             if !follows {
-                return Ok(orders.is_empty().then_some(height));
+                return Ok(orders.is_empty().then_some((height, false)));
             }
             let in_drawer = |one: Erasure| {
                 let drawer = Drawer::public(one.row.subject.clone());
                 (one, vec![drawer])
             };
             let orders: Vec<(Erasure, Vec<Drawer>)> = orders.into_iter().map(in_drawer).collect();
-            let is_last = done.erasing.carry_out(holder, &orders, total).await?;
+            let times = (now_ms(&self.0.runtime), self.tip().header.time_ms);
+            let is_last = done.erasing.carry_out(holder, &orders, total, times).await?;
             self.give_receipts(holder, &orders, done).await;
             if is_last {
-                return Ok(Some(height));
+                return Ok(done.erasing.has_caught_up().then(|| (height, done.erasing.has_new())));
             }
         }
     }

@@ -247,7 +247,7 @@ impl<E: Runtime> Service<E> {
         let erased = self.erased_among(holder.keys().principal.organisation(), &pending.openings).await?;
         if !erased.is_empty() {
             // What was here when it was ordered is counted and destroyed by what carries out orders.
-            holder.erased_to(self.tip().header.height).await;
+            holder.settled_to(self.tip().header.height).await;
         }
         for (value, _) in erased.iter().filter(|(_, is_held)| !is_held) {
             wanted.remove(*value);
