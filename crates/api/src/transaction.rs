@@ -317,18 +317,18 @@ pub struct OperationView {
     pub transfer: Option<TransferView>,
 }
 
-/// A payload that did not leave a node, for where the other node stands.
+/// A payload, or what opens sealed values, that did not leave a node, for where it would have come to stand.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct TransferView {
     /// The partition.
     pub partition: String,
-    /// The node that was given nothing: `organisation/name`.
+    /// The node that was given nothing: `organisation/name`; of `backup`, the one whose backup that is.
     #[schema(value_type = String)]
     pub node: PrincipalId,
-    /// Where it stands, which the agreement does not allow.
+    /// Where it, or its backup, stands, which the agreement does not allow.
     #[schema(value_type = String)]
     pub jurisdiction: Jurisdiction,
-    /// What was about to leave: `delivery` or `fetch`.
+    /// How something was about to leave: `delivery`, `fetch` or `backup`.
     pub path: String,
 }
 

@@ -15,7 +15,9 @@ use std::{
 use tallystick_api::{
     DecisionView, OperationView, OutcomeView, SubmissionStatus, TransactionStatus, TransferView, ViolationView,
 };
-use tallystick_protocol::{Code, Hash, MandateId, PartlySignedTransaction, PolicyId, limits::TRANSACTION_BYTES_MAX};
+use tallystick_protocol::{
+    Code, Hash, MandateId, PartlySignedTransaction, PolicyId, TransferPath, limits::TRANSACTION_BYTES_MAX,
+};
 
 /// Show a transaction and its outcome
 #[derive(Debug, Args)]
@@ -265,7 +267,10 @@ fn asks(operation: &OperationView) -> String {
     let entries = if *entries == 0 { String::new() } else { format!(", {}", count(*entries, "entry", "entries")) };
     let transfer =
         transfer.as_ref().map_or_else(String::new, |TransferView { partition, node, jurisdiction, path }| {
-            format!(": nothing of partition {partition} to {node}, which stands in {jurisdiction}; stopped on {path}")
+            let to = if path == TransferPath::Backup.as_str() { "the backup of " } else { "" };
+            format!(
+                ": nothing of partition {partition} to {to}{node}, which stands in {jurisdiction}; stopped on {path}"
+            )
         });
     format!("asks       {name}{register}{entries}{transfer}")
 }

@@ -437,8 +437,8 @@ fn dispatch(
         Operation::PrivateOrder { partition, height, parcels } => {
             partition::order(draft, act, partition, *height, parcels)
         }
-        Operation::TransferRefuse { partition, node, jurisdiction, .. } => {
-            partition::refuse_transfer(draft, act, partition, node, jurisdiction)
+        Operation::TransferRefuse { partition, node, jurisdiction, path } => {
+            partition::refuse_transfer(draft, act, partition, (node, jurisdiction), *path)
         }
         Operation::PartitionRoot { partition, height, root } => {
             partition::post_root(draft, act, partition, *height, root)

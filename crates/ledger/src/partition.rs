@@ -11,7 +11,8 @@ use std::{collections::BTreeSet, sync::Arc};
 
 use tallystick_protocol::{
     AgreementTerms, CertifiedRoot, Change, Choice, Code, Hash, Jurisdiction, OrderedParcel, OrganisationStatus,
-    PartitionRootsRow, PartitionRow, PostedRoot, PrincipalId, SignedTransaction, StateKey, Violation, ViolationRule,
+    PartitionRootsRow, PartitionRow, PostedRoot, PrincipalId, SignedTransaction, StateKey, TransferPath, Violation,
+    ViolationRule,
     limits::{
         EVIDENCE_BLOCKS_MAX, PARTITION_FORMER_MAX, PARTITIONS_MAX, PARTITIONS_PER_PAGE, STATE_VALUE_BYTES_MAX,
         VIOLATIONS_MAX,
@@ -235,13 +236,14 @@ pub(crate) fn post_root(
     write_roots(draft, name, roots)
 }
 
-/// Notes that a member's node gives nothing to another, which a member has registered where the agreement does not allow it.
+/// Notes that a member's node gives nothing to another, which a member has registered where the agreement does not allow it; or to its own
+/// backup, of which it says itself where that stands.
 pub(crate) fn refuse_transfer(
     draft: &mut Draft<'_>,
     act: &Act<'_>,
     name: &str,
-    refused: &PrincipalId,
-    jurisdiction: &Jurisdiction,
+    (refused, jurisdiction): (&PrincipalId, &Jurisdiction),
+    path: TransferPath,
 ) -> Result<(), Stop> {
     let row = find(draft, name)?;
     act.permit(draft, Resource::Partition(&row))?;
@@ -249,7 +251,12 @@ pub(crate) fn refuse_transfer(
     draft.touch(StateKey::nodes(refused.organisation()));
     draft.complete()?;
     let nodes = node::nodes(draft, refused.organisation())?;
-    let known = nodes.nodes.iter().any(|node| node.node == *refused && node.jurisdiction == *jurisdiction);
+    let known = match path {
+        TransferPath::Backup => act.signers.iter().all(|signer| signer.id == *refused),
+        TransferPath::Delivery | TransferPath::Fetch => {
+            nodes.nodes.iter().any(|node| node.node == *refused && node.jurisdiction == *jurisdiction)
+        }
+    };
     let is_excluded = row.terms.has_member(refused.organisation()) && !row.terms.allows(jurisdiction);
     if known && is_excluded { Ok(()) } else { Err(Code::TransferAllowed.into()) }
 }

@@ -300,6 +300,26 @@ fn a_refused_transfer_is_on_record() {
     assert_eq!(refuse("d/node", "c/node", "US"), "0 not-permitted");
 }
 
+/// A member's node says of its own backup, wherever that is, that it is given nothing; of no other's, and not where the agreement allows it.
+#[test]
+fn a_refused_backup_is_on_record() {
+    let mut ledger = shared();
+    let mut refuse = |who: &str, node: &str, law: &str| {
+        let (partition, path) = ("health".into(), TransferPath::Backup);
+        let (node, jurisdiction) = (node.parse().unwrap(), law.parse().unwrap());
+        describe(&ledger.act(who, vec![Operation::TransferRefuse { partition, node, jurisdiction, path }]))
+    };
+    assert_eq!(refuse("a/node", "a/node", "US"), "ok");
+    assert_eq!(refuse("a/node", "a/node", "GB"), "0 transfer-allowed");
+    assert_eq!(refuse("a/node", "a/node", "GB-SCT"), "0 transfer-allowed");
+    assert_eq!(refuse("a/node", "b/node", "US"), "0 transfer-allowed");
+    assert_eq!(refuse("a/node", "c/node", "US"), "0 transfer-allowed");
+    assert_eq!(refuse("a/node + b/node", "a/node", "US"), "0 transfer-allowed");
+    assert_eq!(refuse("a/admin", "a/admin", "US"), "0 node-excluded");
+    assert_eq!(refuse("c/node", "c/node", "US"), "0 jurisdiction-excluded");
+    assert_eq!(refuse("d/node", "d/node", "US"), "0 not-permitted");
+}
+
 fn root(ledger: &mut Ledger, who: &str, height: u64, root: u8) -> String {
     let (partition, root) = ("health".into(), Hash([root; 32]));
     describe(&ledger.act(who, vec![Operation::PartitionRoot { partition, height, root }]))

@@ -516,14 +516,14 @@ pub enum Operation {
         /// The root.
         root: Hash,
     },
-    /// Puts on record that the signer, a member's node, gives nothing of a partition to another node, which stands where the agreement
-    /// does not allow it to be held.
+    /// Puts on record that the signer, a member's node, gives nothing of a partition to another node, or to its own backup, which stands
+    /// where the agreement does not allow it to be held.
     TransferRefuse {
         /// The partition.
         partition: String,
-        /// The node that is given nothing.
+        /// The node that is given nothing; the signer itself, if that is its backup.
         node: PrincipalId,
-        /// Where it stands.
+        /// Where it, or the backup, stands.
         jurisdiction: Jurisdiction,
         /// What was about to leave.
         path: TransferPath,

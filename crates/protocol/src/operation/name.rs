@@ -11,6 +11,8 @@ names! {
         Delivery = "delivery",
         /// The other node asked for it.
         Fetch = "fetch",
+        /// It would have been copied into the node's own backup.
+        Backup = "backup",
     }
 }
 
