@@ -22,10 +22,11 @@
 //!   A single one that is not whole, of a change that was never acknowledged, goes with the subject's next.
 //! - A whole file that does not decrypt is damage, and an error: it is never taken for absence.
 //!
-//! What it cannot do: overwrite blocks that a disk, a file system's snapshots or a backup keep behind its back. They hold what is
+//! What it cannot do: overwrite blocks that a disk, a file system's snapshots or a backup that is not the node's own keep behind its back. They hold what is
 //! encrypted under the vault's key: see docs/decisions/0012-vaults.md.
 
 mod cipher;
+mod copies;
 mod drawer;
 mod pending;
 mod progress;
@@ -34,6 +35,7 @@ mod retained;
 mod tests;
 
 pub use cipher::VaultKey;
+pub use copies::{Changes, FileCopy, FileName};
 pub use drawer::Drawer;
 pub use pending::{Pending, PendingIn};
 pub use progress::ErasureProgress;
@@ -77,6 +79,17 @@ pub enum VaultError {
         "file `{0}` of the vault is damaged: restore it from a backup, remove the folder `…-vault-erasures`, and start the node, which applies every order of erasure again"
     )]
     Damaged(String),
+    /// A file cannot be copied.
+    #[error("a file of the vault cannot be copied: {0}")]
+    Copy(#[from] std::io::Error),
+    /// The backups, from which what is destroyed must go as well.
+    #[error("the backups in `{folder}` cannot be looked at or changed: {why}")]
+    Backups {
+        /// The folder that they lie in.
+        folder: String,
+        /// What is wrong, and what to do.
+        why: String,
+    },
     /// As many transactions wait to be final as the vault takes note of.
     #[error("this node waits for as many transactions with sealed values as it can: try again shortly")]
     Busy,
@@ -95,6 +108,7 @@ pub struct Vault<S: Storage> {
     ciphers: Ciphers,
     /// One for the subjects whose names begin alike: changes of one subject come one after another.
     locks: Vec<AsyncMutex<()>>,
+    changes: Changes,
 }
 
 /// The name of a subject's files, without the generation.
@@ -119,7 +133,8 @@ impl<S: Storage> Vault<S> {
     /// When the disk fails, or the vault was made with another key.
     pub async fn open(storage: S, prefix: &str, key: &VaultKey) -> Result<Self, VaultError> {
         let locks = (0..LOCKS).map(|_| AsyncMutex::new(())).collect();
-        let vault = Self { storage, prefix: named(prefix), ciphers: Ciphers::new(key), locks };
+        let vault =
+            Self { storage, prefix: named(prefix), ciphers: Ciphers::new(key), locks, changes: Changes::default() };
         vault.check_key().await?;
         for folder in 0..FOLDERS {
             vault.clear(folder).await?;
@@ -189,6 +204,7 @@ impl<S: Storage> Vault<S> {
         let mut kept = self.newest(&name, &generations).await?;
         let before = kept.len();
         kept.retain(|opening| !commitments.contains(&opening.commitment()));
+        self.changes.note(name);
         if kept.is_empty() {
             self.wipe_all(&name, &generations).await?;
         } else if kept.len() < before || generations.len() > 1 {
@@ -205,6 +221,7 @@ impl<S: Storage> Vault<S> {
         let name = self.ciphers.name(drawer);
         let _lock = self.lock(&name).await;
         let generations = self.generations(&name).await?;
+        self.changes.note(name);
         self.wipe_all(&name, &generations).await?;
         Ok(!generations.is_empty())
     }

@@ -105,7 +105,7 @@ impl<S: Storage> Vault<S> {
         }
     }
 
-    fn pending_partition(&self) -> String {
+    pub(super) fn pending_partition(&self) -> String {
         format!("{}{PARTITION}", self.prefix)
     }
 }

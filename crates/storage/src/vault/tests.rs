@@ -1,6 +1,8 @@
 #![allow(clippy::unwrap_used, clippy::indexing_slicing, clippy::panic)]
 //! The vault on a real disk, whose every byte is searched, and on one that fails and crashes.
 
+mod copies;
+
 use super::*;
 use commonware_runtime::{
     Runner as _, Supervisor as _,
