@@ -165,7 +165,13 @@ impl Init {
              # [holder]\n\
              # principal = \"organisation/vault\"\n\
              # key = \"holder.pem\"\n\
-             # sealing = \"sealing.pem\"\n\n\
+             # sealing = \"sealing.pem\"\n\
+             # Where its vault is backed up: a folder that is there, such as a share that is mounted, and under whose law that stands.\n\
+             # [holder.backup]\n\
+             # folder = \"/mnt/backups\"\n\
+             # jurisdiction = \"GB\"\n\
+             # every_hours = 24\n\
+             # keep_days = 30\n\n\
              [log]\n\
              # error, warn, info, debug or trace\n\
              level = \"info\"\n\

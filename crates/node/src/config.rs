@@ -6,7 +6,10 @@ use std::{
     path::{Path, PathBuf},
 };
 use tallystick_client::KeyName;
-use tallystick_protocol::PrincipalId;
+use tallystick_protocol::{
+    Jurisdiction, PrincipalId,
+    limits::{BACKUP_DAYS_MAX, BACKUP_HOURS_MAX},
+};
 
 /// The configuration of one node.
 ///
@@ -22,6 +25,12 @@ use tallystick_protocol::PrincipalId;
 /// principal = "hmrc/vault"
 /// key = "holder.pem"
 /// sealing = "sealing.pem"
+///
+/// [holder.backup]
+/// folder = "/mnt/backups"
+/// jurisdiction = "GB"
+/// every_hours = 24
+/// keep_days = 30
 ///
 /// [[peers]]
 /// key = "3d40…"
@@ -76,6 +85,25 @@ pub struct HolderConfig {
     /// A file whose first line is the passphrase of both; without it that of the node's own key is taken.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub passphrase_file: Option<PathBuf>,
+    /// Where its vault is backed up; without it, it is not.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub backup: Option<BackupConfig>,
+}
+
+/// How a vault is backed up.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct BackupConfig {
+    /// A folder that is there, such as one of a share that is mounted: outside the data folder.
+    pub folder: PathBuf,
+    /// Where that stands, under whose law: what an agreement does not allow to be held there is not copied.
+    pub jurisdiction: Jurisdiction,
+    /// Hours from one backup to the next.
+    #[serde(default = "every_hours")]
+    pub every_hours: u32,
+    /// Days for which each is kept; the newest always is.
+    #[serde(default = "keep_days")]
+    pub keep_days: u32,
 }
 
 /// Another node.
@@ -120,6 +148,14 @@ fn cache_mib() -> usize {
     64
 }
 
+fn every_hours() -> u32 {
+    24
+}
+
+fn keep_days() -> u32 {
+    30
+}
+
 /// Why a configuration is none.
 #[derive(Debug, thiserror::Error)]
 pub enum ConfigError {
@@ -151,6 +187,18 @@ pub enum ConfigError {
         /// The command that makes one.
         remedy: &'static str,
     },
+    /// A value in it cannot be.
+    #[error("`{field}` in {path} is {value}: {remedy}", path = path.display())]
+    Value {
+        /// The file.
+        path: PathBuf,
+        /// The field.
+        field: &'static str,
+        /// What it says.
+        value: String,
+        /// What it can be.
+        remedy: String,
+    },
 }
 
 impl Config {
@@ -174,6 +222,7 @@ impl Config {
                 sealing: folder.join(holder.sealing),
                 passphrase_file: holder.passphrase_file.map(|file| folder.join(file)),
                 principal: holder.principal,
+                backup: holder.backup.map(|backup| BackupConfig { folder: folder.join(backup.folder), ..backup }),
             });
         }
         config.check(path)?;
@@ -217,6 +266,74 @@ impl Config {
                 return Err(ConfigError::Missing { path, field, target, remedy });
             }
         }
+        holder.and_then(|holder| holder.backup.as_ref()).map_or(Ok(()), |backup| self.check_backup(path, backup))
+    }
+
+    /// The folder need not be there: a share may be away, and the node must start.
+    fn check_backup(&self, path: &Path, backup: &BackupConfig) -> Result<(), ConfigError> {
+        let wrong = |field, value: String, remedy: String| {
+            Err(ConfigError::Value { path: path.to_owned(), field, value, remedy })
+        };
+        let complete = |path: &Path| path.canonicalize().unwrap_or_else(|_| path.to_owned());
+        let (folder, data) = (complete(&backup.folder), complete(&self.data_dir));
+        if folder.starts_with(&data) || data.starts_with(&folder) {
+            let remedy = "name a folder outside `data_dir`, and not around it: on another disk or a share".to_owned();
+            return wrong("holder.backup.folder", folder.display().to_string(), remedy);
+        }
+        let numbers = [
+            ("holder.backup.every_hours", backup.every_hours, BACKUP_HOURS_MAX),
+            ("holder.backup.keep_days", backup.keep_days, BACKUP_DAYS_MAX),
+        ];
+        for (field, value, max) in numbers {
+            if !(1..=max).contains(&value) {
+                return wrong(field, value.to_string(), format!("say a number from 1 to {max}"));
+            }
+        }
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+
+    /// What is said of a configuration with these lines in `[holder.backup]`.
+    fn read(lines: &str) -> Result<BackupConfig, String> {
+        let place = tempfile::tempdir().unwrap();
+        let path = place.path().join("node.toml");
+        for file in ["network.json", "validator.pem", "holder.pem", "sealing.pem"] {
+            std::fs::write(place.path().join(file), "").unwrap();
+        }
+        let text = format!(
+            "network_file = \"network.json\"\ndata_dir = \"data\"\nkey = \"validator.pem\"\nlisten = \"127.0.0.1:9000\"\n\
+             http = \"127.0.0.1:8080\"\n[holder]\nprincipal = \"hmrc/vault\"\nkey = \"holder.pem\"\nsealing = \"sealing.pem\"\n\
+             [holder.backup]\n{lines}\n"
+        );
+        std::fs::write(&path, text).unwrap();
+        let config = Config::read(&path).map_err(|error| error.to_string())?;
+        let backup = config.holder.unwrap().backup.unwrap();
+        assert!(backup.folder.is_absolute(), "{}", backup.folder.display());
+        Ok(backup)
+    }
+
+    #[test]
+    fn a_backup_says_where_and_under_whose_law() {
+        let backup = read("folder = \"backups\"\njurisdiction = \"GB-SCT\"").unwrap();
+        assert_eq!((backup.jurisdiction.as_str(), backup.every_hours, backup.keep_days), ("GB-SCT", 24, 30));
+        let rows = [
+            ("jurisdiction = \"GB\"", "missing field `folder`"),
+            ("folder = \"backups\"", "missing field `jurisdiction`"),
+            ("folder = \"backups\"\njurisdiction = \"Britain\"", "jurisdiction"),
+            ("folder = \"backups\"\njurisdiction = \"GB\"\nevery_days = 1", "unknown field `every_days`"),
+            ("folder = \"data/backups\"\njurisdiction = \"GB\"", "`holder.backup.folder`"),
+            ("folder = \".\"\njurisdiction = \"GB\"", "outside `data_dir`"),
+            ("folder = \"backups\"\njurisdiction = \"GB\"\nevery_hours = 0", "is 0: say a number from 1 to 744"),
+            ("folder = \"backups\"\njurisdiction = \"GB\"\nkeep_days = 99999", "`holder.backup.keep_days`"),
+        ];
+        for (lines, expected) in rows {
+            let error = read(lines).unwrap_err();
+            assert!(error.contains(expected), "{lines}: {error}");
+        }
     }
 }

@@ -7,9 +7,10 @@
 //! INVARIANTS:
 //! - What [`Holder::keep`] acknowledged is there after a crash; what [`Holder::remove`] and [`Holder::destroy`] acknowledged is not.
 //! - What came with a transaction that was refused, or never ordered, goes again, also when the node was off meanwhile.
+//! - What an order of erasure destroys is destroyed in the backups too, or is not acknowledged.
 //! - Nothing here says a value: not an error, not a line of the log.
 
-use crate::{engine::Runtime, watch};
+use crate::{backup::Backups, engine::Runtime, watch};
 use rand::{SeedableRng as _, rngs::StdRng};
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -18,7 +19,7 @@ use std::{
 use tallystick_client::SealingSecret;
 use tallystick_protocol::{Commitment, Hash, Opening, Place, PrincipalId, SigningKey, limits::VAULT_PENDING_MAX};
 use tallystick_storage::vault::{Drawer, ErasureProgress, Pending, Vault, VaultError, VaultKey, Walked};
-use tokio::sync::Mutex as AsyncMutex;
+use tokio::sync::{Mutex as AsyncMutex, MutexGuard as AsyncMutexGuard};
 
 /// As whom a node holds, and with what.
 pub struct HolderKeys {
@@ -60,6 +61,8 @@ pub struct Holder<E: Runtime> {
     noting: AsyncMutex<()>,
     /// Reads that are being answered.
     reads: Mutex<BTreeSet<Hash>>,
+    /// Where what is destroyed must be destroyed as well.
+    backups: Option<Backups>,
 }
 
 async fn reach(reached: &watch::Sender<Option<u64>>, height: u64) {
@@ -99,7 +102,30 @@ impl<E: Runtime> Holder<E> {
             reads: Mutex::default(),
             erased_to,
             settled_to,
+            backups: None,
         })
+    }
+
+    /// The same with backups.
+    #[must_use]
+    pub fn with_backups(self, backups: Option<Backups>) -> Self {
+        Self { backups, ..self }
+    }
+
+    /// Its backups, if any are made or were.
+    pub const fn backups(&self) -> Option<&Backups> {
+        self.backups.as_ref()
+    }
+
+    /// The vault, for who copies it.
+    pub(crate) const fn vault(&self) -> &Vault<E> {
+        &self.vault
+    }
+
+    /// The transactions that are not settled. None is noted or settled, nor more kept for one, as long as what comes with them lives.
+    pub(crate) async fn still(&self) -> (Vec<Pending>, AsyncMutexGuard<'_, ()>) {
+        let still = self.noting.lock().await;
+        (self.pending(), still)
     }
 
     /// As whom it holds, and with what.
@@ -216,20 +242,30 @@ impl<E: Runtime> Holder<E> {
         self.vault.all(drawer).await
     }
 
-    /// Destroys the openings of some of a subject's commitments; says how many there were.
+    /// Destroys the openings of some of a subject's commitments, and in backups all that is kept of the subject; says how many there were.
     ///
     /// # Errors
-    /// When the disk fails: then it must be asked again.
+    /// When the disk fails, or the backups cannot be reached: then it must be asked again.
     pub async fn remove(&self, drawer: &Drawer, commitments: &[Commitment]) -> Result<usize, VaultError> {
-        self.vault.remove(drawer, commitments, &mut self.generator()).await
+        let removed = self.vault.remove(drawer, commitments, &mut self.generator()).await?;
+        self.wipe_backups(drawer).await?;
+        Ok(removed)
     }
 
-    /// Destroys all that is kept of a subject; says whether there was anything.
+    /// Destroys all that is kept of a subject, in backups too; says whether there was anything.
     ///
     /// # Errors
-    /// When the disk fails: then it must be asked again.
+    /// When the disk fails, or the backups cannot be reached: then it must be asked again.
     pub async fn destroy(&self, drawer: &Drawer) -> Result<bool, VaultError> {
-        self.vault.destroy(drawer).await
+        let destroyed = self.vault.destroy(drawer).await?;
+        self.wipe_backups(drawer).await?;
+        Ok(destroyed)
+    }
+
+    async fn wipe_backups(&self, drawer: &Drawer) -> Result<(), VaultError> {
+        let Some(backups) = &self.backups else { return Ok(()) };
+        let (place, name) = self.vault.place_of(drawer);
+        backups.wipe(place, name).await
     }
 
     /// How far erasure has come in this vault, of the public partition or of the one of this name.
@@ -348,7 +384,8 @@ impl<E: Runtime> Holder<E> {
             gone.entry(Drawer::of(&opening.0)).or_default().push(opening.1);
         }
         for (drawer, commitments) in gone {
-            self.remove(&drawer, &commitments).await?;
+            // A backup in which they are has the note of the transaction as well: it is settled again where that is restored.
+            self.vault.remove(&drawer, &commitments, &mut self.generator()).await?;
         }
         self.vault.forget(&pending.transaction).await?;
         self.lock().remove(&pending.transaction);

@@ -5,6 +5,7 @@ mod ahead;
 pub mod application;
 mod attempts;
 pub mod audit;
+pub mod backup;
 pub mod certify;
 pub mod chain;
 pub mod config;

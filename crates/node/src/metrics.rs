@@ -47,6 +47,8 @@ pub struct Metrics {
     partitions_lacking: Gauge,
     partitions_behind: Gauge,
     partitions_alarmed: Gauge,
+    backup_complete_seconds: Gauge,
+    backup_failures: Counter,
 }
 
 impl Metrics {
@@ -89,6 +91,9 @@ impl Metrics {
                 .gauge("partitions_behind", "private transactions that are ordered and not executed here"),
             partitions_alarmed: context
                 .gauge("partitions_alarmed", "partitions of which the members' nodes posted different roots"),
+            backup_complete_seconds: context
+                .gauge("backup_complete_seconds", "when the newest backup of the vault that is complete was begun, in Unix seconds"),
+            backup_failures: context.counter("backup_failures", "times that a backup failed, or could not be looked for"),
         }
     }
 
@@ -127,6 +132,16 @@ impl Metrics {
     pub(crate) fn retention(&self, (before, now): (u64, u64)) {
         let [before, now] = [before, now].map(|count| GaugeValue::try_from(count).unwrap_or(GaugeValue::MAX));
         self.retention_due.inc_by(now.saturating_sub(before));
+    }
+
+    /// When the newest backup was begun, in seconds since 1970.
+    pub(crate) fn backup_complete(&self, time_s: u64) {
+        let _ = self.backup_complete_seconds.try_set(time_s);
+    }
+
+    /// A backup failed.
+    pub(crate) fn backup_failed(&self) {
+        self.backup_failures.inc();
     }
 
     /// How the partitions stand that this node holds.

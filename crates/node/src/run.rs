@@ -1,6 +1,7 @@
 //! Run one node as a process, from its configuration to its end.
 
 use crate::{
+    backup::{Backups, Folder, Terms},
     config::{Config, ConfigError, LogFormat},
     engine::{self, StartError, Voting},
     holder::{Holder, HolderKeys},
@@ -107,6 +108,14 @@ pub enum RunError {
     /// The vault.
     #[error("`holder` in the configuration: {0}")]
     Vault(#[from] VaultError),
+    /// What is remembered of the backups.
+    #[error("{path}, in which it stands where this vault's backups lie, cannot be read: {source}: correct who may read it", path = path.display())]
+    Backups {
+        /// The file.
+        path: PathBuf,
+        /// What the system says.
+        source: std::io::Error,
+    },
     /// The marks of the vote journal.
     #[error(transparent)]
     Mark(#[from] MarkError),
@@ -346,7 +355,7 @@ async fn serve(context: real::Context, prepared: Prepared, path: PathBuf) -> Res
         http = %config.http,
         "starting"
     );
-    let holder = open_vault(&context, holder).await?;
+    let holder = open_vault(&context, holder, &config).await?;
     let pages = (config.cache_mib * PAGES_PER_MIB).max(PAGES_PER_MIB);
     let engine_config = engine::Config {
         genesis,
@@ -373,6 +382,8 @@ async fn serve(context: real::Context, prepared: Prepared, path: PathBuf) -> Res
 
     let holds = service.clone();
     let _holding = context.child("holding").spawn(move |_| async move { holds.hold_all().await });
+    let backs_up = service.clone();
+    let _backing_up = context.child("backup").spawn(move |_| async move { backs_up.back_up().await });
     let stop = watch::Sender::new(false);
     let mut stopping = stop.subscribe();
     let mut http = tokio::spawn(http::serve(listener, service, async move {
@@ -413,11 +424,42 @@ async fn begun<T>(
 async fn open_vault(
     context: &real::Context,
     keys: Option<HolderKeys>,
+    config: &Config,
 ) -> Result<Option<Arc<Holder<real::Context>>>, RunError> {
-    match keys {
-        Some(keys) => Ok(Some(Arc::new(Holder::open(context.child("holder"), PREFIX, keys).await?))),
-        None => Ok(None),
+    let Some(keys) = keys else { return Ok(None) };
+    let holder = Holder::open(context.child("holder"), PREFIX, keys).await?;
+    let backups = backups_of(&holder, config)?;
+    Ok(Some(Arc::new(holder.with_backups(backups))))
+}
+
+/// The backups of a vault: where the configuration says, or where they were made until now, from which orders of erasure take what they
+/// destroy.
+fn backups_of(holder: &Holder<real::Context>, config: &Config) -> Result<Option<Backups>, RunError> {
+    let (disk, memory) = (config.data_dir.join("storage"), config.data_dir.join("backups.mark"));
+    let (path, terms) = match config.holder.as_ref().and_then(|holder| holder.backup.as_ref()) {
+        Some(backup) => {
+            let (jurisdiction, every_hours, keep_days) =
+                (backup.jurisdiction.clone(), backup.every_hours, backup.keep_days);
+            (backup.folder.clone(), Some(Terms { jurisdiction, every_hours, keep_days }))
+        }
+        None => {
+            match Folder::remembered(&memory).map_err(|source| RunError::Backups { path: memory.clone(), source })? {
+                Some(path) => (path, None),
+                None => return Ok(None),
+            }
+        }
+    };
+    if terms.is_none() {
+        tracing::warn!(
+            folder = %path.display(), memory = %memory.display(),
+            "no backups are made any more, and those that lie there are kept: remove them when you need them no longer, then the file that remembers them"
+        );
     }
+    let check = holder.vault().copy_check(&disk)?;
+    let mut random = [0; 16];
+    tallystick_client::randomness().fill_bytes(&mut random);
+    let folder = Folder::new(path, &holder.keys().principal, (memory, random), check);
+    Ok(Some(Backups::new(folder, terms, disk)))
 }
 
 /// Pages of the cache in a MiB.

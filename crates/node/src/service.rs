@@ -3,6 +3,7 @@
 
 pub mod audit;
 pub mod authority;
+mod backup;
 pub mod consent;
 pub mod data_map;
 mod erasing;
@@ -451,6 +452,8 @@ impl<E: Runtime> Service<E> {
                 standing.epoch + 1
             ));
         }
+        let trouble = self.0.holder.as_ref().and_then(|holder| holder.backups()?.trouble());
+        reasons.extend(trouble.map(|trouble| format!("no backup of its vault is made: {trouble}")));
         Health {
             ready: ready && (tip.header.height > 0),
             reasons,

@@ -263,6 +263,10 @@ pub const RECEIPT_HAND_OVERS_MAX: usize = 1_024;
 pub const NODES_PER_ORGANISATION_MAX: usize = 8;
 /// Nodes of an organisation that are named once they are retired, and it has not said that what they held is destroyed.
 pub const NODES_RETIRED_MAX: usize = 8;
+/// Hours from one backup of a vault to the next: a month.
+pub const BACKUP_HOURS_MAX: u32 = 744;
+/// Days for which a backup of a vault is kept: a hundred years.
+pub const BACKUP_DAYS_MAX: u32 = 36_500;
 /// Transactions with sealed values that a holding node waits for at one time, before they are final.
 pub const VAULT_PENDING_MAX: usize = 4_096;
 /// Sealed values that one disclosure shows.

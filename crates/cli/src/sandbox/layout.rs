@@ -456,7 +456,7 @@ fn config(organisation: &str, http: SocketAddr, listen: SocketAddr) -> Result<Co
     let config: Config = toml::from_str(&text).doing(|| "the node's configuration came out wrong".to_owned())?;
     let principal = PrincipalId::new(organisation, VAULT).map_err(Failure::error)?;
     let (key, sealing) = (KeyName::File(holder::KEY.into()), holder::SEALING.into());
-    Ok(Config { holder: Some(HolderConfig { principal, key, sealing, passphrase_file: None }), ..config })
+    Ok(Config { holder: Some(HolderConfig { principal, key, sealing, passphrase_file: None, backup: None }), ..config })
 }
 
 fn write_config(path: &Path, config: &Config) -> Result<(), Failure> {

@@ -1,8 +1,8 @@
-//! Put on record to whom nothing of a partition is given, because of where it stands.
+//! Put on record to whom nothing of a partition is given, because of where it stands: other nodes, and this node's own backup.
 //!
-//! The check itself is that such a node is not among those to which anything goes: `Membership::nodes`. What is on record is that it
-//! was so when something was about to leave: once a day for each node and path, from each node that refuses, for as long as it goes on; and
-//! once more when that node was started anew. Where it could not be handed in, the next time something is about to leave is the next try.
+//! The check itself is that such a node is not among those to which anything goes: `Membership::nodes`; of a backup it is made by who copies, in
+//! `service/backup.rs` beside this folder. What is on record is that it was so when something was about to leave: once a day for each node and
+//! path, from each node that refuses, for as long as it goes on; and once more when that node was started anew. Where it could not be handed in, the next time something is about to leave is the next try.
 
 use super::{Parcels, Refusal};
 use crate::{application::now_ms, engine::Runtime};
@@ -10,7 +10,7 @@ use std::{
     collections::BTreeMap,
     sync::{MutexGuard, PoisonError},
 };
-use tallystick_protocol::{NodeRow, Operation, TransferPath};
+use tallystick_protocol::{Jurisdiction, NodeRow, Operation, TransferPath};
 
 const DAY_MS: u64 = 86_400_000;
 /// How long what goes on record may take.
@@ -25,32 +25,46 @@ impl<E: Runtime> Parcels<E> {
         path: TransferPath,
         nodes: impl Iterator<Item = &'m NodeRow>,
     ) {
-        let now_ms = now_ms(runtime).max(self.0.shared.chain.tip().header.time_ms);
         for node in nodes {
-            let what = (partition.to_owned(), node.node.clone(), node.jurisdiction.clone(), path);
-            if !self.is_new_refusal(&what, now_ms / DAY_MS) {
-                continue;
-            }
-            tracing::warn!(
-                partition, node = %node.node, jurisdiction = %node.jurisdiction, %path,
-                "gave nothing to a node that stands where the agreement does not allow"
-            );
-            let (day, subject) = (now_ms / DAY_MS, format!("transfer out of partition {partition}"));
-            let mark: [&[u8]; 6] = [
-                b"transfer",
-                partition.as_bytes(),
-                what.1.as_str().as_bytes(),
-                what.2.as_str().as_bytes(),
-                path.as_str().as_bytes(),
-                &day.to_be_bytes(),
-            ];
-            let (refused, jurisdiction) = (what.1.clone(), what.2.clone());
-            let partition = what.0.clone();
-            let operation = Operation::TransferRefuse { partition, node: refused, jurisdiction, path };
-            if let Err(error) = self.post(subject, operation, now_ms / 1_000 + SECONDS, &mark).await {
-                tracing::warn!(node = %node.node, %error, "that nothing was given is not on record yet");
-                self.refused().remove(&what);
-            }
+            self.refuse_one(runtime, (partition.to_owned(), node.node.clone(), node.jurisdiction.clone(), path)).await;
+        }
+    }
+
+    /// Puts on record that nothing of a partition was copied into this node's backup, which stands there; unless this is no node of a member's
+    /// any more, whose word the ledger does not take.
+    pub(crate) async fn refuse_backup(&self, runtime: &E, partition: &str, jurisdiction: &Jurisdiction) {
+        let own = &self.0.holder.principal;
+        let is_member = match self.membership(partition).await {
+            Ok(membership) => membership.is_some_and(|membership| !membership.has_left(own)),
+            Err(_) => false,
+        };
+        if is_member {
+            let what = (partition.to_owned(), own.clone(), jurisdiction.clone(), TransferPath::Backup);
+            self.refuse_one(runtime, what).await;
+        }
+    }
+
+    async fn refuse_one(&self, runtime: &E, what: Refusal) {
+        let now_ms = now_ms(runtime).max(self.0.shared.chain.tip().header.time_ms);
+        let day = now_ms / DAY_MS;
+        if !self.is_new_refusal(&what, day) {
+            return;
+        }
+        let (partition, node, jurisdiction, path) = what.clone();
+        tracing::warn!(partition, %node, %jurisdiction, %path, "gave nothing to where the agreement does not allow it to be held");
+        let subject = format!("transfer out of partition {partition}");
+        let mark: [&[u8]; 6] = [
+            b"transfer",
+            what.0.as_bytes(),
+            what.1.as_str().as_bytes(),
+            what.2.as_str().as_bytes(),
+            path.as_str().as_bytes(),
+            &day.to_be_bytes(),
+        ];
+        let operation = Operation::TransferRefuse { partition, node, jurisdiction, path };
+        if let Err(error) = self.post(subject, operation, now_ms / 1_000 + SECONDS, &mark).await {
+            tracing::warn!(node = %what.1, %path, %error, "that nothing was given is not on record yet");
+            self.refused().remove(&what);
         }
     }
 
