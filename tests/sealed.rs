@@ -676,15 +676,33 @@ fn no_part_of_it_can_be_altered(desk: &Desk, whole: &serde_json::Value) {
         fs::write(desk.path("altered.json"), altered.to_string()).unwrap();
         desk.line("verify altered.json").expect(1, &["does not hold: partition school-health: record", why]);
     }
-    // What no proof shows is signed by who made it; without a signature that is said.
+    // What no proof shows is signed by who made it, and so is what this program does not know.
+    let verify = |altered: &str| {
+        fs::write(desk.path("altered.json"), altered).unwrap();
+        desk.line("verify altered.json")
+    };
+    verify(&serde_json::to_string_pretty(whole).unwrap())
+        .expect(0, &["holds:", "made by    companies-house/registrar"]);
+    let unsigned = "does not hold: the signature of who made it: `companies-house/registrar` did not sign this";
+    let changes: [fn(&mut serde_json::Value, usize); 4] = [
+        |whole, at| whole["partitions"][at]["purpose"] = "Something else".into(),
+        |whole, _| whole["note"] = "the person agreed".into(),
+        |whole, at| whole["partitions"][at]["records"][0]["erased"] = true.into(),
+        |whole, _| whole["asked"] = serde_json::json!([]),
+    ];
+    for (row, change) in changes.into_iter().enumerate() {
+        let mut altered = whole.clone();
+        change(&mut altered, at);
+        assert_ne!(altered, *whole, "row {row} changes nothing");
+        verify(&altered.to_string()).expect(1, &[unsigned]);
+    }
     let mut altered = whole.clone();
-    altered["partitions"][at]["purpose"] = "Something else".into();
-    fs::write(desk.path("altered.json"), altered.to_string()).unwrap();
-    desk.line("verify altered.json")
-        .expect(1, &["does not hold: the signature of who made it: `companies-house/registrar` did not sign this"]);
+    altered["made_by"]["note"] = "and the commissioner".into();
+    verify(&altered.to_string()).expect(1, &["unknown field `note`"]);
     altered.as_object_mut().unwrap().remove("made_by");
-    fs::write(desk.path("altered.json"), altered.to_string()).unwrap();
-    desk.line("verify altered.json").expect(0, &["nobody signed it"]);
+    verify(&altered.to_string()).expect(1, &["does not hold: ", "nobody signed it, or the signature was taken out"]);
+    verify(&whole.to_string().replacen('{', r#"{"organisation":"hm-revenue-and-customs","#, 1))
+        .expect(1, &["`organisation` stands there twice"]);
     let mut altered = whole.clone();
     altered["partitions"][at]["partition"] = "food-safety".into();
     fs::write(desk.path("altered.json"), altered.to_string()).unwrap();

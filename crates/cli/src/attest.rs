@@ -8,11 +8,12 @@ use crate::{
     record::entries,
     register::{accepted, act, definition},
     sandbox::layout::now_ms,
+    signature::signer_receipt,
 };
 use clap::Args;
 use rand::Rng as _;
 use serde_json::Value;
-use std::{cmp::Ordering, collections::BTreeMap, path::PathBuf, str::FromStr, thread, time::Duration};
+use std::{cmp::Ordering, collections::BTreeMap, path::PathBuf, str::FromStr};
 use tallystick_client::{Client, Signer};
 use tallystick_ledger::{item::canonicalise, moment::format_timestamp};
 use tallystick_protocol::{Attestation, EntryKind, Genesis, NewEntry, Operation, Receipt, operation::validate_key};
@@ -25,7 +26,7 @@ use tallystick_protocol::{Attestation, EntryKind, Genesis, NewEntry, Operation, 
     disclosed, on record too, in a file that you sign with your key. `tally verify` checks it with network.json alone, and names you: that the \
     answer is true is your word, that the partition's members hold it is theirs. The register is yours to make, once:\n  \
     tally register create attestation --partition food-safety --field attestation:string --field about:string \\\n      \
-    --field question:string --field tried:string --field answer:string --field recipient:string --field at:string\n\n\
+    --field question:string --field tried:string --field answer:string --field recipient:string --field by:string --field at:string\n\n\
     Example:\n  \
     tally attest licence L-17 --partition food-safety --where status=valid --where 'until>=today' \\\n      \
     --question \"Is licence L-17 valid today?\" --to \"Crown Court at Leeds\" --to-jurisdiction GB --purpose \"Witness summons\" \\\n      \
@@ -61,9 +62,6 @@ pub struct Attest {
     connection: Connection,
 }
 
-/// How often the nodes are asked whose the key is, and the wait between.
-const ASKED: usize = 30;
-const PAUSE: Duration = Duration::from_millis(100);
 /// A date as in 2026-11-29.
 const DATE_CHARACTERS: usize = 10;
 
@@ -155,6 +153,8 @@ impl Attest {
         let (client, signer) = (self.connection.client()?, self.connection.signer(&self.signing)?);
         let reader = Reader { client: &client, signer: &signer, signing: &self.signing };
         self.require_clear(&client, &signer)?;
+        // Who cannot sign it finds out before an answer is on record for good.
+        signer_receipt(&client, (signer.principal(), signer.key().public()), 0, &genesis)?;
         let (id, at) = (random_id(), format_timestamp(now_ms() / 1_000));
         let answer = self.answer(&reader, at.get(..DATE_CHARACTERS).unwrap_or_default())?;
         self.write(&signer, &id, answer, &at)?;
@@ -168,7 +168,12 @@ impl Attest {
             holder: None,
         };
         let (done, bytes) = out_of_partition(&reader, &genesis, &wanted, &self.reason)?;
-        let bytes = signed(&client, &signer, &genesis, &bytes)?;
+        let bytes = signed(&client, &signer, &genesis, &bytes).map_err(|failure| {
+            Failure::error(format!(
+                "the answer is on record as {}/{id}, and not signed: {failure}: run this again",
+                self.answers
+            ))
+        })?;
         write_private(&self.output, &bytes)?;
         let said = words(answer);
         if self.signing.json {
@@ -214,6 +219,7 @@ impl Attest {
             "tried": tried.join("; "),
             "answer": words(answer),
             "recipient": self.to.recipient().name,
+            "by": signer.principal(),
             "at": at,
         });
         let item = canonicalise(&item.to_string()).map_err(Failure::error)?;
@@ -230,28 +236,12 @@ fn signed(client: &Client, signer: &Signer, genesis: &Genesis, disclosed: &[u8])
     let Ok(Receipt::Partition(disclosure)) = Receipt::decode(disclosed) else {
         return Err(Failure::error("the node gave no proof of the answer: ask another, with --node"));
     };
-    let mut failed = None;
-    for look in 0..ASKED {
-        if look > 0 {
-            // Another node may answer than the one that disclosed, and not have come so far.
-            thread::sleep(PAUSE);
-        }
-        let Ok(Receipt::Principal(receipt)) = Receipt::decode(&client.principal_receipt(signer.principal())?) else {
-            return Err(Failure::error("the node gave no proof of whose the key is: ask another, with --node"));
-        };
-        let attestation = Attestation::sign(disclosure.clone(), receipt, signer.key()).map_err(Failure::error)?;
-        let attestation = Receipt::Attestation(Box::new(attestation));
-        match attestation.check(genesis) {
-            Ok(_) => return Ok(attestation.to_bytes()),
-            Err(error) => failed = Some(error),
-        }
-    }
-    Err(Failure::error(format!(
-        "the answer is on record, and the nodes do not show that the key which signs it is {}'s ({}): see `tally key show {0}`, and run this \
-         again",
-        signer.principal(),
-        failed.map_or_else(String::new, |error| error.reason.to_string())
-    )))
+    let since = disclosure.finality.headers.first().map_or(0, |header| header.height);
+    let receipt = signer_receipt(client, (signer.principal(), signer.key().public()), since, genesis)?;
+    let attestation = Attestation::sign(disclosure, receipt, signer.key()).map_err(Failure::error)?;
+    let attestation = Receipt::Attestation(Box::new(attestation));
+    attestation.check(genesis).map_err(Failure::error)?;
+    Ok(attestation.to_bytes())
 }
 
 /// Whether these can be tried on items with these fields, each with whether it is written only sealed: what was tried stands in the clear

@@ -12,6 +12,7 @@ use std::{
     fmt::Display,
     io::IsTerminal,
     path::{Path, PathBuf},
+    thread,
     time::Duration,
 };
 use tallystick_client::{Client, KeyName, Passphrase, Profile, Signer, profile::SEARCHED, read_network};
@@ -21,6 +22,8 @@ use tallystick_protocol::{
 
 /// Environment variable that holds a passphrase, or a token's PIN.
 pub const PASSPHRASE_VARIABLE: &str = "TALLY_PASSPHRASE";
+/// The wait before a node is asked again.
+const PAUSE: Duration = Duration::from_millis(100);
 
 /// Which network.
 #[derive(Debug, Clone, Args)]
@@ -389,6 +392,22 @@ pub fn pin(file: Option<&Path>, prompt: &str) -> Result<Passphrase, Failure> {
             )
         }),
     }
+}
+
+/// Asks up to so many times what a node that is some blocks behind does not know yet; none if it never does.
+///
+/// # Errors
+/// As asking does.
+pub fn ask_again<T>(times: usize, mut ask: impl FnMut() -> Result<Option<T>, Failure>) -> Result<Option<T>, Failure> {
+    for look in 0..times {
+        if look > 0 {
+            thread::sleep(PAUSE);
+        }
+        if let Some(answer) = ask()? {
+            return Ok(Some(answer));
+        }
+    }
+    Ok(None)
 }
 
 /// Asks on the terminal; fails with `absent` when there is none.

@@ -267,14 +267,9 @@ impl List {
         let everything = Paging::everything();
         let paging = if self.open { &everything } else { &self.paging };
         paging.whole(ERASURES_PAGE_MAX, |query| {
-            let number = |name: &str| query.iter().find(|(of, _)| *of == name).and_then(|(_, text)| text.parse().ok());
-            let asked = PrivateErasures {
-                order: None,
-                controller: self.controller.clone(),
-                open: self.open,
-                cursor: number("cursor"),
-                limit: number("limit"),
-            };
+            let (cursor, limit) = Paging::numbered(query);
+            let (controller, open) = (self.controller.clone(), self.open);
+            let asked = PrivateErasures { order: None, controller, open, cursor, limit };
             Ok(client.partition_erasures(signer, signer.partition().unwrap_or_default(), &asked)?.value)
         })
     }

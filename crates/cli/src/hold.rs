@@ -153,8 +153,7 @@ impl List {
         let partition = signer.partition().unwrap_or_default();
         let (holder, _) = client.overseen(signer.principal().organisation(), partition)?;
         self.paging.whole(ERASURES_PAGE_MAX, |query| {
-            let number = |name: &str| query.iter().find(|(of, _)| *of == name).and_then(|(_, text)| text.parse().ok());
-            let (cursor, limit) = (number("cursor"), number("limit"));
+            let (cursor, limit) = Paging::numbered(query);
             let asked = PrivateHolds { controller: self.controller.clone(), cursor, limit };
             Ok(holder.partition_holds(&signer, partition, &asked)?.value)
         })

@@ -33,6 +33,7 @@ mod reading;
 mod record;
 mod register;
 mod sandbox;
+mod signature;
 mod status;
 mod subject_access;
 mod transaction;

@@ -1,13 +1,12 @@
 //! `tally notice`: who must know that what they read was wrong, and saying that one does.
 
 use crate::{
-    connection::{Acting, Asking},
+    connection::{Acting, Asking, ask_again},
     output::{Colour, Done, Failure, count, json, line, paint, time},
     paging::Paging,
     register::exposure::warn_of_texts,
 };
 use clap::{Args, Subcommand};
-use std::{thread, time::Duration};
 use tallystick_api::{
     ActOutcome, NoticeView, NoticesView, PrivateCorrection, PrivateReads,
     limits::{AUDIT_PAGE_MAX, NOTICES_PAGE_MAX},
@@ -15,9 +14,8 @@ use tallystick_api::{
 use tallystick_client::{Client, Signer};
 use tallystick_protocol::{Operation, PrincipalId, Subject, change::words::Shown};
 
-/// How often a node is asked that does not know the correction yet, and the wait between.
-const ASKED: usize = 10;
-const PAUSE: Duration = Duration::from_millis(100);
+/// How often a node is asked that does not know the correction yet: each time it tells of all that was read.
+const ASKED: usize = 3;
 
 /// See who read what was wrong, and say that you know
 #[derive(Debug, Args)]
@@ -140,10 +138,14 @@ impl List {
 
 /// The corrections in a partition, the latest first, each with who must know; and the height that all that is complete to.
 fn corrections_within(client: &Client, signer: &Signer, partition: &str) -> Result<(u64, Vec<NoticesView>), Failure> {
-    let (holder, _) = client.overseen(signer.principal().organisation(), partition)?;
-    let all =
-        Paging::everything().whole(AUDIT_PAGE_MAX, |paging| Ok(holder.partition_reads(signer, partition, paging)?))?;
+    let all = reads_within(client, signer, partition)?;
     Ok((all.height, all.corrections.iter().map(|correction| notices(correction, &all)).collect()))
+}
+
+/// All that was read and corrected in a partition, and who knows.
+fn reads_within(client: &Client, signer: &Signer, partition: &str) -> Result<PrivateReads, Failure> {
+    let (holder, _) = client.overseen(signer.principal().organisation(), partition)?;
+    Paging::everything().whole(AUDIT_PAGE_MAX, |paging| Ok(holder.partition_reads(signer, partition, paging)?))
 }
 
 /// A correction in a partition, with who must know: each reader once, by the latest read.
@@ -229,26 +231,19 @@ impl Owed<'_> {
     /// # Errors
     /// When it is on record, or nobody is owed this notice: the reader read nothing that was wrong, or did not give it to the recipient.
     fn require(&self, client: &Client, signer: &Signer) -> Done {
-        for look in 0..ASKED {
-            if look > 0 {
-                // Another node than the one that took the correction may answer, and be a block behind.
-                thread::sleep(PAUSE);
+        // Another node than the one that took the correction may answer. The ledger says what is wrong with a correction that there is not.
+        let Some(found) = ask_again(ASKED, || self.correction(client, signer))? else { return Ok(()) };
+        let notice = found
+            .notices
+            .iter()
+            .find(|notice| (&notice.reader, notice.recipient.as_deref()) == (self.reader, self.recipient));
+        match notice {
+            Some(NoticeView { acknowledged_by: Some(by), acknowledged_ms: Some(ms), .. }) => {
+                Err(Failure::no(format!("nothing was put on record, for it is there: {by} said so {}", time(*ms))))
             }
-            // The ledger says what is wrong with a correction that there is not.
-            let Some(found) = self.correction(client, signer)? else { continue };
-            let notice = found
-                .notices
-                .iter()
-                .find(|notice| (&notice.reader, notice.recipient.as_deref()) == (self.reader, self.recipient));
-            return match notice {
-                Some(NoticeView { acknowledged_by: Some(by), acknowledged_ms: Some(ms), .. }) => {
-                    Err(Failure::no(format!("nothing was put on record, for it is there: {by} said so {}", time(*ms))))
-                }
-                None if found.is_whole => Err(Failure::no(self.not_owed(&found))),
-                _ => Ok(()),
-            };
+            None if found.is_whole => Err(Failure::no(self.not_owed(&found))),
+            _ => Ok(()),
         }
-        Ok(())
     }
 
     /// Why it would change nothing.
@@ -271,17 +266,20 @@ impl Owed<'_> {
 
     fn correction(&self, client: &Client, signer: &Signer) -> Result<Option<NoticesView>, Failure> {
         let (register, key, corrects) = self.record;
-        let all = match signer.partition() {
-            Some(partition) => corrections_within(client, signer, partition)?.1,
-            None => {
-                let record = format!("{register}:{key}");
-                let asked = [("record", record.as_str())];
-                let page = Paging::everything()
-                    .whole(NOTICES_PAGE_MAX, |paging| Ok(client.notices(&[paging, asked.as_slice()].concat())?))?;
-                page.corrections
-            }
-        };
-        Ok(all.into_iter().find(|one| (&*one.register, &*one.key, one.corrects) == (register, key, corrects)))
+        if let Some(partition) = signer.partition() {
+            let all = reads_within(client, signer, partition)?;
+            let found = all
+                .corrections
+                .iter()
+                .find(|one| (&*one.register, &*one.key, one.corrects) == (register, key, corrects));
+            return Ok(found.map(|correction| notices(correction, &all)));
+        }
+        let record = format!("{register}:{key}");
+        let asked = [("record", record.as_str())];
+        let page = Paging::everything()
+            .whole(NOTICES_PAGE_MAX, |paging| Ok(client.notices(&[paging, asked.as_slice()].concat())?))?;
+        let mut all = page.corrections.into_iter();
+        Ok(all.find(|one| (&*one.register, &*one.key, one.corrects) == (register, key, corrects)))
     }
 }
 

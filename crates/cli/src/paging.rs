@@ -122,6 +122,12 @@ impl Paging {
         self.cursor.is_none()
     }
 
+    /// The cursor and the limit of a query whose cursors are numbers, for a question that is signed.
+    pub fn numbered(query: &[(&str, &str)]) -> (Option<u64>, Option<u64>) {
+        let number = |name: &str| query.iter().find(|(of, _)| *of == name).and_then(|(_, text)| text.parse().ok());
+        (number("cursor"), number("limit"))
+    }
+
     /// Says how to go on, if there is more.
     pub fn more(next: Option<&str>) -> Done {
         next.map_or(Ok(()), |cursor| line(format_args!("there are more: --cursor {cursor} goes on, --all shows all")))

@@ -192,10 +192,10 @@ fn show_item(item: &Value) -> Done {
     Ok(())
 }
 
-/// A field's value for people.
+/// A field's value for people, who could be told by it what is not so: what would hide in it or begin a line of its own is escaped.
 pub fn shown(value: &Value) -> String {
     match value {
-        Value::String(text) => text.clone(),
+        Value::String(text) => Shown(text).to_string(),
         Value::Array(values) => values.iter().map(shown).collect::<Vec<_>>().join("; "),
         other => other.to_string(),
     }

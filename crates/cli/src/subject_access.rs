@@ -7,23 +7,22 @@ mod maker;
 mod shared;
 
 use crate::{
-    connection::{Connection, Signing},
-    disclose::write_private,
+    connection::{Connection, Signing, ask_again},
+    disclose::{exists, write_private},
     output::{Colour, Done, Failure, count, json, line, paint, progress, time},
     paging::Paging,
     reading::{self, Beside, Reader, Reason, Wanted},
+    signature::signer_receipt,
 };
 use base64::{Engine as _, prelude::BASE64_STANDARD};
 use clap::Args;
-use maker::Maker;
+use maker::Answer;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use shared::{Gathering, Shared};
 use std::{
     collections::{BTreeMap, BTreeSet},
     path::PathBuf,
-    thread,
-    time::Duration,
 };
 use tallystick_api::{
     AccessLogPage, ErasureView, HeldView, HoldView, ReadPlace, ReadView,
@@ -32,15 +31,15 @@ use tallystick_api::{
 use tallystick_client::Client;
 use tallystick_protocol::{
     Disclosure, Genesis, NetworkId, Opening, PrincipalId, Receipt, Recipient, SignedBy, SignedTransaction, Subject,
+    change::words::Shown,
     limits::SUBJECT_ACCESS_BYTES_MAX,
     receipt::{Claim, Proven, TransactionReceipt},
 };
 
 /// What such a file says that it is.
 const FORMAT: &str = "tallystick-subject-access-1";
-/// How often a node is asked that does not know the last read yet, and the wait between.
+/// How often a node is asked that does not know the last read yet.
 const ASKED: usize = 30;
-const PAUSE: Duration = Duration::from_millis(100);
 
 /// Gather what the signer's organisation holds about somebody, with proofs, to answer their request
 #[derive(Debug, Args)]
@@ -105,9 +104,6 @@ struct Export {
     holds: Vec<HoldView>,
     /// What is in each partition of which the organisation is a member.
     partitions: Vec<Shared>,
-    /// Who signed all of this.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    made_by: Option<Maker>,
 }
 
 /// A record with values about the subject, opened.
@@ -139,12 +135,14 @@ impl SubjectAccess {
             return Err(Failure::error(why));
         }
         if self.output.exists() {
-            return Err(Failure::error(format!("`{}` exists already: choose another name", self.output.display())));
+            return Err(exists(&self.output));
         }
         let genesis = self.connection.genesis()?;
         let (client, signer) = (self.connection.client()?, self.connection.signer(&self.signing)?);
         let organisation = signer.principal().organisation().to_owned();
         let (principal, key) = (signer.principal().clone(), signer.key().clone());
+        // Who cannot sign it finds out before everything is read, on record.
+        signer_receipt(&client, (&principal, key.public()), 0, &genesis)?;
         let holders = client.holders(&organisation)?;
         let asked: Vec<PrincipalId> = holders.iter().map(|(_, node)| node.clone()).collect();
         let registered = client.organisation_nodes(&organisation)?.map(|found| found.value.nodes).unwrap_or_default();
@@ -169,7 +167,7 @@ impl SubjectAccess {
                 self.subject
             )));
         }
-        let mut export = Export {
+        let export = Export {
             format: FORMAT.to_owned(),
             network: genesis.id(),
             asked,
@@ -184,11 +182,8 @@ impl SubjectAccess {
             reads: proven_reads(&client, log)?,
             partitions,
             subject: self.subject,
-            made_by: None,
         };
-        export.made_by = Some(Maker::sign(&client, (&principal, &key), &genesis, &export)?);
-        export.check(&genesis)?;
-        let bytes = serde_json::to_vec_pretty(&export).map_err(Failure::error)?;
+        let (bytes, _) = Answer::sign(&client, (&principal, &key), &genesis, &export)?;
         if bytes.len() > SUBJECT_ACCESS_BYTES_MAX {
             return Err(Failure::error(format!(
                 "the answer has {} bytes, and {SUBJECT_ACCESS_BYTES_MAX} at most are checked: take the reads from `tally access-log`",
@@ -275,17 +270,16 @@ impl SubjectAccess {
     fn access_log(&self, client: &Client, last: Option<u64>) -> Result<AccessLogPage, Failure> {
         let subject = self.subject.to_string();
         let asked = [("subject", subject.as_str())];
-        for _ in 0..ASKED {
+        let page = ask_again(ASKED, || {
             let page = Paging::everything()
                 .whole(AUDIT_PAGE_MAX, |query| Ok(client.access_log(&[&asked, query].concat())?))?;
-            if last.is_none_or(|last| page.reads.iter().any(|read| read.leaf >= last)) {
-                return Ok(page);
-            }
-            thread::sleep(PAUSE);
-        }
-        Err(Failure::error(
-            "the node does not know of the reads yet that are on record since just now: ask another, with --node",
-        ))
+            Ok(last.is_none_or(|last| page.reads.iter().any(|read| read.leaf >= last)).then_some(page))
+        })?;
+        page.ok_or_else(|| {
+            Failure::error(
+                "the node does not know of the reads yet that are on record since just now: ask another, with --node",
+            )
+        })
     }
 
     fn erasures(&self, client: &Client, organisation: &str) -> Result<Vec<ErasureView>, Failure> {
@@ -366,48 +360,38 @@ fn receipt_of(proof: &str, genesis: &Genesis) -> Result<(Receipt, Proven), Strin
 }
 
 impl Export {
-    /// Whether all of it is as the proofs in it say.
+    /// The height of the newest proof in it, if all of it is as they say.
     ///
     /// # Errors
     /// Names the record or read of which it is not.
-    fn check(&self, genesis: &Genesis) -> Done {
+    fn check(&self, genesis: &Genesis) -> Result<u64, Failure> {
+        let refused =
+            |what: String, why: String| Failure::no(format!("does not hold: {}: {}", Shown(&what), Shown(&why)));
         if self.format != FORMAT {
-            return Err(Failure::no(format!("this is no `{FORMAT}` but a `{}`", self.format)));
+            return Err(refused("its form".to_owned(), format!("this is no `{FORMAT}` but a `{}`", self.format)));
         }
         if self.network != genesis.id() {
-            return Err(Failure::no(format!(
-                "does not hold: it is of network {}, not of {}",
-                self.network,
-                genesis.id()
-            )));
+            let why = format!("it is of network {}, not of {}", self.network, genesis.id());
+            return Err(refused("its network".to_owned(), why));
         }
+        let mut newest = self.height;
         for record in &self.records {
-            self.check_record(record, genesis).map_err(|why| {
-                Failure::no(format!("does not hold: record {}/{}: {why}", record.register, record.key))
-            })?;
+            let height = self.check_record(record, genesis);
+            let of = || format!("record {}/{}", record.register, record.key);
+            newest = newest.max(height.map_err(|why| refused(of(), why))?);
         }
         for read in &self.reads {
-            check_read(&self.subject, read, genesis)
-                .map_err(|why| Failure::no(format!("does not hold: read {}: {why}", read.read.id)))?;
+            let height = check_read(&self.subject, read, genesis);
+            newest = newest.max(height.map_err(|why| refused(format!("read {}", read.read.id), why))?);
         }
         for shared in &self.partitions {
-            shared
-                .check(&self.subject, genesis)
-                .map_err(|why| Failure::no(format!("does not hold: partition {}: {why}", shared.name())))?;
+            let height = shared.check(&self.subject, genesis);
+            newest = newest.max(height.map_err(|why| refused(format!("partition {}", shared.name()), why))?);
         }
-        self.maker(genesis).map(drop)
+        Ok(newest)
     }
 
-    /// Who signed it; none if nobody did.
-    ///
-    /// # Errors
-    /// When they did not sign this.
-    fn maker(&self, genesis: &Genesis) -> Result<Option<SignedBy>, Failure> {
-        let by = self.made_by.as_ref().map(|made_by| made_by.check(self, genesis)).transpose();
-        by.map_err(|why| Failure::no(format!("does not hold: the signature of who made it: {why}")))
-    }
-
-    fn check_record(&self, record: &HeldRecord, genesis: &Genesis) -> Result<(), String> {
+    fn check_record(&self, record: &HeldRecord, genesis: &Genesis) -> Result<u64, String> {
         let (_, proven) = receipt_of(&record.proof, genesis)?;
         let row = match &proven.claim {
             Claim::Current { record, .. } | Claim::Disclosed { record, .. } => record,
@@ -423,7 +407,7 @@ impl Export {
             Claim::Disclosed { openings, .. } if openings.iter().any(|one| *one.place().subject() != self.subject) => {
                 Err("it opens a value about somebody else".to_owned())
             }
-            _ => Ok(()),
+            _ => Ok(proven.height),
         }
     }
 
@@ -446,7 +430,8 @@ impl Export {
     /// # Errors
     /// When nobody reads any more.
     fn summary(&self) -> Done {
-        line(format_args!("{} {}, as held by {}", paint(Colour::Bold, "about"), self.subject, self.organisation))?;
+        let organisation = Shown(&self.organisation);
+        line(format_args!("{} {}, as held by {organisation}", paint(Colour::Bold, "about"), self.subject))?;
         for node in &self.not_asked {
             line(format_args!("{} {node} holds too: name it with --node", paint(Colour::Yellow, "not asked ")))?;
         }
@@ -456,10 +441,11 @@ impl Export {
         for HeldRecord { register, key, items, .. } in &self.records {
             let fields = items.iter().filter_map(Value::as_object).flat_map(|item| item.keys());
             let fields: Vec<&str> = fields.map(String::as_str).collect();
-            line(format_args!("record     {register}/{key}: {}", fields.join(", ")))?;
+            line(Shown(&format!("record     {register}/{key}: {}", fields.join(", "))))?;
         }
         for HeldView { register, key, field, .. } in &self.earlier {
-            line(format_args!("earlier    {register}/{key}: {field}, replaced since, kept until it is erased"))?;
+            let value = format!("{register}/{key}: {field}");
+            line(format_args!("earlier    {}, replaced since, kept until it is erased", Shown(&value)))?;
         }
         line(format_args!(
             "reads      {}, complete to block {} of {}",
@@ -472,25 +458,17 @@ impl Export {
     }
 }
 
-impl Export {
-    /// Who made it, and what is their word alone.
-    fn tell_rest(&self, genesis: &Genesis) -> Done {
-        match self.maker(genesis)? {
-            Some(by) => maker::tell(&by)?,
-            None => line(format_args!(
-                "{} nobody signed it: whoever passed it on may have changed what is not proven",
-                paint(Colour::Yellow, "made by   ")
-            ))?,
-        }
-        let rest = "the rest is the word of who made it: that nothing was left out, the blocks it is complete to, what an earlier entry had, \
-                    consents, orders, holds, and of partitions the agreement's words, who wrote and who read";
-        line(paint(Colour::Dim, rest))
-    }
+/// Who made it, and what is their word alone.
+fn tell_rest(by: &SignedBy) -> Done {
+    maker::tell(by)?;
+    let rest = "the rest is the word of who made it: that nothing was left out, the blocks it is complete to, what an earlier entry had, \
+                consents, orders, holds, and of partitions the agreement's words, who wrote and who read";
+    line(paint(Colour::Dim, rest))
 }
 
 /// A read is what its transaction and what became of that say, but for the consents it stood on: these are rows of their own.
-fn check_read(subject: &Subject, told: &ProvenRead, genesis: &Genesis) -> Result<(), String> {
-    let (Receipt::Transaction(receipt), _) = receipt_of(&told.proof, genesis)? else {
+fn check_read(subject: &Subject, told: &ProvenRead, genesis: &Genesis) -> Result<u64, String> {
+    let (Receipt::Transaction(receipt), proven) = receipt_of(&told.proof, genesis)? else {
         return Err("its proof is not of a transaction".to_owned());
     };
     let TransactionReceipt { transaction, height, time_ms, outcome, index, .. } = receipt;
@@ -499,7 +477,7 @@ fn check_read(subject: &Subject, told: &ProvenRead, genesis: &Genesis) -> Result
     let place = ReadPlace { leaf: index, height, time_ms, outcome: &outcome };
     let read = ReadView { consents: Vec::new(), ..told.read.clone() };
     if ReadView::of(Some(subject), place, &transaction).contains(&read) {
-        Ok(())
+        Ok(proven.height)
     } else {
         Err("its proof says something else".to_owned())
     }
@@ -513,20 +491,17 @@ pub fn verify(bytes: &[u8], genesis: &Genesis, as_json: bool) -> Option<Done> {
     if !bytes.trim_ascii_start().starts_with(b"{") {
         return None;
     }
-    let export = serde_json::from_slice::<Export>(bytes).map_err(|error| {
-        Failure::no(format!("does not hold: this is no whole answer to a request for access: {error}"))
-    });
-    Some(match export.and_then(|export| export.check(genesis).map(|()| export)) {
-        Ok(export) if as_json => json(&serde_json::json!({
+    let answer = Answer::read(bytes).and_then(|answer| answer.check(genesis).map(|by| (answer.export, by)));
+    Some(match answer {
+        Ok((export, by)) if as_json => json(&serde_json::json!({
             "holds": true, "subject": export.subject, "organisation": export.organisation, "records": export.records.len(),
-            "reads": export.reads.len(), "height": export.height,
-            "signed_by": export.maker(genesis).ok().flatten().map(|by| by.principal),
+            "reads": export.reads.len(), "height": export.height, "signed_by": by.principal,
             "partitions": export.partitions.iter().map(Shared::counted).collect::<Vec<_>>(),
         })),
-        Ok(export) => {
+        Ok((export, by)) => {
             let told = format!("{} every record and every read in it is proven", paint(Colour::Green, "holds:"));
             let told = if export.partitions.is_empty() { told } else { told + ", but for reads in partitions" };
-            line(told).and_then(|()| export.summary()).and_then(|()| export.tell_rest(genesis))
+            line(told).and_then(|()| export.summary()).and_then(|()| tell_rest(&by))
         }
         Err(Failure::No(why)) if as_json => {
             json(&serde_json::json!({"holds": false, "reason": why.to_string()})).and(Err(Failure::Said))

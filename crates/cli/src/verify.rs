@@ -19,8 +19,9 @@ use tallystick_api::{CosignerView, OutcomeView};
 use tallystick_protocol::{
     Attested, CertifiedRoot, Cosigner, Destroyed, ErasureRow, ErasureScope, Genesis, Hash, Holder, Opening, Operation,
     Poll, PrincipalRow, ProposalRow, ProposalStatus, Recipient, RecordRow, SignedBy,
+    change::words::Shown,
     limits::SUBJECT_ACCESS_BYTES_MAX,
-    receipt::{CheckError, Claim, Proven, Receipt, Recovered, SharedErasure, SharedRecord, Step},
+    receipt::{Answer, CheckError, Claim, Proven, Receipt, Recovered, SharedErasure, SharedRecord, Step},
 };
 
 /// Check receipts without the network, and say what they prove
@@ -133,13 +134,15 @@ const fn found(step: Step) -> &'static str {
         Step::Certificate => "a quorum of validators signed the last of them",
         Step::Transaction => "the transaction is signed by the keys it names",
         Step::Inclusion => "the transaction and its outcome are in the log of that block",
-        Step::Row => "the record, the proposal, or the order, is the one that was asked for",
-        Step::State => "the record, its absence, the proposal, or the order, is in the state of that block",
+        Step::Row => "the record, the proposal, the order, or the principal, is the one that was asked for",
+        Step::State => {
+            "the record, its absence, the proposal, the order, or the principal, is in the state of that block"
+        }
         Step::Partition => {
             "the record, or the order, is under the root of the partition on which more than half of its members agree"
         }
         Step::Items => "the content is what the record names",
-        Step::Signer => "who gives it signed it with a key that was theirs when it was certified",
+        Step::Signer => "it is the answer of who signed it, with a key that was theirs when it was proven",
         Step::Openings => "the values shown are those that the record holds sealed, and no others would fit",
     }
 }
@@ -152,7 +155,14 @@ fn show(proven: &Proven, genesis: &Genesis, signers: &[String], steps: &[Step]) 
     ))?;
     line("")?;
     for text in claim_lines(proven) {
-        line(format_args!("  {text}"))?;
+        // What somebody else wrote begins no line of its own.
+        line(format_args!("  {}", Shown(&text)))?;
+    }
+    if let Claim::Transaction { outcome, id, .. } = &proven.claim {
+        for text in crate::transaction::outcome_lines(&OutcomeView::from(outcome)) {
+            line(format_args!("  {text}"))?;
+        }
+        line(format_args!("  id         {id}"))?;
     }
     line("")?;
     line(format_args!("  signed by {} of {} validators: {}", signers.len(), proven.validators, signers.join(", ")))?;
@@ -164,7 +174,7 @@ fn show(proven: &Proven, genesis: &Genesis, signers: &[String], steps: &[Step]) 
         let principals: Vec<String> = principals.iter().map(ToString::to_string).collect();
         let run: Vec<&str> = validators.iter().map(|validator| validator.organisation.as_str()).collect();
         line(format_args!("  the network was recovered after block {height}: it had lost its quorum for good"))?;
-        line(format_args!("    because    {reason}"))?;
+        line(format_args!("    because    {}", Shown(reason)))?;
         line(format_args!("    signed by  {}", principals.join(", ")))?;
         line(format_args!("    who named  the validators of {}, from epoch {epoch} on", run.join(", ")))?;
     }
@@ -182,10 +192,11 @@ fn show(proven: &Proven, genesis: &Genesis, signers: &[String], steps: &[Step]) 
     Ok(())
 }
 
+/// What it proves, but for what became of a transaction.
 fn claim_lines(proven: &Proven) -> Vec<String> {
     let when = format!("block {} of {}", proven.height, time(proven.time_ms));
     match &proven.claim {
-        Claim::Transaction { id, principal, key, mandate, cosigners, subject, operations, outcome, index } => {
+        Claim::Transaction { principal, key, mandate, cosigners, subject, operations, index, .. } => {
             let mut lines = vec![format!("who        {principal}"), format!("           with key {key}")];
             lines.extend(mandate.iter().map(|mandate| format!("           under mandate {mandate}")));
             for Cosigner { principal, key } in cosigners {
@@ -195,8 +206,6 @@ fn claim_lines(proven: &Proven) -> Vec<String> {
             lines.push(format!("what       {subject}"));
             lines.extend(operations.iter().map(|operation| format!("           {}", brief(operation))));
             lines.push(format!("when       {when}, leaf {index} of the log"));
-            lines.extend(crate::transaction::outcome_lines(&OutcomeView::from(outcome)));
-            lines.push(format!("id         {id}"));
             lines
         }
         Claim::Current { record, items } => record_lines(record, items, &[], &when),
@@ -210,7 +219,7 @@ fn claim_lines(proven: &Proven) -> Vec<String> {
         ],
         Claim::Proposal { proposal } => proposal_lines(proposal, &when),
         Claim::Erasure { order } => erasure_lines(order, (None, &when)),
-        Claim::Shared(shared) => shared_lines(shared, &when),
+        Claim::Shared(shared) => disclosed_lines(shared, &when),
         Claim::SharedErasure(shared) => shared_erasure_lines(shared, &when),
         Claim::Principal { principal } => principal_lines(principal, proven.time_ms, &when),
         Claim::Attested(attested) => attested_lines(attested, &when),
@@ -352,17 +361,24 @@ fn principal_lines(principal: &PrincipalRow, now_ms: u64, when: &str) -> Vec<Str
 
 /// A yes or no that a principal gives.
 fn attested_lines(attested: &Attested, when: &str) -> Vec<String> {
-    let Attested { shared, by } = attested;
+    let Attested { shared, answer, by } = attested;
     let SignedBy { principal, key, height, time_ms } = by;
-    let items: Vec<Value> = shared.items.iter().filter_map(|item| serde_json::from_str(item).ok()).collect();
-    let said = |name: &str| items.iter().find_map(|item| item.get(name)).map(shown);
     let mut lines =
         vec![format!("who        {principal} attests this, and signed it"), format!("           with key {key}")];
     lines.push(format!("           which was theirs in block {height} of {}", time(*time_ms)));
-    if let (Some(question), Some(answer)) = (said("question"), said("answer")) {
-        lines.push(format!("answer     {question}: {answer}"));
-    }
+    lines.push(format!("answer     {}: {}", answer.question, answer.answer));
     lines.extend(shared_lines(shared, when));
+    lines
+}
+
+/// A record of a partition; of an answer, that nobody signed it.
+fn disclosed_lines(shared: &SharedRecord, when: &str) -> Vec<String> {
+    let mut lines = shared_lines(shared, when);
+    if let Some(Answer { by, .. }) = Answer::of(shared) {
+        lines.push(format!(
+            "signature  MISSING: it is an answer by {by}, who did not sign this file: ask for one that they signed"
+        ));
+    }
     lines
 }
 
@@ -580,6 +596,8 @@ fn proven_json(proven: &Proven, signers: &[String]) -> Value {
                 let SignedBy { principal, key, height, time_ms } = &attested.by;
                 let by = serde_json::json!({"principal": principal, "key": key, "height": height, "time_ms": time_ms});
                 claim.insert("signed_by".to_owned(), by);
+                claim.insert("question".to_owned(), attested.answer.question.clone().into());
+                claim.insert("answer".to_owned(), attested.answer.answer.clone().into());
             }
             claim
         }

@@ -54,7 +54,7 @@ mod signed;
 mod step;
 
 use attestation::ATTESTATION;
-pub use attestation::{Attestation, Attested};
+pub use attestation::{Answer, Attestation, Attested};
 use disclosure::DISCLOSURE;
 pub use disclosure::{Disclosure, OpeningFault};
 use erasure::{ERASURE_CERTIFICATE, PARTITION_ERASURE};
@@ -382,10 +382,14 @@ impl Receipt {
             Self::Proposal(receipt) => receipt.check_claim(header),
             Self::Disclosure(disclosure) => disclosure.check_claim(header),
             Self::Erasure(certificate) => certificate.check_claim(header),
-            Self::Partition(disclosure) => disclosure.check_claim(header),
+            Self::Partition(disclosure) => disclosure.check_shared(header).map(|one| Claim::Shared(Box::new(one))),
             Self::PartitionErasure(certificate) => certificate.check_claim(header),
-            Self::Principal(receipt) => receipt.check_claim(header),
-            Self::Attestation(attestation) => attestation.check_claim(header, genesis),
+            Self::Principal(receipt) => {
+                receipt.check_row(header).map(|row| Claim::Principal { principal: Box::new(row) })
+            }
+            Self::Attestation(attestation) => {
+                attestation.check_attested(header, genesis).map(|attested| Claim::Attested(Box::new(attested)))
+            }
         };
         let claim = claim.map_err(|(step, reason)| fail(step, reason))?;
         let set = trust.validators();

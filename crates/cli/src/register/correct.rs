@@ -2,18 +2,17 @@
 
 use super::{act, act_sealed, append, definition, exposure::warn_of_texts, seal::SealedEntry};
 use crate::{
-    connection::{Connection, Signing},
+    connection::{Connection, Signing, ask_again},
     output::{Done, count, line},
 };
 use clap::Args;
-use std::{collections::BTreeSet, thread, time::Duration};
+use std::collections::BTreeSet;
 use tallystick_api::NoticesView;
 use tallystick_client::Client;
 use tallystick_protocol::{Operation, PrincipalId};
 
-/// How often a node is asked that does not know the correction yet, and the wait between.
+/// How often a node is asked that does not know the correction yet.
 const ASKED: usize = 30;
-const PAUSE: Duration = Duration::from_millis(100);
 
 /// Correct a record: append the entry that is right, and mark the one that was wrong
 #[derive(Debug, Args)]
@@ -97,19 +96,19 @@ fn must_know(asked: &str) -> Done {
 
 /// Says how many must be told, so that it is done. Another node than the one that took the correction may answer, and be a block behind.
 fn tell_who_read(client: &Client, record: &str, correction: u64) -> Done {
-    for _ in 0..ASKED {
-        // The correction stands, whether or not the node can say this now.
-        let Ok(page) = client.notices(&[("record", record), ("limit", "1")]) else { return Ok(()) };
-        let Some(found) = page.corrections.first().filter(|found| found.leaf >= correction) else {
-            thread::sleep(PAUSE);
-            continue;
-        };
-        return match readers(found) {
+    let found = ask_again(ASKED, || {
+        let page = client.notices(&[("record", record), ("limit", "1")])?;
+        Ok(page.corrections.into_iter().next().filter(|found| found.leaf >= correction))
+    });
+    match found {
+        Ok(Some(found)) => match readers(&found) {
             Some(who) => line(format_args!("{who} of what was wrong must know: tally notice list --record {record}")),
             None => Ok(()),
-        };
+        },
+        Ok(None) => must_know(&format!("--record {record}")),
+        // The correction stands, whether or not the node can say this now.
+        Err(_) => Ok(()),
     }
-    must_know(&format!("--record {record}"))
 }
 
 /// How many read it, each counted once, however often they did and to whomever they passed it on; none when nobody did.

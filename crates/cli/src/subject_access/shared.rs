@@ -221,7 +221,7 @@ impl Gathering<'_> {
                 read,
                 proof: BASE64_STANDARD.encode(&bytes),
             };
-            let proven = record.proven(&shared.partition, self.genesis)?;
+            let (proven, _) = record.proven(&shared.partition, self.genesis)?;
             record.items = opened_items(&proven);
             record.require_about(self.subject).map_err(|_| "it changed meanwhile, and does not name them any more")?;
             return Ok(record);
@@ -308,21 +308,16 @@ impl Gathering<'_> {
         shared.reads = page.reads;
         shared.reads_height = page.height;
     }
-}
 
-impl Gathering<'_> {
     /// The orders of erasure about the person, and the holds.
     fn orders(&self, signer: &Signer, holder: &Client, shared: &mut Shared) {
-        let number = |query: &[(&str, &str)], name: &str| {
-            query.iter().find(|(of, _)| *of == name).and_then(|(_, text)| text.parse().ok())
-        };
         let erasures = Paging::everything().whole(ERASURES_PAGE_MAX, |query| {
-            let (cursor, limit) = (number(query, "cursor"), number(query, "limit"));
+            let (cursor, limit) = Paging::numbered(query);
             let asked = PrivateErasures { cursor, limit, ..PrivateErasures::default() };
             Ok(holder.partition_erasures(signer, &shared.partition, &asked)?.value)
         });
         let holds = Paging::everything().whole(ERASURES_PAGE_MAX, |query| {
-            let (cursor, limit) = (number(query, "cursor"), number(query, "limit"));
+            let (cursor, limit) = Paging::numbered(query);
             let asked = PrivateHolds { cursor, limit, ..PrivateHolds::default() };
             Ok(holder.partition_holds(signer, &shared.partition, &asked)?.value)
         });
@@ -372,8 +367,8 @@ fn why(error: &Error) -> String {
 }
 
 impl GivenRecord {
-    /// What its proof says, if that is of this record of this partition.
-    fn proven(&self, partition: &str, genesis: &Genesis) -> Result<SharedRecord, String> {
+    /// What its proof says, if that is of this record of this partition, and the proof's height.
+    fn proven(&self, partition: &str, genesis: &Genesis) -> Result<(SharedRecord, u64), String> {
         let (Receipt::Partition(_), proven) = receipt_of(&self.proof, genesis)? else {
             return Err("its proof is not of a record in a partition".to_owned());
         };
@@ -382,7 +377,7 @@ impl GivenRecord {
                 if shared.partition == partition
                     && (&shared.record.register, &shared.record.key) == (&self.register, &self.key) =>
             {
-                Ok(*shared)
+                Ok((*shared, proven.height))
             }
             _ => Err("its proof is of another record".to_owned()),
         }
@@ -440,20 +435,23 @@ impl Shared {
         self.not_given.iter().any(|one| (&*one.register, &*one.key) == (record.register(), record.key()))
     }
 
-    /// Whether each record is what its proof says, about this person, and given by a read that is among the reads.
+    /// The height of the newest proof in it, if each record is what its proof says, about this person, and given by a read that is among the
+    /// reads.
     ///
     /// # Errors
     /// Names the record of which it is not.
-    pub fn check(&self, subject: &Subject, genesis: &Genesis) -> Result<(), String> {
+    pub fn check(&self, subject: &Subject, genesis: &Genesis) -> Result<u64, String> {
+        let mut newest = self.height.max(self.reads_height);
         for record in &self.records {
-            self.check_record(record, subject, genesis)
-                .map_err(|why| format!("record {}/{}: {why}", record.register, record.key))?;
+            let height = self.check_record(record, subject, genesis);
+            let height = height.map_err(|why| format!("record {}/{}: {why}", record.register, record.key))?;
+            newest = newest.max(height);
         }
-        Ok(())
+        Ok(newest)
     }
 
-    fn check_record(&self, record: &GivenRecord, subject: &Subject, genesis: &Genesis) -> Result<(), String> {
-        let proven = record.proven(&self.partition, genesis)?;
+    fn check_record(&self, record: &GivenRecord, subject: &Subject, genesis: &Genesis) -> Result<u64, String> {
+        let (proven, height) = record.proven(&self.partition, genesis)?;
         if opened_items(&proven) != record.items {
             return Err("it says something else than its proof".to_owned());
         }
@@ -465,7 +463,7 @@ impl Shared {
         if self.reads_untold.is_none() && !self.reads.iter().any(gave) {
             return Err("the read that gave it is not among the reads".to_owned());
         }
-        Ok(())
+        Ok(height)
     }
 
     /// How much there is, by number.
@@ -481,22 +479,23 @@ impl Shared {
     /// # Errors
     /// When nobody reads any more.
     pub fn summary(&self) -> Done {
-        let (name, members, purpose) = (&self.partition, self.members.join(", "), Shown(&self.purpose));
-        line(format_args!("{}  {name}, which {members} share: {purpose}", paint(Colour::Bold, "partition")))?;
+        let what = format!("{}, which {} share: {}", self.partition, self.members.join(", "), self.purpose);
+        line(format_args!("{}  {}", paint(Colour::Bold, "partition"), Shown(&what)))?;
         if let Some(reason) = &self.not_asked {
             return line(format_args!("  {} {}", paint(Colour::Yellow, "not asked "), Shown(reason)));
         }
         for GivenRecord { register, key, named_in, items, .. } in &self.records {
             let fields = items.iter().filter_map(Value::as_object).flat_map(|item| item.keys());
             let fields: Vec<&str> = fields.map(String::as_str).collect();
-            line(format_args!("  record     {register}/{key}: {}{}", fields.join(", "), naming(named_in)))?;
+            let what = format!("{register}/{key}: {}{}", fields.join(", "), naming(named_in));
+            line(format_args!("  record     {}", Shown(&what)))?;
         }
         if self.records.is_empty() && self.not_given.is_empty() {
             line("  record     none")?;
         }
         for NotGiven { register, key, named_in, reason } in &self.not_given {
-            let (what, reason) = (paint(Colour::Yellow, "not given "), Shown(reason));
-            line(format_args!("  {what} {register}/{key}{}: {reason}", naming(named_in)))?;
+            let what = format!("{register}/{key}{}: {reason}", naming(named_in));
+            line(format_args!("  {} {}", paint(Colour::Yellow, "not given "), Shown(&what)))?;
         }
         if !self.unread.is_empty() {
             let many = count(self.unread.len() as u64, "private transaction", "private transactions");
@@ -509,14 +508,14 @@ impl Shared {
             self.height
         ))?;
         match &self.reads_untold {
-            Some(reason) => line(format_args!("  {} {reason}", paint(Colour::Yellow, "no reads  "))),
+            Some(reason) => line(format_args!("  {} {}", paint(Colour::Yellow, "no reads  "), Shown(reason))),
             None => {
                 let reads = count(self.reads.len() as u64, "read", "reads");
                 line(format_args!("  reads      {reads}, complete to block {}", self.reads_height))
             }
         }?;
         match &self.orders_untold {
-            Some(reason) => line(format_args!("  {} {reason}", paint(Colour::Yellow, "no orders "))),
+            Some(reason) => line(format_args!("  {} {}", paint(Colour::Yellow, "no orders "), Shown(reason))),
             None => line(format_args!("  orders     {}", orders(&self.erasures, &self.holds))),
         }
     }

@@ -3,9 +3,11 @@
 //! The members of the partition hold the answer, and more than half of them certify that they do; that it is true is the word of one
 //! principal, who gives it with this signature.
 //!
-//! INVARIANT: the principal had the key when the answer was already certified.
+//! INVARIANTS:
+//! - The principal had the key when the answer was already proven: at the first header's height, or later.
+//! - The answer names the principal that signs, so that nobody can sign the answer of somebody else as their own.
 
-use super::{Claim, Finality, PARTITION_DISCLOSURE, PartitionDisclosure, Reason, Receipt, SharedRecord, Step};
+use super::{Finality, PARTITION_DISCLOSURE, PartitionDisclosure, Reason, Receipt, SharedRecord, Step};
 use crate::{
     hash::Hash,
     header::BlockHeader,
@@ -14,6 +16,7 @@ use crate::{
     receipt::{PrincipalReceipt, Signed, SignedBy, Statement},
 };
 use minicbor::{Decoder, Encoder, decode, encode};
+use serde::Deserialize;
 
 /// First element of an attestation.
 pub(super) const ATTESTATION: &str = "tallystick-attestation-1";
@@ -32,8 +35,29 @@ pub struct Attestation {
 pub struct Attested {
     /// The answer as it is on record in the partition.
     pub shared: SharedRecord,
+    /// What it says.
+    pub answer: Answer,
     /// Who gives it.
     pub by: SignedBy,
+}
+
+/// What an answer's item says: fields of canonical JSON, beside others.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+pub struct Answer {
+    /// What was asked, in words.
+    pub question: String,
+    /// Yes or no.
+    pub answer: String,
+    /// Who gives it: the principal that signs.
+    pub by: String,
+}
+
+impl Answer {
+    /// The answer that a record holds, if that is what it is: it has one item, with these fields.
+    pub fn of(record: &SharedRecord) -> Option<Self> {
+        let [item] = record.items.as_slice() else { return None };
+        serde_json::from_str(item).ok()
+    }
 }
 
 impl Step {
@@ -67,14 +91,16 @@ impl Attestation {
         &self.disclosure.finality
     }
 
-    pub(super) fn check_claim(&self, header: &BlockHeader, genesis: &Genesis) -> Result<Claim, (Step, Reason)> {
-        let Claim::Shared(shared) = self.disclosure.check_claim(header)? else {
-            unreachable!("a disclosure out of a partition proves a record of it");
-        };
-        let (digest, since) = (digest(&self.disclosure), shared.certified.height);
-        let by = self.signed.check(Statement::Attestation, digest, since, genesis);
-        let by = by.map_err(|reason| (Step::Signer, reason))?;
-        Ok(Claim::Attested(Box::new(Attested { shared: *shared, by })))
+    pub(super) fn check_attested(&self, header: &BlockHeader, genesis: &Genesis) -> Result<Attested, (Step, Reason)> {
+        let shared = self.disclosure.check_shared(header)?;
+        let signer = |reason| (Step::Signer, reason);
+        let answer = Answer::of(&shared).ok_or_else(|| signer(Reason::NoAnswer))?;
+        let by = self.signed.check(Statement::Attestation, digest(&self.disclosure), header.height, genesis);
+        let by = by.map_err(signer)?;
+        if answer.by != by.principal.to_string() {
+            return Err(signer(Reason::SignerOther { names: answer.by, signed: by.principal }));
+        }
+        Ok(Attested { shared, answer, by })
     }
 
     pub(super) fn encode<W: encode::Write>(&self, e: &mut Encoder<W>) -> Result<(), encode::Error<W::Error>> {

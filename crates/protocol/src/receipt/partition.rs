@@ -10,7 +10,7 @@
 //!
 //! What it rests on is the word of the members: no validator has seen what is in a partition. The receipt's quorum proves that they gave it.
 
-use super::{Claim, Finality, Reason, Step, check_items, disclosure::check_openings, items, row, state_proof};
+use super::{Finality, Reason, Step, check_items, disclosure::check_openings, items, row, state_proof};
 use crate::{
     cbor,
     header::BlockHeader,
@@ -90,7 +90,7 @@ impl Step {
 }
 
 impl PartitionDisclosure {
-    pub(super) fn check_claim(&self, header: &BlockHeader) -> Result<Claim, (Step, Reason)> {
+    pub(super) fn check_shared(&self, header: &BlockHeader) -> Result<SharedRecord, (Step, Reason)> {
         let record = RecordRow::decode(&self.row).map_err(|error| (Step::Row, error.into()))?;
         if (&record.register, &record.key, record.kind) != (&self.register, &self.key, EntryKind::User) {
             let of = format!("{} {}:{}", record.kind, record.register, record.key);
@@ -108,7 +108,7 @@ impl PartitionDisclosure {
         let opened = check_openings(Some(&self.partition), (&record, &self.items), &self.openings);
         opened.map_err(|fault| (Step::Openings, Reason::Opening(fault)))?;
         let (partition, items, openings) = (self.partition.clone(), self.items.clone(), self.openings.clone());
-        Ok(Claim::Shared(Box::new(SharedRecord { partition, certified, record, items, openings })))
+        Ok(SharedRecord { partition, certified, record, items, openings })
     }
 
     pub(super) fn encode<W: encode::Write>(&self, e: &mut Encoder<W>) -> Result<(), encode::Error<W::Error>> {

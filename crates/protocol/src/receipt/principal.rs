@@ -1,6 +1,6 @@
 //! The receipt of a principal: which keys are its own at a height. With it whatever a key has signed is somebody's, to a stranger too.
 
-use super::{Claim, Finality, Reason, Step, row, state_proof};
+use super::{Finality, Reason, Step, row, state_proof};
 use crate::{
     header::BlockHeader, network::NetworkId, operation::PrincipalId, proof, row::PrincipalRow, state_key::StateKey,
 };
@@ -27,7 +27,7 @@ pub struct PrincipalReceipt {
 }
 
 impl PrincipalReceipt {
-    pub(super) fn check_claim(&self, header: &BlockHeader) -> Result<Claim, (Step, Reason)> {
+    pub(super) fn check_row(&self, header: &BlockHeader) -> Result<PrincipalRow, (Step, Reason)> {
         let row = PrincipalRow::decode(&self.row).map_err(|error| (Step::Row, error.into()))?;
         if row.id != self.principal {
             return Err((Step::Row, Reason::Other(row.id.to_string())));
@@ -35,7 +35,7 @@ impl PrincipalReceipt {
         let place = StateKey::principal(&self.principal);
         let proven = proof::verify_current(&place, &self.row, &self.proof, &header.state.root);
         proven.map_err(|error| (Step::State, error.into()))?;
-        Ok(Claim::Principal { principal: Box::new(row) })
+        Ok(row)
     }
 
     pub(super) fn encode<W: encode::Write>(&self, e: &mut Encoder<W>) -> Result<(), encode::Error<W::Error>> {

@@ -4,7 +4,7 @@
 //! what is signed ─SHA-256─ message ─signed by─ a key ─ row of the principal whose key it is ─state proof─ first header of its receipt
 //! ```
 
-use super::{Claim, PRINCIPAL_RECEIPT, PrincipalReceipt, Reason, Receipt};
+use super::{Claim, PRINCIPAL_RECEIPT, PrincipalReceipt, Proven, Reason, Receipt};
 use crate::{
     cbor,
     hash::Hash,
@@ -73,6 +73,30 @@ impl<C> Encode<C> for Message<'_> {
     }
 }
 
+impl PrincipalReceipt {
+    /// The principal, if this key of theirs signs at this receipt's height, and that is no lower than `since`.
+    ///
+    /// # Errors
+    /// When the receipt does not hold, is older, or the principal may not act with the key.
+    pub fn signs(&self, key: PublicKey, since: u64, genesis: &Genesis) -> Result<SignedBy, Reason> {
+        let proven = Receipt::Principal(self.clone()).check(genesis);
+        let Proven { claim, height, time_ms, .. } = proven.map_err(|error| Reason::Signer(Box::new(error)))?;
+        let Claim::Principal { principal } = claim else {
+            unreachable!("a principal's receipt proves a principal");
+        };
+        if height < since {
+            return Err(Reason::SignerEarlier { principal: principal.id, height, since });
+        }
+        if principal.status != PrincipalStatus::Active {
+            return Err(Reason::SignerStatus(principal.id, principal.status));
+        }
+        if !principal.key(&key).is_some_and(|held| held.signs_at(time_ms)) {
+            return Err(Reason::SignerKey(principal.id, key));
+        }
+        Ok(SignedBy { principal: principal.id, key, height, time_ms })
+    }
+}
+
 impl Signed {
     /// Signs what has this SHA-256, as the principal of the receipt.
     ///
@@ -100,22 +124,10 @@ impl Signed {
     /// # Errors
     /// When the receipt does not hold, the key was not theirs, or they did not sign this.
     pub fn check(&self, statement: Statement, digest: Hash, since: u64, genesis: &Genesis) -> Result<SignedBy, Reason> {
-        let receipt = Receipt::Principal(self.signer.clone());
-        let proven = receipt.check(genesis).map_err(|error| Reason::Signer(Box::new(error)))?;
-        let Claim::Principal { principal } = proven.claim else {
-            unreachable!("a principal's receipt proves a principal");
-        };
-        let signs = principal.status == PrincipalStatus::Active
-            && principal.key(&self.key).is_some_and(|held| held.signs_at(proven.time_ms))
-            && proven.height >= since;
-        if !signs {
-            return Err(Reason::SignerKey(principal.id));
-        }
+        let by = self.signer.signs(self.key, since, genesis)?;
         match self.key.verify(&self.message(statement, digest), &self.signature) {
-            Ok(()) => {
-                Ok(SignedBy { principal: principal.id, key: self.key, height: proven.height, time_ms: proven.time_ms })
-            }
-            Err(_) => Err(Reason::SignerSignature(principal.id)),
+            Ok(()) => Ok(by),
+            Err(_) => Err(Reason::SignerSignature(by.principal)),
         }
     }
 

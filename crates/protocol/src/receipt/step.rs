@@ -3,10 +3,12 @@
 use super::OpeningFault;
 use crate::{
     cbor::CborError,
+    key::PublicKey,
     merkle::MerkleError,
     names::names,
     network::NetworkId,
     operation::PrincipalId,
+    principal::PrincipalStatus,
     proof::ProofError,
     transaction::{DecodeError, VerifyError},
     validators::TrustError,
@@ -28,7 +30,7 @@ names! {
         Transaction = "transaction",
         /// The transaction and its outcome are in the log of the first header.
         Inclusion = "inclusion",
-        /// The row is of the register and key, or of the proposal or order, that were asked.
+        /// The row is of the register and key, or of the proposal, order or principal, that were asked.
         Row = "row",
         /// The row, or its absence, is in the state of the first header.
         State = "state",
@@ -38,7 +40,7 @@ names! {
         Items = "items",
         /// Each opening opens what the record holds in its field.
         Openings = "openings",
-        /// The key of a principal that had it then signed all of this.
+        /// The record is an answer of the principal who signed all of this, with a key that was theirs then.
         Signer = "signer",
     }
 }
@@ -153,12 +155,41 @@ pub enum Reason {
     /// The receipt of the principal that signed does not hold.
     #[error("the signer's own receipt: {0}")]
     Signer(Box<CheckError>),
-    /// The key was not the principal's, or not any more, when the answer was certified.
-    #[error("the key that signed was not one of `{0}` at that time: whoever gave this must sign it anew")]
-    SignerKey(PrincipalId),
+    /// The receipt of the principal that signed is older than what they sign.
+    #[error(
+        "the proof of whose the key is, of block {height}, is older than what `{principal}` signs with it, of block {since}: whoever gave this must \
+         sign it anew"
+    )]
+    SignerEarlier {
+        /// Who signed.
+        principal: PrincipalId,
+        /// The receipt's height.
+        height: u64,
+        /// The height of what they sign.
+        since: u64,
+    },
+    /// The principal might not act.
+    #[error("`{0}`, who signed, was {1} and might not act: ask somebody else of that organisation to give this anew")]
+    SignerStatus(PrincipalId, PrincipalStatus),
+    /// The key was not the principal's, not yet, or not any more.
+    #[error("{1}, which signed, was no key that `{0}` could sign with then: whoever gave this must sign it anew")]
+    SignerKey(PrincipalId, PublicKey),
     /// The signature is not over this.
-    #[error("`{0}` did not sign this: it was altered")]
+    #[error("`{0}` did not sign this: it was altered since, or made by somebody else. Ask them for it anew")]
     SignerSignature(PrincipalId),
+    /// What is signed is no answer.
+    #[error(
+        "the record is no answer, with a question, an answer and who gives it: it is a disclosure that somebody signed"
+    )]
+    NoAnswer,
+    /// The answer names somebody else.
+    #[error("the answer on record is `{names}`'s, and `{signed}` signed it: ask `{names}` for it")]
+    SignerOther {
+        /// Whom the answer names.
+        names: String,
+        /// Who signed.
+        signed: PrincipalId,
+    },
 }
 
 impl fmt::Display for CheckError {

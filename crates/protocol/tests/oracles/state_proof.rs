@@ -384,6 +384,7 @@ fn a_certificate_out_of_a_partition_says_the_same_and_no_byte_of_it_can_be_chang
 }
 
 const OFFICER: u8 = 40;
+const ANSWER: &str = r#"{"answer":"yes","by":"harbour/officer","question":"Is GB a country?"}"#;
 
 fn officer_key(number: u8) -> SigningKey {
     SigningKey::from_ed25519_seed(&[number; 32])
@@ -420,7 +421,7 @@ fn officer(change: fn(&mut PrincipalRow), height: u64) -> PrincipalReceipt {
 fn an_answer_names_who_gives_it_and_no_byte_of_it_can_be_changed() {
     let genesis = fixtures::genesis();
     let as_it_is = |_: &mut PrincipalRow| {};
-    let sign = |signer, key: u8| Attestation::sign(shared(), signer, &officer_key(key)).unwrap();
+    let sign = |signer, key: u8| Attestation::sign(answer(ANSWER), signer, &officer_key(key)).unwrap();
     let honest = sign(officer(as_it_is, 9), OFFICER);
     let receipt = Receipt::Attestation(Box::new(honest.clone()));
     let bytes = receipt.to_bytes();
@@ -428,7 +429,8 @@ fn an_answer_names_who_gives_it_and_no_byte_of_it_can_be_changed() {
     assert!(bytes.len() <= 8 * 1_024, "{} bytes", bytes.len());
     let Claim::Attested(attested) = receipt.check(&genesis).unwrap().claim else { panic!("it proves something else") };
     assert_eq!((attested.by.principal.to_string(), attested.by.height), ("harbour/officer".to_owned(), 9));
-    assert_eq!((attested.by.key, attested.shared.record), (officer_key(OFFICER).public(), record("GB")));
+    assert_eq!((attested.by.key, &*attested.shared.record.key), (officer_key(OFFICER).public(), "GB"));
+    assert_eq!((&*attested.answer.question, &*attested.answer.answer), ("Is GB a country?", "yes"));
     let fails = |forged: Attestation| Receipt::Attestation(Box::new(forged)).check(&genesis).unwrap_err();
     let changed = |change: fn(&mut Attestation)| {
         let mut forged = honest.clone();
@@ -448,16 +450,30 @@ fn an_answer_names_who_gives_it_and_no_byte_of_it_can_be_changed() {
         ));
     };
     assert_eq!(changed(later), Step::Signer, "another disclosure of the same record is not signed");
-    let refused = [
-        ("a stranger's key", sign(officer(as_it_is, 9), 1)),
-        ("a key that was given up", sign(officer(as_it_is, 9), OFFICER + 1)),
-        ("a key that begins later", sign(officer(as_it_is, 9), OFFICER + 2)),
-        ("who may not act", sign(officer(|row| row.status = PrincipalStatus::Suspended, 9), OFFICER)),
-        ("who had the key before the record was certified", sign(officer(as_it_is, 7), OFFICER)),
+    let suspended = officer(|row| row.status = PrincipalStatus::Suspended, 9);
+    let of_answer = |item| Attestation::sign(answer(item), officer(as_it_is, 9), &officer_key(OFFICER)).unwrap();
+    type Says = fn(&Reason) -> bool;
+    let refused: [(&str, Attestation, Says); 8] = [
+        ("a stranger's key", sign(officer(as_it_is, 9), 1), |why| matches!(why, Reason::SignerKey(..))),
+        ("one given up", sign(officer(as_it_is, 9), OFFICER + 1), |why| matches!(why, Reason::SignerKey(..))),
+        ("one that begins later", sign(officer(as_it_is, 9), OFFICER + 2), |why| matches!(why, Reason::SignerKey(..))),
+        ("who may not act", sign(suspended, OFFICER), |why| matches!(why, Reason::SignerStatus(..))),
+        ("who had the key before", sign(officer(as_it_is, 8), OFFICER), |why| {
+            matches!(why, Reason::SignerEarlier { height: 8, since: 9, .. })
+        }),
+        ("no answer", of_answer(r#"{"answer":"yes","question":"Is GB a country?"}"#), |why| {
+            matches!(why, Reason::NoAnswer)
+        }),
+        ("not JSON", of_answer("yes"), |why| matches!(why, Reason::NoAnswer)),
+        (
+            "another's answer",
+            of_answer(&ANSWER.replace("officer", "clerk")),
+            |why| matches!(why, Reason::SignerOther { names, .. } if names == "harbour/clerk"),
+        ),
     ];
-    for (what, forged) in refused {
+    for (what, forged, says) in refused {
         let error = fails(forged);
-        assert!(matches!(error.reason, Reason::SignerKey(_)), "{what}: {error}");
+        assert!(error.step == Step::Signer && says(&error.reason), "{what}: {error}");
     }
     for at in 0..bytes.len() {
         let mut forged = bytes.clone();
@@ -469,8 +485,18 @@ fn an_answer_names_who_gives_it_and_no_byte_of_it_can_be_changed() {
 
 /// A record of the partition's state, and the root of that certified in the public one.
 fn shared() -> PartitionDisclosure {
+    shared_of(blocks(), record("GB"), fixtures::item())
+}
+
+/// The same of an answer, as its only record.
+fn answer(item: &str) -> PartitionDisclosure {
+    let row = RecordRow { items: vec![Hash::of(&[item.as_bytes()])], ..record("GB") };
+    shared_of(vec![[(place("GB"), row.to_bytes())].into()], row, item.to_owned())
+}
+
+fn shared_of(blocks: Vec<BTreeMap<StateKey, Vec<u8>>>, row: RecordRow, item: String) -> PartitionDisclosure {
     let record_place = place("GB");
-    let (root, proofs) = prove(blocks(), vec![record_place]);
+    let (root, proofs) = prove(blocks, vec![record_place]);
     let certified = Some(CertifiedRoot { height: 8, root, since: 9 });
     let roots = PartitionRootsRow { ordered: 400, ordered_height: 8, certified, ..PartitionRootsRow::default() };
     let roots_place = StateKey::partition_roots("charts");
@@ -482,8 +508,8 @@ fn shared() -> PartitionDisclosure {
         register: "country".into(),
         key: "GB".into(),
         number: 7,
-        row: record("GB").to_bytes().into(),
-        items: vec![fixtures::item()],
+        row: row.to_bytes().into(),
+        items: vec![item],
         openings: Vec::new(),
         proof: proofs[0].1.clone().into(),
         roots: roots.to_bytes().into(),
