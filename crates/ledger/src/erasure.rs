@@ -5,8 +5,9 @@
 //!
 //! INVARIANTS:
 //! - The holders of an order are the controller's nodes at its block, in a partition those of all its members that stand where it allows; and
-//!   each gives its own receipt, once, and not while a hold lasts. In a partition nobody waits for a member that has left, nor for a node that is
-//!   retired or stands elsewhere now: the order is over without its receipt, and says so.
+//!   each gives its own receipt, once, and not while a hold lasts. Nobody waits for a node of which its organisation says that what it held is
+//!   destroyed; and in a partition for no member that has left, nor for a node that is retired or stands elsewhere now: the order is over without
+//!   its receipt, and says so.
 //! - Whoever may hold what is erased, and is no holder of the order, is named in it as not asked.
 //! - What an entry or a read must know of a subject is one row; an entry without sealed values asks for none.
 
@@ -122,31 +123,63 @@ pub(crate) fn receipt(draft: &mut Draft<'_>, act: &Act<'_>, id: &str, destroyed:
     if has_said && (was_over || !is_over) {
         return Err(Code::ReceiptExists.into());
     }
-    let mut subject = subject_row(draft, &row.controller, &row.subject)?;
-    if subject.is_held(time_ms) {
+    if subject_row(draft, &row.controller, &row.subject)?.is_held(time_ms) {
         return Err(Code::OnHold.into());
     }
     if is_over {
         row.completed = Some(Completed { height, time_ms });
     }
     if is_over && !was_over {
-        let (mut controller, mut all) = (controller_row(draft, &row.controller)?, controller_row(draft, "")?);
-        controller.open.retain(|open| open.order != id);
-        controller.complete += 1;
-        all.complete += 1;
-        subject.orders.retain(|open| open != id);
-        draft.write(StateKey::controller(&row.controller), Row::Controller(controller));
-        draft.write(StateKey::controller(""), Row::Controller(all));
-        write_subject(draft, subject);
+        close(draft, &row)?;
     }
     draft.write(StateKey::erasure(id), Row::Erasure(Box::new(row)));
     Ok(())
 }
 
-/// Whether an order waits for somebody: in a partition for none of the nodes to which nothing goes any more.
+/// Takes an order that is over from those that are open.
+fn close(draft: &mut Draft<'_>, row: &ErasureRow) -> Result<(), Stop> {
+    let mut subject = subject_row(draft, &row.controller, &row.subject)?;
+    let (mut controller, mut all) = (controller_row(draft, &row.controller)?, controller_row(draft, "")?);
+    controller.open.retain(|open| open.order != row.order);
+    controller.complete += 1;
+    all.complete += 1;
+    subject.orders.retain(|open| *open != row.order);
+    draft.write(StateKey::controller(&row.controller), Row::Controller(controller));
+    draft.write(StateKey::controller(""), Row::Controller(all));
+    write_subject(draft, subject);
+    Ok(())
+}
+
+/// Ends those of an organisation's orders that wait for nobody any more, once it has said that what a node of its held is destroyed: no other
+/// may be there to end them.
+pub(crate) fn end_unawaited(draft: &mut Draft<'_>, act: &Act<'_>, organisation: &str) -> Result<(), Stop> {
+    let open = controller_row(draft, organisation)?.open;
+    open.iter().for_each(|open| draft.touch(StateKey::erasure(&open.order)));
+    draft.complete()?;
+    let mut over = Vec::new();
+    for OpenErasure { order, .. } in open {
+        let Some(row) = draft.erasure(&StateKey::erasure(&order))?.cloned() else { continue };
+        if !is_awaited(draft, None, &row)? {
+            draft.touch(StateKey::subject(&row.controller, &row.subject));
+            over.push(row);
+        }
+    }
+    draft.complete()?;
+    for mut row in over {
+        row.completed = Some(Completed { height: act.block.height, time_ms: act.block.time_ms });
+        close(draft, &row)?;
+        draft.write(StateKey::erasure(&row.order), Row::Erasure(Box::new(row)));
+    }
+    Ok(())
+}
+
+/// Whether an order waits for somebody: for no node of which its organisation says that what it held is destroyed, and in a partition for none
+/// to which nothing goes any more.
 fn is_awaited(draft: &mut Draft<'_>, partition: Option<&str>, row: &ErasureRow) -> Result<bool, Stop> {
     if partition.is_none() {
-        return Ok(row.outstanding().next().is_some());
+        let nodes = draft.nodes(&StateKey::nodes(&row.controller))?;
+        let may_say = |node: &PrincipalId| nodes.is_some_and(|nodes| nodes.may_hold(node));
+        return Ok(row.outstanding().any(may_say));
     }
     let there = node_principals(draft, partition, &row.controller)?;
     Ok(row.outstanding().any(|node| there.contains(node)))

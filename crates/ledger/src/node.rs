@@ -9,6 +9,7 @@ use tallystick_protocol::{
 use crate::{
     apply::{Act, Stop},
     authorise::Resource,
+    erasure,
     state::{Draft, Row},
 };
 
@@ -23,8 +24,14 @@ pub(crate) struct Registration<'a> {
 /// The rows that registering or retiring a node surely reads.
 pub(crate) fn wanted(operation: &Operation, organisation: &str) -> Vec<StateKey> {
     let mut keys = vec![StateKey::nodes(organisation)];
-    if let Operation::NodeRegister { node, peer, .. } = operation {
-        keys.extend([StateKey::principal(node), StateKey::validator(peer)]);
+    match operation {
+        Operation::NodeRegister { node, peer, .. } => {
+            keys.extend([StateKey::principal(node), StateKey::validator(peer)]);
+        }
+        Operation::NodeRetire { node, destroyed: true } => {
+            keys.extend([StateKey::principal(node), StateKey::controller(organisation), StateKey::controller("")]);
+        }
+        _ => {}
     }
     keys
 }
@@ -61,11 +68,15 @@ pub(crate) fn register(draft: &mut Draft<'_>, act: &Act<'_>, new: &Registration<
     Ok(())
 }
 
-/// Ends a node of the signer's organisation: nothing is handed to it any more. It is remembered until what it held is said to be destroyed.
+/// Ends a node of the signer's organisation: nothing is handed to it any more. It is remembered until what it held is said to be destroyed, which
+/// ends the orders of erasure that waited for it alone.
 pub(crate) fn retire(draft: &mut Draft<'_>, act: &Act<'_>, node: &PrincipalId, destroyed: bool) -> Result<(), Stop> {
     act.permit(draft, Resource::Organisation(act.organisation()))?;
     let mut row = nodes(draft, act.organisation())?;
-    if row.node(node).is_none() && !(destroyed && row.retired.contains(node)) {
+    let (is_there, is_retired) = (row.node(node).is_some(), row.retired.contains(node));
+    // One that is not named is there by its principal alone: the organisation's word says that it was one.
+    let is_unnamed = !is_there && !is_retired && row.unnamed > 0 && is_own_principal(draft, act, node)?;
+    if !is_there && !(destroyed && (is_retired || is_unnamed)) {
         return Err(Code::NodeUnknown.into());
     }
     row.nodes.retain(|known| known.node != *node);
@@ -77,8 +88,16 @@ pub(crate) fn retire(draft: &mut Draft<'_>, act: &Act<'_>, node: &PrincipalId, d
             false => row.unnamed = row.unnamed.saturating_add(1),
         }
     }
+    row.unnamed = row.unnamed.saturating_sub(u32::from(is_unnamed));
     draft.write(StateKey::nodes(act.organisation()), Row::Nodes(row));
-    Ok(())
+    if destroyed { erasure::end_unawaited(draft, act, act.organisation()) } else { Ok(()) }
+}
+
+/// Whether a principal is one of the signer's organisation that can be, or could have been, a node.
+fn is_own_principal(draft: &mut Draft<'_>, act: &Act<'_>, node: &PrincipalId) -> Result<bool, Stop> {
+    let row = draft.principal(&StateKey::principal(node))?;
+    let is_machine = row.is_some_and(|row| matches!(row.kind, PrincipalKind::Device | PrincipalKind::Program));
+    Ok(is_machine && node.organisation() == act.organisation())
 }
 
 /// Whether the principal can be a node of the signer's organisation.

@@ -125,6 +125,40 @@ fn holders_are_copied() {
     assert_eq!(holders, ["alpha/node-1", "alpha/node-3"]);
 }
 
+/// A node whose disk is lost says nothing any more: its organisation says that what it held is destroyed, and the orders that waited for it alone
+/// are over, without its receipt.
+#[test]
+fn nobody_waits_for_a_node_that_is_said_to_be_destroyed() {
+    let mut ledger = ledger();
+    run(
+        &mut ledger,
+        r"
+        alpha/admin  | erase a alpha person:1 all                | ok
+        alpha/node-1 | destroyed a 1                             | ok
+        alpha/admin  | erase b alpha person:2 all                | ok
+        alpha/admin  | node-retire alpha/node-2                  | ok
+        ",
+    );
+    let stand = |ledger: &Ledger| ["a", "b"].map(|id| (order(ledger, id).is_over(), order(ledger, id).is_complete()));
+    assert_eq!(stand(&ledger), [(false, false), (false, false)], "it may say so itself");
+    run(&mut ledger, "alpha/admin | node-retire alpha/node-2 destroyed | ok");
+    assert_eq!(stand(&ledger), [(true, false), (false, false)], "the other node is waited for");
+    assert_eq!(controller(&ledger, "alpha").open.len(), 1);
+    assert_eq!(subject(&ledger, "alpha", "person:1").orders.len(), 0);
+    run(&mut ledger, "alpha/node-1 | destroyed b 1 | ok");
+    assert_eq!(stand(&ledger), [(true, false), (true, false)]);
+    // The last one that there was.
+    run(
+        &mut ledger,
+        r"
+        alpha/admin  | erase c alpha person:3 all                | ok
+        alpha/admin  | node-retire alpha/node-1 destroyed        | ok
+        ",
+    );
+    assert!(order(&ledger, "c").is_over() && !order(&ledger, "c").is_complete());
+    assert_eq!((controller(&ledger, "alpha").open.len(), controller(&ledger, "").complete), (0, 3));
+}
+
 /// Who can never say that it destroyed is no holder of an order that could then never be complete.
 #[test]
 fn a_retired_holder_is_no_holder() {

@@ -88,6 +88,17 @@ fn any_node_can_be_retired_and_some_are_named() {
     }
     let found = nodes(&ledger, "alpha");
     assert_eq!((found.retired.len(), found.unnamed), (NODES_RETIRED_MAX, 1));
+    // Of the one that is not named it can be said too, once, and of a machine of its own.
+    ledger.run(
+        r"
+        alpha/admin | node-retire alpha/clerk destroyed  | 0 node-unknown
+        alpha/admin | node-retire beta/node-1 destroyed  | 0 node-unknown
+        alpha/admin | node-retire alpha/node-8 destroyed | ok
+        alpha/admin | node-retire alpha/node-8 destroyed | 0 node-unknown
+        ",
+    );
+    let found = nodes(&ledger, "alpha");
+    assert_eq!((found.retired.len(), found.unnamed), (NODES_RETIRED_MAX, 0));
 }
 
 #[test]

@@ -159,6 +159,12 @@ impl NodesRow {
         self.nodes.iter().find(|row| row.node == *principal)
     }
 
+    /// Whether a node of the organisation's may hold something still: it is there, or retired and not said to be destroyed. Of those that are not
+    /// named each may.
+    pub fn may_hold(&self, principal: &PrincipalId) -> bool {
+        self.node(principal).is_some() || self.retired.contains(principal) || self.unnamed > 0
+    }
+
     /// The row's bytes.
     pub fn to_bytes(&self) -> Vec<u8> {
         cbor::encode(self)

@@ -105,7 +105,10 @@ impl List {
             ))?;
         }
         if found.value.unnamed > 0 {
-            line(format_args!("{} more are retired, which are not named", found.value.unnamed))?;
+            line(format_args!(
+                "{} more are retired, which are not named: `tally node retire NODE --destroyed` of each once it does not",
+                found.value.unnamed
+            ))?;
         }
         if found.value.nodes.is_empty() {
             return line(format_args!("{} has no node that holds anything", paint(Colour::Bold, &self.organisation)));
