@@ -87,6 +87,9 @@ pub struct SharedView {
     pub categories: Vec<String>,
     /// The other members.
     pub recipients: Vec<String>,
+    /// Regulators that may ask who read what, and what is ordered of erasures and holds.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub regulators: Vec<String>,
     /// Where it may be held.
     #[schema(value_type = Vec<String>)]
     pub jurisdictions: Vec<Jurisdiction>,

@@ -6,7 +6,7 @@ use crate::{
     output::{Done, Failure, json, line},
     reading::{self, Beside, Reader, Reason, To, Wanted},
     record::entries,
-    register::{accepted, act, definition},
+    register::{accepted, act, definition, exposure::warn_of_texts},
     sandbox::layout::now_ms,
     signature::signer_receipt,
 };
@@ -153,6 +153,8 @@ impl Attest {
         let (client, signer) = (self.connection.client()?, self.connection.signer(&self.signing)?);
         let reader = Reader { client: &client, signer: &signer, signing: &self.signing };
         self.require_clear(&client, &signer)?;
+        let texts = self.conditions.iter().map(|condition| &condition.value).chain([&self.question]);
+        warn_of_texts(texts, self.signing.partition.as_deref());
         // Who cannot sign it finds out before an answer is on record for good.
         signer_receipt(&client, (signer.principal(), signer.key().public()), 0, &genesis)?;
         let (id, at) = (random_id(), format_timestamp(now_ms() / 1_000));

@@ -140,7 +140,9 @@ impl Withdraw {
         let Self { id: consent, reason, acting } = self;
         let told = format!("consent {consent} is withdrawn: nothing stands on it any more");
         let subject = format!("consent {consent}");
-        acting.begin()?.act(subject, vec![Operation::ConsentWithdraw { consent, reason }], told).map(drop)
+        let session = acting.begin()?;
+        warn_of_texts([&reason], session.signer.partition());
+        session.act(subject, vec![Operation::ConsentWithdraw { consent, reason }], told).map(drop)
     }
 }
 
@@ -171,13 +173,9 @@ impl List {
         let (holder, _) = client.holder(signer.principal().organisation())?;
         let partition = signer.partition().unwrap_or_default();
         self.paging.whole(CONSENTS_PAGE_MAX, |query| {
-            let number = |name: &str| query.iter().find(|(of, _)| *of == name).and_then(|(_, text)| text.parse().ok());
-            let asked = PrivateConsents {
-                subject: self.subject.clone(),
-                controller: self.controller.clone(),
-                cursor: number("cursor"),
-                limit: number("limit"),
-            };
+            let (cursor, limit) = Paging::numbered(query);
+            let (subject, controller) = (self.subject.clone(), self.controller.clone());
+            let asked = PrivateConsents { subject, controller, cursor, limit };
             Ok(holder.partition_consents(signer, partition, &asked)?.value)
         })
     }

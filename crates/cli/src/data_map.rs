@@ -135,6 +135,7 @@ fn show_agreement(shared: &SharedView) -> Done {
         ("legal basis", Some(shared.legal_basis.clone())),
         ("categories", Some(shared.categories.join(", "))),
         ("shared with", Some(shared.recipients.join(", "))),
+        ("overseen by", (!shared.regulators.is_empty()).then(|| shared.regulators.join(", "))),
         ("may be in", Some(shared.jurisdictions.iter().map(Jurisdiction::as_str).collect::<Vec<_>>().join(", "))),
         ("held at", Some(places(&shared.held_at))),
         ("refused to", (!shared.refused.is_empty()).then(|| places(&shared.refused))),

@@ -124,7 +124,9 @@ impl Lift {
     fn run(self) -> Done {
         let Self { id: hold, reason, acting } = self;
         let (subject, told) = (format!("hold {hold}"), format!("hold {hold} is lifted: what waited for it goes on"));
-        acting.begin()?.act(subject, vec![Operation::HoldLift { hold, reason }], told).map(drop)
+        let session = acting.begin()?;
+        warn_of_texts([&reason], session.signer.partition());
+        session.act(subject, vec![Operation::HoldLift { hold, reason }], told).map(drop)
     }
 }
 

@@ -4,6 +4,7 @@ use crate::{
     connection::{Acting, Asking},
     output::{Colour, Done, Failure, Table, count, json, line, paint, say, time},
     paging::Paging,
+    register::exposure::warn_of_texts,
 };
 use clap::{Args, Subcommand};
 use tallystick_api::{MandateList, MandateView, PrivateMandates};
@@ -196,6 +197,7 @@ impl Grant {
         self.judge()?;
         let session = self.acting.begin()?;
         self.warn_of_strangers(&session.signer)?;
+        warn_of_texts([&self.purpose], session.signer.partition());
         let from = now_seconds().saturating_add(self.in_days.saturating_mul(86_400));
         let terms = MandateTerms {
             agents: sorted(std::mem::take(&mut self.agents)),

@@ -7,7 +7,7 @@ mod import;
 mod seal;
 
 pub use append::batches;
-pub use exposure::warn_of_fields;
+pub use exposure::{warn_of_fields, warn_of_texts};
 
 use crate::{
     connection::{Asking, Connection, Signing},
@@ -316,6 +316,7 @@ impl Create {
         }
         let fields = self.protected_fields()?;
         warn_of_fields(&fields, self.signing.partition.as_deref());
+        warn_of_texts([&self.text], self.signing.partition.as_deref());
         let signer = self.connection.signer(&self.signing)?;
         let register = self.name.clone();
         let mut operations = vec![Operation::RegisterCreate { register: register.clone(), text: self.text, fields }];

@@ -1,8 +1,9 @@
 //! A proposal as a file: TOML that somebody writes, reads and discusses before it is put to the vote.
 
 use crate::{
-    output::{Doing, Failure},
+    output::{Doing, Failure, time},
     register::warn_of_fields,
+    sandbox::layout::now_ms,
 };
 use serde::Deserialize;
 use std::path::{Path, PathBuf};
@@ -125,6 +126,10 @@ pub fn warning(change: &Change) -> Option<String> {
                 .collect();
             (!open.is_empty())
                 .then(|| format!("{} permits everything to everybody: say who, what and to what", open.join(", ")))
+        }
+        Change::PartitionOpen { agreement } | Change::PartitionAmend { agreement } => {
+            let until_ms = agreement.until_ms.filter(|until_ms| *until_ms <= now_ms())?;
+            Some(format!("the agreement ends at {}, which is past: nothing can be ordered under it", time(until_ms)))
         }
         _ => None,
     }
@@ -362,6 +367,9 @@ mod tests {
         assert_eq!(warned(ChangeKind::ProtocolVersion, "version = 1", "version = 1"), None);
         let unknown = warned(ChangeKind::ProtocolVersion, "version = 1", "version = 2").unwrap();
         assert!(unknown.contains("and not 2: when it takes effect, every node"), "{unknown}");
+        let dates = "from_ms = 1796083200000\nuntil_ms = 1859155200000\nreview_ms = 1827619200000";
+        let ended = warned(ChangeKind::PartitionOpen, dates, "from_ms = 1\nuntil_ms = 2").unwrap();
+        assert!(ended.contains("ends at 1970-01-01") && ended.contains("which is past"), "{ended}");
     }
 
     /// One row a mistake, with what the error must say.

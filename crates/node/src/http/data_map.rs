@@ -118,6 +118,7 @@ fn shared(organisation: &str, row: &PartitionRow, holdings: &Holdings, time_ms: 
         purpose: terms.purpose,
         legal_basis: terms.legal_basis,
         categories: terms.categories,
+        regulators: terms.regulators,
         jurisdictions: terms.jurisdictions,
         from_ms: terms.from_ms,
         until_ms: terms.until_ms,

@@ -1,7 +1,10 @@
 //! What is amiss with the partitions that this node holds: looked at as time goes by, said in the log once, and told to whoever asks how the
 //! node is.
 
-use super::{Runtime, Service};
+use super::{
+    Runtime, Service,
+    state::{Lack, Sheet},
+};
 use crate::{
     application::now_ms,
     parcels::{Parcels, Standing},
@@ -9,7 +12,7 @@ use crate::{
 use futures::future::{Either, select};
 use std::{collections::BTreeMap, sync::PoisonError, time::Duration};
 use tallystick_api::{PartitionTroubleView, PostedRootView};
-use tallystick_protocol::{PartitionRootsRow, PartitionRow, RootsAt, StateKey};
+use tallystick_protocol::{PartitionRootsRow, PartitionRow, RootsAt, StateKey, limits::ROWS_READ_MAX};
 use tallystick_storage::read::ReadError;
 
 /// Wait between two looks.
@@ -80,11 +83,18 @@ impl<E: Runtime> Service<E> {
         let Some(parcels) = &self.0.parcels else { return };
         let mut tip = self.0.shared.chain.watch_tip();
         self.0.shared.chain.ready().await;
-        let mut seen = BTreeMap::new();
+        let (mut seen, mut fails) = (BTreeMap::new(), false);
         loop {
             match self.look_at_partitions(parcels, &mut seen).await {
-                Ok(troubles) => *self.0.troubles.lock().unwrap_or_else(PoisonError::into_inner) = troubles,
-                Err(error) => tracing::debug!(%error, "the partitions cannot be looked at"),
+                Ok(troubles) => {
+                    *self.0.troubles.lock().unwrap_or_else(PoisonError::into_inner) = troubles;
+                    fails = false;
+                }
+                Err(error) if !fails => {
+                    tracing::warn!(%error, "the partitions cannot be looked at: what is told of them is as it was");
+                    fails = true;
+                }
+                Err(_) => {}
             }
             self.0.runtime.sleep(PAUSE).await;
             // Also while the network itself stands still: payloads are missing then as before.
@@ -107,18 +117,14 @@ impl<E: Runtime> Service<E> {
     ) -> Result<Vec<PartitionTroubleView>, ReadError> {
         let standings = parcels.standings();
         seen.retain(|name, _| standings.iter().any(|(held, _)| held == name));
-        let keys = |name: &str| [StateKey::partition(name), StateKey::partition_roots(name)];
-        let alarms = |sheet: &super::state::Sheet| {
-            let alarm = |(name, _): &(String, Standing)| {
-                let [partition, roots] = keys(name);
-                // What is closed certifies nothing any more, and nobody amends it.
-                let is_open = sheet.row(partition, PartitionRow::decode)?.is_some_and(|row| row.closed.is_none());
-                let roots = sheet.row(roots, PartitionRootsRow::decode)?;
-                Ok(roots.and_then(|roots| roots.alarm).filter(|_| is_open))
-            };
-            standings.iter().map(alarm).collect::<Result<Vec<Option<RootsAt>>, _>>()
-        };
-        let (_, alarms) = self.read(standings.iter().flat_map(|(name, _)| keys(name)), alarms).await?;
+        let mut alarms = Vec::with_capacity(standings.len());
+        // Blocks wait for a read.
+        for some in standings.chunks(ROWS_READ_MAX / 2) {
+            let alarm_of =
+                |sheet: &Sheet| some.iter().map(|(name, _)| alarm(sheet, name)).collect::<Result<Vec<_>, _>>();
+            let (_, some) = self.read(some.iter().flat_map(|(name, _)| keys(name)), alarm_of).await?;
+            alarms.extend(some);
+        }
         let now_ms = now_ms(&self.0.runtime);
         let mut troubles = Vec::new();
         for ((name, standing), alarm) in standings.iter().zip(alarms) {
@@ -135,6 +141,20 @@ impl<E: Runtime> Service<E> {
         }
         Ok(troubles)
     }
+}
+
+/// The rows that tell of an alarm.
+fn keys(name: &str) -> [StateKey; 2] {
+    [StateKey::partition(name), StateKey::partition_roots(name)]
+}
+
+/// The alarm of a partition, if there is one.
+fn alarm(sheet: &Sheet, name: &str) -> Result<Option<RootsAt>, Lack> {
+    let [partition, roots] = keys(name);
+    // What is closed certifies nothing any more, and nobody amends it.
+    let is_open = sheet.row(partition, PartitionRow::decode)?.is_some_and(|row| row.closed.is_none());
+    let roots = sheet.row(roots, PartitionRootsRow::decode)?;
+    Ok(roots.and_then(|roots| roots.alarm).filter(|_| is_open))
 }
 
 #[cfg(test)]

@@ -25,7 +25,7 @@ type Read = (u64, Option<Code>);
 pub(super) async fn consent(client: &mut Client, reader: &Member) -> Option<()> {
     write_of(client, reader, KEY).await?;
     refused(client, reader, "before there was a consent").await?;
-    executed(client, MEMBERS[0], reader, give(client, "Safe passage"), None).await?;
+    executed(client, MEMBERS[0], reader, give(client, KEY, "Safe passage"), None).await?;
     let given = read(client, reader).await?;
     if given.1.is_some() {
         client.complain(format!("a read that a consent covers came to {given:?}"));
@@ -33,16 +33,17 @@ pub(super) async fn consent(client: &mut Client, reader: &Member) -> Option<()> 
     }
     let withdrawn = race(client, reader).await?;
     refused(client, reader, "after it was withdrawn").await?;
-    // One that is given for something else covers nothing.
-    let other = give(client, "Statistics");
-    executed(client, MEMBERS[0], reader, other, Some(Code::ConsentExists)).await?;
+    // One that is given for something else covers nothing, and the name of one that was withdrawn is not given again.
+    executed(client, MEMBERS[0], reader, give(client, KEY, "Safe passage"), Some(Code::ConsentExists)).await?;
+    executed(client, MEMBERS[0], reader, give(client, "s-other", "Statistics"), None).await?;
+    refused(client, reader, "for something else").await?;
     client.record.note(format!("1 consent of a partition was withdrawn as number {withdrawn}"));
     Some(())
 }
 
-fn give(client: &Client, purpose: &str) -> Operation {
+fn give(client: &Client, consent: &str, purpose: &str) -> Operation {
     Operation::ConsentGive {
-        consent: KEY.to_owned(),
+        consent: consent.to_owned(),
         controller: client.administrator(MEMBERS[0]).id.organisation().to_owned(),
         subject: subject(KEY),
         terms: ConsentTerms { purposes: vec![purpose.to_owned()], recipients: Vec::new(), until_ms: u64::MAX / 2 },
