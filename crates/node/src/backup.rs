@@ -19,7 +19,7 @@ use tallystick_protocol::Jurisdiction;
 use tallystick_storage::vault::{Changes, FileCopy, FileName, VaultError};
 use tokio::{sync::Mutex as Gate, time::Instant};
 
-/// How long a folder may take for one thing.
+/// How long a folder may take for one thing, or be seen to do nothing in a long one.
 const PATIENCE: Duration = Duration::from_secs(60);
 /// The same where an order of erasure waits for it, and with it all that comes after.
 const ERASING_PATIENCE: Duration = Duration::from_secs(5);
@@ -148,13 +148,21 @@ impl Backups {
             });
             task.await.unwrap_or_else(|error| Err(io::Error::other(error)))
         };
-        match tokio::time::timeout(patience, done).await {
-            Ok(Ok(done)) => Ok(done),
-            Ok(Err(error)) => Err(self.error(with_remedy(&error))),
-            Err(_) => Err(self.error(format!(
-                "it does not answer within {} s: see that it is mounted and can be reached",
-                patience.as_secs()
-            ))),
+        let mut done = std::pin::pin!(done);
+        loop {
+            let steps = self.folder.steps();
+            match tokio::time::timeout(patience, &mut done).await {
+                Ok(Ok(done)) => return Ok(done),
+                Ok(Err(error)) => return Err(self.error(with_remedy(&error))),
+                // Many backups take long, and what is given up would begin at the first of them again.
+                Err(_) if self.folder.steps() != steps => {}
+                Err(_) => {
+                    let patience = patience.as_secs();
+                    return Err(self.error(format!(
+                        "it does not answer within {patience} s: see that it is mounted and can be reached"
+                    )));
+                }
+            }
         }
     }
 
@@ -269,6 +277,23 @@ mod tests {
             assert_eq!(left(&backups), 2);
             holder.remove(&Drawer::of(both[1].place()), &[both[1].commitment()]).await.unwrap();
             assert_eq!(left(&backups), 0);
+        });
+    }
+
+    /// One that is slow, and goes on, is waited for.
+    #[test]
+    fn many_backups_take_as_long_as_they_take() {
+        let place = tempfile::tempdir().unwrap();
+        run(place.path(), async |holder| {
+            let patience = Duration::from_millis(200);
+            let slow = holder.backups().unwrap().within(patience, |folder| {
+                for _ in 0..10 {
+                    thread::sleep(Duration::from_millis(100));
+                    folder.wipe("none", "none", "")?;
+                }
+                Ok(7)
+            });
+            assert_eq!(slow.await.unwrap(), 7);
         });
     }
 

@@ -8,7 +8,7 @@ use std::{
 use tallystick_client::KeyName;
 use tallystick_protocol::{
     Jurisdiction, PrincipalId,
-    limits::{BACKUP_DAYS_MAX, BACKUP_HOURS_MAX},
+    limits::{BACKUP_DAYS_MAX, BACKUP_HOURS_MAX, BACKUPS_MAX},
 };
 
 /// The configuration of one node.
@@ -289,6 +289,12 @@ impl Config {
                 return wrong(field, value.to_string(), format!("say a number from 1 to {max}"));
             }
         }
+        let kept = backup.keep_days * 24 / backup.every_hours;
+        if kept > BACKUPS_MAX {
+            let remedy =
+                format!("say fewer, or more for `every_hours`: {kept} backups would be kept, and {BACKUPS_MAX} can");
+            return wrong("holder.backup.keep_days", backup.keep_days.to_string(), remedy);
+        }
         Ok(())
     }
 }
@@ -330,6 +336,7 @@ mod tests {
             ("folder = \".\"\njurisdiction = \"GB\"", "outside `data_dir`"),
             ("folder = \"backups\"\njurisdiction = \"GB\"\nevery_hours = 0", "is 0: say a number from 1 to 744"),
             ("folder = \"backups\"\njurisdiction = \"GB\"\nkeep_days = 99999", "`holder.backup.keep_days`"),
+            ("folder = \"backups\"\njurisdiction = \"GB\"\nevery_hours = 1\nkeep_days = 42", "1008 backups"),
         ];
         for (lines, expected) in rows {
             let error = read(lines).unwrap_err();

@@ -453,7 +453,7 @@ impl<E: Runtime> Service<E> {
             ));
         }
         let trouble = self.0.holder.as_ref().and_then(|holder| holder.backups()?.trouble());
-        reasons.extend(trouble.map(|trouble| format!("no backup of its vault is made: {trouble}")));
+        reasons.extend(trouble.map(|trouble| format!("the backup of its vault is amiss: {trouble}")));
         Health {
             ready: ready && (tip.header.height > 0),
             reasons,

@@ -267,6 +267,8 @@ pub const NODES_RETIRED_MAX: usize = 8;
 pub const BACKUP_HOURS_MAX: u32 = 744;
 /// Days for which a backup of a vault is kept: a hundred years.
 pub const BACKUP_DAYS_MAX: u32 = 36_500;
+/// Backups of a vault that are kept: what is erased is looked for in each of them.
+pub const BACKUPS_MAX: u32 = 1_000;
 /// Transactions with sealed values that a holding node waits for at one time, before they are final.
 pub const VAULT_PENDING_MAX: usize = 4_096;
 /// Sealed values that one disclosure shows.

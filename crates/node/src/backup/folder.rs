@@ -19,6 +19,10 @@ use std::{
     io::{self, ErrorKind, Seek as _, Write as _},
     os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _},
     path::{Path, PathBuf},
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
 };
 use tallystick_ledger::moment::{format_timestamp, parse_timestamp};
 use tallystick_protocol::PrincipalId;
@@ -45,6 +49,8 @@ pub struct Folder {
     new_mark: String,
     /// What says in each backup under which key it is.
     check: FileCopy,
+    /// Things that were done there.
+    steps: Arc<AtomicU64>,
 }
 
 /// A backup that lies there.
@@ -67,7 +73,23 @@ impl Folder {
         (memory, random): (PathBuf, [u8; MARK_BYTES / 2]),
         check: FileCopy,
     ) -> Self {
-        Self { path, node: node.as_str().replace('/', "."), memory, new_mark: hex::encode(random), check }
+        Self {
+            path,
+            node: node.as_str().replace('/', "."),
+            memory,
+            new_mark: hex::encode(random),
+            check,
+            steps: Arc::default(),
+        }
+    }
+
+    /// How much was done there: as long as that grows it answers.
+    pub fn steps(&self) -> u64 {
+        self.steps.load(Ordering::Relaxed)
+    }
+
+    fn step(&self) {
+        self.steps.fetch_add(1, Ordering::Relaxed);
     }
 
     /// Where the backups lie that a node remembers; none where it never had any.
@@ -126,6 +148,7 @@ impl Folder {
     }
 
     fn check(&self, backup: &Backup) -> io::Result<()> {
+        self.step();
         let path = self.path.join(&backup.name).join(&self.check.folder).join(&self.check.file);
         let is_ours = match fs::read(path) {
             Ok(bytes) => bytes.last_chunk::<CHECK_BYTES>() == self.check.bytes.last_chunk(),
@@ -192,6 +215,7 @@ impl Folder {
 
     /// Overwrites and removes the files of a folder of a backup whose names begin so: they are gone from the disk when this returns.
     pub fn wipe(&self, backup: &str, folder: &str, start: &str) -> io::Result<()> {
+        self.step();
         let path = self.path.join(backup).join(folder);
         let mut wiped = false;
         for name in names(&path)?.into_iter().filter(|name| name.starts_with(start)) {

@@ -7,7 +7,8 @@
 //!
 //! INVARIANTS:
 //! - What an agreement does not allow there does not leave the node; what it does not allow any more is removed there at the next turn.
-//! - A backup that is complete holds nothing that was destroyed here: what is destroyed later is destroyed there too, by `holder.rs`.
+//! - A backup that is complete holds nothing that was ordered to be erased and is destroyed here: what is destroyed later is destroyed there too, by
+//!   `holder.rs`.
 //! - Of what came with a transaction that is not settled it holds the transaction's note too, so that it is settled where it is restored.
 
 use super::{Runtime, Service};
@@ -34,18 +35,21 @@ const DAY_S: u64 = 24 * HOUR_S;
 /// How often what was destroyed while a backup was made is copied anew before it is given up.
 const ROUNDS: usize = 100;
 
-/// Why no backup was made.
+/// What is amiss with the backups.
 #[derive(Debug, thiserror::Error)]
 enum BackupError {
     /// The vault, or where the backups lie.
-    #[error(transparent)]
+    #[error("none is made: {0}")]
     Vault(#[from] VaultError),
     /// The state, which says what may lie there.
-    #[error(transparent)]
+    #[error("none is made: {0}")]
     Read(#[from] ReadError),
     /// More is destroyed at every time than can be copied anew.
-    #[error("the vault changes faster than it can be copied: it is tried again shortly")]
+    #[error("none is made: the vault changes faster than it can be copied: it is tried again shortly")]
     Changing,
+    /// A file that cannot be read.
+    #[error("it was made without what cannot be read: {0}")]
+    Damaged(VaultError),
 }
 
 impl<E: Runtime> Service<E> {
@@ -70,7 +74,7 @@ impl<E: Runtime> Service<E> {
             if backups.note(trouble.clone())
                 && let Some(error) = trouble
             {
-                tracing::error!(error, "the vault is not backed up, and that is tried again");
+                tracing::error!(error, "the backup of the vault is amiss, and tried again");
             }
             self.0.runtime.sleep(TURN * failures.max(1)).await;
         }
@@ -217,7 +221,7 @@ impl<E: Runtime> Work<'_, E> {
         backups.run(move |folder| folder.complete(&name)).await?;
         self.service.0.shared.metrics.backup_complete(now_s);
         tracing::info!(files = copied.files, partitions_refused = copied.refused.len(), "the vault is backed up");
-        copied.damaged.map_or(Ok(()), |error| Err(error.into()))
+        copied.damaged.map_or(Ok(()), |error| Err(BackupError::Damaged(error)))
     }
 
     /// Copies anew what was destroyed in part meanwhile, and what waits to be settled, until nothing more was.
