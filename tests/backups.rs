@@ -24,6 +24,12 @@ fn files(folder: &Path) -> Vec<PathBuf> {
     all.flat_map(|path| if path.is_dir() { files(&path) } else { vec![path] }).collect()
 }
 
+/// The end of what was encrypted: all files of the engine begin alike.
+fn end(file: &Path) -> Vec<u8> {
+    let bytes = fs::read(file).unwrap();
+    bytes[bytes.len() - 32..].to_vec()
+}
+
 #[track_caller]
 fn within<T>(what: &str, mut look: impl FnMut() -> Option<T>) -> T {
     let begun = Instant::now();
@@ -79,8 +85,7 @@ impl Node<'_> {
             (!kept.is_empty()).then_some(kept)
         });
         assert_eq!(new.len(), 1, "{new:?}");
-        let bytes = fs::read(&new[0]).unwrap();
-        bytes[bytes.len() - 32..].to_vec()
+        end(&new[0])
     }
 
     /// How many files in the backups hold these bytes.
@@ -138,6 +143,8 @@ fn what_is_erased_is_in_no_backup_and_what_may_not_leave_is_in_none() {
     let shared = agency.writes(&format!("{} --partition food-safety", append("pupil", "c-1")));
     let at_house = within("the other member's", || house.kept().pop());
 
+    let house_end = end(&at_house);
+
     agency.configure("GB-SCT");
     house.configure("US");
     within("backups", || (agency.complete().len() == 1 && house.complete().len() == 1).then_some(()));
@@ -146,12 +153,12 @@ fn what_is_erased_is_in_no_backup_and_what_may_not_leave_is_in_none() {
     }
     [&agency, &house].into_iter().for_each(Node::await_ready);
     backups_are_for_the_node_alone(&agency);
-    what_may_not_leave_is_refused_on_record(&house, &at_house);
+    what_may_not_leave_is_refused_on_record(&house, &house_end);
     let tape = desk.path("tape");
     copy(&agency.complete()[0], &tape);
 
     erased_in_backups_before_it_is_said(&agency, (&first, &second));
-    what_is_not_allowed_any_more_is_removed(&agency, &shared);
+    what_is_not_allowed_any_more_is_removed(&house, &house_end);
     sandbox.stop();
     a_restored_backup_brings_nothing_back(&desk, &tape, &port);
 }
@@ -173,9 +180,8 @@ fn backups_are_for_the_node_alone(agency: &Node<'_>) {
     assert!((now - 600..=now).contains(&value("backup_complete_seconds")) && value("backup_failures") == 0);
 }
 
-fn what_may_not_leave_is_refused_on_record(house: &Node<'_>, at_house: &Path) {
-    let bytes = fs::read(at_house).unwrap();
-    assert_eq!(house.backed_up(&bytes[bytes.len() - 32..]), 0, "it is nowhere in the backup");
+fn what_may_not_leave_is_refused_on_record(house: &Node<'_>, shared: &[u8]) {
+    assert_eq!(house.backed_up(shared), 0, "it is nowhere in the backup");
     let desk = house.desk;
     let told = within("the refusal", || {
         let told = desk.line("audit query --action transfer-refuse --json").expect(0, &[]).text();
@@ -209,20 +215,41 @@ fn erased_in_backups_before_it_is_said(agency: &Node<'_>, (first, second): (&[u8
         log.lines().find(|line| line.contains("order=case-2") && line.contains("ERROR")).map(str::to_owned)
     });
     assert!(told.contains(&agency.backups().display().to_string()) && told.contains("mount it"), "{told}");
-    thread::sleep(Duration::from_secs(3));
+    within("tally status", || desk.line("status").text().contains("the backup of its vault is amiss").then_some(()));
     assert!(!is_complete("case-2"), "a receipt while a backup has it");
     fs::rename(&away, agency.backups()).unwrap();
     within("case-2", || is_complete("case-2").then_some(()));
     assert_eq!(agency.backed_up(second), 0);
 }
 
-/// As when the agreement is amended: what it says of the place where the backups are has changed.
-fn what_is_not_allowed_any_more_is_removed(agency: &Node<'_>, shared: &[u8]) {
-    assert_eq!(agency.backed_up(shared), 1);
-    agency.configure("FR");
-    within("what was shared", || (agency.backed_up(shared) == 0).then_some(()));
-    assert!(!agency.complete().is_empty(), "the rest of the backup is there");
-    agency.await_ready();
+/// The members allow where the second one's backups are, and then do not any more.
+fn what_is_not_allowed_any_more_is_removed(house: &Node<'_>, shared: &[u8]) {
+    amend(house.desk, "allow-it", r#"["GB", "US"]"#);
+    // The next is made as soon as there is none.
+    fs::remove_dir_all(house.complete().pop().unwrap()).unwrap();
+    within("what may leave now", || (house.backed_up(shared) == 1 && !house.complete().is_empty()).then_some(()));
+    amend(house.desk, "forbid-it", r#"["GB"]"#);
+    within("what may not lie there any more", || (house.backed_up(shared) == 0).then_some(()));
+    assert_eq!(house.complete().len(), 1, "the rest of the backup is there");
+}
+
+/// Has the members say where what they share may be held.
+fn amend(desk: &Desk, proposal: &str, jurisdictions: &str) {
+    let _ = fs::remove_file(desk.path("form.toml"));
+    desk.line("proposal draft --kind partition-amend form.toml").expect(0, &[]);
+    let form = fs::read_to_string(desk.path("form.toml")).unwrap();
+    let from = form.lines().find(|line| line.starts_with("from_ms")).unwrap();
+    let form = form
+        .replace(r#"["council", "harbour"]"#, &format!(r#"["{HOUSE}", "{AGENCY}"]"#))
+        .replace("school-health", "food-safety")
+        .replace("my-proposal", proposal)
+        .replace(r#"jurisdictions = ["GB"]"#, &format!("jurisdictions = {jurisdictions}"));
+    fs::write(desk.path("form.toml"), form.replace(from, "from_ms = 1")).unwrap();
+    desk.line(&format!("proposal submit form.toml --as {AGENCY}/administrator")).expect(0, &["is open"]);
+    for member in [HOUSE, AGENCY] {
+        desk.line(&format!("proposal vote {proposal} yes --as {member}/administrator")).expect(0, &[]);
+    }
+    desk.line(&format!("proposal show {proposal} --wait --timeout 120")).expect(0, &[]);
 }
 
 /// A copy of a backup that nobody reached, put in the place of the vault.
