@@ -31,24 +31,23 @@ impl<E: Runtime> Parcels<E> {
     }
 
     /// Puts on record that nothing of a partition was copied into this node's backup, which stands there; unless this is no node of a member's
-    /// any more, whose word the ledger does not take.
-    pub(crate) async fn refuse_backup(&self, runtime: &E, partition: &str, jurisdiction: &Jurisdiction) {
+    /// any more, whose word the ledger does not take. Says whether that is done: if not, it must be asked again.
+    pub(crate) async fn refuse_backup(&self, runtime: &E, partition: &str, jurisdiction: &Jurisdiction) -> bool {
         let own = &self.0.holder.principal;
-        let is_member = match self.membership(partition).await {
-            Ok(membership) => membership.is_some_and(|membership| !membership.has_left(own)),
-            Err(_) => false,
-        };
-        if is_member {
-            let what = (partition.to_owned(), own.clone(), jurisdiction.clone(), TransferPath::Backup);
-            self.refuse_one(runtime, what).await;
+        let Ok(membership) = self.membership(partition).await else { return false };
+        if membership.is_none_or(|membership| membership.has_left(own)) {
+            return true;
         }
+        let what = (partition.to_owned(), own.clone(), jurisdiction.clone(), TransferPath::Backup);
+        self.refuse_one(runtime, what).await
     }
 
-    async fn refuse_one(&self, runtime: &E, what: Refusal) {
+    /// Says whether it is handed in, now or before.
+    async fn refuse_one(&self, runtime: &E, what: Refusal) -> bool {
         let now_ms = now_ms(runtime).max(self.0.shared.chain.tip().header.time_ms);
         let day = now_ms / DAY_MS;
         if !self.is_new_refusal(&what, day) {
-            return;
+            return true;
         }
         let (partition, node, jurisdiction, path) = what.clone();
         tracing::warn!(partition, %node, %jurisdiction, %path, "gave nothing to where the agreement does not allow it to be held");
@@ -65,7 +64,9 @@ impl<E: Runtime> Parcels<E> {
         if let Err(error) = self.post(subject, operation, now_ms / 1_000 + SECONDS, &mark).await {
             tracing::warn!(node = %what.1, %path, %error, "that nothing was given is not on record yet");
             self.refused().remove(&what);
+            return false;
         }
+        true
     }
 
     fn is_new_refusal(&self, what: &Refusal, day: u64) -> bool {

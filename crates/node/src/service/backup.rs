@@ -60,8 +60,8 @@ impl<E: Runtime> Service<E> {
             return;
         };
         self.0.shared.chain.ready().await;
-        let mut work =
-            Work { service: self, holder, backups, terms, cleared: BTreeSet::new(), allowed: Allowed::default() };
+        let (cleared, allowed, unrecorded) = Default::default();
+        let mut work = Work { service: self, holder, backups, terms, cleared, allowed, unrecorded };
         let mut failures = 0;
         loop {
             let done = work.turn().await;
@@ -110,6 +110,8 @@ struct Work<'a, E: Runtime> {
     /// Partitions of which nothing is in the backups, because it must not be.
     cleared: BTreeSet<String>,
     allowed: Allowed,
+    /// Partitions of which nothing was copied, and that is not on record yet.
+    unrecorded: BTreeSet<String>,
 }
 
 /// What a backup came to have.
@@ -125,6 +127,9 @@ struct Copied {
 impl<E: Runtime> Work<'_, E> {
     /// Removes what must not be there any more, and makes a backup if it is time.
     async fn turn(&mut self) -> Result<(), BackupError> {
+        for partition in std::mem::take(&mut self.unrecorded) {
+            self.record(partition).await;
+        }
         let now_s = now_ms(&self.service.0.runtime) / 1_000;
         let found = self.backups.run(|folder| folder.backups()).await?;
         let (complete, rests): (Vec<Backup>, Vec<Backup>) = found.into_iter().partition(|backup| backup.is_complete);
@@ -278,15 +283,21 @@ impl<E: Runtime> Work<'_, E> {
         if let Some(partition) = &copy.partition
             && !self.is_allowed(partition).await?
         {
-            if copied.refused.insert(partition.clone())
-                && let Ok(parcels) = self.service.parcels()
-            {
-                parcels.refuse_backup(&self.service.0.runtime, partition, &self.terms.jurisdiction).await;
+            if copied.refused.insert(partition.clone()) {
+                self.record(partition.clone()).await;
             }
             return Ok(None);
         }
         copied.files += 1;
         Ok(Some(copy))
+    }
+
+    /// Puts on record that nothing of a partition was copied, in a later turn if not now.
+    async fn record(&mut self, partition: String) {
+        let Ok(parcels) = self.service.parcels() else { return };
+        if !parcels.refuse_backup(&self.service.0.runtime, &partition, &self.terms.jurisdiction).await {
+            self.unrecorded.insert(partition);
+        }
     }
 
     /// Whether a partition may be held where the backups stand, by the newest block.
