@@ -18,7 +18,7 @@ use std::{
 use tallystick_api::{CosignerView, OutcomeView};
 use tallystick_protocol::{
     Attested, CertifiedRoot, Cosigner, Destroyed, ErasureRow, ErasureScope, Genesis, Hash, Holder, Opening, Operation,
-    Poll, PrincipalRow, ProposalRow, ProposalStatus, Recipient, RecordRow, SignedBy,
+    Poll, PrincipalRow, ProposalRow, ProposalStatus, Recipient, RecordRow, SignedBy, TransferPath,
     change::words::Shown,
     limits::SUBJECT_ACCESS_BYTES_MAX,
     receipt::{Answer, CheckError, Claim, Proven, Receipt, Recovered, SharedErasure, SharedRecord, Step},
@@ -496,7 +496,10 @@ fn brief_privacy(operation: &Operation) -> String {
     match operation {
         Operation::PrivateOrder { partition, parcels, .. } => ordered(partition, parcels.len()),
         Operation::TransferRefuse { partition, node, jurisdiction, path } => {
-            format!("give {node}, which stands in {jurisdiction}, nothing of partition {partition}; stopped on {path}")
+            let to = if *path == TransferPath::Backup { "the backup of " } else { "" };
+            format!(
+                "give {to}{node}, which stands in {jurisdiction}, nothing of partition {partition}; stopped on {path}"
+            )
         }
         Operation::PartitionRoot { partition, height, .. } => {
             format!("post the root of partition {partition} at height {height}")

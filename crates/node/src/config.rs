@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 use std::{
     net::SocketAddr,
-    path::{Path, PathBuf},
+    path::{Component, Path, PathBuf},
 };
 use tallystick_client::KeyName;
 use tallystick_protocol::{
@@ -274,8 +274,8 @@ impl Config {
         let wrong = |field, value: String, remedy: String| {
             Err(ConfigError::Value { path: path.to_owned(), field, value, remedy })
         };
-        let complete = |path: &Path| path.canonicalize().unwrap_or_else(|_| path.to_owned());
-        let (folder, data) = (complete(&backup.folder), complete(&self.data_dir));
+        // Not looked at: a share that is away would hold up the start.
+        let (folder, data) = (lexical(&backup.folder), lexical(&self.data_dir));
         if folder.starts_with(&data) || data.starts_with(&folder) {
             let remedy = "name a folder outside `data_dir`, and not around it: on another disk or a share".to_owned();
             return wrong("holder.backup.folder", folder.display().to_string(), remedy);
@@ -297,6 +297,19 @@ impl Config {
         }
         Ok(())
     }
+}
+
+/// The path without `.` and `..`, as far as its text tells.
+fn lexical(path: &Path) -> PathBuf {
+    let mut plain = PathBuf::new();
+    for part in path.components() {
+        match part {
+            Component::CurDir => {}
+            Component::ParentDir => drop(plain.pop()),
+            part => plain.push(part),
+        }
+    }
+    plain
 }
 
 #[cfg(test)]

@@ -7,7 +7,6 @@
 //! INVARIANTS:
 //! - What [`Holder::keep`] acknowledged is there after a crash; what [`Holder::remove`] and [`Holder::destroy`] acknowledged is not.
 //! - What came with a transaction that was refused, or never ordered, goes again, also when the node was off meanwhile.
-//! - What an order of erasure destroys is destroyed in the backups too, or is not acknowledged.
 //! - Nothing here says a value: not an error, not a line of the log.
 
 use crate::{backup::Backups, engine::Runtime, watch};
@@ -19,7 +18,7 @@ use std::{
 use tallystick_client::SealingSecret;
 use tallystick_protocol::{Commitment, Hash, Opening, Place, PrincipalId, SigningKey, limits::VAULT_PENDING_MAX};
 use tallystick_storage::vault::{Drawer, ErasureProgress, Pending, Vault, VaultError, VaultKey, Walked};
-use tokio::sync::{Mutex as AsyncMutex, MutexGuard as AsyncMutexGuard};
+use tokio::sync::Mutex as AsyncMutex;
 
 /// As whom a node holds, and with what.
 pub struct HolderKeys {
@@ -61,7 +60,7 @@ pub struct Holder<E: Runtime> {
     noting: AsyncMutex<()>,
     /// Reads that are being answered.
     reads: Mutex<BTreeSet<Hash>>,
-    /// Where what is destroyed must be destroyed as well.
+    /// Where it is backed up.
     backups: Option<Backups>,
 }
 
@@ -112,7 +111,7 @@ impl<E: Runtime> Holder<E> {
         Self { backups, ..self }
     }
 
-    /// Its backups, if any are made or were.
+    /// Its backups, if any are made.
     pub const fn backups(&self) -> Option<&Backups> {
         self.backups.as_ref()
     }
@@ -120,12 +119,6 @@ impl<E: Runtime> Holder<E> {
     /// The vault, for who copies it.
     pub(crate) const fn vault(&self) -> &Vault<E> {
         &self.vault
-    }
-
-    /// The transactions that are not settled. None is noted or settled, nor more kept for one, as long as what comes with them lives.
-    pub(crate) async fn still(&self) -> (Vec<Pending>, AsyncMutexGuard<'_, ()>) {
-        let still = self.noting.lock().await;
-        (self.pending(), still)
     }
 
     /// As whom it holds, and with what.
@@ -242,30 +235,20 @@ impl<E: Runtime> Holder<E> {
         self.vault.all(drawer).await
     }
 
-    /// Destroys the openings of some of a subject's commitments, and in backups all that is kept of the subject; says how many there were.
+    /// Destroys the openings of some of a subject's commitments; says how many there were.
     ///
     /// # Errors
-    /// When the disk fails, or the backups cannot be reached: then it must be asked again.
+    /// When the disk fails: then it must be asked again.
     pub async fn remove(&self, drawer: &Drawer, commitments: &[Commitment]) -> Result<usize, VaultError> {
-        let removed = self.vault.remove(drawer, commitments, &mut self.generator()).await?;
-        self.wipe_backups(drawer).await?;
-        Ok(removed)
+        self.vault.remove(drawer, commitments, &mut self.generator()).await
     }
 
-    /// Destroys all that is kept of a subject, in backups too; says whether there was anything.
+    /// Destroys all that is kept of a subject; says whether there was anything.
     ///
     /// # Errors
-    /// When the disk fails, or the backups cannot be reached: then it must be asked again.
+    /// When the disk fails: then it must be asked again.
     pub async fn destroy(&self, drawer: &Drawer) -> Result<bool, VaultError> {
-        let destroyed = self.vault.destroy(drawer).await?;
-        self.wipe_backups(drawer).await?;
-        Ok(destroyed)
-    }
-
-    async fn wipe_backups(&self, drawer: &Drawer) -> Result<(), VaultError> {
-        let Some(backups) = &self.backups else { return Ok(()) };
-        let (place, name) = self.vault.place_of(drawer);
-        backups.wipe(place, name).await
+        self.vault.destroy(drawer).await
     }
 
     /// How far erasure has come in this vault, of the public partition or of the one of this name.
@@ -384,8 +367,7 @@ impl<E: Runtime> Holder<E> {
             gone.entry(Drawer::of(&opening.0)).or_default().push(opening.1);
         }
         for (drawer, commitments) in gone {
-            // A backup in which they are has the note of the transaction as well: it is settled again where that is restored.
-            self.vault.remove(&drawer, &commitments, &mut self.generator()).await?;
+            self.remove(&drawer, &commitments).await?;
         }
         self.vault.forget(&pending.transaction).await?;
         self.lock().remove(&pending.transaction);

@@ -35,7 +35,7 @@ use tallystick_consensus::{
     validators::decode_key,
 };
 use tallystick_protocol::{
-    Genesis, GenesisError, ParcelSecret, RecoveryFile, SigningKey,
+    Genesis, GenesisError, NetworkId, ParcelSecret, RecoveryFile, SigningKey,
     limits::{RECOVERY_FILE_BYTES_MAX, TOKEN_VOTE_MAX},
 };
 use tallystick_storage::{database::OPERATIONS_PER_FILE, vault::VaultError};
@@ -108,14 +108,9 @@ pub enum RunError {
     /// The vault.
     #[error("`holder` in the configuration: {0}")]
     Vault(#[from] VaultError),
-    /// What is remembered of the backups.
-    #[error("{path}, in which it stands where this vault's backups lie, cannot be read: {source}: correct who may read it", path = path.display())]
-    Backups {
-        /// The file.
-        path: PathBuf,
-        /// What the system says.
-        source: std::io::Error,
-    },
+    /// The thread that makes backups.
+    #[error("the system starts no thread for backups: {0}: raise its limits")]
+    Backups(std::io::Error),
     /// The marks of the vote journal.
     #[error(transparent)]
     Mark(#[from] MarkError),
@@ -355,7 +350,7 @@ async fn serve(context: real::Context, prepared: Prepared, path: PathBuf) -> Res
         http = %config.http,
         "starting"
     );
-    let holder = open_vault(&context, holder, &config).await?;
+    let holder = open_vault(&context, holder, (&config, genesis.id())).await?;
     let pages = (config.cache_mib * PAGES_PER_MIB).max(PAGES_PER_MIB);
     let engine_config = engine::Config {
         genesis,
@@ -424,43 +419,32 @@ async fn begun<T>(
 async fn open_vault(
     context: &real::Context,
     keys: Option<HolderKeys>,
-    config: &Config,
+    (config, network): (&Config, NetworkId),
 ) -> Result<Option<Arc<Holder<real::Context>>>, RunError> {
     let Some(keys) = keys else { return Ok(None) };
     let holder = Holder::open(context.child("holder"), PREFIX, keys).await?;
-    let backups = backups_of(&holder, config)?;
+    let backups = backups_of(&holder, config, network)?;
     Ok(Some(Arc::new(holder.with_backups(backups))))
 }
 
-/// The backups of a vault: where the configuration says, or where they were made until now, from which orders of erasure take what they
-/// destroy.
-fn backups_of(holder: &Holder<real::Context>, config: &Config) -> Result<Option<Backups>, RunError> {
-    let (disk, memory) = (config.data_dir.join("storage"), config.data_dir.join("backups.mark"));
-    let (path, terms) = match config.holder.as_ref().and_then(|holder| holder.backup.as_ref()) {
-        Some(backup) => {
-            let (jurisdiction, every_hours, keep_days) =
-                (backup.jurisdiction.clone(), backup.every_hours, backup.keep_days);
-            (backup.folder.clone(), Some(Terms { jurisdiction, every_hours, keep_days }))
-        }
-        None => {
-            match Folder::remembered(&memory).map_err(|source| RunError::Backups { path: memory.clone(), source })? {
-                Some(path) => (path, None),
-                None => return Ok(None),
-            }
-        }
-    };
-    if terms.is_none() {
-        tracing::warn!(
-            folder = %path.display(), memory = %memory.display(),
-            "no backups are made any more, and those that lie there are kept: remove them when you need them no longer, then the file that remembers them"
-        );
-    }
-    let check = holder.vault().copy_check(&disk)?;
-    let mut random = [0; 16];
-    tallystick_client::randomness().fill_bytes(&mut random);
-    let folder = Folder::new(path, &holder.keys().principal, (memory, random), check);
-    Ok(Some(Backups::new(folder, terms, disk)))
+/// The backups of a vault, if the configuration says where.
+fn backups_of(
+    holder: &Holder<real::Context>,
+    config: &Config,
+    network: NetworkId,
+) -> Result<Option<Backups>, RunError> {
+    let Some(backup) = config.holder.as_ref().and_then(|holder| holder.backup.as_ref()) else { return Ok(None) };
+    let disk = config.data_dir.join("storage");
+    let (jurisdiction, every_hours, keep_days) = (backup.jurisdiction.clone(), backup.every_hours, backup.keep_days);
+    let (check, network) = (holder.vault().copy_check(&disk)?, network.to_string());
+    let start = network.get(..NETWORK_DIGITS).unwrap_or(&network);
+    let folder = Folder::new(backup.folder.clone(), start, &holder.keys().principal, check);
+    let terms = Terms { jurisdiction, every_hours, keep_days };
+    Backups::new(folder, terms, disk).map(Some).map_err(RunError::Backups)
 }
+
+/// How much of the network's id stands in the name of a backup.
+const NETWORK_DIGITS: usize = 8;
 
 /// Pages of the cache in a MiB.
 const PAGES_PER_MIB: usize = 256;

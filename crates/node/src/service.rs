@@ -452,8 +452,10 @@ impl<E: Runtime> Service<E> {
                 standing.epoch + 1
             ));
         }
-        let trouble = self.0.holder.as_ref().and_then(|holder| holder.backups()?.trouble());
-        reasons.extend(trouble.map(|trouble| format!("the backup of its vault is amiss: {trouble}")));
+        let backups = self.0.holder.as_ref().and_then(|holder| holder.backups());
+        if backups.is_some_and(crate::backup::Backups::is_amiss) {
+            reasons.push("the backup of its vault is amiss: its log says why".to_owned());
+        }
         Health {
             ready: ready && (tip.header.height > 0),
             reasons,

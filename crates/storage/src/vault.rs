@@ -35,7 +35,7 @@ mod retained;
 mod tests;
 
 pub use cipher::VaultKey;
-pub use copies::{Changes, FileCopy, FileName};
+pub use copies::{FileCopy, FileName};
 pub use drawer::Drawer;
 pub use pending::{Pending, PendingIn};
 pub use progress::ErasureProgress;
@@ -82,7 +82,7 @@ pub enum VaultError {
     /// A file cannot be copied.
     #[error("a file of the vault cannot be copied: {0}")]
     Copy(#[from] std::io::Error),
-    /// The backups, from which what is destroyed must go as well.
+    /// The backups of the vault.
     #[error("the backups in `{folder}` cannot be looked at or changed: {why}")]
     Backups {
         /// The folder that they lie in.
@@ -108,7 +108,6 @@ pub struct Vault<S: Storage> {
     ciphers: Ciphers,
     /// One for the subjects whose names begin alike: changes of one subject come one after another.
     locks: Vec<AsyncMutex<()>>,
-    changes: Changes,
 }
 
 /// The name of a subject's files, without the generation.
@@ -133,8 +132,7 @@ impl<S: Storage> Vault<S> {
     /// When the disk fails, or the vault was made with another key.
     pub async fn open(storage: S, prefix: &str, key: &VaultKey) -> Result<Self, VaultError> {
         let locks = (0..LOCKS).map(|_| AsyncMutex::new(())).collect();
-        let vault =
-            Self { storage, prefix: named(prefix), ciphers: Ciphers::new(key), locks, changes: Changes::default() };
+        let vault = Self { storage, prefix: named(prefix), ciphers: Ciphers::new(key), locks };
         vault.check_key().await?;
         for folder in 0..FOLDERS {
             vault.clear(folder).await?;
@@ -204,7 +202,6 @@ impl<S: Storage> Vault<S> {
         let mut kept = self.newest(&name, &generations).await?;
         let before = kept.len();
         kept.retain(|opening| !commitments.contains(&opening.commitment()));
-        self.changes.note(name);
         if kept.is_empty() {
             self.wipe_all(&name, &generations).await?;
         } else if kept.len() < before || generations.len() > 1 {
@@ -221,7 +218,6 @@ impl<S: Storage> Vault<S> {
         let name = self.ciphers.name(drawer);
         let _lock = self.lock(&name).await;
         let generations = self.generations(&name).await?;
-        self.changes.note(name);
         self.wipe_all(&name, &generations).await?;
         Ok(!generations.is_empty())
     }

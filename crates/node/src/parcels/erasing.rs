@@ -142,6 +142,20 @@ impl<E: Runtime> Parcels<E> {
         self.0.shared.chain.tip().header.time_ms
     }
 
+    /// The orders of a partition from this number on, as many as there are on a page, and these, each with where the values lie that it is about.
+    /// And how many there are; none of a partition that is not held.
+    pub(crate) async fn ordered(
+        &self,
+        partition: &str,
+        from: u64,
+        these: BTreeSet<String>,
+    ) -> (u64, Vec<(Erasure, Vec<Drawer>)>) {
+        match self.room(partition) {
+            Some(room) => room.due(from, these, self.time_ms()).await,
+            None => (0, Vec::new()),
+        }
+    }
+
     /// Carries out what is ordered in a partition as far as it is executed, and does not wait: unless something that is ordered may not be
     /// executed here yet, and be a hold. `executed_ms` is the time up to which all is. Says whether this node follows, and nothing is left.
     pub(super) async fn erase(

@@ -1,73 +1,82 @@
-//! Back up the vault of this node, for ever, without what may not lie where its backups do.
+//! Back up the vault of this node, for ever, without what may not lie where its backups do, nor for long what is erased.
 //!
 //! ```text
 //! a file of the vault ─▶ of which partition? ─▶ does its agreement allow where the backup stands? ─┬ yes ─▶ copied, as it is
 //!                                                                                                   └ no ──▶ refused, on record
+//! each turn: what an agreement allows no more, and what this node has said that it destroyed ─▶ wiped in every backup that is there
 //! ```
 //!
 //! INVARIANTS:
 //! - What an agreement does not allow there does not leave the node; what it does not allow any more is removed there at the next turn.
-//! - A backup that is complete holds nothing that was ordered to be erased and is destroyed here: what is destroyed later is destroyed there too, by
-//!   `holder.rs`.
-//! - Of what came with a transaction that is not settled it holds the transaction's note too, so that it is settled where it is restored.
+//! - Nothing of this is in the way of an order of erasure, and no receipt waits for it. Of every backup that this process has not seen yet all
+//!   orders are gone through: one that was away, put back, or made while something was destroyed, is cleaned like the others.
+//! - One thing that fails stops none that it does not need, and is said.
 
-use super::{Runtime, Service};
+use super::{Runtime, Service, erasure::Erasure};
 use crate::{
     application::now_ms,
-    backup::{Backup, Backups, Terms},
+    backup::{Backup, Backups, Folder},
     holder::Holder,
 };
 use std::{
     collections::{BTreeMap, BTreeSet},
     time::Duration,
 };
-use tallystick_protocol::limits::PARTITIONS_MAX;
+use tallystick_protocol::{
+    Commitment, ErasureScope, PrincipalId,
+    limits::{BACKUPS_MAX, ERASURES_PER_PAGE, PARTITIONS_MAX, ROWS_READ_MAX},
+};
 use tallystick_storage::{
     read::ReadError,
     vault::{FileCopy, Vault, VaultError},
 };
 
-/// Pause between two turns; after failures longer, up to so many times.
+/// Pause between two turns.
 const TURN: Duration = Duration::from_secs(30);
-const PATIENT_TURNS: u32 = 20;
+/// Pause between two tries to make a backup.
+const AGAIN_S: u64 = 600;
 const HOUR_S: u64 = 3_600;
 const DAY_S: u64 = 24 * HOUR_S;
-/// How often what was destroyed while a backup was made is copied anew before it is given up.
-const ROUNDS: usize = 100;
 
-/// What is amiss with the backups.
+/// What is wrong with the backups.
 #[derive(Debug, thiserror::Error)]
 enum BackupError {
     /// The vault, or where the backups lie.
-    #[error("none is made: {0}")]
+    #[error(transparent)]
     Vault(#[from] VaultError),
     /// The state, which says what may lie there.
-    #[error("none is made: {0}")]
+    #[error(transparent)]
     Read(#[from] ReadError),
-    /// More is destroyed at every time than can be copied anew.
-    #[error("none is made: the vault changes faster than it can be copied: it is tried again shortly")]
-    Changing,
-    /// A file that cannot be read.
-    #[error("it was made without what cannot be read: {0}")]
-    Damaged(VaultError),
+    /// Files that cannot be read.
+    #[error(
+        "{files} of the vault's files cannot be read and are not in the newest backup, nor are older ones removed: the first is {first}"
+    )]
+    Lacking {
+        /// How many.
+        files: u64,
+        /// Why not the first of them.
+        first: VaultError,
+    },
+    /// Named as if they were this node's.
+    #[error(
+        "left alone, for they are not under this vault's key, or no folders: {0}; remove them, or restore the key that they are under"
+    )]
+    Strange(String),
+    /// No more are made.
+    #[error("{0} backups are there and no more are made: remove some, or lower `holder.backup.keep_days`")]
+    Full(usize),
 }
 
 impl<E: Runtime> Service<E> {
     /// Backs up the vault, if that is configured, for ever.
     pub async fn back_up(&self) {
         let Some(holder) = &self.0.holder else { return };
-        let Some((backups, terms)) = holder.backups().and_then(|backups| Some((backups, backups.terms()?))) else {
-            return;
-        };
+        let Some(backups) = holder.backups() else { return };
         self.0.shared.chain.ready().await;
-        let (cleared, allowed, unrecorded) = Default::default();
-        let mut work = Work { service: self, holder, backups, terms, cleared, allowed, unrecorded };
-        let mut failures = 0;
+        let mut work = Work::new(self, holder, backups);
         loop {
-            let done = work.turn().await;
-            holder.vault().changes().end();
-            let trouble = done.err().map(|error| error.to_string());
-            failures = trouble.as_ref().map_or(0, |_| (failures + 1).min(PATIENT_TURNS));
+            let troubles = work.turn().await;
+            let trouble = (!troubles.is_empty()).then(|| troubles.join("; "));
             if trouble.is_some() {
                 self.0.shared.metrics.backup_failed();
             }
@@ -76,29 +85,37 @@ impl<E: Runtime> Service<E> {
             {
                 tracing::error!(error, "the backup of the vault is amiss, and tried again");
             }
-            self.0.runtime.sleep(TURN * failures.max(1)).await;
+            self.0.runtime.sleep(TURN).await;
         }
     }
 
-    /// Partitions of which this node's organisation is or was a member, and which must not be held there.
-    async fn excluded(&self, holder: &Holder<E>, terms: &Terms) -> Result<BTreeSet<String>, ReadError> {
-        let own = holder.keys().principal.organisation();
-        let (_, _, rows) = self.partitions(0, PARTITIONS_MAX).await?;
-        let is_ours = |members: &[String], former: &[(String, u64)]| {
-            members.iter().chain(former.iter().map(|(id, _)| id)).any(|id| id == own)
-        };
-        let excluded = rows
-            .into_iter()
-            .filter(|row| is_ours(&row.terms.members, &row.former) && !row.terms.allows(&terms.jurisdiction));
-        Ok(excluded.map(|row| row.terms.partition).collect())
+    /// Partitions of which this node's organisation is or was a member, and which must not be held where the backups stand.
+    async fn excluded(&self, own: &PrincipalId, backups: &Backups) -> Result<BTreeSet<String>, ReadError> {
+        let (own, jurisdiction) = (own.organisation(), &backups.terms().jurisdiction);
+        let mut excluded = BTreeSet::new();
+        for from in (0..PARTITIONS_MAX).step_by(ROWS_READ_MAX) {
+            let (_, total, rows) = self.partitions(from, ROWS_READ_MAX).await?;
+            for row in rows {
+                let mut members = row.terms.members.iter().chain(row.former.iter().map(|(id, _)| id));
+                if members.any(|id| id == own) && !row.terms.allows(jurisdiction) {
+                    excluded.insert(row.terms.partition);
+                }
+            }
+            if from.saturating_add(ROWS_READ_MAX) >= total {
+                break;
+            }
+        }
+        Ok(excluded)
     }
 }
 
-/// Which partitions may be held where the backups stand, as of this height.
+/// How far one ledger's orders were looked at: of the public partition, or of another.
 #[derive(Default)]
-struct Allowed {
-    height: u64,
-    partitions: BTreeMap<String, bool>,
+struct Looked {
+    /// Orders whose numbers are below.
+    at: u64,
+    /// Those of them that this node has not said yet that it carried out.
+    waiting: BTreeSet<String>,
 }
 
 /// What one node does to have backups.
@@ -106,12 +123,19 @@ struct Work<'a, E: Runtime> {
     service: &'a Service<E>,
     holder: &'a Holder<E>,
     backups: &'a Backups,
-    terms: &'a Terms,
-    /// Partitions of which nothing is in the backups, because it must not be.
+    own: PrincipalId,
+    /// The backups in which all that follows was done.
+    known: BTreeSet<String>,
+    /// Partitions of which nothing is in them, because it must not be.
     cleared: BTreeSet<String>,
-    allowed: Allowed,
+    looked: BTreeMap<Option<String>, Looked>,
+    /// Partitions that may be held where the backups stand, and others, as of this height.
+    allowed: (u64, BTreeMap<String, bool>),
     /// Partitions of which nothing was copied, and that is not on record yet.
     unrecorded: BTreeSet<String>,
+    /// When one is tried again that failed, by the clock.
+    again_s: u64,
+    lacking: Option<BackupError>,
 }
 
 /// What a backup came to have.
@@ -120,165 +144,246 @@ struct Copied {
     files: u64,
     /// Partitions of which nothing was copied.
     refused: BTreeSet<String>,
-    /// The first file that is damaged, and is not in it.
-    damaged: Option<VaultError>,
+    /// Files that are not in it, and why not the first.
+    lacking: u64,
+    first: Option<VaultError>,
 }
 
-impl<E: Runtime> Work<'_, E> {
-    /// Removes what must not be there any more, and makes a backup if it is time.
-    async fn turn(&mut self) -> Result<(), BackupError> {
+impl<'a, E: Runtime> Work<'a, E> {
+    fn new(service: &'a Service<E>, holder: &'a Holder<E>, backups: &'a Backups) -> Self {
+        Self {
+            service,
+            holder,
+            backups,
+            own: holder.keys().principal.clone(),
+            known: BTreeSet::new(),
+            cleared: BTreeSet::new(),
+            looked: BTreeMap::new(),
+            allowed: (0, BTreeMap::new()),
+            unrecorded: BTreeSet::new(),
+            again_s: 0,
+            lacking: None,
+        }
+    }
+
+    /// Removes what must not be there any more, and makes a backup if it is time. Says what was wrong.
+    async fn turn(&mut self) -> Vec<String> {
         for partition in std::mem::take(&mut self.unrecorded) {
             self.record(partition).await;
         }
-        let now_s = now_ms(&self.service.0.runtime) / 1_000;
-        let found = self.backups.run(|folder| folder.backups()).await?;
+        let (found, strange) = match self.backups.run(|folder| folder.backups()).await {
+            Ok(found) => found,
+            Err(error) => return vec![error.to_string()],
+        };
+        let mut troubles: Vec<String> = self.lacking.iter().map(ToString::to_string).collect();
+        if !strange.is_empty() {
+            troubles.push(BackupError::Strange(strange.join(", ")).to_string());
+        }
         let (complete, rests): (Vec<Backup>, Vec<Backup>) = found.into_iter().partition(|backup| backup.is_complete);
-        for rest in rests {
-            self.remove(rest.name).await?;
-        }
-        let newest_s = complete.last().map(|newest| newest.time_s);
+        let done = [self.clear(&complete).await, self.clean(&complete).await, self.remove(rests).await];
+        troubles.extend(done.into_iter().filter_map(Result::err).map(|error| error.to_string()));
+        let now_s = now_ms(&self.service.0.runtime) / 1_000;
+        let newest_s = complete.iter().map(|backup| backup.time_s).filter(|time_s| *time_s <= now_s).max();
         self.service.0.shared.metrics.backup_complete(newest_s.unwrap_or_default());
-        let before_s = now_s.saturating_sub(u64::from(self.terms.keep_days) * DAY_S);
-        let (old, kept): (Vec<Backup>, Vec<Backup>) =
-            complete.into_iter().partition(|backup| backup.time_s < before_s && Some(backup.time_s) != newest_s);
-        for Backup { name, .. } in old {
-            let condemned = self.backups.run(move |folder| folder.condemn(&name)).await?;
-            self.remove(condemned).await?;
+        if self.is_due(now_s, newest_s) {
+            let made = match self.make(now_s, complete.len()).await {
+                Ok(()) => self.prune(now_s, complete).await,
+                failed => failed,
+            };
+            if let Err(error) = made {
+                self.again_s = now_s.saturating_add(AGAIN_S);
+                troubles.push(error.to_string());
+            }
         }
-        self.clear(&kept).await?;
-        let every_s = u64::from(self.terms.every_hours) * HOUR_S;
-        // One that a clock made which was ahead is no reason to wait for that time.
-        if newest_s.is_none_or(|newest_s| now_s.abs_diff(newest_s) >= every_s) {
-            self.make(now_s).await?;
+        troubles
+    }
+
+    /// Whether it is time for a backup, where the newest is of that time: of those that a clock made which was ahead none counts.
+    fn is_due(&mut self, now_s: u64, newest_s: Option<u64>) -> bool {
+        // A clock that was set back.
+        if self.again_s > now_s.saturating_add(AGAIN_S) {
+            self.again_s = 0;
+        }
+        let every_s = u64::from(self.backups.terms().every_hours) * HOUR_S;
+        now_s >= self.again_s && newest_s.is_none_or(|newest_s| now_s.saturating_sub(newest_s) >= every_s)
+    }
+
+    async fn remove(&self, backups: Vec<Backup>) -> Result<(), BackupError> {
+        for backup in backups {
+            self.backups.run(move |folder| folder.remove(&backup)).await?;
         }
         Ok(())
     }
 
-    /// Removes one without its own name, a folder at a time, so that who destroys does not wait for long; last the one that says under which key
-    /// it was.
-    async fn remove(&self, backup: String) -> Result<(), BackupError> {
-        let name = backup.clone();
-        for inner in self.backups.run(move |folder| folder.folders(&name)).await?.into_iter().rev() {
-            let name = backup.clone();
-            self.backups.run(move |folder| folder.remove_folder(&name, &inner)).await?;
+    /// Removes those that are too old, once a newer one is whole.
+    async fn prune(&self, now_s: u64, before: Vec<Backup>) -> Result<(), BackupError> {
+        if self.lacking.is_some() {
+            return Ok(());
         }
-        Ok(self.backups.run(move |folder| folder.remove(&backup)).await?)
+        let before_s = now_s.saturating_sub(u64::from(self.backups.terms().keep_days) * DAY_S);
+        self.remove(before.into_iter().filter(|backup| backup.time_s < before_s).collect()).await
     }
 
-    /// Takes out of these backups what an agreement does not allow there any more.
+    /// Takes out of the backups what an agreement does not allow there any more.
     async fn clear(&mut self, backups: &[Backup]) -> Result<(), BackupError> {
-        let excluded = self.service.excluded(self.holder, self.terms).await?;
-        if excluded.is_subset(&self.cleared) {
+        let excluded = self.service.excluded(&self.own, self.backups).await?;
+        let is_known = backups.iter().all(|backup| self.known.contains(&backup.name));
+        if is_known && excluded.is_subset(&self.cleared) {
             self.cleared = excluded;
             return Ok(());
         }
+        self.cleared.clear();
         for Backup { name, .. } in backups {
             let backup = name.clone();
             for inner in self.backups.run(move |folder| folder.folders(&backup)).await? {
-                self.clear_folder(name, inner, &excluded).await?;
+                if !excluded.is_empty() && self.holder.vault().has_values(&inner) {
+                    self.clear_folder(name, &inner, &excluded).await?;
+                }
             }
-        }
-        if !backups.is_empty() {
-            tracing::info!(partitions = ?excluded, "nothing of these is in the backups, for where they stand");
         }
         self.cleared = excluded;
         Ok(())
     }
 
-    async fn clear_folder(&self, backup: &str, inner: String, excluded: &BTreeSet<String>) -> Result<(), BackupError> {
-        let vault = self.holder.vault();
-        if !vault.has_values(&inner) {
-            return Ok(());
-        }
-        let (name, of) = (backup.to_owned(), inner.clone());
-        for (file, bytes) in self.backups.run(move |folder| folder.files(&name, &of)).await? {
-            let must_go = match vault.partition_of(&inner, &file, &bytes) {
+    async fn clear_folder(&self, backup: &str, inner: &str, excluded: &BTreeSet<String>) -> Result<(), BackupError> {
+        let (name, of) = (backup.to_owned(), inner.to_owned());
+        for file in self.backups.run(move |folder| folder.files(&name, &of)).await? {
+            let (name, of, one) = (backup.to_owned(), inner.to_owned(), file.clone());
+            let bytes = self.backups.run(move |folder| folder.read(&name, &of, &one)).await?;
+            let must_go = match self.holder.vault().partition_of(inner, &file, &bytes) {
                 Ok(partition) => partition.is_some_and(|partition| excluded.contains(&partition)),
-                // It is worth nothing, and nobody knows of which partition it is.
+                // It opens nothing, and nobody can say of which partition it is.
                 Err(_) => true,
             };
             if must_go {
-                let (name, of) = (backup.to_owned(), inner.clone());
-                self.backups.run(move |folder| folder.wipe(&name, &of, &file)).await?;
+                let (name, of) = (backup.to_owned(), inner.to_owned());
+                self.backups.run(move |folder| folder.wipe(&name, &of, &[file])).await?;
             }
         }
         Ok(())
     }
 
-    /// Makes a backup.
-    async fn make(&mut self, now_s: u64) -> Result<(), BackupError> {
-        let (vault, backups) = (self.holder.vault(), self.backups);
-        vault.changes().begin();
-        let backup = backups.run(move |folder| folder.begin(now_s)).await?;
-        let (check, name) = (vault.copy_check(backups.disk())?, backup.clone());
-        backups.run(move |folder| folder.write(&name, &check)).await?;
-        let mut copied = Copied::default();
-        for inner in Vault::<E>::folders() {
-            for name in vault.names(inner).await? {
-                let copy = vault.copy(&name, backups.disk()).await;
-                if let Some(copy) = self.sifted(copy, &mut copied).await? {
-                    backups.put(&backup, (name, copy), vault.changes()).await?;
+    /// Wipes in the backups what this node has said that it destroyed. In those that it does not know, all that it ever said.
+    async fn clean(&mut self, backups: &[Backup]) -> Result<(), BackupError> {
+        let names: BTreeSet<String> = backups.iter().map(|backup| backup.name.clone()).collect();
+        if !names.is_subset(&self.known) {
+            self.looked.clear();
+        }
+        let held = self.service.parcels().ok().map(|parcels| parcels.standings()).unwrap_or_default();
+        for partition in std::iter::once(None).chain(held.into_iter().map(|(name, _)| Some(name))) {
+            while self.clean_page(&names, partition.as_ref()).await? {}
+        }
+        self.known = names;
+        Ok(())
+    }
+
+    /// One page of the orders of a partition; says whether there are more.
+    async fn clean_page(
+        &mut self,
+        backups: &BTreeSet<String>,
+        partition: Option<&String>,
+    ) -> Result<bool, BackupError> {
+        let looked = self.looked.entry(partition.cloned()).or_default();
+        let (at, waiting) = (looked.at, looked.waiting.clone());
+        let (total, orders) = self.service.ordered(self.own.organisation(), partition, (at, waiting)).await?;
+        let (said, waits): (Vec<_>, Vec<_>) = orders.into_iter().partition(|(one, _)| is_destroyed(one, &self.own));
+        let mut wiped = 0;
+        let mut places: BTreeMap<String, Vec<String>> = BTreeMap::new();
+        for (erasure, drawers) in said {
+            for (inner, name) in drawers.iter().map(|drawer| self.holder.vault().place_of(drawer)) {
+                match &erasure.row.scope {
+                    ErasureScope::All => places.entry(inner).or_default().push(name.start()),
+                    ErasureScope::Values(values) => {
+                        wiped += self.wipe_values(backups, (&inner, &name.start()), values).await?;
+                    }
                 }
             }
         }
-        self.finish(&backup, &mut copied).await?;
+        let backups = backups.clone();
+        let wipe = move |folder: &Folder| {
+            let mut wiped = 0;
+            for (backup, (inner, starts)) in backups.iter().flat_map(|one| places.iter().map(move |place| (one, place)))
+            {
+                wiped += folder.wipe(backup, inner, starts)?;
+            }
+            Ok(wiped)
+        };
+        wiped += self.backups.run(wipe).await?;
+        if wiped > 0 {
+            tracing::info!(files = wiped, partition, "what is erased is wiped in the backups too");
+        }
+        let looked = self.looked.entry(partition.cloned()).or_default();
+        looked.waiting = waits.into_iter().map(|(one, _)| one.row.order).collect();
+        looked.at = total.min(at.saturating_add(u64::from(ERASURES_PER_PAGE)));
+        Ok(looked.at < total)
+    }
+
+    /// Wipes the files of one subject that open some of these values, with what else they open: later backups have that.
+    async fn wipe_values(
+        &self,
+        backups: &BTreeSet<String>,
+        (inner, start): (&str, &str),
+        values: &[Commitment],
+    ) -> Result<usize, BackupError> {
+        let mut wiped = 0;
+        for backup in backups {
+            let (name, of) = (backup.clone(), inner.to_owned());
+            let mut files = self.backups.run(move |folder| folder.files(&name, &of)).await?;
+            files.retain(|file| file.starts_with(start));
+            for file in files {
+                let (name, of, one) = (backup.clone(), inner.to_owned(), file.clone());
+                let bytes = self.backups.run(move |folder| folder.read(&name, &of, &one)).await?;
+                // One that is damaged may hold it.
+                if self.holder.vault().opens_any(&file, &bytes, values).unwrap_or(true) {
+                    let (name, of) = (backup.clone(), inner.to_owned());
+                    wiped += self.backups.run(move |folder| folder.wipe(&name, &of, &[file])).await?;
+                }
+            }
+        }
+        Ok(wiped)
+    }
+
+    /// Makes a backup, beside so many.
+    async fn make(&mut self, now_s: u64, beside: usize) -> Result<(), BackupError> {
+        // Some more than are kept, for older ones are removed only once a newer one is whole.
+        if beside >= usize::try_from(BACKUPS_MAX).unwrap_or(usize::MAX).saturating_mul(2) {
+            return Err(BackupError::Full(beside));
+        }
+        let (vault, backups) = (self.holder.vault(), self.backups);
+        let backup = backups.run(move |folder| folder.begin(now_s)).await?;
+        let mut copied = Copied::default();
+        self.put(&backup, vault.copy_check(backups.disk()).map(Some), &mut copied).await?;
+        for inner in Vault::<E>::folders() {
+            for name in vault.names(inner).await? {
+                self.put(&backup, vault.copy(&name, backups.disk()).await, &mut copied).await?;
+            }
+        }
+        for note in self.holder.pending() {
+            self.put(&backup, vault.copy_note(&note, backups.disk()), &mut copied).await?;
+        }
         let name = backup.clone();
         backups.run(move |folder| folder.complete(&name)).await?;
         self.service.0.shared.metrics.backup_complete(now_s);
-        tracing::info!(files = copied.files, partitions_refused = copied.refused.len(), "the vault is backed up");
-        copied.damaged.map_or(Ok(()), |error| Err(BackupError::Damaged(error)))
+        tracing::info!(files = copied.files, lacking = copied.lacking, "the vault is backed up");
+        self.lacking = copied.first.map(|first| BackupError::Lacking { files: copied.lacking, first });
+        Ok(())
     }
 
-    /// Copies anew what was destroyed in part meanwhile, and what waits to be settled, until nothing more was.
-    async fn finish(&mut self, backup: &str, copied: &mut Copied) -> Result<(), BackupError> {
-        let (vault, backups, disk) = (self.holder.vault(), self.backups, self.backups.disk());
-        for _ in 0..ROUNDS {
-            let (mut again, mut notes) = (Vec::new(), Vec::new());
-            {
-                let (pending, _still) = self.holder.still().await;
-                for name in vault.changes().take() {
-                    again.push((name, vault.copy(&name, disk).await));
-                }
-                notes.extend(pending.iter().filter_map(|one| vault.copy_note(one, disk).transpose()));
-            }
-            for (name, copy) in again {
-                let (of, inner) = (backup.to_owned(), vault.folder_of(&name));
-                backups.run(move |folder| folder.wipe(&of, &inner, &name.start())).await?;
-                if let Some(copy) = self.sifted(copy, copied).await? {
-                    backups.put(backup, (name, copy), vault.changes()).await?;
-                }
-            }
-            let mut kept = Vec::new();
-            for note in notes {
-                kept.extend(self.sifted(note.map(Some), copied).await?);
-            }
-            let (of, inner) = (backup.to_owned(), vault.folder_of_notes());
-            let write = move |folder: &crate::backup::Folder| {
-                folder.wipe(&of, &inner, "")?;
-                kept.iter().try_for_each(|note| folder.write(&of, note))
-            };
-            backups.run(write).await?;
-            if vault.changes().is_empty() {
-                return Ok(());
-            }
-        }
-        Err(BackupError::Changing)
-    }
-
-    /// A copy that may leave the node; one that may not is refused, on record.
-    async fn sifted(
+    /// Puts a copy into a backup, if it may leave the node; that it may not is put on record.
+    async fn put(
         &mut self,
+        backup: &str,
         copy: Result<Option<FileCopy>, VaultError>,
         copied: &mut Copied,
-    ) -> Result<Option<FileCopy>, BackupError> {
+    ) -> Result<(), BackupError> {
         let copy = match copy {
             Ok(Some(copy)) => copy,
-            Ok(None) => return Ok(None),
-            Err(error @ VaultError::Damaged(_)) => {
-                copied.damaged.get_or_insert(error);
-                return Ok(None);
+            Ok(None) => return Ok(()),
+            Err(error) => {
+                copied.lacking += 1;
+                copied.first.get_or_insert(error);
+                return Ok(());
             }
-            Err(error) => return Err(error.into()),
         };
         if let Some(partition) = &copy.partition
             && !self.is_allowed(partition).await?
@@ -286,32 +391,43 @@ impl<E: Runtime> Work<'_, E> {
             if copied.refused.insert(partition.clone()) {
                 self.record(partition.clone()).await;
             }
-            return Ok(None);
+            return Ok(());
         }
         copied.files += 1;
-        Ok(Some(copy))
+        let backup = backup.to_owned();
+        Ok(self.backups.run(move |folder| folder.write(&backup, &copy)).await?)
+    }
+
+    /// Whether a partition may be held where the backups stand, by the newest block.
+    async fn is_allowed(&mut self, partition: &str) -> Result<bool, ReadError> {
+        let height = self.service.tip().header.height;
+        if self.allowed.0 != height {
+            self.allowed = (height, BTreeMap::new());
+        }
+        if let Some(is_allowed) = self.allowed.1.get(partition) {
+            return Ok(*is_allowed);
+        }
+        let found = self.service.partition(partition).await?;
+        let is_allowed = found.is_some_and(|(_, row, _)| row.terms.allows(&self.backups.terms().jurisdiction));
+        self.allowed.1.insert(partition.to_owned(), is_allowed);
+        Ok(is_allowed)
     }
 
     /// Puts on record that nothing of a partition was copied, in a later turn if not now.
     async fn record(&mut self, partition: String) {
         let Ok(parcels) = self.service.parcels() else { return };
-        if !parcels.refuse_backup(&self.service.0.runtime, &partition, &self.terms.jurisdiction).await {
-            self.unrecorded.insert(partition);
-        }
+        let jurisdiction = &self.backups.terms().jurisdiction;
+        match parcels.refuse_backup(&self.service.0.runtime, &partition, jurisdiction).await {
+            true => self.unrecorded.remove(&partition),
+            false => self.unrecorded.insert(partition),
+        };
     }
+}
 
-    /// Whether a partition may be held where the backups stand, by the newest block.
-    async fn is_allowed(&mut self, partition: &str) -> Result<bool, BackupError> {
-        let height = self.service.tip().header.height;
-        if self.allowed.height != height {
-            self.allowed = Allowed { height, partitions: BTreeMap::new() };
-        }
-        if let Some(is_allowed) = self.allowed.partitions.get(partition) {
-            return Ok(*is_allowed);
-        }
-        let found = self.service.partition(partition).await?;
-        let is_allowed = found.is_some_and(|(_, row, _)| row.terms.allows(&self.terms.jurisdiction));
-        self.allowed.partitions.insert(partition.to_owned(), is_allowed);
-        Ok(is_allowed)
+/// Whether this node has said, on record, that it carried an order out; or was not asked to say so, and nothing holds it up.
+fn is_destroyed(erasure: &Erasure, own: &PrincipalId) -> bool {
+    match erasure.row.holders.iter().find(|holder| holder.node == *own) {
+        Some(holder) => holder.receipt.is_some(),
+        None => erasure.holds.is_empty(),
     }
 }

@@ -9,7 +9,7 @@ use crate::{
     application::now_ms,
     erasing::{Erasing, Following},
     holder::Holder,
-    service::erasure::Erasure,
+    service::erasure::{Erasure, in_drawer},
 };
 use std::collections::BTreeMap;
 use tallystick_protocol::{Commitment, Operation, Place, StateKey, SubjectRow};
@@ -82,10 +82,6 @@ impl<E: Runtime> Service<E> {
             if !follows {
                 return Ok(orders.is_empty().then_some((height, false)));
             }
-            let in_drawer = |one: Erasure| {
-                let drawer = Drawer::public(one.row.subject.clone());
-                (one, vec![drawer])
-            };
             let orders: Vec<(Erasure, Vec<Drawer>)> = orders.into_iter().map(in_drawer).collect();
             let times = (now_ms(&self.0.runtime), self.tip().header.time_ms);
             let is_last = done.erasing.carry_out(holder, &orders, total, times).await?;

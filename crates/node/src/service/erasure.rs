@@ -13,7 +13,7 @@ use tallystick_protocol::{
     StateKey, SubjectRow,
     limits::{ERASURES_PER_PAGE, ROWS_READ_MAX},
 };
-use tallystick_storage::read::ReadError;
+use tallystick_storage::{read::ReadError, vault::Drawer};
 
 /// An order, and the holds that suspend it at the time of the newest block.
 #[derive(Debug)]
@@ -107,6 +107,23 @@ impl<E: Runtime> Service<E> {
         });
         let (height, (total, found)) = found.await?;
         Ok((height, total, found))
+    }
+
+    /// The same of a partition, or of the public one, each with where the values lie that it is about. None of a partition that is not held.
+    pub(super) async fn ordered(
+        &self,
+        controller: &str,
+        partition: Option<&String>,
+        (from, these): (u64, BTreeSet<String>),
+    ) -> Result<(u64, Vec<(Erasure, Vec<Drawer>)>), ReadError> {
+        match (partition, &self.0.parcels) {
+            (Some(partition), Some(parcels)) => Ok(parcels.ordered(partition, from, these).await),
+            (Some(_), None) => Ok((0, Vec::new())),
+            (None, _) => {
+                let (_, total, orders) = self.due_erasures(controller, from, these).await?;
+                Ok((total, orders.into_iter().map(in_drawer).collect()))
+            }
+        }
     }
 
     /// The orders of the node's own organisation that are not complete, in partitions also those that wait for a node of it, counted; none
@@ -223,6 +240,12 @@ pub(super) fn page(
     let mut ids = listed(sheet, place, page_size, first..end)?;
     ids.reverse();
     Ok((first, ids))
+}
+
+/// An order of the public partition with where the values lie that it is about.
+pub(super) fn in_drawer(erasure: Erasure) -> (Erasure, Vec<Drawer>) {
+    let drawer = Drawer::public(erasure.row.subject.clone());
+    (erasure, vec![drawer])
 }
 
 /// Those of these orders that there are.

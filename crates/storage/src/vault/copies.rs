@@ -9,21 +9,16 @@
 //! How far erasure has come is not among them, nor how much is passed over of what is kept for so many days: without the one every order is
 //! carried out again, and without the other all is looked at again.
 //!
-//! INVARIANT: a file of which something was destroyed since copies began is said to have [`Changes::changed`] before it is gone. Whoever copies
-//! asks after that, and makes another copy.
+//! INVARIANT: a copy is of one file that was whole, with all that was acknowledged before. What is destroyed after it was copied is in it still.
 
-use super::{CHECK_NAME, Drawer, FOLDERS, Name, Pending, Vault, VaultError, WHOLE, file, folder_of, split};
+use super::{CHECK_NAME, Drawer, FOLDERS, Name, Pending, Vault, VaultError, WHOLE, file, split};
 use commonware_runtime::Storage;
-use std::{
-    collections::BTreeSet,
-    fs, io,
-    path::Path,
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
-};
+use std::{collections::BTreeSet, fs, io, path::Path};
 use tallystick_protocol::{
-    Hash, Opening, cbor,
+    Commitment, Hash, Opening, cbor,
     limits::{VAULT_OPENINGS_MAX, VAULT_PENDING_BYTES_MAX},
 };
+use zeroize::Zeroizing;
 
 /// Bytes that the runtime writes before a file's own, by each of its layouts.
 const HEADER_BYTES: [usize; 2] = [4_096, 8];
@@ -52,53 +47,7 @@ pub struct FileCopy {
     pub partition: Option<String>,
 }
 
-/// The subjects of whom something was destroyed since copies began; clones are the same ones.
-#[derive(Debug, Clone, Default)]
-pub struct Changes(Arc<Mutex<Option<BTreeSet<FileName>>>>);
-
-impl Changes {
-    /// Begins to take note.
-    pub fn begin(&self) {
-        *self.lock() = Some(BTreeSet::new());
-    }
-
-    /// Takes note no more.
-    pub fn end(&self) {
-        *self.lock() = None;
-    }
-
-    /// Whether a copy of this one's file is worth nothing any more.
-    pub fn changed(&self, name: &FileName) -> bool {
-        self.lock().as_ref().is_some_and(|changed| changed.contains(name))
-    }
-
-    /// Those that have changed, which do not count as such any more.
-    pub fn take(&self) -> BTreeSet<FileName> {
-        self.lock().as_mut().map(std::mem::take).unwrap_or_default()
-    }
-
-    /// Whether none have.
-    pub fn is_empty(&self) -> bool {
-        self.lock().as_ref().is_none_or(BTreeSet::is_empty)
-    }
-
-    pub(super) fn note(&self, name: Name) {
-        if let Some(changed) = &mut *self.lock() {
-            changed.insert(FileName(name));
-        }
-    }
-
-    fn lock(&self) -> MutexGuard<'_, Option<BTreeSet<FileName>>> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
-
 impl<S: Storage> Vault<S> {
-    /// The subjects of whom something was destroyed since copies began.
-    pub const fn changes(&self) -> &Changes {
-        &self.changes
-    }
-
     /// How many folders the files of subjects are spread over.
     pub const fn folders() -> std::ops::Range<u16> {
         0..FOLDERS
@@ -118,11 +67,6 @@ impl<S: Storage> Vault<S> {
         (self.folder(&name), FileName(name))
     }
 
-    /// The folder of this one's files.
-    pub fn folder_of(&self, name: &FileName) -> String {
-        self.partition(folder_of(&name.0))
-    }
-
     /// A copy of the file in which this one's values are; none when there are none. `disk` is the folder in which the storage lies.
     ///
     /// # Errors
@@ -138,7 +82,7 @@ impl<S: Storage> Vault<S> {
         Ok(None)
     }
 
-    /// A copy of the note of a transaction; none when it is settled. Nothing may note or settle meanwhile.
+    /// A copy of the note of a transaction; none when it is settled.
     ///
     /// # Errors
     /// When the disk fails.
@@ -158,11 +102,6 @@ impl<S: Storage> Vault<S> {
         copied(disk, self.prefix.clone(), CHECK_NAME, None)
     }
 
-    /// The folder of the notes of transactions that are not settled.
-    pub fn folder_of_notes(&self) -> String {
-        self.pending_partition()
-    }
-
     /// Whether what lies in this folder says something of somebody: not so of the one that says which key all is under.
     pub fn has_values(&self, folder: &str) -> bool {
         folder != self.prefix
@@ -173,21 +112,38 @@ impl<S: Storage> Vault<S> {
     /// # Errors
     /// When it is damaged.
     pub fn partition_of(&self, folder: &str, file: &str, bytes: &[u8]) -> Result<Option<String>, VaultError> {
+        if folder == self.pending_partition() {
+            let pending: Pending = cbor::decode(&self.unsealed(file, bytes)?, VAULT_PENDING_BYTES_MAX)
+                .map_err(|_| VaultError::Damaged(file.to_owned()))?;
+            return Ok(pending.partition().map(str::to_owned));
+        }
+        let openings = self.openings(file, bytes)?;
+        Ok(openings.first().and_then(|opening| opening.place().partition()).map(str::to_owned))
+    }
+
+    /// Whether a copy of a subject's file opens one of these values.
+    ///
+    /// # Errors
+    /// When it is damaged.
+    pub fn opens_any(&self, file: &str, bytes: &[u8], values: &[Commitment]) -> Result<bool, VaultError> {
+        Ok(self.openings(file, bytes)?.iter().any(|opening| values.contains(&opening.commitment())))
+    }
+
+    fn openings(&self, file: &str, bytes: &[u8]) -> Result<Vec<Opening>, VaultError> {
+        let clear = self.unsealed(file, bytes)?;
+        let mut d = minicbor::Decoder::new(&clear);
+        cbor::values(&mut d, 1..=VAULT_OPENINGS_MAX, "the openings of a subject")
+            .map_err(|_| VaultError::Damaged(file.to_owned()))
+    }
+
+    fn unsealed(&self, file: &str, bytes: &[u8]) -> Result<Zeroizing<Vec<u8>>, VaultError> {
         let damaged = || VaultError::Damaged(file.to_owned());
         let name = hex::decode(file).map_err(|_| damaged())?;
         let clear = HEADER_BYTES.iter().find_map(|header| {
             let (whole, sealed) = bytes.get(*header..)?.split_first()?;
             (*whole == WHOLE).then(|| self.ciphers.open(&name, sealed))?
         });
-        let clear = clear.ok_or_else(damaged)?;
-        if folder == self.pending_partition() {
-            let pending: Pending = cbor::decode(&clear, VAULT_PENDING_BYTES_MAX).map_err(|_| damaged())?;
-            return Ok(pending.partition().map(str::to_owned));
-        }
-        let mut d = minicbor::Decoder::new(&clear);
-        let openings: Vec<Opening> =
-            cbor::values(&mut d, 1..=VAULT_OPENINGS_MAX, "the openings of a subject").map_err(|_| damaged())?;
-        Ok(openings.first().and_then(|opening| opening.place().partition()).map(str::to_owned))
+        clear.ok_or_else(damaged)
     }
 }
 
