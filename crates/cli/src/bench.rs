@@ -6,6 +6,7 @@ mod load;
 mod machine;
 mod partition;
 pub mod process;
+mod reads;
 mod report;
 mod watch;
 mod work;
@@ -61,6 +62,7 @@ const LEVEL_PATIENCE: Duration = Duration::from_secs(300);
     tally bench --policies 20                  each transaction is judged by twenty policies\n  \
     tally bench --partition --seconds 20       the same work in public and in a partition of two\n  \
     tally bench --partition --lone             one at a time, executed by both members\n  \
+    tally bench --partition --reads            sealed values read at one node, each on record\n  \
     tally bench join                           a fifth validator is admitted under load"
 )]
 pub struct Bench {
@@ -90,10 +92,13 @@ pub struct Bench {
     /// Measure what two members of a partition do in it, beside what they do in public, instead of the load
     #[arg(long, conflicts_with_all = ["idle", "kill"])]
     partition: bool,
+    /// Measure reads of sealed values in the partition instead, and kill the node that answers them in the end
+    #[arg(long, requires = "partition", conflicts_with_all = ["lone", "wipe"])]
+    reads: bool,
     /// Clients of that measurement
     #[arg(long, value_name = "N", default_value_t = 128, value_parser = clap::value_parser!(u16).range(1..=REQUESTS_MAX as i64), requires = "partition")]
     clients: u16,
-    /// Transactions that each of them hands in at once, and waits for
+    /// Transactions that each of them hands in at once, and waits for; with --reads, reads in each transaction
     #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u16).range(1..=1_000), requires = "partition")]
     at_once: u16,
     /// Kill one node (-9) a third into the load, start it again at two thirds
@@ -169,8 +174,11 @@ impl Bench {
             say(format_args!("{LONE_TRANSACTIONS} transactions, one at a time"));
             report.lone = Some(if self.partition { partition::lone(cluster, stop)? } else { lone(cluster, stop)? });
         } else if self.partition {
-            report.partition =
-                Some(partition::measure(cluster, (self.clients.into(), self.at_once.into()), self.seconds)?);
+            let clients = (self.clients.into(), self.at_once.into());
+            match self.reads {
+                true => report.reads = Some(reads::measure(cluster, clients, self.seconds)?),
+                false => report.partition = Some(partition::measure(cluster, clients, self.seconds)?),
+            }
         }
         if !self.idle && !self.lone && !self.partition {
             let (load, machine) = self.load(cluster, machine, stop)?;

@@ -209,10 +209,8 @@ impl Cluster {
         let members: Vec<String> =
             self.administrators.iter().take(MEMBERS).map(|one| one.principal().organisation().to_owned()).collect();
         self.decree("share", vec![Change::PartitionOpen { agreement: founding::agreement(members.clone())? }])?;
-        let first = self.administrators.first().ok_or_else(|| Failure::error("the sandbox has no keys"))?;
-        let within = Signer::new(first.network(), first.principal().clone(), first.key().clone())
-            .within(Some(founding::PARTITION.to_owned()));
-        founding::settle_private(&self.client()?, &within.sign("create the register", work::create_register())?)?;
+        let create = self.sharer()?.sign("create the register", work::create_register())?;
+        founding::settle_private(&self.client()?, &create)?;
         let (mut own, mut others) = (None, Vec::new());
         for node in self.layout.nodes.iter().filter(|node| members.contains(&node.organisation)) {
             match node.organisation == self.keys.organisation {
@@ -221,6 +219,16 @@ impl Cluster {
             }
         }
         Ok((own.ok_or_else(|| Failure::error("no node is of the load's organisation"))?, others))
+    }
+
+    /// The first organisation's administrator, within the benchmark's partition.
+    ///
+    /// # Errors
+    /// When there are no keys.
+    pub fn sharer(&self) -> Result<Signer, Failure> {
+        let first = self.administrators.first().ok_or_else(|| Failure::error("the sandbox has no keys"))?;
+        let signer = Signer::new(first.network(), first.principal().clone(), first.key().clone());
+        Ok(signer.within(Some(founding::PARTITION.to_owned())))
     }
 
     /// Puts `count` records into the register before anything is measured.

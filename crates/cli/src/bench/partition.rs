@@ -30,11 +30,11 @@ use tallystick_client::{Client, NOT_AFTER_SECONDS, now_seconds};
 use tallystick_protocol::{NetworkId, PrincipalId, SigningKey};
 
 /// How long one transaction may take.
-const PATIENCE: Duration = Duration::from_secs(60);
+pub const PATIENCE: Duration = Duration::from_secs(60);
 /// Between two looks at what another member's node has executed.
 const LOOK: Duration = Duration::from_millis(1);
 /// What is done before the clock starts: compiled policies, open connections.
-const WARM_UP: Duration = Duration::from_secs(2);
+pub const WARM_UP: Duration = Duration::from_secs(2);
 
 /// What was done in public and in a partition.
 #[derive(Debug, Serialize)]

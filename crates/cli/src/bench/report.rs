@@ -6,6 +6,7 @@ use crate::{
         machine::Machine,
         partition::{Partition, Rate},
         process::Used,
+        reads::Reads,
     },
     output::{Colour, Done, Table, line, paint, thousands},
 };
@@ -47,6 +48,9 @@ pub struct Report {
     /// In public, and in a partition.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub partition: Option<Partition>,
+    /// Reads of sealed values, each on record.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub reads: Option<Reads>,
     /// A node that lost its disk.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub wipe: Option<Wipe>,
@@ -164,6 +168,7 @@ impl Report {
             lone: None,
             idle: None,
             partition: None,
+            reads: None,
             wipe: None,
         }
     }
@@ -210,6 +215,9 @@ impl Report {
         if let Some(partition) = &self.partition {
             partition.rows(&mut row);
         }
+        if let Some(reads) = &self.reads {
+            reads.rows(&mut row);
+        }
         if let Some(wipe) = &self.wipe {
             row("wiped node level again after", seconds(wipe.level_after_seconds));
         }
@@ -231,6 +239,19 @@ impl Partition {
             }
         }
         row("in the partition ÷ in public", format!("{:.2}", self.ratio));
+    }
+}
+
+impl Reads {
+    fn rows(&self, row: &mut impl FnMut(&str, String)) {
+        row("clients × reads in a transaction", format!("{} × {}", self.clients, self.at_once));
+        row("recorded reads, at one node", format!("{} /s", whole(self.per_second)));
+        row("  submit → value, p50 / p90 / p99", percentiles(&self.latency_ms));
+        if let Some(why) = &self.failure {
+            row("  not given", format!("{}: {why}", thousands(self.failed)));
+        }
+        row("given, also around its kill (-9)", thousands(self.given));
+        row("  not on record afterwards", format!("{} transactions", thousands(self.unrecorded)));
     }
 }
 

@@ -2,14 +2,18 @@
 
 use crate::output::Failure;
 use serde::{Deserialize, Serialize};
+use std::ops::Range;
 use tallystick_protocol::{
-    Cardinality, Datatype, Field, Hash, Intent, NetworkId, NewEntry, Operation, Phase, PolicyText, PrincipalId, Roles,
-    SignedTransaction, SigningKey,
+    Cardinality, Datatype, Field, Hash, Intent, NetworkId, NewEntry, Opening, Operation, Phase, Place, PolicyText,
+    PrincipalId, Roles, Secret, SignedTransaction, SigningKey, Subject,
     limits::{NOT_AFTER_WINDOW_SECONDS_MAX, OPERATIONS_MAX},
 };
 
 /// The register that is written to.
 pub const REGISTER: &str = "bench";
+/// The register of sealed values that are read, and the field that they are in.
+const HELD: &str = "bench-held";
+const HELD_FIELD: &str = "name";
 /// How long signed transactions are good for: the network's window less what clocks may differ.
 pub const NOT_AFTER_SECONDS: u64 = NOT_AFTER_WINDOW_SECONDS_MAX - 15;
 /// Bytes of an item.
@@ -111,6 +115,50 @@ pub fn entry(run: &str, number: u64) -> NewEntry {
     NewEntry { key, items: vec![item] }
 }
 
+/// The operations that make the register of sealed values.
+pub fn create_held() -> Result<Vec<Operation>, Failure> {
+    let register = HELD.to_owned();
+    let protection = Some(format!("personal:{HELD}").parse().map_err(Failure::error)?);
+    let name = Field { protection, ..Field::new(HELD_FIELD, Datatype::String) };
+    let fields = vec![Field::new(HELD, Datatype::String), name];
+    Ok(vec![
+        Operation::RegisterCreate { register: register.clone(), text: "What the benchmark reads".to_owned(), fields },
+        Operation::RegisterPhase { register, phase: Phase::Live, successor: None },
+    ])
+}
+
+/// Entries of that register, and what opens their values.
+pub fn held(work: &Keys, numbers: Range<u64>) -> Result<(Operation, Vec<Opening>), Failure> {
+    let (mut entries, mut openings) = (Vec::new(), Vec::new());
+    for number in numbers {
+        let key = number.to_string();
+        let subject = Subject::new(HELD, &key).map_err(Failure::error)?;
+        let place = Place::new(HELD, &key, HELD_FIELD, subject).map_err(Failure::error)?;
+        let place = place.within(work.partition.as_deref()).map_err(Failure::error)?;
+        let value = Secret::new(format!("Made up {number}"));
+        let opening = Opening::seal(place, value, &mut tallystick_client::randomness()).map_err(Failure::error)?;
+        let item = format!(r#"{{"{HELD}":"{key}","{HELD_FIELD}":"{}"}}"#, opening.commitment());
+        entries.push(NewEntry { key, items: vec![item] });
+        openings.push(opening);
+    }
+    Ok((Operation::EntryAppend { register: HELD.to_owned(), entries }, openings))
+}
+
+/// A read of one of those values, at a node.
+pub fn read(node: &PrincipalId, number: u64) -> Result<Operation, Failure> {
+    let key = number.to_string();
+    Ok(Operation::RecordRead {
+        subjects: vec![Subject::new(HELD, &key).map_err(Failure::error)?],
+        register: HELD.to_owned(),
+        key,
+        fields: vec![HELD_FIELD.to_owned()],
+        purpose: "To measure".to_owned(),
+        legal_basis: "None: it is made up".to_owned(),
+        recipient: None,
+        node: node.clone(),
+    })
+}
+
 /// The transaction with this number, which appends one entry.
 pub fn append(
     network: NetworkId,
@@ -119,6 +167,19 @@ pub fn append(
     number: u64,
     not_after: u64,
 ) -> Result<SignedTransaction, Failure> {
+    let entries = vec![entry(&work.run, number)];
+    let operation = Operation::EntryAppend { register: REGISTER.to_owned(), entries };
+    signed(network, work, keys, number, (not_after, vec![operation]))
+}
+
+/// The transaction with this number, which does this until then.
+pub fn signed(
+    network: NetworkId,
+    work: &Keys,
+    keys: &[(PrincipalId, SigningKey)],
+    number: u64,
+    (not_after, operations): (u64, Vec<Operation>),
+) -> Result<SignedTransaction, Failure> {
     let index = usize::try_from(number).unwrap_or(usize::MAX) % keys.len().max(1);
     let (principal, key) = keys.get(index).ok_or_else(|| Failure::error("a benchmark needs at least one principal"))?;
     let Hash(tag) = Hash::of(&[work.run.as_bytes(), &number.to_be_bytes()]);
@@ -126,12 +187,7 @@ pub fn append(
         not_after,
         idempotency_key: tag.first_chunk::<16>().copied().unwrap_or_default().to_vec(),
         partition: work.partition.clone(),
-        ..Intent::new(
-            network,
-            principal.clone(),
-            "append",
-            vec![Operation::EntryAppend { register: REGISTER.to_owned(), entries: vec![entry(&work.run, number)] }],
-        )
+        ..Intent::new(network, principal.clone(), "benchmark", operations)
     };
     intent.sign(key).map_err(Failure::error)
 }

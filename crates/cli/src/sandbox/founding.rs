@@ -144,6 +144,15 @@ pub fn settle_private(client: &Client, transaction: &SignedTransaction) -> Done 
     settle_held(client, transaction, |holder| holder.submit_private(transaction, PATIENCE))
 }
 
+/// The same of what is sealed, with what opens it.
+///
+/// # Errors
+/// When no node takes it in time, or it is refused.
+pub fn settle_private_sealed(client: &Client, transaction: &SignedTransaction, openings: Vec<Opening>) -> Done {
+    let submission = SealedSubmission { transaction: transaction.bytes().clone(), openings };
+    settle_held(client, transaction, |holder| holder.submit_private_sealed(&submission, PATIENCE))
+}
+
 /// Hands in, at the node of the signer's organisation, what only some may see.
 fn settle_held(
     client: &Client,
@@ -362,17 +371,15 @@ impl Founding<'_> {
     /// Hands in, at the node of the signer's organisation, what is sealed or only for the members of the signer's partition.
     fn settle_within(&self, signer: &Signer, operations: Vec<Operation>, openings: Vec<Opening>) -> Done {
         let transaction = signer.sign("found the sandbox", operations)?;
-        let submission = SealedSubmission { transaction: transaction.bytes().clone(), openings };
-        match (signer.partition(), submission.openings.is_empty()) {
+        match (signer.partition(), openings.is_empty()) {
             (None, true) => self.settle(&[transaction]),
             (None, false) => {
+                let submission = SealedSubmission { transaction: transaction.bytes().clone(), openings };
                 let (holder, _) = self.client.holder(self.custodian())?;
                 require(holder.submit_sealed(&submission, PATIENCE)?.outcome)
             }
             (Some(_), true) => settle_private(&self.client, &transaction),
-            (Some(_), false) => {
-                settle_held(&self.client, &transaction, |holder| holder.submit_private_sealed(&submission, PATIENCE))
-            }
+            (Some(_), false) => settle_private_sealed(&self.client, &transaction, openings),
         }
     }
 
