@@ -151,7 +151,7 @@ fn close(draft: &mut Draft<'_>, row: &ErasureRow) -> Result<(), Stop> {
 }
 
 /// Ends those of an organisation's orders that wait for nobody any more, once it has said that what a node of its held is destroyed: no other
-/// may be there to end them.
+/// may be there to end them. A hold does not keep them open: there is nothing left that it could keep, by that word.
 pub(crate) fn end_unawaited(draft: &mut Draft<'_>, act: &Act<'_>, organisation: &str) -> Result<(), Stop> {
     let open = controller_row(draft, organisation)?.open;
     open.iter().for_each(|open| draft.touch(StateKey::erasure(&open.order)));

@@ -262,9 +262,12 @@ impl Erasing {
 }
 
 /// Whether a block is there that was made after an order was first seen, at these times of the clock and of the newest block: what was final by then
-/// is seen too.
+/// is seen too. A clock that is late is taken to be as the block says; one that is ahead makes orders wait for as long; one that is set back counts
+/// from then.
 fn is_seen_through(seen_ms: &mut BTreeMap<String, u64>, order: &str, (now_ms, tip_ms): (u64, u64)) -> bool {
-    let seen_ms = *seen_ms.entry(order.to_owned()).or_insert(now_ms);
+    let now_ms = now_ms.max(tip_ms);
+    let seen_ms = seen_ms.entry(order.to_owned()).or_insert(now_ms);
+    *seen_ms = now_ms.min(*seen_ms);
     tip_ms >= seen_ms.saturating_add(SEEN_MS)
 }
 
@@ -350,6 +353,10 @@ mod tests {
         let mut look = |order: &str, now_ms, tip_ms| is_seen_through(&mut seen_ms, order, (now_ms, tip_ms));
         assert!(!look("a", 10_000, 8_000) && !look("a", 10_010, 9_500) && !look("b", 10_500, 10_400));
         assert!(look("a", 11_100, 11_000) && !look("b", 11_100, 11_000) && look("b", 11_600, 11_500));
+        // Late by two seconds: the hold of the block after the order's is waited for.
+        assert!(!look("late", 18_000, 20_000) && !look("late", 18_500, 20_500) && look("late", 19_000, 21_000));
+        // Ahead by an hour, and then set right.
+        assert!(!look("set", 3_630_000, 30_000) && !look("set", 32_000, 31_900) && look("set", 33_100, 33_000));
     }
 
     #[test]

@@ -81,8 +81,8 @@ impl Retire {
             format!("{node} is retired, and it is on record that what it held is destroyed")
         } else {
             format!(
-                "{node} is retired: nothing is handed to it any more. What it was given lies on its disk: destroy its data folder, and say so \
-                 with --destroyed. Until then orders of erasure name it as not asked"
+                "{node} is retired: nothing is handed to it any more. What it was given lies on its disk and in its backups: destroy them, and \
+                 say so with --destroyed. Until then orders of erasure name it as not asked"
             )
         };
         acting.begin()?.act(format!("node {node}"), vec![Operation::NodeRetire { node, destroyed }], told).map(drop)
@@ -101,7 +101,8 @@ impl List {
         }
         for node in &found.value.retired {
             line(format_args!(
-                "{node} is retired; what it was given may lie on its disk: `tally node retire {node} --destroyed` once it does not"
+                "{node} is retired; what it was given may lie on its disk and in its backups: `tally node retire {node} --destroyed` once it \
+                 does not"
             ))?;
         }
         if found.value.unnamed > 0 {

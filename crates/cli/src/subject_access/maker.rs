@@ -16,7 +16,7 @@ use serde::{
     Deserialize, Deserializer, Serialize, Serializer,
     de::{Error as _, MapAccess, SeqAccess, Visitor},
 };
-use serde_json::{Map, Number, Value};
+use serde_json::{Map, Value};
 use std::{collections::BTreeMap, fmt};
 use tallystick_client::Client;
 use tallystick_protocol::{
@@ -194,7 +194,7 @@ impl<'de> Visitor<'de> for OnceVisitor {
     }
 
     fn visit_f64<E: serde::de::Error>(self, number: f64) -> Result<Value, E> {
-        Number::from_f64(number).map(Value::Number).ok_or_else(|| E::custom("a number that JSON has not"))
+        Err(E::custom(format!("{number} is no whole number below 2^64: no answer has one")))
     }
 
     fn visit_str<E>(self, text: &str) -> Result<Value, E> {
@@ -249,5 +249,9 @@ mod tests {
             assert!(refused.to_string().contains("stands there twice"), "{refused}");
         }
         assert!(serde_json::from_str::<Once>(&"[".repeat(100_000)).is_err(), "nesting is bounded");
+        assert!(serde_json::from_str::<Once>("[18446744073709551615, -1]").is_ok());
+        for number in ["1.5", "18446744073709551616"] {
+            assert!(serde_json::from_str::<Once>(number).is_err(), "{number}");
+        }
     }
 }

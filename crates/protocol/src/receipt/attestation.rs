@@ -53,10 +53,10 @@ pub struct Answer {
 }
 
 impl Answer {
-    /// The answer that a record holds, if that is what it is: it has one item, with these fields.
+    /// The answer that a record holds, if that is what it is: it has one item, with these fields, and says yes or no.
     pub fn of(record: &SharedRecord) -> Option<Self> {
         let [item] = record.items.as_slice() else { return None };
-        serde_json::from_str(item).ok()
+        serde_json::from_str(item).ok().filter(|said: &Self| matches!(&*said.answer, "yes" | "no"))
     }
 }
 

@@ -453,7 +453,7 @@ fn an_answer_names_who_gives_it_and_no_byte_of_it_can_be_changed() {
     let suspended = officer(|row| row.status = PrincipalStatus::Suspended, 9);
     let of_answer = |item| Attestation::sign(answer(item), officer(as_it_is, 9), &officer_key(OFFICER)).unwrap();
     type Says = fn(&Reason) -> bool;
-    let refused: [(&str, Attestation, Says); 8] = [
+    let refused: [(&str, Attestation, Says); 9] = [
         ("a stranger's key", sign(officer(as_it_is, 9), 1), |why| matches!(why, Reason::SignerKey(..))),
         ("one given up", sign(officer(as_it_is, 9), OFFICER + 1), |why| matches!(why, Reason::SignerKey(..))),
         ("one that begins later", sign(officer(as_it_is, 9), OFFICER + 2), |why| matches!(why, Reason::SignerKey(..))),
@@ -465,6 +465,7 @@ fn an_answer_names_who_gives_it_and_no_byte_of_it_can_be_changed() {
             matches!(why, Reason::NoAnswer)
         }),
         ("not JSON", of_answer("yes"), |why| matches!(why, Reason::NoAnswer)),
+        ("neither yes nor no", of_answer(&ANSWER.replace("yes", "perhaps")), |why| matches!(why, Reason::NoAnswer)),
         (
             "another's answer",
             of_answer(&ANSWER.replace("officer", "clerk")),
