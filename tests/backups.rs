@@ -113,7 +113,8 @@ impl Node<'_> {
         let table =
             format!("\n[holder.backup]\nfolder = \"{}\"\njurisdiction = \"{jurisdiction}\"\n", folder.display());
         fs::write(&path, format!("{before}{table}")).unwrap();
-        fs::create_dir_all(folder).unwrap();
+        fs::create_dir_all(&folder).unwrap();
+        fs::write(folder.join("tally-backups"), "").unwrap();
         self.sandbox.kill_node(self.organisation);
     }
 

@@ -161,6 +161,7 @@ mod tests {
             let error = backups.run(|_| Ok(())).await.unwrap_err().to_string();
             assert!(error.contains("backups") && error.contains("mount it"), "{error}");
             std::fs::create_dir(place.path().join("backups")).unwrap();
+            std::fs::write(place.path().join("backups/tally-backups"), "").unwrap();
             assert_eq!(backups.run(|_| Ok(7)).await.unwrap(), 7);
             let full = |_: &Folder| -> io::Result<()> { Err(io::ErrorKind::StorageFull.into()) };
             assert!(backups.run(full).await.unwrap_err().to_string().contains("keep_days"));

@@ -2,6 +2,7 @@
 //!
 //! ```text
 //! ‹folder›/
+//!   tally-backups                                            made once by whoever keeps the folder: what has it is no empty place for a share
 //!   1f3a09bc.hmrc.vault-20261130T044105Z/                    one backup: what is in it is put into data/storage/ as it is
 //!     tally-vault/  tally-vault-3fa/  …  tally-vault-pending/
 //!   1f3a09bc.hmrc.vault-20261201T044107Z.incomplete/         one that is being made, or removed
@@ -24,8 +25,12 @@ use tallystick_storage::vault::FileCopy;
 
 /// What the name of one that is not complete ends with.
 const INCOMPLETE: &str = ".incomplete";
+/// The file that says that this is the folder, and not the place where a share is to be mounted.
+const MARK: &str = "tally-backups";
 /// The end of the file that says which key a vault is under, which no other key gives.
 const CHECK_BYTES: usize = 32;
+/// Bytes of a file of the vault at most, with what is before it.
+const FILE_BYTES_MAX: u64 = 16 * 1_024 * 1_024;
 /// Bytes that are overwritten at a time.
 const WIPE_BYTES: usize = 64 * 1_024;
 
@@ -68,9 +73,18 @@ impl Folder {
     pub fn reach(&self) -> io::Result<()> {
         let remedy = "mount it, or correct `holder.backup.folder`";
         match fs::metadata(&self.path) {
-            Ok(found) if found.is_dir() => Ok(()),
-            Ok(_) => Err(io::Error::other(format!("it is no folder: {remedy}"))),
-            Err(error) => Err(io::Error::new(error.kind(), format!("{error}: {remedy}"))),
+            Ok(found) if found.is_dir() => {}
+            Ok(_) => return Err(io::Error::other(format!("it is no folder: {remedy}"))),
+            Err(error) => return Err(io::Error::new(error.kind(), format!("{error}: {remedy}"))),
+        }
+        match fs::symlink_metadata(self.path.join(MARK)) {
+            Ok(_) => Ok(()),
+            Err(error) if error.kind() == ErrorKind::NotFound => Err(io::Error::other(format!(
+                "there is no file `{MARK}` in it, as in a place where a share is not mounted: {remedy}; if it is the folder, make that file once, \
+                 `touch {}`",
+                self.path.join(MARK).display()
+            ))),
+            Err(error) => Err(error),
         }
     }
 
@@ -91,8 +105,7 @@ impl Folder {
     }
 
     fn is_under_our_key(&self, backup: &Backup) -> bool {
-        let path = self.path.join(&backup.name).join(&self.check.folder).join(&self.check.file);
-        let Ok(bytes) = fs::read(path) else { return false };
+        let Ok(bytes) = self.read(&backup.name, &self.check.folder, &self.check.file) else { return false };
         bytes.last_chunk::<CHECK_BYTES>().is_some_and(|end| Some(end) == self.check.bytes.last_chunk())
     }
 
@@ -168,9 +181,14 @@ impl Folder {
     /// What a file holds.
     ///
     /// # Errors
-    /// When it cannot be read.
+    /// When it cannot be read, or is none of the vault's.
     pub fn read(&self, backup: &str, folder: &str, file: &str) -> io::Result<Vec<u8>> {
-        fs::read(self.path.join(backup).join(folder).join(file))
+        let path = self.path.join(backup).join(folder).join(file);
+        let found = fs::symlink_metadata(&path)?;
+        if !found.is_file() || found.len() > FILE_BYTES_MAX {
+            return Err(io::Error::other(format!("`{}` is no file of a vault", path.display())));
+        }
+        fs::read(path)
     }
 
     /// Overwrites and removes the files of a folder of a backup whose names begin with one of these; says how many there were.
@@ -268,6 +286,7 @@ mod tests {
 
     fn folder(at: &Path, network: &str, node: &str) -> Folder {
         fs::create_dir_all(at).unwrap();
+        fs::write(at.join(MARK), "").unwrap();
         Folder::new(at.to_owned(), network, &node.parse().unwrap(), copy("tally-vault", "00", &[9; 40]))
     }
 
@@ -339,6 +358,16 @@ mod tests {
         assert_eq!(folder.wipe(&made.name, "tally-vault-3fb", &[String::new()]).unwrap(), 0);
         folder.remove(&made).unwrap();
         assert_eq!(fs::read_to_string(&key).unwrap(), "secret");
+    }
+
+    #[test]
+    fn a_place_where_nothing_is_mounted_is_not_the_folder() {
+        let place = tempfile::tempdir().unwrap();
+        let folder = folder(&place.path().join("backups"), "aabbccdd", "a/vault");
+        folder.reach().unwrap();
+        fs::remove_file(folder.path.join(MARK)).unwrap();
+        let told = folder.reach().unwrap_err().to_string();
+        assert!(told.contains("not mounted") && told.contains("touch"), "{told}");
     }
 
     #[test]

@@ -8,9 +8,9 @@
 //!
 //! INVARIANTS:
 //! - What an agreement does not allow there does not leave the node; what it does not allow any more is removed there at the next turn.
-//! - Nothing of this is in the way of an order of erasure, and no receipt waits for it. Of every backup that this process has not seen yet all
-//!   orders are gone through: one that was away, put back, or made while something was destroyed, is cleaned like the others.
-//! - One thing that fails stops none that it does not need, and is said.
+//! - Nothing of this is in the way of an order of erasure, and no receipt waits for it. Of every backup whose name this process has not seen yet all
+//!   orders are gone through: one that was put there, or made while something was destroyed, is cleaned like the others.
+//! - A backup in which something fails is gone through again at the next turn, and stops no other.
 
 use super::{Runtime, Service, erasure::Erasure};
 use crate::{
@@ -59,9 +59,15 @@ enum BackupError {
     },
     /// Named as if they were this node's.
     #[error(
-        "left alone, for they are not under this vault's key, or no folders: {0}; remove them, or restore the key that they are under"
+        "left alone, for they are no folders, or the file in them cannot be read that says that they are under this vault's key: {0}; see to the disk, or \
+         remove them if you have others"
     )]
     Strange(String),
+    /// In a backup.
+    #[error(
+        "{0} files in the backups open to nothing under this vault's key, and are left alone: the first is `{1}`; remove that backup if you have others"
+    )]
+    Odd(usize, String),
     /// No more are made.
     #[error("{0} backups are there and no more are made: remove some, or lower `holder.backup.keep_days`")]
     Full(usize),
@@ -118,16 +124,31 @@ struct Looked {
     waiting: BTreeSet<String>,
 }
 
+/// A page of orders.
+#[derive(Default)]
+struct Page {
+    /// By folders, how the names of files begin of subjects of whom all is destroyed.
+    whole: BTreeMap<String, Vec<String>>,
+    /// Folder, how the name begins, and values that are destroyed.
+    parts: Vec<(String, String, Vec<Commitment>)>,
+    /// How far it goes.
+    looked: Looked,
+    has_more: bool,
+}
+
 /// What one node does to have backups.
 struct Work<'a, E: Runtime> {
     service: &'a Service<E>,
     holder: &'a Holder<E>,
     backups: &'a Backups,
     own: PrincipalId,
-    /// The backups in which all that follows was done.
-    known: BTreeSet<String>,
-    /// Partitions of which nothing is in them, because it must not be.
+    /// The backups in which nothing is of these partitions, because it must not be.
+    cleared_in: BTreeSet<String>,
     cleared: BTreeSet<String>,
+    /// Files in them that cannot be read.
+    odd: BTreeSet<String>,
+    /// The backups in which what is destroyed was wiped, as far as the orders were looked at.
+    cleaned_in: BTreeSet<String>,
     looked: BTreeMap<Option<String>, Looked>,
     /// Partitions that may be held where the backups stand, and others, as of this height.
     allowed: (u64, BTreeMap<String, bool>),
@@ -156,8 +177,10 @@ impl<'a, E: Runtime> Work<'a, E> {
             holder,
             backups,
             own: holder.keys().principal.clone(),
-            known: BTreeSet::new(),
+            cleared_in: BTreeSet::new(),
             cleared: BTreeSet::new(),
+            odd: BTreeSet::new(),
+            cleaned_in: BTreeSet::new(),
             looked: BTreeMap::new(),
             allowed: (0, BTreeMap::new()),
             unrecorded: BTreeSet::new(),
@@ -180,20 +203,25 @@ impl<'a, E: Runtime> Work<'a, E> {
             troubles.push(BackupError::Strange(strange.join(", ")).to_string());
         }
         let (complete, rests): (Vec<Backup>, Vec<Backup>) = found.into_iter().partition(|backup| backup.is_complete);
-        let done = [self.clear(&complete).await, self.clean(&complete).await, self.remove(rests).await];
-        troubles.extend(done.into_iter().filter_map(Result::err).map(|error| error.to_string()));
+        let names: BTreeSet<String> = complete.iter().map(|backup| backup.name.clone()).collect();
         let now_s = now_ms(&self.service.0.runtime) / 1_000;
+        let done = [
+            self.clear(&names).await,
+            self.clean(&names).await,
+            self.remove(rests).await,
+            self.prune(now_s, &complete).await,
+        ];
+        troubles.extend(done.into_iter().filter_map(Result::err).map(|error| error.to_string()));
+        if let Some(first) = self.odd.first() {
+            troubles.push(BackupError::Odd(self.odd.len(), first.clone()).to_string());
+        }
         let newest_s = complete.iter().map(|backup| backup.time_s).filter(|time_s| *time_s <= now_s).max();
         self.service.0.shared.metrics.backup_complete(newest_s.unwrap_or_default());
-        if self.is_due(now_s, newest_s) {
-            let made = match self.make(now_s, complete.len()).await {
-                Ok(()) => self.prune(now_s, complete).await,
-                failed => failed,
-            };
-            if let Err(error) = made {
-                self.again_s = now_s.saturating_add(AGAIN_S);
-                troubles.push(error.to_string());
-            }
+        if self.is_due(now_s, newest_s)
+            && let Err(error) = self.make(now_s, complete.len()).await
+        {
+            self.again_s = now_s.saturating_add(AGAIN_S);
+            troubles.push(error.to_string());
         }
         troubles
     }
@@ -215,129 +243,173 @@ impl<'a, E: Runtime> Work<'a, E> {
         Ok(())
     }
 
-    /// Removes those that are too old, once a newer one is whole.
-    async fn prune(&self, now_s: u64, before: Vec<Backup>) -> Result<(), BackupError> {
-        if self.lacking.is_some() {
-            return Ok(());
-        }
+    /// Removes those that are too old, but for the newest, and not while files are lacking in that. A clock that is ahead of the ledger removes
+    /// none.
+    async fn prune(&self, now_s: u64, backups: &[Backup]) -> Result<(), BackupError> {
+        let Some((_, others)) = backups.split_last().filter(|_| self.lacking.is_none()) else { return Ok(()) };
+        let now_s = now_s.min(self.service.tip().header.time_ms / 1_000);
         let before_s = now_s.saturating_sub(u64::from(self.backups.terms().keep_days) * DAY_S);
-        self.remove(before.into_iter().filter(|backup| backup.time_s < before_s).collect()).await
+        self.remove(others.iter().filter(|backup| backup.time_s < before_s).cloned().collect()).await
     }
 
     /// Takes out of the backups what an agreement does not allow there any more.
-    async fn clear(&mut self, backups: &[Backup]) -> Result<(), BackupError> {
+    async fn clear(&mut self, backups: &BTreeSet<String>) -> Result<(), BackupError> {
         let excluded = self.service.excluded(&self.own, self.backups).await?;
-        let is_known = backups.iter().all(|backup| self.known.contains(&backup.name));
-        if is_known && excluded.is_subset(&self.cleared) {
-            self.cleared = excluded;
-            return Ok(());
-        }
-        self.cleared.clear();
-        for Backup { name, .. } in backups {
-            let backup = name.clone();
-            for inner in self.backups.run(move |folder| folder.folders(&backup)).await? {
-                if !excluded.is_empty() && self.holder.vault().has_values(&inner) {
-                    self.clear_folder(name, &inner, &excluded).await?;
-                }
-            }
+        if !excluded.is_subset(&self.cleared) {
+            self.cleared_in.clear();
         }
         self.cleared = excluded;
+        self.cleared_in.retain(|name| backups.contains(name));
+        self.odd.retain(|path| backups.iter().any(|name| path.starts_with(name)));
+        let mut failed = Ok(());
+        for backup in backups {
+            if self.cleared_in.contains(backup) {
+                continue;
+            }
+            match self.clear_one(backup).await {
+                Ok(()) => drop(self.cleared_in.insert(backup.clone())),
+                error => failed = error,
+            }
+        }
+        failed
+    }
+
+    async fn clear_one(&mut self, backup: &str) -> Result<(), BackupError> {
+        if self.cleared.is_empty() {
+            return Ok(());
+        }
+        let name = backup.to_owned();
+        for inner in self.backups.run(move |folder| folder.folders(&name)).await? {
+            if self.holder.vault().has_values(&inner) {
+                self.clear_folder(backup, &inner).await?;
+            }
+        }
         Ok(())
     }
 
-    async fn clear_folder(&self, backup: &str, inner: &str, excluded: &BTreeSet<String>) -> Result<(), BackupError> {
+    async fn clear_folder(&mut self, backup: &str, inner: &str) -> Result<(), BackupError> {
         let (name, of) = (backup.to_owned(), inner.to_owned());
         for file in self.backups.run(move |folder| folder.files(&name, &of)).await? {
             let (name, of, one) = (backup.to_owned(), inner.to_owned(), file.clone());
             let bytes = self.backups.run(move |folder| folder.read(&name, &of, &one)).await?;
-            let must_go = match self.holder.vault().partition_of(inner, &file, &bytes) {
-                Ok(partition) => partition.is_some_and(|partition| excluded.contains(&partition)),
-                // It opens nothing, and nobody can say of which partition it is.
-                Err(_) => true,
-            };
-            if must_go {
-                let (name, of) = (backup.to_owned(), inner.to_owned());
-                self.backups.run(move |folder| folder.wipe(&name, &of, &[file])).await?;
+            match self.holder.vault().partition_of(inner, &file, &bytes) {
+                Ok(Some(partition)) if self.cleared.contains(&partition) => {
+                    let (name, of) = (backup.to_owned(), inner.to_owned());
+                    self.backups.run(move |folder| folder.wipe(&name, &of, &[file])).await?;
+                }
+                Ok(_) => {}
+                Err(_) => drop(self.odd.insert(format!("{backup}/{inner}/{file}"))),
             }
         }
         Ok(())
     }
 
     /// Wipes in the backups what this node has said that it destroyed. In those that it does not know, all that it ever said.
-    async fn clean(&mut self, backups: &[Backup]) -> Result<(), BackupError> {
-        let names: BTreeSet<String> = backups.iter().map(|backup| backup.name.clone()).collect();
-        if !names.is_subset(&self.known) {
-            self.looked.clear();
-        }
+    async fn clean(&mut self, backups: &BTreeSet<String>) -> Result<(), BackupError> {
+        self.cleaned_in.retain(|name| backups.contains(name));
         let held = self.service.parcels().ok().map(|parcels| parcels.standings()).unwrap_or_default();
-        for partition in std::iter::once(None).chain(held.into_iter().map(|(name, _)| Some(name))) {
-            while self.clean_page(&names, partition.as_ref()).await? {}
-        }
-        self.known = names;
-        Ok(())
-    }
-
-    /// One page of the orders of a partition; says whether there are more.
-    async fn clean_page(
-        &mut self,
-        backups: &BTreeSet<String>,
-        partition: Option<&String>,
-    ) -> Result<bool, BackupError> {
-        let looked = self.looked.entry(partition.cloned()).or_default();
-        let (at, waiting) = (looked.at, looked.waiting.clone());
-        let (total, orders) = self.service.ordered(self.own.organisation(), partition, (at, waiting)).await?;
-        let (said, waits): (Vec<_>, Vec<_>) = orders.into_iter().partition(|(one, _)| is_destroyed(one, &self.own));
-        let mut wiped = 0;
-        let mut places: BTreeMap<String, Vec<String>> = BTreeMap::new();
-        for (erasure, drawers) in said {
-            for (inner, name) in drawers.iter().map(|drawer| self.holder.vault().place_of(drawer)) {
-                match &erasure.row.scope {
-                    ErasureScope::All => places.entry(inner).or_default().push(name.start()),
-                    ErasureScope::Values(values) => {
-                        wiped += self.wipe_values(backups, (&inner, &name.start()), values).await?;
+        let held: Vec<Option<String>> =
+            std::iter::once(None).chain(held.into_iter().map(|(name, _)| Some(name))).collect();
+        let mut failed = Ok(());
+        for partition in &held {
+            let (mut looked, mut has_more) = (self.looked.remove(partition).unwrap_or_default(), true);
+            while has_more {
+                let page = self.page(partition.as_ref(), &looked).await?;
+                for backup in self.cleaned_in.clone() {
+                    if let Err(error) = self.wipe_page(&backup, &page).await {
+                        // It is gone through again, from the first order on.
+                        self.cleaned_in.remove(&backup);
+                        failed = Err(error);
                     }
+                }
+                (looked, has_more) = (page.looked, page.has_more);
+            }
+            self.looked.insert(partition.clone(), looked);
+        }
+        for backup in backups {
+            if !self.cleaned_in.contains(backup) {
+                match self.clean_new(backup, &held).await {
+                    Ok(()) => drop(self.cleaned_in.insert(backup.clone())),
+                    error => failed = error,
                 }
             }
         }
-        let backups = backups.clone();
+        failed
+    }
+
+    /// All that this node ever said that it destroyed, in one backup.
+    async fn clean_new(&self, backup: &str, held: &[Option<String>]) -> Result<(), BackupError> {
+        for partition in held {
+            let (mut looked, mut has_more) = (Looked::default(), true);
+            while has_more {
+                let page = self.page(partition.as_ref(), &looked).await?;
+                self.wipe_page(backup, &page).await?;
+                (looked, has_more) = (page.looked, page.has_more);
+            }
+        }
+        Ok(())
+    }
+
+    /// What a page of the orders of a partition says is destroyed, with those that waited.
+    async fn page(&self, partition: Option<&String>, looked: &Looked) -> Result<Page, BackupError> {
+        let asked = (looked.at, looked.waiting.clone());
+        let (total, orders) = self.service.ordered(self.own.organisation(), partition, asked).await?;
+        let mut page = Page::default();
+        for (erasure, drawers) in orders {
+            if !is_destroyed(&erasure, &self.own) {
+                page.looked.waiting.insert(erasure.row.order);
+                continue;
+            }
+            for (inner, name) in drawers.iter().map(|drawer| self.holder.vault().place_of(drawer)) {
+                match &erasure.row.scope {
+                    ErasureScope::All => page.whole.entry(inner).or_default().push(name.start()),
+                    ErasureScope::Values(values) => page.parts.push((inner, name.start(), values.clone())),
+                }
+            }
+        }
+        page.looked.at = total.min(looked.at.saturating_add(u64::from(ERASURES_PER_PAGE)));
+        page.has_more = page.looked.at < total;
+        Ok(page)
+    }
+
+    /// Wipes that in one backup.
+    async fn wipe_page(&self, backup: &str, page: &Page) -> Result<(), BackupError> {
+        let (name, whole) = (backup.to_owned(), page.whole.clone());
         let wipe = move |folder: &Folder| {
             let mut wiped = 0;
-            for (backup, (inner, starts)) in backups.iter().flat_map(|one| places.iter().map(move |place| (one, place)))
-            {
-                wiped += folder.wipe(backup, inner, starts)?;
+            for (inner, starts) in &whole {
+                wiped += folder.wipe(&name, inner, starts)?;
             }
             Ok(wiped)
         };
-        wiped += self.backups.run(wipe).await?;
-        if wiped > 0 {
-            tracing::info!(files = wiped, partition, "what is erased is wiped in the backups too");
+        let mut wiped = if page.whole.is_empty() { 0 } else { self.backups.run(wipe).await? };
+        for (inner, start, values) in &page.parts {
+            wiped += self.wipe_values(backup, (inner, start), values).await?;
         }
-        let looked = self.looked.entry(partition.cloned()).or_default();
-        looked.waiting = waits.into_iter().map(|(one, _)| one.row.order).collect();
-        looked.at = total.min(at.saturating_add(u64::from(ERASURES_PER_PAGE)));
-        Ok(looked.at < total)
+        if wiped > 0 {
+            tracing::info!(files = wiped, backup, "what is erased is wiped in a backup too");
+        }
+        Ok(())
     }
 
-    /// Wipes the files of one subject that open some of these values, with what else they open: later backups have that.
+    /// Wipes the file of one subject that opens some of these values, with what else it opens: later backups have that.
     async fn wipe_values(
         &self,
-        backups: &BTreeSet<String>,
+        backup: &str,
         (inner, start): (&str, &str),
         values: &[Commitment],
     ) -> Result<usize, BackupError> {
         let mut wiped = 0;
-        for backup in backups {
-            let (name, of) = (backup.clone(), inner.to_owned());
-            let mut files = self.backups.run(move |folder| folder.files(&name, &of)).await?;
-            files.retain(|file| file.starts_with(start));
-            for file in files {
-                let (name, of, one) = (backup.clone(), inner.to_owned(), file.clone());
-                let bytes = self.backups.run(move |folder| folder.read(&name, &of, &one)).await?;
-                // One that is damaged may hold it.
-                if self.holder.vault().opens_any(&file, &bytes, values).unwrap_or(true) {
-                    let (name, of) = (backup.clone(), inner.to_owned());
-                    wiped += self.backups.run(move |folder| folder.wipe(&name, &of, &[file])).await?;
-                }
+        let (name, of) = (backup.to_owned(), inner.to_owned());
+        let mut files = self.backups.run(move |folder| folder.files(&name, &of)).await?;
+        files.retain(|file| file.starts_with(start));
+        for file in files {
+            let (name, of, one) = (backup.to_owned(), inner.to_owned(), file.clone());
+            let bytes = self.backups.run(move |folder| folder.read(&name, &of, &one)).await?;
+            // One that is damaged may hold it.
+            if self.holder.vault().opens_any(&file, &bytes, values).unwrap_or(true) {
+                let (name, of) = (backup.to_owned(), inner.to_owned());
+                wiped += self.backups.run(move |folder| folder.wipe(&name, &of, &[file])).await?;
             }
         }
         Ok(wiped)
@@ -352,7 +424,8 @@ impl<'a, E: Runtime> Work<'a, E> {
         let (vault, backups) = (self.holder.vault(), self.backups);
         let backup = backups.run(move |folder| folder.begin(now_s)).await?;
         let mut copied = Copied::default();
-        self.put(&backup, vault.copy_check(backups.disk()).map(Some), &mut copied).await?;
+        let (check, name) = (vault.copy_check(backups.disk())?, backup.clone());
+        backups.run(move |folder| folder.write(&name, &check)).await?;
         for inner in Vault::<E>::folders() {
             for name in vault.names(inner).await? {
                 self.put(&backup, vault.copy(&name, backups.disk()).await, &mut copied).await?;
