@@ -20,7 +20,7 @@ use std::{
     path::{Path, PathBuf},
 };
 use tallystick_ledger::moment::{format_timestamp, parse_timestamp};
-use tallystick_protocol::PrincipalId;
+use tallystick_protocol::{PrincipalId, limits::VAULT_FILE_BYTES_MAX};
 use tallystick_storage::vault::FileCopy;
 
 /// What the name of one that is not complete ends with.
@@ -29,8 +29,8 @@ const INCOMPLETE: &str = ".incomplete";
 const MARK: &str = "tally-backups";
 /// The end of the file that says which key a vault is under, which no other key gives.
 const CHECK_BYTES: usize = 32;
-/// Bytes of a file of the vault at most, with what is before it.
-const FILE_BYTES_MAX: u64 = 16 * 1_024 * 1_024;
+/// More bytes than a file of the vault has, with what is before them.
+const FILE_BYTES: u64 = 2 * VAULT_FILE_BYTES_MAX as u64;
 /// Bytes that are overwritten at a time.
 const WIPE_BYTES: usize = 64 * 1_024;
 
@@ -185,7 +185,7 @@ impl Folder {
     pub fn read(&self, backup: &str, folder: &str, file: &str) -> io::Result<Vec<u8>> {
         let path = self.path.join(backup).join(folder).join(file);
         let found = fs::symlink_metadata(&path)?;
-        if !found.is_file() || found.len() > FILE_BYTES_MAX {
+        if !found.is_file() || found.len() > FILE_BYTES {
             return Err(io::Error::other(format!("`{}` is no file of a vault", path.display())));
         }
         fs::read(path)
