@@ -8,7 +8,7 @@ use crate::{
 use clap::Args;
 use tallystick_api::{ActOutcome, ReadView, limits::AUDIT_PAGE_MAX};
 use tallystick_client::Signer;
-use tallystick_protocol::{PolicyId, Subject};
+use tallystick_protocol::{PolicyId, Subject, change::words::Shown};
 
 /// Show who read or was given what is sealed about somebody, or is in a partition, and why
 #[derive(Debug, Args)]
@@ -87,9 +87,10 @@ fn show(read: &ReadView) -> Done {
         (ActOutcome::Refused, _) => "was refused",
     };
     let code = read.code.as_ref().map_or_else(String::new, |code| format!(" ({code})"));
-    line(format_args!("  {outcome}{code}: {} of {}/{}", read.fields.join(", "), read.register, read.key))?;
-    line(format_args!("  purpose      {}", read.purpose))?;
-    line(format_args!("  legal basis  {}", read.legal_basis))?;
+    let what = format!("{} of {}/{}", read.fields.join(", "), read.register, read.key);
+    line(format_args!("  {outcome}{code}: {}", Shown(&what)))?;
+    line(format_args!("  purpose      {}", Shown(&read.purpose)))?;
+    line(format_args!("  legal basis  {}", Shown(&read.legal_basis)))?;
     for consent in &read.consents {
         let ended = consent.withdrawn_ms.map(|withdrawn_ms| format!("; withdrawn {}", time(withdrawn_ms)));
         let (id, until) = (&consent.consent, time(consent.until_ms));
@@ -97,7 +98,7 @@ fn show(read: &ReadView) -> Done {
     }
     if let Some(recipient) = &read.recipient {
         let place = read.jurisdiction.as_ref().map_or_else(String::new, |place| format!(", in {place}"));
-        line(format_args!("  disclosed to {recipient}{place}"))?;
+        line(format_args!("  disclosed to {}{place}", Shown(recipient)))?;
     }
     let policies: Vec<&str> = read.decision.determining.iter().map(PolicyId::as_str).collect();
     let policies = if policies.is_empty() { "none".to_owned() } else { policies.join(", ") };

@@ -10,6 +10,7 @@ use crate::{
 use clap::Args;
 use serde_json::Value;
 use std::{
+    cmp::Ordering,
     collections::BTreeSet,
     fs::File,
     io::Read,
@@ -118,9 +119,14 @@ fn signers(proven: &Proven, genesis: &Genesis) -> Vec<String> {
 
 fn refuse(path: &Path, error: &CheckError) -> Done {
     line(format_args!("{} {}", paint(Colour::Red, "does not hold:"), path.display()))?;
-    for text in format!("{error:#}").lines() {
-        let colour = if text.contains("FAILED") { Colour::Red } else { Colour::Dim };
-        line(format_args!("  {}", paint(colour, text)))?;
+    for step in error.steps {
+        // What somebody else wrote begins no line of its own.
+        let (colour, stands) = match step.cmp(&error.step) {
+            Ordering::Less => (Colour::Dim, "holds".to_owned()),
+            Ordering::Equal => (Colour::Red, format!("FAILED: {}", Shown(&error.reason.to_string()))),
+            Ordering::Greater => (Colour::Dim, "not reached".to_owned()),
+        };
+        line(format_args!("  {}", paint(colour, &format!("{step}: {stands}"))))?;
     }
     Err(Failure::Said)
 }

@@ -119,13 +119,27 @@ pub fn measure(cluster: &mut Cluster, (clients, at_once): (usize, usize), second
     Ok(Reads { clients, at_once, seconds, per_second, latency_ms, failed, failure, given, unrecorded })
 }
 
-/// How many transactions of those that gave something are not on record: by what the node says that was killed.
+/// How many transactions of those that gave something are not on record: by what the node says that was killed, once it has opened the partition
+/// again and executed what it missed, or after a while.
 fn unrecorded(cluster: &Cluster, given: &[Hash]) -> Result<u64, Failure> {
-    let (client, sharer) = (cluster.client_of(0)?, cluster.sharer()?);
-    let all =
-        Paging::everything().whole(AUDIT_PAGE_MAX, |query| Ok(client.partition_reads(&sharer, PARTITION, query)?))?;
-    let recorded: BTreeSet<Hash> = all.reads.iter().map(|read| read.id).collect();
-    Ok(given.iter().filter(|id| !recorded.contains(id)).count() as u64)
+    let (client, sharer, begun) = (cluster.client_of(0)?, cluster.sharer()?, Instant::now());
+    loop {
+        let is_late = begun.elapsed() > PATIENCE;
+        let all =
+            Paging::everything().whole(AUDIT_PAGE_MAX, |query| Ok(client.partition_reads(&sharer, PARTITION, query)?));
+        match all {
+            Ok(all) => {
+                let recorded: BTreeSet<Hash> = all.reads.iter().map(|read| read.id).collect();
+                let unrecorded = given.iter().filter(|id| !recorded.contains(id)).count();
+                if unrecorded == 0 || is_late {
+                    return Ok(unrecorded as u64);
+                }
+            }
+            Err(failure) if is_late => return Err(failure),
+            Err(_) => {}
+        }
+        thread::sleep(Duration::from_millis(500));
+    }
 }
 
 impl Readers<'_> {
