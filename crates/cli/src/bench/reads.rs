@@ -32,8 +32,6 @@ const KILLED: Duration = Duration::from_secs(6);
 const RECORDS: u64 = 100;
 /// Records of which the values are sealed in one transaction.
 const AT_ONCE: u64 = 20;
-/// Blocks by which the node may be behind when the record is looked at.
-const BLOCKS: u64 = 0;
 
 /// What one node gave.
 #[derive(Debug, Serialize)]
@@ -95,6 +93,8 @@ pub fn measure(cluster: &mut Cluster, (clients, at_once): (usize, usize), second
         founding::settle_private_sealed(&client, &transaction, openings)?;
     }
     let (_, holder) = client.holder(&cluster.keys.organisation)?;
+    let place = cluster.layout.nodes.iter().position(|place| place.organisation == cluster.keys.organisation);
+    let place = place.ok_or_else(|| Failure::error("no node is of the load's organisation"))?;
     let readers = Readers { network, work, keys: &keys, node: (node, holder), at_once, next: AtomicU64::new(RECORDS) };
     say(format_args!("{clients} clients × {at_once} reads for {seconds} s"));
     let mut told = readers.read(clients, WARM_UP + Duration::from_secs(seconds), || Ok(()))?;
@@ -105,13 +105,12 @@ pub fn measure(cluster: &mut Cluster, (clients, at_once): (usize, usize), second
     say("the same while the node is killed");
     let killed = readers.read(clients, KILLED, || {
         thread::sleep(KILLED / 2);
-        cluster.kill(0)?;
-        cluster.start_again(0)
+        cluster.kill(place)?;
+        cluster.start_again(place)
     })?;
     told.given.extend(killed.given);
     cluster.wait_ready()?;
-    cluster.seconds_until_level(0, BLOCKS, PATIENCE)?;
-    let unrecorded = unrecorded(cluster, &told.given)?;
+    let unrecorded = unrecorded(cluster, place, &told.given)?;
     let per_second = told.latency_ms.len() as f64 / seconds as f64;
     let Told { latency_ms, failed, failure, given } = told;
     let given = given.len() as u64 * at_once as u64;
@@ -121,8 +120,8 @@ pub fn measure(cluster: &mut Cluster, (clients, at_once): (usize, usize), second
 
 /// How many transactions of those that gave something are not on record: by what the node says that was killed, once it has opened the partition
 /// again and executed what it missed, or after a while.
-fn unrecorded(cluster: &Cluster, given: &[Hash]) -> Result<u64, Failure> {
-    let (client, sharer, begun) = (cluster.client_of(0)?, cluster.sharer()?, Instant::now());
+fn unrecorded(cluster: &Cluster, place: usize, given: &[Hash]) -> Result<u64, Failure> {
+    let (client, sharer, begun) = (cluster.client_of(place)?, cluster.sharer()?, Instant::now());
     loop {
         let is_late = begun.elapsed() > PATIENCE;
         let all =
