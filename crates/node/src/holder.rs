@@ -214,10 +214,13 @@ impl<E: Runtime> Holder<E> {
         wanted: impl Iterator<Item = &(Place, Commitment)>,
     ) -> Result<BTreeMap<(Place, Commitment), Opening>, VaultError> {
         let wanted: BTreeSet<&(Place, Commitment)> = wanted.collect();
-        let drawers: BTreeSet<Drawer> = wanted.iter().map(|(place, _)| Drawer::of(place)).collect();
+        let places: BTreeSet<&Place> = wanted.iter().map(|(place, _)| place).collect();
+        let drawers: BTreeSet<Drawer> = places.iter().map(|place| Drawer::of(place)).collect();
         let mut found = BTreeMap::new();
         for drawer in drawers {
-            for opening in self.openings(&drawer).await? {
+            // A commitment is made anew to be compared: only of what is in one of the places.
+            let openings = self.openings(&drawer).await?.into_iter().filter(|opening| places.contains(opening.place()));
+            for opening in openings {
                 let at = (opening.place().clone(), opening.commitment());
                 if wanted.contains(&at) {
                     found.insert(at, opening);

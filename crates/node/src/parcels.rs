@@ -25,7 +25,6 @@ mod held;
 mod mandate;
 pub mod message;
 mod order;
-mod payloads;
 mod read;
 mod refuse;
 mod retention;
@@ -36,6 +35,7 @@ use erasures::Proofs;
 pub use held::{HeldEntry, HeldPage};
 pub use order::{Executed, PrivateError};
 use read::Awaited;
+pub(crate) use read::DIFFERENT_ROOTS;
 pub use read::{Given, ReadAct, Told};
 
 use crate::{
@@ -53,7 +53,6 @@ use commonware_cryptography::ed25519::PublicKey;
 use commonware_p2p::{Blocker, Receiver, Recipients, Sender};
 use message::{Message, Reason};
 use order::Submission;
-use payloads::Payloads;
 use std::{
     collections::{BTreeMap, BTreeSet, HashMap},
     sync::{Arc, Mutex, MutexGuard, PoisonError, atomic::AtomicBool},
@@ -63,11 +62,14 @@ use tallystick_consensus::validators::decode_key;
 use tallystick_ledger::{OrganisationRow, PageRow};
 use tallystick_protocol::{
     Hash, Intent, Jurisdiction, NodeRow, NodesRow, Operation, OrganisationStatus, Outcome, ParcelId, ParcelSecret,
-    PartitionRow, PrincipalId, Signature, SigningKey, StateKey, TransferPath,
-    limits::{PARTITIONS_MAX, PARTITIONS_PER_PAGE, PRIVATE_QUEUE_MAX},
+    PartitionRow, Payload, PrincipalId, Signature, SigningKey, StateKey, TransferPath,
+    limits::{
+        PARTITIONS_MAX, PARTITIONS_PER_PAGE, PAYLOADS_OPEN_BYTES_MAX, PAYLOADS_READ_BYTES_MAX, PRIVATE_QUEUE_MAX,
+    },
 };
 use tallystick_storage::{
-    partition::{ParcelStore, Partition},
+    cache::Cache,
+    partition::{Opened, ParcelStore, Partition},
     read::{ReadError, Reader, Rows},
 };
 use tokio::sync::{Notify, mpsc, oneshot};
@@ -138,8 +140,11 @@ pub(crate) struct Room<E: Runtime> {
     name: String,
     partition: tokio::sync::Mutex<Partition<E>>,
     store: tokio::sync::Mutex<ParcelStore<E>>,
-    /// What is open already of the store.
-    payloads: Mutex<Payloads>,
+    /// What is open already of the store and not executed: made here, or judged here when it was delivered. To execute it, it need not be read,
+    /// decrypted and verified once more.
+    payloads: Mutex<Cache<ParcelId, Arc<Opened>>>,
+    /// What is executed and was read last.
+    read: Mutex<Cache<ParcelId, Arc<Payload>>>,
     /// Told when a parcel, or openings that were lacking, were stored.
     arrived: Notify,
     /// What is asked for now.
@@ -170,8 +175,18 @@ impl<E: Runtime> Room<E> {
         self.waiting.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn payloads(&self) -> MutexGuard<'_, Payloads> {
+    fn payloads(&self) -> MutexGuard<'_, Cache<ParcelId, Arc<Opened>>> {
         self.payloads.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Keeps a payload for a while, so that it is executed without another look.
+    fn keep_open(&self, id: ParcelId, payload: Arc<Opened>) {
+        let size = payload.size();
+        self.payloads().keep(id, payload, size);
+    }
+
+    fn read(&self) -> MutexGuard<'_, Cache<ParcelId, Arc<Payload>>> {
+        self.read.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn is_open(&self) -> bool {
@@ -467,7 +482,8 @@ impl<E: Runtime> Parcels<E> {
             name: name.clone(),
             partition: tokio::sync::Mutex::new(partition),
             store: tokio::sync::Mutex::new(store),
-            payloads: Mutex::default(),
+            payloads: Mutex::new(Cache::new(PAYLOADS_OPEN_BYTES_MAX)),
+            read: Mutex::new(Cache::new(PAYLOADS_READ_BYTES_MAX)),
             arrived: Notify::new(),
             wanted: Mutex::default(),
             schemas: SchemaCache::default(),

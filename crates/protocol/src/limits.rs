@@ -36,6 +36,8 @@ pub const READ_RECIPIENT_BYTES_MAX: usize = 256;
 pub const VAULT_OPENINGS_MAX: usize = 4_096;
 /// Bytes of a vault's file, which holds those of one subject.
 pub const VAULT_FILE_BYTES_MAX: usize = 4 * 1_024 * 1_024;
+/// Bytes of these files that were read last and are in memory, encrypted, so that they need not be read again.
+pub const VAULT_FILES_READ_BYTES_MAX: usize = 16 * 1_024 * 1_024;
 /// Values that one order of erasure names.
 pub const ERASURE_VALUES_MAX: usize = 256;
 /// Requests that wait at one time for the certificate of an order of erasure in a partition.
@@ -164,6 +166,8 @@ pub const PARCEL_CLASS_MAX: u8 = 17;
 pub const PAYLOAD_TRANSACTIONS_MAX: usize = 512;
 /// Bytes of payloads that a member's node has open beforehand, so that it need not decrypt and verify them again to execute them.
 pub const PAYLOADS_OPEN_BYTES_MAX: usize = 16 * 1_024 * 1_024;
+/// Bytes of executed payloads of a partition that were read last, so that they need not be read and decrypted again.
+pub const PAYLOADS_READ_BYTES_MAX: usize = 8 * 1_024 * 1_024;
 /// Rows of the public state that the transactions of one payload rely on.
 pub const EVIDENCE_ROWS_MAX: usize = 256;
 /// Bytes of these rows.

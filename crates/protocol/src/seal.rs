@@ -31,7 +31,11 @@ use crate::{
     names::{names, serde_as_text},
     operation::EntryKind,
 };
-use curve25519_dalek::{RistrettoPoint, Scalar, ristretto::CompressedRistretto, traits::IsIdentity};
+use curve25519_dalek::{
+    RistrettoPoint, Scalar,
+    ristretto::{CompressedRistretto, RistrettoBasepointTable},
+    traits::IsIdentity,
+};
 use minicbor::{Decode, Decoder, Encode, Encoder, decode, encode};
 use rand_core::CryptoRng;
 use sha2::{Digest, Sha512};
@@ -43,10 +47,10 @@ const DOMAIN: &str = "tallystick sealed value 2";
 /// What the generator of the blinding comes from: it says nothing of what is committed to, and stays.
 const GENERATOR: &str = "tallystick sealed value 1: the generator of the blinding";
 
-/// `H`: nobody knows its discrete logarithm, because nobody chose it.
-static BLINDING_GENERATOR: LazyLock<RistrettoPoint> = LazyLock::new(|| {
+/// `H`, with its multiples: nobody knows its discrete logarithm, because nobody chose it.
+static BLINDING_GENERATOR: LazyLock<RistrettoBasepointTable> = LazyLock::new(|| {
     let digest = Sha512::digest(GENERATOR);
-    RistrettoPoint::from_uniform_bytes(&digest.into())
+    RistrettoBasepointTable::create(&RistrettoPoint::from_uniform_bytes(&digest.into()))
 });
 
 names! {
@@ -393,7 +397,7 @@ impl Opening {
             return Err(SealError::Length(length));
         }
         let message = message(&place, &value);
-        let point = RistrettoPoint::mul_base(&message) + *BLINDING_GENERATOR * *blinding.scalar();
+        let point = RistrettoPoint::mul_base(&message) + &*BLINDING_GENERATOR * &*blinding.scalar();
         if point.is_identity() {
             return Err(SealError::Point);
         }
@@ -446,7 +450,7 @@ fn message(place: &Place, value: &Secret) -> Zeroizing<Scalar> {
 pub(crate) fn commit(message: &[u8], blinding: &Blinding) -> Result<[u8; 32], SealError> {
     let digest = Zeroizing::new(<[u8; 64]>::from(Sha512::digest(message)));
     let scalar = Zeroizing::new(Scalar::from_bytes_mod_order_wide(&digest));
-    let point = RistrettoPoint::mul_base(&scalar) + *BLINDING_GENERATOR * *blinding.scalar();
+    let point = RistrettoPoint::mul_base(&scalar) + &*BLINDING_GENERATOR * &*blinding.scalar();
     if point.is_identity() { Err(SealError::Point) } else { Ok(point.compress().to_bytes()) }
 }
 
@@ -508,7 +512,7 @@ mod tests {
         let point = RistrettoPoint::from_uniform_bytes(&digest.into()).compress();
         assert_eq!(hex::encode(point.as_bytes()), "3066f82a1a747d45120d1740f14358531a8f04bbffe6a819f86dfe50f44a0a46");
         assert_eq!(
-            hex::encode(BLINDING_GENERATOR.compress().as_bytes()),
+            hex::encode(BLINDING_GENERATOR.basepoint().compress().as_bytes()),
             "e2ca620dd293832e82bf02d3c968f11cd3fc86c41e9a722916d795adc5618474"
         );
     }

@@ -2,8 +2,9 @@
 //!
 //! One door to the authenticated databases: what they are ([`database`]), how a block becomes commits ([`execute`]), how they
 //! are read ([`read`]) and fetched from peers ([`wire`]), and the index over the log ([`history`]).
-//! Beside them the state of private partitions ([`partition`]), and the openings of sealed values ([`vault`]).
+//! Beside them what was used last ([`cache`]), the state of private partitions ([`partition`]), and the openings of sealed values ([`vault`]).
 
+pub mod cache;
 pub mod database;
 pub mod execute;
 pub mod history;

@@ -13,7 +13,8 @@
 //! ```
 //!
 //! A change writes a new file under a new key, and only when that is on the disk overwrites and removes the old one. So a value that
-//! was taken out is gone with the key that it was under, like all of a subject that is destroyed.
+//! was taken out is gone with the key that it was under, like all of a subject that is destroyed. Files that were read last are in memory too,
+//! encrypted as they are on the disk: a change forgets its subject's first.
 //!
 //! INVARIANTS:
 //! - What [`Vault::put`] acknowledged is there after a crash; what [`Vault::destroy`] and [`Vault::remove`] acknowledged is not, in no
@@ -41,14 +42,18 @@ pub use pending::{Pending, PendingIn};
 pub use progress::ErasureProgress;
 pub use retained::Walked;
 
+use crate::cache::Cache;
 use cipher::{Ciphers, SubjectKey};
 use commonware_runtime::{Blob as _, Error as Disk, ReadOptions, Storage, WriteOptions};
 use commonware_utils::sync::AsyncMutex;
 use rand_core::CryptoRng;
-use std::collections::BTreeMap;
+use std::{
+    collections::BTreeMap,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+};
 use tallystick_protocol::{
     Commitment, Opening, cbor,
-    limits::{VAULT_FILE_BYTES_MAX, VAULT_OPENINGS_MAX},
+    limits::{VAULT_FILE_BYTES_MAX, VAULT_FILES_READ_BYTES_MAX, VAULT_OPENINGS_MAX},
 };
 use zeroize::Zeroizing;
 
@@ -108,10 +113,15 @@ pub struct Vault<S: Storage> {
     ciphers: Ciphers,
     /// One for the subjects whose names begin alike: changes of one subject come one after another.
     locks: Vec<AsyncMutex<()>>,
+    /// Files that were read last. Each is touched under the lock of its subject alone.
+    read: Mutex<Cache<Name, ReadFile>>,
 }
 
 /// The name of a subject's files, without the generation.
 type Name = [u8; NAME_BYTES];
+
+/// The generation of a file, and what it holds, encrypted.
+type ReadFile = (u64, Arc<Zeroizing<Vec<u8>>>);
 
 impl<S: Storage> Vault<S> {
     /// The names of all partitions of the storage that the vault of this prefix can have: what is copied of a vault, or put back.
@@ -132,7 +142,8 @@ impl<S: Storage> Vault<S> {
     /// When the disk fails, or the vault was made with another key.
     pub async fn open(storage: S, prefix: &str, key: &VaultKey) -> Result<Self, VaultError> {
         let locks = (0..LOCKS).map(|_| AsyncMutex::new(())).collect();
-        let vault = Self { storage, prefix: named(prefix), ciphers: Ciphers::new(key), locks };
+        let read = Mutex::new(Cache::new(VAULT_FILES_READ_BYTES_MAX));
+        let vault = Self { storage, prefix: named(prefix), ciphers: Ciphers::new(key), locks, read };
         vault.check_key().await?;
         for folder in 0..FOLDERS {
             vault.clear(folder).await?;
@@ -182,6 +193,10 @@ impl<S: Storage> Vault<S> {
     pub async fn all(&self, drawer: &Drawer) -> Result<Vec<Opening>, VaultError> {
         let name = self.ciphers.name(drawer);
         let _lock = self.lock(&name).await;
+        let read = self.read_last().get(&name);
+        if let Some((generation, bytes)) = read {
+            return self.opened(&file(&name, generation), &bytes);
+        }
         let generations = self.generations(&name).await?;
         self.newest(&name, &generations).await
     }
@@ -222,6 +237,10 @@ impl<S: Storage> Vault<S> {
         Ok(!generations.is_empty())
     }
 
+    fn read_last(&self) -> MutexGuard<'_, Cache<Name, ReadFile>> {
+        self.read.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     async fn lock(&self, name: &Name) -> impl Drop + '_ {
         let [first, ..] = name;
         match self.locks.get(usize::from(*first) % LOCKS) {
@@ -256,35 +275,38 @@ impl<S: Storage> Vault<S> {
         }
     }
 
-    /// What the newest whole file holds; nothing when there is none.
+    /// What the newest whole file holds, which is kept for who asks next; nothing when there is none.
     async fn newest(&self, name: &Name, generations: &[u64]) -> Result<Vec<Opening>, VaultError> {
         for generation in generations.iter().rev() {
-            if let Some(openings) = self.read(name, *generation).await? {
-                return Ok(openings);
-            }
+            let Some(bytes) = self.read(name, *generation).await? else { continue };
+            let openings = self.opened(&file(name, *generation), &bytes)?;
+            let size = bytes.len();
+            self.read_last().keep(*name, (*generation, Arc::new(bytes)), size);
+            return Ok(openings);
         }
         Ok(Vec::new())
     }
 
-    /// What a file holds; none when it is not whole.
-    async fn read(&self, name: &Name, generation: u64) -> Result<Option<Vec<Opening>>, VaultError> {
+    /// A file, as it is encrypted; none when it is not whole.
+    async fn read(&self, name: &Name, generation: u64) -> Result<Option<Zeroizing<Vec<u8>>>, VaultError> {
         let file = file(name, generation);
         let (blob, size) = self.storage.open(&self.folder(name), &file).await?;
-        let damaged = || VaultError::Damaged(hex::encode(&file));
-        let size = usize::try_from(size).map_err(|_| damaged())?;
-        if size == 0 || first_byte(&blob).await? != WHOLE {
+        if size == 0 {
             return Ok(None);
         }
-        if size > VAULT_FILE_BYTES_MAX {
-            return Err(damaged());
+        let most = usize::try_from(size).unwrap_or(usize::MAX).min(VAULT_FILE_BYTES_MAX);
+        let bytes = blob.read_at(0, most, ReadOptions::DONT_CACHE).await?.coalesce();
+        match bytes.as_ref().split_first() {
+            Some((&WHOLE, _)) if most as u64 != size => Err(VaultError::Damaged(hex::encode(&file))),
+            Some((&WHOLE, sealed)) => Ok(Some(Zeroizing::new(sealed.to_vec()))),
+            _ => Ok(None),
         }
-        let bytes = blob.read_at(0, size, ReadOptions::DONT_CACHE).await?.coalesce();
-        let (_, sealed) = bytes.as_ref().split_first().ok_or_else(damaged)?;
-        let clear = self.ciphers.open(&file, sealed).ok_or_else(damaged)?;
-        let mut d = minicbor::Decoder::new(&clear);
-        let openings =
-            cbor::values(&mut d, 1..=VAULT_OPENINGS_MAX, "the openings of a subject").map_err(|_| damaged())?;
-        if d.position() == clear.len() { Ok(Some(openings)) } else { Err(damaged()) }
+    }
+
+    /// What a file holds that is whole.
+    fn opened(&self, file: &[u8], sealed: &[u8]) -> Result<Vec<Opening>, VaultError> {
+        let openings = self.ciphers.open(file, sealed).and_then(|clear| decode(&clear));
+        openings.ok_or_else(|| VaultError::Damaged(hex::encode(file)))
     }
 
     /// Writes the next generation, then destroys those before.
@@ -298,6 +320,7 @@ impl<S: Storage> Vault<S> {
         if openings.len() > VAULT_OPENINGS_MAX {
             return Err(VaultError::Full);
         }
+        self.read_last().forget(name);
         let file = file(name, generations.last().map_or(1, |last| last + 1));
         let clear = encode(openings);
         let mut bytes = vec![0];
@@ -316,6 +339,7 @@ impl<S: Storage> Vault<S> {
 
     /// Destroys files, the oldest first: one that still counts is never brought back by destroying a newer one.
     async fn wipe_all(&self, name: &Name, generations: &[u64]) -> Result<(), VaultError> {
+        self.read_last().forget(name);
         for generation in generations {
             self.wipe(name, *generation).await?;
         }
@@ -351,7 +375,8 @@ impl<S: Storage> Vault<S> {
             generations.sort_unstable();
             let mut counts = None;
             for generation in generations.iter().rev() {
-                if self.read(&name, *generation).await?.is_some() {
+                if let Some(bytes) = self.read(&name, *generation).await? {
+                    self.opened(&file(&name, *generation), &bytes)?;
                     counts = Some(*generation);
                     break;
                 }
@@ -391,6 +416,13 @@ fn encode(openings: &[Opening]) -> Zeroizing<Vec<u8>> {
     }
     parts.iter().for_each(|part| bytes.extend_from_slice(part));
     bytes
+}
+
+/// The openings that these bytes are; none if they are anything else.
+fn decode(clear: &[u8]) -> Option<Vec<Opening>> {
+    let mut d = minicbor::Decoder::new(clear);
+    let openings = cbor::values(&mut d, 1..=VAULT_OPENINGS_MAX, "the openings of a subject").ok()?;
+    (d.position() == clear.len()).then_some(openings)
 }
 
 /// What the names of a vault's partitions begin with.

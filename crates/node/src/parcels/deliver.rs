@@ -90,7 +90,7 @@ impl<E: Runtime> Parcels<E> {
         match room.store.lock().await.put(&parcels, kept).await {
             Ok(()) => {
                 for ((ordered, _), payload) in parcels.iter().zip(payloads) {
-                    room.payloads().keep(ordered.id, payload);
+                    room.keep_open(ordered.id, payload);
                 }
                 room.arrived.notify_waiters();
             }

@@ -67,17 +67,16 @@ impl<E: Runtime> Parcels<E> {
         let (mut page, mut schemas) = (HeldPage::default(), Schemas::new());
         let end = before.min(position.executed);
         let begin = end.saturating_sub(PRIVATE_SCAN_MAX);
-        let mut opened = None;
         for number in (begin..end).rev() {
             let Some(row) = room.partition.lock().await.numbered(number).await else { continue };
             if !row.may_append() {
                 continue;
             }
-            match self.numbered_in(&room, &row, &mut opened).await {
-                Some(transaction) => {
+            match self.transaction(&room, &row).await {
+                Ok(transaction) => {
                     page.entries.extend(room.about(subject, (number, &row, &transaction), &mut schemas).await);
                 }
-                None => page.unread.push(number),
+                Err(_) => page.unread.push(number),
             }
         }
         page.next = (begin > 0).then_some(begin);

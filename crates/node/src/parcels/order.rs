@@ -146,7 +146,7 @@ pub enum PrivateError {
     Busy,
     /// Too few members answered.
     #[error(
-        "{have} of {need} members acknowledged it, and nothing was ordered: see whether the others' nodes run, and try again"
+        "{have} of {need} members acknowledged it, and nothing was ordered: see by `tally status` whether the partition stands still here, and whether the others' nodes run, and try again"
     )]
     Acknowledgements {
         /// Members that did, this one included.
@@ -474,7 +474,7 @@ impl<E: Runtime> Parcels<E> {
         match room.store.lock().await.put(&parcels, Kept::Waiting { since_ms, sender, members }).await {
             Ok(()) => {
                 for ((ordered, _), payload) in parcels.iter().zip(&payloads) {
-                    room.payloads().keep(ordered.id, payload.clone());
+                    room.keep_open(ordered.id, payload.clone());
                 }
                 let sealed = batch.iter().flat_map(|one| one.sealed.values.iter().cloned()).collect();
                 Ok(Some(Ready { height, payloads, parcels, sealed }))

@@ -17,6 +17,7 @@ use super::{
     sealed::Value,
 };
 use crate::{application::now_ms, engine::Runtime};
+use futures::future::try_join_all;
 use std::{
     collections::{BTreeMap, BTreeSet, btree_map},
     sync::{Arc, MutexGuard, PoisonError},
@@ -28,8 +29,10 @@ use tallystick_ledger::{
 };
 use tallystick_protocol::{
     Code, CorrectionRow, EntryKind, Field, Hash, Opening, Operation, OrganisationRow, OrganisationStatus, ParcelId,
-    PartitionRow, Payload, PrincipalId, PrincipalRow, Query, RecordRow, SignedTransaction, StateKey, Subject,
+    PartitionRootsRow, PartitionRow, Payload, PrincipalId, PrincipalRow, Query, RecordRow, SignedTransaction, StateKey,
+    Subject,
     limits::{DISCLOSED_VALUES_MAX, PRIVATE_SCAN_MAX, QUERY_SECONDS_MAX, READ_FIELDS_MAX},
+    parcel::parcel_bytes,
     principal::REGULATOR,
 };
 use tallystick_storage::{
@@ -39,6 +42,9 @@ use tallystick_storage::{
 
 /// Why a disclosure is not given.
 const NAME_ALL: &str = "a disclosure out of a partition shows the whole record: name all of its fields but those whose values are to stay sealed";
+
+/// Why nothing of a partition is certified.
+pub(crate) const DIFFERENT_ROOTS: &str = "the members' nodes have different roots: `tally partition show` names them";
 
 /// Why a question of another organisation's is not answered.
 const NO_OVERSEER: &str = "its signer is of another organisation: ask a node of the signer's own. A regulator whom the agreement names asks with the \
@@ -103,11 +109,48 @@ pub(super) struct Awaited {
 }
 
 /// A record as it was after the block in which it was read.
-#[derive(Clone, Default)]
+#[derive(Default)]
 struct Taken {
+    /// The fields of its register.
+    fields: Arc<[Field]>,
     row: Option<RecordRow>,
+    /// The private transaction that appended it.
+    appended: Option<NumberedRow>,
     /// Of one that is disclosed.
     proof: Option<ProvenRecord>,
+}
+
+impl Taken {
+    /// As the partition has it now. Fields of registers are looked up once.
+    async fn of<E: Runtime>(
+        partition: &Partition<E>,
+        (register, key): (&str, &str),
+        known: &mut BTreeMap<String, Arc<[Field]>>,
+    ) -> Self {
+        let fields = match known.get(register) {
+            Some(fields) => fields.clone(),
+            None => {
+                let kept = partition.register(register).await;
+                let fields: Arc<[Field]> = kept.map(|kept| kept.row.fields).unwrap_or_default().into();
+                known.entry(register.to_owned()).or_insert(fields).clone()
+            }
+        };
+        let row = partition.record(register, key).await;
+        let appended = match &row {
+            Some(row) => partition.numbered(row.leaf).await,
+            None => None,
+        };
+        Self { fields, row, appended, proof: None }
+    }
+}
+
+/// The values that are sealed in these fields of a record.
+fn sealed_of(partition: &str, (register, schema): (&str, &[Field]), record: &Entry, fields: &[String]) -> Vec<Value> {
+    let schema = Schema::new(register, schema);
+    let items: Vec<String> = record.items.iter().map(|(_, item)| item.clone()).collect();
+    let mut values = sealed_in(Some(partition), &schema, &record.key, &items);
+    values.retain(|(place, _)| fields.iter().any(|field| field == place.field()));
+    values
 }
 
 /// A read that is on record in a partition, a correction, or that somebody knows of one.
@@ -147,23 +190,6 @@ impl<E: Runtime> Room<E> {
         Some(Claim { room: self, id })
     }
 
-    /// The fields of a register whose values are sealed.
-    async fn protected(&self, register: &str) -> BTreeSet<String> {
-        let kept = self.partition.lock().await.register(register).await;
-        let fields = kept.into_iter().flat_map(|kept| kept.row.fields);
-        fields.filter(|field| field.protection.is_some()).map(|field| field.name).collect()
-    }
-
-    /// The values that are sealed in these fields of a record.
-    async fn sealed_of(&self, register: &str, record: &Entry, fields: &[String]) -> Vec<Value> {
-        let Some(kept) = self.partition.lock().await.register(register).await else { return Vec::new() };
-        let schema = Schema::new(register, &kept.row.fields);
-        let items: Vec<String> = record.items.iter().map(|(_, item)| item.clone()).collect();
-        let mut values = sealed_in(Some(&self.name), &schema, &record.key, &items);
-        values.retain(|(place, _)| fields.iter().any(|field| field == place.field()));
-        values
-    }
-
     /// The marks of the entries that the transaction of a number corrects, with when each came. One that was refused marked nothing.
     async fn corrections(&self, number: u64, transaction: &SignedTransaction) -> Vec<(CorrectionRow, u64)> {
         let partition = self.partition.lock().await;
@@ -184,15 +210,18 @@ impl<E: Runtime> Room<E> {
 
     /// Takes the records that were read just now, while the state is still that of their block; of those that are disclosed, the proofs too.
     pub(super) async fn take_records(&self, partition: &Partition<E>, done: &[Done]) {
+        let mut known = BTreeMap::new();
         for one in done.iter().filter(|one| one.outcome.is_accepted()) {
             let Some(id) = one.transaction else { continue };
             let Some(transaction) = self.reading().get(&id).map(|read| read.transaction.clone()) else { continue };
             let mut records = Vec::new();
             for operation in transaction.operations() {
                 let Operation::RecordRead { register, key, recipient, .. } = operation else { continue };
-                let row = partition.record(register, key).await;
-                let proof = if recipient.is_some() { partition.prove_record(register, key).await } else { None };
-                records.push(Taken { row, proof });
+                let mut record = Taken::of(partition, (register, key), &mut known).await;
+                if recipient.is_some() {
+                    record.proof = partition.prove_record(register, key).await;
+                }
+                records.push(record);
             }
             if let Some(read) = self.reading().get_mut(&id) {
                 read.records = records;
@@ -248,16 +277,20 @@ impl<E: Runtime> Parcels<E> {
         (register, key): (&str, &str),
         (fields, subjects): (&[String], &[Subject]),
     ) -> Result<(), PrivateError> {
-        let (kept, row) = {
-            let partition = room.partition.lock().await;
-            (partition.register(register).await, partition.record(register, key).await)
-        };
-        let (Some(kept), Some(row)) = (kept, row) else { return Ok(()) };
-        if !names_all(&kept.row.fields, fields) {
+        let roots_key = StateKey::partition_roots(&room.name);
+        let roots = self.0.reader.rows(&[roots_key]).await?.rows.into_iter().flatten().next();
+        if roots.and_then(|row| PartitionRootsRow::decode(&row).ok()).is_some_and(|roots| roots.alarm.is_some()) {
+            return Err(PrivateError::Failed(DIFFERENT_ROOTS.to_owned()));
+        }
+        let taken = Taken::of(&*room.partition.lock().await, (register, key), &mut BTreeMap::new()).await;
+        if taken.row.is_none() {
+            return Ok(());
+        }
+        if !names_all(&taken.fields, fields) {
             return Err(PrivateError::Unfit(NAME_ALL.to_owned()));
         }
-        let (record, _) = self.record(room, Some(row), register).await?;
-        let mut values = room.sealed_of(register, &record, fields).await;
+        let record = self.record(room, &taken, register).await?;
+        let mut values = sealed_of(&room.name, (register, &taken.fields), &record, fields);
         values.retain(|(place, _)| subjects.contains(place.subject()));
         let erased = room.erased_among(&values, self.time_ms()).await;
         // What a hold keeps can be disclosed where it is.
@@ -277,41 +310,49 @@ impl<E: Runtime> Parcels<E> {
         room: &Room<E>,
         transaction: &SignedTransaction,
     ) -> Result<Vec<Given>, PrivateError> {
-        let mut given = Vec::new();
-        let records = room.reading().get(&transaction.id()).map(|read| read.records.clone()).unwrap_or_default();
-        let mut records = records.into_iter();
-        for operation in transaction.operations() {
-            let Operation::RecordRead { register, fields, subjects, .. } = operation else { continue };
-            let Taken { row, proof } = records.next().unwrap_or_default();
-            let (mut record, parcel) = self.record(room, row, register).await?;
-            let one = self.open_values(room, (register, &record, parcel), (fields, subjects)).await?;
-            let sealed = room.protected(register).await;
-            for (_, item) in &mut record.items {
-                if proof.is_none() {
-                    *item = only(item, |field| fields.iter().any(|asked| asked == field));
-                } else if only(item, |field| sealed.contains(field) || fields.iter().any(|asked| asked == field))
-                    != *item
-                {
-                    return Err(PrivateError::Failed(NAME_ALL.to_owned()));
-                }
-            }
-            if proof.is_some() {
-                one.require_all()?;
-            }
-            let proof = proof.map(|proof| (room.name.clone(), proof));
-            given.push(Given { record, proof, ..one });
-        }
-        Ok(given)
+        let records = room.reading().get_mut(&transaction.id()).map(|read| std::mem::take(&mut read.records));
+        let mut records = records.into_iter().flatten();
+        let reads = transaction.operations().iter().filter_map(|operation| {
+            let Operation::RecordRead { register, fields, subjects, .. } = operation else { return None };
+            Some(self.given_one(room, (register, fields, subjects), records.next().unwrap_or_default()))
+        });
+        try_join_all(reads.collect::<Vec<_>>()).await
     }
 
-    /// What opens the values that are sealed in fields of a record, which a payload brought; without the record.
+    /// A record that is read: those of its fields that are asked for, and what opens the values that are sealed in them.
+    async fn given_one(
+        &self,
+        room: &Room<E>,
+        (register, fields, subjects): (&str, &[String], &[Subject]),
+        taken: Taken,
+    ) -> Result<Given, PrivateError> {
+        let mut record = self.record(room, &taken, register).await?;
+        let one = self.open_values(room, (register, &record, &taken), (fields, subjects)).await?;
+        let is_asked = |field: &str| fields.iter().any(|asked| asked == field);
+        let is_sealed = |name: &str| taken.fields.iter().any(|field| field.name == name && field.protection.is_some());
+        for (_, item) in &mut record.items {
+            if taken.proof.is_none() {
+                *item = only(item, is_asked);
+            } else if only(item, |field| is_sealed(field) || is_asked(field)) != *item {
+                return Err(PrivateError::Failed(NAME_ALL.to_owned()));
+            }
+        }
+        if taken.proof.is_some() {
+            one.require_all()?;
+        }
+        let proof = taken.proof.map(|proof| (room.name.clone(), proof));
+        Ok(Given { record, proof, ..one })
+    }
+
+    /// What opens the values that are sealed in fields of a record; without the record.
     async fn open_values(
         &self,
         room: &Room<E>,
-        (register, record, parcel): (&str, &Entry, ParcelId),
+        (register, record, taken): (&str, &Entry, &Taken),
         (fields, subjects): (&[String], &[Subject]),
     ) -> Result<Given, PrivateError> {
-        let mut values = room.sealed_of(register, record, fields).await;
+        let parcel = taken.appended.as_ref().ok_or_else(lost)?.parcel.id;
+        let mut values = sealed_of(&room.name, (register, &taken.fields), record, fields);
         let unnamed = values.iter().map(|(place, _)| place.subject()).filter(|subject| !subjects.contains(subject));
         let unnamed: BTreeSet<Subject> = unnamed.cloned().collect();
         values.retain(|(place, _)| subjects.contains(place.subject()));
@@ -331,29 +372,23 @@ impl<E: Runtime> Parcels<E> {
         Ok(Given { register, record: record.clone(), openings, absent, erased, unnamed, proof: None })
     }
 
-    /// An entry as openregister shows it, its items out of the payload that appended it; and which that is.
-    async fn record(
-        &self,
-        room: &Room<E>,
-        row: Option<RecordRow>,
-        register: &str,
-    ) -> Result<(Entry, ParcelId), PrivateError> {
-        let row = row.ok_or(PrivateError::Refused(Code::RecordUnknown))?;
-        let (numbered, transaction) = self.numbered(room, row.leaf).await?.ok_or_else(lost)?;
+    /// An entry as openregister shows it, its items out of the payload that appended it.
+    async fn record(&self, room: &Room<E>, taken: &Taken, register: &str) -> Result<Entry, PrivateError> {
+        let row = taken.row.as_ref().ok_or(PrivateError::Refused(Code::RecordUnknown))?;
+        let transaction = self.transaction(room, taken.appended.as_ref().ok_or_else(lost)?).await?;
         let mut all = transaction.operations().iter().flat_map(|operation| entries(operation, register));
         let items = all.find_map(|(found, items)| {
             let is_it = found == row.key && items.iter().map(|item| item_hash(item)).eq(row.items.iter().copied());
             is_it.then(|| row.items.iter().copied().zip(items.iter().cloned()).collect())
         });
-        let entry = Entry {
+        Ok(Entry {
             number: row.number,
             kind: EntryKind::User,
-            key: row.key,
+            key: row.key.clone(),
             timestamp: row.timestamp,
             items: items.ok_or_else(lost)?,
             leaf: row.leaf,
-        };
-        Ok((entry, numbered.parcel.id))
+        })
     }
 
     /// The private transaction of a number; none if it has none that counts.
@@ -363,34 +398,41 @@ impl<E: Runtime> Parcels<E> {
         number: u64,
     ) -> Result<Option<(NumberedRow, SignedTransaction)>, PrivateError> {
         let Some(row) = room.partition.lock().await.numbered(number).await else { return Ok(None) };
-        let transaction = transaction_of(&row, &self.payload_of(room, &row).await?)?;
+        let transaction = self.transaction(room, &row).await?;
         Ok(Some((row, transaction)))
     }
 
-    /// The private transaction of this row, out of the payload that was opened last if it is in that: those that came together are in one, which
-    /// is opened once. None if it cannot be read here.
-    pub(super) async fn numbered_in(
+    /// The private transaction of this row.
+    pub(super) async fn transaction(
         &self,
         room: &Room<E>,
         row: &NumberedRow,
-        opened: &mut Option<(ParcelId, Payload)>,
-    ) -> Option<SignedTransaction> {
-        if opened.as_ref().is_none_or(|(id, _)| *id != row.parcel.id) {
-            *opened = self.payload_of(room, row).await.ok().map(|payload| (row.parcel.id, payload));
-        }
-        opened.as_ref().and_then(|(_, payload)| transaction_of(row, payload).ok())
+    ) -> Result<SignedTransaction, PrivateError> {
+        transaction_of(row, &*self.payload_of(room, row).await?)
     }
 
-    /// The payload that a private transaction came in, with those that came with it. One that cannot be read here is asked for.
-    pub(super) async fn payload_of(&self, room: &Room<E>, row: &NumberedRow) -> Result<Payload, PrivateError> {
-        let kept = self.kept_payload(room, &row.parcel.id).await;
-        if kept.is_err() {
-            room.lack(row.parcel.id);
+    /// The payload that a private transaction came in, with those that came with it: as it was read last, or as it is kept. One that cannot be
+    /// read here is asked for.
+    async fn payload_of(&self, room: &Room<E>, row: &NumberedRow) -> Result<Arc<Payload>, PrivateError> {
+        let id = row.parcel.id;
+        let read = room.read().get(&id);
+        if let Some(payload) = read {
+            return Ok(payload);
         }
-        kept
+        match self.kept_payload(room, &id).await {
+            Ok(payload) => {
+                let payload = Arc::new(payload);
+                room.read().keep(id, payload.clone(), parcel_bytes(row.parcel.class));
+                Ok(payload)
+            }
+            Err(error) => {
+                room.lack(id);
+                Err(error)
+            }
+        }
     }
 
-    /// A payload as it is kept here.
+    /// A payload as it is kept on the disk.
     pub(super) async fn kept_payload(&self, room: &Room<E>, id: &ParcelId) -> Result<Payload, PrivateError> {
         let kept = room.store.lock().await.get(id).await;
         let kept = kept.map_err(|error| PrivateError::Failed(error.to_string()))?;

@@ -11,13 +11,10 @@
 //!
 //! INVARIANT: a copy is of one file that was whole, with all that was acknowledged before. What is destroyed after it was copied is in it still.
 
-use super::{CHECK_NAME, Drawer, FOLDERS, Name, Pending, Vault, VaultError, WHOLE, file, split};
+use super::{CHECK_NAME, Drawer, FOLDERS, Name, Pending, Vault, VaultError, WHOLE, decode, file, split};
 use commonware_runtime::Storage;
 use std::{collections::BTreeSet, fs, io, path::Path};
-use tallystick_protocol::{
-    Commitment, Hash, Opening, cbor,
-    limits::{VAULT_OPENINGS_MAX, VAULT_PENDING_BYTES_MAX},
-};
+use tallystick_protocol::{Commitment, Hash, Opening, cbor, limits::VAULT_PENDING_BYTES_MAX};
 use zeroize::Zeroizing;
 
 /// Bytes that the runtime writes before a file's own, by each of its layouts.
@@ -75,9 +72,11 @@ impl<S: Storage> Vault<S> {
         let FileName(name) = name;
         let _lock = self.lock(name).await;
         for generation in self.generations(name).await?.into_iter().rev() {
-            let Some(openings) = self.read(name, generation).await? else { continue };
+            let Some(bytes) = self.read(name, generation).await? else { continue };
+            let file = file(name, generation);
+            let openings = self.opened(&file, &bytes)?;
             let partition = openings.first().and_then(|opening| opening.place().partition()).map(str::to_owned);
-            return copied(disk, self.folder(name), &file(name, generation), partition).map(Some);
+            return copied(disk, self.folder(name), &file, partition).map(Some);
         }
         Ok(None)
     }
@@ -130,10 +129,7 @@ impl<S: Storage> Vault<S> {
     }
 
     fn openings(&self, file: &str, bytes: &[u8]) -> Result<Vec<Opening>, VaultError> {
-        let clear = self.unsealed(file, bytes)?;
-        let mut d = minicbor::Decoder::new(&clear);
-        cbor::values(&mut d, 1..=VAULT_OPENINGS_MAX, "the openings of a subject")
-            .map_err(|_| VaultError::Damaged(file.to_owned()))
+        decode(&self.unsealed(file, bytes)?).ok_or_else(|| VaultError::Damaged(file.to_owned()))
     }
 
     fn unsealed(&self, file: &str, bytes: &[u8]) -> Result<Zeroizing<Vec<u8>>, VaultError> {
