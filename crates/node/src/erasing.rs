@@ -10,8 +10,9 @@
 //!   node that dies in between says the same afterwards.
 //! - The vault knows how many orders it has carried out, all up to one. What a vault that was restored from a backup, or a node that was off,
 //!   has not carried out is carried out again.
-//! - While a hold lasts nothing is destroyed, unless this node had said before that it was. Every hold that was final when this node first saw an
-//!   order is seen before it destroys: it waits for a block that was made after that, and does not catch up: see [`Following`].
+//! - While a hold lasts nothing is destroyed, unless this node had said before that it was. Every hold is seen before it destroys that was final
+//!   when this node first saw the order, or when it last came back from where it saw no blocks: it waits for a block that was made after that, and
+//!   does not catch up: see [`Following`] and [`Seen`].
 //! - What is known here of how far it has come is on the disk first. A file of the vault that fails holds up its own orders, no others, and
 //!   no reads: what they are about is not given, whatever is still here of it.
 
@@ -30,8 +31,10 @@ const LEVEL_MS: u64 = 3_000;
 const PATIENT_MS: u64 = 60_000;
 /// How much more than twice as far as the clock the ledger's time may go, as blocks come unevenly.
 const SLACK_MS: u64 = 2_000;
-/// How much newer than the first sight of an order a block must be to have been made after it.
+/// How much newer than the sight of an order a block must be to have been made after it.
 const SEEN_MS: u64 = 1_000;
+/// How old the newest block may look to a node that has been there all the time.
+const FRESH_MS: u64 = 1_000;
 /// Without a block for so long, others may have gone on without this node.
 const SILENCE_MS: u64 = 10_000;
 
@@ -91,8 +94,8 @@ pub struct Erasing {
     waiting: BTreeSet<String>,
     /// Those of them of which it was said that they wait for the vault.
     failed: BTreeSet<String>,
-    /// When those that wait for a block which was made since were first seen, by the clock.
-    seen_ms: BTreeMap<String, u64>,
+    /// When those that wait for a block which was made since were seen.
+    seen: BTreeMap<String, Seen>,
     /// Whether nothing waited so at some time since the start.
     has_caught_up: bool,
 }
@@ -111,7 +114,7 @@ impl Erasing {
             carried_out: BTreeSet::new(),
             waiting: BTreeSet::new(),
             failed: BTreeSet::new(),
-            seen_ms: BTreeMap::new(),
+            seen: BTreeMap::new(),
             has_caught_up: false,
         })
     }
@@ -123,7 +126,7 @@ impl Erasing {
 
     /// Whether orders are so new that what was final when they came may not be seen here yet, a hold among it.
     pub fn has_new(&self) -> bool {
-        !self.seen_ms.is_empty()
+        !self.seen.is_empty()
     }
 
     /// Whether all that was ordered before this process began, or before it could say so, is carried out, but for what waits.
@@ -149,8 +152,8 @@ impl Erasing {
     }
 
     /// Carries out those of a page of orders, the unfinished ones with it, that are not carried out and do not wait. `drawers` says where the
-    /// values lie that an order is about, `total` how many orders there are, and `times` the clock's and the newest block's. Says whether that was
-    /// the last page.
+    /// values lie that an order is about, `total` how many orders there are, and `times` the clock's and that of a block that all of them are as
+    /// new as. Says whether that was the last page.
     ///
     /// # Errors
     /// When the disk fails.
@@ -190,16 +193,15 @@ impl Erasing {
         if self.progress.applied > row.number || self.carried_out.contains(&row.number) {
             return Ok(());
         }
-        if !has_said(holder, row)
-            && (!erasure.holds.is_empty() || !is_seen_through(&mut self.seen_ms, &row.order, times))
-        {
-            if !erasure.holds.is_empty() {
-                self.seen_ms.remove(&row.order);
+        let is_held = !erasure.holds.is_empty();
+        if !has_said(holder, row) && (is_held || !self.seen.entry(row.order.clone()).or_default().is_through(times)) {
+            if is_held {
+                self.seen.remove(&row.order);
             }
             self.waiting.insert(row.order.clone());
             return Ok(());
         }
-        self.seen_ms.remove(&row.order);
+        self.seen.remove(&row.order);
         if owes(holder, row) && !self.progress.owed.contains_key(&row.order) {
             if self.progress.owed.len() >= CONTROLLER_ERASURES_OPEN_MAX {
                 // In a partition there may be more of all controllers: those whose receipts come first make room.
@@ -261,14 +263,28 @@ impl Erasing {
     }
 }
 
-/// Whether a block is there that was made after an order was first seen, at these times of the clock and of the newest block: what was final by then
-/// is seen too. A clock that is late is taken to be as the block says; one that is ahead makes orders wait for as long; one that is set back counts
-/// from then.
-fn is_seen_through(seen_ms: &mut BTreeMap<String, u64>, order: &str, (now_ms, tip_ms): (u64, u64)) -> bool {
-    let now_ms = now_ms.max(tip_ms);
-    let seen_ms = seen_ms.entry(order.to_owned()).or_insert(now_ms);
-    *seen_ms = now_ms.min(*seen_ms);
-    tip_ms >= seen_ms.saturating_add(SEEN_MS)
+/// When an order was seen, by the clock. It counts anew while blocks look old: what was done while a node was cut off comes one by one once it is back.
+#[derive(Debug, Default)]
+struct Seen {
+    /// For the first time, and when it began to count; none before it was seen.
+    first_and_since_ms: Option<(u64, u64)>,
+}
+
+impl Seen {
+    /// Whether a block is there that was made since, at these times of the clock and of the newest block: what was final by then is seen too. A clock
+    /// that is late is taken to be as the block says; to one that is ahead blocks always look old, and are believed after a minute, or, if it is
+    /// ahead by more, after as long as that; one that is set back counts from then.
+    fn is_through(&mut self, (now_ms, tip_ms): (u64, u64)) -> bool {
+        let now_ms = now_ms.max(tip_ms);
+        let (first_ms, since_ms) = self.first_and_since_ms.unwrap_or((now_ms, now_ms));
+        let (first_ms, mut since_ms) = (first_ms.min(now_ms), since_ms.min(now_ms));
+        let looks_old = now_ms - tip_ms > FRESH_MS;
+        if looks_old && now_ms - first_ms < PATIENT_MS {
+            since_ms = now_ms;
+        }
+        self.first_and_since_ms = Some((first_ms, since_ms));
+        tip_ms >= since_ms.saturating_add(SEEN_MS)
+    }
 }
 
 /// How many values that an order means are here. Of a file that is damaged none can be counted, and all of it can be destroyed.
@@ -346,17 +362,34 @@ mod tests {
         assert!(!look(1_003_000, 1_002_900) && look(1_004_100, 1_004_000));
     }
 
-    /// Cut off for some seconds, a node comes to an order of a moment ago, and then to the hold that follows it.
     #[test]
     fn what_is_ordered_waits_for_a_block_that_was_made_since() {
-        let mut seen_ms = BTreeMap::new();
-        let mut look = |order: &str, now_ms, tip_ms| is_seen_through(&mut seen_ms, order, (now_ms, tip_ms));
-        assert!(!look("a", 10_000, 8_000) && !look("a", 10_010, 9_500) && !look("b", 10_500, 10_400));
-        assert!(look("a", 11_100, 11_000) && !look("b", 11_100, 11_000) && look("b", 11_600, 11_500));
-        // Late by two seconds: the hold of the block after the order's is waited for.
-        assert!(!look("late", 18_000, 20_000) && !look("late", 18_500, 20_500) && look("late", 19_000, 21_000));
-        // Ahead by an hour, and then set right.
-        assert!(!look("set", 3_630_000, 30_000) && !look("set", 32_000, 31_900) && look("set", 33_100, 33_000));
+        /// The clock's time, the newest block's, and whether it is through.
+        type Look = (u64, u64, bool);
+        let rows: [(&str, &[Look]); 7] = [
+            ("there all the time", &[(10_000, 9_900, false), (10_900, 10_800, false), (11_100, 11_000, true)]),
+            // The order is of a moment ago, and the hold follows it.
+            ("back after some seconds", &[(10_000, 8_000, false), (10_010, 9_500, false), (11_050, 11_010, true)]),
+            // It had seen the order before: blocks of a second and more after that come in a row, and then the hold's.
+            (
+                "away meanwhile",
+                &[(10_000, 9_900, false), (13_500, 10_300, false), (13_510, 11_200, false), (13_520, 12_400, false)],
+            ),
+            (
+                "away, and nobody held it",
+                &[(10_000, 9_900, false), (13_500, 10_300, false), (13_520, 13_400, false), (14_600, 14_500, true)],
+            ),
+            // The hold of the block after the order's is waited for.
+            ("late by two seconds", &[(18_000, 20_000, false), (18_500, 20_500, false), (19_000, 21_000, true)]),
+            ("ahead by two seconds", &[(12_000, 10_000, false), (71_900, 69_900, false), (72_950, 70_950, true)]),
+            ("ahead, then set right", &[(3_630_000, 30_000, false), (32_000, 31_900, false), (33_100, 33_000, true)]),
+        ];
+        for (clock, looks) in rows {
+            let mut seen = Seen::default();
+            for (now_ms, tip_ms, expected) in looks {
+                assert_eq!(seen.is_through((*now_ms, *tip_ms)), *expected, "{clock}, at {now_ms}");
+            }
+        }
     }
 
     #[test]

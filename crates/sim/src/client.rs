@@ -6,6 +6,7 @@ use crate::{
     machine::Leap,
     members::{Member, Members},
     node::Door,
+    wires::Wires,
     world::Record,
 };
 use bytes::Bytes;
@@ -35,6 +36,8 @@ pub struct Client {
     pub members: Members,
     /// What is seen.
     pub record: Record,
+    /// The links that it can cut.
+    pub wires: Wires,
     /// Its organisation.
     pub organisation: usize,
     /// Its luck.

@@ -11,6 +11,7 @@ mod outlive;
 mod race;
 mod rogue;
 mod rotate;
+mod sever;
 pub mod share;
 
 use crate::{
@@ -47,6 +48,8 @@ impl Client {
             Errand::Erase => erase::erase(&mut self, true).await,
             Errand::Order => erase::erase(&mut self, false).await,
             Errand::Away => away::away(&mut self).await,
+            Errand::Sever => sever::sever(&mut self).await,
+            Errand::SeverShared => share::sever::sever(&mut self).await,
         };
         if done.is_some() {
             self.record.is_back(errand);
@@ -170,6 +173,7 @@ impl Client {
             doors: self.doors.clone(),
             members: self.members.clone(),
             record: self.record.clone(),
+            wires: self.wires.clone(),
             organisation: self.organisation * 100 + number,
             chance: Chance::new(self.chance.number(), 3),
         }

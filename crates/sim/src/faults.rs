@@ -7,15 +7,14 @@ use crate::{
     members::{Member, Members},
     node::{Door, Life, Network, Start},
     plan::{Event, Fault, Plan},
+    wires::Wires,
     world::Record,
 };
 use bytes::Bytes;
 use commonware_cryptography::ed25519::PublicKey;
-use commonware_p2p::simulated::Link;
 use commonware_runtime::{
     Blob as _, BlobVersion, Clock as _, Handle, ReadOptions, Storage as _, Supervisor as _, WriteOptions, deterministic,
 };
-use commonware_utils::Probability;
 use std::{
     collections::{BTreeMap, BTreeSet},
     ops::RangeInclusive,
@@ -32,6 +31,8 @@ pub struct Hosts<'a> {
     pub world: &'a deterministic::Context,
     /// Its network.
     pub network: &'a Network,
+    /// Its links.
+    pub wires: Wires,
     /// What is planned.
     pub plan: &'a Plan,
     /// Who is who.
@@ -78,9 +79,11 @@ impl<'a> Hosts<'a> {
         (plan, members, record): (&'a Plan, &'a Members, &'a Record),
         (lives, leap): (Vec<Life>, Leap),
     ) -> Self {
+        let (keys, delay_ms, loss_percent) = (members.keys().clone(), plan.delay_ms, plan.loss_percent);
         Self {
             world,
             network,
+            wires: Wires { network: network.clone(), keys, delay_ms, loss_percent },
             plan,
             members,
             record,
@@ -428,17 +431,12 @@ impl<'a> Hosts<'a> {
 
     /// Sets every link to what the active faults leave of it.
     async fn relink(&self) {
-        let keys = self.members.keys();
-        for (from, sender) in keys.iter().enumerate() {
-            for (to, receiver) in keys.iter().enumerate().filter(|(to, _)| *to != from) {
-                // None where there was none.
-                let _ = self.network.remove_link(sender.clone(), receiver.clone()).await;
-                if !self.is_split(from, to) {
-                    let added = self.network.add_link(sender.clone(), receiver.clone(), self.link()).await;
-                    added.expect("the network runs, and the link was just removed");
-                }
-            }
-        }
+        let percents = self.active.iter().map(|fault| match fault {
+            Fault::Lossy { percent } => *percent,
+            _ => 0,
+        });
+        let lost = percents.max().unwrap_or(0).max(self.plan.loss_percent);
+        self.wires.set(|from, to| (!self.is_split(from, to)).then(|| self.wires.link(lost))).await;
     }
 
     fn is_split(&self, from: usize, to: usize) -> bool {
@@ -446,19 +444,5 @@ impl<'a> Hosts<'a> {
             Fault::Split { side } => side.contains(&from) != side.contains(&to),
             _ => false,
         })
-    }
-
-    fn link(&self) -> Link {
-        let percents = self.active.iter().map(|fault| match fault {
-            Fault::Lossy { percent } => *percent,
-            _ => 0,
-        });
-        let lost = percents.max().unwrap_or(0).max(self.plan.loss_percent);
-        let (mean, deviation) = self.plan.delay_ms;
-        Link {
-            latency: Duration::from_millis(mean),
-            jitter: Duration::from_millis(deviation),
-            success_rate: Probability::new(100 - lost.min(100), 100).expect("at most all arrive"),
-        }
     }
 }

@@ -24,6 +24,7 @@ pub mod machine;
 pub mod members;
 pub mod node;
 pub mod plan;
+pub mod wires;
 pub mod world;
 
 pub use checkers::Broken;

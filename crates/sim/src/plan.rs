@@ -138,6 +138,10 @@ pub enum Errand {
     Order,
     /// Have somebody erased, and then held, while a holder is away. Not among those that a seed draws either.
     Away,
+    /// Have somebody erased, cut a holder off that knows of it, and have it held. Not among those that a seed draws either.
+    Sever,
+    /// The same in a partition of three.
+    SeverShared,
 }
 
 impl Errand {

@@ -266,10 +266,10 @@ impl Report {
 pub fn run_plan(plan: &Plan) -> Result<Report, Failure> {
     let mut members = Members::new(plan.seed, plan.validators, plan.followers, START_S * 1000);
     let events = || plan.segments.iter().flat_map(|segment| &segment.events);
-    let shares = [Errand::Share, Errand::Reshape, Errand::Retain].map(Fault::Errand);
+    let shares = [Errand::Share, Errand::Reshape, Errand::Retain, Errand::SeverShared].map(Fault::Errand);
     members.shares = events().any(|event| shares.contains(&event.fault));
-    members.seals =
-        events().any(|event| matches!(event.fault, Fault::Errand(Errand::Erase | Errand::Order | Errand::Away)));
+    let seals = [Errand::Erase, Errand::Order, Errand::Away, Errand::Sever].map(Fault::Errand);
+    members.seals = events().any(|event| seals.contains(&event.fault));
     let record = Record::default();
     record.note(format!("{} nodes, criminal {:?}, links {:?} ms", plan.validators, plan.criminal, plan.delay_ms));
     let stage = Stage { plan: plan.clone(), members, record: record.clone(), leap: Leap::default() };
@@ -392,6 +392,7 @@ impl Stage {
             doors: hosts.honest().map(|node| (node, hosts.doors[node].clone())).collect(),
             members: self.members.clone(),
             record: self.record.clone(),
+            wires: hosts.wires.clone(),
             organisation,
             chance: Chance::new(self.plan.seed, luck),
         }
@@ -498,10 +499,13 @@ impl Stage {
     async fn check_shared(&self, world: &deterministic::Context, hosts: &Hosts<'_>) {
         let since = world.current();
         let events = || self.plan.segments.iter().flat_map(|segment| &segment.events);
-        let is_reshaped = events().any(|event| event.fault == Fault::Errand(Errand::Reshape));
+        let is_on = |errand| events().any(|event| event.fault == Fault::Errand(errand));
         // Those who are members at the end, and those who ever were.
-        let (members, all): (&[usize], &[usize]) =
-            if is_reshaped { (&share::REMAINING, &share::EVER) } else { (&share::MEMBERS, &share::MEMBERS) };
+        let (members, all): (&[usize], &[usize]) = match () {
+            () if is_on(Errand::Reshape) => (&share::REMAINING, &share::EVER),
+            () if is_on(Errand::SeverShared) => (&share::EVER, &share::EVER),
+            () => (&share::MEMBERS, &share::MEMBERS),
+        };
         loop {
             let mut standings = Vec::new();
             for node in 0..hosts.doors.len() {
@@ -545,7 +549,7 @@ impl Stage {
                 let count = async |drawer: Drawer| vault.all(&drawer).await.expect("it can be read").len();
                 let counts = [count(share::sealed::kept()).await, count(share::sealed::never()).await];
                 let mut erased = Vec::new();
-                for drawer in share::erase::erased().chain(share::retain::erased()) {
+                for drawer in share::erase::erased().chain(share::retain::erased()).chain(share::sever::erased()) {
                     erased.push((format!("{drawer:?}"), count(drawer).await));
                 }
                 let vaulted = erasure::Vaulted { node: *node, erased, kept: counts[0] };

@@ -64,6 +64,13 @@ fn a_holder_that_was_away_keeps_what_is_held_meanwhile() {
     assert!(held.iter().sum::<u64>() >= 2, "{held:?}");
 }
 
+/// It knew of the order before, and nothing in between is missed by the blocks that it has first when it is linked again.
+#[test]
+fn a_holder_that_is_cut_off_before_it_destroyed_keeps_what_is_held_meanwhile() {
+    let report = ordered(934, 60, Errand::Sever, &[]).keeps();
+    assert_eq!(report.counted(" value was held while its holder was cut off"), [1; 4]);
+}
+
 /// Reads, disclosures and holds come just before an order and just after it, and some of each do.
 #[test]
 fn reads_disclosures_and_holds_race_what_is_erased() {

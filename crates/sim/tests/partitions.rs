@@ -152,6 +152,14 @@ fn what_is_erased_in_a_partition_is_on_no_members_node() {
     }
 }
 
+/// In a partition of three, whose others hold what the third knows to be ordered.
+#[test]
+fn a_member_that_is_cut_off_before_it_destroyed_keeps_what_is_held_meanwhile() {
+    let errand = [(0, 1, Fault::Errand(Errand::SeverShared))];
+    let report = Plan::calm(935, 4, Duration::from_secs(60)).with(&errand).keeps();
+    assert_eq!(report.counted(" value in a partition was held while its holder was cut off"), [1; 3]);
+}
+
 /// It has what was erased since, and destroys it again before it gives anything.
 #[test]
 fn an_old_vault_of_a_member_brings_nothing_back() {

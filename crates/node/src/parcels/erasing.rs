@@ -167,7 +167,7 @@ impl<E: Runtime> Parcels<E> {
         let tip_ms = self.time_ms();
         let is_abreast = tip_ms.saturating_sub(executed_ms) <= ABREAST_MS;
         let follows = eraser.following.look(now_ms(runtime), tip_ms) && is_abreast;
-        let done = self.erase_due(runtime, (room, eraser), (follows, tip_ms)).await;
+        let done = self.erase_due(runtime, (room, eraser), (follows, executed_ms)).await;
         let is_done = matches!(done, Ok(true));
         room.is_done.store(is_done, Ordering::Release);
         if let Err(error) = done {
@@ -196,7 +196,7 @@ impl<E: Runtime> Parcels<E> {
         &self,
         runtime: &E,
         (room, eraser): (&Arc<Room<E>>, &mut Eraser),
-        (follows, tip_ms): (bool, u64),
+        (follows, executed_ms): (bool, u64),
     ) -> Result<bool, VaultError> {
         let Eraser { erasing, receipts, .. } = eraser;
         let erasing = match erasing {
@@ -208,7 +208,7 @@ impl<E: Runtime> Parcels<E> {
             if !follows {
                 return Ok(orders.is_empty());
             }
-            let times = (now_ms(runtime), tip_ms);
+            let times = (now_ms(runtime), executed_ms);
             let is_last = erasing.carry_out(self.vault(), &orders, total, times).await?;
             lock(receipts).retain(|order, _| erasing.owed().contains_key(order));
             for (erasure, _) in &orders {

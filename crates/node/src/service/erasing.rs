@@ -78,12 +78,14 @@ impl<E: Runtime> Service<E> {
         let own = holder.keys().principal.organisation();
         loop {
             let (from, unfinished) = (done.erasing.looked_at(), done.erasing.unfinished());
+            // Before the look: what is read is as new as that, or newer.
+            let tip_ms = self.tip().header.time_ms;
             let (height, total, orders) = self.due_erasures(own, from, unfinished).await?;
             if !follows {
                 return Ok(orders.is_empty().then_some((height, false)));
             }
             let orders: Vec<(Erasure, Vec<Drawer>)> = orders.into_iter().map(in_drawer).collect();
-            let times = (now_ms(&self.0.runtime), self.tip().header.time_ms);
+            let times = (now_ms(&self.0.runtime), tip_ms);
             let is_last = done.erasing.carry_out(holder, &orders, total, times).await?;
             self.give_receipts(holder, &orders, done).await;
             if is_last {

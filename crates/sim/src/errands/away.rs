@@ -54,7 +54,7 @@ async fn is_up(client: &Client) -> bool {
 }
 
 /// It gives what the hold keeps, which the other one had destroyed by then.
-async fn is_kept(client: &mut Client, key: &str) -> Option<()> {
+pub(super) async fn is_kept(client: &mut Client, key: &str) -> Option<()> {
     loop {
         match read(client, HOLDERS[1], key, None).await {
             Some(Ok(reading)) if reading.openings.len() == 1 => return Some(()),

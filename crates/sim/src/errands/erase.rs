@@ -34,7 +34,11 @@ const READS: usize = 6;
 pub fn erased() -> impl Iterator<Item = Subject> {
     let of =
         |register: &'static str, what: &'static str| (0..EACH).map(move |n| subject(register, &format!("{what}-{n}")));
-    of("person", "read").chain(of("person", "held")).chain(of("visit", "old")).chain(super::away::erased())
+    of("person", "read")
+        .chain(of("person", "held"))
+        .chain(of("visit", "old"))
+        .chain(super::away::erased())
+        .chain(super::sever::erased())
 }
 
 /// The registers that are written to.

@@ -12,6 +12,7 @@ mod read;
 pub(super) mod reshape;
 pub mod retain;
 pub mod sealed;
+pub mod sever;
 
 use crate::{
     client::Client,
@@ -51,7 +52,7 @@ const AT_ONCE: usize = 160;
 const PATIENCE: Duration = Duration::from_secs(8);
 
 pub(super) async fn share(client: &mut Client) -> Option<()> {
-    let writer = begin(client).await?;
+    let writer = begin(client, &MEMBERS).await?;
     erase::erase(client, &writer).await?;
     lie::lie(client).await?;
     sealed::lie(client, &writer).await?;
@@ -80,13 +81,13 @@ pub(super) async fn share(client: &mut Client) -> Option<()> {
 }
 
 /// Opens the partition, and writes to a register in it. Says who does.
-async fn begin(client: &mut Client) -> Option<Member> {
+async fn begin(client: &mut Client, members: &[usize]) -> Option<Member> {
     let abroad = client.members.principals.len()..client.members.nodes.len();
     for node in MEMBERS.into_iter().chain([OUTSIDER]).chain(abroad) {
         enrol_node(client, node).await?;
     }
-    let voters: Vec<Member> = MEMBERS.iter().map(|organisation| client.administrator(*organisation)).collect();
-    client.decide(&voters, "share", vec![Change::PartitionOpen { agreement: agreement(client, &MEMBERS) }]).await?;
+    let voters: Vec<Member> = members.iter().map(|organisation| client.administrator(*organisation)).collect();
+    client.decide(&voters, "share", vec![Change::PartitionOpen { agreement: agreement(client, members) }]).await?;
     let (keeper, writer) = (client.administrator(MEMBERS[0]), client.registrar(MEMBERS[0]));
     // Its own description is in the state of those who may see it: so the search for it is known to find.
     let pilot = Field { protection: Some(own()), ..Field::new(sealed::FIELD, Datatype::String) };

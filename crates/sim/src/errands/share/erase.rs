@@ -44,7 +44,7 @@ pub(super) async fn erase(client: &mut Client, writer: &Member) -> Option<()> {
     }
     race_a_hold(client, writer).await?;
     for key in ERASED {
-        complete(client, key).await?;
+        complete(client, key, MEMBERS.len()).await?;
     }
     come_to_nothing(client, writer, (first, openings.first()?), Code::ValueErased).await?;
     is_not_taken(client, writer, (second, openings.get(1)?)).await?;
@@ -100,7 +100,7 @@ async fn race_a_hold(client: &mut Client, writer: &Member) -> Option<()> {
             executed(client, MEMBERS[0], &keeper, lift, None).await?;
         }
     }
-    complete(client, HELD).await
+    complete(client, HELD, MEMBERS.len()).await
 }
 
 /// While a hold lasts, a node gives what it keeps for it.
@@ -161,7 +161,7 @@ async fn is_not_taken(client: &mut Client, writer: &Member, (key, opening): (&st
 }
 
 /// What became of an operation in the partition, however often it must be handed in: its number, and why it was refused.
-async fn outcome(client: &mut Client, member: &Member, operation: Operation) -> Option<(u64, Option<Code>)> {
+pub(super) async fn outcome(client: &mut Client, member: &Member, operation: Operation) -> Option<(u64, Option<Code>)> {
     let mut transaction = sign(client, member, operation.clone());
     loop {
         match hand_in(client, MEMBERS[0], &transaction).await {
@@ -201,11 +201,11 @@ pub(super) async fn row(client: &mut Client, order: &str) -> Option<ErasureRow> 
     }
 }
 
-/// Waits until every member's node that stands where it may has said that it destroyed.
-async fn complete(client: &mut Client, order: &str) -> Option<()> {
+/// Waits until every member's node that stands where it may, so many of them, has said that it destroyed.
+pub(super) async fn complete(client: &mut Client, order: &str, holders: usize) -> Option<()> {
     loop {
         let row = row(client, order).await?;
-        if row.holders.len() != MEMBERS.len() {
+        if row.holders.len() != holders {
             client.complain(format!("order {order} has {} holders", row.holders.len()));
             return None;
         }

@@ -18,7 +18,7 @@ const WHILE: Duration = Duration::from_secs(2);
 const QUESTIONS: usize = 5;
 
 pub(in crate::errands) async fn reshape(client: &mut Client) -> Option<()> {
-    let writer = begin(client).await?;
+    let writer = begin(client, &MEMBERS).await?;
     erase::erase(client, &writer).await?;
     if let Some(standing) = standing(client, OUTSIDER).await {
         client.complain(format!("a node that is no member's yet holds the partition: {standing:?}"));

@@ -40,7 +40,7 @@ fn subject(key: &str) -> Subject {
 }
 
 pub(in crate::errands) async fn retain(client: &mut Client) -> Option<()> {
-    let writer = begin(client).await?;
+    let writer = begin(client, &MEMBERS).await?;
     let keeper = client.administrator(MEMBERS[0]);
     let protection = Protection::Personal { subject: LOG.to_owned(), days: Some(DAYS) };
     let pilot = Field { protection: Some(protection), ..Field::new(sealed::FIELD, Datatype::String) };
