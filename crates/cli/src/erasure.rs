@@ -357,6 +357,14 @@ pub fn not_asked(id: &str) -> String {
     }
 }
 
+/// Why nobody waits any more for those who have not said that they destroyed.
+pub const fn nobody_left(has_destroyed: bool) -> &'static str {
+    match has_destroyed {
+        true => "nobody else is asked any more, and all others have destroyed",
+        false => "nobody is asked any more, and nobody has said that it destroyed",
+    }
+}
+
 /// Tells where an order stands, of a partition or of what everybody sees.
 fn tell(view: &ErasureView, partition: Option<&str>) -> Done {
     let colour = match view.status {
@@ -399,7 +407,10 @@ fn tell(view: &ErasureView, partition: Option<&str>) -> Done {
         line(format_args!("not asked  {}", not_asked(unasked)))?;
     }
     for hold in &view.holds {
-        line(format_args!("waits      for hold {hold}"))?;
+        match view.completed_ms {
+            None => line(format_args!("waits      for hold {hold}"))?,
+            Some(_) => line(format_args!("held       by hold {hold}, of which nothing is left that it could keep"))?,
+        }
     }
     if view.holders.iter().any(|holder| holder.left) {
         line(
@@ -408,7 +419,8 @@ fn tell(view: &ErasureView, partition: Option<&str>) -> Done {
     }
     match view.completed_ms {
         Some(over_ms) if view.status == ErasureStatus::Incomplete => {
-            line(format_args!("over       at {}: all who have not left have destroyed", time(over_ms)))
+            let has_destroyed = view.holders.iter().any(|holder| holder.receipt.is_some());
+            line(format_args!("over       at {}: {}", time(over_ms), nobody_left(has_destroyed)))
         }
         Some(completed_ms) => line(format_args!("complete   at {}", time(completed_ms))),
         None => line(format_args!("due        by {}", time(view.deadline_ms))),

@@ -2,7 +2,7 @@
 
 use crate::{
     connection::Connection,
-    erasure::not_asked,
+    erasure::{nobody_left, not_asked},
     output::{Colour, Doing, Done, Failure, count, json, line, paint, say, time},
     record::{moment, shown},
     subject_access,
@@ -322,8 +322,9 @@ fn erasure_lines(order: &ErasureRow, (partition, when): (Option<&str>, &str)) ->
     lines.extend(order.unasked.iter().map(|unasked| format!("not asked  {}", not_asked(unasked))));
     match order.completed {
         Some(over) if !order.is_complete() => {
-            let over = (over.height, time(over.time_ms));
-            lines.push(format!("over       since block {}, at {}: all who had not left had destroyed", over.0, over.1));
+            let (height, time_ms) = (over.height, time(over.time_ms));
+            let why = nobody_left(order.holders.iter().any(|holder| holder.receipt.is_some()));
+            lines.push(format!("over       since block {height}, at {time_ms}: {why}"));
         }
         Some(completed) => {
             lines.push(format!("complete   since block {}, at {}", completed.height, time(completed.time_ms)))
@@ -590,7 +591,14 @@ fn proven_json(proven: &Proven, signers: &[String]) -> Value {
             insert_certified(&mut claim, partition, certified);
             claim
         }
-        Claim::Shared(shared) => shared_json("partition-disclosure", shared),
+        Claim::Shared(shared) => {
+            let mut claim = shared_json("partition-disclosure", shared);
+            if let (Some(answer), Some(claim)) = (Answer::of(shared), claim.as_object_mut()) {
+                claim.insert("answer_by".to_owned(), answer.by.to_string().into());
+                claim.insert("signature".to_owned(), "missing".into());
+            }
+            claim
+        }
         Claim::Principal { principal } => serde_json::json!({
             "kind": "principal", "principal": principal.id, "principal_kind": principal.kind, "roles": principal.roles,
             "status": principal.status,

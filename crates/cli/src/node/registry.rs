@@ -2,10 +2,13 @@
 
 use crate::{
     connection::{Acting, Reading},
-    output::{Colour, Done, Failure, Table, json, line, paint, time},
+    output::{Colour, Done, Failure, Table, json, line, paint, paint_err, say, time},
+    paging::Paging,
 };
 use clap::Args;
-use tallystick_protocol::{Jurisdiction, Operation, PrincipalId, PublicKey, SealingKey};
+use tallystick_api::limits::ERASURES_PAGE_MAX;
+use tallystick_client::Client;
+use tallystick_protocol::{Jurisdiction, Operation, PrincipalId, PublicKey, SealingKey, change::words::Shown};
 
 /// Register a node of the signer's organisation that holds what only some may see, or say anew what it is
 #[derive(Debug, Args)]
@@ -85,8 +88,28 @@ impl Retire {
                  say so with --destroyed. Until then orders of erasure name it as not asked"
             )
         };
-        acting.begin()?.act(format!("node {node}"), vec![Operation::NodeRetire { node, destroyed }], told).map(drop)
+        let controller = node.organisation().to_owned();
+        let session = acting.begin()?;
+        let is_done = session.act(format!("node {node}"), vec![Operation::NodeRetire { node, destroyed }], told)?;
+        if is_done && destroyed { warn_of_holds(&acting.client()?, &controller) } else { Ok(()) }
     }
+}
+
+/// What was destroyed may be what somebody has kept: they should hear of it.
+fn warn_of_holds(client: &Client, controller: &str) -> Done {
+    let asked = [("controller", controller)];
+    let list =
+        Paging::everything().whole(ERASURES_PAGE_MAX, |query| Ok(client.holds(&[&asked, query].concat())?.value))?;
+    for hold in list.holds.iter().filter(|hold| hold.status == "in-force") {
+        say(format_args!(
+            "{} hold {} keeps what {controller} holds of {}: if no other node has it, tell {}",
+            paint_err(Colour::Yellow, "warning:"),
+            hold.hold,
+            hold.subject,
+            Shown(&hold.authority)
+        ));
+    }
+    Ok(())
 }
 
 impl List {
