@@ -154,6 +154,7 @@ fn what_is_erased_is_in_no_backup_and_what_may_not_leave_is_in_none() {
     }
     [&agency, &house].into_iter().for_each(Node::await_ready);
     backups_are_for_the_node_alone(&agency);
+    each_node_tells_of_its_own(&agency, &house);
     what_may_not_leave_is_refused_on_record(&house, &house_end);
     let tape = desk.path("tape");
     copy(&agency.complete()[0], &tape);
@@ -180,6 +181,25 @@ fn backups_are_for_the_node_alone(agency: &Node<'_>) {
     };
     let now = std::time::UNIX_EPOCH.elapsed().unwrap().as_secs();
     assert!((now - 600..=now).contains(&value("backup_complete_seconds")) && value("backup_failures") == 0);
+}
+
+fn each_node_tells_of_its_own(agency: &Node<'_>, house: &Node<'_>) {
+    let told = |node: &Node<'_>, of: &str| {
+        let map = node.client().data_map(&[("organisation", of)]).unwrap().value;
+        map.controllers[0]
+            .backups
+            .as_ref()
+            .map(|one| (one.node.to_string(), one.jurisdiction.to_string(), one.keep_days))
+    };
+    assert_eq!(told(agency, AGENCY), Some((format!("{AGENCY}/vault"), "GB-SCT".to_owned(), 30)));
+    assert_eq!(told(house, HOUSE), Some((format!("{HOUSE}/vault"), "US".to_owned(), 30)));
+    assert_eq!(told(agency, HOUSE), None);
+    let by = format!("by {AGENCY}/vault in GB-SCT, every 24 hours, each kept for 30 days");
+    agency.desk.line(&format!("datamap --organisation {AGENCY}")).expect(0, &["backed up", &by]);
+    agency
+        .desk
+        .line(&format!("datamap --organisation {AGENCY} --csv"))
+        .expect(0, &["backups,food-standards-agency/vault"]);
 }
 
 fn what_may_not_leave_is_refused_on_record(house: &Node<'_>, shared: &[u8]) {

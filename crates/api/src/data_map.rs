@@ -41,6 +41,9 @@ pub struct ControllerView {
     /// Its nodes that are retired, and on whose disks it may lie still.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub left_at: Vec<String>,
+    /// The backups that the node which answers makes of what it holds, if it is one of this organisation's; what others make, they tell.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub backups: Option<BackupsView>,
     /// The registers of which it is the custodian and that have protected fields: their values are held by its nodes, sealed for all others.
     pub registers: Vec<ProtectedRegisterView>,
     /// The agreements under which it shares, ended ones too.
@@ -56,6 +59,21 @@ pub struct PlaceView {
     /// Where it stands.
     #[schema(value_type = String)]
     pub jurisdiction: Jurisdiction,
+}
+
+/// The backups that a node makes of what it holds.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct BackupsView {
+    /// The node.
+    #[schema(value_type = String)]
+    pub node: PrincipalId,
+    /// Where they stand.
+    #[schema(value_type = String)]
+    pub jurisdiction: Jurisdiction,
+    /// Hours from one to the next.
+    pub every_hours: u32,
+    /// For how many days each is kept.
+    pub keep_days: u32,
 }
 
 /// A register with protected fields.

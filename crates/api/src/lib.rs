@@ -29,7 +29,7 @@ pub use audit::{ActOutcome, ActView, AuditPage, TurnView};
 pub use authority::{AuthorityList, AuthorityView};
 pub use block::{BlockEvent, BlockView};
 pub use consent::{ConsentList, ConsentView, ReadConsentView, WithdrawnView};
-pub use data_map::{ControllerView, DataMap, PlaceView, ProtectedRegisterView, SharedView};
+pub use data_map::{BackupsView, ControllerView, DataMap, PlaceView, ProtectedRegisterView, SharedView};
 pub use erasure::{
     CorrectionView, DestroyedView, ErasureList, ErasureView, ErasuresView, HoldList, HoldView, HolderView, LiftedView,
     PrivateCertificate, PrivateErasures, PrivateHolds,

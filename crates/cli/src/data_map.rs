@@ -8,7 +8,7 @@ use crate::{
 use clap::Args;
 use std::collections::BTreeSet;
 use tallystick_api::{
-    ControllerView, DataMap, PlaceView, ProtectedRegisterView, SharedView, limits::DATA_MAP_PAGE_MAX,
+    BackupsView, ControllerView, DataMap, PlaceView, ProtectedRegisterView, SharedView, limits::DATA_MAP_PAGE_MAX,
 };
 use tallystick_protocol::{Jurisdiction, Protection, change::words::Shown};
 
@@ -113,6 +113,11 @@ fn show(view: &ControllerView) -> Done {
     if !view.left_at.is_empty() {
         line(format_args!("  may lie still    at {}, which are retired", view.left_at.join(", ")))?;
     }
+    if let Some(BackupsView { node, jurisdiction, every_hours, keep_days }) = &view.backups {
+        line(format_args!(
+            "  backed up        by {node} in {jurisdiction}, every {every_hours} hours, each kept for {keep_days} days; other nodes tell of theirs"
+        ))?;
+    }
     view.registers.iter().try_for_each(show_register)?;
     view.agreements.iter().try_for_each(show_agreement)
 }
@@ -188,6 +193,7 @@ fn table(map: &DataMap) -> Done {
     for view in &map.controllers {
         view.registers.iter().try_for_each(|register| line(csv::joined(&register_row(view, register))))?;
         view.agreements.iter().try_for_each(|shared| line(csv::joined(&agreement_row(view, shared))))?;
+        view.backups.iter().try_for_each(|backups| line(csv::joined(&backups_row(view, backups))))?;
     }
     Ok(())
 }
@@ -228,5 +234,25 @@ fn agreement_row(view: &ControllerView, shared: &SharedView) -> [String; COLUMNS
         shared.until_ms.map(time).unwrap_or_default(),
         shared.retention_days.to_string(),
         if shared.open { "open" } else { "not open" }.to_owned(),
+    ]
+}
+
+fn backups_row(view: &ControllerView, backups: &BackupsView) -> [String; COLUMNS.len()] {
+    let BackupsView { node, jurisdiction, every_hours, keep_days } = backups;
+    [
+        view.organisation.clone(),
+        view.contact.clone().unwrap_or_default(),
+        "backups".to_owned(),
+        node.to_string(),
+        format!("to restore what {node} holds, every {every_hours} hours"),
+        String::new(),
+        String::new(),
+        String::new(),
+        format!("{node} in {jurisdiction}"),
+        jurisdiction.to_string(),
+        String::new(),
+        String::new(),
+        keep_days.to_string(),
+        String::new(),
     ]
 }

@@ -8,17 +8,17 @@ use super::{
     registers::records,
     snapshot::json_at,
 };
-use crate::service::data_map::Holdings;
+use crate::{backup::Terms, service::data_map::Holdings};
 use axum::{
     extract::State,
     response::{IntoResponse, Response},
 };
 use tallystick_api::{
-    ControllerView, DataMap, FieldView, PlaceView, Problem, ProtectedRegisterView, SharedView,
+    BackupsView, ControllerView, DataMap, FieldView, PlaceView, Problem, ProtectedRegisterView, SharedView,
     limits::DATA_MAP_PAGE_MAX, routes,
 };
 use tallystick_ledger::OrganisationRow;
-use tallystick_protocol::{NodeRow, PartitionRow, RegisterRow};
+use tallystick_protocol::{NodeRow, PartitionRow, PrincipalId, RegisterRow};
 
 /// What organisations hold about people: which fields and categories, on which nodes, under which agreement, for how long.
 #[utoipa::path(get, path = routes::DATA_MAP, tag = "privacy",
@@ -50,6 +50,7 @@ pub async fn data_map(State(app): State<App>, QueryOf(query): QueryOf) -> Answer
         .into_iter()
         .map(|row| {
             let mut view = controller(row, &holdings, time_ms);
+            view.backups = app.service.backups(&view.organisation).map(backups);
             for register in &mut view.registers {
                 register.records = records(&app.service, &register.register);
             }
@@ -66,6 +67,7 @@ fn controller(row: OrganisationRow, holdings: &Holdings, time_ms: u64) -> Contro
     ControllerView {
         nodes: holdings.nodes.get(&id).into_iter().flat_map(|row| &row.nodes).map(place).collect(),
         left_at: retired(holdings, &id).collect(),
+        backups: None,
         registers: holdings.registers.iter().filter(is_custodian).map(register).collect(),
         agreements: holdings
             .agreements
@@ -86,6 +88,11 @@ fn retired<'h>(holdings: &'h Holdings, organisation: &str) -> impl Iterator<Item
     let row = holdings.nodes.get(organisation);
     let unnamed = row.filter(|row| row.unnamed > 0).map(|_| organisation.to_owned());
     row.into_iter().flat_map(|row| &row.retired).map(ToString::to_string).chain(unnamed)
+}
+
+fn backups((node, terms): (&PrincipalId, &Terms)) -> BackupsView {
+    let Terms { jurisdiction, every_hours, keep_days } = terms.clone();
+    BackupsView { node: node.clone(), jurisdiction, every_hours, keep_days }
 }
 
 fn place(row: &NodeRow) -> PlaceView {

@@ -1,9 +1,11 @@
-//! What organisations hold of people, as the state has it: their nodes, their registers with protected fields, their agreements.
+//! What organisations hold of people, as the state has it: their nodes, their registers with protected fields, their agreements; and what this
+//! node backs up of it.
 
 use super::{Runtime, Service};
+use crate::backup::Terms;
 use std::collections::{BTreeMap, BTreeSet};
 use tallystick_ledger::OrganisationRow;
-use tallystick_protocol::{NodesRow, PartitionRow, RegisterRow, StateKey, limits::ROWS_READ_MAX};
+use tallystick_protocol::{NodesRow, PartitionRow, PrincipalId, RegisterRow, StateKey, limits::ROWS_READ_MAX};
 use tallystick_storage::read::ReadError;
 
 /// What organisations hold of people.
@@ -18,6 +20,14 @@ pub struct Holdings {
 }
 
 impl<E: Runtime> Service<E> {
+    /// As which node, if it is one of this organisation's, this one makes backups of what it holds, and how.
+    pub fn backups(&self, organisation: &str) -> Option<(&PrincipalId, &Terms)> {
+        let holder = self.0.holder.as_ref()?;
+        let node = &holder.keys().principal;
+        let terms = holder.backups()?.terms();
+        (node.organisation() == organisation).then_some((node, terms))
+    }
+
     /// What these organisations hold. Piece by piece, for blocks wait for a read: what came meanwhile may be in it or not.
     pub async fn holdings(&self, organisations: &[OrganisationRow]) -> Result<Holdings, ReadError> {
         let asked: BTreeSet<&str> = organisations.iter().map(|row| row.id.as_str()).collect();
