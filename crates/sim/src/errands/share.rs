@@ -77,6 +77,7 @@ pub(super) async fn share(client: &mut Client) -> Option<()> {
     leave::leave(client).await?;
     correct::correct(client, &writer, &guest).await?;
     consent::consent(client, &writer).await?;
+    erase::race_reads(client, &writer).await?;
     certified(client).await
 }
 

@@ -18,6 +18,10 @@ use tallystick_storage::vault::Drawer;
 const ERASED: [&str; 3] = ["s-erased-0", "s-erased-1", "s-erased-2"];
 /// Whose are, and are held meanwhile.
 const HELD: &str = "s-held";
+/// Whose are, while somebody reads them.
+const RACED: [&str; 2] = ["s-raced-0", "s-raced-1"];
+/// Reads that race an order.
+const READS: usize = 6;
 /// Between the last that is written and the first that is ordered.
 const REST: Duration = Duration::from_secs(2);
 /// The path of a question.
@@ -25,7 +29,7 @@ const PATH: &str = "/erasures";
 
 /// Where nothing is left on any member's node.
 pub fn erased() -> impl Iterator<Item = Drawer> {
-    ERASED.into_iter().chain([HELD]).map(drawer).chain(super::part::erased())
+    ERASED.into_iter().chain([HELD]).chain(RACED).map(drawer).chain(super::part::erased())
 }
 
 pub(super) async fn erase(client: &mut Client, writer: &Member) -> Option<()> {
@@ -64,6 +68,48 @@ pub(super) fn order(client: &Client, key: &str, scope: ErasureScope) -> Operatio
         reason: "Ashore for good".to_owned(),
         deadline: 86_400,
     }
+}
+
+/// Orders race reads: none that is executed after the order is given anything.
+pub(super) async fn race_reads(client: &mut Client, writer: &Member) -> Option<()> {
+    let (keeper, node) = (client.administrator(MEMBERS[0]), client.members.holder(MEMBERS[0])?.principal);
+    for (turn, key) in (0..).zip(RACED) {
+        write_of(client, writer, key).await?;
+        let mut reader = client.fork(61 + turn);
+        let reads = async {
+            let (mut given, mut refused) = (Vec::new(), 0);
+            for _ in 0..READS {
+                let transaction = sign(&mut reader, writer, read_of(key, &node));
+                match hand_in(&reader, MEMBERS[0], &transaction).await {
+                    Some(Ok(done)) if done.given.iter().any(|one| !one.openings.is_empty()) => given.push(done.number),
+                    Some(Ok(Executed { outcome: Outcome::Refused(_), .. })) => refused += 1,
+                    _ => {}
+                }
+                reader.wait(Duration::from_millis(60)).await;
+            }
+            (given, refused)
+        };
+        let ordering = order(client, key, ErasureScope::All);
+        let ordered = async {
+            // Now and then some reads come first.
+            let pause = Duration::from_millis(client.chance.between(0, 900));
+            client.wait(pause).await;
+            outcome(client, &keeper, ordering).await
+        };
+        let (ordered, (given, refused)) = join!(ordered, reads);
+        let (ordered, None) = ordered? else {
+            client.complain(format!("an order in a partition was refused: {key}"));
+            return None;
+        };
+        let before = given.iter().filter(|number| **number < ordered).count();
+        client.record.note(format!("{before} reads in a partition came before the order, and {refused} too late"));
+        if let Some(number) = given.iter().find(|number| **number > ordered) {
+            client.complain(format!("a read of number {number} was given what the order of number {ordered} erased"));
+            return None;
+        }
+        complete(client, key, MEMBERS.len()).await?;
+    }
+    Some(())
 }
 
 /// A hold races an order: whoever comes first, no receipt comes after the hold, and all do after it is lifted.
