@@ -194,7 +194,8 @@ fn each_node_tells_of_its_own(agency: &Node<'_>, house: &Node<'_>) {
     assert_eq!(told(agency, AGENCY), Some((format!("{AGENCY}/vault"), "GB-SCT".to_owned(), 30)));
     assert_eq!(told(house, HOUSE), Some((format!("{HOUSE}/vault"), "US".to_owned(), 30)));
     assert_eq!(told(agency, HOUSE), None);
-    let by = format!("by {AGENCY}/vault in GB-SCT, every 24 hours, each kept for 30 days");
+    let by =
+        format!("by {AGENCY}/vault in GB-SCT, every 24 hours, each kept for 30 days and until there is a newer one");
     agency.desk.line(&format!("datamap --organisation {AGENCY}")).expect(0, &["backed up", &by]);
     agency
         .desk

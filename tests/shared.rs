@@ -55,6 +55,13 @@ pub fn members_that_disagree_are_named(desk: &Desk) {
         let lines = alarms(desk, member);
         assert!(matches!(lines.as_slice(), [line] if line.contains("ERROR")), "{member}: {lines:?}");
     }
+    // Nothing is certified now: no disclosure is put on record that nobody could check.
+    let clerk = "--partition school-health --as companies-house/registrar";
+    let why = "--to 'Another court' --to-jurisdiction GB --purpose Look --legal-basis Law";
+    desk.line(&format!("disclose pupil p-2 {why} --field nickname --output late.disclosure {clerk}"))
+        .expect(1, &["the members' nodes have different roots: `tally partition show` names them"]);
+    let log = desk.line(&format!("access-log --subject pupil:p-2 {clerk}")).expect(0, &["A court"]).text();
+    assert!(!log.contains("Another court") && !desk.path("late.disclosure").exists(), "{log}");
 }
 
 /// The files of each member's vault that hold somebody's values.

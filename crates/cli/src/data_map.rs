@@ -115,7 +115,7 @@ fn show(view: &ControllerView) -> Done {
     }
     if let Some(BackupsView { node, jurisdiction, every_hours, keep_days }) = &view.backups {
         line(format_args!(
-            "  backed up        by {node} in {jurisdiction}, every {every_hours} hours, each kept for {keep_days} days; other nodes tell of theirs"
+            "  backed up        by {node} in {jurisdiction}, every {every_hours} hours, each kept for {keep_days} days and until there is a newer one; other nodes tell of theirs"
         ))?;
     }
     view.registers.iter().try_for_each(show_register)?;

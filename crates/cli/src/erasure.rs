@@ -361,7 +361,7 @@ pub fn not_asked(id: &str) -> String {
 pub const fn nobody_left(has_destroyed: bool) -> &'static str {
     match has_destroyed {
         true => "nobody else is asked any more, and all others have destroyed",
-        false => "nobody is asked any more, and nobody has said that it destroyed",
+        false => "no node has given a receipt: their organisation says that what they held is destroyed",
     }
 }
 
@@ -409,7 +409,9 @@ fn tell(view: &ErasureView, partition: Option<&str>) -> Done {
     for hold in &view.holds {
         match view.completed_ms {
             None => line(format_args!("waits      for hold {hold}"))?,
-            Some(_) => line(format_args!("held       by hold {hold}, of which nothing is left that it could keep"))?,
+            Some(_) => {
+                line(format_args!("held       by hold {hold}, for what is left where nobody is asked any more"))?
+            }
         }
     }
     if view.holders.iter().any(|holder| holder.left) {

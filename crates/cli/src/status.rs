@@ -346,6 +346,9 @@ mod tests {
         assert_eq!(said(&status), (false, "no", "3 of 3".to_owned()));
         status.voting = true;
         assert_eq!(said(&status), (true, "yes", "3 of 3".to_owned()));
+        status.erasures.overdue = 1;
+        assert!(!is_well(&status));
+        status.erasures.overdue = 0;
         status.ready = false;
         assert!(!is_well(&status));
     }

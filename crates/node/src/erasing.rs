@@ -11,8 +11,8 @@
 //! - The vault knows how many orders it has carried out, all up to one. What a vault that was restored from a backup, or a node that was off,
 //!   has not carried out is carried out again.
 //! - While a hold lasts nothing is destroyed, unless this node had said before that it was. Every hold is seen before it destroys that was final
-//!   when this node first saw the order, or when it last came back from where it saw no blocks: it waits for a block that was made after that, and
-//!   does not catch up: see [`Following`] and [`Seen`].
+//!   when this node first saw the order, or when it last came back from where it saw no blocks, but for those of the second before: it waits for a
+//!   block that was made after that, and does not catch up: see [`Following`] and [`Seen`].
 //! - What is known here of how far it has come is on the disk first. A file of the vault that fails holds up its own orders, no others, and
 //!   no reads: what they are about is not given, whatever is still here of it.
 
@@ -24,24 +24,26 @@ use tallystick_protocol::{
 };
 use tallystick_storage::vault::{Drawer, ErasureProgress, VaultError};
 
-/// By how much clocks may differ: how old a block may look for the ledger to be level with this node's clock, and how much newer than a
-/// start one must be to have been made after it.
+/// How old a block may be for the ledger to be level with this node, and how much newer than a start one must be to have been made after it.
 const LEVEL_MS: u64 = 3_000;
-/// For how long the ledger's time must go as fast as the clock for a clock that is wrong to be taken for the reason why blocks look old.
+/// For how long blocks must come without a gap for the least by which the clock was ahead of them to be taken for the clock's error.
 const PATIENT_MS: u64 = 60_000;
 /// How much more than twice as far as the clock the ledger's time may go, as blocks come unevenly.
 const SLACK_MS: u64 = 2_000;
 /// How much newer than the sight of an order a block must be to have been made after it.
 const SEEN_MS: u64 = 1_000;
-/// How old the newest block may look to a node that has been there all the time.
+/// How old the newest block may be to a node that has been there all the time.
 const FRESH_MS: u64 = 1_000;
+/// Without a block for so long, which is twice as long as an idle network takes for one, something is amiss.
+const GAP_MS: u64 = 3_000;
 /// Without a block for so long, others may have gone on without this node.
 const SILENCE_MS: u64 = 10_000;
 
 /// Tells whether a node follows the ledger as it grows. One that catches up comes to an order before the hold that was placed after it.
 ///
 /// Its blocks are old, and come faster than the clock goes; and it has caught up with all that was there when it came back only at a block that
-/// was made since. Where the clock is ahead blocks always look old, and are believed once they have come no faster than it for a minute.
+/// was made since. How old a block is tells the clock without its error: that is late at least by what a block is ahead of it, and ahead by what
+/// all blocks of a minute were behind it.
 #[derive(Debug, Default)]
 pub struct Following {
     /// The clock when this node came back: its start, its last silence, or the last time that it raced.
@@ -50,32 +52,47 @@ pub struct Following {
     begun: (u64, u64),
     /// The clock at the last look.
     looked_ms: u64,
-    /// Whether the clock is ahead.
-    is_ahead: bool,
+    /// By how much the clock is ahead of the blocks at best; late if it is negative.
+    error_ms: i64,
+    /// The least that it was ahead since the measurement began.
+    least_ms: i64,
+    /// Whether no block came for too long meanwhile.
+    has_gap: bool,
 }
 
 impl Following {
     /// Whether it follows, at this time of the clock and of the newest block: asked with each block.
     pub fn look(&mut self, now_ms: u64, tip_ms: u64) -> bool {
+        let ahead_ms = now_ms.cast_signed().saturating_sub(tip_ms.cast_signed());
+        self.error_ms = self.error_ms.min(ahead_ms);
         let silent_ms = now_ms.saturating_sub(self.looked_ms);
         self.looked_ms = now_ms;
         let (clock, ledger) = (now_ms.saturating_sub(self.begun.0), tip_ms.saturating_sub(self.begun.1));
         let races = ledger > clock.saturating_mul(2).saturating_add(SLACK_MS);
-        let is_level = now_ms.saturating_sub(tip_ms) <= LEVEL_MS;
+        let is_level = |error_ms: i64| ahead_ms.saturating_sub(error_ms) <= LEVEL_MS.cast_signed();
         let since_ms = match self.since_ms {
             // Nothing was missed in a silence that a block ends which was just made: those that were missed would come first.
-            Some(since_ms) if !races && (silent_ms <= SILENCE_MS || is_level) => since_ms,
+            Some(since_ms) if !races && (silent_ms <= SILENCE_MS || is_level(self.error_ms)) => since_ms,
             _ => {
-                *self = Self { since_ms: Some(now_ms), begun: (now_ms, tip_ms), looked_ms: now_ms, is_ahead: false };
+                let (begun, error_ms) = ((now_ms, tip_ms), self.error_ms);
+                let since_ms = Some(now_ms);
+                *self = Self { since_ms, begun, looked_ms: now_ms, error_ms, least_ms: ahead_ms, has_gap: false };
                 return false;
             }
         };
+        self.least_ms = self.least_ms.min(ahead_ms);
+        self.has_gap |= silent_ms > GAP_MS;
         if clock >= PATIENT_MS {
-            let keeps_up = ledger.saturating_mul(2) >= clock;
-            (self.begun, self.is_ahead) = ((now_ms, tip_ms), keeps_up && !is_level);
+            let keeps_up = ledger.saturating_mul(2) >= clock && !self.has_gap;
+            self.error_ms = if keeps_up { self.least_ms } else { self.error_ms };
+            (self.begun, self.least_ms, self.has_gap) = ((now_ms, tip_ms), ahead_ms, false);
         }
-        let is_new = tip_ms >= since_ms.saturating_add(LEVEL_MS);
-        (is_level && is_new) || self.is_ahead
+        is_level(self.error_ms) && tip_ms >= self.without_error(since_ms).saturating_add(LEVEL_MS)
+    }
+
+    /// A time of the clock without its error, as far as it is known.
+    pub const fn without_error(&self, now_ms: u64) -> u64 {
+        now_ms.saturating_add_signed(self.error_ms.saturating_neg())
     }
 }
 
@@ -96,7 +113,9 @@ pub struct Erasing {
     failed: BTreeSet<String>,
     /// When those that wait for a block which was made since were seen.
     seen: BTreeMap<String, Seen>,
-    /// Whether nothing waited so at some time since the start.
+    /// How many orders there were when this process first carried some out.
+    begun_with: Option<u64>,
+    /// Whether none of these waits so any more.
     has_caught_up: bool,
 }
 
@@ -115,6 +134,7 @@ impl Erasing {
             waiting: BTreeSet::new(),
             failed: BTreeSet::new(),
             seen: BTreeMap::new(),
+            begun_with: None,
             has_caught_up: false,
         })
     }
@@ -152,8 +172,8 @@ impl Erasing {
     }
 
     /// Carries out those of a page of orders, the unfinished ones with it, that are not carried out and do not wait. `drawers` says where the
-    /// values lie that an order is about, `total` how many orders there are, and `times` the clock's and that of a block that all of them are as
-    /// new as. Says whether that was the last page.
+    /// values lie that an order is about, `total` how many orders there are, and `times` the clock's, without its error, and that of a block that
+    /// all of them are as new as. Says whether that was the last page.
     ///
     /// # Errors
     /// When the disk fails.
@@ -178,7 +198,8 @@ impl Erasing {
         self.carried_out.retain(|number| *number >= applied);
         self.looked_at = total.min(self.looked_at.saturating_add(u64::from(ERASURES_PER_PAGE)));
         let is_last = self.looked_at >= total;
-        self.has_caught_up |= is_last && !self.has_new();
+        let begun_with = *self.begun_with.get_or_insert(total);
+        self.has_caught_up |= is_last && self.seen.values().all(|seen| seen.number >= begun_with);
         Ok(is_last)
     }
 
@@ -194,7 +215,8 @@ impl Erasing {
             return Ok(());
         }
         let is_held = !erasure.holds.is_empty();
-        if !has_said(holder, row) && (is_held || !self.seen.entry(row.order.clone()).or_default().is_through(times)) {
+        let seen = self.seen.entry(row.order.clone()).or_insert(Seen::new(row.number, times.0.max(times.1)));
+        if !has_said(holder, row) && (is_held || !seen.is_through(times)) {
             if is_held {
                 self.seen.remove(&row.order);
             }
@@ -263,27 +285,41 @@ impl Erasing {
     }
 }
 
-/// When an order was seen, by the clock. It counts anew while blocks look old: what was done while a node was cut off comes one by one once it is back.
-#[derive(Debug, Default)]
+/// When an order was seen, by the clock without its error. It counts anew while blocks are old: what was done while a node was cut off comes one by
+/// one once it is back.
+#[derive(Debug, Clone, Copy)]
 struct Seen {
-    /// For the first time, and when it began to count; none before it was seen.
-    first_and_since_ms: Option<(u64, u64)>,
+    /// The order's number.
+    number: u64,
+    /// For the first time, or after the last gap.
+    first_ms: u64,
+    /// When it began to count.
+    since_ms: u64,
+    /// At the last look.
+    looked_ms: u64,
 }
 
 impl Seen {
-    /// Whether a block is there that was made since, at these times of the clock and of the newest block: what was final by then is seen too. A clock
-    /// that is late is taken to be as the block says; to one that is ahead blocks always look old, and are believed after a minute, or, if it is
-    /// ahead by more, after as long as that; one that is set back counts from then.
+    const fn new(number: u64, now_ms: u64) -> Self {
+        Self { number, first_ms: now_ms, since_ms: now_ms, looked_ms: now_ms }
+    }
+
+    /// Whether a block is there that was made since, at these times of the clock and of the newest block: what was final by then is seen too. Where
+    /// blocks are old and come without a gap for a minute, none is newer elsewhere.
     fn is_through(&mut self, (now_ms, tip_ms): (u64, u64)) -> bool {
         let now_ms = now_ms.max(tip_ms);
-        let (first_ms, since_ms) = self.first_and_since_ms.unwrap_or((now_ms, now_ms));
-        let (first_ms, mut since_ms) = (first_ms.min(now_ms), since_ms.min(now_ms));
-        let looks_old = now_ms - tip_ms > FRESH_MS;
-        if looks_old && now_ms - first_ms < PATIENT_MS {
-            since_ms = now_ms;
+        // A clock that was set back counts from then.
+        (self.first_ms, self.since_ms) = (self.first_ms.min(now_ms), self.since_ms.min(now_ms));
+        if now_ms - tip_ms > FRESH_MS {
+            if now_ms.saturating_sub(self.looked_ms) > GAP_MS {
+                self.first_ms = now_ms;
+            }
+            if now_ms - self.first_ms < PATIENT_MS {
+                self.since_ms = now_ms;
+            }
         }
-        self.first_and_since_ms = Some((first_ms, since_ms));
-        tip_ms >= since_ms.saturating_add(SEEN_MS)
+        self.looked_ms = now_ms;
+        tip_ms >= self.since_ms.saturating_add(SEEN_MS)
     }
 }
 
@@ -320,6 +356,7 @@ fn is_meant(scope: &ErasureScope, opening: &Opening) -> bool {
 
 #[cfg(test)]
 mod tests {
+    #![allow(clippy::indexing_slicing)]
     use super::*;
 
     #[test]
@@ -364,7 +401,7 @@ mod tests {
 
     #[test]
     fn what_is_ordered_waits_for_a_block_that_was_made_since() {
-        /// The clock's time, the newest block's, and whether it is through.
+        /// The clock's time without its error, the newest block's, and whether it is through.
         type Look = (u64, u64, bool);
         let rows: [(&str, &[Look]); 7] = [
             ("there all the time", &[(10_000, 9_900, false), (10_900, 10_800, false), (11_100, 11_000, true)]),
@@ -379,26 +416,41 @@ mod tests {
                 "away, and nobody held it",
                 &[(10_000, 9_900, false), (13_500, 10_300, false), (13_520, 13_400, false), (14_600, 14_500, true)],
             ),
-            // The hold of the block after the order's is waited for.
-            ("late by two seconds", &[(18_000, 20_000, false), (18_500, 20_500, false), (19_000, 21_000, true)]),
-            ("ahead by two seconds", &[(12_000, 10_000, false), (71_900, 69_900, false), (72_950, 70_950, true)]),
-            ("ahead, then set right", &[(3_630_000, 30_000, false), (32_000, 31_900, false), (33_100, 33_000, true)]),
+            // More than a minute of it: what came of old does not count.
+            (
+                "away again and again",
+                &[(10_000, 9_900, false), (40_000, 37_000, false), (69_500, 66_500, false), (73_000, 70_600, false)],
+            ),
+            ("an idle network's beats", &[(10_000, 9_900, false), (11_500, 11_400, true)]),
+            ("set back", &[(3_630_000, 3_630_000, false), (32_000, 31_900, false), (33_100, 33_000, true)]),
         ];
         for (clock, looks) in rows {
-            let mut seen = Seen::default();
+            let mut seen = Seen::new(0, looks[0].0);
             for (now_ms, tip_ms, expected) in looks {
                 assert_eq!(seen.is_through((*now_ms, *tip_ms)), *expected, "{clock}, at {now_ms}");
             }
         }
     }
 
+    /// For a minute; then none is newer elsewhere.
+    #[test]
+    fn blocks_that_are_always_old_are_believed_in_the_end() {
+        let mut seen = Seen::new(0, 0);
+        let mut look = |second: u64| seen.is_through((second * 1_000, (second * 1_000).saturating_sub(2_000)));
+        assert!((1..62).all(|second| !look(second)) && look(62));
+    }
+
     #[test]
     fn a_clock_that_is_wrong_follows_too() {
-        // Slow by five seconds, and then so much behind: seen by how fast its blocks come.
+        // Late by five seconds: seen at once, and what was there when it started comes first all the same.
         let mut following = Following::default();
-        assert!(!following.look(1_000_000, 1_005_000) && following.look(1_001_000, 1_006_000));
-        assert!(!following.look(1_001_100, 1_012_000));
-        // Ahead by as much.
+        let mut look = |now_ms, tip_ms| (following.look(now_ms, tip_ms), following.without_error(now_ms));
+        assert_eq!(look(1_000_000, 1_005_000), (false, 1_005_000));
+        assert_eq!(look(1_001_000, 1_006_000), (false, 1_006_000));
+        assert_eq!(look(1_003_000, 1_008_000), (true, 1_008_000));
+        // Cut off for four seconds, it knows how old the blocks are that come then.
+        assert_eq!(look(1_007_000, 1_008_100), (false, 1_012_000));
+        // Ahead by as much: seen in a minute.
         let mut following = Following::default();
         let mut look = |second: u64, behind_ms: u64| {
             following.look(1_005_000 + second * 1_000, 1_000_000 + second * 1_000 - behind_ms)
@@ -406,5 +458,16 @@ mod tests {
         assert!((0..60).all(|second| !look(second, 0)), "not at once");
         assert!((60..200).all(|second| look(second, 0)));
         assert!(!look(230, 29_000) && !look(231, 20_000), "cut off for half a minute");
+        assert_eq!(following.without_error(1_235_000), 1_230_000);
+    }
+
+    /// Cut off most of the time, a node does not take the age of what comes to it for an error of its clock.
+    #[test]
+    fn what_is_learnt_of_the_clock_is_learnt_without_a_gap() {
+        let mut following = Following::default();
+        for second in (0..200).step_by(5) {
+            following.look(1_000_000 + second * 1_000, 1_000_000 + second * 1_000 - 2_500);
+        }
+        assert_eq!(following.without_error(1_200_000), 1_200_000);
     }
 }

@@ -143,8 +143,6 @@ pub(crate) struct Room<E: Runtime> {
     /// What is open already of the store and not executed: made here, or judged here when it was delivered. To execute it, it need not be read,
     /// decrypted and verified once more.
     payloads: Mutex<Cache<ParcelId, Arc<Opened>>>,
-    /// What is executed and was read last.
-    read: Mutex<Cache<ParcelId, Arc<Payload>>>,
     /// Told when a parcel, or openings that were lacking, were stored.
     arrived: Notify,
     /// What is asked for now.
@@ -185,10 +183,6 @@ impl<E: Runtime> Room<E> {
         self.payloads().keep(id, payload, size);
     }
 
-    fn read(&self) -> MutexGuard<'_, Cache<ParcelId, Arc<Payload>>> {
-        self.read.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
     fn is_open(&self) -> bool {
         *self.open.borrow()
     }
@@ -220,6 +214,8 @@ struct Inner<E: Runtime> {
     acks: Mutex<HashMap<Hash, mpsc::UnboundedSender<Ack>>>,
     /// What is on record of this day: which node was given nothing of which partition, on which path.
     refused: Mutex<BTreeMap<Refusal, u64>>,
+    /// Executed payloads that were read last, of all partitions.
+    read_last: Mutex<Cache<ParcelId, Arc<Payload>>>,
 }
 
 /// Why what this node says within a partition is not taken.
@@ -288,6 +284,7 @@ impl<E: Runtime> Parcels<E> {
             rooms,
             acks,
             refused,
+            read_last: Mutex::new(Cache::new(PAYLOADS_READ_BYTES_MAX)),
         }));
         let (lookout, listener) = (parcels.clone(), parcels.clone());
         looking.spawn(move |runtime| lookout.look(runtime));
@@ -483,7 +480,6 @@ impl<E: Runtime> Parcels<E> {
             partition: tokio::sync::Mutex::new(partition),
             store: tokio::sync::Mutex::new(store),
             payloads: Mutex::new(Cache::new(PAYLOADS_OPEN_BYTES_MAX)),
-            read: Mutex::new(Cache::new(PAYLOADS_READ_BYTES_MAX)),
             arrived: Notify::new(),
             wanted: Mutex::default(),
             schemas: SchemaCache::default(),

@@ -166,8 +166,9 @@ pub const PARCEL_CLASS_MAX: u8 = 17;
 pub const PAYLOAD_TRANSACTIONS_MAX: usize = 512;
 /// Bytes of payloads that a member's node has open beforehand, so that it need not decrypt and verify them again to execute them.
 pub const PAYLOADS_OPEN_BYTES_MAX: usize = 16 * 1_024 * 1_024;
-/// Bytes of executed payloads of a partition that were read last, so that they need not be read and decrypted again.
-pub const PAYLOADS_READ_BYTES_MAX: usize = 8 * 1_024 * 1_024;
+/// Bytes of executed payloads, of all partitions, that were read last and are in memory, so that they need not be read and decrypted again. No sealed
+/// value is in them.
+pub const PAYLOADS_READ_BYTES_MAX: usize = 16 * 1_024 * 1_024;
 /// Rows of the public state that the transactions of one payload rely on.
 pub const EVIDENCE_ROWS_MAX: usize = 256;
 /// Bytes of these rows.

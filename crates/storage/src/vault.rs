@@ -113,7 +113,7 @@ pub struct Vault<S: Storage> {
     ciphers: Ciphers,
     /// One for the subjects whose names begin alike: changes of one subject come one after another.
     locks: Vec<AsyncMutex<()>>,
-    /// Files that were read last. Each is touched under the lock of its subject alone.
+    /// Files that were read last. Each is kept and forgotten under the lock of its subject alone, but for those that give way.
     read: Mutex<Cache<Name, ReadFile>>,
 }
 
@@ -275,13 +275,16 @@ impl<S: Storage> Vault<S> {
         }
     }
 
-    /// What the newest whole file holds, which is kept for who asks next; nothing when there is none.
+    /// What the newest whole file holds, which is kept in memory for who asks next, if it is the only one: where a change was broken off, its last
+    /// write may be under way still. Nothing when there is none.
     async fn newest(&self, name: &Name, generations: &[u64]) -> Result<Vec<Opening>, VaultError> {
         for generation in generations.iter().rev() {
             let Some(bytes) = self.read(name, *generation).await? else { continue };
             let openings = self.opened(&file(name, *generation), &bytes)?;
-            let size = bytes.len();
-            self.read_last().keep(*name, (*generation, Arc::new(bytes)), size);
+            if generations.len() == 1 {
+                let size = bytes.len();
+                self.read_last().keep(*name, (*generation, Arc::new(bytes)), size);
+            }
             return Ok(openings);
         }
         Ok(Vec::new())

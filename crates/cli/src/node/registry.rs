@@ -6,7 +6,7 @@ use crate::{
     paging::Paging,
 };
 use clap::Args;
-use tallystick_api::limits::ERASURES_PAGE_MAX;
+use tallystick_api::{HoldList, HoldView, limits::ERASURES_PAGE_MAX};
 use tallystick_client::Client;
 use tallystick_protocol::{Jurisdiction, Operation, PrincipalId, PublicKey, SealingKey, change::words::Shown};
 
@@ -88,28 +88,33 @@ impl Retire {
                  say so with --destroyed. Until then orders of erasure name it as not asked"
             )
         };
-        let controller = node.organisation().to_owned();
         let session = acting.begin()?;
-        let is_done = session.act(format!("node {node}"), vec![Operation::NodeRetire { node, destroyed }], told)?;
-        if is_done && destroyed { warn_of_holds(&acting.client()?, &controller) } else { Ok(()) }
+        if destroyed {
+            warn_of_holds(&acting, node.organisation());
+        }
+        session.act(format!("node {node}"), vec![Operation::NodeRetire { node, destroyed }], told).map(drop)
     }
 }
 
-/// What was destroyed may be what somebody has kept: they should hear of it.
-fn warn_of_holds(client: &Client, controller: &str) -> Done {
-    let asked = [("controller", controller)];
-    let list =
-        Paging::everything().whole(ERASURES_PAGE_MAX, |query| Ok(client.holds(&[&asked, query].concat())?.value))?;
-    for hold in list.holds.iter().filter(|hold| hold.status == "in-force") {
+/// What is destroyed may be what somebody has kept: they should hear of it.
+fn warn_of_holds(acting: &Acting, controller: &str) {
+    let whole = |client: &Client| {
+        let asked = [("controller", controller)];
+        Paging::everything().whole(ERASURES_PAGE_MAX, |query| Ok(client.holds(&[&asked, query].concat())?.value))
+    };
+    let warning = paint_err(Colour::Yellow, "warning:");
+    let list: HoldList = match acting.client().and_then(|client| whole(&client)) {
+        Ok(list) => list,
+        Err(failure) => {
+            return say(format_args!("{warning} it is not known whether holds keep what it held: {failure}"));
+        }
+    };
+    for HoldView { hold, subject, authority, .. } in list.holds.iter().filter(|hold| hold.status == "in-force") {
         say(format_args!(
-            "{} hold {} keeps what {controller} holds of {}: if no other node has it, tell {}",
-            paint_err(Colour::Yellow, "warning:"),
-            hold.hold,
-            hold.subject,
-            Shown(&hold.authority)
+            "{warning} hold {hold} keeps what {controller} holds of {subject}: if no other node has it, tell {}",
+            Shown(authority)
         ));
     }
-    Ok(())
 }
 
 impl List {

@@ -166,8 +166,10 @@ impl<E: Runtime> Parcels<E> {
     ) -> bool {
         let tip_ms = self.time_ms();
         let is_abreast = tip_ms.saturating_sub(executed_ms) <= ABREAST_MS;
-        let follows = eraser.following.look(now_ms(runtime), tip_ms) && is_abreast;
-        let done = self.erase_due(runtime, (room, eraser), (follows, executed_ms)).await;
+        let now_ms = now_ms(runtime);
+        let follows = eraser.following.look(now_ms, tip_ms) && is_abreast;
+        let times = follows.then(|| (eraser.following.without_error(now_ms), executed_ms));
+        let done = self.erase_due(runtime, (room, eraser), times).await;
         let is_done = matches!(done, Ok(true));
         room.is_done.store(is_done, Ordering::Release);
         if let Err(error) = done {
@@ -191,12 +193,13 @@ impl<E: Runtime> Parcels<E> {
         }
     }
 
-    /// Says whether all is carried out that does not wait. What is due is left to the next time by a node that does not follow.
+    /// Says whether all is carried out that does not wait. What is due is left to the next time by a node that does not follow, for which there are no
+    /// times.
     async fn erase_due(
         &self,
         runtime: &E,
         (room, eraser): (&Arc<Room<E>>, &mut Eraser),
-        (follows, executed_ms): (bool, u64),
+        times: Option<(u64, u64)>,
     ) -> Result<bool, VaultError> {
         let Eraser { erasing, receipts, .. } = eraser;
         let erasing = match erasing {
@@ -205,10 +208,7 @@ impl<E: Runtime> Parcels<E> {
         };
         loop {
             let (total, orders) = room.due(erasing.looked_at(), erasing.unfinished(), self.time_ms()).await;
-            if !follows {
-                return Ok(orders.is_empty());
-            }
-            let times = (now_ms(runtime), executed_ms);
+            let Some(times) = times else { return Ok(orders.is_empty()) };
             let is_last = erasing.carry_out(self.vault(), &orders, total, times).await?;
             lock(receipts).retain(|order, _| erasing.owed().contains_key(order));
             for (erasure, _) in &orders {

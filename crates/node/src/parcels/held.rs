@@ -67,12 +67,13 @@ impl<E: Runtime> Parcels<E> {
         let (mut page, mut schemas) = (HeldPage::default(), Schemas::new());
         let end = before.min(position.executed);
         let begin = end.saturating_sub(PRIVATE_SCAN_MAX);
+        let mut last = None;
         for number in (begin..end).rev() {
             let Some(row) = room.partition.lock().await.numbered(number).await else { continue };
             if !row.may_append() {
                 continue;
             }
-            match self.transaction(&room, &row).await {
+            match self.next_transaction(&room, &row, &mut last).await {
                 Ok(transaction) => {
                     page.entries.extend(room.about(subject, (number, &row, &transaction), &mut schemas).await);
                 }

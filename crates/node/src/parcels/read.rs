@@ -17,7 +17,6 @@ use super::{
     sealed::Value,
 };
 use crate::{application::now_ms, engine::Runtime};
-use futures::future::try_join_all;
 use std::{
     collections::{BTreeMap, BTreeSet, btree_map},
     sync::{Arc, MutexGuard, PoisonError},
@@ -36,6 +35,7 @@ use tallystick_protocol::{
     principal::REGULATOR,
 };
 use tallystick_storage::{
+    cache::Cache,
     history::Entry,
     partition::{Done, KeptRegister, NumberedRow, Partition, ProvenRecord},
 };
@@ -311,12 +311,13 @@ impl<E: Runtime> Parcels<E> {
         transaction: &SignedTransaction,
     ) -> Result<Vec<Given>, PrivateError> {
         let records = room.reading().get_mut(&transaction.id()).map(|read| std::mem::take(&mut read.records));
-        let mut records = records.into_iter().flatten();
-        let reads = transaction.operations().iter().filter_map(|operation| {
-            let Operation::RecordRead { register, fields, subjects, .. } = operation else { return None };
-            Some(self.given_one(room, (register, fields, subjects), records.next().unwrap_or_default()))
-        });
-        try_join_all(reads.collect::<Vec<_>>()).await
+        let (mut records, mut given) = (records.into_iter().flatten(), Vec::new());
+        for operation in transaction.operations() {
+            let Operation::RecordRead { register, fields, subjects, .. } = operation else { continue };
+            let taken = records.next().unwrap_or_default();
+            given.push(self.given_one(room, (register, fields, subjects), taken).await?);
+        }
+        Ok(given)
     }
 
     /// A record that is read: those of its fields that are asked for, and what opens the values that are sealed in them.
@@ -411,25 +412,44 @@ impl<E: Runtime> Parcels<E> {
         transaction_of(row, &*self.payload_of(room, row).await?)
     }
 
-    /// The payload that a private transaction came in, with those that came with it: as it was read last, or as it is kept. One that cannot be
-    /// read here is asked for.
+    /// The same of one row after another: what came in one payload is read out of it, and what readers use stays in memory.
+    pub(super) async fn next_transaction(
+        &self,
+        room: &Room<E>,
+        row: &NumberedRow,
+        last: &mut Option<(ParcelId, Payload)>,
+    ) -> Result<SignedTransaction, PrivateError> {
+        let id = row.parcel.id;
+        let payload = match last {
+            Some((known, payload)) if *known == id => payload,
+            last => &mut last.insert((id, self.asked_payload(room, &id).await?)).1,
+        };
+        transaction_of(row, payload)
+    }
+
+    /// The payload that a private transaction came in, with those that came with it: as it was read last, or as it is kept.
     async fn payload_of(&self, room: &Room<E>, row: &NumberedRow) -> Result<Arc<Payload>, PrivateError> {
         let id = row.parcel.id;
-        let read = room.read().get(&id);
+        let read = self.read_last().get(&id);
         if let Some(payload) = read {
             return Ok(payload);
         }
-        match self.kept_payload(room, &id).await {
-            Ok(payload) => {
-                let payload = Arc::new(payload);
-                room.read().keep(id, payload.clone(), parcel_bytes(row.parcel.class));
-                Ok(payload)
-            }
-            Err(error) => {
-                room.lack(id);
-                Err(error)
-            }
+        let payload = Arc::new(self.asked_payload(room, &id).await?);
+        self.read_last().keep(id, payload.clone(), parcel_bytes(row.parcel.class));
+        Ok(payload)
+    }
+
+    fn read_last(&self) -> MutexGuard<'_, Cache<ParcelId, Arc<Payload>>> {
+        self.0.read_last.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// A payload as it is kept on the disk. One that cannot be read here is asked for.
+    async fn asked_payload(&self, room: &Room<E>, id: &ParcelId) -> Result<Payload, PrivateError> {
+        let kept = self.kept_payload(room, id).await;
+        if kept.is_err() {
+            room.lack(*id);
         }
+        kept
     }
 
     /// A payload as it is kept on the disk.
@@ -559,14 +579,12 @@ impl<E: Runtime> Parcels<E> {
         let room = self.asked_by_overseer(partition, query, path).await?;
         let position = room.partition.lock().await.position();
         let (mut number, mut found, mut known) = (before.min(position.executed), Vec::new(), Consents::default());
-        let end = number.saturating_sub(PRIVATE_SCAN_MAX);
+        let (end, mut last) = (number.saturating_sub(PRIVATE_SCAN_MAX), None);
         while number > end && found.len() < count {
             number -= 1;
             let row = room.partition.lock().await.numbered(number).await;
-            if row.is_none_or(|row| row.told.is_none()) {
-                continue;
-            }
-            let Some((row, transaction)) = self.numbered(&room, number).await? else { continue };
+            let Some(row) = row.filter(|row| row.told.is_some()) else { continue };
+            let transaction = self.next_transaction(&room, &row, &mut last).await?;
             let corrections = room.corrections(number, &transaction).await;
             let consents = room.consented(&transaction, &mut known).await;
             found.push(ReadAct { number, row, transaction, corrections, consents });

@@ -204,7 +204,7 @@ impl<E: Runtime> Parcels<E> {
     async fn next_values(&self, room: &Room<E>, (days, until_ms): (u32, u64), after: u64) -> Seen {
         let own = self.0.holder.principal.organisation();
         let (end, executed) = (after.saturating_add(NUMBERS), room.partition.lock().await.position().executed);
-        let mut registers = BTreeMap::new();
+        let (mut last, mut registers) = (None, BTreeMap::new());
         let mut seen = Seen { last: after, ..Seen::default() };
         for number in after..end.min(executed) {
             let row = room.partition.lock().await.numbered(number).await;
@@ -213,7 +213,7 @@ impl<E: Runtime> Parcels<E> {
             }
             seen.last = number + 1;
             let Some(row) = row.filter(|row| row.may_append()) else { continue };
-            let Ok(transaction) = self.transaction(room, &row).await else {
+            let Ok(transaction) = self.next_transaction(room, &row, &mut last).await else {
                 seen.unread.insert(number + 1);
                 continue;
             };

@@ -43,8 +43,10 @@ impl<E: Runtime> Service<E> {
         self.0.shared.chain.ready().await;
         let (mut done, mut following) = (None, Following::default());
         loop {
-            let follows = following.look(now_ms(&self.0.runtime), self.tip().header.time_ms);
-            match self.erase_due(holder, &mut done, follows).await {
+            // Before anything is read: that is as new as the newest block, or newer.
+            let (now_ms, tip_ms) = (now_ms(&self.0.runtime), self.tip().header.time_ms);
+            let times = following.look(now_ms, tip_ms).then(|| (following.without_error(now_ms), tip_ms));
+            match self.erase_due(holder, &mut done, times).await {
                 Ok(Some((height, has_new))) => holder.set_erased_to(height, has_new),
                 Ok(None) => {}
                 Err(error) => tracing::error!(%error, "what is ordered to be erased is not erased yet"),
@@ -69,7 +71,7 @@ impl<E: Runtime> Service<E> {
         &self,
         holder: &Holder<E>,
         done: &mut Option<Done>,
-        follows: bool,
+        times: Option<(u64, u64)>,
     ) -> Result<Option<(u64, bool)>, ErasingError> {
         let done = match done {
             Some(done) => done,
@@ -78,14 +80,9 @@ impl<E: Runtime> Service<E> {
         let own = holder.keys().principal.organisation();
         loop {
             let (from, unfinished) = (done.erasing.looked_at(), done.erasing.unfinished());
-            // Before the look: what is read is as new as that, or newer.
-            let tip_ms = self.tip().header.time_ms;
             let (height, total, orders) = self.due_erasures(own, from, unfinished).await?;
-            if !follows {
-                return Ok(orders.is_empty().then_some((height, false)));
-            }
+            let Some(times) = times else { return Ok(orders.is_empty().then_some((height, false))) };
             let orders: Vec<(Erasure, Vec<Drawer>)> = orders.into_iter().map(in_drawer).collect();
-            let times = (now_ms(&self.0.runtime), tip_ms);
             let is_last = done.erasing.carry_out(holder, &orders, total, times).await?;
             self.give_receipts(holder, &orders, done).await;
             if is_last {

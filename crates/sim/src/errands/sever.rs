@@ -13,6 +13,8 @@ use tallystick_protocol::{Operation, Subject};
 /// For how long it is cut off before the hold comes, each time.
 pub const PAUSES: [Duration; 4] =
     [Duration::from_millis(1_500), Duration::from_millis(2_500), Duration::from_secs(4), Duration::from_secs(8)];
+/// By when it has looked at what a block orders, and is far from through.
+pub const SIGHT: Duration = Duration::from_millis(100);
 /// By when whoever is back has executed what it missed.
 pub const REST: Duration = Duration::from_secs(5);
 
@@ -35,6 +37,7 @@ pub(super) async fn sever(client: &mut Client) -> Option<()> {
         others.doors.retain(|(node, _)| *node != severed);
         let ordered = order(&mut others, &key, &key).await?;
         client.knows(severed, ordered.height).await?;
+        client.wait(SIGHT).await;
         client.wires.cut(severed).await;
         client.wait(pause).await;
         others.accepted(&administrator, hold(&key, &administrator, subject("person", &key))).await?;

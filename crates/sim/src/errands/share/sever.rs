@@ -9,7 +9,11 @@ use super::{
 };
 use crate::{
     client::Client,
-    errands::{entrust::terms, hold, sever::REST},
+    errands::{
+        entrust::terms,
+        hold,
+        sever::{REST, SIGHT},
+    },
     members::Member,
 };
 use std::time::Duration;
@@ -40,6 +44,7 @@ pub(in crate::errands) async fn sever(client: &mut Client) -> Option<()> {
         let ordering = order(client, &key, ErasureScope::All);
         executed(client, MEMBERS[0], &keeper, ordering, None).await?;
         is_level(client, severed).await?;
+        client.wait(SIGHT).await;
         client.wires.cut(severed).await;
         client.wait(pause).await;
         let placing = hold(&key, &keeper, subject(&key));
