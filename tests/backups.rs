@@ -161,6 +161,7 @@ fn what_is_erased_is_in_no_backup_and_what_may_not_leave_is_in_none() {
 
     erased_in_backups_too(&agency, (&first, &second));
     what_is_put_back_is_cleaned_too(&agency, &tape, &first);
+    what_is_too_old_is_removed(&agency);
     what_is_not_allowed_any_more_is_removed(&house, &house_end);
     sandbox.stop();
     a_restored_backup_brings_nothing_back(&desk, &tape, &port);
@@ -181,6 +182,17 @@ fn backups_are_for_the_node_alone(agency: &Node<'_>) {
     };
     let now = std::time::UNIX_EPOCH.elapsed().unwrap().as_secs();
     assert!((now - 600..=now).contains(&value("backup_complete_seconds")) && value("backup_failures") == 0);
+}
+
+/// Of another year; the newest stays.
+fn what_is_too_old_is_removed(agency: &Node<'_>) {
+    let newest = agency.complete().pop().unwrap();
+    let name = newest.file_name().unwrap().to_string_lossy().into_owned();
+    let (whose, _) = name.rsplit_once('-').unwrap();
+    let old = newest.with_file_name(format!("{whose}-20200102T030405Z"));
+    copy(&newest, &old);
+    within("the old one's end", || (!old.exists()).then_some(()));
+    assert!(newest.exists());
 }
 
 fn each_node_tells_of_its_own(agency: &Node<'_>, house: &Node<'_>) {
@@ -245,10 +257,14 @@ fn erased_in_backups_too(agency: &Node<'_>, (first, second): (&[u8], &[u8])) {
 /// A copy that somebody made of a backup, and puts into the folder.
 fn what_is_put_back_is_cleaned_too(agency: &Node<'_>, tape: &Path, first: &[u8]) {
     let name = agency.complete()[0].file_name().unwrap().to_string_lossy().into_owned();
-    let (start, _) = name.rsplit_once('-').unwrap();
-    copy(tape, &agency.backups().join(format!("{start}-20200101T000000Z")));
+    // Of the same minute: it is not so old that it is removed as a whole.
+    let other = name.len() - "00Z".len();
+    let second = if name.ends_with("00Z") { "01Z" } else { "00Z" };
+    let put_back = agency.backups().join(format!("{}{second}", &name[..other]));
+    copy(tape, &put_back);
     assert_eq!(agency.backed_up(first), 1, "it was copied before the order");
     within("what was put back", || (agency.backed_up(first) == 0).then_some(()));
+    assert!(put_back.exists());
 }
 
 /// The members allow where the second one's backups are, and then do not any more.

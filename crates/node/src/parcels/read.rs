@@ -404,11 +404,7 @@ impl<E: Runtime> Parcels<E> {
     }
 
     /// The private transaction of this row.
-    pub(super) async fn transaction(
-        &self,
-        room: &Room<E>,
-        row: &NumberedRow,
-    ) -> Result<SignedTransaction, PrivateError> {
+    async fn transaction(&self, room: &Room<E>, row: &NumberedRow) -> Result<SignedTransaction, PrivateError> {
         transaction_of(row, &*self.payload_of(room, row).await?)
     }
 

@@ -215,25 +215,21 @@ impl<'a, E: Runtime> Work<'a, E> {
         if let Some(first) = self.odd.first() {
             troubles.push(BackupError::Odd(self.odd.len(), first.clone()).to_string());
         }
-        let newest_s = complete.iter().map(|backup| backup.time_s).filter(|time_s| *time_s <= now_s).max();
+        let newest_s = newest(now_s, &complete);
         self.service.0.shared.metrics.backup_complete(newest_s.unwrap_or_default());
-        if self.is_due(now_s, newest_s)
+        // A clock that was set back.
+        if self.again_s > now_s.saturating_add(AGAIN_S) {
+            self.again_s = 0;
+        }
+        let every_s = u64::from(self.backups.terms().every_hours) * HOUR_S;
+        if now_s >= self.again_s
+            && is_due(now_s, newest_s, every_s)
             && let Err(error) = self.make(now_s, complete.len()).await
         {
             self.again_s = now_s.saturating_add(AGAIN_S);
             troubles.push(error.to_string());
         }
         troubles
-    }
-
-    /// Whether it is time for a backup, where the newest is of that time: of those that a clock made which was ahead none counts.
-    fn is_due(&mut self, now_s: u64, newest_s: Option<u64>) -> bool {
-        // A clock that was set back.
-        if self.again_s > now_s.saturating_add(AGAIN_S) {
-            self.again_s = 0;
-        }
-        let every_s = u64::from(self.backups.terms().every_hours) * HOUR_S;
-        now_s >= self.again_s && newest_s.is_none_or(|newest_s| now_s.saturating_sub(newest_s) >= every_s)
     }
 
     async fn remove(&self, backups: Vec<Backup>) -> Result<(), BackupError> {
@@ -248,8 +244,8 @@ impl<'a, E: Runtime> Work<'a, E> {
     async fn prune(&self, now_s: u64, backups: &[Backup]) -> Result<(), BackupError> {
         let Some((_, others)) = backups.split_last().filter(|_| self.lacking.is_none()) else { return Ok(()) };
         let now_s = now_s.min(self.service.tip().header.time_ms / 1_000);
-        let before_s = now_s.saturating_sub(u64::from(self.backups.terms().keep_days) * DAY_S);
-        self.remove(others.iter().filter(|backup| backup.time_s < before_s).cloned().collect()).await
+        let keep_s = u64::from(self.backups.terms().keep_days) * DAY_S;
+        self.remove(others.iter().filter(|backup| is_too_old(now_s, backup, keep_s)).cloned().collect()).await
     }
 
     /// Takes out of the backups what an agreement does not allow there any more.
@@ -497,10 +493,52 @@ impl<'a, E: Runtime> Work<'a, E> {
     }
 }
 
+/// When the newest was begun: of those that a clock made which was ahead none counts.
+fn newest(now_s: u64, complete: &[Backup]) -> Option<u64> {
+    complete.iter().map(|backup| backup.time_s).filter(|time_s| *time_s <= now_s).max()
+}
+
+/// Whether it is time for the next.
+fn is_due(now_s: u64, newest_s: Option<u64>, every_s: u64) -> bool {
+    newest_s.is_none_or(|newest_s| now_s.saturating_sub(newest_s) >= every_s)
+}
+
+/// Whether one was kept for longer than it is to be.
+const fn is_too_old(now_s: u64, backup: &Backup, keep_s: u64) -> bool {
+    backup.time_s < now_s.saturating_sub(keep_s)
+}
+
 /// Whether this node has said, on record, that it carried an order out; or was not asked to say so, and nothing holds it up.
 fn is_destroyed(erasure: &Erasure, own: &PrincipalId) -> bool {
     match erasure.row.holders.iter().find(|holder| holder.node == *own) {
         Some(holder) => holder.receipt.is_some(),
         None => erasure.holds.is_empty(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn backups_come_in_their_time_and_go_in_it() {
+        let at = |hour: u64| Backup { name: format!("at-{hour}"), time_s: hour * HOUR_S, is_complete: true };
+        let due = |now: u64, made: &[u64]| {
+            let made: Vec<Backup> = made.iter().map(|hour| at(*hour)).collect();
+            is_due(now * HOUR_S, newest(now * HOUR_S, &made), 24 * HOUR_S)
+        };
+        let rows: [(u64, &[u64], bool); 5] = [
+            (1_000, &[], true),
+            (1_000, &[900, 977], false),
+            (1_000, &[900, 976], true),
+            // One that a clock made which was ahead.
+            (1_000, &[900, 1_001], true),
+            (1_000, &[990, 1_001], false),
+        ];
+        for (now, made, expected) in rows {
+            assert_eq!(due(now, made), expected, "{made:?}");
+        }
+        let is_old = |now: u64| is_too_old(now * HOUR_S, &at(100), 30 * DAY_S);
+        assert!(!is_old(0) && !is_old(820) && is_old(821));
     }
 }
