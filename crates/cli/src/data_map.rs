@@ -17,7 +17,8 @@ use tallystick_protocol::{Jurisdiction, Protection, change::words::Shown};
 #[command(
     after_help = "Made of the ledger's own state when it is asked for, so it is never out of date: each organisation's registers with protected \
     fields, the agreements under which it shares, the nodes that hold, and where these stand. It is the record of processing that UK GDPR, Article \
-    30, asks for, as far as the ledger knows it; why a register of one's own is kept, its text says. `--csv` is for a spreadsheet.\n\n\
+    30, asks for, as far as the ledger knows it; why a register of one's own is kept, its text says. Which backups a node makes \
+    that node alone tells: ask each with `--node`. `--csv` is for a spreadsheet.\n\n\
     Examples:\n  \
     tally datamap\n  \
     tally datamap --organisation home-office --csv > ropa.csv"

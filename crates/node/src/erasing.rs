@@ -34,6 +34,10 @@ const SLACK_MS: u64 = 2_000;
 const SEEN_MS: u64 = 1_000;
 /// How old the newest block may be to a node that has been there all the time.
 const FRESH_MS: u64 = 1_000;
+/// How old it may look at its first look after an idle network's next block should have come.
+const NEW_MS: u64 = 300;
+/// Without a block for so long an idle network's next should have come: one comes every second and a half.
+const QUIET_MS: u64 = 1_800;
 /// Without a block for so long, which is twice as long as an idle network takes for one, something is amiss.
 const GAP_MS: u64 = 3_000;
 /// Without a block for so long, others may have gone on without this node.
@@ -310,8 +314,9 @@ impl Seen {
         let now_ms = now_ms.max(tip_ms);
         // A clock that was set back counts from then.
         (self.first_ms, self.since_ms) = (self.first_ms.min(now_ms), self.since_ms.min(now_ms));
-        if now_ms - tip_ms > FRESH_MS {
-            if now_ms.saturating_sub(self.looked_ms) > GAP_MS {
+        let (age_ms, silent_ms) = (now_ms - tip_ms, now_ms.saturating_sub(self.looked_ms));
+        if age_ms > FRESH_MS || (age_ms > NEW_MS && silent_ms > QUIET_MS) {
+            if silent_ms > GAP_MS {
                 self.first_ms = now_ms;
             }
             if now_ms - self.first_ms < PATIENT_MS {
@@ -403,7 +408,7 @@ mod tests {
     fn what_is_ordered_waits_for_a_block_that_was_made_since() {
         /// The clock's time without its error, the newest block's, and whether it is through.
         type Look = (u64, u64, bool);
-        let rows: [(&str, &[Look]); 7] = [
+        let rows: [(&str, &[Look]); 8] = [
             ("there all the time", &[(10_000, 9_900, false), (10_900, 10_800, false), (11_100, 11_000, true)]),
             // The order is of a moment ago, and the hold follows it.
             ("back after some seconds", &[(10_000, 8_000, false), (10_010, 9_500, false), (11_050, 11_010, true)]),
@@ -421,6 +426,8 @@ mod tests {
                 "away again and again",
                 &[(10_000, 9_900, false), (40_000, 37_000, false), (69_500, 66_500, false), (73_000, 70_600, false)],
             ),
+            // An idle network's block of 0.9 s ago comes first, and then the hold's.
+            ("away for two seconds", &[(10_000, 9_900, false), (12_200, 11_300, false), (12_210, 12_100, false)]),
             ("an idle network's beats", &[(10_000, 9_900, false), (11_500, 11_400, true)]),
             ("set back", &[(3_630_000, 3_630_000, false), (32_000, 31_900, false), (33_100, 33_000, true)]),
         ];

@@ -38,6 +38,8 @@ pub struct Register {
 #[derive(Debug, Args)]
 #[command(
     after_help = "What the node was given lies on its disk. Until it is said to be destroyed, orders of erasure name the node as not asked.\n\n\
+    With --destroyed it warns of the holds in force on what the organisation's nodes hold; of those in partitions \
+    `tally hold list --partition NAME` tells.\n\n\
     Example, once the disk is wiped; also of a node that is retired already:\n  \
     tally node retire hmrc/node-1 --destroyed"
 )]
