@@ -13,6 +13,7 @@ use crate::{backup::Backups, engine::Runtime, watch};
 use rand::{SeedableRng as _, rngs::StdRng};
 use std::{
     collections::{BTreeMap, BTreeSet},
+    path::PathBuf,
     sync::{Mutex, MutexGuard, PoisonError},
 };
 use tallystick_client::SealingSecret;
@@ -103,6 +104,12 @@ impl<E: Runtime> Holder<E> {
             settled_to,
             backups: None,
         })
+    }
+
+    /// The same, of a storage that lies in this folder: see [`Vault::on_disk`].
+    #[must_use]
+    pub fn on_disk(self, folder: PathBuf) -> Self {
+        Self { vault: self.vault.on_disk(folder), ..self }
     }
 
     /// The same with backups.

@@ -36,7 +36,7 @@ mod retained;
 mod tests;
 
 pub use cipher::VaultKey;
-pub use copies::{FileCopy, FileName};
+pub use copies::{FileCopy, FileName, overwrite};
 pub use drawer::Drawer;
 pub use pending::{Pending, PendingIn};
 pub use progress::ErasureProgress;
@@ -49,6 +49,7 @@ use commonware_utils::sync::AsyncMutex;
 use rand_core::CryptoRng;
 use std::{
     collections::BTreeMap,
+    path::PathBuf,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
 use tallystick_protocol::{
@@ -84,8 +85,8 @@ pub enum VaultError {
         "file `{0}` of the vault is damaged: restore it from a backup, remove the folder `…-vault-erasures`, and start the node, which applies every order of erasure again"
     )]
     Damaged(String),
-    /// A file cannot be copied.
-    #[error("a file of the vault cannot be copied: {0}")]
+    /// A file cannot be copied, or overwritten.
+    #[error("a file of the vault cannot be copied or overwritten: {0}")]
     Copy(#[from] std::io::Error),
     /// The backups of the vault.
     #[error("the backups in `{folder}` cannot be looked at or changed: {why}")]
@@ -111,6 +112,8 @@ pub struct Vault<S: Storage> {
     /// Names of its partitions begin with this.
     prefix: String,
     ciphers: Ciphers,
+    /// The folder in which the storage lies, if it is said.
+    disk: Option<PathBuf>,
     /// One for the subjects whose names begin alike: changes of one subject come one after another.
     locks: Vec<AsyncMutex<()>>,
     /// Files that were read last. Each is kept and forgotten under the lock of its subject alone, but for those that give way.
@@ -143,12 +146,19 @@ impl<S: Storage> Vault<S> {
     pub async fn open(storage: S, prefix: &str, key: &VaultKey) -> Result<Self, VaultError> {
         let locks = (0..LOCKS).map(|_| AsyncMutex::new(())).collect();
         let read = Mutex::new(Cache::new(VAULT_FILES_READ_BYTES_MAX));
-        let vault = Self { storage, prefix: named(prefix), ciphers: Ciphers::new(key), locks, read };
+        let (prefix, ciphers) = (named(prefix), Ciphers::new(key));
+        let vault = Self { storage, prefix, ciphers, disk: None, locks, read };
         vault.check_key().await?;
         for folder in 0..FOLDERS {
             vault.clear(folder).await?;
         }
         Ok(vault)
+    }
+
+    /// The same, of a storage that lies in this folder: a file that the storage cannot open any more is overwritten there all the same.
+    #[must_use]
+    pub fn on_disk(self, folder: PathBuf) -> Self {
+        Self { disk: Some(folder), ..self }
     }
 
     /// Keeps openings: they are on the disk when this returns. One that is there already stays as it is.
@@ -293,7 +303,10 @@ impl<S: Storage> Vault<S> {
     /// A file, as it is encrypted; none when it is not whole.
     async fn read(&self, name: &Name, generation: u64) -> Result<Option<Zeroizing<Vec<u8>>>, VaultError> {
         let file = file(name, generation);
-        let (blob, size) = self.storage.open(&self.folder(name), &file).await?;
+        let (blob, size) = match self.storage.open(&self.folder(name), &file).await {
+            Err(error) if is_damage(&error) => return Err(VaultError::Damaged(hex::encode(&file))),
+            opened => opened?,
+        };
         if size == 0 {
             return Ok(None);
         }
@@ -352,7 +365,15 @@ impl<S: Storage> Vault<S> {
     /// Overwrites a file, and removes it once that is on the disk.
     async fn wipe(&self, name: &Name, generation: u64) -> Result<(), VaultError> {
         let (partition, file) = (self.folder(name), file(name, generation));
-        let (blob, size) = self.storage.open(&partition, &file).await?;
+        let (blob, size) = match self.storage.open(&partition, &file).await {
+            Err(error) if is_damage(&error) => {
+                if let Some(disk) = &self.disk {
+                    overwrite(&disk.join(&partition).join(hex::encode(&file)))?;
+                }
+                return Ok(self.storage.remove(&partition, Some(&file)).await?);
+            }
+            opened => opened?,
+        };
         if size > 0 {
             // From here on it does not count, whatever a crash leaves of the rest.
             blob.write_at(0, vec![0], WriteOptions::SYNC).await?;
@@ -402,6 +423,11 @@ impl<S: Storage> Vault<S> {
         let found = blob.read_at(0, check.len(), ReadOptions::default()).await?.coalesce();
         if found.as_ref() == check { Ok(()) } else { Err(VaultError::Key) }
     }
+}
+
+/// Whether the runtime finds what it writes before a file's own bytes to be none of its own.
+const fn is_damage(error: &Disk) -> bool {
+    matches!(error, Disk::BlobCorrupt(..) | Disk::BlobLayoutMismatch { .. } | Disk::BlobVersionMismatch { .. })
 }
 
 async fn first_byte(blob: &impl commonware_runtime::Blob) -> Result<u8, VaultError> {

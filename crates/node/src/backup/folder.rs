@@ -15,13 +15,13 @@
 
 use std::{
     fs::{self, DirBuilder, File, OpenOptions},
-    io::{self, ErrorKind, Seek as _, Write as _},
+    io::{self, ErrorKind, Write as _},
     os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _},
     path::{Path, PathBuf},
 };
 use tallystick_ledger::moment::{format_timestamp, parse_timestamp};
 use tallystick_protocol::{PrincipalId, limits::VAULT_FILE_BYTES_MAX};
-use tallystick_storage::vault::FileCopy;
+use tallystick_storage::vault::{FileCopy, overwrite};
 
 /// What the name of one that is not complete ends with.
 const INCOMPLETE: &str = ".incomplete";
@@ -31,8 +31,6 @@ const MARK: &str = "tally-backups";
 const CHECK_BYTES: usize = 32;
 /// More bytes than a file of the vault has, with what is before them.
 const FILE_BYTES: u64 = 2 * VAULT_FILE_BYTES_MAX as u64;
-/// Bytes that are overwritten at a time.
-const WIPE_BYTES: usize = 64 * 1_024;
 
 /// A backup.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
@@ -259,19 +257,6 @@ fn seconds(time: &str) -> Option<u64> {
     parse_timestamp(&text)
 }
 
-fn overwrite(path: &Path) -> io::Result<()> {
-    let mut file = OpenOptions::new().write(true).open(path)?;
-    let size = file.metadata()?.len();
-    file.rewind()?;
-    let mut at = 0;
-    while at < size {
-        let bytes = usize::try_from(size - at).unwrap_or(WIPE_BYTES).min(WIPE_BYTES);
-        file.write_all(&vec![0; bytes])?;
-        at += bytes as u64;
-    }
-    file.sync_all()
-}
-
 fn sync_folder(path: &Path) -> io::Result<()> {
     File::open(path)?.sync_all()
 }
@@ -283,6 +268,8 @@ mod tests {
     use std::os::unix::fs::symlink;
 
     const INNER: &str = "tally-vault-3fa";
+    /// Bytes of a file that is overwritten in two pieces.
+    const LONG: usize = 64 * 1_024 + 9;
 
     fn folder(at: &Path, network: &str, node: &str) -> Folder {
         fs::create_dir_all(at).unwrap();
@@ -325,12 +312,12 @@ mod tests {
     fn what_is_wiped_is_overwritten_first() {
         let place = tempfile::tempdir().unwrap();
         let (folder, link) = (folder(&place.path().join("backups"), "aabbccdd", "a/vault"), place.path().join("link"));
-        let made = make(&folder, 60, &[("aa01", &vec![5; WIPE_BYTES + 9]), ("bb01", b"sealed")]);
+        let made = make(&folder, 60, &[("aa01", &vec![5; LONG]), ("bb01", b"sealed")]);
         fs::hard_link(folder.path.join(&made.name).join(INNER).join("aa01"), &link).unwrap();
         assert_eq!(folder.wipe(&made.name, INNER, &["cc".into()]).unwrap(), 0);
         assert_eq!(fs::read(&link).unwrap()[0], 5);
         assert_eq!(folder.wipe(&made.name, INNER, &["cc".into(), "aa".into()]).unwrap(), 1);
-        assert_eq!(fs::read(&link).unwrap(), vec![0; WIPE_BYTES + 9]);
+        assert_eq!(fs::read(&link).unwrap(), vec![0; LONG]);
         assert_eq!(folder.files(&made.name, INNER).unwrap(), ["bb01"]);
     }
 

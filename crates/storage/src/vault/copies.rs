@@ -11,9 +11,9 @@
 //!
 //! INVARIANT: a copy is of one file that was whole, with all that was acknowledged before. What is destroyed after it was copied is in it still.
 
-use super::{CHECK_NAME, Drawer, FOLDERS, Name, Pending, Vault, VaultError, WHOLE, decode, file, split};
+use super::{CHECK_NAME, Drawer, FOLDERS, Name, Pending, Vault, VaultError, WHOLE, WIPE_BYTES, decode, file, split};
 use commonware_runtime::Storage;
-use std::{collections::BTreeSet, fs, io, path::Path};
+use std::{collections::BTreeSet, fs, io, io::Write as _, path::Path};
 use tallystick_protocol::{Commitment, Hash, Opening, cbor, limits::VAULT_PENDING_BYTES_MAX};
 use zeroize::Zeroizing;
 
@@ -149,6 +149,22 @@ impl Pending {
         let within = self.within.as_ref().map(|within| within.partition.as_str());
         within.or_else(|| self.openings.first().and_then(|(place, _)| place.partition()))
     }
+}
+
+/// Overwrites a file with zeros: on the disk when this returns.
+///
+/// # Errors
+/// When it cannot be opened or written.
+pub fn overwrite(path: &Path) -> io::Result<()> {
+    let mut file = fs::OpenOptions::new().write(true).open(path)?;
+    let size = file.metadata()?.len();
+    let mut at = 0;
+    while at < size {
+        let bytes = usize::try_from(size - at).unwrap_or(WIPE_BYTES).min(WIPE_BYTES);
+        file.write_all(&vec![0; bytes])?;
+        at += bytes as u64;
+    }
+    file.sync_all()
 }
 
 fn copied(disk: &Path, folder: String, name: &[u8], partition: Option<String>) -> Result<FileCopy, VaultError> {

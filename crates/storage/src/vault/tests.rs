@@ -239,6 +239,34 @@ fn another_key_and_damage_are_no_absence() {
     });
 }
 
+/// The runtime does not open it: it is overwritten all the same.
+#[test]
+fn a_file_whose_header_is_damaged_is_destroyed_too() {
+    let aside = tempfile::tempdir().unwrap();
+    for (place, at) in [0, 12, 2_000].into_iter().enumerate() {
+        let folder = tempfile::tempdir().unwrap();
+        let (folder, link) = (folder.path(), aside.path().join(place.to_string()));
+        let mut rng = StdRng::seed_from_u64(1);
+        on_disk(folder, async |context| {
+            let vault = Vault::open(context, "node", &key(1)).await.unwrap();
+            vault.put(&[sealed("alice", "name", "Alice", &mut rng)], &mut rng).await.unwrap();
+        });
+        let file = file_of(folder, "alice");
+        let mut bytes = fs::read(&file).unwrap();
+        bytes[at] ^= 1;
+        fs::write(&file, &bytes).unwrap();
+        fs::hard_link(&file, &link).unwrap();
+        on_disk(folder, async |context| {
+            let vault = Vault::open(context, "node", &key(1)).await.unwrap().on_disk(folder.to_owned());
+            let read = vault.all(&drawer("alice")).await;
+            assert!(matches!(read, Err(VaultError::Damaged(_))), "byte {at}: {read:?}");
+            assert!(vault.destroy(&drawer("alice")).await.unwrap(), "byte {at}");
+            assert!(vault.all(&drawer("alice")).await.unwrap().is_empty(), "byte {at}");
+        });
+        assert!(!file.exists() && fs::read(&link).unwrap() == vec![0; bytes.len()], "byte {at}");
+    }
+}
+
 #[test]
 fn what_a_subject_can_have_is_bounded() {
     deterministic::Runner::default().start(|context| async move {
