@@ -30,7 +30,7 @@ const CONNECTED_METRIC: &str = "tracker_directory_connected";
 #[derive(Debug, Args)]
 #[command(
     after_help = "Exit codes: 0 every node serves, every validator votes, no partition stands still or has an alarm, and no order of \
-    erasure is overdue; 1 not so.\n\n\
+    erasure of their own organisations is overdue; 1 not so.\n\n\
     Examples:\n  \
     tally status                       once\n  \
     tally status --watch 2             every two seconds\n  \

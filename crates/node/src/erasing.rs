@@ -54,13 +54,14 @@ pub struct Following {
     since_ms: Option<u64>,
     /// The clock and the ledger's time at which the measurement began.
     begun: (u64, u64),
-    /// The clock at the last look.
+    /// The clock at the last look, and by how much it was ahead of the newest block then.
     looked_ms: u64,
+    ahead_ms: i64,
     /// By how much the clock is ahead of the blocks at best; late if it is negative.
     error_ms: i64,
     /// The least that it was ahead since the measurement began.
     least_ms: i64,
-    /// Whether no block came for too long meanwhile.
+    /// Whether this node was cut off meanwhile: after a silence it was further behind than before.
     has_gap: bool,
 }
 
@@ -70,7 +71,8 @@ impl Following {
         let ahead_ms = now_ms.cast_signed().saturating_sub(tip_ms.cast_signed());
         self.error_ms = self.error_ms.min(ahead_ms);
         let silent_ms = now_ms.saturating_sub(self.looked_ms);
-        self.looked_ms = now_ms;
+        let was_cut_off = silent_ms > GAP_MS && ahead_ms.saturating_sub(self.ahead_ms) > FRESH_MS.cast_signed();
+        (self.looked_ms, self.ahead_ms) = (now_ms, ahead_ms);
         let (clock, ledger) = (now_ms.saturating_sub(self.begun.0), tip_ms.saturating_sub(self.begun.1));
         let races = ledger > clock.saturating_mul(2).saturating_add(SLACK_MS);
         let is_level = |error_ms: i64| ahead_ms.saturating_sub(error_ms) <= LEVEL_MS.cast_signed();
@@ -78,14 +80,13 @@ impl Following {
             // Nothing was missed in a silence that a block ends which was just made: those that were missed would come first.
             Some(since_ms) if !races && (silent_ms <= SILENCE_MS || is_level(self.error_ms)) => since_ms,
             _ => {
-                let (begun, error_ms) = ((now_ms, tip_ms), self.error_ms);
-                let since_ms = Some(now_ms);
-                *self = Self { since_ms, begun, looked_ms: now_ms, error_ms, least_ms: ahead_ms, has_gap: false };
+                (self.since_ms, self.begun) = (Some(now_ms), (now_ms, tip_ms));
+                (self.least_ms, self.has_gap) = (ahead_ms, false);
                 return false;
             }
         };
         self.least_ms = self.least_ms.min(ahead_ms);
-        self.has_gap |= silent_ms > GAP_MS;
+        self.has_gap |= was_cut_off;
         if clock >= PATIENT_MS {
             let keeps_up = ledger.saturating_mul(2) >= clock && !self.has_gap;
             self.error_ms = if keeps_up { self.least_ms } else { self.error_ms };
@@ -299,13 +300,14 @@ struct Seen {
     first_ms: u64,
     /// When it began to count.
     since_ms: u64,
-    /// At the last look.
+    /// The last look, and how old the newest block was then.
     looked_ms: u64,
+    age_ms: u64,
 }
 
 impl Seen {
     const fn new(number: u64, now_ms: u64) -> Self {
-        Self { number, first_ms: now_ms, since_ms: now_ms, looked_ms: now_ms }
+        Self { number, first_ms: now_ms, since_ms: now_ms, looked_ms: now_ms, age_ms: 0 }
     }
 
     /// Whether a block is there that was made since, at these times of the clock and of the newest block: what was final by then is seen too. Where
@@ -316,14 +318,14 @@ impl Seen {
         (self.first_ms, self.since_ms) = (self.first_ms.min(now_ms), self.since_ms.min(now_ms));
         let (age_ms, silent_ms) = (now_ms - tip_ms, now_ms.saturating_sub(self.looked_ms));
         if age_ms > FRESH_MS || (age_ms > NEW_MS && silent_ms > QUIET_MS) {
-            if silent_ms > GAP_MS {
+            if silent_ms > GAP_MS && age_ms.saturating_sub(self.age_ms) > FRESH_MS {
                 self.first_ms = now_ms;
             }
             if now_ms - self.first_ms < PATIENT_MS {
                 self.since_ms = now_ms;
             }
         }
-        self.looked_ms = now_ms;
+        (self.looked_ms, self.age_ms) = (now_ms, age_ms);
         tip_ms >= self.since_ms.saturating_add(SEEN_MS)
     }
 }
@@ -468,12 +470,26 @@ mod tests {
         assert_eq!(following.without_error(1_235_000), 1_230_000);
     }
 
+    /// Ahead by four seconds, it makes no block that the others take: each fourth comes after a gap, and is as new as the others.
+    #[test]
+    fn a_clock_is_learnt_beside_gaps_that_are_everybodys() {
+        let mut following = Following::default();
+        let (mut clock, mut follows) = (1_004_000, false);
+        for beat in 0..60 {
+            clock += if beat % 4 == 3 { 4_587 } else { 1_540 };
+            follows = following.look(clock, clock - 4_000);
+        }
+        assert!(follows && following.without_error(clock) == clock - 4_000);
+    }
+
     /// Cut off most of the time, a node does not take the age of what comes to it for an error of its clock.
     #[test]
     fn what_is_learnt_of_the_clock_is_learnt_without_a_gap() {
         let mut following = Following::default();
         for second in (0..200).step_by(5) {
-            following.look(1_000_000 + second * 1_000, 1_000_000 + second * 1_000 - 2_500);
+            let now_ms = 1_000_000 + second * 1_000;
+            following.look(now_ms, now_ms - 4_900);
+            following.look(now_ms + 100, now_ms - 2_500);
         }
         assert_eq!(following.without_error(1_200_000), 1_200_000);
     }
