@@ -416,7 +416,7 @@ fn tell(view: &ErasureView, partition: Option<&str>) -> Done {
     }
     if view.holders.iter().any(|holder| holder.left) {
         line(
-            "           it says so by itself once it is back, in the agreement and registered where that allows it; else have it in writing",
+            "           who has left says so by itself once it is back, in the agreement and registered where that allows it; else have it in writing",
         )?;
     }
     match view.completed_ms {
