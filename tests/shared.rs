@@ -59,7 +59,7 @@ pub fn members_that_disagree_are_named(desk: &Desk) {
     let clerk = "--partition school-health --as companies-house/registrar";
     let why = "--to 'Another court' --to-jurisdiction GB --purpose Look --legal-basis Law";
     desk.line(&format!("disclose pupil p-2 {why} --field nickname --output late.disclosure {clerk}"))
-        .expect(2, &["the members' nodes have different roots: `tally partition show` names them"]);
+        .expect(2, &["the members' nodes have different roots: `tally partition show school-health` names them"]);
     let log = desk.line(&format!("access-log --subject pupil:p-2 {clerk}")).expect(0, &["A court"]).text();
     assert!(!log.contains("Another court") && !desk.path("late.disclosure").exists(), "{log}");
 }

@@ -66,7 +66,7 @@ pub struct Signing {
     /// A file whose first line is the key's passphrase, or the token's PIN (or set TALLY_PASSPHRASE; otherwise it is asked for)
     #[arg(long, value_name = "FILE", env = "TALLY_PASSPHRASE_FILE", hide_env_values = true)]
     pub passphrase_file: Option<PathBuf>,
-    /// Seconds to wait until a transaction is final
+    /// Seconds to wait until a transaction is final; a node that was asked is heard out, up to 20 s
     #[arg(long, value_name = "SECONDS", default_value_t = 60, value_parser = clap::value_parser!(u64).range(1..=86_400))]
     pub timeout: u64,
     /// As JSON

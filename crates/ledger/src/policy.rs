@@ -211,24 +211,28 @@ struct Compiled {
     rules: BTreeMap<Hash, Rule>,
     /// What was judged, by [`authorise::key`].
     judged: BTreeMap<Hash, Arc<Judgement>>,
-    /// What was judged and holds at one time only. It is forgotten with that time, and takes no room from what lasts.
+    /// The same of acts that say of themselves what few others do: they take no room from what many ask.
+    own: BTreeMap<Hash, Arc<Judgement>>,
+    /// What was judged and holds at one time only: forgotten with that time.
     fleeting: (i64, BTreeMap<Hash, Arc<Judgement>>),
 }
 
-/// When a judgement holds.
+/// When a judgement holds, and for what.
 #[derive(Clone, Copy, Debug)]
 struct Holds {
     /// Since when.
     since: i64,
     /// It was asked now.
     now: i64,
+    /// Of an act that says of itself what few others do.
+    is_own: bool,
 }
 
 impl Compiled {
     /// Where such judgements are remembered.
     fn remembered(&mut self, holds: Holds) -> &mut BTreeMap<Hash, Arc<Judgement>> {
         if holds.since < holds.now {
-            return &mut self.judged;
+            return if holds.is_own { &mut self.own } else { &mut self.judged };
         }
         let (time, judged) = &mut self.fleeting;
         if *time != holds.now {
@@ -358,9 +362,8 @@ pub(crate) fn judge(draft: &mut Draft<'_>, act: &Act<'_>, resource: &Resource<'_
     }
     let now = authorise::time(act);
     let since = rules.iter().map(|rules| rules.same_since(act.action.as_str(), now)).max().unwrap_or(i64::MIN);
-    // What a read says of itself is its own, and whom an order is about: it is not remembered in the place of what many ask.
-    let is_own = act.reading.is_some() || act.about.is_some();
-    let holds = Holds { since: if is_own { now } else { since }, now };
+    // What a read says of itself is its own, and whom an order is about. It is asked for when it is made ready, and at every member again.
+    let holds = Holds { since, now, is_own: act.reading.is_some() || act.about.is_some() };
     let key = authorise::key(act, resource, since, sets.each_ref().map(|set| set.as_ref().map(|set| &set.hash)));
     let cache = draft.policies();
     if let Some(judgement) = cache.judged(&key, holds) {
@@ -579,7 +582,8 @@ mod tests {
     #[test]
     fn what_holds_at_one_time_only_is_forgotten_with_it_and_displaces_nothing() {
         let (cache, judgement) = (PolicyCache::default(), Arc::default());
-        let (lasting, fleeting) = (Holds { since: 1, now: 9 }, |now| Holds { since: now, now });
+        let lasting = Holds { since: 1, now: 9, is_own: false };
+        let (own, fleeting) = (Holds { is_own: true, ..lasting }, |now| Holds { since: now, now, is_own: false });
         let key = |number: usize| Hash::of(&[&number.to_be_bytes()]);
         let last = key(DECISIONS_REMEMBERED_MAX);
         cache.note(key(0), lasting, &judgement);
@@ -589,5 +593,9 @@ mod tests {
         assert!(cache.judged(&last, fleeting(9)).is_none(), "more is remembered than may be");
         assert!(cache.judged(&key(0), fleeting(10)).is_none() && cache.judged(&key(0), fleeting(9)).is_none());
         assert!(cache.judged(&key(0), lasting).is_some());
+        // Nor does what few ask.
+        (1..=DECISIONS_REMEMBERED_MAX).for_each(|number| cache.note(key(number), own, &judgement));
+        assert!(cache.judged(&key(0), lasting).is_some() && cache.judged(&last, own).is_some());
+        assert!(cache.judged(&last, lasting).is_none() && cache.judged(&key(0), own).is_none());
     }
 }

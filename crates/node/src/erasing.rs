@@ -26,7 +26,7 @@ use tallystick_storage::vault::{Drawer, ErasureProgress, VaultError};
 
 /// How old a block may be for the ledger to be level with this node, and how much newer than a start one must be to have been made after it.
 const LEVEL_MS: u64 = 3_000;
-/// For how long blocks must come without a gap for the least by which the clock was ahead of them to be taken for the clock's error.
+/// For how long this node must see every block for the least by which the clock was ahead of them to be taken for the clock's error.
 const PATIENT_MS: u64 = 60_000;
 /// How much more than twice as far as the clock the ledger's time may go, as blocks come unevenly.
 const SLACK_MS: u64 = 2_000;
@@ -38,61 +38,124 @@ const FRESH_MS: u64 = 1_000;
 const NEW_MS: u64 = 300;
 /// Without a block for so long an idle network's next should have come: one comes every second and a half.
 const QUIET_MS: u64 = 1_800;
-/// Without a block for so long, which is twice as long as an idle network takes for one, something is amiss.
+/// Without a block for so long, which is twice as long as an idle network takes for one, others may have gone on without this node.
 const GAP_MS: u64 = 3_000;
-/// Without a block for so long, others may have gone on without this node.
-const SILENCE_MS: u64 = 10_000;
+/// For how long orders may wait until this node follows before it says so: longer than a start takes that finds the clock right.
+const LATE_MS: u64 = 20_000;
 
 /// Tells whether a node follows the ledger as it grows. One that catches up comes to an order before the hold that was placed after it.
 ///
 /// Its blocks are old, and come faster than the clock goes; and it has caught up with all that was there when it came back only at a block that
 /// was made since. How old a block is tells the clock without its error: that is late at least by what a block is ahead of it, and ahead by what
-/// all blocks of a minute were behind it.
+/// all blocks of a minute were behind it, if none of them was held back.
 #[derive(Debug, Default)]
 pub struct Following {
-    /// The clock when this node came back: its start, its last silence, or the last time that it raced.
+    /// The clock when this node came back: its start, the last time that it was cut off, or that it raced.
     since_ms: Option<u64>,
     /// The clock and the ledger's time at which the measurement began.
     begun: (u64, u64),
-    /// The clock at the last look, and by how much it was ahead of the newest block then.
-    looked_ms: u64,
-    ahead_ms: i64,
+    /// The newest block: its height, its time, and the clock at the first look at it.
+    newest: (u64, u64, u64),
     /// By how much the clock is ahead of the blocks at best; late if it is negative.
     error_ms: i64,
     /// The least that it was ahead since the measurement began.
     least_ms: i64,
-    /// Whether this node was cut off meanwhile: after a silence it was further behind than before.
-    has_gap: bool,
+    /// Whether orders wait until it follows.
+    late: Late,
+}
+
+/// Since when, by the clock, orders wait until a node follows.
+#[derive(Debug, Default)]
+enum Late {
+    #[default]
+    No,
+    Since(u64),
+    Said,
+}
+
+/// What a node that follows knows of the time. The clock's is without its error.
+#[derive(Debug, Clone, Copy)]
+pub struct Times {
+    /// The clock's.
+    now_ms: u64,
+    /// That of a block that all that is looked at is as new as.
+    tip_ms: u64,
+    /// When this node came back.
+    back_ms: u64,
+    /// For how long it had no block before this one.
+    silent_ms: u64,
+}
+
+impl Times {
+    /// The same where what is looked at is as new as another block, of this time.
+    pub const fn at(self, tip_ms: u64) -> Self {
+        Self { tip_ms, ..self }
+    }
 }
 
 impl Following {
-    /// Whether it follows, at this time of the clock and of the newest block: asked with each block.
-    pub fn look(&mut self, now_ms: u64, tip_ms: u64) -> bool {
+    /// What it knows of the time if it follows, at this time of the clock and at the newest block, its height and its time: asked with each block.
+    pub fn look(&mut self, now_ms: u64, (height, tip_ms): (u64, u64)) -> Option<Times> {
         let ahead_ms = now_ms.cast_signed().saturating_sub(tip_ms.cast_signed());
         self.error_ms = self.error_ms.min(ahead_ms);
-        let silent_ms = now_ms.saturating_sub(self.looked_ms);
-        let was_cut_off = silent_ms > GAP_MS && ahead_ms.saturating_sub(self.ahead_ms) > FRESH_MS.cast_signed();
-        (self.looked_ms, self.ahead_ms) = (now_ms, ahead_ms);
+        let (silent_ms, was_cut_off) = self.note_block(now_ms, (height, tip_ms));
         let (clock, ledger) = (now_ms.saturating_sub(self.begun.0), tip_ms.saturating_sub(self.begun.1));
         let races = ledger > clock.saturating_mul(2).saturating_add(SLACK_MS);
-        let is_level = |error_ms: i64| ahead_ms.saturating_sub(error_ms) <= LEVEL_MS.cast_signed();
         let since_ms = match self.since_ms {
-            // Nothing was missed in a silence that a block ends which was just made: those that were missed would come first.
-            Some(since_ms) if !races && (silent_ms <= SILENCE_MS || is_level(self.error_ms)) => since_ms,
+            Some(since_ms) if !races && !was_cut_off => since_ms,
             _ => {
-                (self.since_ms, self.begun) = (Some(now_ms), (now_ms, tip_ms));
-                (self.least_ms, self.has_gap) = (ahead_ms, false);
-                return false;
+                (self.since_ms, self.begun, self.least_ms) = (Some(now_ms), (now_ms, tip_ms), ahead_ms);
+                return None;
             }
         };
         self.least_ms = self.least_ms.min(ahead_ms);
-        self.has_gap |= was_cut_off;
         if clock >= PATIENT_MS {
-            let keeps_up = ledger.saturating_mul(2) >= clock && !self.has_gap;
+            let keeps_up = ledger.saturating_mul(2) >= clock;
             self.error_ms = if keeps_up { self.least_ms } else { self.error_ms };
-            (self.begun, self.least_ms, self.has_gap) = ((now_ms, tip_ms), ahead_ms, false);
+            (self.begun, self.least_ms) = ((now_ms, tip_ms), ahead_ms);
         }
-        is_level(self.error_ms) && tip_ms >= self.without_error(since_ms).saturating_add(LEVEL_MS)
+        let is_level = ahead_ms.saturating_sub(self.error_ms) <= LEVEL_MS.cast_signed();
+        let back_ms = self.without_error(since_ms);
+        let follows = is_level && tip_ms >= back_ms.saturating_add(LEVEL_MS);
+        follows.then(|| Times { now_ms: self.without_error(now_ms), tip_ms, back_ms, silent_ms })
+    }
+
+    /// Notes the newest block; for how long there was none before it, and whether others had one: that it is the next one, and as much later than
+    /// the one before, says that they had none.
+    fn note_block(&mut self, now_ms: u64, (height, tip_ms): (u64, u64)) -> (u64, bool) {
+        let (before, before_ms, looked_ms) = self.newest;
+        if height == before && self.since_ms.is_some() {
+            return (0, false);
+        }
+        self.newest = (height, tip_ms, now_ms);
+        let silent_ms = now_ms.saturating_sub(looked_ms);
+        let is_next = height == before.saturating_add(1);
+        let was_everybody = is_next && tip_ms.saturating_sub(before_ms).saturating_add(FRESH_MS) >= silent_ms;
+        (silent_ms, silent_ms > GAP_MS && !was_everybody)
+    }
+
+    /// Notes whether orders wait until this node follows, and says so once they have for so long that something may be amiss.
+    pub fn note_wait(&mut self, do_wait: bool, now_ms: u64, partition: Option<&str>) {
+        if self.is_late(do_wait, now_ms) {
+            tracing::warn!(
+                partition,
+                "what is ordered to be erased waits: this node is not level with the ledger. If that goes on, look at its connections to \
+                 the others and at its clock: one that is ahead is allowed for after a minute or two"
+            );
+        }
+    }
+
+    const fn is_late(&mut self, do_wait: bool, now_ms: u64) -> bool {
+        match self.late {
+            _ if !do_wait => self.late = Late::No,
+            Late::No => self.late = Late::Since(now_ms),
+            Late::Since(since_ms) if now_ms.saturating_sub(since_ms) > LATE_MS => {
+                self.late = Late::Said;
+                return true;
+            }
+            Late::Since(_) | Late::Said => {}
+        }
+        false
     }
 
     /// A time of the clock without its error, as far as it is known.
@@ -149,6 +212,11 @@ impl Erasing {
         self.looked_at
     }
 
+    /// Whether an order still counts as new at this time of the clock, without its error, though it was seen long before.
+    pub fn is_held_up(&self, now_ms: u64) -> bool {
+        self.seen.values().any(|seen| now_ms.saturating_sub(seen.first_ms) > GAP_MS)
+    }
+
     /// Whether orders are so new that what was final when they came may not be seen here yet, a hold among it.
     pub fn has_new(&self) -> bool {
         !self.seen.is_empty()
@@ -177,8 +245,7 @@ impl Erasing {
     }
 
     /// Carries out those of a page of orders, the unfinished ones with it, that are not carried out and do not wait. `drawers` says where the
-    /// values lie that an order is about, `total` how many orders there are, and `times` the clock's, without its error, and that of a block that
-    /// all of them are as new as. Says whether that was the last page.
+    /// values lie that an order is about, and `total` how many orders there are. Says whether that was the last page.
     ///
     /// # Errors
     /// When the disk fails.
@@ -187,7 +254,7 @@ impl Erasing {
         holder: &Holder<E>,
         orders: &[(Erasure, Vec<Drawer>)],
         total: u64,
-        times: (u64, u64),
+        times: Times,
     ) -> Result<bool, VaultError> {
         // A receipt that is final is owed no more, and leaves room for those that follow.
         let owing = orders.iter().filter(|(one, _)| owes(holder, &one.row));
@@ -213,14 +280,14 @@ impl Erasing {
         &mut self,
         holder: &Holder<E>,
         (erasure, drawers): (&Erasure, &[Drawer]),
-        times: (u64, u64),
+        times: Times,
     ) -> Result<(), VaultError> {
         let row = &erasure.row;
         if self.progress.applied > row.number || self.carried_out.contains(&row.number) {
             return Ok(());
         }
         let is_held = !erasure.holds.is_empty();
-        let seen = self.seen.entry(row.order.clone()).or_insert(Seen::new(row.number, times.0.max(times.1)));
+        let seen = self.seen.entry(row.order.clone()).or_insert(Seen::new(row.number, times.now_ms.max(times.tip_ms)));
         if !has_said(holder, row) && (is_held || !seen.is_through(times)) {
             if is_held {
                 self.seen.remove(&row.order);
@@ -296,36 +363,29 @@ impl Erasing {
 struct Seen {
     /// The order's number.
     number: u64,
-    /// For the first time, or after the last gap.
+    /// For the first time.
     first_ms: u64,
     /// When it began to count.
     since_ms: u64,
-    /// The last look, and how old the newest block was then.
-    looked_ms: u64,
-    age_ms: u64,
 }
 
 impl Seen {
     const fn new(number: u64, now_ms: u64) -> Self {
-        Self { number, first_ms: now_ms, since_ms: now_ms, looked_ms: now_ms, age_ms: 0 }
+        Self { number, first_ms: now_ms, since_ms: now_ms }
     }
 
-    /// Whether a block is there that was made since, at these times of the clock and of the newest block: what was final by then is seen too. Where
-    /// blocks are old and come without a gap for a minute, none is newer elsewhere.
-    fn is_through(&mut self, (now_ms, tip_ms): (u64, u64)) -> bool {
-        let now_ms = now_ms.max(tip_ms);
+    /// Whether a block is there that was made since: what was final by then is seen too. Where blocks are old, and this node sees all of them for a
+    /// minute, none is newer elsewhere.
+    fn is_through(&mut self, times: Times) -> bool {
+        let Times { tip_ms, back_ms, silent_ms, .. } = times;
+        let now_ms = times.now_ms.max(tip_ms);
         // A clock that was set back counts from then.
         (self.first_ms, self.since_ms) = (self.first_ms.min(now_ms), self.since_ms.min(now_ms));
-        let (age_ms, silent_ms) = (now_ms - tip_ms, now_ms.saturating_sub(self.looked_ms));
-        if age_ms > FRESH_MS || (age_ms > NEW_MS && silent_ms > QUIET_MS) {
-            if silent_ms > GAP_MS && age_ms.saturating_sub(self.age_ms) > FRESH_MS {
-                self.first_ms = now_ms;
-            }
-            if now_ms - self.first_ms < PATIENT_MS {
-                self.since_ms = now_ms;
-            }
+        let age_ms = now_ms - tip_ms;
+        let is_old = age_ms > FRESH_MS || (age_ms > NEW_MS && silent_ms > QUIET_MS);
+        if is_old && now_ms.saturating_sub(self.first_ms.max(back_ms)) < PATIENT_MS {
+            self.since_ms = now_ms;
         }
-        (self.looked_ms, self.age_ms) = (now_ms, age_ms);
         tip_ms >= self.since_ms.saturating_add(SEEN_MS)
     }
 }
@@ -366,44 +426,59 @@ mod tests {
     #![allow(clippy::indexing_slicing)]
     use super::*;
 
+    /// At these heights, one look each: whether it follows at this time of the clock and of the newest block.
+    fn looks(following: &mut Following, rows: &[(u64, u64, u64, bool)]) {
+        for (height, now_ms, tip_ms, follows) in rows {
+            assert_eq!(following.look(*now_ms, (*height, *tip_ms)).is_some(), *follows, "at {now_ms}");
+        }
+    }
+
     #[test]
     fn who_catches_up_does_not_follow_yet() {
-        let mut following = Following::default();
         let rows = [
             // A start, ten seconds behind: the first block that was missed comes only after a while.
-            (1_000_000, 990_000, false),
-            (1_001_500, 990_000, false),
-            (1_002_500, 991_000, false),
-            (1_002_600, 999_000, false),
+            (1, 1_000_000, 990_000, false),
+            (1, 1_001_500, 990_000, false),
+            (2, 1_002_500, 991_000, false),
+            (8, 1_002_600, 999_000, false),
             // Level, at a block that may have been there before that.
-            (1_002_700, 1_002_600, false),
-            (1_005_500, 1_005_400, false),
-            (1_005_800, 1_005_700, true),
-            (1_009_000, 1_008_000, true),
-            // Held up.
-            (1_015_000, 1_009_000, false),
-            (1_015_100, 1_015_000, true),
+            (10, 1_002_700, 1_002_600, false),
+            (12, 1_005_500, 1_005_400, false),
+            (13, 1_005_800, 1_005_700, true),
+            (14, 1_009_000, 1_008_000, true),
+            // Held up: another may have been made since.
+            (15, 1_015_000, 1_009_000, false),
+            (19, 1_015_100, 1_015_000, false),
+            (20, 1_016_600, 1_016_500, false),
+            (21, 1_018_200, 1_018_100, true),
             // Nobody made a block for twenty seconds.
-            (1_035_100, 1_035_000, true),
+            (22, 1_038_100, 1_038_000, true),
+            (22, 1_042_000, 1_038_000, false),
+            (23, 1_042_300, 1_042_200, true),
+            // Some did.
+            (25, 1_046_300, 1_046_200, false),
+            (27, 1_049_300, 1_049_300, true),
             // Cut off for a minute, and what the others did meanwhile.
-            (1_095_000, 1_036_000, false),
-            (1_095_100, 1_037_000, false),
-            (1_095_300, 1_095_000, false),
-            (1_095_400, 1_095_100, false),
-            (1_098_400, 1_098_300, true),
+            (28, 1_109_000, 1_050_000, false),
+            (29, 1_109_100, 1_051_000, false),
+            (68, 1_109_300, 1_109_000, false),
+            (69, 1_109_400, 1_109_100, false),
+            (71, 1_112_400, 1_112_300, true),
         ];
-        for (now_ms, tip_ms, follows) in rows {
-            assert_eq!(following.look(now_ms, tip_ms), follows, "at {now_ms}");
-        }
+        looks(&mut Following::default(), &rows);
     }
 
     #[test]
     fn who_was_off_for_a_second_does_not_follow_at_once() {
         // An order and a hold of the second before the start, which come one after the other.
-        let mut following = Following::default();
-        let mut look = |now_ms: u64, tip_ms: u64| following.look(now_ms, tip_ms);
-        assert!(!look(1_001_000, 999_000) && !look(1_001_900, 999_200) && !look(1_002_000, 1_000_400));
-        assert!(!look(1_003_000, 1_002_900) && look(1_004_100, 1_004_000));
+        let rows = [
+            (1, 1_001_000, 999_000, false),
+            (2, 1_001_900, 999_200, false),
+            (3, 1_002_000, 1_000_400, false),
+            (4, 1_003_000, 1_002_900, false),
+            (5, 1_004_100, 1_004_000, true),
+        ];
+        looks(&mut Following::default(), &rows);
     }
 
     #[test]
@@ -423,10 +498,10 @@ mod tests {
                 "away, and nobody held it",
                 &[(10_000, 9_900, false), (13_500, 10_300, false), (13_520, 13_400, false), (14_600, 14_500, true)],
             ),
-            // More than a minute of it: what came of old does not count.
+            // What came of old does not count, however often it is away.
             (
                 "away again and again",
-                &[(10_000, 9_900, false), (40_000, 37_000, false), (69_500, 66_500, false), (73_000, 70_600, false)],
+                &[(10_000, 9_900, false), (40_000, 37_000, false), (69_500, 66_500, false), (140_000, 137_600, false)],
             ),
             // An idle network's block of 0.9 s ago comes first, and then the hold's.
             ("away for two seconds", &[(10_000, 9_900, false), (12_200, 11_300, false), (12_210, 12_100, false)]),
@@ -434,40 +509,64 @@ mod tests {
             ("set back", &[(3_630_000, 3_630_000, false), (32_000, 31_900, false), (33_100, 33_000, true)]),
         ];
         for (clock, looks) in rows {
-            let mut seen = Seen::new(0, looks[0].0);
+            let (mut seen, mut back_ms, mut looked_ms) = (Seen::new(0, looks[0].0), 0, looks[0].0);
             for (now_ms, tip_ms, expected) in looks {
-                assert_eq!(seen.is_through((*now_ms, *tip_ms)), *expected, "{clock}, at {now_ms}");
+                let silent_ms = now_ms.saturating_sub(looked_ms);
+                back_ms = if silent_ms > GAP_MS { *now_ms } else { back_ms };
+                let times = Times { now_ms: *now_ms, tip_ms: *tip_ms, back_ms, silent_ms };
+                assert_eq!(seen.is_through(times), *expected, "{clock}, at {now_ms}");
+                looked_ms = *now_ms;
             }
         }
     }
 
-    /// For a minute; then none is newer elsewhere.
+    /// For a minute in which it saw all of them; then none is newer elsewhere.
     #[test]
     fn blocks_that_are_always_old_are_believed_in_the_end() {
-        let mut seen = Seen::new(0, 0);
-        let mut look = |second: u64| seen.is_through((second * 1_000, (second * 1_000).saturating_sub(2_000)));
-        assert!((1..62).all(|second| !look(second)) && look(62));
+        for back in [0, 30] {
+            let mut seen = Seen::new(0, 0);
+            let mut look = |second: u64| {
+                let tip_ms = (second * 1_000).saturating_sub(2_000);
+                seen.is_through(Times { now_ms: second * 1_000, tip_ms, back_ms: back * 1_000, silent_ms: 1_000 })
+            };
+            assert!((1 + back..62 + back).all(|second| !look(second)) && look(62 + back), "back at {back}");
+        }
     }
 
     #[test]
     fn a_clock_that_is_wrong_follows_too() {
         // Late by five seconds: seen at once, and what was there when it started comes first all the same.
         let mut following = Following::default();
-        let mut look = |now_ms, tip_ms| (following.look(now_ms, tip_ms), following.without_error(now_ms));
-        assert_eq!(look(1_000_000, 1_005_000), (false, 1_005_000));
-        assert_eq!(look(1_001_000, 1_006_000), (false, 1_006_000));
-        assert_eq!(look(1_003_000, 1_008_000), (true, 1_008_000));
+        let mut look = |now_ms, height, tip_ms| {
+            let follows = following.look(now_ms, (height, tip_ms)).is_some();
+            (follows, following.without_error(now_ms))
+        };
+        assert_eq!(look(1_000_000, 1, 1_005_000), (false, 1_005_000));
+        assert_eq!(look(1_001_000, 2, 1_006_000), (false, 1_006_000));
+        assert_eq!(look(1_003_000, 3, 1_008_000), (true, 1_008_000));
         // Cut off for four seconds, it knows how old the blocks are that come then.
-        assert_eq!(look(1_007_000, 1_008_100), (false, 1_012_000));
+        assert_eq!(look(1_007_000, 4, 1_008_100), (false, 1_012_000));
         // Ahead by as much: seen in a minute.
         let mut following = Following::default();
         let mut look = |second: u64, behind_ms: u64| {
-            following.look(1_005_000 + second * 1_000, 1_000_000 + second * 1_000 - behind_ms)
+            let tip_ms = 1_000_000 + second * 1_000 - behind_ms;
+            following.look(1_005_000 + second * 1_000, (second - behind_ms / 1_000, tip_ms)).is_some()
         };
         assert!((0..60).all(|second| !look(second, 0)), "not at once");
         assert!((60..200).all(|second| look(second, 0)));
         assert!(!look(230, 29_000) && !look(231, 20_000), "cut off for half a minute");
         assert_eq!(following.without_error(1_235_000), 1_230_000);
+    }
+
+    #[test]
+    fn what_waits_long_is_said_once_each_time() {
+        let mut following = Following::default();
+        let mut said = |waits: bool, seconds: &[u64]| -> Vec<bool> {
+            seconds.iter().map(|second| following.is_late(waits, second * 1_000)).collect()
+        };
+        assert_eq!(said(true, &[100, 110, 120, 121, 150]), [false, false, false, true, false]);
+        assert_eq!(said(false, &[151]), [false]);
+        assert_eq!(said(true, &[152, 170, 173, 174]), [false, false, true, false]);
     }
 
     /// Ahead by four seconds, it makes no block that the others take: each fourth comes after a gap, and is as new as the others.
@@ -477,20 +576,25 @@ mod tests {
         let (mut clock, mut follows) = (1_004_000, false);
         for beat in 0..60 {
             clock += if beat % 4 == 3 { 4_587 } else { 1_540 };
-            follows = following.look(clock, clock - 4_000);
+            follows = following.look(clock, (beat, clock - 4_000)).is_some();
         }
         assert!(follows && following.without_error(clock) == clock - 4_000);
     }
 
-    /// Cut off most of the time, a node does not take the age of what comes to it for an error of its clock.
+    /// Cut off most of the time, a node does not take the age of what comes to it for an error of its clock: neither where that comes in a row, nor
+    /// where one block alone comes each time, as old as the one before.
     #[test]
     fn what_is_learnt_of_the_clock_is_learnt_without_a_gap() {
-        let mut following = Following::default();
-        for second in (0..200).step_by(5) {
-            let now_ms = 1_000_000 + second * 1_000;
-            following.look(now_ms, now_ms - 4_900);
-            following.look(now_ms + 100, now_ms - 2_500);
+        for (every, ages) in [(5, &[4_900, 2_500][..]), (5, &[2_500]), (8, &[5_000])] {
+            let mut following = Following::default();
+            for second in (0..400).step_by(every) {
+                for (place, age_ms) in ages.iter().enumerate() {
+                    let now_ms = 1_000_000 + second as u64 * 1_000 + place as u64 * 100;
+                    let newest = ((now_ms - age_ms) / 1_000, now_ms - age_ms);
+                    assert!(following.look(now_ms, newest).is_none(), "{every} {ages:?} at {now_ms}");
+                }
+            }
+            assert_eq!(following.without_error(1_400_000), 1_400_000, "{every} {ages:?}");
         }
-        assert_eq!(following.without_error(1_200_000), 1_200_000);
     }
 }

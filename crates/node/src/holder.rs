@@ -31,6 +31,12 @@ pub struct HolderKeys {
     pub sealing: SealingSecret,
 }
 
+impl HolderKeys {
+    fn vault(&self) -> VaultKey {
+        VaultKey::from_bytes(self.sealing.vault_key())
+    }
+}
+
 /// How much may wait to be settled of those who handed in one transaction.
 #[derive(Clone, Copy, Debug)]
 pub struct Share {
@@ -88,9 +94,30 @@ impl<E: Runtime> Holder<E> {
     /// # Errors
     /// When the disk fails, or the vault was made with another secret.
     pub async fn open(runtime: E, prefix: &str, keys: HolderKeys) -> Result<Self, VaultError> {
-        let vault_key = VaultKey::from_bytes(keys.sealing.vault_key());
-        let vault = Vault::open(runtime.child("vault"), prefix, &vault_key).await?;
-        let pending = vault.pending().await?.into_iter().map(|pending| (pending.transaction, pending)).collect();
+        let vault = Vault::open(runtime.child("vault"), prefix, &keys.vault()).await?;
+        Self::of(runtime, vault, keys).await
+    }
+
+    /// The same, of a storage that lies in this folder: see [`Vault::open_on_disk`].
+    ///
+    /// # Errors
+    /// As [`Holder::open`].
+    pub async fn open_on_disk(
+        runtime: E,
+        (prefix, folder): (&str, PathBuf),
+        keys: HolderKeys,
+    ) -> Result<Self, VaultError> {
+        let vault = Vault::open_on_disk(runtime.child("vault"), (prefix, folder), &keys.vault()).await?;
+        Self::of(runtime, vault, keys).await
+    }
+
+    async fn of(runtime: E, vault: Vault<E>, keys: HolderKeys) -> Result<Self, VaultError> {
+        let (pending, damaged) = vault.pending().await?;
+        for file in damaged {
+            let error = VaultError::Damaged(file);
+            tracing::error!(%error, "what a transaction that may not be final left in the vault is not taken out if it is never final");
+        }
+        let pending = pending.into_iter().map(|pending| (pending.transaction, pending)).collect();
         tracing::info!(holder = %keys.principal, sealing = hex::encode(keys.sealing.public()), "this node holds");
         let (erased_to, settled_to) = (watch::Sender::new(None), watch::Sender::new(None));
         Ok(Self {
@@ -104,12 +131,6 @@ impl<E: Runtime> Holder<E> {
             settled_to,
             backups: None,
         })
-    }
-
-    /// The same, of a storage that lies in this folder: see [`Vault::on_disk`].
-    #[must_use]
-    pub fn on_disk(self, folder: PathBuf) -> Self {
-        Self { vault: self.vault.on_disk(folder), ..self }
     }
 
     /// The same with backups.
@@ -225,7 +246,6 @@ impl<E: Runtime> Holder<E> {
         let drawers: BTreeSet<Drawer> = places.iter().map(|place| Drawer::of(place)).collect();
         let mut found = BTreeMap::new();
         for drawer in drawers {
-            // A commitment is made anew to be compared: only of what is in one of the places.
             let openings = self.openings(&drawer).await?.into_iter().filter(|opening| places.contains(opening.place()));
             for opening in openings {
                 let at = (opening.place().clone(), opening.commitment());

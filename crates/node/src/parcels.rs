@@ -34,8 +34,8 @@ pub use erasures::Certifying;
 use erasures::Proofs;
 pub use held::{HeldEntry, HeldPage};
 pub use order::{Executed, PrivateError};
-use read::Awaited;
-pub(crate) use read::DIFFERENT_ROOTS;
+pub(crate) use read::different_roots;
+use read::{Awaited, ReadPayload};
 pub use read::{Given, ReadAct, Told};
 
 use crate::{
@@ -51,6 +51,7 @@ use crate::{
 use bytes::Bytes;
 use commonware_cryptography::ed25519::PublicKey;
 use commonware_p2p::{Blocker, Receiver, Recipients, Sender};
+use commonware_utils::sync::AsyncMutex;
 use message::{Message, Reason};
 use order::Submission;
 use std::{
@@ -62,7 +63,7 @@ use tallystick_consensus::validators::decode_key;
 use tallystick_ledger::{OrganisationRow, PageRow};
 use tallystick_protocol::{
     Hash, Intent, Jurisdiction, NodeRow, NodesRow, Operation, OrganisationStatus, Outcome, ParcelId, ParcelSecret,
-    PartitionRow, Payload, PrincipalId, Signature, SigningKey, StateKey, TransferPath,
+    PartitionRow, PrincipalId, Signature, SigningKey, StateKey, TransferPath,
     limits::{
         PARTITIONS_MAX, PARTITIONS_PER_PAGE, PAYLOADS_OPEN_BYTES_MAX, PAYLOADS_READ_BYTES_MAX, PRIVATE_QUEUE_MAX,
     },
@@ -215,7 +216,9 @@ struct Inner<E: Runtime> {
     /// What is on record of this day: which node was given nothing of which partition, on which path.
     refused: Mutex<BTreeMap<Refusal, u64>>,
     /// Executed payloads that were read last, of all partitions.
-    read_last: Mutex<Cache<ParcelId, Arc<Payload>>>,
+    read_last: Mutex<Cache<ParcelId, Arc<ReadPayload>>>,
+    /// Who reads one that is not among them.
+    reading: AsyncMutex<()>,
 }
 
 /// Why what this node says within a partition is not taken.
@@ -285,6 +288,7 @@ impl<E: Runtime> Parcels<E> {
             acks,
             refused,
             read_last: Mutex::new(Cache::new(PAYLOADS_READ_BYTES_MAX)),
+            reading: AsyncMutex::new(()),
         }));
         let (lookout, listener) = (parcels.clone(), parcels.clone());
         looking.spawn(move |runtime| lookout.look(runtime));

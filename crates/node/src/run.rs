@@ -422,7 +422,8 @@ async fn open_vault(
     (config, network): (&Config, NetworkId),
 ) -> Result<Option<Arc<Holder<real::Context>>>, RunError> {
     let Some(keys) = keys else { return Ok(None) };
-    let holder = Holder::open(context.child("holder"), PREFIX, keys).await?.on_disk(config.data_dir.join("storage"));
+    let place = (PREFIX, config.data_dir.join("storage"));
+    let holder = Holder::open_on_disk(context.child("holder"), place, keys).await?;
     let backups = backups_of(&holder, config, network)?;
     Ok(Some(Arc::new(holder.with_backups(backups))))
 }

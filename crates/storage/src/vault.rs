@@ -144,21 +144,31 @@ impl<S: Storage> Vault<S> {
     /// # Errors
     /// When the disk fails, or the vault was made with another key.
     pub async fn open(storage: S, prefix: &str, key: &VaultKey) -> Result<Self, VaultError> {
+        Self::open_at(storage, prefix, key, None).await
+    }
+
+    /// The same, of a storage that lies in this folder: a file that the storage cannot open any more is overwritten there all the same.
+    ///
+    /// # Errors
+    /// As [`Vault::open`].
+    pub async fn open_on_disk(
+        storage: S,
+        (prefix, folder): (&str, PathBuf),
+        key: &VaultKey,
+    ) -> Result<Self, VaultError> {
+        Self::open_at(storage, prefix, key, Some(folder)).await
+    }
+
+    async fn open_at(storage: S, prefix: &str, key: &VaultKey, disk: Option<PathBuf>) -> Result<Self, VaultError> {
         let locks = (0..LOCKS).map(|_| AsyncMutex::new(())).collect();
         let read = Mutex::new(Cache::new(VAULT_FILES_READ_BYTES_MAX));
         let (prefix, ciphers) = (named(prefix), Ciphers::new(key));
-        let vault = Self { storage, prefix, ciphers, disk: None, locks, read };
+        let vault = Self { storage, prefix, ciphers, disk, locks, read };
         vault.check_key().await?;
         for folder in 0..FOLDERS {
             vault.clear(folder).await?;
         }
         Ok(vault)
-    }
-
-    /// The same, of a storage that lies in this folder: a file that the storage cannot open any more is overwritten there all the same.
-    #[must_use]
-    pub fn on_disk(self, folder: PathBuf) -> Self {
-        Self { disk: Some(folder), ..self }
     }
 
     /// Keeps openings: they are on the disk when this returns. One that is there already stays as it is.
@@ -389,7 +399,8 @@ impl<S: Storage> Vault<S> {
         Ok(self.storage.remove(&partition, Some(&file)).await?)
     }
 
-    /// Destroys what interrupted changes left of subjects that have several files.
+    /// Destroys what interrupted changes left of subjects that have several files. Where the newest of them is damaged all stay: who asks for the
+    /// subject is told.
     async fn clear(&self, folder: u16) -> Result<(), VaultError> {
         let mut by_name: BTreeMap<Name, Vec<u64>> = BTreeMap::new();
         for (name, generation) in self.scan(folder).await?.iter().filter_map(|file| split(file)) {
@@ -397,23 +408,33 @@ impl<S: Storage> Vault<S> {
         }
         for (name, mut generations) in by_name.into_iter().filter(|(_, generations)| generations.len() > 1) {
             generations.sort_unstable();
-            let mut counts = None;
-            for generation in generations.iter().rev() {
-                if let Some(bytes) = self.read(&name, *generation).await? {
-                    self.opened(&file(&name, *generation), &bytes)?;
-                    counts = Some(*generation);
-                    break;
-                }
-            }
+            let counts = match self.counting(&name, &generations).await {
+                Err(VaultError::Damaged(_)) => continue,
+                counts => counts?,
+            };
             generations.retain(|generation| Some(*generation) != counts);
             self.wipe_all(&name, &generations).await?;
         }
         Ok(())
     }
 
+    /// Which of a subject's files counts.
+    async fn counting(&self, name: &Name, generations: &[u64]) -> Result<Option<u64>, VaultError> {
+        for generation in generations.iter().rev() {
+            if let Some(bytes) = self.read(name, *generation).await? {
+                self.opened(&file(name, *generation), &bytes)?;
+                return Ok(Some(*generation));
+            }
+        }
+        Ok(None)
+    }
+
     /// Notes which key the vault is under, when it is new; fails when it is another.
     async fn check_key(&self) -> Result<(), VaultError> {
-        let (blob, size) = self.storage.open(&self.prefix, CHECK_NAME).await?;
+        let (blob, size) = match self.storage.open(&self.prefix, CHECK_NAME).await {
+            Err(error) if is_damage(&error) => return Err(VaultError::Damaged(hex::encode(CHECK_NAME))),
+            opened => opened?,
+        };
         let check = self.ciphers.check();
         if size < check.len() as u64 {
             // Written before anything else, so that whoever finds it torn finds an empty vault.

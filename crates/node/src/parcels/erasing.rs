@@ -16,7 +16,7 @@ use super::{Membership, Parcels, Room, erasures::open_orders, sealed::Value};
 use crate::{
     application::now_ms,
     engine::Runtime,
-    erasing::{Erasing, Following},
+    erasing::{Erasing, Following, Times},
     retention::TURN_MS,
     service::{
         erasure::Erasure,
@@ -164,18 +164,23 @@ impl<E: Runtime> Parcels<E> {
         (room, eraser): (&Arc<Room<E>>, &mut Eraser),
         executed_ms: u64,
     ) -> bool {
-        let tip_ms = self.time_ms();
+        let newest = self.0.shared.chain.tip();
+        let (height, tip_ms) = (newest.header.height, newest.header.time_ms);
         let is_abreast = tip_ms.saturating_sub(executed_ms) <= ABREAST_MS;
         let now_ms = now_ms(runtime);
-        let follows = eraser.following.look(now_ms, tip_ms) && is_abreast;
-        let times = follows.then(|| (eraser.following.without_error(now_ms), executed_ms));
+        let times = eraser.following.look(now_ms, (height, tip_ms)).filter(|_| is_abreast);
+        let times = times.map(|times| times.at(executed_ms));
         let done = self.erase_due(runtime, (room, eraser), times).await;
         let is_done = matches!(done, Ok(true));
+        let clock_ms = eraser.following.without_error(now_ms);
+        let is_held_up = eraser.erasing.as_ref().is_some_and(|erasing| erasing.is_held_up(clock_ms));
+        let do_wait = is_held_up || (times.is_none() && matches!(done, Ok(false)));
+        eraser.following.note_wait(do_wait, now_ms, Some(&room.name));
         room.is_done.store(is_done, Ordering::Release);
         if let Err(error) = done {
             tracing::error!(partition = room.name, %error, "what is ordered to be erased is not erased yet");
         }
-        follows && is_done
+        times.is_some() && is_done
     }
 
     /// Ends the orders that wait only for those who have left.
@@ -199,7 +204,7 @@ impl<E: Runtime> Parcels<E> {
         &self,
         runtime: &E,
         (room, eraser): (&Arc<Room<E>>, &mut Eraser),
-        times: Option<(u64, u64)>,
+        times: Option<Times>,
     ) -> Result<bool, VaultError> {
         let Eraser { erasing, receipts, .. } = eraser;
         let erasing = match erasing {

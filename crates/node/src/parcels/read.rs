@@ -19,7 +19,7 @@ use super::{
 use crate::{application::now_ms, engine::Runtime};
 use std::{
     collections::{BTreeMap, BTreeSet, btree_map},
-    sync::{Arc, MutexGuard, PoisonError},
+    sync::{Arc, MutexGuard, OnceLock, PoisonError},
 };
 use tallystick_ledger::{
     item::{Item, item_from, item_hash},
@@ -44,7 +44,9 @@ use tallystick_storage::{
 const NAME_ALL: &str = "a disclosure out of a partition shows the whole record: name all of its fields but those whose values are to stay sealed";
 
 /// Why nothing of a partition is certified.
-pub(crate) const DIFFERENT_ROOTS: &str = "the members' nodes have different roots: `tally partition show` names them";
+pub(crate) fn different_roots(partition: &str) -> String {
+    format!("the members' nodes have different roots: `tally partition show {partition}` names them")
+}
 
 /// Why a question of another organisation's is not answered.
 const NO_OVERSEER: &str = "its signer is of another organisation: ask a node of the signer's own. A regulator whom the agreement names asks with the \
@@ -168,6 +170,29 @@ pub struct ReadAct {
     pub consents: Vec<Consented>,
 }
 
+/// An executed payload whose transactions are decoded as they are read.
+pub(super) struct ReadPayload {
+    payload: Payload,
+    decoded: Vec<OnceLock<SignedTransaction>>,
+}
+
+impl ReadPayload {
+    fn new(payload: Payload) -> Self {
+        let decoded = payload.transactions().iter().map(|_| OnceLock::new()).collect();
+        Self { payload, decoded }
+    }
+
+    /// The private transaction of this row.
+    fn transaction(&self, row: &NumberedRow) -> Result<SignedTransaction, PrivateError> {
+        let place = usize::try_from(row.place).ok().and_then(|place| self.decoded.get(place)).ok_or_else(lost)?;
+        if let Some(transaction) = place.get() {
+            return Ok(transaction.clone());
+        }
+        let transaction = transaction_of(row, &self.payload)?;
+        Ok(place.get_or_init(|| transaction).clone())
+    }
+}
+
 /// The one request that waits for a read. Once it is dropped, another may.
 pub(super) struct Claim<'a, E: Runtime> {
     room: &'a Room<E>,
@@ -280,7 +305,7 @@ impl<E: Runtime> Parcels<E> {
         let roots_key = StateKey::partition_roots(&room.name);
         let roots = self.0.reader.rows(&[roots_key]).await?.rows.into_iter().flatten().next();
         if roots.and_then(|row| PartitionRootsRow::decode(&row).ok()).is_some_and(|roots| roots.alarm.is_some()) {
-            return Err(PrivateError::Failed(DIFFERENT_ROOTS.to_owned()));
+            return Err(PrivateError::Failed(different_roots(&room.name)));
         }
         let taken = Taken::of(&*room.partition.lock().await, (register, key), &mut BTreeMap::new()).await;
         if taken.row.is_none() {
@@ -405,7 +430,7 @@ impl<E: Runtime> Parcels<E> {
 
     /// The private transaction of this row.
     async fn transaction(&self, room: &Room<E>, row: &NumberedRow) -> Result<SignedTransaction, PrivateError> {
-        transaction_of(row, &*self.payload_of(room, row).await?)
+        self.payload_of(room, row).await?.transaction(row)
     }
 
     /// The same of one row after another: what came in one payload is read out of it, and what readers use stays in memory.
@@ -424,18 +449,23 @@ impl<E: Runtime> Parcels<E> {
     }
 
     /// The payload that a private transaction came in, with those that came with it: as it was read last, or as it is kept.
-    async fn payload_of(&self, room: &Room<E>, row: &NumberedRow) -> Result<Arc<Payload>, PrivateError> {
+    async fn payload_of(&self, room: &Room<E>, row: &NumberedRow) -> Result<Arc<ReadPayload>, PrivateError> {
         let id = row.parcel.id;
-        let read = self.read_last().get(&id);
-        if let Some(payload) = read {
-            return Ok(payload);
+        if let Some(read) = self.read_last().get(&id) {
+            return Ok(read);
         }
-        let payload = Arc::new(self.asked_payload(room, &id).await?);
-        self.read_last().keep(id, payload.clone(), parcel_bytes(row.parcel.class));
-        Ok(payload)
+        // Who asks for the same meanwhile finds it.
+        let _one = self.0.reading.lock().await;
+        if let Some(read) = self.read_last().get(&id) {
+            return Ok(read);
+        }
+        let read = Arc::new(ReadPayload::new(self.asked_payload(room, &id).await?));
+        // Twice: as it is, and decoded.
+        self.read_last().keep(id, read.clone(), 2 * parcel_bytes(row.parcel.class));
+        Ok(read)
     }
 
-    fn read_last(&self) -> MutexGuard<'_, Cache<ParcelId, Arc<Payload>>> {
+    fn read_last(&self) -> MutexGuard<'_, Cache<ParcelId, Arc<ReadPayload>>> {
         self.0.read_last.lock().unwrap_or_else(PoisonError::into_inner)
     }
 

@@ -7,7 +7,7 @@
 use super::{Runtime, Service, posting::Posted};
 use crate::{
     application::now_ms,
-    erasing::{Erasing, Following},
+    erasing::{Erasing, Following, Times},
     holder::Holder,
     service::erasure::{Erasure, in_drawer},
 };
@@ -44,9 +44,12 @@ impl<E: Runtime> Service<E> {
         let (mut done, mut following) = (None, Following::default());
         loop {
             // Before anything is read: that is as new as the newest block, or newer.
-            let (now_ms, tip_ms) = (now_ms(&self.0.runtime), self.tip().header.time_ms);
-            let times = following.look(now_ms, tip_ms).then(|| (following.without_error(now_ms), tip_ms));
-            match self.erase_due(holder, &mut done, times).await {
+            let (now_ms, newest) = (now_ms(&self.0.runtime), self.tip());
+            let times = following.look(now_ms, (newest.header.height, newest.header.time_ms));
+            let erased = self.erase_due(holder, &mut done, times).await;
+            let is_held_up = done.as_ref().is_some_and(|done| done.erasing.is_held_up(following.without_error(now_ms)));
+            following.note_wait(is_held_up || (times.is_none() && matches!(erased, Ok(None))), now_ms, None);
+            match erased {
                 Ok(Some((height, has_new))) => holder.set_erased_to(height, has_new),
                 Ok(None) => {}
                 Err(error) => tracing::error!(%error, "what is ordered to be erased is not erased yet"),
@@ -71,7 +74,7 @@ impl<E: Runtime> Service<E> {
         &self,
         holder: &Holder<E>,
         done: &mut Option<Done>,
-        times: Option<(u64, u64)>,
+        times: Option<Times>,
     ) -> Result<Option<(u64, bool)>, ErasingError> {
         let done = match done {
             Some(done) => done,

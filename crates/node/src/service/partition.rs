@@ -4,7 +4,7 @@ use super::{Runtime, Service};
 use crate::{
     certify,
     metrics::Held,
-    parcels::{DIFFERENT_ROOTS, Executed, Given, Parcels, PrivateError, Standing},
+    parcels::{Executed, Given, Parcels, PrivateError, Standing, different_roots},
 };
 use bytes::Bytes;
 use futures::future::{Either, select};
@@ -117,7 +117,7 @@ impl<E: Runtime> Service<E> {
                     return Ok((found, (roots, roots_proof), finality));
                 }
                 if said.alarm.is_some() {
-                    return Err(DIFFERENT_ROOTS.to_owned());
+                    return Err(different_roots(partition));
                 }
             }
             let next = std::pin::pin!(tip.changed());

@@ -89,7 +89,7 @@ pub enum SealedError {
     Unsettled(WaitError),
     /// A value that this node does not keep.
     #[error(
-        "the read is on record, and field `{}` of record `{}/{}` is not kept here: it was erased, or handed in at another node",
+        "the read is on record, and field `{}` of record `{}/{}` is not kept here: it was erased, or handed in at another node; or its file was lost: then restore the vault from a backup",
         .0.field(), .0.register(), .0.key()
     )]
     Absent(Box<Place>),

@@ -4,7 +4,7 @@
 //! One file for each such transaction, in the partition `‹prefix›-vault-pending`, encrypted as a subject's is. It names commitments, not
 //! what opens them.
 
-use super::{SubjectKey, Vault, VaultError, first_byte};
+use super::{SubjectKey, Vault, VaultError, first_byte, is_damage};
 use crate::vault::WHOLE;
 use commonware_runtime::{Blob as _, Error as Disk, ReadOptions, Storage, WriteOptions};
 use minicbor::{Decode, Decoder, Encode, Encoder, decode, encode};
@@ -65,33 +65,44 @@ impl<S: Storage> Vault<S> {
         Ok(blob.sync().await?)
     }
 
-    /// All that is noted. What a crash left half written is removed: nothing was kept for it.
+    /// All that is noted, and the names of the notes that are damaged. What a crash left half written is removed: nothing was kept for it.
     ///
     /// # Errors
-    /// When the disk fails, or a file is damaged.
-    pub async fn pending(&self) -> Result<Vec<Pending>, VaultError> {
+    /// When the disk fails.
+    pub async fn pending(&self) -> Result<(Vec<Pending>, Vec<String>), VaultError> {
         let partition = self.pending_partition();
         let names = match self.storage.scan(&partition).await {
             Ok(names) => names,
-            Err(Disk::PartitionMissing(_)) => return Ok(Vec::new()),
+            Err(Disk::PartitionMissing(_)) => return Ok((Vec::new(), Vec::new())),
             Err(error) => return Err(error.into()),
         };
-        let mut found = Vec::new();
+        let (mut found, mut damaged) = (Vec::new(), Vec::new());
         for name in names {
-            let (blob, size) = self.storage.open(&partition, &name).await?;
-            if size == 0 || first_byte(&blob).await? != WHOLE {
-                drop(blob);
-                self.storage.remove(&partition, Some(&name)).await?;
-                continue;
+            match self.noted(&partition, &name).await {
+                Ok(Some(pending)) => found.push(pending),
+                Ok(None) => self.storage.remove(&partition, Some(&name)).await?,
+                Err(VaultError::Damaged(file)) => damaged.push(file),
+                Err(error) => return Err(error),
             }
-            let damaged = || VaultError::Damaged(hex::encode(&name));
-            let size = usize::try_from(size).ok().filter(|size| *size <= VAULT_PENDING_BYTES_MAX);
-            let bytes = blob.read_at(0, size.ok_or_else(damaged)?, ReadOptions::default()).await?.coalesce();
-            let (_, sealed) = bytes.as_ref().split_first().ok_or_else(damaged)?;
-            let clear = self.ciphers.open(&name, sealed).ok_or_else(damaged)?;
-            found.push(cbor::decode(&clear, VAULT_PENDING_BYTES_MAX).map_err(|_| damaged())?);
         }
-        Ok(found)
+        Ok((found, damaged))
+    }
+
+    /// One note; none when it is not whole.
+    async fn noted(&self, partition: &str, name: &[u8]) -> Result<Option<Pending>, VaultError> {
+        let damaged = || VaultError::Damaged(hex::encode(name));
+        let (blob, size) = match self.storage.open(partition, name).await {
+            Err(error) if is_damage(&error) => return Err(damaged()),
+            opened => opened?,
+        };
+        if size == 0 || first_byte(&blob).await? != WHOLE {
+            return Ok(None);
+        }
+        let size = usize::try_from(size).ok().filter(|size| *size <= VAULT_PENDING_BYTES_MAX);
+        let bytes = blob.read_at(0, size.ok_or_else(damaged)?, ReadOptions::default()).await?.coalesce();
+        let (_, sealed) = bytes.as_ref().split_first().ok_or_else(damaged)?;
+        let clear = self.ciphers.open(name, sealed).ok_or_else(damaged)?;
+        cbor::decode(&clear, VAULT_PENDING_BYTES_MAX).map(Some).map_err(|_| damaged())
     }
 
     /// Forgets a transaction that is settled.

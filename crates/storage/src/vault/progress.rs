@@ -6,7 +6,7 @@
 //! So for the public partition, and so for each other one, whose orders are counted by themselves: its files' names begin with a hash of
 //! its name.
 
-use super::{Vault, VaultError, WHOLE, first_byte};
+use super::{Vault, VaultError, WHOLE, first_byte, is_damage};
 use commonware_runtime::{Blob as _, Error as Disk, ReadOptions, Storage, WriteOptions};
 use minicbor::{Decode, Decoder, Encode, Encoder, decode, encode};
 use std::collections::BTreeMap;
@@ -50,7 +50,10 @@ impl<S: Storage> Vault<S> {
 
     /// What the file of this name says; none when it is not whole.
     async fn progress_file(&self, name: &[u8]) -> Result<Option<ErasureProgress>, VaultError> {
-        let (blob, size) = self.storage.open(&self.progress_partition(), name).await?;
+        let (blob, size) = match self.storage.open(&self.progress_partition(), name).await {
+            Err(error) if is_damage(&error) => return Ok(None),
+            opened => opened?,
+        };
         let size = usize::try_from(size).unwrap_or(usize::MAX);
         if !(2..=STATE_VALUE_BYTES_MAX).contains(&size) || first_byte(&blob).await? != WHOLE {
             return Ok(None);
