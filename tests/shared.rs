@@ -43,7 +43,7 @@ pub fn members_that_disagree_are_named(desk: &Desk) {
         let told = desk.line("status");
         let is_logged = MEMBERS.iter().all(|(member, _)| !alarms(desk, member).is_empty());
         if told.text().contains("alarm: partition school-health") && is_logged {
-            break told.expect(1, &["tally proposal draft --kind partition-amend"]).text();
+            break told.expect(1, &["tally proposal draft FILE --kind partition-amend"]).text();
         }
         assert!(begun.elapsed() < PATIENCE, "{}", told.text());
         thread::sleep(Duration::from_millis(500));

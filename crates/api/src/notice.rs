@@ -1,5 +1,6 @@
 //! Notices: who read, or was given, what was wrong, and who has said that they know.
 
+use crate::WrongValue;
 use serde::{Deserialize, Serialize};
 use tallystick_protocol::{Hash, PrincipalId};
 use utoipa::ToSchema;
@@ -29,6 +30,13 @@ pub struct NoticesView {
     pub corrects: u64,
     /// Why.
     pub reason: String,
+    /// Who demanded it, or found it.
+    pub authority: String,
+    /// The law that it rests on.
+    pub legal_basis: String,
+    /// In a partition, what is sealed in the wrong entry, or was: each can be erased by itself. In public the entry says it.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub values: Vec<WrongValue>,
     /// The transaction that corrects it.
     #[schema(value_type = String)]
     pub id: Hash,

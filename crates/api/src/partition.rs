@@ -1,7 +1,7 @@
 //! Partitions as everybody sees them.
 
 use serde::{Deserialize, Serialize};
-use tallystick_protocol::{AgreementTerms, Hash, MandateId, PrincipalId, Subject};
+use tallystick_protocol::{AgreementTerms, Commitment, Hash, MandateId, PrincipalId, Subject};
 use utoipa::ToSchema;
 
 use crate::{OutcomeView, Problem, ReadView};
@@ -175,6 +175,13 @@ pub struct PrivateCorrection {
     pub corrects: u64,
     /// Why.
     pub reason: String,
+    /// Who demanded it, or found it.
+    pub authority: String,
+    /// The law that it rests on.
+    pub legal_basis: String,
+    /// What is sealed in the wrong entry, or was: each can be erased by itself.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub values: Vec<WrongValue>,
     /// The private transaction that corrects it.
     #[schema(value_type = String)]
     pub id: Hash,
@@ -184,6 +191,16 @@ pub struct PrivateCorrection {
     pub time_ms: u64,
     /// The height of the block that brought the wrong entry.
     pub since: u64,
+}
+
+/// A value that is sealed in an entry that was wrong.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct WrongValue {
+    /// The field.
+    pub field: String,
+    /// What the entry has in its place.
+    #[schema(value_type = String)]
+    pub commitment: Commitment,
 }
 
 /// That somebody knows of a correction in a partition.

@@ -127,7 +127,7 @@ impl PartitionTroubleView {
         let roots: Vec<String> = alarm.iter().map(|one| format!("{} has {}", one.node, one.root)).collect();
         Some(format!(
             "alarm: partition {partition}: its members' nodes have different roots after block {height}: {}: nothing of it is certified or \
-             disclosed from now on: find out which is wrong, then amend the agreement (`tally proposal draft --kind partition-amend`)",
+             disclosed from now on: find out which is wrong, then amend the agreement (`tally proposal draft FILE --kind partition-amend`)",
             roots.join(", ")
         ))
     }

@@ -4,6 +4,7 @@ use crate::{
     connection::Asking,
     output::{Colour, Done, Failure, count, json, line, paint, time},
     paging::Paging,
+    register::exposure::warn_of_unknown,
 };
 use clap::Args;
 use tallystick_api::{ActOutcome, ReadView, limits::AUDIT_PAGE_MAX};
@@ -13,9 +14,9 @@ use tallystick_protocol::{PolicyId, Subject, change::words::Shown};
 /// Show who read or was given what is sealed about somebody, or is in a partition, and why
 #[derive(Debug, Args)]
 #[command(
-    after_help = "Reads that were refused are shown too. Each has a receipt: `tally transaction ID --receipt FILE`. A node can leave a read \
-    out of its answer; it cannot make one up that has a receipt. In a partition every read of a record is such an act, and those of its \
-    members' nodes all hold the same.\n\n\
+    after_help = "Reads that were refused are shown too. Each in the public partition has a receipt: `tally transaction ID --receipt FILE`. A node \
+    can leave a read out of its answer; it cannot make one up that has a receipt. In another partition every read of a record is such an \
+    act; it has no receipt, and its members' nodes all hold the same.\n\n\
     Examples:\n  \
     tally access-log --subject patient:p-17\n  \
     tally access-log --partition school-health --subject child:c-1"
@@ -50,6 +51,7 @@ impl AccessLog {
         if self.asking.json {
             return json(&page);
         }
+        self.warn_of_none(&page.reads, None)?;
         let until = format!("{} of {}", page.height, time(page.time_ms));
         tell(&page.reads, &until, page.next.as_deref())
     }
@@ -59,7 +61,9 @@ impl AccessLog {
         let partition = signer.partition().unwrap_or_default();
         let (holder, _) = self.asking.connection.client()?.overseen(signer.principal().organisation(), partition)?;
         let is_about = |read: &ReadView| {
-            self.subject.as_ref().is_none_or(|it| (it.register(), it.key()) == (&*read.register, &*read.key))
+            self.subject.as_ref().is_none_or(|it| {
+                read.subjects.contains(it) || (it.register(), it.key()) == (&*read.register, &*read.key)
+            })
         };
         let page = self.paging.whole(AUDIT_PAGE_MAX, |paging| {
             let mut page = holder.partition_reads(signer, partition, paging)?;
@@ -69,7 +73,16 @@ impl AccessLog {
         if self.asking.json {
             return json(&page);
         }
+        self.warn_of_none(&page.reads, Some(signer))?;
         tell(&page.reads, &page.height.to_string(), page.next.as_deref())
+    }
+
+    /// Where nothing was read about somebody, that may be for the name.
+    fn warn_of_none(&self, reads: &[ReadView], asker: Option<&Signer>) -> Done {
+        if let Some(subject) = self.subject.as_ref().filter(|_| reads.is_empty()) {
+            warn_of_unknown(&self.asking.connection.client()?, asker, subject);
+        }
+        Ok(())
     }
 }
 

@@ -2,7 +2,7 @@
 
 use crate::{
     connection::{Connection, Signing},
-    disclose::{exists, out_of_partition, tell_written, write_private},
+    disclose::{out_of_partition, require_new, tell_written, write_private},
     output::{Done, Failure, json, line},
     reading::{self, Beside, Reader, Reason, To, Wanted},
     record::entries,
@@ -16,7 +16,9 @@ use serde_json::Value;
 use std::{cmp::Ordering, collections::BTreeMap, path::PathBuf, str::FromStr};
 use tallystick_client::{Client, Signer};
 use tallystick_ledger::{item::canonicalise, moment::format_timestamp};
-use tallystick_protocol::{Attestation, EntryKind, Genesis, NewEntry, Operation, Receipt, operation::validate_key};
+use tallystick_protocol::{
+    Attestation, EntryKind, Genesis, NewEntry, Operation, Receipt, change::words::Shown, operation::validate_key,
+};
 
 /// Answer yes or no about a record in a partition, in a file that proves the answer and does not hold the record
 #[derive(Debug, Args)]
@@ -146,9 +148,7 @@ impl Attest {
                 "name the partition that the record is in with --partition; what is public needs no attestation: `tally record --receipt` proves it",
             ));
         }
-        if self.output.exists() {
-            return Err(exists(&self.output));
-        }
+        require_new(&self.output)?;
         let genesis = self.connection.genesis()?;
         let (client, signer) = (self.connection.client()?, self.connection.signer(&self.signing)?);
         let reader = Reader { client: &client, signer: &signer, signing: &self.signing };
@@ -183,7 +183,7 @@ impl Attest {
                 "answer": said, "attestation": id, "signed_by": signer.principal(), "id": done.id, "number": done.number, "file": self.output, "bytes": bytes.len(),
             }));
         }
-        line(format_args!("{}: {said}", self.question))?;
+        line(format_args!("{}: {said}", Shown(&self.question)))?;
         line(format_args!("on record in the partition as {}/{id}", self.answers))?;
         line(format_args!("signed by {} with key {}", signer.principal(), signer.key().public()))?;
         tell_written(&self.output, bytes.len())

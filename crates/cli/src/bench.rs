@@ -20,6 +20,7 @@ use cluster::Cluster;
 use load::{Findings, Order, Percentiles};
 use machine::Machine;
 use process::Used;
+use reads::Door;
 use report::{Idle, Kill, Load, Lone, NodeUse, Report, Wipe};
 use std::{
     io::{BufRead, BufReader, Write},
@@ -62,7 +63,8 @@ const LEVEL_PATIENCE: Duration = Duration::from_secs(300);
     tally bench --policies 20                  each transaction is judged by twenty policies\n  \
     tally bench --partition --seconds 20       the same work in public and in a partition of two\n  \
     tally bench --partition --lone             one at a time, executed by both members\n  \
-    tally bench --partition --reads            sealed values read at one node, each on record\n  \
+    tally bench --reads                        sealed values read at one node, each on record; and in a partition:\n  \
+    tally bench --partition --reads\n  \
     tally bench join                           a fifth validator is admitted under load"
 )]
 pub struct Bench {
@@ -92,14 +94,14 @@ pub struct Bench {
     /// Measure what two members of a partition do in it, beside what they do in public, instead of the load
     #[arg(long, conflicts_with_all = ["idle", "kill"])]
     partition: bool,
-    /// Measure reads of sealed values in the partition instead, and kill the node that answers them in the end
-    #[arg(long, requires = "partition", conflicts_with_all = ["lone", "wipe"])]
+    /// Measure reads of sealed values, with --partition in one, and kill the node that answers them in the end
+    #[arg(long, conflicts_with_all = ["lone", "idle", "wipe", "kill"])]
     reads: bool,
-    /// Clients of that measurement
-    #[arg(long, value_name = "N", default_value_t = 128, value_parser = clap::value_parser!(u16).range(1..=REQUESTS_MAX as i64), requires = "partition")]
+    /// Clients, with --partition or --reads
+    #[arg(long, value_name = "N", default_value_t = 128, value_parser = clap::value_parser!(u16).range(1..=REQUESTS_MAX as i64))]
     clients: u16,
-    /// Transactions that each of them hands in at once, and waits for; with --reads, reads in each transaction
-    #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u16).range(1..=1_000), requires = "partition")]
+    /// Transactions that each client hands in at once, with --partition, and waits for; with --reads, reads in each transaction
+    #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u16).range(1..=1_000))]
     at_once: u16,
     /// Kill one node (-9) a third into the load, start it again at two thirds
     #[arg(long, conflicts_with_all = ["lone", "idle"])]
@@ -160,6 +162,7 @@ impl Bench {
 
     fn measure(&self, cluster: &mut Cluster, machine: Machine, stop: &Stop) -> Result<Report, Failure> {
         let mut report = Report::new(self.nodes, self.principals, self.preload, machine);
+        let clients = (self.clients.into(), self.at_once.into());
         report.policies = self.add_policies(cluster)?;
         if self.preload > 0 {
             let begun = Instant::now();
@@ -173,14 +176,13 @@ impl Bench {
         if self.lone {
             say(format_args!("{LONE_TRANSACTIONS} transactions, one at a time"));
             report.lone = Some(if self.partition { partition::lone(cluster, stop)? } else { lone(cluster, stop)? });
+        } else if self.reads {
+            let door = if self.partition { Door::Partition } else { Door::Public };
+            report.reads = Some(reads::measure(cluster, door, clients, self.seconds)?);
         } else if self.partition {
-            let clients = (self.clients.into(), self.at_once.into());
-            match self.reads {
-                true => report.reads = Some(reads::measure(cluster, clients, self.seconds)?),
-                false => report.partition = Some(partition::measure(cluster, clients, self.seconds)?),
-            }
+            report.partition = Some(partition::measure(cluster, clients, self.seconds)?);
         }
-        if !self.idle && !self.lone && !self.partition {
+        if !self.idle && !self.lone && !self.partition && !self.reads {
             let (load, machine) = self.load(cluster, machine, stop)?;
             report.load = Some(load);
             report.set_machine(machine);

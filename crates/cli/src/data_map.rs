@@ -4,6 +4,7 @@ use crate::{
     connection::Reading,
     csv,
     output::{Colour, Done, Failure, json, line, paint, time},
+    partition::review,
 };
 use clap::Args;
 use std::collections::BTreeSet;
@@ -144,7 +145,15 @@ fn show_agreement(shared: &SharedView) -> Done {
         ("overseen by", (!shared.regulators.is_empty()).then(|| shared.regulators.join(", "))),
         ("may be in", Some(shared.jurisdictions.iter().map(Jurisdiction::as_str).collect::<Vec<_>>().join(", "))),
         ("held at", Some(places(&shared.held_at))),
-        ("refused to", (!shared.refused.is_empty()).then(|| places(&shared.refused))),
+        (
+            "refused to",
+            (!shared.refused.is_empty()).then(|| {
+                format!(
+                    "{}: whatever such a node was given while it was allowed lies there still",
+                    places(&shared.refused)
+                )
+            }),
+        ),
         (
             "left at",
             (!shared.left_at.is_empty())
@@ -152,7 +161,7 @@ fn show_agreement(shared: &SharedView) -> Done {
         ),
         ("from", Some(time(shared.from_ms))),
         ("until", shared.until_ms.map(time)),
-        ("review", shared.review_ms.map(time)),
+        ("review", shared.review_ms.map(review)),
         ("kept for", Some(format!("{} days", shared.retention_days))),
     ];
     for (what, said) in parts {

@@ -8,13 +8,13 @@ use crate::{
 };
 use clap::Args;
 use std::{
-    fs::OpenOptions,
+    fs::{self, OpenOptions},
     io::{ErrorKind, Write},
     os::unix::fs::OpenOptionsExt,
     path::{Path, PathBuf},
 };
 use tallystick_api::PrivateResult;
-use tallystick_protocol::{Disclosure, EntryKind, Genesis, Receipt, operation::validate_key};
+use tallystick_protocol::{Disclosure, EntryKind, Genesis, Receipt, change::words::Shown, operation::validate_key};
 
 /// Give somebody outside sealed values of one record, in a file that proves them
 #[derive(Debug, Args)]
@@ -56,9 +56,7 @@ impl Disclose {
     pub fn run(self) -> Done {
         validate_key(EntryKind::User, &self.key).map_err(Failure::error)?;
         let (register, key) = (self.register.as_str(), self.key.as_str());
-        if self.output.exists() {
-            return Err(exists(&self.output));
-        }
+        require_new(&self.output)?;
         let genesis = self.connection.genesis()?;
         let (client, signer) = (self.connection.client()?, self.connection.signer(&self.signing)?);
         let reader = Reader { client: &client, signer: &signer, signing: &self.signing };
@@ -85,7 +83,10 @@ impl Disclose {
         if self.signing.json {
             return json(&serde_json::json!({"id": id, "index": leaf, "file": self.output, "bytes": bytes.len()}));
         }
-        line(format_args!("the disclosure to {} is on record: transaction {id}, leaf {leaf} of the log", to.name))?;
+        line(format_args!(
+            "the disclosure to {} is on record: transaction {id}, leaf {leaf} of the log",
+            Shown(&to.name)
+        ))?;
         tell_written(&self.output, bytes.len())
     }
 }
@@ -109,7 +110,7 @@ impl Disclose {
         }
         line(format_args!(
             "the disclosure to {} is on record in the partition: private transaction {id}, number {number}",
-            to.name
+            Shown(&to.name)
         ))?;
         tell_written(&self.output, bytes.len())
     }
@@ -162,9 +163,13 @@ pub fn out_of_partition(
     Ok((done, bytes))
 }
 
-/// That a file would be written over.
-pub fn exists(path: &Path) -> Failure {
-    Failure::error(format!("`{}` exists already: choose another name, or move it away first", path.display()))
+/// Goes on if a file can be made there: asked before what will be in it is put on record, where it stays.
+///
+/// # Errors
+/// When it is there already, or cannot be made.
+pub fn require_new(path: &Path) -> Done {
+    write_private(path, &[])?;
+    fs::remove_file(path).doing(|| format!("cannot write `{}`", path.display()))
 }
 
 /// Writes a new file that only its owner may read.
@@ -174,16 +179,33 @@ pub fn exists(path: &Path) -> Failure {
 pub fn write_private(path: &Path, bytes: &[u8]) -> Done {
     let file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(path);
     match file {
-        Err(error) if error.kind() == ErrorKind::AlreadyExists => Err(exists(path)),
+        Err(error) if error.kind() == ErrorKind::AlreadyExists => {
+            let path = path.display();
+            Err(Failure::error(format!("`{path}` exists already: choose another name, or move it away first")))
+        }
         file => file.and_then(|mut file| file.write_all(bytes)).doing(|| format!("cannot write `{}`", path.display())),
     }
 }
 
 #[cfg(test)]
 mod tests {
+    #![allow(clippy::unwrap_used)]
     use super::*;
     use tallystick_api::{DecisionView, OutcomeView};
     use tallystick_protocol::Hash;
+
+    #[test]
+    fn a_file_that_cannot_be_made_is_found_before_anything_is_on_record() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("record.disclosure");
+        require_new(&path).unwrap();
+        assert!(!path.exists());
+        write_private(&path, b"all of it").unwrap();
+        let there = require_new(&path).unwrap_err().to_string();
+        let nowhere = require_new(&folder.path().join("no/record.disclosure")).unwrap_err().to_string();
+        assert!(there.contains("exists already") && nowhere.contains("cannot write"), "{there} {nowhere}");
+        assert_eq!(fs::read(&path).unwrap(), b"all of it");
+    }
 
     #[test]
     fn a_disclosure_without_a_file_is_said_to_be_on_record() {

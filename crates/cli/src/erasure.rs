@@ -6,7 +6,7 @@ use crate::{
     hold::controller_of,
     output::{Colour, Done, Failure, Table, count, json, line, paint, time},
     paging::{self, Paging},
-    register::exposure::warn_of_texts,
+    register::exposure::{warn_of_texts, warn_of_unknown},
     transaction::write_receipt,
 };
 use clap::{Args, Subcommand};
@@ -162,17 +162,27 @@ impl Order {
     fn run(self) -> Done {
         let Self { id, subject, mut values, authority, legal_basis, reason, controller, days, wait, acting } = self;
         let session = acting.begin()?;
+        if let Some(client) = acting.client_if_named()? {
+            warn_of_unknown(&client, Some(&session.signer), &subject);
+        }
         warn_of_texts([&authority, &legal_basis, &reason], session.signer.partition());
         let controller = controller.unwrap_or_else(|| controller_of(&session));
         values.sort_unstable();
         values.dedup();
         let scope = if values.is_empty() { ErasureScope::All } else { ErasureScope::Values(values) };
         let deadline = days.saturating_mul(DAY_SECONDS);
+        let what = match &scope {
+            ErasureScope::All => format!("what they hold of {subject}"),
+            ErasureScope::Values(values) => {
+                let named = count(values.len() as u64, "value named", "values named");
+                format!("what they hold of the {named} of {subject}")
+            }
+        };
         let told = match session.signer.partition() {
             Some(partition) => format!(
-                "erasure {id} is ordered: the nodes of all members of {partition} destroy what they hold of {subject} in the registers of {controller}"
+                "erasure {id} is ordered: the nodes of all members of {partition} destroy {what} in the registers of {controller}"
             ),
-            None => format!("erasure {id} is ordered: the nodes of {controller} destroy what they hold of {subject}"),
+            None => format!("erasure {id} is ordered: the nodes of {controller} destroy {what}"),
         };
         let operation = Operation::ErasureOrder {
             order: id.clone(),
@@ -201,7 +211,8 @@ impl Order {
             if began.elapsed() >= acting.patience() {
                 orders.tell(&view)?;
                 return Err(Failure::no(format!(
-                    "erasure {id} is not complete: look again with tally erasure status {id}"
+                    "erasure {id} is not complete: look again with tally erasure status {id}{}",
+                    orders.within()
                 )));
             }
             std::thread::sleep(LOOK_AGAIN);
@@ -329,8 +340,17 @@ impl Orders {
         Ok(Self { client, signer })
     }
 
+    fn partition(&self) -> Option<&str> {
+        self.signer.as_ref().and_then(Signer::partition)
+    }
+
+    /// What a command is told to look here too; nothing in the public partition.
+    fn within(&self) -> String {
+        self.partition().map_or_else(String::new, |partition| format!(" --partition {partition}"))
+    }
+
     fn tell(&self, view: &ErasureView) -> Done {
-        tell(view, self.signer.as_ref().and_then(Signer::partition))
+        tell(view, self.partition())
     }
 
     fn find(&self, id: &str) -> Result<ErasureView, Failure> {
@@ -338,8 +358,10 @@ impl Orders {
             Some(signer) => self.client.partition_erasure(signer, signer.partition().unwrap_or_default(), id)?,
             None => self.client.erasure(id)?.map(|found| found.value),
         };
-        found
-            .ok_or_else(|| Failure::no(format!("there is no order `{id}`: `tally erasure list` shows those there are")))
+        found.ok_or_else(|| {
+            let within = self.within();
+            Failure::no(format!("there is no order `{id}`: `tally erasure list{within}` shows those there are"))
+        })
     }
 }
 
@@ -362,6 +384,14 @@ pub const fn nobody_left(has_destroyed: bool) -> &'static str {
     match has_destroyed {
         true => "nobody else is asked any more, and all others have destroyed",
         false => "no node has given a receipt: their organisation says that what they held is destroyed",
+    }
+}
+
+/// What is said of an order that was complete only after its day.
+pub fn late(completed_ms: u64, deadline_ms: u64) -> String {
+    match completed_ms > deadline_ms {
+        true => format!(", and was due by {}", time(deadline_ms)),
+        false => String::new(),
     }
 }
 
@@ -424,7 +454,14 @@ fn tell(view: &ErasureView, partition: Option<&str>) -> Done {
             let has_destroyed = view.holders.iter().any(|holder| holder.receipt.is_some());
             line(format_args!("over       at {}: {}", time(over_ms), nobody_left(has_destroyed)))
         }
-        Some(completed_ms) => line(format_args!("complete   at {}", time(completed_ms))),
+        Some(completed_ms) => {
+            line(format_args!("complete   at {}{}", time(completed_ms), late(completed_ms, view.deadline_ms)))?;
+            let values = view.holders.iter().filter_map(|holder| holder.receipt.as_ref()).map(|said| said.values);
+            if values.sum::<u32>() > 0 {
+                return Ok(());
+            }
+            line("           nobody held anything of it: see that subject and commitments are those that you mean")
+        }
         None => line(format_args!("due        by {}", time(view.deadline_ms))),
     }
 }

@@ -138,7 +138,11 @@ impl List {
         }
         let mut table = Table::new(&["hold", "controller", "subject", "is", "for", "until"]);
         for view in list.holds {
-            let until = view.until_ms.map_or_else(|| "it is lifted".to_owned(), time);
+            let until = match (&view.lifted, view.until_ms) {
+                (Some(lifted), _) => format!("lifted {}", time(lifted.time_ms)),
+                (None, Some(until_ms)) => time(until_ms),
+                (None, None) => "it is lifted".to_owned(),
+            };
             table.row([view.hold, view.controller, view.subject.to_string(), view.status, view.authority, until]);
         }
         table.print()?;

@@ -8,7 +8,7 @@ use crate::{
 };
 use clap::{Args, Subcommand};
 use tallystick_api::{
-    ActOutcome, NoticeView, NoticesView, PrivateCorrection, PrivateReads,
+    ActOutcome, NoticeView, NoticesView, PrivateCorrection, PrivateReads, WrongValue,
     limits::{AUDIT_PAGE_MAX, NOTICES_PAGE_MAX},
 };
 use tallystick_client::{Client, Signer};
@@ -150,7 +150,7 @@ fn reads_within(client: &Client, signer: &Signer, partition: &str) -> Result<Pri
 
 /// A correction in a partition, with who must know: each reader once, by the latest read.
 fn notices(correction: &PrivateCorrection, all: &PrivateReads) -> NoticesView {
-    let PrivateCorrection { register, key, corrects, reason, id, number, time_ms, since } = correction;
+    let PrivateCorrection { register, key, corrects, id, number, time_ms, since, .. } = correction;
     let is_it = |named: &str, of: &str| (named, of) == (register.as_str(), key.as_str());
     let mut notices: Vec<NoticeView> = Vec::new();
     for read in &all.reads {
@@ -178,7 +178,10 @@ fn notices(correction: &PrivateCorrection, all: &PrivateReads) -> NoticesView {
         register: register.clone(),
         key: key.clone(),
         corrects: *corrects,
-        reason: reason.clone(),
+        reason: correction.reason.clone(),
+        authority: correction.authority.clone(),
+        legal_basis: correction.legal_basis.clone(),
+        values: correction.values.clone(),
         id: *id,
         leaf: *number,
         time_ms: *time_ms,
@@ -188,7 +191,7 @@ fn notices(correction: &PrivateCorrection, all: &PrivateReads) -> NoticesView {
 }
 
 fn show(view: &NoticesView) -> Done {
-    let NoticesView { register, key, corrects, reason, time_ms, notices, is_whole, .. } = view;
+    let NoticesView { register, key, corrects, reason, authority, legal_basis, time_ms, notices, is_whole, .. } = view;
     let title = format!("{register}/{key}");
     line(format_args!(
         "{} entry {corrects} was wrong, corrected {}: {}",
@@ -196,6 +199,12 @@ fn show(view: &NoticesView) -> Done {
         time(*time_ms),
         Shown(reason)
     ))?;
+    line(format_args!("  for {}, by {}", Shown(authority), Shown(legal_basis)))?;
+    for WrongValue { field, commitment } in &view.values {
+        line(format_args!(
+            "  it had in `{field}` {commitment}: `tally erasure order … --value` has that alone destroyed"
+        ))?;
+    }
     notices.iter().try_for_each(show_notice)?;
     if notices.is_empty() {
         line("  nobody had read what is sealed in it")?;
@@ -241,13 +250,13 @@ impl Owed<'_> {
             Some(NoticeView { acknowledged_by: Some(by), acknowledged_ms: Some(ms), .. }) => {
                 Err(Failure::no(format!("nothing was put on record, for it is there: {by} said so {}", time(*ms))))
             }
-            None if found.is_whole => Err(Failure::no(self.not_owed(&found))),
+            None if found.is_whole => Err(Failure::no(self.not_owed(&found, signer.partition()))),
             _ => Ok(()),
         }
     }
 
-    /// Why it would change nothing.
-    fn not_owed(&self, found: &NoticesView) -> String {
+    /// Why it would change nothing, of a correction in this partition; none for the public one.
+    fn not_owed(&self, found: &NoticesView, partition: Option<&str>) -> String {
         let (register, key, corrects) = self.record;
         let (reader, entry) = (self.reader, format!("entry {corrects} of {register}/{key}"));
         let others = found.notices.iter().filter(|notice| notice.reader == *reader);
@@ -259,8 +268,9 @@ impl Owed<'_> {
                 format!("{reader} did not give {entry} to {}, but read it {}", Shown(to), others.join(", "))
             }
         };
+        let within = partition.map_or_else(String::new, |partition| format!(" --partition {partition}"));
         format!(
-            "nothing was put on record, for nothing would change: {why}: tally notice list --record {register}:{key} says who must know"
+            "nothing was put on record, for nothing would change: {why}: tally notice list --record {register}:{key}{within} says who must know"
         )
     }
 
@@ -326,6 +336,7 @@ mod tests {
             register: "child".to_owned(),
             key: key.to_owned(),
             fields: Vec::new(),
+            subjects: Vec::new(),
             purpose: "care".to_owned(),
             legal_basis: "care".to_owned(),
             recipient: recipient.map(str::to_owned),
@@ -370,6 +381,9 @@ mod tests {
             key: "c-1".to_owned(),
             corrects: 1,
             reason: "Misspelt".to_owned(),
+            authority: "The patient".to_owned(),
+            legal_basis: "UK GDPR Article 16".to_owned(),
+            values: Vec::new(),
             id: Hash::of(&[b"correction"]),
             number: 8,
             time_ms: 13,

@@ -12,7 +12,7 @@ use tallystick_protocol::{Operation, OrganisationStatus, change::words::Shown, o
 #[derive(Debug, Args)]
 #[command(
     after_help = "Who an organisation is in law, its registration and its jurisdiction are set when it joins and changed by proposal \
-    (tally proposal draft --kind organisation-amend); how it is reached, its administrators say themselves.\n\n\
+    (tally proposal draft FILE --kind organisation-amend); how it is reached, its administrators say themselves.\n\n\
     Examples:\n  \
     tally organisation list\n  \
     tally organisation show companies-house\n  \

@@ -6,13 +6,14 @@ use crate::{
 };
 use clap::{Args, Subcommand};
 use tallystick_api::{FormerView, PartitionView, StandingView};
+use tallystick_client::now_seconds;
 use tallystick_protocol::{Jurisdiction, change::words::Shown};
 
 /// See which organisations share something with each other only, and under which agreement
 #[derive(Debug, Args)]
 #[command(
     after_help = "A partition is opened, amended and closed by proposal, with the yes of each of its members:\n  \
-    tally proposal draft --kind partition-open\n\n\
+    tally proposal draft agreement.toml --kind partition-open\n\n\
     Examples:\n  \
     tally partition list\n  \
     tally partition show school-health"
@@ -108,7 +109,7 @@ fn show(view: &PartitionView) -> Done {
         ("categories", Some(terms.categories.join(", "))),
         ("from", dates(Some(terms.from_ms))),
         ("until", dates(terms.until_ms)),
-        ("review", dates(terms.review_ms)),
+        ("review", terms.review_ms.map(review)),
         ("held in", Some(places.join(", "))),
         ("kept for", Some(count(u64::from(terms.retention_days), "day", "days"))),
         (
@@ -137,6 +138,13 @@ fn show(view: &PartitionView) -> Done {
         line(format_args!("{}         {node} has root {root} at height {height}", paint(Colour::Red, "alarm")))?;
     }
     Ok(())
+}
+
+/// When an agreement is to be looked at again, and whether that is past.
+pub fn review(review_ms: u64) -> String {
+    let is_past = review_ms / 1_000 < now_seconds();
+    let past = if is_past { ", which is past: look at it again, and amend it with a later one" } else { "" };
+    format!("{}{past}", time(review_ms))
 }
 
 /// Who has left, and when.

@@ -479,7 +479,7 @@ fn tell(view: &ProposalView, compared: &[DifferenceView]) -> Done {
     ))?;
     for (change, number) in view.changes.iter().zip(1..) {
         line(format_args!("{}  {}", paint(Colour::Bold, &format!("change {number}")), change.words))?;
-        change.change.particulars().into_iter().try_for_each(|text| line(format_args!("     {text}")))?;
+        change.change.particulars(time).into_iter().try_for_each(|text| line(format_args!("     {text}")))?;
     }
     if !compared.is_empty() {
         line(paint(Colour::Bold, "as against the policies in force"))?;

@@ -29,8 +29,8 @@ const CONNECTED_METRIC: &str = "tracker_directory_connected";
 /// Show how the nodes are
 #[derive(Debug, Args)]
 #[command(
-    after_help = "Exit codes: 0 every node serves, every validator votes, no partition stands still or has an alarm, and no order of \
-    erasure of their own organisations is overdue; 1 not so.\n\n\
+    after_help = "Exit codes: 0 every node serves, every validator votes, the network goes on, no node says that something is amiss, no partition \
+    stands still or has an alarm, and no order of erasure of the nodes' own organisations is overdue; 1 not so.\n\n\
     Examples:\n  \
     tally status                       once\n  \
     tally status --watch 2             every two seconds\n  \
@@ -126,10 +126,11 @@ impl Status {
     }
 }
 
-/// Whether a node does what it is there for, with every partition that it holds, and its organisation what it is ordered: one that is no validator
-/// is there to serve.
+/// Whether a node does what it is there for and has nothing to complain of, with every partition that it holds, and its organisation what it is
+/// ordered: one that is no validator is there to serve.
 const fn is_well(status: &NodeStatus) -> bool {
-    status.ready && (status.voting || !status.validator) && status.partitions.is_empty() && status.erasures.overdue == 0
+    let serves = status.ready && (status.voting || !status.validator) && status.reasons.is_empty();
+    serves && status.partitions.is_empty() && status.erasures.overdue == 0
 }
 
 /// What it says of its vote.

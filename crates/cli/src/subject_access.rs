@@ -8,10 +8,11 @@ mod shared;
 
 use crate::{
     connection::{Connection, Signing, ask_again},
-    disclose::{exists, write_private},
+    disclose::{require_new, write_private},
     output::{Colour, Done, Failure, count, json, line, paint, progress, time},
     paging::Paging,
     reading::{self, Beside, Reader, Reason, Wanted},
+    register::exposure::warn_of_unknown,
     signature::signer_receipt,
 };
 use base64::{Engine as _, prelude::BASE64_STANDARD};
@@ -134,9 +135,7 @@ impl SubjectAccess {
             let why = "every partition that the organisation shares in is asked: leave out --partition";
             return Err(Failure::error(why));
         }
-        if self.output.exists() {
-            return Err(exists(&self.output));
-        }
+        require_new(&self.output)?;
         let genesis = self.connection.genesis()?;
         let (client, signer) = (self.connection.client()?, self.connection.signer(&self.signing)?);
         let organisation = signer.principal().organisation().to_owned();
@@ -191,6 +190,9 @@ impl SubjectAccess {
             )));
         }
         write_private(&self.output, &bytes)?;
+        if export.is_bare() {
+            warn_of_unknown(&client, None, &export.subject);
+        }
         export.tell(&self.output.display().to_string(), bytes.len(), self.signing.json)
     }
 
@@ -412,6 +414,11 @@ impl Export {
     }
 
     /// What was gathered, and where it is.
+    /// Whether nothing is about the subject.
+    fn is_bare(&self) -> bool {
+        self.records.is_empty() && self.reads.is_empty() && self.partitions.iter().all(Shared::is_bare)
+    }
+
     fn tell(&self, out: &str, bytes: usize, as_json: bool) -> Done {
         if as_json {
             return json(&serde_json::json!({

@@ -200,7 +200,8 @@ impl Transaction {
         let client = self.connection.client()?;
         let Some(found) = client.transaction(&id)? else {
             return Err(Failure::no(format!(
-                "no transaction {id} is known: check the id; one that was never taken, or expired, leaves no trace"
+                "no transaction {id} is known: check the id; one that was never taken, or expired, leaves no trace; a private one is known \
+                 to its partition alone: see `tally access-log --partition` for reads, `tally record --partition` for entries"
             )));
         };
         if self.json {

@@ -290,7 +290,7 @@ fn shared_erasure_lines(shared: &SharedErasure, when: &str) -> Vec<String> {
 fn erasure_lines(order: &ErasureRow, (partition, when): (Option<&str>, &str)) -> Vec<String> {
     let scope = match &order.scope {
         ErasureScope::All => "all of".to_owned(),
-        ErasureScope::Values(values) => format!("{} of", count(values.len() as u64, "value", "values")),
+        ErasureScope::Values(values) => format!("{} of", count(values.len() as u64, "value named", "values named")),
     };
     let is = if order.is_complete() { "is complete" } else { "is NOT complete" };
     let (within, of) = match partition {
@@ -306,6 +306,10 @@ fn erasure_lines(order: &ErasureRow, (partition, when): (Option<&str>, &str)) ->
         format!("           ordered by {} in block {}, {of} {}{log}", order.principal, order.height, order.leaf),
         format!("           for {}, by {}: {}", order.authority, order.legal_basis, order.reason),
     ];
+    let mut destroyed = order.holders.iter().filter_map(|holder| holder.receipt.as_ref()).peekable();
+    if destroyed.peek().is_some() && destroyed.all(|receipt| receipt.values == 0) {
+        lines.push("           those who have destroyed found nothing of it".to_owned());
+    }
     for Holder { node, receipt } in &order.holders {
         lines.push(match receipt {
             Some(Destroyed { values, leaf, height, time_ms }) => format!(

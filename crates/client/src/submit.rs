@@ -13,7 +13,8 @@ use std::{
     time::{Duration, Instant, SystemTime, UNIX_EPOCH},
 };
 use tallystick_api::{
-    OutcomeView, SubmissionResult, SubmissionStatus, SubmissionsView, TransactionStatus, media, routes,
+    OutcomeView, SubmissionResult, SubmissionStatus, SubmissionsView, TransactionAccepted, TransactionStatus, media,
+    routes,
 };
 use tallystick_protocol::{
     AgreementTerms, Cosigner, Genesis, Hash, Intent, MandateId, NetworkId, Operation, PartlySignedTransaction,
@@ -225,7 +226,7 @@ impl Client {
             if started.elapsed() + pause.unwrap_or_default() >= timeout {
                 let first = open.iter().find(|&&i| settled.get(i).is_some_and(Option::is_none));
                 return match first.and_then(|&i| transactions.get(i)) {
-                    Some(transaction) => Err(out_of_time(transaction, handed_in, timeout)),
+                    Some(transaction) => Err(out_of_time(transaction, handed_in, timeout.max(started.elapsed()))),
                     None => continue,
                 };
             }
@@ -307,11 +308,17 @@ impl Client {
     pub fn submit_sealed(&self, submission: &SealedSubmission, timeout: Duration) -> Result<Settled, Error> {
         let path = format!("{}?{}", routes::SEALED, routes::WAIT_QUERY);
         let body = submission.to_bytes();
+        let started = Instant::now();
         let answer = self.ask_patiently(timeout, || self.post(&path, media::SEALED, &body))?;
+        if answer.status == ACCEPTED {
+            let TransactionAccepted { id } = answer.json()?;
+            let seconds = timeout.max(started.elapsed()).as_secs();
+            return Err(Error::NotFinal { id: id.to_string(), seconds });
+        }
         let status: TransactionStatus = answer.json()?;
         match (status.index, status.outcome) {
             (Some(index), Some(outcome)) => Ok(Settled { id: status.id, index, outcome }),
-            _ => Err(Error::NotFinal { id: status.id.to_string(), seconds: timeout.as_secs() }),
+            _ => Err(Error::Answer { node: answer.node, what: "a final result without outcome".to_owned() }),
         }
     }
 
@@ -334,17 +341,20 @@ impl Client {
             .map_err(|error| Error::Answer { node: answer.node, what: format!("no sealed values: {error}") })
     }
 
-    /// Asks until a node is not busy and knows what became of it.
+    /// Asks until a node is not busy and knows what became of it; gives the last answer that it was taken when the time is up.
     pub(crate) fn ask_patiently(
         &self,
         timeout: Duration,
         ask: impl Fn() -> Result<Answer, Error>,
     ) -> Result<Answer, Error> {
-        let started = Instant::now();
+        let (started, mut taken) = (Instant::now(), None);
         loop {
             let (pause, refused) = match ask() {
                 // Taken, and not final in the time that a node waits: ask again.
-                Ok(answer) if answer.status == ACCEPTED && started.elapsed() < timeout => (BUSY_PAUSE, None),
+                Ok(answer) if answer.status == ACCEPTED => {
+                    taken = Some(answer);
+                    (BUSY_PAUSE, None)
+                }
                 Ok(answer) => return Ok(answer),
                 Err(error @ Error::Unreachable(_)) => (UNREACHABLE_PAUSE, Some(error)),
                 Err(Error::Problem { node, problem }) if problem.retry_after_ms.is_some() => {
@@ -357,7 +367,7 @@ impl Client {
                 Err(error) => return Err(error),
             };
             if started.elapsed() + pause >= timeout {
-                return Err(refused.unwrap_or(Error::Busy { seconds: timeout.as_secs() }));
+                return taken.ok_or_else(|| refused.unwrap_or(Error::Busy { seconds: timeout.as_secs() }));
             }
             thread::sleep(pause);
         }
@@ -433,7 +443,52 @@ fn rejected(node: &str, code: Option<String>, detail: Option<String>) -> Error {
     Error::Problem { node: node.to_owned(), problem: Box::new(problem) }
 }
 
-fn out_of_time(transaction: &SignedTransaction, handed_in: bool, timeout: Duration) -> Error {
-    let seconds = timeout.as_secs();
+fn out_of_time(transaction: &SignedTransaction, handed_in: bool, waited: Duration) -> Error {
+    let seconds = waited.as_secs();
     if handed_in { Error::NotFinal { id: transaction.id().to_string(), seconds } } else { Error::Busy { seconds } }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+    use std::{
+        io::{BufRead, BufReader, Read, Write},
+        net::TcpListener,
+    };
+
+    /// A node that takes all that it is handed and says of nothing that it is final.
+    fn pending(id: &Hash) -> String {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let address = format!("http://{}", listener.local_addr().unwrap());
+        let body = serde_json::to_string(&TransactionAccepted { id: *id }).unwrap();
+        thread::spawn(move || {
+            for stream in listener.incoming() {
+                let mut stream = stream.unwrap();
+                let mut request = BufReader::new(stream.try_clone().unwrap());
+                let (mut line, mut length) = (String::new(), 0);
+                while request.read_line(&mut line).unwrap() > 2 {
+                    if let Some((_, bytes)) = line.to_lowercase().split_once("content-length:") {
+                        length = bytes.trim().parse().unwrap();
+                    }
+                    line.clear();
+                }
+                request.read_exact(&mut vec![0; length]).unwrap();
+                let head = "HTTP/1.1 202 Accepted\r\ntally-height: 7\r\nconnection: close";
+                write!(stream, "{head}\r\ncontent-length: {}\r\n\r\n{body}", body.len()).unwrap();
+            }
+        });
+        address
+    }
+
+    #[test]
+    fn a_sealed_transaction_that_is_not_final_in_time_is_named() {
+        let id = Hash::of(&[b"taken"]);
+        let client = Client::new([pending(&id)]).unwrap();
+        let submission = SealedSubmission { transaction: b"signed".to_vec().into(), openings: Vec::new() };
+        for timeout in [Duration::ZERO, Duration::from_millis(600)] {
+            let error = client.submit_sealed(&submission, timeout).unwrap_err();
+            assert!(matches!(&error, Error::NotFinal { id: named, .. } if *named == id.to_string()), "{error}");
+        }
+    }
 }

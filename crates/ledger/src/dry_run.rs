@@ -14,6 +14,7 @@ use crate::{
     apply::{BlockContext, Stop},
     authority,
     change::{self, Decree},
+    moment::format_timestamp,
     state::{Draft, Missing, OrganisationRow, Row, ValidatorRow, View},
 };
 
@@ -231,7 +232,7 @@ fn partition(row: &PartitionRow) -> Facts {
         ("purpose", row.terms.purpose.clone()),
         ("closed", or_none(&row.closed.as_ref().map(|(_, reason)| reason))),
     ]);
-    facts.extend(row.terms.facts().map(|(field, value)| (field.to_owned(), value)));
+    facts.extend(row.terms.facts(|ms| format_timestamp(ms / 1_000)).map(|(field, value)| (field.to_owned(), value)));
     facts
 }
 

@@ -84,6 +84,13 @@ impl Schema {
         self.protected
     }
 
+    /// Whether a field says which record it is, or whom others are about: none such can be protected.
+    pub fn identifies(&self, field: &str) -> bool {
+        let names =
+            |other: &Field| matches!(&other.protection, Some(Protection::Personal { subject, .. }) if subject == field);
+        field == self.primary || self.fields.iter().any(names)
+    }
+
     /// Whether [`Schema::check`] may find links.
     pub const fn may_link(&self) -> bool {
         self.links

@@ -36,7 +36,7 @@ pub use held::{HeldEntry, HeldPage};
 pub use order::{Executed, PrivateError};
 pub(crate) use read::different_roots;
 use read::{Awaited, ReadPayload};
-pub use read::{Given, ReadAct, Told};
+pub use read::{Corrected, Given, ReadAct, Told};
 
 use crate::{
     admission::{Admission, Origin},

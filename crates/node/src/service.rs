@@ -74,7 +74,7 @@ pub enum WaitError {
     Expired,
     /// The wait was bounded.
     #[error(
-        "the transaction is not final yet: ask again for its outcome, or submit it again unchanged; it is applied once at most"
+        "the transaction is not final yet, and may still become so: before you do it again see whether it did, a read in `tally access-log`"
     )]
     TimedOut,
     /// This node has never heard of it.

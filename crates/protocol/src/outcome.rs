@@ -376,7 +376,7 @@ advice! {
     PartitionUnknown => "check the partition's name: `tally partition list`",
     PartitionExists => "choose another name: a partition's name is not used twice",
     PartitionsFull => "use an existing partition",
-    PartitionClosed => "look at its dates with `tally partition show`: an agreement is amended by proposal",
+    PartitionClosed => "see with `tally partition show` why: dates are amended by proposal, and in place of a partition that is closed another is opened",
     ConsentMissing => "have every member of the partition vote yes on a new proposal",
     NodeExcluded => "have a node sign it that a member of the partition has registered",
     JurisdictionExcluded => "use nodes and recipients that are where the agreement allows, as `tally partition show` tells; `--to-jurisdiction` says where a recipient is",

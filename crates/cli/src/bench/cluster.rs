@@ -221,14 +221,21 @@ impl Cluster {
         Ok((own.ok_or_else(|| Failure::error("no node is of the load's organisation"))?, others))
     }
 
-    /// The first organisation's administrator, within the benchmark's partition.
+    /// The first organisation's administrator.
+    ///
+    /// # Errors
+    /// When there are no keys.
+    pub fn administrator(&self) -> Result<Signer, Failure> {
+        let first = self.administrators.first().ok_or_else(|| Failure::error("the sandbox has no keys"))?;
+        Ok(Signer::new(first.network(), first.principal().clone(), first.key().clone()))
+    }
+
+    /// The same, within the benchmark's partition.
     ///
     /// # Errors
     /// When there are no keys.
     pub fn sharer(&self) -> Result<Signer, Failure> {
-        let first = self.administrators.first().ok_or_else(|| Failure::error("the sandbox has no keys"))?;
-        let signer = Signer::new(first.network(), first.principal().clone(), first.key().clone());
-        Ok(signer.within(Some(founding::PARTITION.to_owned())))
+        Ok(self.administrator()?.within(Some(founding::PARTITION.to_owned())))
     }
 
     /// Puts `count` records into the register before anything is measured.

@@ -6,7 +6,7 @@ use crate::{
         machine::Machine,
         partition::{Partition, Rate},
         process::Used,
-        reads::Reads,
+        reads::{Door, Reads},
     },
     output::{Colour, Done, Table, line, paint, thousands},
 };
@@ -245,7 +245,11 @@ impl Partition {
 impl Reads {
     fn rows(&self, row: &mut impl FnMut(&str, String)) {
         row("clients × reads in a transaction", format!("{} × {}", self.clients, self.at_once));
-        row("recorded reads, at one node", format!("{} /s", whole(self.per_second)));
+        let place = match self.door {
+            Door::Public => "recorded reads in public, at one node",
+            Door::Partition => "recorded reads in a partition, at one node",
+        };
+        row(place, format!("{} /s", whole(self.per_second)));
         row("  submit → value, p50 / p90 / p99", percentiles(&self.latency_ms));
         if let Some(why) = &self.failure {
             row("  not given", format!("{}: {why}", thousands(self.failed)));

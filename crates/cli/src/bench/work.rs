@@ -132,8 +132,7 @@ pub fn held(work: &Keys, numbers: Range<u64>) -> Result<(Operation, Vec<Opening>
     let (mut entries, mut openings) = (Vec::new(), Vec::new());
     for number in numbers {
         let key = number.to_string();
-        let subject = Subject::new(HELD, &key).map_err(Failure::error)?;
-        let place = Place::new(HELD, &key, HELD_FIELD, subject).map_err(Failure::error)?;
+        let place = Place::new(HELD, &key, HELD_FIELD, subject(number)?).map_err(Failure::error)?;
         let place = place.within(work.partition.as_deref()).map_err(Failure::error)?;
         let value = Secret::new(format!("Made up {number}"));
         let opening = Opening::seal(place, value, &mut tallystick_client::randomness()).map_err(Failure::error)?;
@@ -144,13 +143,17 @@ pub fn held(work: &Keys, numbers: Range<u64>) -> Result<(Operation, Vec<Opening>
     Ok((Operation::EntryAppend { register: HELD.to_owned(), entries }, openings))
 }
 
+/// Whom the value of this number is about.
+pub fn subject(number: u64) -> Result<Subject, Failure> {
+    Subject::new(HELD, number.to_string()).map_err(Failure::error)
+}
+
 /// A read of one of those values, at a node.
 pub fn read(node: &PrincipalId, number: u64) -> Result<Operation, Failure> {
-    let key = number.to_string();
     Ok(Operation::RecordRead {
-        subjects: vec![Subject::new(HELD, &key).map_err(Failure::error)?],
+        subjects: vec![subject(number)?],
         register: HELD.to_owned(),
-        key,
+        key: number.to_string(),
         fields: vec![HELD_FIELD.to_owned()],
         purpose: "To measure".to_owned(),
         legal_basis: "None: it is made up".to_owned(),

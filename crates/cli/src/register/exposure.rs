@@ -2,22 +2,24 @@
 //!
 //! INVARIANT: a value is never shown; only where it stands.
 
+use super::definition;
 use crate::output::{Colour, Done, Failure, count, paint_err, say};
 use std::collections::BTreeMap;
+use tallystick_client::{Client, Signer};
 use tallystick_ledger::{
     item::Item,
     personal::{Likeness, likeness, likeness_of_name},
     schema::Schema,
 };
-use tallystick_protocol::Field;
+use tallystick_protocol::{Field, Subject};
 
 /// What looks like personal data.
 #[derive(Debug)]
 pub struct Exposure<'a> {
     /// Where it would stand; none for the public partition.
     partition: Option<&'a str>,
-    /// By field: where first, and how often.
-    found: BTreeMap<(String, Likeness), (String, u64)>,
+    /// By field, and whether that can be protected: where first, and how often.
+    found: BTreeMap<(String, bool, Likeness), (String, u64)>,
 }
 
 /// Who can read what stands in the clear.
@@ -48,7 +50,8 @@ impl<'a> Exposure<'a> {
             .filter(|(name, _)| schema.fields().iter().all(|field| field.name != *name || field.protection.is_none()));
         for (name, value) in open {
             if let Some(likeness) = value.strings().find_map(|text| likeness(name, text)) {
-                let found = self.found.entry((name.to_owned(), likeness)).or_insert_with(|| (place.to_owned(), 0));
+                let of = (name.to_owned(), !schema.identifies(name), likeness);
+                let found = self.found.entry(of).or_insert_with(|| (place.to_owned(), 0));
                 found.1 += 1;
             }
         }
@@ -58,11 +61,16 @@ impl<'a> Exposure<'a> {
     /// A line for each field and what its values look like.
     fn warnings(&self) -> Vec<String> {
         let readers = readers(self.partition);
-        let warnings = self.found.iter().map(|((field, likeness), (place, times))| {
+        let warnings = self.found.iter().map(|((field, may_be_sealed, likeness), (place, times))| {
             let times = if *times > 1 { format!(", and {} more", count(times - 1, "entry", "entries")) } else { String::new() };
+            let remedy = if *may_be_sealed {
+                format!("leave it out, or declare the field personal when the register is created (--personal {field})")
+            } else {
+                "name them by what says nothing of them, such as a number drawn at random: no such field can be sealed".to_owned()
+            };
             format!(
                 "{place}{times}: field `{field}`: this looks like {likeness}, and {readers} can read it, for ever: if it is about a \
-                 person, leave it out, or declare the field personal when the register is created (--personal {field})"
+                 person, {remedy}"
             )
         });
         warnings.collect()
@@ -93,6 +101,21 @@ pub fn warn_of_texts(texts: impl IntoIterator<Item = impl AsRef<str>>, partition
     let readers = readers(partition);
     for likeness in texts.into_iter().filter_map(|text| likeness("text", text.as_ref())) {
         warn(&format!("this looks like {likeness}, and {readers} can read it, for ever"));
+    }
+}
+
+/// Warns of a subject in whose register nothing can be, as where its name is mistyped.
+pub fn warn_of_unknown(client: &Client, asker: Option<&Signer>, subject: &Subject) {
+    let register = subject.register();
+    let is_known = |asker: Option<&Signer>| match definition(client, asker, register) {
+        // Whoever cannot be asked does not say that there is none.
+        Err(failure) => !matches!(failure, Failure::No(_)),
+        Ok(_) => true,
+    };
+    if !is_known(None) && !asker.is_some_and(|asker| is_known(Some(asker))) {
+        warn(&format!(
+            "there is no register `{register}`, so nothing may be about {subject}: see that it is spelt right"
+        ));
     }
 }
 
@@ -137,6 +160,10 @@ mod tests {
         assert!(
             warnings.iter().all(|w| w.contains("--personal note") && !w.contains("example") && !w.contains("AB12"))
         );
+        let mut exposure = Exposure::within(None);
+        exposure.look("line 2", &Item::parse(r#"{"person":"AB123456C"}"#).unwrap(), &schema()).unwrap();
+        let key = exposure.warnings().concat();
+        assert!(key.contains("drawn at random") && !key.contains("--personal"), "a key is never sealed: {key}");
     }
 
     #[test]

@@ -305,6 +305,8 @@ impl Gathering<'_> {
             shared.entries.iter().map(|entry| (entry.register.as_str(), entry.key.as_str())).collect();
         places.insert((self.subject.register(), self.subject.key()));
         page.reads.retain(|read| places.contains(&(read.register.as_str(), read.key.as_str())));
+        // Whom else they named is not this one's to know.
+        page.reads.iter_mut().for_each(|read| read.subjects.clear());
         shared.reads = page.reads;
         shared.reads_height = page.height;
     }
@@ -401,6 +403,12 @@ impl GivenRecord {
 }
 
 impl Shared {
+    /// Whether nothing in it is about the subject.
+    pub fn is_bare(&self) -> bool {
+        let is_written = !self.records.is_empty() || !self.not_given.is_empty() || !self.entries.is_empty();
+        !is_written && self.reads.is_empty()
+    }
+
     /// Nothing yet, of a partition under this agreement.
     fn of(view: PartitionView) -> Self {
         let terms = view.agreement;

@@ -61,12 +61,15 @@ pub async fn notices(State(app): State<App>, QueryOf(mut query): QueryOf) -> Ans
 }
 
 fn view(correction: Correction) -> NoticesView {
-    let Correction { register, key, corrects, reason, act, notices, is_whole } = correction;
+    let Correction { register, key, corrects, reason, authority, legal_basis, act, notices, is_whole } = correction;
     NoticesView {
         register,
         key,
         corrects,
         reason,
+        authority,
+        legal_basis,
+        values: Vec::new(),
         id: act.id,
         leaf: act.leaf,
         time_ms: act.time_ms,

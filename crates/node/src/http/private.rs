@@ -11,7 +11,7 @@ use super::{
     transactions::{body_essence, split},
 };
 use crate::{
-    parcels::{Executed, HeldEntry, HeldPage, PrivateError, ReadAct, Told},
+    parcels::{Corrected, Executed, HeldEntry, HeldPage, PrivateError, ReadAct, Told},
     service::mandate::MandateQuery,
 };
 use axum::{
@@ -25,14 +25,14 @@ use std::{collections::BTreeMap, time::Duration};
 use tallystick_api::{
     ConsentList, ConsentView, GivenView, MandateList, OutcomeView, PrivateAcknowledgement, PrivateAnswer,
     PrivateConsents, PrivateCorrection, PrivateEntryView, PrivateHeld, PrivateMandates, PrivateQuestion, PrivateReads,
-    PrivateResult, PrivateResults, Problem, ProblemCode, ReadPlace, ReadView, RegisterList, RegisterView,
+    PrivateResult, PrivateResults, Problem, ProblemCode, ReadPlace, ReadView, RegisterList, RegisterView, WrongValue,
     limits::{
         AUDIT_PAGE_MAX, CONSENTS_PAGE_MAX, DISCLOSED_SECONDS_MAX, MANDATES_PAGE_MAX, PAGE_DEFAULT, PARTITIONS_PAGE_MAX,
         WAIT_SECONDS_MAX,
     },
     media, routes,
 };
-use tallystick_protocol::{CorrectionRow, Operation, Outcome, Query, Receipt, SealedSubmission};
+use tallystick_protocol::{Operation, Outcome, Query, Receipt, SealedSubmission};
 use tallystick_storage::partition::KeptRegister;
 
 /// Submit a private transaction to a node of the signer's own organisation. Answers when it was ordered, and executed there; one that reads
@@ -253,11 +253,17 @@ pub async fn reads(
 }
 
 fn corrections_of(act: &ReadAct) -> impl Iterator<Item = PrivateCorrection> {
-    let view = |(mark, since): &(CorrectionRow, u64)| PrivateCorrection {
+    let view = |Corrected { mark, since, values }: &Corrected| PrivateCorrection {
         register: mark.register.clone(),
         key: mark.key.clone(),
         corrects: mark.corrects,
         reason: mark.reason.clone(),
+        authority: mark.authority.clone(),
+        legal_basis: mark.legal_basis.clone(),
+        values: values
+            .iter()
+            .map(|(place, commitment)| WrongValue { field: place.field().to_owned(), commitment: *commitment })
+            .collect(),
         id: act.row.transaction,
         number: mark.leaf,
         time_ms: mark.time_ms,

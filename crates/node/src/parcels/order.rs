@@ -78,7 +78,7 @@ pub enum PrivateError {
     OpeningMissing(Spot),
     /// One that is erased, by register, key and field.
     #[error(
-        "record `{}/{}`: what field `{}` held is erased: seal another value, or leave it out",
+        "record `{}/{}`: what field `{}` held is erased: leave it out; another value can be sealed only where the order named single values",
         .0.0, .0.1, .0.2
     )]
     Erased(Spot),
@@ -100,7 +100,7 @@ pub enum PrivateError {
     VaultFull(String),
     /// This node holds nothing of the partition.
     #[error(
-        "this node holds nothing of partition `{0}`: ask a node of one of its members that stands where its agreement allows, as `tally partition show` says"
+        "this node holds nothing of partition `{0}`: ask a node of one of its members that stands where its agreement allows; `tally partition show` says which they are, if there is such a partition, and they give records to members' own alone"
     )]
     NotHeld(String),
     /// It is none that could be executed.
@@ -164,7 +164,9 @@ pub enum PrivateError {
     #[error("the read is on record, and {0}")]
     Recorded(String),
     /// The wait was bounded.
-    #[error("it is not executed yet: send it again unchanged; it counts once at most")]
+    #[error(
+        "it is not executed yet, and may still be: before you do it again see whether it was, with --partition: a read in `tally access-log`, an entry in `tally record`; `tally partition show` says whether the partition stands still here"
+    )]
     TimedOut,
 }
 

@@ -17,6 +17,7 @@ use super::{
     sealed::Value,
 };
 use crate::{application::now_ms, engine::Runtime};
+use futures::future::OptionFuture;
 use std::{
     collections::{BTreeMap, BTreeSet, btree_map},
     sync::{Arc, MutexGuard, OnceLock, PoisonError},
@@ -27,9 +28,9 @@ use tallystick_ledger::{
     schema::Schema,
 };
 use tallystick_protocol::{
-    Code, CorrectionRow, EntryKind, Field, Hash, Opening, Operation, OrganisationRow, OrganisationStatus, ParcelId,
-    PartitionRootsRow, PartitionRow, Payload, PrincipalId, PrincipalRow, Query, RecordRow, SignedTransaction, StateKey,
-    Subject,
+    Code, Commitment, CorrectionRow, EntryKind, Field, Hash, Opening, Operation, OrganisationRow, OrganisationStatus,
+    ParcelId, PartitionRootsRow, PartitionRow, Payload, Place, PrincipalId, PrincipalRow, Query, RecordRow,
+    SignedTransaction, StateKey, Subject,
     limits::{DISCLOSED_VALUES_MAX, PRIVATE_SCAN_MAX, QUERY_SECONDS_MAX, READ_FIELDS_MAX},
     parcel::parcel_bytes,
     principal::REGULATOR,
@@ -155,6 +156,17 @@ fn sealed_of(partition: &str, (register, schema): (&str, &[Field]), record: &Ent
     values
 }
 
+/// An entry that was wrong.
+#[derive(Clone, Debug)]
+pub struct Corrected {
+    /// Its mark.
+    pub mark: CorrectionRow,
+    /// The height of the block that brought it.
+    pub since: u64,
+    /// What is sealed in it, or in others of the record that came with it; nothing if that cannot be read here any more.
+    pub values: Vec<(Place, Commitment)>,
+}
+
 /// A read that is on record in a partition, a correction, or that somebody knows of one.
 #[derive(Clone, Debug)]
 pub struct ReadAct {
@@ -164,8 +176,8 @@ pub struct ReadAct {
     pub row: NumberedRow,
     /// What it asked for.
     pub transaction: SignedTransaction,
-    /// The marks of the entries that it corrects, each with the height of the block that brought the wrong one.
-    pub corrections: Vec<(CorrectionRow, u64)>,
+    /// The entries that it corrects.
+    pub corrections: Vec<Corrected>,
     /// Of each of its reads, what it may have stood on.
     pub consents: Vec<Consented>,
 }
@@ -215,16 +227,22 @@ impl<E: Runtime> Room<E> {
         Some(Claim { room: self, id })
     }
 
-    /// The marks of the entries that the transaction of a number corrects, with when each came. One that was refused marked nothing.
-    async fn corrections(&self, number: u64, transaction: &SignedTransaction) -> Vec<(CorrectionRow, u64)> {
+    /// The marks of the entries that the transaction of a number corrects, each with the private transaction that brought it and the fields of its
+    /// register. One that was refused marked nothing.
+    async fn corrections(
+        &self,
+        number: u64,
+        transaction: &SignedTransaction,
+    ) -> Vec<(CorrectionRow, Option<NumberedRow>, Vec<Field>)> {
         let partition = self.partition.lock().await;
         let mut found = Vec::new();
         for operation in transaction.operations() {
             let Operation::RecordCorrect { register, corrects, .. } = operation else { continue };
             let mark = partition.correction(register, *corrects).await;
             let Some(mark) = mark.filter(|mark| mark.leaf == number) else { continue };
-            let since = partition.numbered(mark.since).await.map_or(0, |row| row.height);
-            found.push((mark, since));
+            let since = partition.numbered(mark.since).await;
+            let fields = partition.register(register).await.map(|kept| kept.row.fields).unwrap_or_default();
+            found.push((mark, since, fields));
         }
         found
     }
@@ -611,11 +629,31 @@ impl<E: Runtime> Parcels<E> {
             let row = room.partition.lock().await.numbered(number).await;
             let Some(row) = row.filter(|row| row.told.is_some()) else { continue };
             let transaction = self.next_transaction(&room, &row, &mut last).await?;
-            let corrections = room.corrections(number, &transaction).await;
+            let corrections = self.corrected(&room, number, &transaction).await;
             let consents = room.consented(&transaction, &mut known).await;
             found.push(ReadAct { number, row, transaction, corrections, consents });
         }
         Ok(Told { height: position.height, value: (found, (number > 0).then_some(number)) })
+    }
+}
+
+impl<E: Runtime> Parcels<E> {
+    /// The entries that the transaction of a number corrects.
+    async fn corrected(&self, room: &Room<E>, number: u64, transaction: &SignedTransaction) -> Vec<Corrected> {
+        let mut found = Vec::new();
+        for (mark, since, fields) in room.corrections(number, transaction).await {
+            let mut values = BTreeSet::new();
+            if let Some(Ok(wrong)) = OptionFuture::from(since.as_ref().map(|row| self.transaction(room, row))).await {
+                let schema = Schema::new(&mark.register, &fields);
+                let all = wrong.operations().iter().flat_map(|operation| entries(operation, &mark.register));
+                for (key, items) in all.filter(|(key, _)| *key == mark.key) {
+                    values.extend(sealed_in(Some(&room.name), &schema, key, items));
+                }
+            }
+            let since = since.map_or(0, |row| row.height);
+            found.push(Corrected { mark, since, values: values.into_iter().collect() });
+        }
+        found
     }
 }
 

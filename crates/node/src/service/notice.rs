@@ -29,6 +29,10 @@ pub struct Correction {
     pub corrects: u64,
     /// Why.
     pub reason: String,
+    /// Who demanded it, or found it.
+    pub authority: String,
+    /// The law that it rests on.
+    pub legal_basis: String,
     /// The act that corrects it.
     pub act: Mark,
     /// Those who read the wrong entry, or were given it, the latest first.
@@ -198,13 +202,17 @@ impl<E: Runtime> Service<E> {
 
 /// The correction that an operation is, if it is one of those asked for; whom it concerns is not known yet.
 fn correction(asked: &ActQuery, act: &Act, operation: &Operation) -> Option<Correction> {
-    let Operation::RecordCorrect { register, corrects, entry, reason, .. } = operation else { return None };
+    let Operation::RecordCorrect { register, corrects, entry, reason, authority, legal_basis } = operation else {
+        return None;
+    };
     let is_asked = asked.resources.is_empty() || asked.resources.contains(&Resource::of_record(register, &entry.key));
     is_asked.then(|| Correction {
         register: register.clone(),
         key: entry.key.clone(),
         corrects: *corrects,
         reason: reason.clone(),
+        authority: authority.clone(),
+        legal_basis: legal_basis.clone(),
         act: Mark::of(act),
         notices: Vec::new(),
         is_whole: true,

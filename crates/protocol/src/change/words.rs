@@ -14,8 +14,8 @@ use crate::{
 use std::fmt;
 
 impl Change {
-    /// What its words leave out, a line each; nothing where they say all.
-    pub fn particulars(&self) -> Vec<String> {
+    /// What its words leave out, a line each, with Unix milliseconds as `time` writes them; nothing where they say all.
+    pub fn particulars(&self, time: fn(u64) -> String) -> Vec<String> {
         match self {
             Self::OrganisationAdmit { organisation } => {
                 let Particulars { legal_name, registration, jurisdiction, contact } = &organisation.particulars;
@@ -49,7 +49,7 @@ impl Change {
                 let weights = rulebook.weights.iter().map(|weights| format!("weights: {}", weights_in_words(weights)));
                 rules.chain(weights).collect()
             }
-            Self::PartitionOpen { agreement } | Self::PartitionAmend { agreement } => agreement.particulars(),
+            Self::PartitionOpen { agreement } | Self::PartitionAmend { agreement } => agreement.particulars(time),
             Self::OrganisationAmend { .. }
             | Self::OrganisationSuspend { .. }
             | Self::OrganisationResume { .. }
@@ -65,21 +65,20 @@ impl Change {
 }
 
 impl AgreementTerms {
-    /// What its words leave out, a line each.
-    pub fn particulars(&self) -> Vec<String> {
-        self.facts().map(|(what, said)| format!("{what} {}", Shown(&said))).collect()
+    /// What its words leave out, a line each, with Unix milliseconds as `time` writes them.
+    pub fn particulars(&self, time: fn(u64) -> String) -> Vec<String> {
+        self.facts(time).map(|(what, said)| format!("{what} {}", Shown(&said))).collect()
     }
 
     /// All of it but name, members and purpose: what, and what is said of it.
-    pub fn facts(&self) -> impl Iterator<Item = (&'static str, String)> {
-        let time = |ms: Option<u64>| ms.map(|ms| format!("{ms} ms (Unix time)"));
+    pub fn facts(&self, time: fn(u64) -> String) -> impl Iterator<Item = (&'static str, String)> {
         let places: Vec<&str> = self.jurisdictions.iter().map(|place| place.as_str()).collect();
         let facts = [
             ("legal basis", Some(self.legal_basis.clone())),
             ("categories", Some(self.categories.join(", "))),
-            ("from", time(Some(self.from_ms))),
-            ("until", time(self.until_ms)),
-            ("review", time(self.review_ms)),
+            ("from", Some(time(self.from_ms))),
+            ("until", self.until_ms.map(time)),
+            ("review", self.review_ms.map(time)),
             ("held in", Some(places.join(", "))),
             ("kept for", Some(format!("{} days", self.retention_days))),
             ("acknowledged by", Some(format!("{} members", self.acknowledgements))),
@@ -263,11 +262,27 @@ mod tests {
                     "weights: a 3, any other 1".to_owned(),
                 ],
             ),
+            (
+                r#"{"change":"partition-open","agreement":{"partition":"p","members":["a","b"],"purpose":"x","legal_basis":"s. 1",
+                    "categories":["names","dates"],"from_ms":1,"review_ms":7,"jurisdictions":["GB"],"retention_days":90,
+                    "acknowledgements":2}}"#
+                    .to_owned(),
+                "open partition p",
+                vec![
+                    "legal basis s. 1".to_owned(),
+                    "categories names, dates".to_owned(),
+                    "from at 1".to_owned(),
+                    "review at 7".to_owned(),
+                    "held in GB".to_owned(),
+                    "kept for 90 days".to_owned(),
+                    "acknowledged by 2 members".to_owned(),
+                ],
+            ),
         ];
         for (json, words, particulars) in rows {
             let change = change(&json);
             assert!(change.to_string().starts_with(words), "{change}");
-            assert_eq!(change.particulars(), particulars, "{json}");
+            assert_eq!(change.particulars(|ms| format!("at {ms}")), particulars, "{json}");
         }
         let amended = change(
             r#"{"change":"organisation-amend","organisation":"g","name":"G\n2  x","legal_name":"G \u202edtL\u2028"}"#,

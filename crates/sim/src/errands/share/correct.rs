@@ -96,8 +96,9 @@ async fn told(client: &mut Client, reader: &Member, wrong: u64) -> Option<usize>
         let mark = all
             .iter()
             .flat_map(|act| &act.corrections)
-            .find(|(mark, _)| (mark.corrects, mark.key.as_str()) == (wrong, KEY));
-        let Some((mark, _)) = mark else {
+            .map(|correction| &correction.mark)
+            .find(|mark| (mark.corrects, mark.key.as_str()) == (wrong, KEY));
+        let Some(mark) = mark else {
             client.complain(format!("node {node} does not say that entry {wrong} was corrected"));
             return None;
         };
