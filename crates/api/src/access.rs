@@ -83,10 +83,6 @@ pub struct ReadView {
     pub key: String,
     /// Which fields' values.
     pub fields: Vec<String>,
-    /// Whom it says that these are about. In a partition alone, and not in what is told of one subject.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    #[schema(value_type = Vec<String>)]
-    pub subjects: Vec<Subject>,
     /// What for.
     pub purpose: String,
     /// The power that it relied on.
@@ -175,7 +171,6 @@ impl ReadView {
                 register: register.clone(),
                 key: key.clone(),
                 fields: fields.clone(),
-                subjects: if subject.is_none() { subjects.clone() } else { Vec::new() },
                 purpose: purpose.clone(),
                 legal_basis: legal_basis.clone(),
                 recipient: recipient.as_ref().map(|to| to.name.clone()),

@@ -43,7 +43,7 @@ pub use organisation::{
 pub use partition::{
     FormerView, GivenView, PartitionList, PartitionView, PostedRootView, PrivateAcknowledgement, PrivateAnswer,
     PrivateConsents, PrivateCorrection, PrivateEntryView, PrivateHeld, PrivateMandates, PrivateQuestion, PrivateReads,
-    PrivateResult, PrivateResults, StandingView, WrongValue,
+    PrivateReadsAsked, PrivateResult, PrivateResults, StandingView, WrongValue,
 };
 pub use policy::{EntityView, PolicyAnswer, PolicyAsPut, PolicyList, PolicyQuestion, PolicyView, SkippedView};
 pub use problem::{Problem, ProblemCode};

@@ -179,7 +179,7 @@ pub struct PrivateCorrection {
     pub authority: String,
     /// The law that it rests on.
     pub legal_basis: String,
-    /// What is sealed in the wrong entry, or was: each can be erased by itself.
+    /// What is sealed in the wrong entry, and in no later one, unless it is erased: each can be erased by itself. If it was asked for.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub values: Vec<WrongValue>,
     /// The private transaction that corrects it.
@@ -239,6 +239,24 @@ pub struct PrivateQuestion {
     /// `next` of the page before.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub cursor: Option<u64>,
+}
+
+/// Which reads and corrections are asked for. It is asked in a body, so that no address names a person.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct PrivateReadsAsked {
+    /// Whom they are about: `register:key`. Its own record, or values sealed about it in others. All if it is not said.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<String>)]
+    pub subject: Option<Subject>,
+    /// Whether corrections say what is sealed in the wrong entry and in no later one. It is told to members' own alone.
+    #[serde(default)]
+    pub values: bool,
+    /// `next` of the page before.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub cursor: Option<u64>,
+    /// Transactions on a page: 100 by default, 1,000 at most.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub limit: Option<u64>,
 }
 
 /// Whose consents are asked for. It is asked in a body, so that no address names a person.

@@ -7,7 +7,7 @@ use crate::{
     register::exposure::warn_of_unknown,
 };
 use clap::Args;
-use tallystick_api::{ActOutcome, ReadView, limits::AUDIT_PAGE_MAX};
+use tallystick_api::{ActOutcome, PrivateReadsAsked, ReadView, limits::AUDIT_PAGE_MAX};
 use tallystick_client::Signer;
 use tallystick_protocol::{PolicyId, Subject, change::words::Shown};
 
@@ -16,7 +16,8 @@ use tallystick_protocol::{PolicyId, Subject, change::words::Shown};
 #[command(
     after_help = "Reads that were refused are shown too. Each in the public partition has a receipt: `tally transaction ID --receipt FILE`. A node \
     can leave a read out of its answer; it cannot make one up that has a receipt. In another partition every read of a record is such an \
-    act; it has no receipt, and its members' nodes all hold the same.\n\n\
+    act; it has no receipt, and its members' nodes all hold the same. Of a subject these are the reads of their own record and of what is sealed \
+    about them in others; records that only name them in the clear `tally subject-access` finds.\n\n\
     Examples:\n  \
     tally access-log --subject patient:p-17\n  \
     tally access-log --partition school-health --subject child:c-1"
@@ -56,19 +57,14 @@ impl AccessLog {
         tell(&page.reads, &until, page.next.as_deref())
     }
 
-    /// Whom it is about is not told to the node: it would stand in the addresses that a proxy logs.
+    /// Whom it is about is asked in a body: an address would stand in what a proxy logs.
     fn in_partition(&self, signer: &Signer) -> Done {
         let partition = signer.partition().unwrap_or_default();
         let (holder, _) = self.asking.connection.client()?.overseen(signer.principal().organisation(), partition)?;
-        let is_about = |read: &ReadView| {
-            self.subject.as_ref().is_none_or(|it| {
-                read.subjects.contains(it) || (it.register(), it.key()) == (&*read.register, &*read.key)
-            })
-        };
         let page = self.paging.whole(AUDIT_PAGE_MAX, |paging| {
-            let mut page = holder.partition_reads(signer, partition, paging)?;
-            page.reads.retain(is_about);
-            Ok(page)
+            let (cursor, limit) = Paging::numbered(paging);
+            let asked = PrivateReadsAsked { subject: self.subject.clone(), values: false, cursor, limit };
+            Ok(holder.partition_reads_of(signer, partition, &asked)?)
         })?;
         if self.asking.json {
             return json(&page);

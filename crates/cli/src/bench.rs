@@ -40,6 +40,8 @@ const SIGNED_SHARE_OF_LIMIT: f64 = 0.7;
 const LONE_TRANSACTIONS: u64 = 100;
 /// Pause between two lone transactions, so that each finds the network idle.
 const LONE_PAUSE: Duration = Duration::from_millis(250);
+/// Clients of a measurement in a partition, or of reads.
+const CLIENTS: u16 = 128;
 /// How long the network rests before it is measured idle.
 const SETTLE: Duration = Duration::from_secs(10);
 /// Blocks by which a node may be behind and still count as level: what is on its way.
@@ -98,7 +100,7 @@ pub struct Bench {
     #[arg(long, conflicts_with_all = ["lone", "idle", "wipe", "kill"])]
     reads: bool,
     /// Clients, with --partition or --reads
-    #[arg(long, value_name = "N", default_value_t = 128, value_parser = clap::value_parser!(u16).range(1..=REQUESTS_MAX as i64))]
+    #[arg(long, value_name = "N", default_value_t = CLIENTS, value_parser = clap::value_parser!(u16).range(1..=REQUESTS_MAX as i64))]
     clients: u16,
     /// Transactions that each client hands in at once, with --partition, and waits for; with --reads, reads in each transaction
     #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u16).range(1..=1_000))]
@@ -141,6 +143,11 @@ impl Bench {
             Some(Other::Load) => return load::run(),
             Some(Other::Join(join)) => return join.run(),
             None => {}
+        }
+        if !self.partition && !self.reads && (self.clients, self.at_once) != (CLIENTS, 1) {
+            return Err(Failure::error(
+                "--clients and --at-once are of --partition and --reads: give one of these, too",
+            ));
         }
         let stop = Stop::on_signals()?;
         let principals = self.principals();

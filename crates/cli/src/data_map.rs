@@ -161,7 +161,7 @@ fn show_agreement(shared: &SharedView) -> Done {
         ),
         ("from", Some(time(shared.from_ms))),
         ("until", shared.until_ms.map(time)),
-        ("review", shared.review_ms.map(review)),
+        ("review", shared.review_ms.map(if shared.open { review } else { time })),
         ("kept for", Some(format!("{} days", shared.retention_days))),
     ];
     for (what, said) in parts {

@@ -456,11 +456,13 @@ fn tell(view: &ErasureView, partition: Option<&str>) -> Done {
         }
         Some(completed_ms) => {
             line(format_args!("complete   at {}{}", time(completed_ms), late(completed_ms, view.deadline_ms)))?;
-            let values = view.holders.iter().filter_map(|holder| holder.receipt.as_ref()).map(|said| said.values);
-            if values.sum::<u32>() > 0 {
+            let mut said = view.holders.iter().filter_map(|holder| holder.receipt.as_ref());
+            if said.any(|said| said.values > 0) {
                 return Ok(());
             }
-            line("           nobody held anything of it: see that subject and commitments are those that you mean")
+            line(
+                "           no holder counted any value of it: see that subject and commitments are those that you mean",
+            )
         }
         None => line(format_args!("due        by {}", time(view.deadline_ms))),
     }

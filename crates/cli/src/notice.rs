@@ -8,7 +8,7 @@ use crate::{
 };
 use clap::{Args, Subcommand};
 use tallystick_api::{
-    ActOutcome, NoticeView, NoticesView, PrivateCorrection, PrivateReads, WrongValue,
+    ActOutcome, NoticeView, NoticesView, PrivateCorrection, PrivateReads, PrivateReadsAsked, WrongValue,
     limits::{AUDIT_PAGE_MAX, NOTICES_PAGE_MAX},
 };
 use tallystick_client::{Client, Signer};
@@ -145,7 +145,11 @@ fn corrections_within(client: &Client, signer: &Signer, partition: &str) -> Resu
 /// All that was read and corrected in a partition, and who knows.
 fn reads_within(client: &Client, signer: &Signer, partition: &str) -> Result<PrivateReads, Failure> {
     let (holder, _) = client.overseen(signer.principal().organisation(), partition)?;
-    Paging::everything().whole(AUDIT_PAGE_MAX, |paging| Ok(holder.partition_reads(signer, partition, paging)?))
+    Paging::everything().whole(AUDIT_PAGE_MAX, |paging| {
+        let (cursor, limit) = Paging::numbered(paging);
+        let asked = PrivateReadsAsked { subject: None, values: true, cursor, limit };
+        Ok(holder.partition_reads_of(signer, partition, &asked)?)
+    })
 }
 
 /// A correction in a partition, with who must know: each reader once, by the latest read.
@@ -336,7 +340,6 @@ mod tests {
             register: "child".to_owned(),
             key: key.to_owned(),
             fields: Vec::new(),
-            subjects: Vec::new(),
             purpose: "care".to_owned(),
             legal_basis: "care".to_owned(),
             recipient: recipient.map(str::to_owned),

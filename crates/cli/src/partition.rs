@@ -109,7 +109,7 @@ fn show(view: &PartitionView) -> Done {
         ("categories", Some(terms.categories.join(", "))),
         ("from", dates(Some(terms.from_ms))),
         ("until", dates(terms.until_ms)),
-        ("review", terms.review_ms.map(review)),
+        ("review", if view.open { terms.review_ms.map(review) } else { dates(terms.review_ms) }),
         ("held in", Some(places.join(", "))),
         ("kept for", Some(count(u64::from(terms.retention_days), "day", "days"))),
         (

@@ -12,7 +12,7 @@ use crate::{
     output::{Colour, Done, Failure, count, json, line, paint, progress, time},
     paging::Paging,
     reading::{self, Beside, Reader, Reason, Wanted},
-    register::exposure::warn_of_unknown,
+    register::exposure::warn_of_nothing,
     signature::signer_receipt,
 };
 use base64::{Engine as _, prelude::BASE64_STANDARD};
@@ -191,7 +191,7 @@ impl SubjectAccess {
         }
         write_private(&self.output, &bytes)?;
         if export.is_bare() {
-            warn_of_unknown(&client, None, &export.subject);
+            warn_of_nothing(&export.subject);
         }
         export.tell(&self.output.display().to_string(), bytes.len(), self.signing.json)
     }
@@ -413,12 +413,14 @@ impl Export {
         }
     }
 
-    /// What was gathered, and where it is.
-    /// Whether nothing is about the subject.
+    /// Whether nothing is about the subject, as far as all were asked.
     fn is_bare(&self) -> bool {
-        self.records.is_empty() && self.reads.is_empty() && self.partitions.iter().all(Shared::is_bare)
+        let is_kept = !self.records.is_empty() || !self.earlier.is_empty() || !self.reads.is_empty();
+        let is_ordered = !self.erasures.is_empty() || !self.holds.is_empty();
+        !is_kept && !is_ordered && self.not_asked.is_empty() && self.partitions.iter().all(Shared::is_bare)
     }
 
+    /// What was gathered, and where it is.
     fn tell(&self, out: &str, bytes: usize, as_json: bool) -> Done {
         if as_json {
             return json(&serde_json::json!({

@@ -308,7 +308,7 @@ fn erasure_lines(order: &ErasureRow, (partition, when): (Option<&str>, &str)) ->
     ];
     let mut destroyed = order.holders.iter().filter_map(|holder| holder.receipt.as_ref()).peekable();
     if destroyed.peek().is_some() && destroyed.all(|receipt| receipt.values == 0) {
-        lines.push("           those who have destroyed found nothing of it".to_owned());
+        lines.push("           those who have destroyed counted no value of it".to_owned());
     }
     for Holder { node, receipt } in &order.holders {
         lines.push(match receipt {

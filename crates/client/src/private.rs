@@ -11,7 +11,7 @@ use std::time::Duration;
 use tallystick_api::{
     ConsentList, ErasureList, ErasureView, HoldList, MandateList, MandateView, PrivateAnswer, PrivateCertificate,
     PrivateConsents, PrivateErasures, PrivateHeld, PrivateHolds, PrivateMandates, PrivateQuestion, PrivateReads,
-    PrivateResult, PrivateResults, RegisterList, RegisterView, media, routes,
+    PrivateReadsAsked, PrivateResult, PrivateResults, RegisterList, RegisterView, media, routes,
 };
 use tallystick_protocol::{
     MandateId, Query, SealedSubmission, SignedTransaction, Subject,
@@ -107,6 +107,19 @@ impl Client {
         query: &[(&str, &str)],
     ) -> Result<PrivateReads, Error> {
         Ok(self.ask_signed(signer, &routes::with_query(&routes::partition_reads(partition), query))?.value)
+    }
+
+    /// The same, of what is asked for.
+    ///
+    /// # Errors
+    /// As [`Client::partition_registers`].
+    pub fn partition_reads_of(
+        &self,
+        signer: &Signer,
+        partition: &str,
+        asked: &PrivateReadsAsked,
+    ) -> Result<PrivateReads, Error> {
+        Ok(self.post_signed(signer, &routes::partition_reads(partition), asked)?.value)
     }
 
     /// What was written about somebody in a partition, the latest first: where it stands, not what it says.

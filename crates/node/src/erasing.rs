@@ -11,7 +11,7 @@
 //! - The vault knows how many orders it has carried out, all up to one. What a vault that was restored from a backup, or a node that was off,
 //!   has not carried out is carried out again.
 //! - While a hold lasts nothing is destroyed, unless this node had said before that it was. Every hold is seen before it destroys that was final
-//!   when this node first saw the order, or when it last came back from where it saw no blocks, but for those of the second before: it waits for a
+//!   when this node first saw the order, or when it last came back from where it saw no blocks, but for those of the second before, or of three where the clock of who made the newest block is ahead: it waits for a
 //!   block that was made after that, and does not catch up: see [`Following`] and [`Seen`].
 //! - What is known here of how far it has come is on the disk first. A file of the vault that fails holds up its own orders, no others, and
 //!   no reads: what they are about is not given, whatever is still here of it.
@@ -54,22 +54,33 @@ pub struct Following {
     since_ms: Option<u64>,
     /// The clock and the ledger's time at which the measurement began.
     begun: (u64, u64),
-    /// The newest block: its height, its time, and the clock at the first look at it.
-    newest: (u64, u64, u64),
+    /// The newest block.
+    newest: Newest,
     /// By how much the clock is ahead of the blocks at best; late if it is negative.
     error_ms: i64,
     /// The least that it was ahead since the measurement began.
     least_ms: i64,
-    /// Whether orders wait until it follows.
-    late: Late,
+}
+
+/// The newest block that was looked at.
+#[derive(Debug, Clone, Copy, Default)]
+struct Newest {
+    height: u64,
+    time_ms: u64,
+    /// The clock at the first look at it, and for how long there was none before it.
+    looked_ms: u64,
+    silent_ms: u64,
 }
 
 /// Since when, by the clock, orders wait until a node follows.
 #[derive(Debug, Default)]
-enum Late {
+pub enum Late {
+    /// They do not.
     #[default]
     No,
+    /// Since then.
     Since(u64),
+    /// For long, and it was said.
     Said,
 }
 
@@ -94,11 +105,12 @@ impl Times {
 }
 
 impl Following {
-    /// What it knows of the time if it follows, at this time of the clock and at the newest block, its height and its time: asked with each block.
+    /// What it knows of the time if it follows, at this time of the clock and at the newest block, its height and its time. Asked with each block by
+    /// somebody who does nothing else, so that the work of others is not taken for silence.
     pub fn look(&mut self, now_ms: u64, (height, tip_ms): (u64, u64)) -> Option<Times> {
         let ahead_ms = now_ms.cast_signed().saturating_sub(tip_ms.cast_signed());
         self.error_ms = self.error_ms.min(ahead_ms);
-        let (silent_ms, was_cut_off) = self.note_block(now_ms, (height, tip_ms));
+        let was_cut_off = self.note_block(now_ms, (height, tip_ms));
         let (clock, ledger) = (now_ms.saturating_sub(self.begun.0), tip_ms.saturating_sub(self.begun.1));
         let races = ledger > clock.saturating_mul(2).saturating_add(SLACK_MS);
         let since_ms = match self.since_ms {
@@ -117,50 +129,51 @@ impl Following {
         let is_level = ahead_ms.saturating_sub(self.error_ms) <= LEVEL_MS.cast_signed();
         let back_ms = self.without_error(since_ms);
         let follows = is_level && tip_ms >= back_ms.saturating_add(LEVEL_MS);
-        follows.then(|| Times { now_ms: self.without_error(now_ms), tip_ms, back_ms, silent_ms })
+        follows.then(|| Times { now_ms: self.without_error(now_ms), tip_ms, back_ms, silent_ms: self.newest.silent_ms })
     }
 
-    /// Notes the newest block; for how long there was none before it, and whether others had one: that it is the next one, and as much later than
-    /// the one before, says that they had none.
-    fn note_block(&mut self, now_ms: u64, (height, tip_ms): (u64, u64)) -> (u64, bool) {
-        let (before, before_ms, looked_ms) = self.newest;
-        if height == before && self.since_ms.is_some() {
-            return (0, false);
+    /// Notes the newest block; whether others had one since the one before: that it is the next one, and as much later, says that they had none.
+    fn note_block(&mut self, now_ms: u64, (height, time_ms): (u64, u64)) -> bool {
+        let before = self.newest;
+        if height <= before.height && self.since_ms.is_some() {
+            return false;
         }
-        self.newest = (height, tip_ms, now_ms);
-        let silent_ms = now_ms.saturating_sub(looked_ms);
-        let is_next = height == before.saturating_add(1);
-        let was_everybody = is_next && tip_ms.saturating_sub(before_ms).saturating_add(FRESH_MS) >= silent_ms;
-        (silent_ms, silent_ms > GAP_MS && !was_everybody)
-    }
-
-    /// Notes whether orders wait until this node follows, and says so once they have for so long that something may be amiss.
-    pub fn note_wait(&mut self, do_wait: bool, now_ms: u64, partition: Option<&str>) {
-        if self.is_late(do_wait, now_ms) {
-            tracing::warn!(
-                partition,
-                "what is ordered to be erased waits: this node is not level with the ledger. If that goes on, look at its connections to \
-                 the others and at its clock: one that is ahead is allowed for after a minute or two"
-            );
-        }
-    }
-
-    const fn is_late(&mut self, do_wait: bool, now_ms: u64) -> bool {
-        match self.late {
-            _ if !do_wait => self.late = Late::No,
-            Late::No => self.late = Late::Since(now_ms),
-            Late::Since(since_ms) if now_ms.saturating_sub(since_ms) > LATE_MS => {
-                self.late = Late::Said;
-                return true;
-            }
-            Late::Since(_) | Late::Said => {}
-        }
-        false
+        let silent_ms = now_ms.saturating_sub(before.looked_ms);
+        self.newest = Newest { height, time_ms, looked_ms: now_ms, silent_ms };
+        let is_next = height == before.height.saturating_add(1);
+        let was_everybody = is_next && time_ms.saturating_sub(before.time_ms).saturating_add(FRESH_MS) >= silent_ms;
+        silent_ms > GAP_MS && !was_everybody
     }
 
     /// A time of the clock without its error, as far as it is known.
     pub const fn without_error(&self, now_ms: u64) -> u64 {
         now_ms.saturating_add_signed(self.error_ms.saturating_neg())
+    }
+}
+
+impl Late {
+    /// Notes whether orders wait until this node follows, and says so once they have for so long that something may be amiss.
+    pub fn note(&mut self, do_wait: bool, now_ms: u64, partition: Option<&str>) {
+        if self.is_late(do_wait, now_ms) {
+            tracing::warn!(
+                partition,
+                "what is ordered to be erased waits: this node is not level with the ledger, or lacks what was ordered in the partition. If \
+                 that goes on, look at its connections to the others and at its clock: one that is ahead is allowed for after a minute or two"
+            );
+        }
+    }
+
+    const fn is_late(&mut self, do_wait: bool, now_ms: u64) -> bool {
+        match self {
+            _ if !do_wait => *self = Self::No,
+            Self::No => *self = Self::Since(now_ms),
+            Self::Since(since_ms) if now_ms.saturating_sub(*since_ms) > LATE_MS => {
+                *self = Self::Said;
+                return true;
+            }
+            Self::Since(_) | Self::Said => {}
+        }
+        false
     }
 }
 
@@ -560,9 +573,9 @@ mod tests {
 
     #[test]
     fn what_waits_long_is_said_once_each_time() {
-        let mut following = Following::default();
+        let mut late = Late::default();
         let mut said = |waits: bool, seconds: &[u64]| -> Vec<bool> {
-            seconds.iter().map(|second| following.is_late(waits, second * 1_000)).collect()
+            seconds.iter().map(|second| late.is_late(waits, second * 1_000)).collect()
         };
         assert_eq!(said(true, &[100, 110, 120, 121, 150]), [false, false, false, true, false]);
         assert_eq!(said(false, &[151]), [false]);
@@ -581,6 +594,21 @@ mod tests {
         assert!(follows && following.without_error(clock) == clock - 4_000);
     }
 
+    /// Looks come late by themselves, as where somebody works between them: who watches sees each block meanwhile.
+    #[test]
+    fn who_looks_late_follows_if_another_watched() {
+        let (mut following, mut follows) = (Following::default(), false);
+        for block in 1_u64..400 {
+            let now_ms = 1_000_000 + block * 250;
+            let times = following.look(now_ms, (block, now_ms - 100));
+            if block % 16 == 0 {
+                follows = following.look(now_ms + 20, (block, now_ms - 100)).is_some();
+                assert!(follows || block < 32, "block {block}: {times:?}");
+            }
+        }
+        assert!(follows);
+    }
+
     /// Cut off most of the time, a node does not take the age of what comes to it for an error of its clock: neither where that comes in a row, nor
     /// where one block alone comes each time, as old as the one before.
     #[test]
@@ -596,5 +624,14 @@ mod tests {
             }
             assert_eq!(following.without_error(1_400_000), 1_400_000, "{every} {ages:?}");
         }
+        // Held back for less than a gap each time, it takes the least of what they were behind.
+        let mut following = Following::default();
+        for second in (0..400).step_by(2) {
+            for (place, age_ms) in [2_500, 900].into_iter().enumerate() {
+                let now_ms = 1_000_000 + second * 1_000 + place as u64 * 100;
+                following.look(now_ms, ((now_ms - age_ms) / 1_000, now_ms - age_ms));
+            }
+        }
+        assert_eq!(following.without_error(1_400_000), 1_399_100);
     }
 }

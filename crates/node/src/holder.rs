@@ -9,7 +9,12 @@
 //! - What came with a transaction that was refused, or never ordered, goes again, also when the node was off meanwhile.
 //! - Nothing here says a value: not an error, not a line of the log.
 
-use crate::{backup::Backups, engine::Runtime, watch};
+use crate::{
+    backup::Backups,
+    engine::Runtime,
+    erasing::{Following, Times},
+    watch,
+};
 use rand::{SeedableRng as _, rngs::StdRng};
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -17,7 +22,9 @@ use std::{
     sync::{Mutex, MutexGuard, PoisonError},
 };
 use tallystick_client::SealingSecret;
-use tallystick_protocol::{Commitment, Hash, Opening, Place, PrincipalId, SigningKey, limits::VAULT_PENDING_MAX};
+use tallystick_protocol::{
+    BlockHeader, Commitment, Hash, Opening, Place, PrincipalId, SigningKey, limits::VAULT_PENDING_MAX,
+};
 use tallystick_storage::vault::{Drawer, ErasureProgress, Pending, Vault, VaultError, VaultKey, Walked};
 use tokio::sync::Mutex as AsyncMutex;
 
@@ -67,6 +74,8 @@ pub struct Holder<E: Runtime> {
     noting: AsyncMutex<()>,
     /// Reads that are being answered.
     reads: Mutex<BTreeSet<Hash>>,
+    /// Whether this node follows the ledger.
+    following: Mutex<Following>,
     /// Where it is backed up.
     backups: Option<Backups>,
 }
@@ -114,8 +123,11 @@ impl<E: Runtime> Holder<E> {
     async fn of(runtime: E, vault: Vault<E>, keys: HolderKeys) -> Result<Self, VaultError> {
         let (pending, damaged) = vault.pending().await?;
         for file in damaged {
-            let error = VaultError::Damaged(file);
-            tracing::error!(%error, "what a transaction that may not be final left in the vault is not taken out if it is never final");
+            tracing::error!(
+                transaction = %file,
+                "the vault's note of this transaction is damaged: what it left in the vault stays there, also if it is never final. Once `tally \
+                 transaction` says that it is, remove the file of that name from the folder `…-vault-pending`"
+            );
         }
         let pending = pending.into_iter().map(|pending| (pending.transaction, pending)).collect();
         tracing::info!(holder = %keys.principal, sealing = hex::encode(keys.sealing.public()), "this node holds");
@@ -127,6 +139,7 @@ impl<E: Runtime> Holder<E> {
             pending: Mutex::new(pending),
             noting: AsyncMutex::new(()),
             reads: Mutex::default(),
+            following: Mutex::default(),
             erased_to,
             settled_to,
             backups: None,
@@ -142,6 +155,20 @@ impl<E: Runtime> Holder<E> {
     /// Its backups, if any are made.
     pub const fn backups(&self) -> Option<&Backups> {
         self.backups.as_ref()
+    }
+
+    /// Looks at the newest block, at this time of the clock: what this node knows of the time if it follows.
+    pub(crate) fn look(&self, now_ms: u64, newest: &BlockHeader) -> Option<Times> {
+        self.following().look(now_ms, (newest.height, newest.time_ms))
+    }
+
+    /// A time of the clock without its error, as far as it is known.
+    pub(crate) fn without_error(&self, now_ms: u64) -> u64 {
+        self.following().without_error(now_ms)
+    }
+
+    fn following(&self) -> MutexGuard<'_, Following> {
+        self.following.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// The vault, for who copies it.

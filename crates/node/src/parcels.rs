@@ -78,6 +78,9 @@ use tokio::sync::{Notify, mpsc, oneshot};
 /// How long a node looks for partitions that it has become a member of, at least, between two looks.
 const LOOK: Duration = Duration::from_millis(500);
 
+/// Payloads that may be read for their readers at once.
+const READING: usize = 16;
+
 /// How often somebody who asks for a partition that is about to be opened looks, ten times as fast.
 const LOOKS: usize = 40;
 
@@ -217,8 +220,8 @@ struct Inner<E: Runtime> {
     refused: Mutex<BTreeMap<Refusal, u64>>,
     /// Executed payloads that were read last, of all partitions.
     read_last: Mutex<Cache<ParcelId, Arc<ReadPayload>>>,
-    /// Who reads one that is not among them.
-    reading: AsyncMutex<()>,
+    /// Who reads one that is not among them: of those whose ids begin alike one at a time.
+    reading: Vec<AsyncMutex<()>>,
 }
 
 /// Why what this node says within a partition is not taken.
@@ -288,7 +291,7 @@ impl<E: Runtime> Parcels<E> {
             acks,
             refused,
             read_last: Mutex::new(Cache::new(PAYLOADS_READ_BYTES_MAX)),
-            reading: AsyncMutex::new(()),
+            reading: (0..READING).map(|_| AsyncMutex::new(())).collect(),
         }));
         let (lookout, listener) = (parcels.clone(), parcels.clone());
         looking.spawn(move |runtime| lookout.look(runtime));

@@ -146,14 +146,17 @@ fn what_is_erased_in_a_partition_is_on_no_members_node() {
         ),
         (915, 45, vec![(7, 5, Fault::Split { side: vec![1] }), (25, 2, Fault::Wipe { node: 1 })]),
     ];
-    let (mut before, mut late) = (Vec::new(), Vec::new());
+    let (mut before, mut disclosed, mut late) = (Vec::new(), Vec::new(), Vec::new());
     for (seed, seconds, faults) in worlds {
         let report = shared(seed, seconds, &faults).keeps();
         assert_eq!(report.counted(" people were erased in a partition"), [3]);
+        disclosed.extend(report.counted(" of them disclosures"));
         before.extend(report.counted(" reads in a partition came before the order"));
         late.extend(report.counted(" too late"));
     }
-    assert!(before.iter().sum::<u64>() > 0 && late.iter().sum::<u64>() > 0, "{before:?} {late:?}");
+    for some in [&before, &disclosed, &late] {
+        assert!(some.iter().sum::<u64>() > 0, "{before:?} {disclosed:?} {late:?}");
+    }
 }
 
 /// In a partition of three, whose others hold what the third knows to be ordered.

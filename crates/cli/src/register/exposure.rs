@@ -2,7 +2,6 @@
 //!
 //! INVARIANT: a value is never shown; only where it stands.
 
-use super::definition;
 use crate::output::{Colour, Done, Failure, count, paint_err, say};
 use std::collections::BTreeMap;
 use tallystick_client::{Client, Signer};
@@ -107,16 +106,23 @@ pub fn warn_of_texts(texts: impl IntoIterator<Item = impl AsRef<str>>, partition
 /// Warns of a subject in whose register nothing can be, as where its name is mistyped.
 pub fn warn_of_unknown(client: &Client, asker: Option<&Signer>, subject: &Subject) {
     let register = subject.register();
-    let is_known = |asker: Option<&Signer>| match definition(client, asker, register) {
-        // Whoever cannot be asked does not say that there is none.
-        Err(failure) => !matches!(failure, Failure::No(_)),
-        Ok(_) => true,
+    // Whoever cannot be asked does not say that there is none.
+    let is_missing = match asker.and_then(|asker| Some((asker, asker.partition()?))) {
+        None => matches!(client.register(register), Ok(None)),
+        Some((asker, partition)) => client
+            .holder(asker.principal().organisation())
+            .is_ok_and(|(holder, _)| matches!(holder.partition_register(asker, partition, register), Ok(None))),
     };
-    if !is_known(None) && !asker.is_some_and(|asker| is_known(Some(asker))) {
+    if is_missing {
         warn(&format!(
             "there is no register `{register}`, so nothing may be about {subject}: see that it is spelt right"
         ));
     }
+}
+
+/// Warns that nothing is about a subject, of which that is said over a signature.
+pub fn warn_of_nothing(subject: &Subject) {
+    warn(&format!("nothing here is about {subject}: see that it is spelt right"));
 }
 
 fn warn(text: &str) {

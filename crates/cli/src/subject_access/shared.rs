@@ -305,8 +305,6 @@ impl Gathering<'_> {
             shared.entries.iter().map(|entry| (entry.register.as_str(), entry.key.as_str())).collect();
         places.insert((self.subject.register(), self.subject.key()));
         page.reads.retain(|read| places.contains(&(read.register.as_str(), read.key.as_str())));
-        // Whom else they named is not this one's to know.
-        page.reads.iter_mut().for_each(|read| read.subjects.clear());
         shared.reads = page.reads;
         shared.reads_height = page.height;
     }
@@ -403,10 +401,12 @@ impl GivenRecord {
 }
 
 impl Shared {
-    /// Whether nothing in it is about the subject.
+    /// Whether nothing in it is about the subject, which was asked.
     pub fn is_bare(&self) -> bool {
         let is_written = !self.records.is_empty() || !self.not_given.is_empty() || !self.entries.is_empty();
-        !is_written && self.reads.is_empty()
+        let is_ordered = !self.erasures.is_empty() || !self.holds.is_empty();
+        let is_told = self.not_asked.is_none() && self.reads_untold.is_none() && self.orders_untold.is_none();
+        !is_written && !is_ordered && self.reads.is_empty() && is_told
     }
 
     /// Nothing yet, of a partition under this agreement.

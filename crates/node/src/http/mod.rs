@@ -160,6 +160,7 @@ routes! {
     get routes::PARTITION_REGISTERS => private::registers;
     get routes::PARTITION_REGISTER => private::register;
     get routes::PARTITION_READS => private::reads;
+    post routes::PARTITION_READS => private::reads_of;
     post routes::PARTITION_MANDATES => private::mandates;
     post routes::PARTITION_CONSENTS => private::consents;
     post routes::PARTITION_HELD => private::held;

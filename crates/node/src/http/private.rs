@@ -25,14 +25,15 @@ use std::{collections::BTreeMap, time::Duration};
 use tallystick_api::{
     ConsentList, ConsentView, GivenView, MandateList, OutcomeView, PrivateAcknowledgement, PrivateAnswer,
     PrivateConsents, PrivateCorrection, PrivateEntryView, PrivateHeld, PrivateMandates, PrivateQuestion, PrivateReads,
-    PrivateResult, PrivateResults, Problem, ProblemCode, ReadPlace, ReadView, RegisterList, RegisterView, WrongValue,
+    PrivateReadsAsked, PrivateResult, PrivateResults, Problem, ProblemCode, ReadPlace, ReadView, RegisterList,
+    RegisterView, WrongValue,
     limits::{
         AUDIT_PAGE_MAX, CONSENTS_PAGE_MAX, DISCLOSED_SECONDS_MAX, MANDATES_PAGE_MAX, PAGE_DEFAULT, PARTITIONS_PAGE_MAX,
         WAIT_SECONDS_MAX,
     },
     media, routes,
 };
-use tallystick_protocol::{Operation, Outcome, Query, Receipt, SealedSubmission};
+use tallystick_protocol::{Operation, Outcome, Query, Receipt, SealedSubmission, Subject};
 use tallystick_storage::partition::KeptRegister;
 
 /// Submit a private transaction to a node of the signer's own organisation. Answers when it was ordered, and executed there; one that reads
@@ -229,11 +230,52 @@ pub async fn reads(
 ) -> Answer<Response> {
     known(&query, &["cursor", "limit"])?;
     let page = CursorPage::of(&query, AUDIT_PAGE_MAX)?;
+    let page = reads_page(&app, &name, (&asked.query, &asked.path), (page, &PrivateReadsAsked::default())).await?;
+    let links = CursorPage::links(&routes::partition_reads(&name), &query, page.next.as_deref());
+    Ok(unstored((links, json_at(page.height, page)).into_response()))
+}
+
+/// The same of one whom they are about, or with what is sealed in wrong entries. The question is signed for the path, `#` and the SHA-256 of the
+/// body. To the same.
+#[utoipa::path(post, path = routes::PARTITION_READS, tag = "partitions",
+    params(
+        ("name" = String, Path, description = "The partition's name"),
+        ("Authorization" = String, Header, description = "`Tallystick` and a signed question: docs/reference/formats.md"),
+    ),
+    request_body = PrivateReadsAsked,
+    responses(
+        (status = 200, description = "The reads", body = PrivateReads),
+        (status = 400, description = "Not a question", body = Problem, content_type = "application/problem+json"),
+        (status = 401, description = "The question is not signed by one's own, for this path and body, and in time", body = Problem, content_type = "application/problem+json"),
+        (status = 421, description = "This node holds nothing of the partition", body = Problem, content_type = "application/problem+json"),
+        (status = 503, description = "As many questions as the node works on", body = Problem, content_type = "application/problem+json"),
+    ))]
+pub async fn reads_of(
+    State(app): State<App>,
+    PathOf(name): PathOf<String>,
+    QueryOf(query): QueryOf,
+    asked: Asked,
+    body: Result<Bytes, BytesRejection>,
+) -> Answer<Response> {
+    let form = r#"say which reads: {"subject": "register:key"}, or {"values": true}"#;
+    let (question, path): (PrivateReadsAsked, String) = question(&query, &asked, body, form)?;
+    let page = CursorPage::asked(question.cursor, question.limit, AUDIT_PAGE_MAX)?;
+    let _room = app.questions.enter()?;
+    let page = reads_page(&app, &name, (&asked.query, &path), (page, &question)).await?;
+    Ok(unstored(json_at(page.height, page)))
+}
+
+async fn reads_page(
+    app: &App,
+    name: &str,
+    asked: (&Query, &str),
+    (page, question): (CursorPage, &PrivateReadsAsked),
+) -> Answer<PrivateReads> {
     let parcels = app.service.parcels().map_err(|error| failure(&error))?;
-    let found = parcels.log_of_reads(&name, (&asked.query, &asked.path), (page.before, page.limit)).await;
+    let found = parcels.log_of_reads(name, asked, ((page.before, page.limit), question.values)).await;
     let found = found.map_err(|error| failure(&error))?;
     let (acts, next) = found.value;
-    let next = next.map(|next| next.to_string());
+    let subject = question.subject.as_ref();
     let reads = acts.iter().flat_map(|ReadAct { number, row, transaction, consents, .. }| {
         let place = row.told.as_ref().map(|outcome| ReadPlace {
             leaf: *number,
@@ -241,15 +283,33 @@ pub async fn reads(
             time_ms: row.time_ms,
             outcome,
         });
+        // One for each read, as there is for consents.
         let views = place.map(|place| ReadView::of(None, place, transaction)).unwrap_or_default();
-        views.into_iter().zip(consents).map(|(view, (controller, rows))| view.standing_on(controller, rows))
+        let reads =
+            transaction.operations().iter().filter(|operation| matches!(operation, Operation::RecordRead { .. }));
+        let views = views.into_iter().zip(consents).zip(reads).filter(|(_, read)| is_about(read, subject));
+        views.map(|((view, (controller, rows)), _)| {
+            let own = rows.iter().filter(|row| subject.is_none_or(|it| row.subject == *it));
+            view.standing_on(controller, &own.cloned().collect::<Vec<_>>())
+        })
     });
-    let reads = reads.collect();
-    let corrections = acts.iter().flat_map(corrections_of).collect();
-    let acknowledgements = acts.iter().flat_map(acknowledgements_of).collect();
-    let links = CursorPage::links(&routes::partition_reads(&name), &query, next.as_deref());
-    let page = PrivateReads { partition: name, height: found.height, reads, corrections, acknowledgements, next };
-    Ok(unstored((links, json_at(found.height, page)).into_response()))
+    let is_of = |register: &str, key: &str| subject.is_none_or(|it| (it.register(), it.key()) == (register, key));
+    let mut corrections: Vec<PrivateCorrection> = acts.iter().flat_map(corrections_of).collect();
+    corrections.retain(|one| is_of(&one.register, &one.key));
+    let mut acknowledgements: Vec<PrivateAcknowledgement> = acts.iter().flat_map(acknowledgements_of).collect();
+    acknowledgements.retain(|one| is_of(&one.register, &one.key));
+    let (reads, next) = (reads.collect(), next.map(|next| next.to_string()));
+    Ok(PrivateReads { partition: name.to_owned(), height: found.height, reads, corrections, acknowledgements, next })
+}
+
+/// Whether a read is of somebody's own record, or of what is about them.
+fn is_about(read: &Operation, subject: Option<&Subject>) -> bool {
+    match (read, subject) {
+        (Operation::RecordRead { register, key, subjects, .. }, Some(it)) => {
+            subjects.contains(it) || (it.register(), it.key()) == (register, key)
+        }
+        _ => true,
+    }
 }
 
 fn corrections_of(act: &ReadAct) -> impl Iterator<Item = PrivateCorrection> {

@@ -16,7 +16,7 @@ use super::{Membership, Parcels, Room, erasures::open_orders, sealed::Value};
 use crate::{
     application::now_ms,
     engine::Runtime,
-    erasing::{Erasing, Following, Times},
+    erasing::{Erasing, Late, Times},
     retention::TURN_MS,
     service::{
         erasure::Erasure,
@@ -44,7 +44,7 @@ type Receipts = Mutex<BTreeMap<String, Posted>>;
 #[derive(Default)]
 pub(super) struct Eraser {
     erasing: Option<Erasing>,
-    following: Following,
+    late: Late,
     receipts: Arc<Receipts>,
     /// Those that are given once more, to end what waits only for those who have left.
     endings: Arc<Receipts>,
@@ -165,17 +165,16 @@ impl<E: Runtime> Parcels<E> {
         executed_ms: u64,
     ) -> bool {
         let newest = self.0.shared.chain.tip();
-        let (height, tip_ms) = (newest.header.height, newest.header.time_ms);
-        let is_abreast = tip_ms.saturating_sub(executed_ms) <= ABREAST_MS;
+        let is_abreast = newest.header.time_ms.saturating_sub(executed_ms) <= ABREAST_MS;
         let now_ms = now_ms(runtime);
-        let times = eraser.following.look(now_ms, (height, tip_ms)).filter(|_| is_abreast);
+        let times = self.vault().look(now_ms, &newest.header).filter(|_| is_abreast);
         let times = times.map(|times| times.at(executed_ms));
         let done = self.erase_due(runtime, (room, eraser), times).await;
         let is_done = matches!(done, Ok(true));
-        let clock_ms = eraser.following.without_error(now_ms);
+        let clock_ms = self.vault().without_error(now_ms);
         let is_held_up = eraser.erasing.as_ref().is_some_and(|erasing| erasing.is_held_up(clock_ms));
         let do_wait = is_held_up || (times.is_none() && matches!(done, Ok(false)));
-        eraser.following.note_wait(do_wait, now_ms, Some(&room.name));
+        eraser.late.note(do_wait, now_ms, Some(&room.name));
         room.is_done.store(is_done, Ordering::Release);
         if let Err(error) = done {
             tracing::error!(partition = room.name, %error, "what is ordered to be erased is not erased yet");

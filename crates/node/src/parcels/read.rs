@@ -11,13 +11,12 @@
 //!   those who oversee it by its agreement; and to nobody else.
 
 use super::{
-    Parcels, Room,
+    Parcels, READING, Room,
     consent::{Consented, Consents},
     order::PrivateError,
     sealed::Value,
 };
 use crate::{application::now_ms, engine::Runtime};
-use futures::future::OptionFuture;
 use std::{
     collections::{BTreeMap, BTreeSet, btree_map},
     sync::{Arc, MutexGuard, OnceLock, PoisonError},
@@ -43,6 +42,9 @@ use tallystick_storage::{
 
 /// Why a disclosure is not given.
 const NAME_ALL: &str = "a disclosure out of a partition shows the whole record: name all of its fields but those whose values are to stay sealed";
+
+/// Corrections on a page of which it is said what the wrong entries have sealed: a payload is opened for each.
+const CORRECTED_PER_PAGE: usize = 32;
 
 /// Why nothing of a partition is certified.
 pub(crate) fn different_roots(partition: &str) -> String {
@@ -163,7 +165,7 @@ pub struct Corrected {
     pub mark: CorrectionRow,
     /// The height of the block that brought it.
     pub since: u64,
-    /// What is sealed in it, or in others of the record that came with it; nothing if that cannot be read here any more.
+    /// What is sealed in it and in no later one, unless it is erased: if it was asked for, and can be read here still.
     pub values: Vec<(Place, Commitment)>,
 }
 
@@ -473,13 +475,17 @@ impl<E: Runtime> Parcels<E> {
             return Ok(read);
         }
         // Who asks for the same meanwhile finds it.
-        let _one = self.0.reading.lock().await;
+        let ParcelId([first, ..]) = id;
+        let _one = match self.0.reading.get(usize::from(first) % READING) {
+            Some(place) => place.lock().await,
+            None => unreachable!("there are {READING} places"),
+        };
         if let Some(read) = self.read_last().get(&id) {
             return Ok(read);
         }
         let read = Arc::new(ReadPayload::new(self.asked_payload(room, &id).await?));
-        // Twice: as it is, and decoded.
-        self.read_last().keep(id, read.clone(), 2 * parcel_bytes(row.parcel.class));
+        // As it is, and decoded.
+        self.read_last().keep(id, read.clone(), 3 * parcel_bytes(row.parcel.class));
         Ok(read)
     }
 
@@ -618,18 +624,21 @@ impl<E: Runtime> Parcels<E> {
         &self,
         partition: &str,
         (query, path): (&Query, &str),
-        (before, count): (u64, usize),
+        ((before, count), with_values): ((u64, usize), bool),
     ) -> Result<Told<(Vec<ReadAct>, Option<u64>)>, PrivateError> {
         let room = self.asked_by_overseer(partition, query, path).await?;
+        let with_values = with_values && self.is_own(query);
+        let mut corrected = 0;
         let position = room.partition.lock().await.position();
         let (mut number, mut found, mut known) = (before.min(position.executed), Vec::new(), Consents::default());
         let (end, mut last) = (number.saturating_sub(PRIVATE_SCAN_MAX), None);
-        while number > end && found.len() < count {
+        while number > end && found.len() < count && (!with_values || corrected < CORRECTED_PER_PAGE) {
             number -= 1;
             let row = room.partition.lock().await.numbered(number).await;
             let Some(row) = row.filter(|row| row.told.is_some()) else { continue };
             let transaction = self.next_transaction(&room, &row, &mut last).await?;
-            let corrections = self.corrected(&room, number, &transaction).await;
+            let corrections = self.corrected(&room, number, &transaction, with_values).await;
+            corrected += corrections.len();
             let consents = room.consented(&transaction, &mut known).await;
             found.push(ReadAct { number, row, transaction, corrections, consents });
         }
@@ -639,21 +648,56 @@ impl<E: Runtime> Parcels<E> {
 
 impl<E: Runtime> Parcels<E> {
     /// The entries that the transaction of a number corrects.
-    async fn corrected(&self, room: &Room<E>, number: u64, transaction: &SignedTransaction) -> Vec<Corrected> {
+    async fn corrected(
+        &self,
+        room: &Room<E>,
+        number: u64,
+        transaction: &SignedTransaction,
+        with_values: bool,
+    ) -> Vec<Corrected> {
         let mut found = Vec::new();
         for (mark, since, fields) in room.corrections(number, transaction).await {
-            let mut values = BTreeSet::new();
-            if let Some(Ok(wrong)) = OptionFuture::from(since.as_ref().map(|row| self.transaction(room, row))).await {
-                let schema = Schema::new(&mark.register, &fields);
-                let all = wrong.operations().iter().flat_map(|operation| entries(operation, &mark.register));
-                for (key, items) in all.filter(|(key, _)| *key == mark.key) {
-                    values.extend(sealed_in(Some(&room.name), &schema, key, items));
+            let values = match &since {
+                Some(since) if with_values => {
+                    self.wrong_values(room, (&mark, transaction), (since, &fields)).await.unwrap_or_default()
                 }
-            }
-            let since = since.map_or(0, |row| row.height);
-            found.push(Corrected { mark, since, values: values.into_iter().collect() });
+                _ => Vec::new(),
+            };
+            found.push(Corrected { mark, since: since.map_or(0, |row| row.height), values });
         }
         found
+    }
+
+    /// What was sealed in a record's entries when the wrong one came, and is neither in the one that corrects it, nor in the record now, nor erased.
+    async fn wrong_values(
+        &self,
+        room: &Room<E>,
+        (mark, correcting): (&CorrectionRow, &SignedTransaction),
+        (since, fields): (&NumberedRow, &[Field]),
+    ) -> Result<Vec<Value>, PrivateError> {
+        let schema = Schema::new(&mark.register, fields);
+        let sealed = |transaction: &SignedTransaction| -> BTreeSet<Value> {
+            let all = transaction.operations().iter().flat_map(|operation| entries(operation, &mark.register));
+            let own = all.filter(|(key, _)| *key == mark.key);
+            own.flat_map(|(key, items)| sealed_in(Some(&room.name), &schema, key, items)).collect()
+        };
+        let mut values = sealed(&self.kept_transaction(room, since).await?);
+        if since.transaction != correcting.id() {
+            let right = sealed(correcting);
+            values.retain(|value| !right.contains(value));
+        }
+        let taken = Taken::of(&*room.partition.lock().await, (&mark.register, &mark.key), &mut BTreeMap::new()).await;
+        if let Some(appended) = &taken.appended {
+            let now = sealed(&self.kept_transaction(room, appended).await?);
+            values.retain(|value| !now.contains(value));
+        }
+        let erased = room.erased_among(&values, self.time_ms()).await;
+        Ok(values.into_iter().filter(|value| !erased.contains_key(value)).collect())
+    }
+
+    /// The private transaction of this row, as it is kept.
+    async fn kept_transaction(&self, room: &Room<E>, row: &NumberedRow) -> Result<SignedTransaction, PrivateError> {
+        transaction_of(row, &self.kept_payload(room, &row.parcel.id).await?)
     }
 }
 

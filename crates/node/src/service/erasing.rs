@@ -7,10 +7,11 @@
 use super::{Runtime, Service, posting::Posted};
 use crate::{
     application::now_ms,
-    erasing::{Erasing, Following, Times},
+    erasing::{Erasing, Late, Times},
     holder::Holder,
     service::erasure::{Erasure, in_drawer},
 };
+use futures::future::join;
 use std::collections::BTreeMap;
 use tallystick_protocol::{Commitment, Operation, Place, StateKey, SubjectRow};
 use tallystick_storage::{
@@ -36,19 +37,34 @@ struct Done {
 }
 
 impl<E: Runtime> Service<E> {
-    /// Carries out what is ordered, for ever.
+    /// Carries out what is ordered, and watches the ledger meanwhile, for ever.
     pub async fn erase(&self) {
         let Some(holder) = &self.0.holder else { return };
-        let mut tip = self.0.shared.chain.watch_tip();
         self.0.shared.chain.ready().await;
-        let (mut done, mut following) = (None, Following::default());
+        join(self.follow(holder), self.carry_out(holder)).await;
+    }
+
+    /// Looks at each block, and does nothing else: see [`Following::look`].
+    async fn follow(&self, holder: &Holder<E>) {
+        let mut tip = self.0.shared.chain.watch_tip();
+        loop {
+            holder.look(now_ms(&self.0.runtime), &self.tip().header);
+            if tip.changed().await.is_err() {
+                return;
+            }
+        }
+    }
+
+    async fn carry_out(&self, holder: &Holder<E>) {
+        let mut tip = self.0.shared.chain.watch_tip();
+        let (mut done, mut late) = (None, Late::default());
         loop {
             // Before anything is read: that is as new as the newest block, or newer.
-            let (now_ms, newest) = (now_ms(&self.0.runtime), self.tip());
-            let times = following.look(now_ms, (newest.header.height, newest.header.time_ms));
+            let now_ms = now_ms(&self.0.runtime);
+            let times = holder.look(now_ms, &self.tip().header);
             let erased = self.erase_due(holder, &mut done, times).await;
-            let is_held_up = done.as_ref().is_some_and(|done| done.erasing.is_held_up(following.without_error(now_ms)));
-            following.note_wait(is_held_up || (times.is_none() && matches!(erased, Ok(None))), now_ms, None);
+            let is_held_up = done.as_ref().is_some_and(|done| done.erasing.is_held_up(holder.without_error(now_ms)));
+            late.note(is_held_up || (times.is_none() && matches!(erased, Ok(None))), now_ms, None);
             match erased {
                 Ok(Some((height, has_new))) => holder.set_erased_to(height, has_new),
                 Ok(None) => {}

@@ -54,7 +54,14 @@ impl<S: Storage> Vault<S> {
         let clear = Zeroizing::new(cbor::encode(pending));
         let mut bytes = vec![0];
         bytes.extend_from_slice(&self.ciphers.seal(&name, &SubjectKey::generate(rng), clear, rng));
-        let (blob, size) = self.storage.open(&self.pending_partition(), &name).await?;
+        let partition = self.pending_partition();
+        let (blob, size) = match self.storage.open(&partition, &name).await {
+            Err(error) if is_damage(&error) => {
+                self.storage.remove(&partition, Some(&name)).await?;
+                self.storage.open(&partition, &name).await?
+            }
+            opened => opened?,
+        };
         if size > 0 {
             // What a crash left, or the same handed in twice.
             blob.resize(0).await?;

@@ -32,34 +32,47 @@ pub struct ErasureProgress {
 
 impl<S: Storage> Vault<S> {
     /// How far erasure has come here, of the public partition or of the one of this name: by the lowest of what whole files say, and what is
-    /// owed, by the newest; that nothing was done yet when nothing whole says more.
+    /// owed, by the newest; that nothing was done yet when nothing whole says more, or one is damaged that might say less.
     ///
     /// # Errors
     /// When the disk fails.
     pub async fn progress(&self, partition: Option<&str>) -> Result<ErasureProgress, VaultError> {
-        let mut found: Option<ErasureProgress> = None;
+        let (mut found, mut is_damaged): (Option<ErasureProgress>, bool) = (None, false);
         for generation in self.progress_files(partition).await?.into_iter().rev() {
-            let Some(older) = self.progress_file(&file(partition, generation)).await? else { continue };
+            let older = match self.progress_file(&file(partition, generation)).await {
+                Ok(Some(older)) => older,
+                Ok(None) => continue,
+                Err(VaultError::Damaged(_)) => {
+                    is_damaged = true;
+                    continue;
+                }
+                Err(error) => return Err(error),
+            };
             found = Some(match found {
                 None => older,
                 Some(newer) => ErasureProgress { applied: newer.applied.min(older.applied), ..newer },
             });
         }
-        Ok(found.unwrap_or_default())
+        let found = found.unwrap_or_default();
+        Ok(if is_damaged { ErasureProgress { applied: 0, ..found } } else { found })
     }
 
     /// What the file of this name says; none when it is not whole.
     async fn progress_file(&self, name: &[u8]) -> Result<Option<ErasureProgress>, VaultError> {
+        let damaged = || VaultError::Damaged(hex::encode(name));
         let (blob, size) = match self.storage.open(&self.progress_partition(), name).await {
-            Err(error) if is_damage(&error) => return Ok(None),
+            Err(error) if is_damage(&error) => return Err(damaged()),
             opened => opened?,
         };
         let size = usize::try_from(size).unwrap_or(usize::MAX);
-        if !(2..=STATE_VALUE_BYTES_MAX).contains(&size) || first_byte(&blob).await? != WHOLE {
+        if size == 0 || first_byte(&blob).await? == 0 {
             return Ok(None);
         }
+        if !(2..=STATE_VALUE_BYTES_MAX).contains(&size) || first_byte(&blob).await? != WHOLE {
+            return Err(damaged());
+        }
         let bytes = blob.read_at(1, size - 1, ReadOptions::default()).await?.coalesce();
-        Ok(cbor::decode(bytes.as_ref(), STATE_VALUE_BYTES_MAX).ok())
+        cbor::decode(bytes.as_ref(), STATE_VALUE_BYTES_MAX).map(Some).map_err(|_| damaged())
     }
 
     /// Says how far it has come: on the disk when this returns.

@@ -4,7 +4,7 @@
 use super::{
     MEMBERS, PARTITION, executed, hand_in,
     lie::{Heard, expect_beside},
-    sealed::{append, drawer, hand_in as hand_in_sealed, read_of, short, subject, write_of},
+    sealed::{append, disclosure_of, drawer, hand_in as hand_in_sealed, read_of, short, subject, write_of},
     sign,
 };
 use crate::{client::Client, errands::hold, members::Member};
@@ -70,7 +70,7 @@ pub(super) fn order(client: &Client, key: &str, scope: ErasureScope) -> Operatio
     }
 }
 
-/// Orders race reads: none that is executed after the order is given anything.
+/// Orders race reads, and disclosures to a court: none that is executed after the order is given anything.
 pub(super) async fn race_reads(client: &mut Client, writer: &Member) -> Option<()> {
     let (keeper, node) = (client.administrator(MEMBERS[0]), client.members.holder(MEMBERS[0])?.principal);
     for (turn, key) in (0..).zip(RACED) {
@@ -78,10 +78,14 @@ pub(super) async fn race_reads(client: &mut Client, writer: &Member) -> Option<(
         let mut reader = client.fork(61 + turn);
         let reads = async {
             let (mut given, mut refused) = (Vec::new(), 0);
-            for _ in 0..READS {
-                let transaction = sign(&mut reader, writer, read_of(key, &node));
+            for attempt in 0..READS {
+                let is_disclosed = attempt % 2 == 1;
+                let read = if is_disclosed { disclosure_of(key, &node) } else { read_of(key, &node) };
+                let transaction = sign(&mut reader, writer, read);
                 match hand_in(&reader, MEMBERS[0], &transaction).await {
-                    Some(Ok(done)) if done.given.iter().any(|one| !one.openings.is_empty()) => given.push(done.number),
+                    Some(Ok(done)) if done.given.iter().any(|one| !one.openings.is_empty()) => {
+                        given.push((done.number, is_disclosed));
+                    }
                     Some(Ok(Executed { outcome: Outcome::Refused(_), .. })) => refused += 1,
                     _ => {}
                 }
@@ -101,9 +105,12 @@ pub(super) async fn race_reads(client: &mut Client, writer: &Member) -> Option<(
             client.complain(format!("an order in a partition was refused: {key}"));
             return None;
         };
-        let before = given.iter().filter(|number| **number < ordered).count();
-        client.record.note(format!("{before} reads in a partition came before the order, and {refused} too late"));
-        if let Some(number) = given.iter().find(|number| **number > ordered) {
+        let before = given.iter().filter(|(number, _)| *number < ordered).count();
+        let disclosed = given.iter().filter(|(_, is_disclosed)| *is_disclosed).count();
+        client.record.note(format!(
+            "{before} reads in a partition came before the order, {disclosed} of them disclosures, and {refused} too late"
+        ));
+        if let Some((number, _)) = given.iter().find(|(number, _)| *number > ordered) {
             client.complain(format!("a read of number {number} was given what the order of number {ordered} erased"));
             return None;
         }

@@ -12,8 +12,8 @@ use tallystick_node::{
     rejection::RejectionCode,
 };
 use tallystick_protocol::{
-    Intent, NewEntry, Opening, Operation, Outcome, Place, PrincipalId, SealedSubmission, Secret, SignedTransaction,
-    Subject,
+    Intent, NewEntry, Opening, Operation, Outcome, Place, PrincipalId, Recipient, SealedSubmission, Secret,
+    SignedTransaction, Subject,
 };
 use tallystick_storage::vault::Drawer;
 
@@ -159,6 +159,17 @@ pub(super) fn read_of(key: &str, node: &PrincipalId) -> Operation {
         recipient: None,
         node: node.clone(),
     }
+}
+
+/// The same for a court, with all that is not sealed.
+pub(super) fn disclosure_of(key: &str, node: &PrincipalId) -> Operation {
+    let mut operation = read_of(key, node);
+    if let Operation::RecordRead { fields, recipient, .. } = &mut operation {
+        fields.extend([REGISTER, "note"].map(str::to_owned));
+        let jurisdiction = Some("GB".parse().expect("a jurisdiction"));
+        *recipient = Some(Recipient { name: "A court".to_owned(), jurisdiction });
+    }
+    operation
 }
 
 fn value_of(key: &str) -> String {

@@ -100,7 +100,7 @@ fn a_damaged_file_does_not_keep_the_vault_closed() {
     assert!(!older.exists() && !newer.exists());
 }
 
-/// All that was ordered is carried out again, as where the file is not there.
+/// All that was ordered is carried out again, as where the file is not there; also where another says that it is done.
 #[test]
 fn damaged_progress_is_not_believed() {
     let folder = tempfile::tempdir().unwrap();
@@ -119,6 +119,15 @@ fn damaged_progress_is_not_believed() {
         assert_eq!(vault.progress(None).await.unwrap(), at(4));
     });
     assert!(!files[0].exists());
+    // An older one, of a copy that was laid over the vault.
+    let newer = files_of(folder, "-erasures");
+    fs::copy(&newer[0], &files[0]).unwrap();
+    damage(&files[0]);
+    on_disk(folder, async |context| {
+        let vault = open_in(folder, context).await.unwrap();
+        assert_eq!(vault.progress_files(None).await.unwrap().len(), 2);
+        assert_eq!(vault.progress(None).await.unwrap(), at(0));
+    });
 }
 
 #[test]
@@ -138,5 +147,8 @@ fn a_damaged_note_is_named_beside_the_others() {
     on_disk(folder, async |context| {
         let vault = open_in(folder, context).await.unwrap();
         assert_eq!(vault.pending().await.unwrap(), (vec![noted(2)], vec![name]));
+        // What is handed in again is noted again.
+        vault.note(&noted(1), &mut rng).await.unwrap();
+        assert_eq!(vault.pending().await.unwrap().0.len(), 2);
     });
 }
