@@ -110,6 +110,16 @@ pub struct ReadView {
     pub receipt: Option<String>,
 }
 
+/// Whether an operation reads somebody's own record, or what is sealed about them.
+pub fn is_read_about(operation: &Operation, subject: &Subject) -> bool {
+    match operation {
+        Operation::RecordRead { register, key, subjects, .. } => {
+            subjects.contains(subject) || (subject.register(), subject.key()) == (register, key)
+        }
+        _ => false,
+    }
+}
+
 /// Where a read stands, and what became of it.
 #[derive(Debug, Clone, Copy)]
 pub struct ReadPlace<'a> {
@@ -150,16 +160,11 @@ impl ReadView {
             Outcome::Refused(refusal) => (ActOutcome::Refused, Some(refusal.code.to_string())),
         };
         let view = |operation: &Operation| {
-            let Operation::RecordRead { register, key, fields, subjects, purpose, legal_basis, recipient, .. } =
-                operation
-            else {
+            let Operation::RecordRead { register, key, fields, purpose, legal_basis, recipient, .. } = operation else {
                 return None;
             };
-            let is_about = |subject: &Subject| {
-                subjects.contains(subject) || (register.as_str(), key.as_str()) == (subject.register(), subject.key())
-            };
             let is_public = transaction.partition().is_none();
-            subject.is_none_or(is_about).then(|| Self {
+            subject.is_none_or(|subject| is_read_about(operation, subject)).then(|| Self {
                 consents: Vec::new(),
                 leaf: place.leaf,
                 height: place.height,

@@ -24,7 +24,7 @@ pub mod status;
 pub mod transaction;
 pub mod validators;
 
-pub use access::{AccessLogPage, HeldList, HeldView, ReadPlace, ReadView};
+pub use access::{AccessLogPage, HeldList, HeldView, ReadPlace, ReadView, is_read_about};
 pub use audit::{ActOutcome, ActView, AuditPage, TurnView};
 pub use authority::{AuthorityList, AuthorityView};
 pub use block::{BlockEvent, BlockView};

@@ -34,8 +34,8 @@ pub struct NoticesView {
     pub authority: String,
     /// The law that it rests on.
     pub legal_basis: String,
-    /// In a partition, what is sealed in the wrong entry, and in no later one, unless it is erased: each can be erased by itself. In public the entry
-    /// says it.
+    /// In a partition, what is sealed in the wrong entry, and neither in that which corrects it nor in the record now, unless it is erased: each can
+    /// be erased by itself. In public the entry says it.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub values: Vec<WrongValue>,
     /// The transaction that corrects it.

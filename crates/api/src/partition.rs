@@ -179,7 +179,8 @@ pub struct PrivateCorrection {
     pub authority: String,
     /// The law that it rests on.
     pub legal_basis: String,
-    /// What is sealed in the wrong entry, and in no later one, unless it is erased: each can be erased by itself. If it was asked for.
+    /// What is sealed in the wrong entry, and neither in that which corrects it nor in the record now, unless it is erased: each can be erased by
+    /// itself. If it was asked for, and the wrong entry came without others of its record.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub values: Vec<WrongValue>,
     /// The private transaction that corrects it.
@@ -244,11 +245,12 @@ pub struct PrivateQuestion {
 /// Which reads and corrections are asked for. It is asked in a body, so that no address names a person.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct PrivateReadsAsked {
-    /// Whom they are about: `register:key`. Its own record, or values sealed about it in others. All if it is not said.
+    /// Whom they are about: `register:key`. Reads of its own record, or of values sealed about it in others; corrections of its own. All if it is
+    /// not said.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schema(value_type = Option<String>)]
     pub subject: Option<Subject>,
-    /// Whether corrections say what is sealed in the wrong entry and in no later one. It is told to members' own alone.
+    /// Whether corrections say what is sealed in the wrong entry alone. It is told to members' own alone.
     #[serde(default)]
     pub values: bool,
     /// `next` of the page before.

@@ -138,16 +138,16 @@ impl List {
 
 /// The corrections in a partition, the latest first, each with who must know; and the height that all that is complete to.
 fn corrections_within(client: &Client, signer: &Signer, partition: &str) -> Result<(u64, Vec<NoticesView>), Failure> {
-    let all = reads_within(client, signer, partition)?;
+    let all = reads_within(client, signer, partition, true)?;
     Ok((all.height, all.corrections.iter().map(|correction| notices(correction, &all)).collect()))
 }
 
-/// All that was read and corrected in a partition, and who knows.
-fn reads_within(client: &Client, signer: &Signer, partition: &str) -> Result<PrivateReads, Failure> {
+/// All that was read and corrected in a partition, and who knows; with what is sealed in wrong entries, if that is wanted.
+fn reads_within(client: &Client, signer: &Signer, partition: &str, values: bool) -> Result<PrivateReads, Failure> {
     let (holder, _) = client.overseen(signer.principal().organisation(), partition)?;
     Paging::everything().whole(AUDIT_PAGE_MAX, |paging| {
         let (cursor, limit) = Paging::numbered(paging);
-        let asked = PrivateReadsAsked { subject: None, values: true, cursor, limit };
+        let asked = PrivateReadsAsked { subject: None, values, cursor, limit };
         Ok(holder.partition_reads_of(signer, partition, &asked)?)
     })
 }
@@ -281,7 +281,7 @@ impl Owed<'_> {
     fn correction(&self, client: &Client, signer: &Signer) -> Result<Option<NoticesView>, Failure> {
         let (register, key, corrects) = self.record;
         if let Some(partition) = signer.partition() {
-            let all = reads_within(client, signer, partition)?;
+            let all = reads_within(client, signer, partition, false)?;
             let found = all
                 .corrections
                 .iter()

@@ -60,6 +60,8 @@ pub struct Following {
     error_ms: i64,
     /// The least that it was ahead since the measurement began.
     least_ms: i64,
+    /// The clock at the last look at which the newest block was old.
+    old_ms: u64,
 }
 
 /// The newest block that was looked at.
@@ -93,8 +95,8 @@ pub struct Times {
     tip_ms: u64,
     /// When this node came back.
     back_ms: u64,
-    /// For how long it had no block before this one.
-    silent_ms: u64,
+    /// When somebody of it last looked at a newest block that was old: for one that is there all the time it is not.
+    old_ms: u64,
 }
 
 impl Times {
@@ -111,6 +113,12 @@ impl Following {
         let ahead_ms = now_ms.cast_signed().saturating_sub(tip_ms.cast_signed());
         self.error_ms = self.error_ms.min(ahead_ms);
         let was_cut_off = self.note_block(now_ms, (height, tip_ms));
+        let age_ms = self.without_error(now_ms).saturating_sub(tip_ms);
+        if age_ms > FRESH_MS || (age_ms > NEW_MS && self.newest.silent_ms > QUIET_MS) {
+            self.old_ms = now_ms;
+        }
+        // A clock that was set back counts from then.
+        self.old_ms = self.old_ms.min(now_ms);
         let (clock, ledger) = (now_ms.saturating_sub(self.begun.0), tip_ms.saturating_sub(self.begun.1));
         let races = ledger > clock.saturating_mul(2).saturating_add(SLACK_MS);
         let since_ms = match self.since_ms {
@@ -129,7 +137,8 @@ impl Following {
         let is_level = ahead_ms.saturating_sub(self.error_ms) <= LEVEL_MS.cast_signed();
         let back_ms = self.without_error(since_ms);
         let follows = is_level && tip_ms >= back_ms.saturating_add(LEVEL_MS);
-        follows.then(|| Times { now_ms: self.without_error(now_ms), tip_ms, back_ms, silent_ms: self.newest.silent_ms })
+        let [now_ms, old_ms] = [now_ms, self.old_ms].map(|ms| self.without_error(ms));
+        follows.then_some(Times { now_ms, tip_ms, back_ms, old_ms })
     }
 
     /// Notes the newest block; whether others had one since the one before: that it is the next one, and as much later, says that they had none.
@@ -390,14 +399,14 @@ impl Seen {
     /// Whether a block is there that was made since: what was final by then is seen too. Where blocks are old, and this node sees all of them for a
     /// minute, none is newer elsewhere.
     fn is_through(&mut self, times: Times) -> bool {
-        let Times { tip_ms, back_ms, silent_ms, .. } = times;
+        let Times { tip_ms, back_ms, .. } = times;
         let now_ms = times.now_ms.max(tip_ms);
         // A clock that was set back counts from then.
         (self.first_ms, self.since_ms) = (self.first_ms.min(now_ms), self.since_ms.min(now_ms));
-        let age_ms = now_ms - tip_ms;
-        let is_old = age_ms > FRESH_MS || (age_ms > NEW_MS && silent_ms > QUIET_MS);
-        if is_old && now_ms.saturating_sub(self.first_ms.max(back_ms)) < PATIENT_MS {
-            self.since_ms = now_ms;
+        // The block may be older than the newest, as where what it orders is executed later.
+        let old_ms = if now_ms - tip_ms > FRESH_MS { now_ms } else { times.old_ms.min(now_ms) };
+        if old_ms.saturating_sub(self.first_ms.max(back_ms)) < PATIENT_MS {
+            self.since_ms = self.since_ms.max(old_ms);
         }
         tip_ms >= self.since_ms.saturating_add(SEEN_MS)
     }
@@ -436,7 +445,7 @@ fn is_meant(scope: &ErasureScope, opening: &Opening) -> bool {
 
 #[cfg(test)]
 mod tests {
-    #![allow(clippy::indexing_slicing)]
+    #![allow(clippy::indexing_slicing, clippy::unwrap_used)]
     use super::*;
 
     /// At these heights, one look each: whether it follows at this time of the clock and of the newest block.
@@ -498,7 +507,7 @@ mod tests {
     fn what_is_ordered_waits_for_a_block_that_was_made_since() {
         /// The clock's time without its error, the newest block's, and whether it is through.
         type Look = (u64, u64, bool);
-        let rows: [(&str, &[Look]); 8] = [
+        let rows: [(&str, &[Look]); 7] = [
             ("there all the time", &[(10_000, 9_900, false), (10_900, 10_800, false), (11_100, 11_000, true)]),
             // The order is of a moment ago, and the hold follows it.
             ("back after some seconds", &[(10_000, 8_000, false), (10_010, 9_500, false), (11_050, 11_010, true)]),
@@ -509,7 +518,13 @@ mod tests {
             ),
             (
                 "away, and nobody held it",
-                &[(10_000, 9_900, false), (13_500, 10_300, false), (13_520, 13_400, false), (14_600, 14_500, true)],
+                &[
+                    (10_000, 9_900, false),
+                    (13_500, 10_300, false),
+                    (13_520, 13_400, false),
+                    (15_100, 15_000, false),
+                    (16_700, 16_600, true),
+                ],
             ),
             // What came of old does not count, however often it is away.
             (
@@ -519,18 +534,47 @@ mod tests {
             // An idle network's block of 0.9 s ago comes first, and then the hold's.
             ("away for two seconds", &[(10_000, 9_900, false), (12_200, 11_300, false), (12_210, 12_100, false)]),
             ("an idle network's beats", &[(10_000, 9_900, false), (11_500, 11_400, true)]),
-            ("set back", &[(3_630_000, 3_630_000, false), (32_000, 31_900, false), (33_100, 33_000, true)]),
         ];
         for (clock, looks) in rows {
-            let (mut seen, mut back_ms, mut looked_ms) = (Seen::new(0, looks[0].0), 0, looks[0].0);
+            // One that has followed for a while.
+            let (mut seen, mut height, begun_ms) = (Seen::new(0, looks[0].0), 4, looks[0].0.saturating_sub(8_000));
+            let mut following = Following::default();
+            for beat in 0..4 {
+                following.look(begun_ms + beat * 2_000, (beat, begun_ms + beat * 2_000 - 100));
+            }
             for (now_ms, tip_ms, expected) in looks {
-                let silent_ms = now_ms.saturating_sub(looked_ms);
-                back_ms = if silent_ms > GAP_MS { *now_ms } else { back_ms };
-                let times = Times { now_ms: *now_ms, tip_ms: *tip_ms, back_ms, silent_ms };
-                assert_eq!(seen.is_through(times), *expected, "{clock}, at {now_ms}");
-                looked_ms = *now_ms;
+                height += 2;
+                let times = following.look(*now_ms, (height, *tip_ms));
+                let is_through = times.is_some_and(|times| seen.is_through(times));
+                assert_eq!(is_through, *expected, "{clock}, at {now_ms}");
             }
         }
+    }
+
+    /// Seen by a clock that was an hour ahead, and was set right.
+    #[test]
+    fn a_clock_that_is_set_back_counts_from_then() {
+        let mut seen = Seen::new(0, 3_630_000);
+        let mut look = |now_ms, tip_ms| seen.is_through(Times { now_ms, tip_ms, back_ms: 0, old_ms: 32_000 });
+        assert!(!look(32_000, 31_900) && !look(32_500, 32_400) && look(33_100, 33_000));
+    }
+
+    /// An order of the first second; cut off, and back at the second: the block of 1.2 is old, and the hold's follows at once. A room that
+    /// comes to execute the former only then waits all the same.
+    #[test]
+    fn what_the_watcher_saw_counts_for_who_comes_later() {
+        let at = |ms: u64| 1_000_000 + ms;
+        let mut following = Following::default();
+        for beat in 0..8 {
+            following.look(at(beat * 1_500) - 12_000, (beat, at(beat * 1_500) - 12_100));
+        }
+        let mut seen = Seen::new(0, at(100));
+        assert!(!seen.is_through(following.look(at(100), (8, at(0))).unwrap()));
+        following.look(at(2_000), (9, at(1_200)));
+        let times = following.look(at(2_020), (10, at(1_700))).unwrap();
+        assert!(!seen.is_through(times.at(at(1_200))), "the hold is final");
+        let later = following.look(at(3_200), (11, at(3_100))).unwrap();
+        assert!(seen.is_through(later), "nothing was held");
     }
 
     /// For a minute in which it saw all of them; then none is newer elsewhere.
@@ -540,7 +584,7 @@ mod tests {
             let mut seen = Seen::new(0, 0);
             let mut look = |second: u64| {
                 let tip_ms = (second * 1_000).saturating_sub(2_000);
-                seen.is_through(Times { now_ms: second * 1_000, tip_ms, back_ms: back * 1_000, silent_ms: 1_000 })
+                seen.is_through(Times { now_ms: second * 1_000, tip_ms, back_ms: back * 1_000, old_ms: 0 })
             };
             assert!((1 + back..62 + back).all(|second| !look(second)) && look(62 + back), "back at {back}");
         }

@@ -125,8 +125,8 @@ impl<E: Runtime> Holder<E> {
         for file in damaged {
             tracing::error!(
                 transaction = %file,
-                "the vault's note of this transaction is damaged: what it left in the vault stays there, also if it is never final. Once `tally \
-                 transaction` says that it is, remove the file of that name from the folder `…-vault-pending`"
+                "the vault's note of this transaction is damaged: what it left in the vault stays there, also if it is refused or never \
+                 final: have that erased then. Once that is done, or it is accepted, remove the file of that name from the folder `…-vault-pending`"
             );
         }
         let pending = pending.into_iter().map(|pending| (pending.transaction, pending)).collect();

@@ -114,9 +114,7 @@ pub fn warn_of_unknown(client: &Client, asker: Option<&Signer>, subject: &Subjec
             .is_ok_and(|(holder, _)| matches!(holder.partition_register(asker, partition, register), Ok(None))),
     };
     if is_missing {
-        warn(&format!(
-            "there is no register `{register}`, so nothing may be about {subject}: see that it is spelt right"
-        ));
+        warn(&format!("there is no register `{register}` here: see that {subject} is spelt right"));
     }
 }
 

@@ -25,7 +25,7 @@ use std::{
 };
 use tallystick_api::{
     ActOutcome, ErasureView, FieldView, HoldView, OutcomeView, PartitionView, PrivateEntryView, PrivateErasures,
-    PrivateHeld, PrivateHolds, PrivateResult, ReadView, RegisterView,
+    PrivateHeld, PrivateHolds, PrivateReadsAsked, PrivateResult, ReadView, RegisterView,
     limits::{AUDIT_PAGE_MAX, ERASURES_PAGE_MAX},
 };
 use tallystick_client::{Client, Error, Signer};
@@ -297,7 +297,12 @@ impl Gathering<'_> {
     fn reads(&self, signer: &Signer, holder: &Client, shared: &mut Shared) {
         let page = Paging::everything()
             .whole(AUDIT_PAGE_MAX, |query| Ok(holder.partition_reads(signer, &shared.partition, query)?));
-        let Ok(mut page) = page else {
+        let own = Paging::everything().whole(AUDIT_PAGE_MAX, |query| {
+            let (cursor, limit) = Paging::numbered(query);
+            let asked = PrivateReadsAsked { subject: Some(self.subject.clone()), values: false, cursor, limit };
+            Ok(holder.partition_reads_of(signer, &shared.partition, &asked)?)
+        });
+        let (Ok(mut page), Ok(own)) = (page, own) else {
             shared.reads_untold = Some("the node did not tell them".to_owned());
             return;
         };
@@ -305,6 +310,12 @@ impl Gathering<'_> {
             shared.entries.iter().map(|entry| (entry.register.as_str(), entry.key.as_str())).collect();
         places.insert((self.subject.register(), self.subject.key()));
         page.reads.retain(|read| places.contains(&(read.register.as_str(), read.key.as_str())));
+        // What others have consented to is not this one's to know.
+        let own: BTreeSet<&str> =
+            own.reads.iter().flat_map(|read| &read.consents).map(|one| one.consent.as_str()).collect();
+        for read in &mut page.reads {
+            read.consents.retain(|one| own.contains(one.consent.as_str()));
+        }
         shared.reads = page.reads;
         shared.reads_height = page.height;
     }
@@ -406,7 +417,7 @@ impl Shared {
         let is_written = !self.records.is_empty() || !self.not_given.is_empty() || !self.entries.is_empty();
         let is_ordered = !self.erasures.is_empty() || !self.holds.is_empty();
         let is_told = self.not_asked.is_none() && self.reads_untold.is_none() && self.orders_untold.is_none();
-        !is_written && !is_ordered && self.reads.is_empty() && is_told
+        !is_written && !is_ordered && self.reads.is_empty() && self.unread.is_empty() && is_told
     }
 
     /// Nothing yet, of a partition under this agreement.

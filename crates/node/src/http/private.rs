@@ -26,14 +26,14 @@ use tallystick_api::{
     ConsentList, ConsentView, GivenView, MandateList, OutcomeView, PrivateAcknowledgement, PrivateAnswer,
     PrivateConsents, PrivateCorrection, PrivateEntryView, PrivateHeld, PrivateMandates, PrivateQuestion, PrivateReads,
     PrivateReadsAsked, PrivateResult, PrivateResults, Problem, ProblemCode, ReadPlace, ReadView, RegisterList,
-    RegisterView, WrongValue,
+    RegisterView, WrongValue, is_read_about,
     limits::{
         AUDIT_PAGE_MAX, CONSENTS_PAGE_MAX, DISCLOSED_SECONDS_MAX, MANDATES_PAGE_MAX, PAGE_DEFAULT, PARTITIONS_PAGE_MAX,
         WAIT_SECONDS_MAX,
     },
     media, routes,
 };
-use tallystick_protocol::{Operation, Outcome, Query, Receipt, SealedSubmission, Subject};
+use tallystick_protocol::{Operation, Outcome, Query, Receipt, SealedSubmission};
 use tallystick_storage::partition::KeptRegister;
 
 /// Submit a private transaction to a node of the signer's own organisation. Answers when it was ordered, and executed there; one that reads
@@ -260,7 +260,7 @@ pub async fn reads_of(
     let form = r#"say which reads: {"subject": "register:key"}, or {"values": true}"#;
     let (question, path): (PrivateReadsAsked, String) = question(&query, &asked, body, form)?;
     let page = CursorPage::asked(question.cursor, question.limit, AUDIT_PAGE_MAX)?;
-    let _room = app.questions.enter()?;
+    let _room = if question.values { Some(app.questions.enter()?) } else { None };
     let page = reads_page(&app, &name, (&asked.query, &path), (page, &question)).await?;
     Ok(unstored(json_at(page.height, page)))
 }
@@ -272,7 +272,9 @@ async fn reads_page(
     (page, question): (CursorPage, &PrivateReadsAsked),
 ) -> Answer<PrivateReads> {
     let parcels = app.service.parcels().map_err(|error| failure(&error))?;
-    let found = parcels.log_of_reads(name, asked, ((page.before, page.limit), question.values)).await;
+    let found = parcels
+        .log_of_reads(name, asked, (page.before, page.limit), (question.subject.as_ref(), question.values))
+        .await;
     let found = found.map_err(|error| failure(&error))?;
     let (acts, next) = found.value;
     let subject = question.subject.as_ref();
@@ -287,7 +289,11 @@ async fn reads_page(
         let views = place.map(|place| ReadView::of(None, place, transaction)).unwrap_or_default();
         let reads =
             transaction.operations().iter().filter(|operation| matches!(operation, Operation::RecordRead { .. }));
-        let views = views.into_iter().zip(consents).zip(reads).filter(|(_, read)| is_about(read, subject));
+        let views = views
+            .into_iter()
+            .zip(consents)
+            .zip(reads)
+            .filter(|(_, read)| subject.is_none_or(|it| is_read_about(read, it)));
         views.map(|((view, (controller, rows)), _)| {
             let own = rows.iter().filter(|row| subject.is_none_or(|it| row.subject == *it));
             view.standing_on(controller, &own.cloned().collect::<Vec<_>>())
@@ -300,16 +306,6 @@ async fn reads_page(
     acknowledgements.retain(|one| is_of(&one.register, &one.key));
     let (reads, next) = (reads.collect(), next.map(|next| next.to_string()));
     Ok(PrivateReads { partition: name.to_owned(), height: found.height, reads, corrections, acknowledgements, next })
-}
-
-/// Whether a read is of somebody's own record, or of what is about them.
-fn is_about(read: &Operation, subject: Option<&Subject>) -> bool {
-    match (read, subject) {
-        (Operation::RecordRead { register, key, subjects, .. }, Some(it)) => {
-            subjects.contains(it) || (it.register(), it.key()) == (register, key)
-        }
-        _ => true,
-    }
 }
 
 fn corrections_of(act: &ReadAct) -> impl Iterator<Item = PrivateCorrection> {

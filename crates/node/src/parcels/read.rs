@@ -21,6 +21,7 @@ use std::{
     collections::{BTreeMap, BTreeSet, btree_map},
     sync::{Arc, MutexGuard, OnceLock, PoisonError},
 };
+use tallystick_api::is_read_about;
 use tallystick_ledger::{
     item::{Item, item_from, item_hash},
     protection::sealed_in,
@@ -43,7 +44,8 @@ use tallystick_storage::{
 /// Why a disclosure is not given.
 const NAME_ALL: &str = "a disclosure out of a partition shows the whole record: name all of its fields but those whose values are to stay sealed";
 
-/// Corrections on a page of which it is said what the wrong entries have sealed: a payload is opened for each.
+/// Corrections on a page of which it is said what the wrong entries have sealed, if they are of several transactions: two payloads are opened for
+/// each.
 const CORRECTED_PER_PAGE: usize = 32;
 
 /// Why nothing of a partition is certified.
@@ -165,7 +167,8 @@ pub struct Corrected {
     pub mark: CorrectionRow,
     /// The height of the block that brought it.
     pub since: u64,
-    /// What is sealed in it and in no later one, unless it is erased: if it was asked for, and can be read here still.
+    /// What is sealed in it, and neither in that which corrects it nor in the record now, unless it is erased: if it was asked for, can be read here
+    /// still, and it came without others of its record.
     pub values: Vec<(Place, Commitment)>,
 }
 
@@ -624,7 +627,8 @@ impl<E: Runtime> Parcels<E> {
         &self,
         partition: &str,
         (query, path): (&Query, &str),
-        ((before, count), with_values): ((u64, usize), bool),
+        (before, count): (u64, usize),
+        (about, with_values): (Option<&Subject>, bool),
     ) -> Result<Told<(Vec<ReadAct>, Option<u64>)>, PrivateError> {
         let room = self.asked_by_overseer(partition, query, path).await?;
         let with_values = with_values && self.is_own(query);
@@ -632,13 +636,21 @@ impl<E: Runtime> Parcels<E> {
         let position = room.partition.lock().await.position();
         let (mut number, mut found, mut known) = (before.min(position.executed), Vec::new(), Consents::default());
         let (end, mut last) = (number.saturating_sub(PRIVATE_SCAN_MAX), None);
-        while number > end && found.len() < count && (!with_values || corrected < CORRECTED_PER_PAGE) {
+        while number > end && found.len() < count {
             number -= 1;
             let row = room.partition.lock().await.numbered(number).await;
             let Some(row) = row.filter(|row| row.told.is_some()) else { continue };
             let transaction = self.next_transaction(&room, &row, &mut last).await?;
+            if about.is_some_and(|subject| !transaction.operations().iter().any(|one| concerns(one, subject))) {
+                continue;
+            }
+            let corrects = transaction.operations().iter().filter(|one| matches!(one, Operation::RecordCorrect { .. }));
+            corrected += corrects.count();
+            if with_values && corrected > CORRECTED_PER_PAGE && !found.is_empty() {
+                number += 1;
+                break;
+            }
             let corrections = self.corrected(&room, number, &transaction, with_values).await;
-            corrected += corrections.len();
             let consents = room.consented(&transaction, &mut known).await;
             found.push(ReadAct { number, row, transaction, corrections, consents });
         }
@@ -668,7 +680,8 @@ impl<E: Runtime> Parcels<E> {
         found
     }
 
-    /// What was sealed in a record's entries when the wrong one came, and is neither in the one that corrects it, nor in the record now, nor erased.
+    /// What is sealed in a wrong entry, and neither in the one that corrects it, nor in the record now, nor erased. Nothing if others of its record came
+    /// with it: which it was cannot be told.
     async fn wrong_values(
         &self,
         room: &Room<E>,
@@ -676,19 +689,21 @@ impl<E: Runtime> Parcels<E> {
         (since, fields): (&NumberedRow, &[Field]),
     ) -> Result<Vec<Value>, PrivateError> {
         let schema = Schema::new(&mark.register, fields);
-        let sealed = |transaction: &SignedTransaction| -> BTreeSet<Value> {
+        let sealed = |transaction: &SignedTransaction| -> (usize, BTreeSet<Value>) {
             let all = transaction.operations().iter().flat_map(|operation| entries(operation, &mark.register));
-            let own = all.filter(|(key, _)| *key == mark.key);
-            own.flat_map(|(key, items)| sealed_in(Some(&room.name), &schema, key, items)).collect()
+            let own: Vec<_> = all.filter(|(key, _)| *key == mark.key).collect();
+            let values = own.iter().flat_map(|(key, items)| sealed_in(Some(&room.name), &schema, key, items));
+            (own.len(), values.collect())
         };
-        let mut values = sealed(&self.kept_transaction(room, since).await?);
-        if since.transaction != correcting.id() {
-            let right = sealed(correcting);
-            values.retain(|value| !right.contains(value));
+        let (count, mut values) = sealed(&self.kept_transaction(room, since).await?);
+        if count != 1 {
+            return Ok(Vec::new());
         }
+        let (_, right) = sealed(correcting);
+        values.retain(|value| !right.contains(value));
         let taken = Taken::of(&*room.partition.lock().await, (&mark.register, &mark.key), &mut BTreeMap::new()).await;
         if let Some(appended) = &taken.appended {
-            let now = sealed(&self.kept_transaction(room, appended).await?);
+            let (_, now) = sealed(&self.kept_transaction(room, appended).await?);
             values.retain(|value| !now.contains(value));
         }
         let erased = room.erased_among(&values, self.time_ms()).await;
@@ -698,6 +713,17 @@ impl<E: Runtime> Parcels<E> {
     /// The private transaction of this row, as it is kept.
     async fn kept_transaction(&self, room: &Room<E>, row: &NumberedRow) -> Result<SignedTransaction, PrivateError> {
         transaction_of(row, &self.kept_payload(room, &row.parcel.id).await?)
+    }
+}
+
+/// Whether an operation reads what is about somebody, corrects their own record, or says that somebody knows of that.
+fn concerns(operation: &Operation, subject: &Subject) -> bool {
+    match operation {
+        Operation::RecordCorrect { register, entry, .. } => {
+            (subject.register(), subject.key()) == (register, &entry.key)
+        }
+        Operation::NoticeAcknowledge { register, key, .. } => (subject.register(), subject.key()) == (register, key),
+        other => is_read_about(other, subject),
     }
 }
 

@@ -48,7 +48,9 @@ impl<E: Runtime> Service<E> {
     async fn follow(&self, holder: &Holder<E>) {
         let mut tip = self.0.shared.chain.watch_tip();
         loop {
-            holder.look(now_ms(&self.0.runtime), &self.tip().header);
+            // The tip first: a pause in between must not make it newer than the clock.
+            let newest = self.tip();
+            holder.look(now_ms(&self.0.runtime), &newest.header);
             if tip.changed().await.is_err() {
                 return;
             }
@@ -60,8 +62,9 @@ impl<E: Runtime> Service<E> {
         let (mut done, mut late) = (None, Late::default());
         loop {
             // Before anything is read: that is as new as the newest block, or newer.
+            let newest = self.tip();
             let now_ms = now_ms(&self.0.runtime);
-            let times = holder.look(now_ms, &self.tip().header);
+            let times = holder.look(now_ms, &newest.header);
             let erased = self.erase_due(holder, &mut done, times).await;
             let is_held_up = done.as_ref().is_some_and(|done| done.erasing.is_held_up(holder.without_error(now_ms)));
             late.note(is_held_up || (times.is_none() && matches!(erased, Ok(None))), now_ms, None);

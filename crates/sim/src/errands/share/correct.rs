@@ -125,7 +125,8 @@ async fn acts(client: &mut Client, node: usize, (wrong, reader): (u64, &Member))
         let query = Query::sign(&network, PATH, asker.id.clone(), client.now_s() + 100, &asker.key);
         let query = query.expect("a question");
         let asked = client.door(node).ask(move |service| async move {
-            let found = service.parcels()?.log_of_reads(PARTITION, (&query, PATH), ((u64::MAX, MANY), true)).await?;
+            let found =
+                service.parcels()?.log_of_reads(PARTITION, (&query, PATH), (u64::MAX, MANY), (None, true)).await?;
             Ok::<_, PrivateError>(found.value)
         });
         if let Some(Ok((acts, _))) = asked.await
