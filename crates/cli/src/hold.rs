@@ -5,7 +5,7 @@ use crate::{
     connection::{Acting, Asking, Session},
     output::{Done, Failure, Table, json, time},
     paging::Paging,
-    register::exposure::warn_of_texts,
+    register::exposure::{warn_of_texts, warn_of_unknown},
 };
 use clap::{Args, Subcommand};
 use tallystick_api::{HoldList, PrivateHolds, limits::ERASURES_PAGE_MAX};
@@ -106,6 +106,9 @@ impl Place {
         let Self { id: hold, subject, authority, reason, until, controller, acting } = self;
         let until = until.map(|seconds| seconds.saturating_mul(1_000));
         let session = acting.begin()?;
+        if let Some(client) = acting.client_if_named()? {
+            warn_of_unknown(&client, Some(&session.signer), &subject);
+        }
         warn_of_texts([&authority, &reason], session.signer.partition());
         let controller = controller.unwrap_or_else(|| controller_of(&session));
         let told = match session.signer.partition() {

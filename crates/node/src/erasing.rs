@@ -167,7 +167,8 @@ impl Late {
             tracing::warn!(
                 partition,
                 "what is ordered to be erased waits: this node is not level with the ledger, or lacks what was ordered in the partition. If \
-                 that goes on, look at its connections to the others and at its clock: one that is ahead is allowed for after a minute or two"
+                 that goes on, look at its connections to the others, at its clock, and at those of the validators: one that is ahead is \
+                 allowed for after a minute or two"
             );
         }
     }

@@ -114,7 +114,8 @@ pub fn warn_of_unknown(client: &Client, asker: Option<&Signer>, subject: &Subjec
             .is_ok_and(|(holder, _)| matches!(holder.partition_register(asker, partition, register), Ok(None))),
     };
     if is_missing {
-        warn(&format!("there is no register `{register}` here: see that {subject} is spelt right"));
+        let elsewhere = if asker.and_then(Signer::partition).is_none() { ", or name its partition" } else { "" };
+        warn(&format!("there is no register `{register}` here: see that {subject} is spelt right{elsewhere}"));
     }
 }
 

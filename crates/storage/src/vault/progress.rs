@@ -21,6 +21,9 @@ pub(super) const PARTITION: &str = "-erasures";
 /// Bytes of the hash in the name of a file that is of a partition.
 const HASH_BYTES: usize = 16;
 
+/// Bytes of the hash of what a file says, which end it: a bit that turned over on the disk must not say that more is done than is.
+const SUM_BYTES: usize = 8;
+
 /// How far erasure has come. In CBOR: `[applied, [[order, destroyed]…]]`.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct ErasureProgress {
@@ -72,7 +75,11 @@ impl<S: Storage> Vault<S> {
             return Err(damaged());
         }
         let bytes = blob.read_at(1, size - 1, ReadOptions::default()).await?.coalesce();
-        cbor::decode(bytes.as_ref(), STATE_VALUE_BYTES_MAX).map(Some).map_err(|_| damaged())
+        let (said, sum) = bytes.as_ref().split_last_chunk().ok_or_else(damaged)?;
+        if *sum != sum_of(said) {
+            return Err(damaged());
+        }
+        cbor::decode(said, STATE_VALUE_BYTES_MAX).map(Some).map_err(|_| damaged())
     }
 
     /// Says how far it has come: on the disk when this returns.
@@ -83,8 +90,8 @@ impl<S: Storage> Vault<S> {
         let before = self.progress_files(partition).await?;
         let name = file(partition, before.last().map_or(1, |last| last.saturating_add(1)));
         let (blob, _) = self.storage.open(&self.progress_partition(), &name).await?;
-        let mut bytes = vec![0];
-        bytes.extend_from_slice(&cbor::encode(progress));
+        let said = cbor::encode(progress);
+        let bytes = [&[0], said.as_slice(), &sum_of(&said)].concat();
         blob.write_at(0, bytes, WriteOptions::DONT_CACHE).await?;
         blob.sync().await?;
         blob.write_at(0, vec![WHOLE], WriteOptions::SYNC).await?;
@@ -118,6 +125,11 @@ impl<S: Storage> Vault<S> {
 /// The name of a file: a hash of the partition's name unless that is the public one, then its number.
 fn file(partition: Option<&str>, generation: u64) -> Vec<u8> {
     [hash(partition).as_slice(), &generation.to_be_bytes()].concat()
+}
+
+fn sum_of(said: &[u8]) -> [u8; SUM_BYTES] {
+    let Hash(hash) = Hash::of(&[said]);
+    hash.first_chunk().copied().unwrap_or_default()
 }
 
 fn hash(partition: Option<&str>) -> Vec<u8> {

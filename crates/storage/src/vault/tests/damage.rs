@@ -119,6 +119,18 @@ fn damaged_progress_is_not_believed() {
         assert_eq!(vault.progress(None).await.unwrap(), at(4));
     });
     assert!(!files[0].exists());
+    // A bit of what it says, which stays readable: five for four.
+    let file = &files_of(folder, "-erasures")[0];
+    let whole = fs::read(file).unwrap();
+    let said = whole.windows(3).rposition(|window| window == [0x82, 4, 0x80]).unwrap();
+    let mut turned = whole.clone();
+    turned[said + 1] ^= 1;
+    fs::write(file, turned).unwrap();
+    on_disk(folder, async |context| {
+        let vault = open_in(folder, context).await.unwrap();
+        assert_eq!(vault.progress(None).await.unwrap(), at(0));
+    });
+    fs::write(file, whole).unwrap();
     // An older one, of a copy that was laid over the vault.
     let newer = files_of(folder, "-erasures");
     fs::copy(&newer[0], &files[0]).unwrap();
