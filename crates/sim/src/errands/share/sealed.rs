@@ -166,6 +166,7 @@ pub(super) fn disclosure_of(key: &str, node: &PrincipalId) -> Operation {
     let mut operation = read_of(key, node);
     if let Operation::RecordRead { fields, recipient, .. } = &mut operation {
         fields.extend([REGISTER, "note"].map(str::to_owned));
+        fields.sort_unstable();
         let jurisdiction = Some("GB".parse().expect("a jurisdiction"));
         *recipient = Some(Recipient { name: "A court".to_owned(), jurisdiction });
     }
