@@ -22,6 +22,7 @@ mod erasures;
 mod follow;
 mod hear;
 mod held;
+mod log;
 mod mandate;
 pub mod message;
 mod order;
@@ -33,10 +34,11 @@ mod sealed;
 pub use erasures::Certifying;
 use erasures::Proofs;
 pub use held::{HeldEntry, HeldPage};
+pub use log::{Corrected, ReadAct};
 pub use order::{Executed, PrivateError};
 pub(crate) use read::different_roots;
 use read::{Awaited, ReadPayload};
-pub use read::{Corrected, Given, ReadAct, Told};
+pub use read::{Given, Told};
 
 use crate::{
     admission::{Admission, Origin},

@@ -10,28 +10,21 @@
 //! - A question is answered to principals of this node's organisation, while that is a member; one about what goes on in the partition also to
 //!   those who oversee it by its agreement; and to nobody else.
 
-use super::{
-    Parcels, READING, Room,
-    consent::{Consented, Consents},
-    order::PrivateError,
-    sealed::Value,
-};
+use super::{Parcels, READING, Room, order::PrivateError, sealed::Value};
 use crate::{application::now_ms, engine::Runtime};
 use std::{
     collections::{BTreeMap, BTreeSet, btree_map},
     sync::{Arc, MutexGuard, OnceLock, PoisonError},
 };
-use tallystick_api::is_read_about;
 use tallystick_ledger::{
     item::{Item, item_from, item_hash},
     protection::sealed_in,
     schema::Schema,
 };
 use tallystick_protocol::{
-    Code, Commitment, CorrectionRow, EntryKind, Field, Hash, Opening, Operation, OrganisationRow, OrganisationStatus,
-    ParcelId, PartitionRootsRow, PartitionRow, Payload, Place, PrincipalId, PrincipalRow, Query, RecordRow,
-    SignedTransaction, StateKey, Subject,
-    limits::{DISCLOSED_VALUES_MAX, PRIVATE_SCAN_MAX, QUERY_SECONDS_MAX, READ_FIELDS_MAX},
+    Code, EntryKind, Field, Hash, Opening, Operation, OrganisationRow, OrganisationStatus, ParcelId, PartitionRootsRow,
+    PartitionRow, Payload, PrincipalId, PrincipalRow, Query, RecordRow, SignedTransaction, StateKey, Subject,
+    limits::{DISCLOSED_VALUES_MAX, QUERY_SECONDS_MAX, READ_FIELDS_MAX},
     parcel::parcel_bytes,
     principal::REGULATOR,
 };
@@ -43,10 +36,6 @@ use tallystick_storage::{
 
 /// Why a disclosure is not given.
 const NAME_ALL: &str = "a disclosure out of a partition shows the whole record: name all of its fields but those whose values are to stay sealed";
-
-/// Corrections on a page of which it is said what the wrong entries have sealed, if they are of several transactions: two payloads are opened for
-/// each.
-const CORRECTED_PER_PAGE: usize = 32;
 
 /// Why nothing of a partition is certified.
 pub(crate) fn different_roots(partition: &str) -> String {
@@ -117,19 +106,19 @@ pub(super) struct Awaited {
 
 /// A record as it was after the block in which it was read.
 #[derive(Default)]
-struct Taken {
+pub(super) struct Taken {
     /// The fields of its register.
     fields: Arc<[Field]>,
     row: Option<RecordRow>,
     /// The private transaction that appended it.
-    appended: Option<NumberedRow>,
+    pub(super) appended: Option<NumberedRow>,
     /// Of one that is disclosed.
     proof: Option<ProvenRecord>,
 }
 
 impl Taken {
     /// As the partition has it now. Fields of registers are looked up once.
-    async fn of<E: Runtime>(
+    pub(super) async fn of<E: Runtime>(
         partition: &Partition<E>,
         (register, key): (&str, &str),
         known: &mut BTreeMap<String, Arc<[Field]>>,
@@ -158,33 +147,6 @@ fn sealed_of(partition: &str, (register, schema): (&str, &[Field]), record: &Ent
     let mut values = sealed_in(Some(partition), &schema, &record.key, &items);
     values.retain(|(place, _)| fields.iter().any(|field| field == place.field()));
     values
-}
-
-/// An entry that was wrong.
-#[derive(Clone, Debug)]
-pub struct Corrected {
-    /// Its mark.
-    pub mark: CorrectionRow,
-    /// The height of the block that brought it.
-    pub since: u64,
-    /// What is sealed in it, and neither in that which corrects it nor in the record now, unless it is erased: if it was asked for, can be read here
-    /// still, and it came without others of its record.
-    pub values: Vec<(Place, Commitment)>,
-}
-
-/// A read that is on record in a partition, a correction, or that somebody knows of one.
-#[derive(Clone, Debug)]
-pub struct ReadAct {
-    /// Which private transaction it was, from 0.
-    pub number: u64,
-    /// Where it is, and what became of it.
-    pub row: NumberedRow,
-    /// What it asked for.
-    pub transaction: SignedTransaction,
-    /// The entries that it corrects.
-    pub corrections: Vec<Corrected>,
-    /// Of each of its reads, what it may have stood on.
-    pub consents: Vec<Consented>,
 }
 
 /// An executed payload whose transactions are decoded as they are read.
@@ -230,26 +192,6 @@ impl<E: Runtime> Room<E> {
         let btree_map::Entry::Vacant(place) = reading.entry(id) else { return None };
         place.insert(Awaited { transaction: transaction.clone(), records: Vec::new() });
         Some(Claim { room: self, id })
-    }
-
-    /// The marks of the entries that the transaction of a number corrects, each with the private transaction that brought it and the fields of its
-    /// register. One that was refused marked nothing.
-    async fn corrections(
-        &self,
-        number: u64,
-        transaction: &SignedTransaction,
-    ) -> Vec<(CorrectionRow, Option<NumberedRow>, Vec<Field>)> {
-        let partition = self.partition.lock().await;
-        let mut found = Vec::new();
-        for operation in transaction.operations() {
-            let Operation::RecordCorrect { register, corrects, .. } = operation else { continue };
-            let mark = partition.correction(register, *corrects).await;
-            let Some(mark) = mark.filter(|mark| mark.leaf == number) else { continue };
-            let since = partition.numbered(mark.since).await;
-            let fields = partition.register(register).await.map(|kept| kept.row.fields).unwrap_or_default();
-            found.push((mark, since, fields));
-        }
-        found
     }
 
     fn reading(&self) -> MutexGuard<'_, BTreeMap<Hash, Awaited>> {
@@ -548,7 +490,7 @@ impl<E: Runtime> Parcels<E> {
         }
     }
 
-    fn is_own(&self, query: &Query) -> bool {
+    pub(super) fn is_own(&self, query: &Query) -> bool {
         query.principal.organisation() == self.0.holder.principal.organisation()
     }
 
@@ -617,118 +559,10 @@ impl<E: Runtime> Parcels<E> {
         let partition = room.partition.lock().await;
         Ok(Told { height: partition.position().height, value: partition.register(name).await })
     }
-
-    /// Reads that are on record in a partition, corrections, and who knows of these, the latest first: at most `count` of those before
-    /// `before`. With where to go on, unless there are none before.
-    ///
-    /// # Errors
-    /// As [`Parcels::registers`]; or when a payload cannot be read here.
-    pub async fn log_of_reads(
-        &self,
-        partition: &str,
-        (query, path): (&Query, &str),
-        (before, count): (u64, usize),
-        (about, with_values): (Option<&Subject>, bool),
-    ) -> Result<Told<(Vec<ReadAct>, Option<u64>)>, PrivateError> {
-        let room = self.asked_by_overseer(partition, query, path).await?;
-        let with_values = with_values && self.is_own(query);
-        let mut corrected = 0;
-        let position = room.partition.lock().await.position();
-        let (mut number, mut found, mut known) = (before.min(position.executed), Vec::new(), Consents::default());
-        let (end, mut last) = (number.saturating_sub(PRIVATE_SCAN_MAX), None);
-        while number > end && found.len() < count {
-            number -= 1;
-            let row = room.partition.lock().await.numbered(number).await;
-            let Some(row) = row.filter(|row| row.told.is_some()) else { continue };
-            let transaction = self.next_transaction(&room, &row, &mut last).await?;
-            if about.is_some_and(|subject| !transaction.operations().iter().any(|one| concerns(one, subject))) {
-                continue;
-            }
-            let corrects = transaction.operations().iter().filter(|one| matches!(one, Operation::RecordCorrect { .. }));
-            corrected += corrects.count();
-            if with_values && corrected > CORRECTED_PER_PAGE && !found.is_empty() {
-                number += 1;
-                break;
-            }
-            let corrections = self.corrected(&room, number, &transaction, with_values).await;
-            let consents = room.consented(&transaction, &mut known).await;
-            found.push(ReadAct { number, row, transaction, corrections, consents });
-        }
-        Ok(Told { height: position.height, value: (found, (number > 0).then_some(number)) })
-    }
-}
-
-impl<E: Runtime> Parcels<E> {
-    /// The entries that the transaction of a number corrects.
-    async fn corrected(
-        &self,
-        room: &Room<E>,
-        number: u64,
-        transaction: &SignedTransaction,
-        with_values: bool,
-    ) -> Vec<Corrected> {
-        let mut found = Vec::new();
-        for (mark, since, fields) in room.corrections(number, transaction).await {
-            let values = match &since {
-                Some(since) if with_values => {
-                    self.wrong_values(room, (&mark, transaction), (since, &fields)).await.unwrap_or_default()
-                }
-                _ => Vec::new(),
-            };
-            found.push(Corrected { mark, since: since.map_or(0, |row| row.height), values });
-        }
-        found
-    }
-
-    /// What is sealed in a wrong entry, and neither in the one that corrects it, nor in the record now, nor erased. Nothing if others of its record came
-    /// with it: which it was cannot be told.
-    async fn wrong_values(
-        &self,
-        room: &Room<E>,
-        (mark, correcting): (&CorrectionRow, &SignedTransaction),
-        (since, fields): (&NumberedRow, &[Field]),
-    ) -> Result<Vec<Value>, PrivateError> {
-        let schema = Schema::new(&mark.register, fields);
-        let sealed = |transaction: &SignedTransaction| -> (usize, BTreeSet<Value>) {
-            let all = transaction.operations().iter().flat_map(|operation| entries(operation, &mark.register));
-            let own: Vec<_> = all.filter(|(key, _)| *key == mark.key).collect();
-            let values = own.iter().flat_map(|(key, items)| sealed_in(Some(&room.name), &schema, key, items));
-            (own.len(), values.collect())
-        };
-        let (count, mut values) = sealed(&self.kept_transaction(room, since).await?);
-        if count != 1 {
-            return Ok(Vec::new());
-        }
-        let (_, right) = sealed(correcting);
-        values.retain(|value| !right.contains(value));
-        let taken = Taken::of(&*room.partition.lock().await, (&mark.register, &mark.key), &mut BTreeMap::new()).await;
-        if let Some(appended) = &taken.appended {
-            let (_, now) = sealed(&self.kept_transaction(room, appended).await?);
-            values.retain(|value| !now.contains(value));
-        }
-        let erased = room.erased_among(&values, self.time_ms()).await;
-        Ok(values.into_iter().filter(|value| !erased.contains_key(value)).collect())
-    }
-
-    /// The private transaction of this row, as it is kept.
-    async fn kept_transaction(&self, room: &Room<E>, row: &NumberedRow) -> Result<SignedTransaction, PrivateError> {
-        transaction_of(row, &self.kept_payload(room, &row.parcel.id).await?)
-    }
-}
-
-/// Whether an operation reads what is about somebody, corrects their own record, or says that somebody knows of that.
-fn concerns(operation: &Operation, subject: &Subject) -> bool {
-    match operation {
-        Operation::RecordCorrect { register, entry, .. } => {
-            (subject.register(), subject.key()) == (register, &entry.key)
-        }
-        Operation::NoticeAcknowledge { register, key, .. } => (subject.register(), subject.key()) == (register, key),
-        other => is_read_about(other, subject),
-    }
 }
 
 /// The keys and items that an operation appends to a register.
-fn entries<'a>(operation: &'a Operation, register: &str) -> Vec<(&'a str, &'a [String])> {
+pub(super) fn entries<'a>(operation: &'a Operation, register: &str) -> Vec<(&'a str, &'a [String])> {
     appended(operation).filter(|(named, _)| *named == register).map(|(_, entries)| entries).unwrap_or_default()
 }
 
