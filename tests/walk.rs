@@ -328,11 +328,13 @@ fn masked(line: &str) -> String {
                 text.push_str(&run[hex.len()..]);
                 continue;
             }
+            let mut following = run.chars().skip(1);
             for c in run.chars() {
+                let within = following.next().is_some_and(|next| next.is_ascii_digit());
                 match (c, text.ends_with('0')) {
                     ('0'..='9', true) => {}
                     ('0'..='9', false) => text.push('0'),
-                    ('.' | ',', true) => {}
+                    ('.' | ',', true) if within => {}
                     _ => text.push(c),
                 }
             }
@@ -356,6 +358,7 @@ mod tests {
         mask("root sha-256:a06c1a75ed72957c3a3c396c9810718e", "root sha-0:#");
         mask("2024-09-12T08:00:00Z at block 5", "0-0-0T0:0:0Z at block 0");
         mask("deadbeef refused.", "deadbeef refused.");
+        mask("at height 197, and 1,024.5. so", "at height 0, and 0. so");
     }
 
     #[test]
