@@ -10,13 +10,16 @@ use crate::{
     run::{PREFIX, RunError, read_genesis},
     validity::{follows, in_time},
 };
-use commonware_codec::EncodeSize as _;
+use commonware_codec::{EncodeSize as _, varint::UInt};
 use commonware_consensus::simplex::types::Finalization;
 use commonware_cryptography::sha256::Digest;
 use commonware_glue::stateful::db::DatabaseSet as _;
 use commonware_runtime::{Runner as _, buffer::paged::CacheRef, tokio as real};
-use commonware_storage::archive::{Archive as _, Identifier, immutable};
-use commonware_utils::NZUsize;
+use commonware_storage::{
+    archive::{Archive as _, Identifier, immutable},
+    metadata::{self, Metadata},
+};
+use commonware_utils::{NZUsize, sequence::U64};
 use std::{
     collections::HashMap,
     fs, io,
@@ -50,8 +53,9 @@ pub struct Report {
     pub transactions: u64,
     /// Certificates checked.
     pub certificates: u64,
-    /// Blocks stored after these, and not checked: no certificate of them, or of a later one, is stored yet.
-    pub uncertified: u64,
+    /// The newest block stored is this many after these. Those between were not checked: a certificate of them or of a later one,
+    /// or a block before them that the node still fetches, is not stored yet.
+    pub unchecked: u64,
     /// Size of the log.
     pub log_size: u64,
     /// Its RFC 9162 root.
@@ -131,14 +135,19 @@ impl Copy {
         let error = |source| AuditError::Copy { path: data_dir.to_owned(), source };
         let copy = Self(std::env::temp_dir().join(format!("tally-audit-{}", std::process::id())));
         let storage = data_dir.join("storage");
-        let folders = fs::read_dir(&storage).map_err(error)?;
-        for folder in folders {
-            let folder = folder.map_err(error)?;
-            let name = folder.file_name().to_string_lossy().into_owned();
-            let wanted = ["blocks-", "finalizations-", "hand-overs"].map(|what| format!("{PREFIX}-{what}"));
+        let wanted = [EXECUTED, "blocks-", "finalizations-", "hand-overs"].map(|what| format!("{PREFIX}-{what}"));
+        let mut names = Vec::new();
+        for folder in fs::read_dir(&storage).map_err(error)? {
+            let name = folder.map_err(error)?.file_name().to_string_lossy().into_owned();
             if wanted.iter().any(|prefix| name.starts_with(prefix)) {
-                copy_folder(&folder.path(), &copy.0.join("storage").join(&name)).map_err(error)?;
+                names.push(name);
             }
+        }
+        // The node may run. What it has executed is noted after the block is stored, and an archive's metadata, which say what the
+        // rest of it holds, are written after that rest: copied in this order, none tells of what was not there yet.
+        names.sort_by_key(|name| (!name.ends_with(EXECUTED), !name.ends_with("-metadata")));
+        for name in names {
+            copy_folder(&storage.join(&name), &copy.0.join("storage").join(&name)).map_err(error)?;
         }
         Ok(copy)
     }
@@ -196,6 +205,8 @@ async fn check<E: Runtime>(
     if last == 0 {
         return Err(broken(1, "neither it nor any block after it has a certificate".to_owned()));
     }
+    let unbroken = blocks.next_gap(1).0.unwrap_or(0);
+    let last = to_check(last, unbroken, executed(&context).await).map_err(AuditError::Broken)?;
     let validators = genesis.validator_set();
     let validators = validators.ok_or_else(|| broken(0, "the network file names no set of validators".to_owned()))?;
     let links = Links::read(&context.child("hand_overs"), PREFIX, &genesis).await;
@@ -227,6 +238,27 @@ async fn check<E: Runtime>(
         progress(Progress { blocks: height, of: last });
     }
     Ok(replay.report(checked, stored - last))
+}
+
+/// Where the engine notes the height of the last block that the node has executed, and under which key.
+const EXECUTED: &str = "application-metadata";
+const EXECUTED_KEY: U64 = U64::new(0xFF);
+
+/// Height of the last block that the node has executed, where it says so.
+async fn executed<E: Runtime>(context: &E) -> Option<u64> {
+    let config = metadata::Config { partition: format!("{PREFIX}-{EXECUTED}"), codec_config: () };
+    let noted = Metadata::<E, U64, UInt<u64>>::init(context.child("executed"), config).await.ok()?;
+    noted.get(&EXECUTED_KEY).map(|height| height.0)
+}
+
+/// The last block to check, of those up to `last`, of which the first `unbroken` are there. A node that catches up stores new blocks
+/// while it still fetches those before them; one that it has executed was there, and is lost.
+fn to_check(last: u64, unbroken: u64, executed: Option<u64>) -> Result<u64, Finding> {
+    let missing = unbroken + 1;
+    if missing > last || executed.is_some_and(|executed| (1..missing).contains(&executed)) {
+        return Ok(last.min(unbroken));
+    }
+    Err(Finding { height: missing, bytes: None, what: "it is missing".to_owned() })
 }
 
 /// The ledger built anew.
@@ -324,12 +356,12 @@ impl<E: Runtime> Replay<E> {
         Ok(())
     }
 
-    fn report(self, certificates: u64, uncertified: u64) -> Report {
+    fn report(self, certificates: u64, unchecked: u64) -> Report {
         Report {
             blocks: self.parent.height,
             transactions: self.transactions,
             certificates,
-            uncertified,
+            unchecked,
             log_size: self.parent.log.size,
             log_root: self.parent.log.root,
             state_root: self.parent.state.root,
@@ -343,4 +375,21 @@ fn place_of(block: &Block, index: usize) -> Range<usize> {
     let length = block.transactions().get(index).map_or(0, |t| t.encode_size());
     let start = block.encode_size() - behind;
     start..start + length
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_block_that_is_still_fetched_is_none_that_is_lost() {
+        assert_eq!(to_check(70, 70, Some(68)), Ok(70), "nothing is missing");
+        assert_eq!(to_check(70, 71, None), Ok(70), "the newest has no certificate yet");
+        assert_eq!(to_check(70, 59, Some(59)), Ok(59), "block 60 is on its way");
+        assert_eq!(to_check(70, 59, Some(40)), Ok(59));
+        for executed in [Some(60), Some(69), Some(0), None] {
+            let found = to_check(70, 59, executed).map_err(|finding| finding.height);
+            assert_eq!(found, Err(60), "block 60 is lost: {executed:?}");
+        }
+    }
 }

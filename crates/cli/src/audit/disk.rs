@@ -75,7 +75,7 @@ impl Disk {
 fn report_json(report: &Report) -> serde_json::Value {
     serde_json::json!({
         "holds": true, "blocks": report.blocks, "transactions": report.transactions,
-        "certificates": report.certificates, "uncertified": report.uncertified, "log_size": report.log_size, "log_root": report.log_root,
+        "certificates": report.certificates, "unchecked": report.unchecked, "log_size": report.log_size, "log_root": report.log_root,
         "state_root": report.state_root,
     })
 }
@@ -88,10 +88,10 @@ fn show(report: &Report, network: &str, started: Instant) -> Done {
         thousands(report.transactions)
     ))?;
     line(format_args!("certificates  {}", thousands(report.certificates)))?;
-    if report.uncertified > 0 {
+    if report.unchecked > 0 {
         line(format_args!(
-            "uncertified   {} after these: not checked, since the node has stored no certificate of them yet",
-            count(report.uncertified, "block", "blocks")
+            "not checked   {} after these: the node has not stored all yet that they are checked with",
+            count(report.unchecked, "block", "blocks")
         ))?;
     }
     line(format_args!("log           {}, root {}", count(report.log_size, "leaf", "leaves"), report.log_root))?;
