@@ -313,7 +313,16 @@ impl<E: Runtime> Holder<E> {
     /// # Errors
     /// When the disk fails.
     pub async fn progress(&self, partition: Option<&str>) -> Result<ErasureProgress, VaultError> {
-        self.vault.progress(partition).await
+        let (progress, damaged) = self.vault.progress(partition).await?;
+        for file in damaged {
+            tracing::error!(
+                file,
+                partition,
+                "what the vault notes of how far erasure has come is damaged: look at its disk. All that was ordered is carried out again, and \
+                 a receipt that was not given yet counts only what is found then"
+            );
+        }
+        Ok(progress)
     }
 
     /// Says how far it has come: on the disk when this returns.

@@ -323,9 +323,9 @@ impl<S: Storage> Vault<S> {
         let most = usize::try_from(size).unwrap_or(usize::MAX).min(VAULT_FILE_BYTES_MAX);
         let bytes = blob.read_at(0, most, ReadOptions::DONT_CACHE).await?.coalesce();
         match bytes.as_ref().split_first() {
-            Some((&WHOLE, _)) if most as u64 != size => Err(VaultError::Damaged(hex::encode(&file))),
-            Some((&WHOLE, sealed)) => Ok(Some(Zeroizing::new(sealed.to_vec()))),
-            _ => Ok(None),
+            None | Some((0, _)) => Ok(None),
+            Some((&WHOLE, sealed)) if most as u64 == size => Ok(Some(Zeroizing::new(sealed.to_vec()))),
+            Some(_) => Err(VaultError::Damaged(hex::encode(&file))),
         }
     }
 

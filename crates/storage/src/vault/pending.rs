@@ -102,8 +102,10 @@ impl<S: Storage> Vault<S> {
             Err(error) if is_damage(&error) => return Err(damaged()),
             opened => opened?,
         };
-        if size == 0 || first_byte(&blob).await? != WHOLE {
-            return Ok(None);
+        match if size == 0 { 0 } else { first_byte(&blob).await? } {
+            0 => return Ok(None),
+            WHOLE => {}
+            _ => return Err(damaged()),
         }
         let size = usize::try_from(size).ok().filter(|size| *size <= VAULT_PENDING_BYTES_MAX);
         let bytes = blob.read_at(0, size.ok_or_else(damaged)?, ReadOptions::default()).await?.coalesce();

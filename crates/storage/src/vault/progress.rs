@@ -35,18 +35,19 @@ pub struct ErasureProgress {
 
 impl<S: Storage> Vault<S> {
     /// How far erasure has come here, of the public partition or of the one of this name: by the lowest of what whole files say, and what is
-    /// owed, by the newest; that nothing was done yet when nothing whole says more, or one is damaged that might say less.
+    /// owed, by the newest; that nothing was done yet when nothing whole says more, or one is damaged that might say less. With the names of those
+    /// that are damaged.
     ///
     /// # Errors
     /// When the disk fails.
-    pub async fn progress(&self, partition: Option<&str>) -> Result<ErasureProgress, VaultError> {
-        let (mut found, mut is_damaged): (Option<ErasureProgress>, bool) = (None, false);
+    pub async fn progress(&self, partition: Option<&str>) -> Result<(ErasureProgress, Vec<String>), VaultError> {
+        let (mut found, mut damaged): (Option<ErasureProgress>, Vec<String>) = (None, Vec::new());
         for generation in self.progress_files(partition).await?.into_iter().rev() {
             let older = match self.progress_file(&file(partition, generation)).await {
                 Ok(Some(older)) => older,
                 Ok(None) => continue,
-                Err(VaultError::Damaged(_)) => {
-                    is_damaged = true;
+                Err(VaultError::Damaged(file)) => {
+                    damaged.push(file);
                     continue;
                 }
                 Err(error) => return Err(error),
@@ -57,7 +58,8 @@ impl<S: Storage> Vault<S> {
             });
         }
         let found = found.unwrap_or_default();
-        Ok(if is_damaged { ErasureProgress { applied: 0, ..found } } else { found })
+        let found = if damaged.is_empty() { found } else { ErasureProgress { applied: 0, ..found } };
+        Ok((found, damaged))
     }
 
     /// What the file of this name says; none when it is not whole.
@@ -68,11 +70,10 @@ impl<S: Storage> Vault<S> {
             opened => opened?,
         };
         let size = usize::try_from(size).unwrap_or(usize::MAX);
-        if size == 0 || first_byte(&blob).await? == 0 {
-            return Ok(None);
-        }
-        if !(2..=STATE_VALUE_BYTES_MAX).contains(&size) || first_byte(&blob).await? != WHOLE {
-            return Err(damaged());
+        match if size == 0 { 0 } else { first_byte(&blob).await? } {
+            0 => return Ok(None),
+            WHOLE if (2..=STATE_VALUE_BYTES_MAX).contains(&size) => {}
+            _ => return Err(damaged()),
         }
         let bytes = blob.read_at(1, size - 1, ReadOptions::default()).await?.coalesce();
         let (said, sum) = bytes.as_ref().split_last_chunk().ok_or_else(damaged)?;

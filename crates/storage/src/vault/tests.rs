@@ -329,7 +329,7 @@ fn progress_is_kept_and_torn_progress_is_not_believed() {
     let progress = ErasureProgress { applied: 3, owed };
     on_disk(folder.path(), async |context| {
         let vault = Vault::open(context, "node", &key(1)).await.unwrap();
-        assert_eq!(vault.progress(None).await.unwrap(), ErasureProgress::default());
+        assert_eq!(vault.progress(None).await.unwrap().0, ErasureProgress::default());
         vault.set_progress(None, &ErasureProgress { applied: 2, ..ErasureProgress::default() }).await.unwrap();
         vault.set_progress(None, &progress).await.unwrap();
         // A later one that was never said to be whole.
@@ -339,18 +339,18 @@ fn progress_is_kept_and_torn_progress_is_not_believed() {
     });
     on_disk(folder.path(), async |context| {
         let vault = Vault::open(context, "node", &key(1)).await.unwrap();
-        assert_eq!(vault.progress(None).await.unwrap(), progress);
+        assert_eq!(vault.progress(None).await.unwrap().0, progress);
         let later = ErasureProgress { applied: 4, ..ErasureProgress::default() };
         vault.set_progress(None, &later).await.unwrap();
-        assert_eq!(vault.progress(None).await.unwrap(), later);
+        assert_eq!(vault.progress(None).await.unwrap().0, later);
         assert_eq!(vault.progress_files(None).await.unwrap(), [10], "what came before is removed");
         // In each partition orders are counted by themselves.
         let inside = ErasureProgress { applied: 1, owed: [("case-42".to_owned(), 2)].into_iter().collect() };
-        assert_eq!(vault.progress(Some("health")).await.unwrap(), ErasureProgress::default());
+        assert_eq!(vault.progress(Some("health")).await.unwrap().0, ErasureProgress::default());
         vault.set_progress(Some("health"), &inside).await.unwrap();
-        assert_eq!(vault.progress(Some("health")).await.unwrap(), inside);
-        assert_eq!(vault.progress(Some("tax")).await.unwrap(), ErasureProgress::default());
-        assert_eq!(vault.progress(None).await.unwrap(), later);
+        assert_eq!(vault.progress(Some("health")).await.unwrap().0, inside);
+        assert_eq!(vault.progress(Some("tax")).await.unwrap().0, ErasureProgress::default());
+        assert_eq!(vault.progress(None).await.unwrap().0, later);
     });
 }
 
@@ -376,7 +376,7 @@ fn of_a_backup_laid_over_the_vault_the_older_progress_counts() {
         let vault = Vault::open(context, "node", &key(1)).await.unwrap();
         assert_eq!(vault.progress_files(None).await.unwrap(), [1, 2]);
         let expected = ErasureProgress { applied: 2, ..at(7) };
-        assert_eq!(vault.progress(None).await.unwrap(), expected, "done again from the backup on, owed as of now");
+        assert_eq!(vault.progress(None).await.unwrap().0, expected, "done again from the backup on, owed as of now");
     });
 }
 

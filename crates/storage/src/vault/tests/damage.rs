@@ -13,6 +13,17 @@ fn damage(file: &Path) {
     fs::write(file, bytes).unwrap();
 }
 
+/// Flips a bit of the first of the file's own bytes, which says whether it is whole.
+fn turn(file: &Path) {
+    let mut bytes = fs::read(file).unwrap();
+    assert_eq!(bytes[OWN], WHOLE);
+    bytes[OWN] ^= 2;
+    fs::write(file, bytes).unwrap();
+}
+
+/// Where a file's own bytes begin.
+const OWN: usize = 4_096;
+
 /// The files of which the names of their folders end so.
 fn files_of(folder: &Path, end: &str) -> Vec<PathBuf> {
     let is_there = |path: &PathBuf| path.parent().unwrap().to_str().unwrap().ends_with(end);
@@ -89,6 +100,15 @@ fn a_damaged_file_does_not_keep_the_vault_closed() {
     let folder = tempfile::tempdir().unwrap();
     let folder = folder.path();
     let (_, [older, newer]) = with_one_left(folder);
+    for by in [damage, turn] {
+        let whole = fs::read(&newer).unwrap();
+        by(&newer);
+        on_disk(folder, async |context| {
+            let vault = open_in(folder, context).await.unwrap();
+            assert!(matches!(vault.all(&drawer("alice")).await, Err(VaultError::Damaged(_))));
+        });
+        fs::write(&newer, whole).unwrap();
+    }
     damage(&newer);
     on_disk(folder, async |context| {
         let vault = open_in(folder, context).await.unwrap();
@@ -114,9 +134,10 @@ fn damaged_progress_is_not_believed() {
     damage(&files[0]);
     on_disk(folder, async |context| {
         let vault = open_in(folder, context).await.unwrap();
-        assert_eq!(vault.progress(None).await.unwrap(), at(0));
+        let (progress, damaged) = vault.progress(None).await.unwrap();
+        assert_eq!((progress, damaged.len()), (at(0), 1));
         vault.set_progress(None, &at(4)).await.unwrap();
-        assert_eq!(vault.progress(None).await.unwrap(), at(4));
+        assert_eq!(vault.progress(None).await.unwrap().0, at(4));
     });
     assert!(!files[0].exists());
     // A bit of what it says, which stays readable: five for four.
@@ -128,7 +149,7 @@ fn damaged_progress_is_not_believed() {
     fs::write(file, turned).unwrap();
     on_disk(folder, async |context| {
         let vault = open_in(folder, context).await.unwrap();
-        assert_eq!(vault.progress(None).await.unwrap(), at(0));
+        assert_eq!(vault.progress(None).await.unwrap().0, at(0));
     });
     fs::write(file, whole).unwrap();
     // An older one, of a copy that was laid over the vault.
@@ -138,7 +159,7 @@ fn damaged_progress_is_not_believed() {
     on_disk(folder, async |context| {
         let vault = open_in(folder, context).await.unwrap();
         assert_eq!(vault.progress_files(None).await.unwrap().len(), 2);
-        assert_eq!(vault.progress(None).await.unwrap(), at(0));
+        assert_eq!(vault.progress(None).await.unwrap().0, at(0));
     });
 }
 
@@ -155,7 +176,15 @@ fn a_damaged_note_is_named_beside_the_others() {
     });
     let name = hex::encode([1; 32]);
     let files = files_of(folder, "-pending");
-    damage(files.iter().find(|file| file.ends_with(&name)).unwrap());
+    let file = files.iter().find(|file| file.ends_with(&name)).unwrap();
+    let whole = fs::read(file).unwrap();
+    turn(file);
+    on_disk(folder, async |context| {
+        let vault = open_in(folder, context).await.unwrap();
+        assert_eq!(vault.pending().await.unwrap(), (vec![noted(2)], vec![name.clone()]), "it is kept");
+    });
+    fs::write(file, whole).unwrap();
+    damage(file);
     on_disk(folder, async |context| {
         let vault = open_in(folder, context).await.unwrap();
         assert_eq!(vault.pending().await.unwrap(), (vec![noted(2)], vec![name]));
