@@ -34,7 +34,7 @@ const SLACK_MS: u64 = 2_000;
 const SEEN_MS: u64 = 1_000;
 /// How old the newest block may be to a node that has been there all the time.
 const FRESH_MS: u64 = 1_000;
-/// How old it may look at its first look after an idle network's next block should have come.
+/// How old it may look at its first look after an idle network's next block should have come, and how far the clock may fall behind.
 const NEW_MS: u64 = 300;
 /// Without a block for so long an idle network's next should have come: one comes every second and a half.
 const QUIET_MS: u64 = 1_800;
@@ -50,7 +50,7 @@ const LATE_MS: u64 = 20_000;
 /// all blocks of a minute were behind it, if none of them was held back.
 #[derive(Debug, Default)]
 pub struct Following {
-    /// The clock when this node came back: its start, the last time that it was cut off, or that it raced.
+    /// The clock when this node came back: its start, the last time that it was cut off, that it raced, or that its clock fell behind.
     since_ms: Option<u64>,
     /// The clock and the ledger's time at which the measurement began.
     begun: (u64, u64),
@@ -58,6 +58,8 @@ pub struct Following {
     newest: Newest,
     /// By how much the clock is ahead of the blocks at best; late if it is negative.
     error_ms: i64,
+    /// The same when the measurement began.
+    begun_error_ms: i64,
     /// The least that it was ahead since the measurement began.
     least_ms: i64,
     /// The clock at the last look at which the newest block was old.
@@ -119,12 +121,15 @@ impl Following {
         }
         // A clock that was set back counts from then.
         self.old_ms = self.old_ms.min(now_ms);
+        // It was set back, or stood still, as that of a machine that was suspended: it does not tell of the silence.
+        let fell = self.begun_error_ms.saturating_sub(self.error_ms) > NEW_MS.cast_signed();
         let (clock, ledger) = (now_ms.saturating_sub(self.begun.0), tip_ms.saturating_sub(self.begun.1));
         let races = ledger > clock.saturating_mul(2).saturating_add(SLACK_MS);
         let since_ms = match self.since_ms {
-            Some(since_ms) if !races && !was_cut_off => since_ms,
+            Some(since_ms) if !races && !was_cut_off && !fell => since_ms,
             _ => {
                 (self.since_ms, self.begun, self.least_ms) = (Some(now_ms), (now_ms, tip_ms), ahead_ms);
+                self.begun_error_ms = self.error_ms;
                 return None;
             }
         };
@@ -133,6 +138,7 @@ impl Following {
             let keeps_up = ledger.saturating_mul(2) >= clock;
             self.error_ms = if keeps_up { self.least_ms } else { self.error_ms };
             (self.begun, self.least_ms) = ((now_ms, tip_ms), ahead_ms);
+            self.begun_error_ms = self.error_ms;
         }
         let is_level = ahead_ms.saturating_sub(self.error_ms) <= LEVEL_MS.cast_signed();
         let back_ms = self.without_error(since_ms);
@@ -549,6 +555,33 @@ mod tests {
                 let is_through = times.is_some_and(|times| seen.is_through(times));
                 assert_eq!(is_through, *expected, "{clock}, at {now_ms}");
             }
+        }
+    }
+
+    /// An order was seen, and the machine suspended for half a minute, its clock with it: what comes in a row then is new by that clock.
+    #[test]
+    fn a_clock_that_stood_still_tells_of_no_silence() {
+        for beat_ms in [100, 1_500] {
+            let (mut following, mut height, mut clock) = (Following::default(), 0, 1_000_000);
+            for _ in 0..10_000 / beat_ms {
+                (height, clock) = (height + 1, clock + beat_ms);
+                following.look(clock, (height, clock - 50));
+            }
+            let mut seen = Seen::new(0, clock);
+            let mut tip_ms = clock - 50;
+            for _ in 0..30_000 / beat_ms {
+                (height, clock, tip_ms) = (height + 1, clock + 20, tip_ms + beat_ms);
+                let times = following.look(clock, (height, tip_ms));
+                assert!(!times.is_some_and(|times| seen.is_through(times)), "the hold of {tip_ms} may follow");
+            }
+            let mut beats = 0;
+            loop {
+                (height, clock, tip_ms, beats) = (height + 1, clock + beat_ms, tip_ms + beat_ms, beats + 1);
+                if following.look(clock, (height, tip_ms)).is_some_and(|times| seen.is_through(times)) {
+                    break;
+                }
+            }
+            assert!((3_000..6_000).contains(&(beats * beat_ms)), "{beats} blocks");
         }
     }
 
