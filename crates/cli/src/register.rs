@@ -83,7 +83,7 @@ struct Create {
     #[arg(long = "personal", value_name = "FIELD[:SUBJECT]")]
     personal: Vec<String>,
     /// For how many days personal values are kept: then the custodian's nodes have them erased by themselves, if their principals have
-    /// the role `retention`. For ever if not given
+    /// the role `retention`. For ever if not given; in a partition no longer than its agreement says
     #[arg(long, value_name = "DAYS", requires = "personal")]
     keep_days: Option<u32>,
     /// A field that only some may read, which is written only sealed; may be repeated

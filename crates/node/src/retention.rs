@@ -19,7 +19,8 @@ use std::{
     time::Duration,
 };
 use tallystick_protocol::{
-    Commitment, ErasureScope, Hash, NodeRow, Operation, Place, PrincipalId, RegisterRow, Subject, SubjectRow,
+    Commitment, ErasureScope, Field, Hash, NodeRow, Operation, Place, PrincipalId, Protection, RegisterRow, Subject,
+    SubjectRow,
     limits::{CONTROLLER_ERASURES_OPEN_MAX, ERASURE_VALUES_MAX, SUBJECT_ERASURES_OPEN_MAX},
 };
 
@@ -81,15 +82,28 @@ pub(crate) fn waits(subject: &SubjectRow, now_ms: u64) -> bool {
     subject.is_held(now_ms) || subject.orders.len() >= SUBJECT_OPEN
 }
 
-/// For how many days the register keeps personal values: each period once.
-pub(crate) fn periods(row: &RegisterRow) -> BTreeSet<u32> {
-    row.fields.iter().filter_map(|field| field.protection.as_ref()?.days()).collect()
+/// For how many days the register keeps personal values, as it says itself: each period once, and none where it says nothing of one.
+pub(crate) fn periods(row: &RegisterRow) -> BTreeSet<Option<u32>> {
+    row.fields.iter().filter_map(own_days).collect()
+}
+
+/// What a register says of a field, if that is personal.
+fn own_days(field: &Field) -> Option<Option<u32>> {
+    match field.protection.as_ref()? {
+        Protection::Personal { days, .. } => Some(*days),
+        Protection::Restricted => None,
+    }
+}
+
+/// For how many days values are kept of which the register says so many: no longer than was agreed, where something was.
+pub(crate) fn kept_days(own: Option<u32>, agreed: Option<u32>) -> Option<u32> {
+    own.into_iter().chain(agreed).min()
 }
 
 /// Whether what stands there is kept for so many days.
-pub(crate) fn is_kept(row: &RegisterRow, place: &Place, days: u32) -> bool {
+pub(crate) fn is_kept(row: &RegisterRow, place: &Place, days: u32, agreed: Option<u32>) -> bool {
     let field = row.fields.iter().find(|field| field.name == place.field());
-    field.and_then(|field| field.protection.as_ref()?.days()) == Some(days)
+    field.and_then(own_days).and_then(|own| kept_days(own, agreed)) == Some(days)
 }
 
 /// What this process has looked at, beside what the vault notes.
@@ -235,8 +249,8 @@ pub(crate) struct Seen {
 }
 
 impl Seen {
-    /// What is to be ordered: all values but those of whom it waits.
-    pub fn due(&self, days: u32, waiting: &BTreeSet<Concern>) -> Vec<Due> {
+    /// What is to be ordered: all values but those of whom it waits. By the agreement of the partition that is named, or by what the register says.
+    pub fn due(&self, days: u32, agreement: Option<&str>, waiting: &BTreeSet<Concern>) -> Vec<Due> {
         let mut due: BTreeMap<Concern, BTreeSet<Commitment>> = BTreeMap::new();
         for value in &self.values {
             let concern = concern(value);
@@ -250,7 +264,11 @@ impl Seen {
         }
         let new = |((register, about), values): (Concern, BTreeSet<Commitment>)| {
             let values: Vec<Commitment> = values.into_iter().collect();
-            Due { order: order_of(&about, &values), register, days, about, values }
+            let authority = match agreement {
+                Some(partition) => format!("The agreement of partition {partition}"),
+                None => format!("The definition of register {register}"),
+            };
+            Due { order: order_of(&about, &values), register, days, authority, about, values }
         };
         due.into_iter().map(new).collect()
     }
@@ -269,6 +287,8 @@ pub(crate) struct Due {
     /// The register that has kept the values as long as it may.
     register: String,
     days: u32,
+    /// What says for how long.
+    authority: String,
     /// Whom they are about.
     about: Subject,
     values: Vec<Commitment>,
@@ -291,7 +311,7 @@ impl Due {
             controller: custodian.to_owned(),
             subject: self.about.clone(),
             scope: ErasureScope::Values(self.values.clone()),
-            authority: format!("The definition of register {}", self.register),
+            authority: self.authority.clone(),
             legal_basis: format!("Kept for {} days", self.days),
             reason: "The time for which it is kept is over".to_owned(),
             deadline: DEADLINE_SECONDS,
@@ -354,14 +374,14 @@ mod tests {
         ];
         let seen = Seen { last: 3, values, ..Seen::default() };
         let said = |waiting: &BTreeSet<Concern>| -> Vec<(String, String, usize)> {
-            let due = seen.due(30, waiting);
+            let due = seen.due(30, None, waiting);
             due.iter().map(|due| (due.register.clone(), due.about.key().to_owned(), due.values.len())).collect()
         };
         let row = |register: &str, key: &str, values| (register.to_owned(), key.to_owned(), values);
         assert_eq!(said(&BTreeSet::new()), [row("letter", "a", 1), row("visit", "a", 2), row("visit", "b", 1)]);
         let waiting = seen.concerns(|subject| subject.key() == "a");
         assert_eq!(said(&waiting), [row("visit", "b", 1)]);
-        let [one, other] = [30, 31].map(|days| seen.due(days, &waiting).remove(0));
+        let [one, other] = [30, 31].map(|days| seen.due(days, None, &waiting).remove(0));
         assert_eq!(one.order, other.order, "whoever raises it, and why");
     }
 

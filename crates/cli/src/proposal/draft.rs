@@ -324,7 +324,7 @@ fn partition(kind: ChangeKind) -> String {
          # From when on, until when, and when it is looked at again: milliseconds since 1970. One of the latter two may be\n\
          # left out.\nfrom_ms = 1796083200000\nuntil_ms = 1859155200000\nreview_ms = 1827619200000\n\
          # Where it may be held, ISO 3166, sorted. A country stands for all of its parts.\njurisdictions = [\"GB\"]\n\
-         # For how many days what is shared is kept.\nretention_days = 365\n\
+         # For how many days what is shared is kept: personal values that are as old are erased by themselves.\nretention_days = 365\n\
          # How many of the members must have stored something before it is ordered.\nacknowledgements = 2\n\
          # Which of them add and remove members without the others' yes, sorted. Left out: all do together.\n# managers = [\"council\"]\n\
          # Organisations whose principals with the role `regulator` may ask who read what in it, and what is ordered to be\n\

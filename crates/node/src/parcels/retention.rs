@@ -21,7 +21,8 @@ use crate::{
     application::now_ms,
     engine::Runtime,
     retention::{
-        Concern, Due, NUMBERS, PAUSE, REGISTERS, Scan, Seen, Watch, is_kept, kept_since, periods, room, turn, waits,
+        Concern, Due, NUMBERS, PAUSE, REGISTERS, Scan, Seen, Watch, is_kept, kept_days, kept_since, periods, room,
+        turn, waits,
     },
     service::posting::AGAIN_SECONDS,
 };
@@ -41,19 +42,32 @@ const PERIODS: usize = 8;
 #[derive(Debug, Default)]
 struct Retaining {
     watch: Watch,
-    /// For how many days registers of this organisation keep values, as far as these were looked at: it only grows.
-    periods: BTreeSet<u32>,
+    /// For how many days registers of this organisation keep values, by what they say themselves, as far as these were looked at: it only grows.
+    periods: BTreeSet<Option<u32>>,
     /// The register looked at last, by its number.
     register: u32,
     /// The period looked for last.
     days: Option<u32>,
 }
 
+/// What is looked for in a pass.
+#[derive(Debug, Clone, Copy)]
+struct Kept {
+    /// For how many days it is kept.
+    days: u32,
+    /// And for how many at most, by the agreement.
+    agreed: u32,
+    /// What is due was kept since this time or longer.
+    until_ms: u64,
+}
+
 impl Retaining {
-    /// The periods whose turn it is.
-    fn next_periods(&mut self) -> Vec<u32> {
+    /// The periods whose turn it is: none is longer than what is agreed. By one that is over, or not agreed any more, nothing is looked at, so that
+    /// nothing is passed over by it.
+    fn next_periods(&mut self, agreed: u32) -> Vec<u32> {
+        let periods: BTreeSet<u32> = self.periods.iter().filter_map(|own| kept_days(*own, Some(agreed))).collect();
         let from = self.days.map_or(Bound::Unbounded, Bound::Excluded);
-        let next: Vec<u32> = self.periods.range((from, Bound::Unbounded)).take(PERIODS).copied().collect();
+        let next: Vec<u32> = periods.range((from, Bound::Unbounded)).take(PERIODS).copied().collect();
         // After the last comes the first.
         self.days = next.last().filter(|_| next.len() == PERIODS).copied();
         next
@@ -105,7 +119,7 @@ impl<E: Runtime> Room<E> {
     /// Those of these values that registers of this organisation keep for so many days.
     async fn kept_for(
         &self,
-        (own, days): (&str, u32),
+        (own, days, agreed): (&str, u32, u32),
         values: Vec<Value>,
         registers: &mut BTreeMap<String, Option<RegisterRow>>,
     ) -> Vec<Value> {
@@ -117,7 +131,7 @@ impl<E: Runtime> Room<E> {
                 registers.insert(place.register().to_owned(), row.filter(|row| row.custodian == own));
             }
             let row = registers.get(place.register()).and_then(Option::as_ref);
-            if row.is_some_and(|row| is_kept(row, &place, days)) {
+            if row.is_some_and(|row| is_kept(row, &place, days, Some(agreed))) {
                 kept.push((place, commitment));
             }
         }
@@ -161,35 +175,38 @@ impl<E: Runtime> Parcels<E> {
         }
         let mut orders = room.orders_room(own, now_ms).await;
         let is_full = orders == 0;
-        for days in retaining.next_periods() {
-            let due = (days, kept_since(turn_ms, days), membership.row.is_open(now_ms));
+        let (agreed, is_open) = (membership.row.terms.retention_days, membership.row.is_open(now_ms));
+        for days in retaining.next_periods(agreed) {
+            let due = (Kept { days, agreed, until_ms: kept_since(turn_ms, days) }, is_open);
             self.retain_for(room, due, &mut retaining.watch, &mut orders).await?;
         }
         self.0.shared.metrics.retention(retaining.watch.tell(Some(&room.name), is_full));
         Ok(())
     }
 
-    /// Raises orders for what is kept for so many days, and was kept since this time or longer; unless the partition is not open.
+    /// Raises orders for what was kept so long; unless the partition is not open.
     async fn retain_for(
         &self,
         room: &Room<E>,
-        (days, until_ms, is_open): (u32, u64, bool),
+        (kept, is_open): (Kept, bool),
         watch: &mut Watch,
         orders: &mut usize,
     ) -> Result<(), PrivateError> {
         let (own, now_ms) = (self.0.holder.principal.organisation(), self.time_ms());
+        let days = kept.days;
         let (key, walked) = ((room.name.clone(), days), Walked::Partition(&room.name));
         let mut scan = match watch.scan(&key) {
             Some(scan) => scan,
             None => Scan::after(self.vault().retained(walked, days).await?),
         };
         let passed = scan.passed;
-        let mut seen = self.next_values(room, (days, until_ms), scan.looked).await;
+        let mut seen = self.next_values(room, kept, scan.looked).await;
         let values: Vec<&Value> = seen.values.iter().map(|(_, value)| value).collect();
         let erased = room.erased_among(values, now_ms).await;
         seen.values.retain(|(_, value)| !erased.contains_key(value));
         let mut waiting = if is_open { room.waiting_among(own, &seen, now_ms).await } else { seen.concerns(|_| true) };
-        let due = seen.due(days, &waiting);
+        let agreement = (days == kept.agreed).then_some(room.name.as_str());
+        let due = seen.due(days, agreement, &waiting);
         let moves = self.raise(room, due, &mut waiting, watch, orders).await;
         scan.go_on(&seen, &waiting, moves);
         if scan.passed > passed {
@@ -201,7 +218,7 @@ impl<E: Runtime> Parcels<E> {
 
     /// The values that the next private transactions wrote to registers of this organisation, and that were kept so long. Their numbers are
     /// from 0, and what is looked at has numbers from 1.
-    async fn next_values(&self, room: &Room<E>, (days, until_ms): (u32, u64), after: u64) -> Seen {
+    async fn next_values(&self, room: &Room<E>, Kept { days, agreed, until_ms }: Kept, after: u64) -> Seen {
         let own = self.0.holder.principal.organisation();
         let (end, executed) = (after.saturating_add(NUMBERS), room.partition.lock().await.position().executed);
         let (mut last, mut registers) = (None, BTreeMap::new());
@@ -221,7 +238,7 @@ impl<E: Runtime> Parcels<E> {
             if act.is_none_or(|act| act.number != number || act.refused.is_some()) {
                 continue;
             }
-            let values = room.kept_for((own, days), room.sealed(&transaction).await, &mut registers).await;
+            let values = room.kept_for((own, days, agreed), room.sealed(&transaction).await, &mut registers).await;
             seen.values.extend(values.into_iter().map(|value| (number + 1, value)));
             if seen.values.len() > ERASURE_VALUES_MAX {
                 return seen;
@@ -285,14 +302,18 @@ mod tests {
 
     #[test]
     fn each_period_has_its_turn() {
-        let mut retaining = Retaining { periods: (1..=20).collect(), ..Retaining::default() };
-        let turns: Vec<Vec<u32>> = (0..4).map(|_| retaining.next_periods()).collect();
+        let mut retaining = Retaining { periods: (1..=20).map(Some).collect(), ..Retaining::default() };
+        let turns: Vec<Vec<u32>> = (0..4).map(|_| retaining.next_periods(60)).collect();
         assert_eq!(turns, [(1..=8).collect(), (9..=16).collect(), (17..=20).collect(), (1..=8).collect::<Vec<u32>>()]);
         // One that is learned meanwhile is looked for in its place.
-        retaining.periods.insert(40);
+        retaining.periods.insert(Some(40));
         assert_eq!(
-            [retaining.next_periods(), retaining.next_periods()],
+            [retaining.next_periods(60), retaining.next_periods(60)],
             [(9..=16).collect(), vec![17, 18, 19, 20, 40]]
         );
+        // What is agreed is the longest, also for what no register says.
+        retaining.periods.insert(None);
+        let turns = [19, 19, 19, 60, 60, 60].map(|agreed| retaining.next_periods(agreed));
+        assert_eq!([&turns[2][..], &turns[5][..]], [&[17, 18, 19][..], &[17, 18, 19, 20, 40, 60]]);
     }
 }

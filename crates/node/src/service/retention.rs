@@ -55,7 +55,7 @@ impl<E: Runtime> Service<E> {
         let mut orders = self.room(me.organisation()).await?;
         let is_full = orders == 0;
         for (row, _) in rows.iter().filter(|(row, _)| row.custodian == me.organisation()) {
-            for days in periods(row) {
+            for days in periods(row).into_iter().flatten() {
                 self.retain_in(holder, (row, days, kept_since(now_ms, days)), watch, &mut orders).await?;
             }
         }
@@ -104,7 +104,7 @@ impl<E: Runtime> Service<E> {
         seen.values = self.not_erased(&row.custodian, seen.values).await?;
         let subjects = self.waiting_among(&row.custodian, &seen.values).await?;
         let (mut waiting, mut moves) = (seen.concerns(|subject| subjects.contains(subject)), false);
-        for due in seen.due(days, &waiting) {
+        for due in seen.due(days, None, &waiting) {
             let concern = due.concern();
             if self.raise(holder, (row, due), watch, orders).await {
                 moves = true;
@@ -134,8 +134,9 @@ impl<E: Runtime> Service<E> {
         for entry in entries.iter().take_while(|entry| entry.timestamp.saturating_mul(1_000) <= until_ms) {
             seen.last = entry.number;
             let items: Vec<String> = entry.items.iter().map(|(_, item)| item.clone()).collect();
-            let kept =
-                sealed_in(None, &schema, &entry.key, &items).into_iter().filter(|(place, _)| is_kept(row, place, days));
+            let kept = sealed_in(None, &schema, &entry.key, &items)
+                .into_iter()
+                .filter(|(place, _)| is_kept(row, place, days, None));
             seen.values.extend(kept.map(|value| (entry.number, value)));
             if seen.values.len() > ERASURE_VALUES_MAX {
                 return Ok(seen);

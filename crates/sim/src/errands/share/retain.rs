@@ -1,15 +1,17 @@
 //! Retain: a register in a partition keeps what is sealed in it for a day. That passes, and nobody orders anything: every member's node has
-//! destroyed it in the end, but for what is held, until it is not.
+//! destroyed it in the end, but for what is held, until it is not. Another register says nothing: then the members agree to keep no longer than two.
 
-use super::{MEMBERS, PARTITION, begin, certified, executed, sealed::write_in};
+use super::{MEMBERS, PARTITION, agreement, begin, certified, executed, sealed::write_in};
 use crate::{
     client::Client,
     errands::{hold, share::sealed},
+    members::Member,
 };
 use std::time::Duration;
 use tallystick_node::parcels::PrivateError;
 use tallystick_protocol::{
-    Datatype, ErasureRow, ErasureScope, Field, Operation, Protection, Query, Subject, limits::ERASURES_PER_PAGE,
+    AgreementTerms, Change, Datatype, ErasureRow, ErasureScope, Field, Operation, Protection, Query, Subject,
+    limits::ERASURES_PER_PAGE,
 };
 use tallystick_storage::vault::Drawer;
 
@@ -23,6 +25,11 @@ const OLD: [&str; 3] = ["l-old-0", "l-old-1", "l-old-2"];
 const HELD: &str = "l-held";
 /// The hold.
 const HOLD: &str = "inquiry";
+/// The register that says nothing, and whose values are in it.
+const DIARY: &str = "diary";
+const AGREED: &str = "d-agreed";
+/// For how many days the members agree to keep what they share, in the end.
+const AGREED_DAYS: u32 = 2;
 /// An hour.
 const HOUR: Duration = Duration::from_secs(3_600);
 /// Longer than the pause between two passes of a node.
@@ -32,21 +39,34 @@ const PATH: &str = "/erasures";
 
 /// Where nothing is left on any member's node.
 pub fn erased() -> impl Iterator<Item = Drawer> {
-    OLD.into_iter().chain([HELD]).map(|key| Drawer::private(PARTITION, LOG, subject(key)))
+    let of_log = OLD.into_iter().chain([HELD]).map(|key| Drawer::private(PARTITION, LOG, subject(key)));
+    of_log.chain([Drawer::private(PARTITION, DIARY, agreed())])
 }
 
 fn subject(key: &str) -> Subject {
     Subject::new(LOG, key).expect("slugs")
 }
 
+fn agreed() -> Subject {
+    Subject::new(DIARY, AGREED).expect("slugs")
+}
+
+/// Has a register that keeps what is sealed in it for so many days.
+async fn create(client: &mut Client, register: &str, days: Option<u32>) -> Option<()> {
+    let protection = Protection::Personal { subject: register.to_owned(), days };
+    let pilot = Field { protection: Some(protection), ..Field::new(sealed::FIELD, Datatype::String) };
+    let fields = vec![Field::new(register, Datatype::String), pilot];
+    let text = "What pilots say".to_owned();
+    let create = Operation::RegisterCreate { register: register.to_owned(), text, fields };
+    executed(client, MEMBERS[0], &client.administrator(MEMBERS[0]), create, None).await.map(drop)
+}
+
 pub(in crate::errands) async fn retain(client: &mut Client) -> Option<()> {
     let writer = begin(client, &MEMBERS).await?;
     let keeper = client.administrator(MEMBERS[0]);
-    let protection = Protection::Personal { subject: LOG.to_owned(), days: Some(DAYS) };
-    let pilot = Field { protection: Some(protection), ..Field::new(sealed::FIELD, Datatype::String) };
-    let fields = vec![Field::new(LOG, Datatype::String), pilot];
-    let create = Operation::RegisterCreate { register: LOG.to_owned(), text: "What pilots say".to_owned(), fields };
-    executed(client, MEMBERS[0], &keeper, create, None).await?;
+    create(client, LOG, Some(DAYS)).await?;
+    create(client, DIARY, None).await?;
+    write_in(client, &writer, DIARY, AGREED).await?;
     for key in [HELD].into_iter().chain(OLD) {
         write_in(client, &writer, LOG, key).await?;
     }
@@ -58,14 +78,26 @@ pub(in crate::errands) async fn retain(client: &mut Client) -> Option<()> {
         return None;
     }
     pass(client, HOUR * 2).await?;
-    raised(client, &OLD).await?;
+    raised(client, &OLD.map(subject)).await?;
     if orders(client).await?.iter().any(|row| row.subject == subject(HELD)) {
         client.complain("an order was raised about somebody who is held".to_owned());
         return None;
     }
     let lift = Operation::HoldLift { hold: HOLD.to_owned(), reason: "Settled".to_owned() };
     executed(client, MEMBERS[0], &keeper, lift, None).await?;
-    raised(client, &[HELD]).await?;
+    raised(client, &[subject(HELD)]).await?;
+    // What was written when the partition began is kept for the checkers.
+    executed(client, MEMBERS[0], &keeper, hold("archive", &keeper, sealed::subject(sealed::KEPT)), None).await?;
+    let shorter = AgreementTerms { retention_days: AGREED_DAYS, ..agreement(client, &MEMBERS) };
+    let voters: Vec<Member> = MEMBERS.iter().map(|organisation| client.administrator(*organisation)).collect();
+    client.decide(&voters, "shorter", vec![Change::PartitionAmend { agreement: shorter }]).await?;
+    pass(client, HOUR * 20).await?;
+    if orders(client).await?.iter().any(|row| row.subject == agreed()) {
+        client.complain("an order was raised before what was agreed had passed".to_owned());
+        return None;
+    }
+    pass(client, HOUR * 4).await?;
+    raised(client, &[agreed()]).await?;
     let rows = orders(client).await?;
     client.record.note(format!("{} orders were raised by themselves in a partition", rows.len()));
     certified(client).await
@@ -87,11 +119,11 @@ async fn pass(client: &mut Client, time: Duration) -> Option<()> {
 }
 
 /// Waits until it is ordered by themselves what these have had kept, and every member's node has said that it destroyed.
-async fn raised(client: &mut Client, keys: &[&str]) -> Option<()> {
+async fn raised(client: &mut Client, subjects: &[Subject]) -> Option<()> {
     loop {
         let rows = orders(client).await?;
-        let of = |key: &&str| rows.iter().any(|row| row.subject == subject(key) && row.is_complete());
-        if keys.iter().all(of) && rows.iter().all(ErasureRow::is_complete) {
+        let of = |subject: &Subject| rows.iter().any(|row| row.subject == *subject && row.is_complete());
+        if subjects.iter().all(of) && rows.iter().all(ErasureRow::is_complete) {
             return rows.iter().try_for_each(|row| is_right(client, row));
         }
         client.pause().await?;
@@ -101,10 +133,14 @@ async fn raised(client: &mut Client, keys: &[&str]) -> Option<()> {
 /// Whether an order says by whom and why it was raised. How much each member's node destroyed at least is noted: one that has lost its disk has
 /// nothing to destroy.
 fn is_right(client: &Client, row: &ErasureRow) -> Option<()> {
+    let says = match row.subject == agreed() {
+        true => (format!("The agreement of partition {PARTITION}"), "Kept for 2 days"),
+        false => (format!("The definition of register {LOG}"), "Kept for 1 days"),
+    };
     let is_right = row.principal == client.members.holder(MEMBERS[0])?.principal
         && row.controller == client.administrator(MEMBERS[0]).id.organisation()
         && matches!(row.scope, ErasureScope::Values(_))
-        && row.legal_basis == "Kept for 1 days"
+        && (row.authority.as_str(), row.legal_basis.as_str()) == (&*says.0, says.1)
         && row.holders.len() == MEMBERS.len();
     if is_right {
         let destroyed = row.holders.iter().filter_map(|holder| holder.receipt).map(|receipt| receipt.values);

@@ -20,7 +20,7 @@ use tallystick_storage::vault::Drawer;
 /// The field whose values are sealed.
 pub const FIELD: &str = "pilot";
 /// Whose value is written.
-const KEPT: &str = "s-kept";
+pub(super) const KEPT: &str = "s-kept";
 /// Whose value is acknowledged, and never ordered.
 const NEVER: &str = "s-never";
 /// For how long that may be, in seconds.
