@@ -243,6 +243,11 @@ impl Nodes {
 
     /// Orders what is known of somebody to be destroyed: all of it, or one value.
     fn order(&self, order: &str, key: &str, value: Option<Commitment>) -> Settled {
+        self.order_within(86_400, order, key, value)
+    }
+
+    /// An order that must be complete within so many seconds.
+    fn order_within(&self, deadline: u64, order: &str, key: &str, value: Option<Commitment>) -> Settled {
         self.accepted(
             &self.administrator,
             vec![Operation::ErasureOrder {
@@ -253,9 +258,16 @@ impl Nodes {
                 authority: "The patient".to_owned(),
                 legal_basis: "UK GDPR Article 17".to_owned(),
                 reason: "Consent withdrawn".to_owned(),
-                deadline: 86_400,
+                deadline,
             }],
         )
+    }
+
+    /// How many orders a node that runs counts as overdue: of its own organisation, and of all.
+    fn overdue(&self) -> Vec<String> {
+        let metrics = String::from_utf8(self.running().get("/metrics", "*/*").unwrap().body).unwrap();
+        let lines = metrics.lines().filter(|line| !line.starts_with('#') && line.contains("erasures_overdue"));
+        lines.filter_map(|line| line.split_whitespace().next_back().map(str::to_owned)).collect()
     }
 
     fn erasure(&self, order: &str) -> ErasureView {
@@ -433,12 +445,15 @@ fn a_node_that_was_off_destroys_before_it_serves(nodes: &mut Nodes) {
     let off = 3;
     let written = nodes.write("off", "Kunigunde Ypsilanti");
     nodes.kill(off);
-    nodes.order("off", "off", Some(commitment(&written)));
+    nodes.order_within(1, "off", "off", Some(commitment(&written)));
     within(PATIENCE, "off", || (0..off).all(|node| nodes.said("off", node) == Some(1)).then_some(()));
     assert_eq!((nodes.said("off", off), nodes.nodes[off].kept().len()), (None, 1), "it knows of nothing yet");
+    within(PATIENCE, "overdue", || (nodes.overdue() == ["1", "1"]).then_some(()));
+    assert_eq!(nodes.erasure("off").status, ErasureStatus::Overdue);
     nodes.nodes[off].start();
     serves_nothing(nodes, off, "off");
     nodes.complete("off", 1);
+    within(PATIENCE, "no longer overdue", || (nodes.overdue() == ["0", "0"]).then_some(()));
 }
 
 /// From its first answer on the node gives nothing of somebody, and has destroyed it by then.

@@ -1,10 +1,20 @@
 //! The fear: that what two members share sealed is erased by one of them only, or that nobody can tell.
 
-use crate::{PATIENCE, SEALED, files, holding};
-use std::{collections::BTreeSet, fs, path::PathBuf, thread, time::Duration, time::Instant};
+use crate::{PATIENCE, SEALED, VAULT, files, holding, share};
+use std::{
+    collections::BTreeSet,
+    fs,
+    path::PathBuf,
+    sync::{
+        Mutex,
+        atomic::{AtomicBool, Ordering},
+    },
+    thread,
+    time::{Duration, Instant},
+};
 use tallystick_client::{Client, KeyName, Passphrase, Profile, Signer, read_network};
-use tallystick_protocol::{Hash, Operation};
-use tallystick_tests::sandbox::Desk;
+use tallystick_protocol::{Hash, Operation, Subject};
+use tallystick_tests::sandbox::{Desk, Sandbox};
 
 /// Who shares, and which nodes theirs are.
 const MEMBERS: [(&str, usize); 2] = [("companies-house", 1), ("hm-revenue-and-customs", 3)];
@@ -62,6 +72,8 @@ pub fn members_that_disagree_are_named(desk: &Desk) {
         .expect(2, &["the members' nodes have different roots: `tally partition show school-health` names them"]);
     let log = desk.line(&format!("access-log --subject pupil:p-2 {clerk}")).expect(0, &["A court"]).text();
     assert!(!log.contains("Another court") && !desk.path("late.disclosure").exists(), "{log}");
+    let certificate = desk.line(&format!("erasure certificate gone-1 --output late.erasure {clerk}"));
+    assert!(certificate.code != Some(0) && !desk.path("late.erasure").exists(), "{}", certificate.text());
 }
 
 /// The files of each member's vault that hold somebody's values.
@@ -108,6 +120,7 @@ pub fn what_is_sealed_there_is_erased_by_both(desk: &Desk) {
         let node = Client::new([&Profile::read(&desk.path("sandbox")).unwrap().nodes[node]]).unwrap();
         let metrics = String::from_utf8(node.get("/metrics", "*/*").unwrap().body).unwrap();
         assert!(!metrics.contains("partition=\""), "{member} tells everybody of single partitions: {metrics}");
+        assert!([SEALED, "pupil", "p-1"].iter().all(|hidden| !metrics.contains(hidden)), "{member}: {metrics}");
         let told = metrics.lines().find(|line| !line.starts_with('#') && line.contains("erasures_on_hold"));
         assert!(told.is_some_and(|line| line.ends_with(" 1")), "{member}: {told:?}");
     }
@@ -145,8 +158,79 @@ pub fn what_is_sealed_there_is_erased_by_both(desk: &Desk) {
         .expect(0, &["  record     pupil/p-1: form, name, pupil"]);
     let text = fs::read_to_string(desk.path("p-1.json")).unwrap();
     assert!(text.contains("3B") && !text.contains(SEALED), "{text}");
+    everybody_proves_that_something_was_ordered(desk);
+    line("record pupil p-1 --as companies-house/registrar --legal-basis Law").expect(2, &["--purpose"]);
+    line("record pupil p-1 --as companies-house/registrar --purpose Look").expect(2, &["--legal-basis"]);
     one_value_of_two_is_erased(desk);
     who_oversees_it_sees_who_read_and_no_record(desk);
+}
+
+/// The node of an organisation that is no member has the receipt, and it is of nothing that the members say among themselves.
+fn everybody_proves_that_something_was_ordered(desk: &Desk) {
+    let other = &Profile::read(&desk.path("sandbox")).unwrap().nodes[2];
+    let told = desk
+        .line(&format!("audit query --action private-order --limit 1 --node {other}"))
+        .expect(0, &["private-order"])
+        .text();
+    let is_id = |word: &&str| word.len() == 64 && word.chars().all(|c| c.is_ascii_hexdigit());
+    let id = told.split_whitespace().find(is_id).unwrap_or_else(|| panic!("{told}")).to_owned();
+    desk.line(&format!("transaction {id} --receipt private.receipt --node {other}")).expect(0, &["school-health"]);
+    let proven = desk.line("verify private.receipt").expect(0, &["holds:", "private-order"]).text();
+    let receipt = fs::read(desk.path("private.receipt")).unwrap();
+    for hidden in [SEALED, "pupil", "p-1"] {
+        let is_in_it = receipt.windows(hidden.len()).any(|window| window == hidden.as_bytes());
+        assert!(!is_in_it && !proven.contains(hidden), "{proven}");
+    }
+}
+
+/// Readers of the first member's, at its node.
+const READERS: usize = 8;
+/// For how long they read.
+const READING: Duration = Duration::from_secs(3);
+
+/// As many reads as it answers; then it is killed, and the other member's node tells of every one that it answered.
+pub fn no_read_is_lost_when_a_members_node_is_killed(desk: &Desk, sandbox: &Sandbox) {
+    let read = || Operation::RecordRead {
+        register: "pupil".to_owned(),
+        key: "p-2".to_owned(),
+        fields: vec!["nickname".to_owned()],
+        subjects: vec![Subject::new("pupil", "p-2").unwrap()],
+        purpose: "Measure".to_owned(),
+        legal_basis: "Law 3".to_owned(),
+        recipient: None,
+        node: VAULT.parse().unwrap(),
+    };
+    let (answered, stop): (Mutex<Vec<String>>, AtomicBool) = (Mutex::default(), AtomicBool::new(false));
+    thread::scope(|scope| {
+        for _ in 0..READERS {
+            scope.spawn(|| {
+                while !stop.load(Ordering::Relaxed) {
+                    // The node is killed while some wait: those have nothing.
+                    let Ok(done) = share(desk, "companies-house/registrar", read()) else { continue };
+                    assert!(done["given"][0]["openings"][0].is_string(), "{done}");
+                    answered.lock().unwrap().push(done["id"].as_str().unwrap().to_owned());
+                }
+            });
+        }
+        thread::sleep(READING);
+        sandbox.kill_node("companies-house");
+        thread::sleep(Duration::from_millis(500));
+        stop.store(true, Ordering::Relaxed);
+    });
+    let answered = answered.into_inner().unwrap();
+    assert!(answered.len() > READERS, "{} reads were answered", answered.len());
+    let begun = Instant::now();
+    loop {
+        let log = "access-log --partition school-health --all --json --as hm-revenue-and-customs/registrar";
+        let told = desk.line(log).expect(0, &[]).text();
+        let lost = answered.iter().filter(|id| !told.contains(id.as_str())).count();
+        if lost == 0 {
+            break;
+        }
+        assert!(begun.elapsed() < PATIENCE, "{lost} of {} answered reads are not on record", answered.len());
+        thread::sleep(Duration::from_millis(500));
+    }
+    println!("all {} answered reads of a partition are on record after kill -9", answered.len());
 }
 
 /// Whoever has the role for it in an organisation that the agreement names asks a member's node; nobody else of that one does.

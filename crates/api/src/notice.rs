@@ -38,6 +38,9 @@ pub struct NoticesView {
     /// be erased by itself. In public the entry says it.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub values: Vec<WrongValue>,
+    /// That the node was asked for them and cannot tell.
+    #[serde(default)]
+    pub untold: bool,
     /// The transaction that corrects it.
     #[schema(value_type = String)]
     pub id: Hash,

@@ -159,6 +159,9 @@ pub struct PrivateReads {
     /// Who said that they know of one, the latest first.
     #[serde(default)]
     pub acknowledgements: Vec<PrivateAcknowledgement>,
+    /// Numbers of private transactions that this node cannot read any more: another member's node tells what they are, if it is one of these.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub unread: Vec<u64>,
     /// The `cursor` of the next page, of earlier ones.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub next: Option<String>,
@@ -183,6 +186,9 @@ pub struct PrivateCorrection {
     /// itself. If it was asked for, and the wrong entry came without others of its record.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub values: Vec<WrongValue>,
+    /// That the node was asked for them and cannot tell: the wrong entry came with others of its record, or cannot be read there any more.
+    #[serde(default)]
+    pub untold: bool,
     /// The private transaction that corrects it.
     #[schema(value_type = String)]
     pub id: Hash,
@@ -199,6 +205,9 @@ pub struct PrivateCorrection {
 pub struct WrongValue {
     /// The field.
     pub field: String,
+    /// Whom it is about, as an order of erasure names them.
+    #[schema(value_type = String)]
+    pub subject: Subject,
     /// What the entry has in its place.
     #[schema(value_type = String)]
     pub commitment: Commitment,
@@ -244,6 +253,7 @@ pub struct PrivateQuestion {
 
 /// Which reads and corrections are asked for. It is asked in a body, so that no address names a person.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
 pub struct PrivateReadsAsked {
     /// Whom they are about: `register:key`. Reads of its own record, or of values sealed about it in others; corrections of its own. All if it is
     /// not said.

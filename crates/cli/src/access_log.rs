@@ -70,7 +70,8 @@ impl AccessLog {
             return json(&page);
         }
         self.warn_of_none(&page.reads, Some(signer))?;
-        tell(&page.reads, &page.height.to_string(), page.next.as_deref())
+        tell(&page.reads, &page.height.to_string(), page.next.as_deref())?;
+        tell_unread(&page.unread)
     }
 
     /// Where nothing was read about somebody, that may be for the name.
@@ -80,6 +81,22 @@ impl AccessLog {
         }
         Ok(())
     }
+}
+
+/// Says that a node cannot tell all that is on record in a partition, if it cannot.
+///
+/// # Errors
+/// When nobody reads the output.
+pub fn tell_unread(unread: &[u64]) -> Done {
+    if unread.is_empty() {
+        return Ok(());
+    }
+    let many = count(unread.len() as u64, "private transaction", "private transactions");
+    line(format_args!(
+        "{} {many} that this node cannot read any more, of these or of others: it asks the other members for them; ask again, or another \
+         member's node",
+        paint(Colour::Yellow, "and")
+    ))
 }
 
 fn tell(reads: &[ReadView], until: &str, next: Option<&str>) -> Done {

@@ -24,6 +24,8 @@ use tallystick_protocol::{
 pub const PASSPHRASE_VARIABLE: &str = "TALLY_PASSPHRASE";
 /// The wait before a node is asked again.
 const PAUSE: Duration = Duration::from_millis(100);
+/// How often a node is asked for what another one may have taken a moment ago.
+pub const BEHIND: usize = 4;
 
 /// Which network.
 #[derive(Debug, Clone, Args)]

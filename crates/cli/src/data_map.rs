@@ -36,7 +36,7 @@ pub struct DataMapCommand {
 }
 
 /// The columns of the table, of which each line says one thing that is held.
-const COLUMNS: [&str; 14] = [
+const COLUMNS: [&str; 17] = [
     "controller",
     "contact",
     "kind",
@@ -51,6 +51,9 @@ const COLUMNS: [&str; 14] = [
     "until",
     "retention_days",
     "status",
+    "review",
+    "refused_to",
+    "left_at",
 ];
 
 impl DataMapCommand {
@@ -173,9 +176,10 @@ fn show_agreement(shared: &SharedView) -> Done {
 
 /// `office/node in GB`, each.
 fn places(places: &[PlaceView]) -> String {
-    if places.is_empty() {
-        return "no node".to_owned();
-    }
+    if places.is_empty() { "no node".to_owned() } else { listed(places) }
+}
+
+fn listed(places: &[PlaceView]) -> String {
     let each = places.iter().map(|place| format!("{} in {}", place.node, place.jurisdiction));
     each.collect::<Vec<_>>().join(", ")
 }
@@ -225,6 +229,9 @@ fn register_row(view: &ControllerView, register: &ProtectedRegisterView) -> [Str
         String::new(),
         kept_for(register),
         register.phase.to_string(),
+        String::new(),
+        String::new(),
+        view.left_at.join(", "),
     ]
 }
 
@@ -244,6 +251,9 @@ fn agreement_row(view: &ControllerView, shared: &SharedView) -> [String; COLUMNS
         shared.until_ms.map(time).unwrap_or_default(),
         shared.retention_days.to_string(),
         if shared.open { "open" } else { "not open" }.to_owned(),
+        shared.review_ms.map(time).unwrap_or_default(),
+        listed(&shared.refused),
+        shared.left_at.join(", "),
     ]
 }
 
@@ -263,6 +273,9 @@ fn backups_row(view: &ControllerView, backups: &BackupsView) -> [String; COLUMNS
         String::new(),
         String::new(),
         keep_days.to_string(),
+        String::new(),
+        String::new(),
+        String::new(),
         String::new(),
     ]
 }

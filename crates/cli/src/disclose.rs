@@ -78,8 +78,12 @@ impl Disclose {
             ))
         })?;
         let bytes = disclosure.to_bytes();
-        write_private(&self.output, &bytes)?;
         let (id, leaf) = (reading.transaction, reading.leaf);
+        write_private(&self.output, &bytes).map_err(|error| {
+            Failure::no(format!(
+                "the disclosure is on record (transaction {id}, leaf {leaf}), and {error}: run this again"
+            ))
+        })?;
         if self.signing.json {
             return json(&serde_json::json!({"id": id, "index": leaf, "file": self.output, "bytes": bytes.len()}));
         }
@@ -103,8 +107,12 @@ impl Disclose {
             holder: None,
         };
         let (done, bytes) = out_of_partition(reader, genesis, &wanted, &self.reason)?;
-        write_private(&self.output, &bytes)?;
         let (id, number) = (done.id, done.number);
+        write_private(&self.output, &bytes).map_err(|error| {
+            Failure::no(format!(
+                "the disclosure is on record (private transaction {id}, number {number}), and {error}: run this again"
+            ))
+        })?;
         if self.signing.json {
             return json(&serde_json::json!({"id": id, "number": number, "file": self.output, "bytes": bytes.len()}));
         }
@@ -172,19 +180,26 @@ pub fn require_new(path: &Path) -> Done {
     fs::remove_file(path).doing(|| format!("cannot write `{}`", path.display()))
 }
 
-/// Writes a new file that only its owner may read.
+/// Writes a new file that only its owner may read; nothing of it stays if not all of it can be written.
 ///
 /// # Errors
 /// When it is there already, or cannot be written.
 pub fn write_private(path: &Path, bytes: &[u8]) -> Done {
-    let file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(path);
-    match file {
+    let shown = path.display();
+    let mut file = match OpenOptions::new().write(true).create_new(true).mode(0o600).open(path) {
         Err(error) if error.kind() == ErrorKind::AlreadyExists => {
-            let path = path.display();
-            Err(Failure::error(format!("`{path}` exists already: choose another name, or move it away first")))
+            return Err(Failure::error(format!(
+                "`{shown}` exists already: choose another name, or move it away first"
+            )));
         }
-        file => file.and_then(|mut file| file.write_all(bytes)).doing(|| format!("cannot write `{}`", path.display())),
+        file => file.doing(|| format!("cannot write `{shown}`"))?,
+    };
+    let written = file.write_all(bytes).and_then(|()| file.sync_all());
+    if written.is_err() {
+        // What is told is why it could not be written.
+        let _ = fs::remove_file(path);
     }
+    written.doing(|| format!("cannot write `{shown}`"))
 }
 
 #[cfg(test)]

@@ -247,7 +247,9 @@ impl List {
         for view in list.erasures {
             let given = view.holders.iter().filter(|holder| holder.receipt.is_some()).count();
             let receipts = format!("{given} of {}", view.holders.len());
-            let (subject, status) = (view.subject.to_string(), view.status.to_string());
+            let is_late = view.completed_ms.is_some_and(|completed_ms| completed_ms > view.deadline_ms);
+            let late = if is_late { ", late" } else { "" };
+            let (subject, status) = (view.subject.to_string(), format!("{}{late}", view.status));
             table.row([view.order, view.controller, subject, status, receipts, time(view.deadline_ms)]);
         }
         table.print()?;

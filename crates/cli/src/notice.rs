@@ -1,6 +1,7 @@
 //! `tally notice`: who must know that what they read was wrong, and saying that one does.
 
 use crate::{
+    access_log::tell_unread,
     connection::{Acting, Asking, ask_again},
     output::{Colour, Done, Failure, count, json, line, paint, time},
     paging::Paging,
@@ -114,7 +115,8 @@ impl List {
     /// Puts together what the node tells of the whole partition: who read, what was corrected, who knows.
     fn in_partition(&self, signer: &Signer) -> Done {
         let partition = signer.partition().unwrap_or_default();
-        let (height, mut corrections) = corrections_within(&self.asking.connection.client()?, signer, partition)?;
+        let (all, mut corrections) = corrections_within(&self.asking.connection.client()?, signer, partition)?;
+        let (height, unread) = (all.height, all.unread);
         for correction in &mut corrections {
             correction.notices.retain(|notice| {
                 self.organisation.as_deref().is_none_or(|name| notice.reader.organisation() == name)
@@ -127,19 +129,27 @@ impl List {
         });
         let (corrections, next) = self.paging.part(corrections, |correction| correction.leaf);
         if self.asking.json {
-            return json(&serde_json::json!({"height": height, "corrections": corrections, "next": next}));
+            return json(
+                &serde_json::json!({"height": height, "corrections": corrections, "unread": unread, "next": next}),
+            );
         }
         corrections.iter().try_for_each(show)?;
         let count = count(corrections.len() as u64, "correction", "corrections");
         line(format_args!("{count}, complete to block {height}"))?;
-        Paging::more(next.as_deref())
+        Paging::more(next.as_deref())?;
+        tell_unread(&unread)
     }
 }
 
-/// The corrections in a partition, the latest first, each with who must know; and the height that all that is complete to.
-fn corrections_within(client: &Client, signer: &Signer, partition: &str) -> Result<(u64, Vec<NoticesView>), Failure> {
+/// What is on record in a partition, and its corrections, the latest first, each with who must know.
+fn corrections_within(
+    client: &Client,
+    signer: &Signer,
+    partition: &str,
+) -> Result<(PrivateReads, Vec<NoticesView>), Failure> {
     let all = reads_within(client, signer, partition, true)?;
-    Ok((all.height, all.corrections.iter().map(|correction| notices(correction, &all)).collect()))
+    let corrections = all.corrections.iter().map(|correction| notices(correction, &all)).collect();
+    Ok((all, corrections))
 }
 
 /// All that was read and corrected in a partition, and who knows; with what is sealed in wrong entries, if that is wanted.
@@ -186,6 +196,7 @@ fn notices(correction: &PrivateCorrection, all: &PrivateReads) -> NoticesView {
         authority: correction.authority.clone(),
         legal_basis: correction.legal_basis.clone(),
         values: correction.values.clone(),
+        untold: correction.untold,
         id: *id,
         leaf: *number,
         time_ms: *time_ms,
@@ -204,10 +215,15 @@ fn show(view: &NoticesView) -> Done {
         Shown(reason)
     ))?;
     line(format_args!("  for {}, by {}", Shown(authority), Shown(legal_basis)))?;
-    for WrongValue { field, commitment } in &view.values {
+    for WrongValue { field, subject, commitment } in &view.values {
         line(format_args!(
-            "  it had in `{field}` {commitment}: `tally erasure order … --value` has that alone destroyed"
+            "  it had in `{field}` {commitment} about {subject}: `tally erasure order … {subject} --value …` has that alone destroyed"
         ))?;
+    }
+    if view.untold {
+        line(
+            "  what was sealed in it cannot be told here: it came with other entries of its record, or the node cannot read it any more",
+        )?;
     }
     notices.iter().try_for_each(show_notice)?;
     if notices.is_empty() {
@@ -387,6 +403,7 @@ mod tests {
             authority: "The patient".to_owned(),
             legal_basis: "UK GDPR Article 16".to_owned(),
             values: Vec::new(),
+            untold: false,
             id: Hash::of(&[b"correction"]),
             number: 8,
             time_ms: 13,
@@ -397,6 +414,7 @@ mod tests {
             height: 20,
             reads,
             corrections: vec![correction.clone()],
+            unread: Vec::new(),
             acknowledgements: vec![said(11, 1, "a/clerk", Some("A court")), said(10, 2, "b/clerk", None)],
             next: None,
         };

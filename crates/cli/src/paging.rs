@@ -64,7 +64,7 @@ pages! {
     MandateList: mandates;
     NoticePage: corrections;
     PrincipalList: principals;
-    PrivateReads: reads + corrections + acknowledgements;
+    PrivateReads: reads + corrections + acknowledgements + unread;
     ProposalList: proposals;
 }
 

@@ -1,7 +1,7 @@
 //! Reads of sealed values, and of records in a partition: each a signed act with a purpose and a power, on record before a value is given.
 
 use crate::{
-    connection::Signing,
+    connection::{BEHIND, Signing, ask_again},
     output::{Colour, Failure, paint_err, say},
     register::{definition, exposure::warn_of_texts, no_register},
 };
@@ -268,7 +268,8 @@ fn not_passed_on() -> Failure {
 /// Where the sealed values stand that are wanted, and the register's custodian.
 fn places(client: &Client, wanted: &Wanted<'_>) -> Result<(Vec<Place>, String), Failure> {
     let Some(register) = client.register(wanted.register)? else { return Err(no_register(wanted.register)) };
-    let Some(record) = client.record(wanted.register, wanted.key)? else {
+    let record = ask_again(BEHIND, || Ok(client.record(wanted.register, wanted.key)?))?;
+    let Some(record) = record else {
         return Err(Failure::no(format!("register `{}` has no record `{}`", wanted.register, wanted.key)));
     };
     let fields: Vec<Field> = register.value.fields.iter().map(Field::from).collect();

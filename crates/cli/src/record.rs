@@ -1,7 +1,7 @@
 //! `tally record`: a record as it is now, and the proof that it is.
 
 use crate::{
-    connection::{Connection, Signing},
+    connection::{BEHIND, Connection, Signing, ask_again},
     output::{Colour, Done, Failure, json, line, paint, paint_err, say, time},
     reading::{self, Beside, Reader, Reason, Wanted},
     register::{no_register, tell_private},
@@ -65,11 +65,11 @@ impl Record {
         let client = self.connection.client()?;
         // What is read comes first: then what is shown is not older.
         let reading = if self.open { Some(self.read()?) } else { None };
-        let mut found = if self.entries {
-            client.record_entries(&self.register, &self.key)?
-        } else {
-            client.record(&self.register, &self.key)?
-        };
+        // Another node than the one that took it may answer.
+        let mut found = ask_again(BEHIND, || {
+            let (register, key) = (&self.register, &self.key);
+            Ok(if self.entries { client.record_entries(register, key)? } else { client.record(register, key)? })
+        })?;
         if let (Some(found), Some(reading)) = (&mut found, &reading) {
             reading::open(&mut found.value, &reading.openings);
         }

@@ -2,7 +2,7 @@
 
 use crate::{
     connection::Connection,
-    erasure::{nobody_left, not_asked},
+    erasure::{late, nobody_left, not_asked},
     output::{Colour, Doing, Done, Failure, count, json, line, paint, say, time},
     record::{moment, shown},
     subject_access,
@@ -331,7 +331,8 @@ fn erasure_lines(order: &ErasureRow, (partition, when): (Option<&str>, &str)) ->
             lines.push(format!("over       since block {height}, at {time_ms}: {why}"));
         }
         Some(completed) => {
-            lines.push(format!("complete   since block {}, at {}", completed.height, time(completed.time_ms)))
+            let late = late(completed.time_ms, order.deadline_ms);
+            lines.push(format!("complete   since block {}, at {}{late}", completed.height, time(completed.time_ms)));
         }
         None => lines.push(format!("due        by {}", time(order.deadline_ms))),
     }

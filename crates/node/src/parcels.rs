@@ -34,7 +34,7 @@ mod sealed;
 pub use erasures::Certifying;
 use erasures::Proofs;
 pub use held::{HeldEntry, HeldPage};
-pub use log::{Corrected, ReadAct};
+pub use log::{Corrected, ReadAct, ReadsPage};
 pub use order::{Executed, PrivateError};
 pub(crate) use read::different_roots;
 use read::{Awaited, ReadPayload};

@@ -393,7 +393,7 @@ advice! {
     NotPrivate => "do it in the public partition: in others there are registers, and mandates of their own",
     RecordUnknown => "check the record's key",
     RegisterPhase => "look the register up: move it to a phase that allows this, or use its successor",
-    CorrectionUnknown => "look the record up, and name the number of its latest entry",
+    CorrectionUnknown => "name the number of the record's latest entry to correct it, or of an entry that was corrected to say who knows: `tally record` and `tally notice list` have them",
     CorrectionSuperseded => "look the record up: correct its latest entry, if that is wrong too",
     ErasureExists => "choose another id: an order's id is not used twice",
     ErasureUnknown => "check the order's id: `tally erasure list`",

@@ -69,6 +69,7 @@ fn a_holder_that_was_away_keeps_what_is_held_meanwhile() {
 fn a_holder_that_is_cut_off_before_it_destroyed_keeps_what_is_held_meanwhile() {
     let report = ordered(934, 60, Errand::Sever, &[]).keeps();
     assert_eq!(report.counted(" value was held while its holder was cut off"), [1; 4]);
+    assert!(report.trace.iter().any(|line| line.contains("cut off, a node gave nothing")), "it read nothing meanwhile");
 }
 
 /// Reads, disclosures and holds come just before an order and just after it, and some of each do.

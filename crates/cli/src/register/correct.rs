@@ -148,6 +148,7 @@ mod tests {
             authority: "The patient".to_owned(),
             legal_basis: "UK GDPR Article 16".to_owned(),
             values: Vec::new(),
+            untold: false,
             id: Hash::of(&[b"correction"]),
             leaf: 1,
             time_ms: 1,

@@ -316,6 +316,9 @@ impl Gathering<'_> {
         for read in &mut page.reads {
             read.consents.retain(|one| own.contains(one.consent.as_str()));
         }
+        shared.unread.extend(page.unread);
+        shared.unread.sort_unstable();
+        shared.unread.dedup();
         shared.reads = page.reads;
         shared.reads_height = page.height;
     }

@@ -70,6 +70,7 @@ fn view(correction: Correction) -> NoticesView {
         authority,
         legal_basis,
         values: Vec::new(),
+        untold: false,
         id: act.id,
         leaf: act.leaf,
         time_ms: act.time_ms,

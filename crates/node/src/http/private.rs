@@ -11,7 +11,7 @@ use super::{
     transactions::{body_essence, split},
 };
 use crate::{
-    parcels::{Corrected, Executed, HeldEntry, HeldPage, PrivateError, ReadAct, Told},
+    parcels::{Corrected, Executed, HeldEntry, HeldPage, PrivateError, ReadAct, ReadsPage, Told},
     service::mandate::MandateQuery,
 };
 use axum::{
@@ -260,7 +260,9 @@ pub async fn reads_of(
     let form = r#"say which reads: {"subject": "register:key"}, or {"values": true}"#;
     let (question, path): (PrivateReadsAsked, String) = question(&query, &asked, body, form)?;
     let page = CursorPage::asked(question.cursor, question.limit, AUDIT_PAGE_MAX)?;
-    let _room = if question.values { Some(app.questions.enter()?) } else { None };
+    // Of these an empty page may have cost as much as a full one.
+    let is_dear = question.values || question.subject.is_some();
+    let _room = if is_dear { Some(app.questions.enter()?) } else { None };
     let page = reads_page(&app, &name, (&asked.query, &path), (page, &question)).await?;
     Ok(unstored(json_at(page.height, page)))
 }
@@ -276,7 +278,7 @@ async fn reads_page(
         .log_of_reads(name, asked, (page.before, page.limit), (question.subject.as_ref(), question.values))
         .await;
     let found = found.map_err(|error| failure(&error))?;
-    let (acts, next) = found.value;
+    let ReadsPage { acts, unread, next } = found.value;
     let subject = question.subject.as_ref();
     let reads = acts.iter().flat_map(|ReadAct { number, row, transaction, consents, .. }| {
         let place = row.told.as_ref().map(|outcome| ReadPlace {
@@ -305,11 +307,12 @@ async fn reads_page(
     let mut acknowledgements: Vec<PrivateAcknowledgement> = acts.iter().flat_map(acknowledgements_of).collect();
     acknowledgements.retain(|one| is_of(&one.register, &one.key));
     let (reads, next) = (reads.collect(), next.map(|next| next.to_string()));
-    Ok(PrivateReads { partition: name.to_owned(), height: found.height, reads, corrections, acknowledgements, next })
+    let (partition, height) = (name.to_owned(), found.height);
+    Ok(PrivateReads { partition, height, reads, corrections, acknowledgements, unread, next })
 }
 
 fn corrections_of(act: &ReadAct) -> impl Iterator<Item = PrivateCorrection> {
-    let view = |Corrected { mark, since, values }: &Corrected| PrivateCorrection {
+    let view = |Corrected { mark, since, values, untold }: &Corrected| PrivateCorrection {
         register: mark.register.clone(),
         key: mark.key.clone(),
         corrects: mark.corrects,
@@ -318,8 +321,13 @@ fn corrections_of(act: &ReadAct) -> impl Iterator<Item = PrivateCorrection> {
         legal_basis: mark.legal_basis.clone(),
         values: values
             .iter()
-            .map(|(place, commitment)| WrongValue { field: place.field().to_owned(), commitment: *commitment })
+            .map(|(place, commitment)| WrongValue {
+                field: place.field().to_owned(),
+                subject: place.subject().clone(),
+                commitment: *commitment,
+            })
             .collect(),
+        untold: *untold,
         id: act.row.transaction,
         number: mark.leaf,
         time_ms: mark.time_ms,

@@ -33,9 +33,10 @@ pub struct Corrected {
     pub mark: CorrectionRow,
     /// The height of the block that brought it.
     pub since: u64,
-    /// What is sealed in it, and neither in that which corrects it nor in the record now, unless it is erased: if it was asked for, can be read here
-    /// still, and it came without others of its record.
+    /// What is sealed in it, and neither in that which corrects it nor in the record now, unless it is erased: if it was asked for.
     pub values: Vec<(Place, Commitment)>,
+    /// Whether that was asked for and cannot be told: it came with others of its record, or cannot be read here any more.
+    pub untold: bool,
 }
 
 /// A read that is on record in a partition, a correction, or that somebody knows of one.
@@ -51,6 +52,17 @@ pub struct ReadAct {
     pub corrections: Vec<Corrected>,
     /// Of each of its reads, what it may have stood on.
     pub consents: Vec<Consented>,
+}
+
+/// A page of these, the latest first.
+#[derive(Clone, Debug, Default)]
+pub struct ReadsPage {
+    /// The reads, corrections, and who knows.
+    pub acts: Vec<ReadAct>,
+    /// Numbers of private transactions that cannot be read here any more.
+    pub unread: Vec<u64>,
+    /// Where to go on; none when there are none before.
+    pub next: Option<u64>,
 }
 
 impl<E: Runtime> Room<E> {
@@ -77,42 +89,47 @@ impl<E: Runtime> Room<E> {
 
 impl<E: Runtime> Parcels<E> {
     /// Reads that are on record in a partition, corrections, and who knows of these, the latest first: at most `count` of those before
-    /// `before`. With where to go on, unless there are none before.
+    /// `before`.
     ///
     /// # Errors
-    /// As [`Parcels::registers`]; or when a payload cannot be read here.
+    /// As [`Parcels::registers`].
     pub async fn log_of_reads(
         &self,
         partition: &str,
         (query, path): (&Query, &str),
         (before, count): (u64, usize),
         (about, with_values): (Option<&Subject>, bool),
-    ) -> Result<Told<(Vec<ReadAct>, Option<u64>)>, PrivateError> {
+    ) -> Result<Told<ReadsPage>, PrivateError> {
         let room = self.asked_by_overseer(partition, query, path).await?;
         let with_values = with_values && self.is_own(query);
         let mut corrected = 0;
         let position = room.partition.lock().await.position();
-        let (mut number, mut found, mut known) = (before.min(position.executed), Vec::new(), Consents::default());
+        let (mut number, mut page, mut known) =
+            (before.min(position.executed), ReadsPage::default(), Consents::default());
         let (end, mut last) = (number.saturating_sub(PRIVATE_SCAN_MAX), None);
-        while number > end && found.len() < count {
+        while number > end && page.acts.len() < count {
             number -= 1;
             let row = room.partition.lock().await.numbered(number).await;
             let Some(row) = row.filter(|row| row.told.is_some()) else { continue };
-            let transaction = self.next_transaction(&room, &row, &mut last).await?;
+            let Ok(transaction) = self.next_transaction(&room, &row, &mut last).await else {
+                page.unread.push(number);
+                continue;
+            };
             if about.is_some_and(|subject| !transaction.operations().iter().any(|one| concerns(one, subject))) {
                 continue;
             }
             let corrects = transaction.operations().iter().filter(|one| matches!(one, Operation::RecordCorrect { .. }));
             corrected += corrects.count();
-            if with_values && corrected > CORRECTED_PER_PAGE && !found.is_empty() {
+            if with_values && corrected > CORRECTED_PER_PAGE && !page.acts.is_empty() {
                 number += 1;
                 break;
             }
             let corrections = self.corrected(&room, number, &transaction, with_values).await;
             let consents = room.consented(&transaction, &mut known).await;
-            found.push(ReadAct { number, row, transaction, corrections, consents });
+            page.acts.push(ReadAct { number, row, transaction, corrections, consents });
         }
-        Ok(Told { height: position.height, value: (found, (number > 0).then_some(number)) })
+        page.next = (number > 0).then_some(number);
+        Ok(Told { height: position.height, value: page })
     }
 
     /// The entries that the transaction of a number corrects.
@@ -129,21 +146,23 @@ impl<E: Runtime> Parcels<E> {
                 Some(since) if with_values => {
                     self.wrong_values(room, (&mark, transaction), (since, &fields)).await.unwrap_or_default()
                 }
-                _ => Vec::new(),
+                _ => None,
             };
-            found.push(Corrected { mark, since: since.map_or(0, |row| row.height), values });
+            let untold = with_values && values.is_none();
+            let (since, values) = (since.map_or(0, |row| row.height), values.unwrap_or_default());
+            found.push(Corrected { mark, since, values, untold });
         }
         found
     }
 
-    /// What is sealed in a wrong entry, and neither in the one that corrects it, nor in the record now, nor erased. Nothing if others of its record came
-    /// with it: which it was cannot be told.
+    /// What is sealed in a wrong entry, and neither in the one that corrects it, nor in the record now, nor erased. None if others of its record
+    /// came with it: which it was cannot be told.
     async fn wrong_values(
         &self,
         room: &Room<E>,
         (mark, correcting): (&CorrectionRow, &SignedTransaction),
         (since, fields): (&NumberedRow, &[Field]),
-    ) -> Result<Vec<Value>, PrivateError> {
+    ) -> Result<Option<Vec<Value>>, PrivateError> {
         let schema = Schema::new(&mark.register, fields);
         let sealed = |transaction: &SignedTransaction| -> (usize, BTreeSet<Value>) {
             let all = transaction.operations().iter().flat_map(|operation| entries(operation, &mark.register));
@@ -153,7 +172,7 @@ impl<E: Runtime> Parcels<E> {
         };
         let (count, mut values) = sealed(&self.kept_transaction(room, since).await?);
         if count != 1 {
-            return Ok(Vec::new());
+            return Ok(None);
         }
         let (_, right) = sealed(correcting);
         values.retain(|value| !right.contains(value));
@@ -163,12 +182,12 @@ impl<E: Runtime> Parcels<E> {
             values.retain(|value| !now.contains(value));
         }
         let erased = room.erased_among(&values, self.time_ms()).await;
-        Ok(values.into_iter().filter(|value| !erased.contains_key(value)).collect())
+        Ok(Some(values.into_iter().filter(|value| !erased.contains_key(value)).collect()))
     }
 
-    /// The private transaction of this row, as it is kept.
+    /// The private transaction of this row, as it is kept. One that cannot be read here is asked for.
     async fn kept_transaction(&self, room: &Room<E>, row: &NumberedRow) -> Result<SignedTransaction, PrivateError> {
-        transaction_of(row, &self.kept_payload(room, &row.parcel.id).await?)
+        transaction_of(row, &self.asked_payload(room, &row.parcel.id).await?)
     }
 }
 

@@ -439,7 +439,7 @@ impl<E: Runtime> Parcels<E> {
     }
 
     /// A payload as it is kept on the disk. One that cannot be read here is asked for.
-    async fn asked_payload(&self, room: &Room<E>, id: &ParcelId) -> Result<Payload, PrivateError> {
+    pub(super) async fn asked_payload(&self, room: &Room<E>, id: &ParcelId) -> Result<Payload, PrivateError> {
         let kept = self.kept_payload(room, id).await;
         if kept.is_err() {
             room.lack(*id);

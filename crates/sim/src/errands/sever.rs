@@ -3,7 +3,7 @@
 
 use super::{
     away::is_kept,
-    erase::{HOLDERS, begin, complete, order, subject, write},
+    erase::{HOLDERS, begin, complete, order, read, subject, write},
     hold,
 };
 use crate::client::Client;
@@ -33,6 +33,9 @@ pub(super) async fn sever(client: &mut Client) -> Option<()> {
     for (number, pause) in PAUSES.into_iter().enumerate() {
         let key = name(number);
         write(client, "person", &key).await?;
+        if number == 0 {
+            gives_nothing(client, severed, &key).await?;
+        }
         let mut others = client.fork(number);
         others.doors.retain(|(node, _)| *node != severed);
         let ordered = order(&mut others, &key, &key).await?;
@@ -49,6 +52,23 @@ pub(super) async fn sever(client: &mut Client) -> Option<()> {
         client.accepted(&administrator, lift).await?;
         complete(client, &key).await?;
     }
+    Some(())
+}
+
+/// Cut off, it puts no read on record, and so gives nothing.
+async fn gives_nothing(client: &mut Client, severed: usize, key: &str) -> Option<()> {
+    client.wires.cut(severed).await;
+    let given = read(client, severed, key, None).await;
+    client.wires.mend().await;
+    match given {
+        Some(Ok(_)) => {
+            client.complain("a node that was cut off gave what it could put on no record".to_owned());
+            return None;
+        }
+        Some(Err(error)) => client.record.note(format!("cut off, a node gave nothing: {error}")),
+        None => {}
+    }
+    client.wait(REST).await;
     Some(())
 }
 

@@ -8,10 +8,10 @@ use super::{
 };
 use crate::{client::Client, machine::SECRET, members::Member};
 use tallystick_node::{
-    parcels::{Executed, PrivateError, ReadAct},
+    parcels::{Corrected, Executed, PrivateError, ReadAct, ReadsPage},
     rejection::RejectionCode,
 };
-use tallystick_protocol::{Code, Operation, Query};
+use tallystick_protocol::{Code, Commitment, Operation, Place, Query};
 
 /// Whose value was wrong.
 const KEY: &str = "s-wrong";
@@ -51,7 +51,7 @@ pub(super) async fn correct(client: &mut Client, writer: &Member, guest: &Member
     executed(client, MEMBERS[0], writer, knows(wrong, writer), None).await?;
     executed(client, MEMBERS[0], writer, knows(number, writer), Some(Code::CorrectionUnknown)).await?;
     executed(client, MEMBERS[1], guest, knows(wrong, writer), Some(Code::NotPermitted)).await?;
-    let found = told(client, writer, wrong).await?;
+    let found = told(client, writer, (wrong, opening.commitment())).await?;
     client.record.note(format!("{found} reads of what was wrong are on record, and who read it knows"));
     Some(())
 }
@@ -87,21 +87,26 @@ async fn in_the_clear(client: &mut Client, writer: &Member, wrong: u64) -> Optio
     }
 }
 
-/// What every member's own are told: the correction, who read before it what was wrong, and that they know. How many such reads there are; each
-/// member's node must say the same.
-async fn told(client: &mut Client, reader: &Member, wrong: u64) -> Option<usize> {
+/// What every member's own are told: the correction, the value that is in the wrong entry alone, who read before it what was wrong, and that they
+/// know. How many such reads there are; each member's node must say the same.
+async fn told(client: &mut Client, reader: &Member, (wrong, right): (u64, Commitment)) -> Option<usize> {
     let mut counts = Vec::new();
     for node in MEMBERS {
         let all = acts(client, node, (wrong, reader)).await?;
-        let mark = all
+        let correction = all
             .iter()
             .flat_map(|act| &act.corrections)
-            .map(|correction| &correction.mark)
-            .find(|mark| (mark.corrects, mark.key.as_str()) == (wrong, KEY));
-        let Some(mark) = mark else {
+            .find(|correction| (correction.mark.corrects, correction.mark.key.as_str()) == (wrong, KEY));
+        let Some(Corrected { mark, values, untold, .. }) = correction else {
             client.complain(format!("node {node} does not say that entry {wrong} was corrected"));
             return None;
         };
+        let is_wrong = |(place, value): &(Place, Commitment)| place.key() == KEY && *value != right;
+        let is_told = *untold || (values.len() == 1 && values.iter().all(is_wrong));
+        if !is_told {
+            client.complain(format!("node {node} says that {values:?} were in entry {wrong} alone"));
+            return None;
+        }
         let is_of_it = |act: &&ReadAct| mark.since < act.number && act.number < mark.leaf;
         let reads = |operation: &Operation| matches!(operation, Operation::RecordRead { key, .. } if key == KEY);
         let found = all.iter().filter(is_of_it).filter(|act| act.transaction.operations().iter().any(reads)).count();
@@ -129,7 +134,7 @@ async fn acts(client: &mut Client, node: usize, (wrong, reader): (u64, &Member))
                 service.parcels()?.log_of_reads(PARTITION, (&query, PATH), (u64::MAX, MANY), (None, true)).await?;
             Ok::<_, PrivateError>(found.value)
         });
-        if let Some(Ok((acts, _))) = asked.await
+        if let Some(Ok(ReadsPage { acts, .. })) = asked.await
             && acts.iter().any(|act| {
                 act.transaction.principal() == &reader.id
                     && act.transaction.operations().contains(&knows(wrong, reader))
