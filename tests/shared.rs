@@ -162,6 +162,7 @@ pub fn what_is_sealed_there_is_erased_by_both(desk: &Desk) {
     line("record pupil p-1 --as companies-house/registrar --legal-basis Law").expect(2, &["--purpose"]);
     line("record pupil p-1 --as companies-house/registrar --purpose Look").expect(2, &["--legal-basis"]);
     one_value_of_two_is_erased(desk);
+    a_persons_file_names_nobody_elses_consent(desk);
     who_oversees_it_sees_who_read_and_no_record(desk);
 }
 
@@ -255,6 +256,37 @@ fn who_oversees_it_sees_who_read_and_no_record(desk: &Desk) {
         let refused = asked(question, key).expect(1, &[]).text();
         assert!(!refused.contains("Still There") && !refused.contains("nickname"), "{refused}");
     }
+}
+
+/// A read of a record about two stands on the consents of both: each is told of their own.
+fn a_persons_file_names_nobody_elses_consent(desk: &Desk) {
+    let line = |text: &str| desk.line(&format!("{text} --partition school-health --as companies-house/registrar"));
+    desk.line(
+        "register create pair --field pair --field one:string:1:pupil --field two:string:1:pupil --field note --field memo \
+         --personal note:one --personal memo:two --partition school-health --as companies-house/administrator",
+    )
+    .expect(0, &["register pair is there"]);
+    for pupil in ["p-3", "p-4"] {
+        line(&format!("register append pupil {pupil} form=5D")).expect(0, &[]);
+    }
+    line("register append pair q-1 one=p-3 two=p-4 note='Sits in front' memo='Sits behind'").expect(0, &[]);
+    let consents = [("of-one", "pupil:p-3"), ("of-two", "pupil:p-4"), ("of-record", "pair:q-1")];
+    for (id, subject) in consents {
+        line(&format!("consent give {id} {subject} --purpose research --until 2099-01-01T00:00:00Z --evidence Form"))
+            .expect(0, &[]);
+    }
+    line("record pair q-1 --open --purpose research --legal-basis consent")
+        .expect(0, &["Sits in front", "Sits behind"]);
+    let read = line("access-log --subject pair:q-1 --limit 1").expect(0, &[]).text();
+    let told = |text: &str, ids: [bool; 2]| {
+        assert_eq!(["of-one", "of-two"].map(|id| text.contains(id)), ids, "{text}");
+    };
+    told(&line("access-log --subject pupil:p-3 --limit 1").expect(0, &["pair/q-1"]).text(), [true, false]);
+    told(&line("access-log --subject pupil:p-4 --limit 1").expect(0, &["pair/q-1"]).text(), [false, true]);
+    told(&line("access-log --limit 1").expect(0, &["pair/q-1"]).text(), [true, true]);
+    desk.line("subject-access pupil:p-3 --output p-3.json --as companies-house/registrar").expect(0, &["pair/q-1"]);
+    told(&fs::read_to_string(desk.path("p-3.json")).unwrap(), [true, false]);
+    assert!(read.contains("of-record"), "{read}");
 }
 
 /// Who reads a record of which one value is erased is told so, and given the other; a disclosure of both is not put on record.

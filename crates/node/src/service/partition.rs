@@ -111,13 +111,14 @@ impl<E: Runtime> Service<E> {
             let found = certify::partition_roots(&inner.runtime, chain, &inner.marshal, &inner.reader, partition).await;
             if let Ok(((roots, roots_proof), finality)) = found {
                 let said = PartitionRootsRow::decode(&roots).map_err(|error| error.to_string())?;
+                // Also where the root that was certified before is still this node's: who is wrong is not known.
+                if said.alarm.is_some() {
+                    return Err(different_roots(partition));
+                }
                 if let Some(certified) = &said.certified
                     && let Some(found) = find(certified)?
                 {
                     return Ok((found, (roots, roots_proof), finality));
-                }
-                if said.alarm.is_some() {
-                    return Err(different_roots(partition));
                 }
             }
             let next = std::pin::pin!(tip.changed());
