@@ -4,6 +4,7 @@ use crate::{
     connection::Asking,
     output::{Colour, Done, Failure, count, json, line, paint, time},
     paging::Paging,
+    partition::warn_of_stall,
     register::exposure::warn_of_unknown,
 };
 use clap::Args;
@@ -61,6 +62,7 @@ impl AccessLog {
     fn in_partition(&self, signer: &Signer) -> Done {
         let partition = signer.partition().unwrap_or_default();
         let (holder, _) = self.asking.connection.client()?.overseen(signer.principal().organisation(), partition)?;
+        warn_of_stall(&holder, partition);
         let page = self.paging.whole(AUDIT_PAGE_MAX, |paging| {
             let (cursor, limit) = Paging::numbered(paging);
             let asked = PrivateReadsAsked { subject: self.subject.clone(), values: false, cursor, limit };
@@ -124,7 +126,8 @@ fn show(read: &ReadView) -> Done {
     }
     if let Some(recipient) = &read.recipient {
         let place = read.jurisdiction.as_ref().map_or_else(String::new, |place| format!(", in {place}"));
-        line(format_args!("  disclosed to {}{place}", Shown(recipient)))?;
+        let given = if read.outcome == ActOutcome::Accepted { "disclosed to" } else { "meant for   " };
+        line(format_args!("  {given} {}{place}", Shown(recipient)))?;
     }
     let policies: Vec<&str> = read.decision.determining.iter().map(PolicyId::as_str).collect();
     let policies = if policies.is_empty() { "none".to_owned() } else { policies.join(", ") };

@@ -36,7 +36,7 @@ pub struct DataMapCommand {
 }
 
 /// The columns of the table, of which each line says one thing that is held.
-const COLUMNS: [&str; 17] = [
+const COLUMNS: [&str; 18] = [
     "controller",
     "contact",
     "kind",
@@ -54,6 +54,7 @@ const COLUMNS: [&str; 17] = [
     "review",
     "refused_to",
     "left_at",
+    "overseen_by",
 ];
 
 impl DataMapCommand {
@@ -232,6 +233,7 @@ fn register_row(view: &ControllerView, register: &ProtectedRegisterView) -> [Str
         String::new(),
         String::new(),
         view.left_at.join(", "),
+        String::new(),
     ]
 }
 
@@ -254,6 +256,7 @@ fn agreement_row(view: &ControllerView, shared: &SharedView) -> [String; COLUMNS
         shared.review_ms.map(time).unwrap_or_default(),
         listed(&shared.refused),
         shared.left_at.join(", "),
+        shared.regulators.join(", "),
     ]
 }
 
@@ -273,6 +276,7 @@ fn backups_row(view: &ControllerView, backups: &BackupsView) -> [String; COLUMNS
         String::new(),
         String::new(),
         keep_days.to_string(),
+        String::new(),
         String::new(),
         String::new(),
         String::new(),

@@ -6,6 +6,7 @@ use crate::{
     hold::controller_of,
     output::{Colour, Done, Failure, Table, count, json, line, paint, time},
     paging::{self, Paging},
+    partition::warn_of_stall,
     register::exposure::{warn_of_texts, warn_of_unknown},
     transaction::write_receipt,
 };
@@ -338,6 +339,7 @@ impl Orders {
         let signer = signer.filter(|signer| signer.partition().is_some());
         if let Some((signer, partition)) = signer.as_ref().and_then(|signer| Some((signer, signer.partition()?))) {
             (client, _) = client.overseen(signer.principal().organisation(), partition)?;
+            warn_of_stall(&client, partition);
         }
         Ok(Self { client, signer })
     }

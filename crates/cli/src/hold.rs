@@ -5,6 +5,7 @@ use crate::{
     connection::{Acting, Asking, Session},
     output::{Done, Failure, Table, json, time},
     paging::Paging,
+    partition::warn_of_stall,
     register::exposure::{warn_of_texts, warn_of_unknown},
 };
 use clap::{Args, Subcommand};
@@ -161,6 +162,7 @@ impl List {
         };
         let partition = signer.partition().unwrap_or_default();
         let (holder, _) = client.overseen(signer.principal().organisation(), partition)?;
+        warn_of_stall(&holder, partition);
         self.paging.whole(ERASURES_PAGE_MAX, |query| {
             let (cursor, limit) = Paging::numbered(query);
             let asked = PrivateHolds { controller: self.controller.clone(), cursor, limit };

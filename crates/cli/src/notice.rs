@@ -5,6 +5,7 @@ use crate::{
     connection::{Acting, Asking, ask_again},
     output::{Colour, Done, Failure, count, json, line, paint, time},
     paging::Paging,
+    partition::warn_of_stall,
     register::exposure::warn_of_texts,
 };
 use clap::{Args, Subcommand};
@@ -114,8 +115,9 @@ impl List {
 
     /// Puts together what the node tells of the whole partition: who read, what was corrected, who knows.
     fn in_partition(&self, signer: &Signer) -> Done {
-        let partition = signer.partition().unwrap_or_default();
-        let (all, mut corrections) = corrections_within(&self.asking.connection.client()?, signer, partition)?;
+        let all = reads_within(&self.asking.connection.client()?, signer, (self.record.as_ref(), true))?;
+        let mut corrections: Vec<NoticesView> =
+            all.corrections.iter().map(|correction| notices(correction, &all)).collect();
         let (height, unread) = (all.height, all.unread);
         for correction in &mut corrections {
             correction.notices.retain(|notice| {
@@ -123,10 +125,7 @@ impl List {
                     && !(self.open && notice.acknowledged.is_some())
             });
         }
-        corrections.retain(|correction| {
-            self.record.as_ref().is_none_or(|it| (it.register(), it.key()) == (&*correction.register, &*correction.key))
-                && (!correction.notices.is_empty() || (self.organisation.is_none() && !self.open))
-        });
+        corrections.retain(|correction| !correction.notices.is_empty() || (self.organisation.is_none() && !self.open));
         let (corrections, next) = self.paging.part(corrections, |correction| correction.leaf);
         if self.asking.json {
             return json(
@@ -141,23 +140,18 @@ impl List {
     }
 }
 
-/// What is on record in a partition, and its corrections, the latest first, each with who must know.
-fn corrections_within(
+/// What was read and corrected in a partition, of one record or of all, and who knows; with what is sealed in wrong entries, if that is wanted.
+fn reads_within(
     client: &Client,
     signer: &Signer,
-    partition: &str,
-) -> Result<(PrivateReads, Vec<NoticesView>), Failure> {
-    let all = reads_within(client, signer, partition, true)?;
-    let corrections = all.corrections.iter().map(|correction| notices(correction, &all)).collect();
-    Ok((all, corrections))
-}
-
-/// All that was read and corrected in a partition, and who knows; with what is sealed in wrong entries, if that is wanted.
-fn reads_within(client: &Client, signer: &Signer, partition: &str, values: bool) -> Result<PrivateReads, Failure> {
+    (record, values): (Option<&Subject>, bool),
+) -> Result<PrivateReads, Failure> {
+    let partition = signer.partition().unwrap_or_default();
     let (holder, _) = client.overseen(signer.principal().organisation(), partition)?;
+    warn_of_stall(&holder, partition);
     Paging::everything().whole(AUDIT_PAGE_MAX, |paging| {
         let (cursor, limit) = Paging::numbered(paging);
-        let asked = PrivateReadsAsked { subject: None, values, cursor, limit };
+        let asked = PrivateReadsAsked { subject: record.cloned(), values, cursor, limit };
         Ok(holder.partition_reads_of(signer, partition, &asked)?)
     })
 }
@@ -296,8 +290,9 @@ impl Owed<'_> {
 
     fn correction(&self, client: &Client, signer: &Signer) -> Result<Option<NoticesView>, Failure> {
         let (register, key, corrects) = self.record;
-        if let Some(partition) = signer.partition() {
-            let all = reads_within(client, signer, partition, false)?;
+        if signer.partition().is_some() {
+            let record = Subject::new(register, key).map_err(Failure::error)?;
+            let all = reads_within(client, signer, (Some(&record), false))?;
             let found = all
                 .corrections
                 .iter()

@@ -2,11 +2,11 @@
 
 use crate::{
     connection::Reading,
-    output::{Colour, Done, Failure, Table, count, json, line, paint, time},
+    output::{Colour, Done, Failure, Table, count, json, line, paint, paint_err, say, time},
 };
 use clap::{Args, Subcommand};
 use tallystick_api::{FormerView, PartitionView, StandingView};
-use tallystick_client::now_seconds;
+use tallystick_client::{Client, now_seconds};
 use tallystick_protocol::{Jurisdiction, change::words::Shown};
 
 /// See which organisations share something with each other only, and under which agreement
@@ -138,6 +138,26 @@ fn show(view: &PartitionView) -> Done {
         line(format_args!("{}         {node} has root {root} at height {height}", paint(Colour::Red, "alarm")))?;
     }
     Ok(())
+}
+
+/// Why what a node tells of a partition is not all of it: none unless the partition stands still there.
+pub fn stall(node: &Client, partition: &str) -> Option<String> {
+    let here = node.partition(partition).ok().flatten().and_then(|found| found.value.here)?;
+    let lacks = count(here.missing, "payload", "payloads");
+    (here.missing > 0).then(|| {
+        format!(
+            "partition `{partition}` stands still on the node that was asked, which lacks {lacks}: it knows what was there at block {}, and nothing \
+             since; `tally status` says more",
+            here.height
+        )
+    })
+}
+
+/// Says so.
+pub fn warn_of_stall(node: &Client, partition: &str) {
+    if let Some(why) = stall(node, partition) {
+        say(paint_err(Colour::Yellow, &why));
+    }
 }
 
 /// When an agreement is to be looked at again, and whether that is past.

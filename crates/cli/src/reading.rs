@@ -33,7 +33,9 @@ impl Reason {
     /// What for, and by which power.
     fn said(&self) -> Result<(&str, &str), Failure> {
         match (&self.purpose, &self.legal_basis) {
-            (Some(purpose), Some(legal_basis)) => Ok((purpose, legal_basis)),
+            (Some(purpose), Some(legal_basis)) if [purpose, legal_basis].iter().all(|text| !text.trim().is_empty()) => {
+                Ok((purpose, legal_basis))
+            }
             _ => Err(Failure::error("say what for and by which power: --purpose TEXT --legal-basis TEXT")),
         }
     }
@@ -41,8 +43,8 @@ impl Reason {
 
 /// Says so where a basis reads as consent and is none to the ledger, which then asks for no consent.
 fn warn_of_basis(legal_basis: &str) {
-    let is_like = legal_basis.trim_start().get(..7).is_some_and(|start| start.eq_ignore_ascii_case("consent"));
-    if is_like && !is_consent(legal_basis) {
+    let is_like = legal_basis.to_ascii_lowercase();
+    if ["consent", "6(1)(a)"].iter().any(|like| is_like.contains(like)) && !is_consent(legal_basis) {
         say(format_args!(
             "this read does not stand on consent, and none is asked for: a basis that is consent is `consent`, or begins `consent:`"
         ));

@@ -9,8 +9,8 @@ use crate::{
 };
 use clap::Args;
 use serde_json::Value;
-use std::path::PathBuf;
-use tallystick_api::CorrectionView;
+use std::{collections::BTreeMap, path::PathBuf};
+use tallystick_api::{CorrectionView, routes};
 use tallystick_client::Client;
 use tallystick_protocol::{EntryKind, Reading, change::words::Shown, operation::validate_key};
 
@@ -52,6 +52,15 @@ pub struct Record {
     connection: Connection,
 }
 
+/// What is told of a record's entries beside them.
+#[derive(Default)]
+struct Earlier {
+    /// The items, by their hashes.
+    items: BTreeMap<String, Value>,
+    /// Which of them were wrong.
+    marks: Vec<CorrectionView>,
+}
+
 impl Record {
     /// Runs the command.
     pub fn run(self) -> Done {
@@ -75,7 +84,7 @@ impl Record {
         }
         match &found {
             Some(found) if self.signing.json => json(&found.value)?,
-            Some(found) => self.show(&found.value, found.height, &self.marks(&client)?)?,
+            Some(found) => self.show(&found.value, found.height, &self.beside(&client, &found.value)?)?,
             None => {}
         }
         if let Some(path) = &self.receipt {
@@ -129,7 +138,21 @@ impl Record {
         if tell_private(done, self.signing.json)?.is_none() {
             return Ok(());
         }
-        given.iter().try_for_each(|one| self.show(&one.record, Some(height), &[]))
+        given.iter().try_for_each(|one| self.show(&one.record, Some(height), &Earlier::default()))
+    }
+
+    /// What is told of all entries, beside them, when all are shown.
+    fn beside(&self, client: &Client, found: &Value) -> Result<Earlier, Failure> {
+        let mut items = BTreeMap::new();
+        let hashes = entries(found).into_iter().filter_map(|entry| entry.get("item-hash")).filter_map(Value::as_array);
+        for hash in hashes.flatten().filter_map(Value::as_str).filter(|_| self.entries) {
+            let Some(Ok(place)) = hash.strip_prefix("sha-256:").map(str::parse) else { continue };
+            if !items.contains_key(hash) {
+                let item = client.get(&routes::item(&self.register, &place), "application/json")?.json()?;
+                items.insert(hash.to_owned(), item);
+            }
+        }
+        Ok(Earlier { items, marks: self.marks(client)? })
     }
 
     /// Which of the entries that are shown were wrong: all there are when all are shown.
@@ -151,12 +174,12 @@ impl Record {
         }
     }
 
-    fn show(&self, value: &Value, height: Option<u64>, marks: &[CorrectionView]) -> Done {
+    fn show(&self, value: &Value, height: Option<u64>, beside: &Earlier) -> Done {
         line(format_args!("{} {}/{}", paint(Colour::Bold, "record"), self.register, self.key))?;
         for entry in entries(value) {
             let text = |name: &str| entry.get(name).and_then(Value::as_str).unwrap_or("?").to_owned();
             line(format_args!("entry      {} of {}", text("entry-number"), text("entry-timestamp")))?;
-            for mark in marks.iter().filter(|mark| mark.corrects.to_string() == text("entry-number")) {
+            for mark in beside.marks.iter().filter(|mark| mark.corrects.to_string() == text("entry-number")) {
                 let why = format!("wrong: entry {} corrects it, for {}: {}", mark.entry, mark.authority, mark.reason);
                 line(format_args!("  {}", paint(Colour::Yellow, &Shown(&why).to_string())))?;
             }
@@ -164,7 +187,9 @@ impl Record {
                 show_item(item)?;
             }
             for hash in entry.get("item-hash").and_then(Value::as_array).into_iter().flatten() {
-                line(format_args!("item       {}", hash.as_str().unwrap_or("?")))?;
+                let hash = hash.as_str().unwrap_or("?");
+                line(format_args!("item       {hash}"))?;
+                beside.items.get(hash).map_or(Ok(()), show_item)?;
             }
         }
         match height {

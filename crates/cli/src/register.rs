@@ -12,6 +12,7 @@ pub use exposure::{warn_of_fields, warn_of_texts};
 use crate::{
     connection::{Asking, Connection, Signing},
     output::{Colour, Doing, Done, Failure, Table, count, json, line, paint, say, thousands},
+    partition::warn_of_stall,
     transaction::{self, outcome_lines},
 };
 use clap::{Args, Subcommand};
@@ -343,6 +344,7 @@ pub fn definition(client: &Client, asker: Option<&Signer>, name: &str) -> Result
     };
     let (holder, _) = client.holder(signer.principal().organisation())?;
     holder.partition_register(signer, partition, name)?.ok_or_else(|| {
+        warn_of_stall(&holder, partition);
         Failure::no(format!(
             "there is no register `{name}` in partition `{partition}`: `tally register list --partition {partition}` shows those there are"
         ))
@@ -461,6 +463,7 @@ impl List {
         let found = match asker.as_ref().and_then(|signer| Some((signer, signer.partition()?))) {
             Some((signer, partition)) => {
                 let (holder, _) = client.holder(signer.principal().organisation())?;
+                warn_of_stall(&holder, partition);
                 holder.partition_registers(signer, partition)?
             }
             None => client.registers()?,

@@ -165,6 +165,20 @@ pub fn text<'b>(
     Err(minicbor::decode::Error::message(format!("{what} must be a text of {min} to {max} bytes")).at(at))
 }
 
+/// Reads a text as [`text`] does, which says something: one of ASCII white space alone does not.
+pub fn words<'b>(
+    d: &mut Decoder<'b>,
+    len: RangeInclusive<usize>,
+    what: &str,
+) -> Result<&'b str, minicbor::decode::Error> {
+    let at = d.position();
+    let text = text(d, len, what)?;
+    if text.bytes().all(|byte| byte.is_ascii_whitespace()) {
+        return Err(minicbor::decode::Error::message(format!("{what} is blank: say something")).at(at));
+    }
+    Ok(text)
+}
+
 /// Reads a byte string whose length lies in `len`, without copying it.
 ///
 /// # Errors
@@ -241,6 +255,19 @@ mod tests {
         fn decode(d: &mut Decoder<'b>, _: &mut C) -> Result<Self, minicbor::decode::Error> {
             Ok(Self(text(d, 1..=4, "a note")?.to_owned()))
         }
+    }
+
+    #[test]
+    fn white_space_alone_says_nothing() {
+        let said = |said: &str| {
+            let bytes = minicbor::to_vec(said).unwrap();
+            words(&mut Decoder::new(&bytes), 1..=8, "a reason").map(str::to_owned).map_err(|error| error.to_string())
+        };
+        assert_eq!(said(" why ").unwrap(), " why ");
+        for blank in [" ", "\t\n  "] {
+            assert!(said(blank).unwrap_err().contains("a reason is blank"), "{blank:?}");
+        }
+        assert!(said("").unwrap_err().contains("1 to 8 bytes"));
     }
 
     #[test]

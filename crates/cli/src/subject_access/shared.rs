@@ -14,6 +14,7 @@ use super::{receipt_of, text_items};
 use crate::{
     output::{Colour, Done, Failure, count, line, paint, progress},
     paging::Paging,
+    partition::stall,
     reading::{self, Beside, Reason, Wanted},
 };
 use base64::{Engine as _, prelude::BASE64_STANDARD};
@@ -172,6 +173,10 @@ impl Gathering<'_> {
         for holder in self.holders {
             match holder.0.partition_held(signer, &shared.partition, self.subject) {
                 Ok(held) => {
+                    if let Some(why) = stall(&holder.0, &shared.partition) {
+                        shared.not_asked = Some(why);
+                        continue;
+                    }
                     shared.asked = Some(holder.1.clone());
                     shared.not_asked = None;
                     return Some((holder, held));

@@ -78,7 +78,7 @@ pub enum PrivateError {
     OpeningMissing(Spot),
     /// One that is erased, by register, key and field.
     #[error(
-        "record `{}/{}`: what field `{}` held is erased: leave it out; another value can be sealed only where the order named single values",
+        "record `{}/{}`: what field `{}` held is erased, or ordered to be: leave it out; another value can be sealed only where the order named single values",
         .0.0, .0.1, .0.2
     )]
     Erased(Spot),
@@ -146,7 +146,7 @@ pub enum PrivateError {
     Busy,
     /// Too few members answered.
     #[error(
-        "{have} of {need} members acknowledged it, and nothing was ordered: see by `tally status` whether the partition stands still here, and whether the others' nodes run, and try again"
+        "{have} of {need} members acknowledged it, and nothing was ordered: see by `tally status` whether the partition stands still here, whether the others' nodes run, and by `tally node list` whether they stand where the agreement allows, and try again"
     )]
     Acknowledgements {
         /// Members that did, this one included.

@@ -51,7 +51,7 @@ pub enum SealedError {
     Missing(Box<Place>),
     /// One that is erased.
     #[error(
-        "record `{}/{}`: what field `{}` held is erased: leave it out; another value can be sealed only where the order named single values",
+        "record `{}/{}`: what field `{}` held is erased, or ordered to be: leave it out; another value can be sealed only where the order named single values",
         .0.register(), .0.key(), .0.field()
     )]
     Erased(Box<Place>),

@@ -34,15 +34,15 @@ fn described(d: &mut Decoder<'_>) -> Result<String, decode::Error> {
 }
 
 fn reasoned(d: &mut Decoder<'_>) -> Result<String, decode::Error> {
-    cbor::text(d, 1..=REASON_BYTES_MAX, "a reason").map(str::to_owned)
+    cbor::words(d, 1..=REASON_BYTES_MAX, "a reason").map(str::to_owned)
 }
 
 fn authorised(d: &mut Decoder<'_>) -> Result<String, decode::Error> {
-    cbor::text(d, 1..=REASON_BYTES_MAX, "an authority").map(str::to_owned)
+    cbor::words(d, 1..=REASON_BYTES_MAX, "an authority").map(str::to_owned)
 }
 
 fn lawful(d: &mut Decoder<'_>) -> Result<String, decode::Error> {
-    cbor::text(d, 1..=REASON_BYTES_MAX, "a legal basis").map(str::to_owned)
+    cbor::words(d, 1..=REASON_BYTES_MAX, "a legal basis").map(str::to_owned)
 }
 
 /// What is read, erased, held, corrected and consented to.
@@ -65,7 +65,7 @@ fn privacy(name: OperationName, d: &mut Decoder<'_>) -> Result<Operation, decode
             controller: named(d)?,
             subject: d.decode()?,
             terms: d.decode()?,
-            evidence: cbor::text(d, 1..=REASON_BYTES_MAX, "how a consent was given")?.to_owned(),
+            evidence: cbor::words(d, 1..=REASON_BYTES_MAX, "how a consent was given")?.to_owned(),
         },
         OperationName::ConsentWithdraw => Operation::ConsentWithdraw { consent: named(d)?, reason: reasoned(d)? },
         OperationName::HoldLift => Operation::HoldLift { hold: named(d)?, reason: reasoned(d)? },
@@ -210,8 +210,8 @@ fn record_read(d: &mut Decoder<'_>) -> Result<Operation, decode::Error> {
         key,
         fields,
         subjects,
-        purpose: cbor::text(d, 1..=REASON_BYTES_MAX, "the purpose of a read")?.to_owned(),
-        legal_basis: cbor::text(d, 1..=READ_BASIS_BYTES_MAX, "the power that a read relies on")?.to_owned(),
+        purpose: cbor::words(d, 1..=REASON_BYTES_MAX, "the purpose of a read")?.to_owned(),
+        legal_basis: cbor::words(d, 1..=READ_BASIS_BYTES_MAX, "the power that a read relies on")?.to_owned(),
         recipient: cbor::optional(d, |d| d.decode())?,
         node: d.decode()?,
     })
