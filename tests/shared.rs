@@ -13,7 +13,7 @@ use std::{
     time::{Duration, Instant},
 };
 use tallystick_client::{Client, KeyName, Passphrase, Profile, Signer, read_network};
-use tallystick_protocol::{Hash, Operation, Subject};
+use tallystick_protocol::{Hash, NewEntry, Operation, Subject};
 use tallystick_tests::sandbox::{Desk, Sandbox};
 
 /// Who shares, and which nodes theirs are.
@@ -159,11 +159,28 @@ pub fn what_is_sealed_there_is_erased_by_both(desk: &Desk) {
     let text = fs::read_to_string(desk.path("p-1.json")).unwrap();
     assert!(text.contains("3B") && !text.contains(SEALED), "{text}");
     everybody_proves_that_something_was_ordered(desk);
+    what_the_schema_refuses_is_not_ordered(desk);
     line("record pupil p-1 --as companies-house/registrar --legal-basis Law").expect(2, &["--purpose"]);
     line("record pupil p-1 --as companies-house/registrar --purpose Look").expect(2, &["--legal-basis"]);
     one_value_of_two_is_erased(desk);
     a_persons_file_names_nobody_elses_consent(desk);
     who_oversees_it_sees_who_read_and_no_record(desk);
+}
+
+fn what_the_schema_refuses_is_not_ordered(desk: &Desk) {
+    let item = r#"{"colour":"red","visit":"v-red"}"#.to_owned();
+    let entries = vec![NewEntry { key: "v-red".to_owned(), items: vec![item] }];
+    let append = Operation::EntryAppend { register: "visit".to_owned(), entries };
+    let before = ordered(desk);
+    let refused = share(desk, "companies-house/registrar", append).unwrap_err();
+    assert!(refused.code() == Some("schema") && refused.to_string().contains("`colour`"), "{refused}");
+    assert_eq!(ordered(desk), before);
+}
+
+/// How many private transactions were ordered in the partition.
+fn ordered(desk: &Desk) -> u64 {
+    let node = Client::new([&Profile::read(&desk.path("sandbox")).unwrap().nodes[1]]).unwrap();
+    node.partition("school-health").unwrap().unwrap().value.ordered.unwrap()
 }
 
 /// The node of an organisation that is no member has the receipt, and it is of nothing that the members say among themselves.

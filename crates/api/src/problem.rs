@@ -61,6 +61,8 @@ codes! {
     ExpiredKey = "key-expired", 403, "Key expired";
     /// A value is in the clear that is written only sealed; nothing was passed on.
     Exposed = "value-unsealed", 422, "Value not sealed";
+    /// An entry breaks the schema of a register with sealed fields, or of one in a partition; nothing was passed on.
+    Schema = "schema", 422, "Not as the schema says";
     /// The node does not hold for the organisation whose register it is.
     NotHolder = "not-holder", 421, "Not a holder here";
     /// An opening does not open what the transaction seals.

@@ -23,7 +23,7 @@ use tallystick_protocol::{
 /// Answer yes or no about a record in a partition, in a file that proves the answer and does not hold the record
 #[derive(Debug, Args)]
 #[command(
-    after_help = "The record is read, on record in the partition; every --where is tried on it, and the answer is yes if all hold. The answer \
+    after_help = "The record is read, on record in the partition; every --where is tried on it, and the answer is yes if all hold: none does of a field that the record does not have. The answer \
     is written to a register of the partition, so that all members hold it, and can try it again on the record as it was; then it is \
     disclosed, on record too, in a file that you sign with your key. `tally verify` checks it with network.json alone, and names you: that the \
     answer is true is your word, that the partition's members hold it is theirs. The register is yours to make, once:\n  \

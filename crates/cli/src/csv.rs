@@ -24,7 +24,7 @@ pub fn parse(text: &str) -> Result<Csv, String> {
     Ok(Csv { heading, rows })
 }
 
-/// One line of a file, without its end. A cell that a spreadsheet would take for a formula is shown as text: what is written in it
+/// One line of a file, whose end needs but a line feed after it. A cell that a spreadsheet would take for a formula is shown as text: what is written in it
 /// may be another's.
 pub fn joined(cells: &[String]) -> String {
     let cell = |cell: &String| {
@@ -34,7 +34,7 @@ pub fn joined(cells: &[String]) -> String {
         }
         format!("\"{formula}{}\"", cell.replace('"', "\"\""))
     };
-    cells.iter().map(cell).collect::<Vec<_>>().join(",")
+    format!("{}\r", cells.iter().map(cell).collect::<Vec<_>>().join(","))
 }
 
 struct Reader<'a> {
@@ -119,9 +119,9 @@ mod tests {
     #[test]
     fn what_is_written_is_read_as_it_was() {
         let cells = ["plain", "a, \"b\"", "two\nlines", ""].map(str::to_owned);
-        let read = parse(&format!("1,2,3,4\r\n{}\r\n", joined(&cells))).unwrap();
+        let read = parse(&format!("1,2,3,4\r\n{}\n", joined(&cells))).unwrap();
         assert_eq!(read.rows, [(2, cells.to_vec())]);
-        assert_eq!(joined(&["=HYPERLINK(\"x\")".to_owned()]), "\"'=HYPERLINK(\"\"x\"\")\"");
+        assert_eq!(joined(&["=HYPERLINK(\"x\")".to_owned()]), "\"'=HYPERLINK(\"\"x\"\")\"\r");
     }
 
     #[test]

@@ -92,7 +92,7 @@ pub fn concerned(tx: &SignedTransaction) -> impl Iterator<Item = &str> {
 }
 
 /// The first operation that would write values in the clear which are written only sealed, or be refused by the schema of a register
-/// that has such values; and what in particular. `schemas` are those of [`concerned`] registers as far as they are known.
+/// that has such values, or that is in a partition; and what in particular. `schemas` are those of [`concerned`] registers as far as they are known.
 pub fn exposed(tx: &SignedTransaction, schemas: &BTreeMap<String, Arc<Schema>>) -> Option<(u32, Vec<Violation>)> {
     let mut made: BTreeMap<&str, Vec<Field>> = BTreeMap::new();
     for (operation, at) in tx.operations().iter().zip(0..) {
@@ -105,7 +105,9 @@ pub fn exposed(tx: &SignedTransaction, schemas: &BTreeMap<String, Arc<Schema>>) 
             Operation::EntryAppend { register, .. } | Operation::RecordCorrect { register, .. } => {
                 let own = made.get(register.as_str()).map(|fields| Schema::new(register, fields));
                 let schema = own.as_ref().or_else(|| schemas.get(register).map(AsRef::as_ref));
-                let Some(schema) = schema.filter(|schema| schema.is_protected()) else { continue };
+                // Whoever acknowledges what is private vouches that its schema takes it.
+                let is_looked_at = |schema: &&Schema| schema.is_protected() || tx.partition().is_some();
+                let Some(schema) = schema.filter(is_looked_at) else { continue };
                 for (entry, index) in new_entries(operation).iter().zip(0..) {
                     for text in &entry.items {
                         judge(schema, index, &entry.key, text, &mut violations);

@@ -1,7 +1,7 @@
 //! Why a node did not admit a transaction. A rejection leaves no trace on the ledger (but see `attempts.rs`): the transaction may be mended or sent again.
 
 use std::time::Duration;
-use tallystick_protocol::{NetworkId, PrincipalId, PrincipalStatus, PublicKey, Violation};
+use tallystick_protocol::{NetworkId, PrincipalId, PrincipalStatus, PublicKey, Violation, ViolationRule};
 
 /// What is wrong, strongest first: the first that applies is told.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -24,8 +24,10 @@ pub enum RejectionCode {
     Inactive,
     /// The key's certificate has ended.
     ExpiredKey,
-    /// It holds a value in the clear that is written only sealed, or would be refused by a register that has such values.
+    /// It holds a value in the clear that is written only sealed.
     Exposed,
+    /// It breaks the schema of a register that has such values, or is in a partition.
+    Schema,
     /// The signature does not fit.
     BadSignature,
     /// The node has no room just now.
@@ -36,7 +38,7 @@ pub enum RejectionCode {
 
 impl RejectionCode {
     /// Every code, in order of precedence.
-    pub const ALL: [Self; 13] = [
+    pub const ALL: [Self; 14] = [
         Self::Malformed,
         Self::WrongNetwork,
         Self::IdempotencyConflict,
@@ -47,6 +49,7 @@ impl RejectionCode {
         Self::Inactive,
         Self::ExpiredKey,
         Self::Exposed,
+        Self::Schema,
         Self::BadSignature,
         Self::Busy,
         Self::Unavailable,
@@ -65,6 +68,7 @@ impl RejectionCode {
             Self::Inactive => "principal-inactive",
             Self::ExpiredKey => "key-expired",
             Self::Exposed => "value-unsealed",
+            Self::Schema => "schema",
             Self::BadSignature => "bad-signature",
             Self::Busy => "busy",
             Self::Unavailable => "unavailable",
@@ -167,11 +171,16 @@ impl Rejection {
             .iter()
             .map(|Violation { entry, field, rule }| format!("entry {entry}: field `{field}`: {rule}"))
             .collect();
+        let is_exposed = violations.iter().any(|violation| violation.rule == ViolationRule::Unsealed);
+        let (code, remedy) = match is_exposed {
+            true => (RejectionCode::Exposed, "correct it, and seal what is `unsealed`"),
+            false => (RejectionCode::Schema, "correct it"),
+        };
         let detail = format!(
-            "operation {operation} is for a register with sealed fields, which would refuse it ({}), and a refused transaction is in the log for ever: nothing of it was passed on; correct it, and seal what is `unsealed`",
+            "operation {operation} would be refused by its register ({}), and a refused transaction is in the log for ever: nothing of it was passed on; {remedy}",
             told.join("; ")
         );
-        Self::new(RejectionCode::Exposed, detail)
+        Self::new(code, detail)
     }
 
     pub(crate) fn busy(what: &str, retry_after: Duration) -> Self {

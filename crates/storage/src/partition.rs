@@ -564,7 +564,8 @@ fn whole<T>(result: Result<T, qmdb::Error<mmr::Family>>) -> T {
         Ok(value) => value,
         #[expect(clippy::panic, reason = "a node that cannot read or write its state must stop")]
         Err(error) => panic!(
-            "the state of a partition failed: {error}: check the disk under the data directory, then start the node again"
+            "the state of a partition failed: {error}: check the disk under the data directory, and start the node again; if it fails again, remove the \
+             partition's folders `storage/tally-partition-…` there, and it builds them anew of the payloads that it has"
         ),
     }
 }

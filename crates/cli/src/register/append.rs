@@ -71,6 +71,19 @@ pub struct Append {
     connection: Connection,
 }
 
+/// Says that values are sealed, if some are.
+pub(super) fn say_sealed(sealed: usize, partition: Option<&str>) {
+    if sealed == 0 {
+        return;
+    }
+    let values = count(sealed as u64, "value is", "values are");
+    let keeps = match partition {
+        Some(_) => "the nodes of the partition's members keep",
+        None => "the node that takes them keeps",
+    };
+    say(format_args!("{values} sealed: the ledger gets commitments, and {keeps} what opens them"));
+}
+
 impl Append {
     /// Runs the command.
     pub fn run(self) -> Done {
@@ -87,16 +100,7 @@ impl Append {
         let total = entries.len();
         let batches = cut(entries, |sealed| &sealed.entry, |sealed| &sealed.openings);
         self.require_possible(batches.len(), sealed)?;
-        if sealed > 0 {
-            let values = count(sealed as u64, "value is", "values are");
-            say(format_args!(
-                "{values} sealed: the ledger gets commitments, and {} what opens them",
-                match signer.partition() {
-                    Some(_) => "the nodes of the partition's members keep",
-                    None => "the node that takes them keeps",
-                }
-            ));
-        }
+        say_sealed(sealed, signer.partition());
         let bar = progress(total as u64, &self.register);
         let mut last = None;
         let parts = batches.len();

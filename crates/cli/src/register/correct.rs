@@ -71,6 +71,7 @@ impl Correct {
             return Err(append::not_passed_on());
         }
         let signer = asker.map_or_else(|| connection.signer(&signing), Ok)?;
+        append::say_sealed(openings.len(), signer.partition());
         let subject = format!("correct {} of {register}", entry.key);
         let operation =
             Operation::RecordCorrect { register: register.clone(), corrects, entry, reason, authority, legal_basis };

@@ -63,7 +63,10 @@ pub async fn data_map(State(app): State<App>, QueryOf(query): QueryOf) -> Answer
 fn controller(row: OrganisationRow, holdings: &Holdings, time_ms: u64) -> ControllerView {
     let OrganisationRow { id, name, status, particulars, .. } = row;
     let is_custodian = |register: &&RegisterRow| register.custodian == id;
-    let is_member = |agreement: &&PartitionRow| agreement.terms.has_member(&id);
+    // What lies with who has left lies there still.
+    let is_member = |agreement: &&PartitionRow| {
+        agreement.terms.has_member(&id) || agreement.former.iter().any(|(former, _)| *former == id)
+    };
     ControllerView {
         nodes: holdings.nodes.get(&id).into_iter().flat_map(|row| &row.nodes).map(place).collect(),
         left_at: retired(holdings, &id).collect(),

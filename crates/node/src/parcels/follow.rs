@@ -314,7 +314,7 @@ impl<E: Runtime> Parcels<E> {
     /// Asks for payloads: those who acknowledged them, then every other member's node.
     async fn ask(&self, room: &Room<E>, orders: &Orders, missing: &BTreeSet<ParcelId>) {
         let Ok(Some(membership)) = self.membership(&room.name).await else { return };
-        tracing::info!(partition = room.name, height = orders.height, missing = missing.len(), "asks for payloads");
+        tracing::debug!(partition = room.name, height = orders.height, missing = missing.len(), "asks for payloads");
         let others = membership.nodes.iter().filter(|node| node.node != self.0.holder.principal);
         let (first, then): (Vec<_>, Vec<_>) = others.partition(|node| orders.holders.contains(&node.node));
         let ids: Vec<ParcelId> = missing.iter().copied().take(PARCELS_PER_ORDER_MAX).collect();

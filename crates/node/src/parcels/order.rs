@@ -100,7 +100,7 @@ pub enum PrivateError {
     VaultFull(String),
     /// This node holds nothing of the partition.
     #[error(
-        "this node holds nothing of partition `{0}`: ask a node of one of its members that stands where its agreement allows; `tally partition show` says which they are, if there is such a partition, and they give records to members' own alone"
+        "this node holds nothing of partition `{0}`: ask a node of one of its members that stands where its agreement allows; `tally datamap` says which they are, if there is such a partition, and they give records to members' own alone"
     )]
     NotHeld(String),
     /// It is none that could be executed.

@@ -13,7 +13,7 @@ use tallystick_storage::read::ReadError;
 pub struct Holdings {
     /// The registers with protected fields of which they are the custodians.
     pub registers: Vec<RegisterRow>,
-    /// The agreements of which they are members, ended ones too.
+    /// The agreements of which they are members or were, ended ones too.
     pub agreements: Vec<PartitionRow>,
     /// The nodes of these organisations, and of all that share with them.
     pub nodes: BTreeMap<String, NodesRow>,
@@ -34,7 +34,10 @@ impl<E: Runtime> Service<E> {
         let (mut agreements, mut total, mut read) = (Vec::new(), usize::MAX, 0);
         while read < total {
             let (_, listed, some) = self.partitions(read, ROWS_READ_MAX).await?;
-            let is_asked = |row: &PartitionRow| row.terms.members.iter().any(|member| asked.contains(member.as_str()));
+            let is_asked = |row: &PartitionRow| {
+                let former = row.former.iter().map(|(id, _)| id);
+                row.terms.members.iter().chain(former).any(|id| asked.contains(id.as_str()))
+            };
             agreements.extend(some.into_iter().filter(is_asked));
             (total, read) = (listed, read + ROWS_READ_MAX);
         }
