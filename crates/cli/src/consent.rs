@@ -20,7 +20,7 @@ use tallystick_protocol::{
 /// Put on record what somebody has agreed to, and that it is withdrawn
 #[derive(Debug, Args)]
 #[command(
-    after_help = "A read stands on consent when its legal basis is `consent`, or begins `consent:`. It is refused unless everybody whom the \
+    after_help = "A read stands on consent when its legal basis is `consent`, or begins `consent:`, in whatever case. It is refused unless everybody whom the \
     values are about has given the register's custodian a consent that is in force, is for the read's purpose (that word, or that word, a \
     colon, and more), and allows whoever reads or is given the values. What is withdrawn bears nothing from the next transaction on; \
     `tally access-log` shows on which consent a read stood, and when that was withdrawn.\n\n\

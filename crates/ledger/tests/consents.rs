@@ -42,6 +42,9 @@ fn a_read_by_consent_needs_one_that_covers_it_of_everybody_it_is_about() {
         alpha/clerk | read-by law person 1 person:1 name research                    | ok
         alpha/clerk | read-by consent person 1 person:1 name research                | 0 consent-required
         alpha/clerk | read-by consented person 1 person:1 name research              | ok
+        # However the word is written.
+        alpha/clerk | read-by Consent person 1 person:1 name research                | 0 consent-required
+        alpha/clerk | read-by _CONSENT_:_form_7 person 1 person:1 name research      | 0 consent-required
         alpha/clerk | consent c1 alpha person:1 research beta 2020-06-01T00:00:00Z   | ok
         alpha/clerk | read-by consent person 1 person:1 name research                | ok
         alpha/clerk | read-by consent:_form_7 person 1 person:1 name research:_trial_9 | ok

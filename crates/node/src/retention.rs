@@ -312,7 +312,7 @@ impl Due {
             subject: self.about.clone(),
             scope: ErasureScope::Values(self.values.clone()),
             authority: self.authority.clone(),
-            legal_basis: format!("Kept for {} days", self.days),
+            legal_basis: format!("Kept for {} day{}", self.days, if self.days == 1 { "" } else { "s" }),
             reason: "The time for which it is kept is over".to_owned(),
             deadline: DEADLINE_SECONDS,
         }

@@ -21,9 +21,10 @@ use minicbor::{Decode, Decoder, Encode, Encoder, decode, encode};
 /// The legal basis of a read that stands on consent: this word, or this word, a colon, and what else is to be said.
 pub const CONSENT_BASIS: &str = "consent";
 
-/// Whether a read of this legal basis stands on consent.
+/// Whether a read of this legal basis stands on consent, however the word is written.
 pub fn is_consent(legal_basis: &str) -> bool {
-    is_within(CONSENT_BASIS, legal_basis)
+    let word = legal_basis.split(':').next().unwrap_or_default();
+    word.trim_ascii().eq_ignore_ascii_case(CONSENT_BASIS)
 }
 
 /// Whether the text is this word, or this word, a colon, and more.
@@ -334,7 +335,8 @@ mod tests {
             ("consent", true),
             ("consent: form 7", true),
             ("consent:", true),
-            ("Consent", false),
+            ("Consent", true),
+            (" CONSENT : form 7", true),
             ("consented", false),
             ("consent form", false),
             ("UK GDPR Article 6(1)(c)", false),

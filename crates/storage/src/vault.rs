@@ -64,6 +64,8 @@ const FOLDERS: u16 = 4_096;
 const LOCKS: usize = 64;
 /// Bytes of the name of a subject's file without its generation.
 const NAME_BYTES: usize = 24;
+/// Files that are tried with a key that does not fit what the vault says of its own.
+const TRIED: usize = 256;
 /// The first byte of a file that is whole.
 const WHOLE: u8 = 1;
 /// Bytes overwritten at once.
@@ -431,18 +433,51 @@ impl<S: Storage> Vault<S> {
 
     /// Notes which key the vault is under, when it is new; fails when it is another.
     async fn check_key(&self) -> Result<(), VaultError> {
-        let (blob, size) = match self.storage.open(&self.prefix, CHECK_NAME).await {
-            Err(error) if is_damage(&error) => return Err(VaultError::Damaged(hex::encode(CHECK_NAME))),
-            opened => opened?,
-        };
         let check = self.ciphers.check();
-        if size < check.len() as u64 {
-            // Written before anything else, so that whoever finds it torn finds an empty vault.
-            blob.write_at(0, check, WriteOptions::SYNC).await?;
-            return Ok(blob.sync().await?);
+        let amiss = match self.storage.open(&self.prefix, CHECK_NAME).await {
+            Err(error) if is_damage(&error) => VaultError::Damaged(hex::encode(CHECK_NAME)),
+            Err(error) => return Err(error.into()),
+            Ok((blob, size)) => {
+                if size < check.len() as u64 {
+                    // Written before anything else, so that whoever finds it torn finds an empty vault.
+                    blob.write_at(0, check, WriteOptions::SYNC).await?;
+                    return Ok(blob.sync().await?);
+                }
+                let found = blob.read_at(0, check.len(), ReadOptions::default()).await?.coalesce();
+                if found.as_ref() == check {
+                    return Ok(());
+                }
+                VaultError::Key
+            }
+        };
+        // A bit of it that turned keeps nothing closed that the key opens.
+        if !self.opens_one().await? {
+            return Err(amiss);
         }
-        let found = blob.read_at(0, check.len(), ReadOptions::default()).await?.coalesce();
-        if found.as_ref() == check { Ok(()) } else { Err(VaultError::Key) }
+        self.storage.remove(&self.prefix, Some(CHECK_NAME)).await?;
+        let (blob, _) = self.storage.open(&self.prefix, CHECK_NAME).await?;
+        blob.write_at(0, check, WriteOptions::SYNC).await?;
+        Ok(blob.sync().await?)
+    }
+
+    /// Whether the key opens a file, of some.
+    async fn opens_one(&self) -> Result<bool, VaultError> {
+        let mut tried = 0;
+        for folder in 0..FOLDERS {
+            for file in self.scan(folder).await? {
+                let Some((name, generation)) = split(&file) else { continue };
+                if let Ok(Some(bytes)) = self.read(&name, generation).await
+                    && self.opened(&file, &bytes).is_ok()
+                {
+                    return Ok(true);
+                }
+                tried += 1;
+                if tried >= TRIED {
+                    return Ok(false);
+                }
+            }
+        }
+        Ok(false)
     }
 }
 

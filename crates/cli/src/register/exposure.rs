@@ -103,7 +103,7 @@ pub fn warn_of_texts(texts: impl IntoIterator<Item = impl AsRef<str>>, partition
     }
 }
 
-/// Warns of a subject in whose register nothing can be, as where its name is mistyped.
+/// Warns of a subject in whose register nothing can be, as where its name is mistyped; in public also of one that has no record there.
 pub fn warn_of_unknown(client: &Client, asker: Option<&Signer>, subject: &Subject) {
     let register = subject.register();
     // Whoever cannot be asked does not say that there is none.
@@ -116,6 +116,9 @@ pub fn warn_of_unknown(client: &Client, asker: Option<&Signer>, subject: &Subjec
     if is_missing {
         let elsewhere = if asker.and_then(Signer::partition).is_none() { ", or name its partition" } else { "" };
         warn(&format!("there is no register `{register}` here: see that {subject} is spelt right{elsewhere}"));
+    } else if asker.and_then(Signer::partition).is_none() && matches!(client.record(register, subject.key()), Ok(None))
+    {
+        warn(&format!("register `{register}` has no record {subject}: see that it is spelt right"));
     }
 }
 

@@ -135,7 +135,7 @@ async fn raised(client: &mut Client, subjects: &[Subject]) -> Option<()> {
 fn is_right(client: &Client, row: &ErasureRow) -> Option<()> {
     let says = match row.subject == agreed() {
         true => (format!("The agreement of partition {PARTITION}"), "Kept for 2 days"),
-        false => (format!("The definition of register {LOG}"), "Kept for 1 days"),
+        false => (format!("The definition of register {LOG}"), "Kept for 1 day"),
     };
     let is_right = row.principal == client.members.holder(MEMBERS[0])?.principal
         && row.controller == client.administrator(MEMBERS[0]).id.organisation()

@@ -120,6 +120,29 @@ fn a_damaged_file_does_not_keep_the_vault_closed() {
     assert!(!older.exists() && !newer.exists());
 }
 
+/// Of what says which key the vault has: what the key opens says so too.
+#[test]
+fn a_bit_of_the_check_keeps_nothing_closed() {
+    let folder = tempfile::tempdir().unwrap();
+    let folder = folder.path();
+    with_one_left(folder);
+    let check = files(folder).into_iter().find(|file| file.ends_with(hex::encode(CHECK_NAME))).unwrap();
+    for at in [0, 12, OWN, OWN + 24] {
+        let mut bytes = fs::read(&check).unwrap();
+        bytes[at] ^= 0x10;
+        fs::write(&check, bytes).unwrap();
+        on_disk(folder, async |context| {
+            let another = Vault::open_on_disk(context, ("node", folder.to_owned()), &key(2)).await;
+            assert!(another.is_err(), "another key at {at}");
+        });
+        on_disk(folder, async |context| {
+            let vault = open_in(folder, context).await.unwrap();
+            assert_eq!(vault.all(&drawer("alice")).await.unwrap().len(), 2, "at {at}");
+        });
+        on_disk(folder, async |context| drop(open_in(folder, context).await.unwrap()));
+    }
+}
+
 /// All that was ordered is carried out again, as where the file is not there; also where another says that it is done.
 #[test]
 fn damaged_progress_is_not_believed() {
