@@ -200,8 +200,6 @@ fn everybody_proves_that_something_was_ordered(desk: &Desk) {
 
 /// Readers of the first member's, at its node.
 const READERS: usize = 8;
-/// For how long they read.
-const READING: Duration = Duration::from_secs(3);
 
 /// As many reads as it answers; then it is killed, and the other member's node tells of every one that it answered.
 pub fn no_read_is_lost_when_a_members_node_is_killed(desk: &Desk, sandbox: &Sandbox) {
@@ -221,13 +219,19 @@ pub fn no_read_is_lost_when_a_members_node_is_killed(desk: &Desk, sandbox: &Sand
             scope.spawn(|| {
                 while !stop.load(Ordering::Relaxed) {
                     // The node is killed while some wait: those have nothing.
-                    let Ok(done) = share(desk, "companies-house/registrar", read()) else { continue };
+                    let Ok(done) = share(desk, "companies-house/registrar", read()) else {
+                        thread::sleep(Duration::from_millis(50));
+                        continue;
+                    };
                     assert!(done["given"][0]["openings"][0].is_string(), "{done}");
                     answered.lock().unwrap().push(done["id"].as_str().unwrap().to_owned());
                 }
             });
         }
-        thread::sleep(READING);
+        let begun = Instant::now();
+        while answered.lock().unwrap().len() <= READERS && begun.elapsed() < PATIENCE {
+            thread::sleep(Duration::from_millis(100));
+        }
         sandbox.kill_node("companies-house");
         thread::sleep(Duration::from_millis(500));
         stop.store(true, Ordering::Relaxed);

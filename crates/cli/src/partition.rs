@@ -1,7 +1,7 @@
 //! `tally partition`: who shares what with whom, under which agreement.
 
 use crate::{
-    connection::Reading,
+    connection::{Reading, ask_again},
     output::{Colour, Done, Failure, Table, count, json, line, paint, paint_err, say, time},
 };
 use clap::{Args, Subcommand};
@@ -140,17 +140,23 @@ fn show(view: &PartitionView) -> Done {
     Ok(())
 }
 
-/// Why what a node tells of a partition is not all of it: none unless the partition stands still there.
+/// Looks at a partition that may but wait for what is on its way.
+const LOOKS: usize = 16;
+
+/// Why what a node tells of a partition is not all of it: none unless the partition stands still there, and goes on standing.
 pub fn stall(node: &Client, partition: &str) -> Option<String> {
-    let here = node.partition(partition).ok().flatten().and_then(|found| found.value.here)?;
-    let lacks = count(here.missing, "payload", "payloads");
-    (here.missing > 0).then(|| {
-        format!(
-            "partition `{partition}` stands still on the node that was asked, which lacks {lacks}: it knows what was there at block {}, and nothing \
-             since; `tally status` says more",
-            here.height
-        )
-    })
+    let here = || node.partition(partition).ok().flatten().and_then(|found| found.value.here);
+    let first = here().filter(|here| here.missing > 0)?;
+    let goes_on = ask_again(LOOKS, || Ok(here().filter(|here| here.missing == 0 || here.executed > first.executed)));
+    if goes_on.is_ok_and(|goes_on| goes_on.is_some()) {
+        return None;
+    }
+    let lacks = count(first.missing, "payload", "payloads");
+    Some(format!(
+        "partition `{partition}` stands still on the node that was asked, which lacks {lacks}: it knows what was there at block {}, and nothing \
+         since; `tally status` says more",
+        first.height
+    ))
 }
 
 /// Says so.

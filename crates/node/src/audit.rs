@@ -202,11 +202,15 @@ async fn check<E: Runtime>(
     // no part of the ledger yet.
     let stored = blocks.last_index().unwrap_or(0);
     let last = certificates.last_index().unwrap_or(0).min(stored);
+    let unbroken = blocks.next_gap(1).0.unwrap_or(0);
+    let mut last = to_check(last, unbroken, executed(&context).await).map_err(AuditError::Broken)?;
+    // What is before a gap is certified by what is before it too.
+    while last > 0 && !certificates.has(Identifier::Index(last)).await.unwrap_or_default() {
+        last -= 1;
+    }
     if last == 0 {
         return Err(broken(1, "neither it nor any block after it has a certificate".to_owned()));
     }
-    let unbroken = blocks.next_gap(1).0.unwrap_or(0);
-    let last = to_check(last, unbroken, executed(&context).await).map_err(AuditError::Broken)?;
     let validators = genesis.validator_set();
     let validators = validators.ok_or_else(|| broken(0, "the network file names no set of validators".to_owned()))?;
     let links = Links::read(&context.child("hand_overs"), PREFIX, &genesis).await;

@@ -109,7 +109,7 @@ pub(crate) fn is_kept(row: &RegisterRow, place: &Place, days: u32, agreed: Optio
 /// What this process has looked at, beside what the vault notes.
 #[derive(Debug, Default)]
 pub(crate) struct Watch {
-    /// How far it has come, by register or partition, and days.
+    /// How far it has come, by register, or by who says so in a partition, and days.
     scans: BTreeMap<(String, u32), Scan>,
     /// Orders that are on their way or were refused, each with its register.
     raised: BTreeMap<String, (String, Posted)>,
@@ -120,7 +120,7 @@ pub(crate) struct Watch {
 }
 
 impl Watch {
-    /// How far a register or a partition was looked at, if this process did.
+    /// How far was looked, if this process did.
     pub fn scan(&self, key: &(String, u32)) -> Option<Scan> {
         self.scans.get(key).copied()
     }
@@ -128,6 +128,11 @@ impl Watch {
     /// Notes how far.
     pub fn note(&mut self, key: (String, u32), scan: Scan) {
         self.scans.insert(key, scan);
+    }
+
+    /// Forgets how far all else was looked at.
+    pub fn keep(&mut self, keys: &BTreeSet<(String, u32)>) {
+        self.scans.retain(|key, _| keys.contains(key));
     }
 
     /// What has become of this order so far; none when it waits, for as many of its register's are refused as may be.

@@ -390,7 +390,7 @@ fn named(d: &mut Decoder<'_>) -> Result<String, decode::Error> {
 }
 
 fn reasoned(d: &mut Decoder<'_>) -> Result<String, decode::Error> {
-    cbor::text(d, 1..=REASON_BYTES_MAX, "a reason").map(str::to_owned)
+    cbor::words(d, 1..=REASON_BYTES_MAX, "a reason").map(str::to_owned)
 }
 
 impl<C> Encode<C> for Change {

@@ -103,7 +103,7 @@ fn texts(
 ) -> Result<Vec<String>, decode::Error> {
     let at = d.position();
     let n = cbor::list(d, count, what)?;
-    let read = (0..n).map(|_| cbor::text(d, bytes.clone(), each).map(str::to_owned));
+    let read = (0..n).map(|_| cbor::words(d, bytes.clone(), each).map(str::to_owned));
     let texts = read.collect::<Result<Vec<_>, _>>()?;
     if texts.is_sorted_by(|a, b| a < b) {
         Ok(texts)

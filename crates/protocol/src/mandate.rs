@@ -132,7 +132,7 @@ impl<'b, C> Decode<'b, C> for MandateTerms {
         }
         let actions = words(d, "the actions of a mandate", |word| word.parse::<OperationName>().is_ok())?;
         let resources = words(d, "the things of a mandate", |word| !word.trim_end_matches('*').contains('*'))?;
-        let purpose = cbor::text(d, 1..=REASON_BYTES_MAX, "a purpose")?.to_owned();
+        let purpose = cbor::words(d, 1..=REASON_BYTES_MAX, "a purpose")?.to_owned();
         let (from, at) = (d.u64()?, d.position());
         let until = d.u64()?;
         if until <= from {

@@ -167,8 +167,8 @@ impl<'b, C> Decode<'b, C> for AgreementTerms {
         let terms = Self {
             partition: named(d)?,
             members: names(d, 1..=PARTITION_MEMBERS_MAX, "the members of an agreement")?,
-            purpose: cbor::text(d, 1..=TEXT_BYTES_MAX, "the purpose of an agreement")?.to_owned(),
-            legal_basis: cbor::text(d, 1..=TEXT_BYTES_MAX, "the legal basis of an agreement")?.to_owned(),
+            purpose: cbor::words(d, 1..=TEXT_BYTES_MAX, "the purpose of an agreement")?.to_owned(),
+            legal_basis: cbor::words(d, 1..=TEXT_BYTES_MAX, "the legal basis of an agreement")?.to_owned(),
             categories: names(d, 1..=PARTITION_CATEGORIES_MAX, "the categories of an agreement")?,
             from_ms: d.u64()?,
             until_ms: cbor::optional(d, |d| d.u64())?,

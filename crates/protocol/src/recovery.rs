@@ -530,7 +530,7 @@ impl<'b, C> Decode<'b, C> for Recovery {
             head: d.decode()?,
             certificate: d.decode()?,
             validators: cbor::values(d, 1..=VALIDATORS_MAX, "the validators of a recovery")?,
-            reason: cbor::text(d, 1..=REASON_BYTES_MAX, "a reason")?.to_owned(),
+            reason: cbor::words(d, 1..=REASON_BYTES_MAX, "a reason")?.to_owned(),
             rulebook: d.decode()?,
             counters: d.decode()?,
             organisations: cbor::values(d, 0..=RECOVERY_ROWS_MAX, "the organisations of a recovery")?,

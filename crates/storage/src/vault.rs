@@ -432,26 +432,29 @@ impl<S: Storage> Vault<S> {
     }
 
     /// Notes which key the vault is under, when it is new; fails when it is another.
+    /// Goes on if this is the vault's key. A bit of what says so that turned keeps nothing closed which the key opens.
     async fn check_key(&self) -> Result<(), VaultError> {
         let check = self.ciphers.check();
         let amiss = match self.storage.open(&self.prefix, CHECK_NAME).await {
             Err(error) if is_damage(&error) => VaultError::Damaged(hex::encode(CHECK_NAME)),
             Err(error) => return Err(error.into()),
             Ok((blob, size)) => {
-                if size < check.len() as u64 {
-                    // Written before anything else, so that whoever finds it torn finds an empty vault.
-                    blob.write_at(0, check, WriteOptions::SYNC).await?;
-                    return Ok(blob.sync().await?);
-                }
-                let found = blob.read_at(0, check.len(), ReadOptions::default()).await?.coalesce();
+                let most = check.len().min(usize::try_from(size).unwrap_or(usize::MAX));
+                let found = blob.read_at(0, most, ReadOptions::default()).await?.coalesce();
                 if found.as_ref() == check {
                     return Ok(());
                 }
-                VaultError::Key
+                // Written before anything else: whoever finds it torn finds an empty vault, or one that lost it.
+                match self.opens_one().await? {
+                    Some(true) => {}
+                    None if size < check.len() as u64 => {}
+                    _ => return Err(VaultError::Key),
+                }
+                blob.write_at(0, check, WriteOptions::SYNC).await?;
+                return Ok(blob.sync().await?);
             }
         };
-        // A bit of it that turned keeps nothing closed that the key opens.
-        if !self.opens_one().await? {
+        if self.opens_one().await? == Some(false) {
             return Err(amiss);
         }
         self.storage.remove(&self.prefix, Some(CHECK_NAME)).await?;
@@ -460,8 +463,8 @@ impl<S: Storage> Vault<S> {
         Ok(blob.sync().await?)
     }
 
-    /// Whether the key opens a file, of some.
-    async fn opens_one(&self) -> Result<bool, VaultError> {
+    /// Whether the key opens a file, of some; none if there is none.
+    async fn opens_one(&self) -> Result<Option<bool>, VaultError> {
         let mut tried = 0;
         for folder in 0..FOLDERS {
             for file in self.scan(folder).await? {
@@ -469,15 +472,15 @@ impl<S: Storage> Vault<S> {
                 if let Ok(Some(bytes)) = self.read(&name, generation).await
                     && self.opened(&file, &bytes).is_ok()
                 {
-                    return Ok(true);
+                    return Ok(Some(true));
                 }
                 tried += 1;
                 if tried >= TRIED {
-                    return Ok(false);
+                    return Ok(Some(false));
                 }
             }
         }
-        Ok(false)
+        Ok((tried > 0).then_some(false))
     }
 }
 

@@ -6,7 +6,7 @@
 //! ```
 //!
 //! A partition's rows know no entry by its number, so its private transactions are walked through: once for all registers that keep for so
-//! many days. What is in a register that is made later is at later numbers; and which fields are protected for how long, and whose a register with
+//! many days, and once for all that the agreement keeps no longer. What is in a register that is made later is at later numbers; and which fields are protected for how long, and whose a register with
 //! such fields is, stays as it is said.
 //!
 //! INVARIANTS:
@@ -61,11 +61,29 @@ struct Kept {
     until_ms: u64,
 }
 
+impl Kept {
+    /// Whether the agreement says so: what is kept so is another than what registers keep for as many days under one that allows more, and is looked
+    /// for by itself.
+    const fn is_agreed(self) -> bool {
+        self.days == self.agreed
+    }
+
+    /// How far it was looked for is noted under this.
+    fn key(self) -> (String, u32) {
+        (if self.is_agreed() { "agreement" } else { "registers" }.to_owned(), self.days)
+    }
+}
+
 impl Retaining {
+    /// All periods.
+    fn in_force(&self, agreed: u32) -> BTreeSet<u32> {
+        self.periods.iter().filter_map(|own| kept_days(*own, Some(agreed))).collect()
+    }
+
     /// The periods whose turn it is: none is longer than what is agreed. By one that is over, or not agreed any more, nothing is looked at, so that
     /// nothing is passed over by it.
     fn next_periods(&mut self, agreed: u32) -> Vec<u32> {
-        let periods: BTreeSet<u32> = self.periods.iter().filter_map(|own| kept_days(*own, Some(agreed))).collect();
+        let periods = self.in_force(agreed);
         let from = self.days.map_or(Bound::Unbounded, Bound::Excluded);
         let next: Vec<u32> = periods.range((from, Bound::Unbounded)).take(PERIODS).copied().collect();
         // After the last comes the first.
@@ -180,6 +198,9 @@ impl<E: Runtime> Parcels<E> {
             let due = (Kept { days, agreed, until_ms: kept_since(turn_ms, days) }, is_open);
             self.retain_for(room, due, &mut retaining.watch, &mut orders).await?;
         }
+        let in_force = retaining.in_force(agreed);
+        let keys = in_force.into_iter().map(|days| Kept { days, agreed, until_ms: 0 }.key()).collect();
+        retaining.watch.keep(&keys);
         self.0.shared.metrics.retention(retaining.watch.tell(Some(&room.name), is_full));
         Ok(())
     }
@@ -193,8 +214,8 @@ impl<E: Runtime> Parcels<E> {
         orders: &mut usize,
     ) -> Result<(), PrivateError> {
         let (own, now_ms) = (self.0.holder.principal.organisation(), self.time_ms());
-        let days = kept.days;
-        let (key, walked) = ((room.name.clone(), days), Walked::Partition(&room.name));
+        let (days, key) = (kept.days, kept.key());
+        let walked = if kept.is_agreed() { Walked::Agreed(&room.name) } else { Walked::Partition(&room.name) };
         let mut scan = match watch.scan(&key) {
             Some(scan) => scan,
             None => Scan::after(self.vault().retained(walked, days).await?),
@@ -205,7 +226,7 @@ impl<E: Runtime> Parcels<E> {
         let erased = room.erased_among(values, now_ms).await;
         seen.values.retain(|(_, value)| !erased.contains_key(value));
         let mut waiting = if is_open { room.waiting_among(own, &seen, now_ms).await } else { seen.concerns(|_| true) };
-        let agreement = (days == kept.agreed).then_some(room.name.as_str());
+        let agreement = kept.is_agreed().then_some(room.name.as_str());
         let due = seen.due(days, agreement, &waiting);
         let moves = self.raise(room, due, &mut waiting, watch, orders).await;
         scan.go_on(&seen, &waiting, moves);

@@ -106,13 +106,16 @@ impl<E: Runtime> Service<E> {
         let chain = &inner.shared.chain;
         let mut tip = chain.watch_tip();
         let mut patience = std::pin::pin!(inner.runtime.sleep_until(until));
+        let known = self.partition(partition).await.map_err(|error| error.to_string())?;
+        let is_closed = known.is_some_and(|(_, row, _)| row.closed.is_some());
         loop {
             tip.borrow_and_update();
             let found = certify::partition_roots(&inner.runtime, chain, &inner.marshal, &inner.reader, partition).await;
             if let Ok(((roots, roots_proof), finality)) = found {
                 let said = PartitionRootsRow::decode(&roots).map_err(|error| error.to_string())?;
-                // Also where the root that was certified before is still this node's: who is wrong is not known.
-                if said.alarm.is_some() {
+                // Also where the root that was certified before is still this node's: who is wrong is not known. Once a partition is closed no
+                // amendment ends that, and nothing is executed any more.
+                if said.alarm.is_some() && !is_closed {
                     return Err(different_roots(partition));
                 }
                 if let Some(certified) = &said.certified

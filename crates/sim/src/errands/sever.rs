@@ -66,7 +66,7 @@ async fn gives_nothing(client: &mut Client, severed: usize, key: &str) -> Option
             return None;
         }
         Some(Err(error)) => client.record.note(format!("cut off, a node gave nothing: {error}")),
-        None => {}
+        None => client.record.note("cut off, a node was down too".to_owned()),
     }
     client.wait(REST).await;
     Some(())

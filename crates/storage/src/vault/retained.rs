@@ -19,8 +19,10 @@ const HASH_BYTES: usize = 16;
 pub enum Walked<'a> {
     /// The entries of a register of the public partition.
     Register(&'a str),
-    /// The private transactions of a partition.
+    /// The private transactions of a partition, for what its registers keep for so many days.
     Partition(&'a str),
+    /// The same, for all that its agreement keeps no longer than so many days.
+    Agreed(&'a str),
 }
 
 impl<S: Storage> Vault<S> {
@@ -65,10 +67,11 @@ impl<S: Storage> Vault<S> {
 }
 
 fn hash(of: Walked<'_>, days: u32) -> [u8; HASH_BYTES] {
-    // No name holds either byte.
+    // No name holds one of these bytes.
     let (name, mark) = match of {
         Walked::Register(name) => (name, 0),
         Walked::Partition(name) => (name, 1),
+        Walked::Agreed(name) => (name, 2),
     };
     let Hash(hash) = Hash::of(&[name.as_bytes(), &[mark], &days.to_be_bytes()]);
     *hash.first_chunk().unwrap_or(&[0; HASH_BYTES])

@@ -102,7 +102,7 @@ async fn told(client: &mut Client, reader: &Member, (wrong, right): (u64, Commit
             return None;
         };
         let is_wrong = |(place, value): &(Place, Commitment)| place.key() == KEY && *value != right;
-        let is_told = *untold || (values.len() == 1 && values.iter().all(is_wrong));
+        let is_told = !untold && values.len() == 1 && values.iter().all(is_wrong);
         if !is_told {
             client.complain(format!("node {node} says that {values:?} were in entry {wrong} alone"));
             return None;

@@ -1,5 +1,6 @@
 //! Retain: a register in a partition keeps what is sealed in it for a day. That passes, and nobody orders anything: every member's node has
-//! destroyed it in the end, but for what is held, until it is not. Another register says nothing: then the members agree to keep no longer than two.
+//! destroyed it in the end, but for what is held, until it is not. Another register says nothing, and a third keeps for two days: when these have
+//! passed the members agree to keep nothing longer, and what was passed over by then is erased too.
 
 use super::{MEMBERS, PARTITION, agreement, begin, certified, executed, sealed::write_in};
 use crate::{
@@ -28,6 +29,9 @@ const HOLD: &str = "inquiry";
 /// The register that says nothing, and whose values are in it.
 const DIARY: &str = "diary";
 const AGREED: &str = "d-agreed";
+/// The register that keeps for as long as the members agree to in the end, and whose values are in it.
+const NOTES: &str = "notes";
+const TWO: &str = "n-two";
 /// For how many days the members agree to keep what they share, in the end.
 const AGREED_DAYS: u32 = 2;
 /// An hour.
@@ -40,7 +44,7 @@ const PATH: &str = "/erasures";
 /// Where nothing is left on any member's node.
 pub fn erased() -> impl Iterator<Item = Drawer> {
     let of_log = OLD.into_iter().chain([HELD]).map(|key| Drawer::private(PARTITION, LOG, subject(key)));
-    of_log.chain([Drawer::private(PARTITION, DIARY, agreed())])
+    of_log.chain([Drawer::private(PARTITION, DIARY, agreed()), Drawer::private(PARTITION, NOTES, two())])
 }
 
 fn subject(key: &str) -> Subject {
@@ -49,6 +53,10 @@ fn subject(key: &str) -> Subject {
 
 fn agreed() -> Subject {
     Subject::new(DIARY, AGREED).expect("slugs")
+}
+
+fn two() -> Subject {
+    Subject::new(NOTES, TWO).expect("slugs")
 }
 
 /// Has a register that keeps what is sealed in it for so many days.
@@ -66,7 +74,9 @@ pub(in crate::errands) async fn retain(client: &mut Client) -> Option<()> {
     let keeper = client.administrator(MEMBERS[0]);
     create(client, LOG, Some(DAYS)).await?;
     create(client, DIARY, None).await?;
+    create(client, NOTES, Some(AGREED_DAYS)).await?;
     write_in(client, &writer, DIARY, AGREED).await?;
+    write_in(client, &writer, NOTES, TWO).await?;
     for key in [HELD].into_iter().chain(OLD) {
         write_in(client, &writer, LOG, key).await?;
     }
@@ -88,15 +98,15 @@ pub(in crate::errands) async fn retain(client: &mut Client) -> Option<()> {
     raised(client, &[subject(HELD)]).await?;
     // What was written when the partition began is kept for the checkers.
     executed(client, MEMBERS[0], &keeper, hold("archive", &keeper, sealed::subject(sealed::KEPT)), None).await?;
+    pass(client, HOUR * 25).await?;
+    raised(client, &[two()]).await?;
+    if orders(client).await?.iter().any(|row| row.subject == agreed()) {
+        client.complain("an order was raised for what nobody had agreed to".to_owned());
+        return None;
+    }
     let shorter = AgreementTerms { retention_days: AGREED_DAYS, ..agreement(client, &MEMBERS) };
     let voters: Vec<Member> = MEMBERS.iter().map(|organisation| client.administrator(*organisation)).collect();
     client.decide(&voters, "shorter", vec![Change::PartitionAmend { agreement: shorter }]).await?;
-    pass(client, HOUR * 20).await?;
-    if orders(client).await?.iter().any(|row| row.subject == agreed()) {
-        client.complain("an order was raised before what was agreed had passed".to_owned());
-        return None;
-    }
-    pass(client, HOUR * 4).await?;
     raised(client, &[agreed()]).await?;
     let rows = orders(client).await?;
     client.record.note(format!("{} orders were raised by themselves in a partition", rows.len()));
@@ -133,9 +143,10 @@ async fn raised(client: &mut Client, subjects: &[Subject]) -> Option<()> {
 /// Whether an order says by whom and why it was raised. How much each member's node destroyed at least is noted: one that has lost its disk has
 /// nothing to destroy.
 fn is_right(client: &Client, row: &ErasureRow) -> Option<()> {
-    let says = match row.subject == agreed() {
-        true => (format!("The agreement of partition {PARTITION}"), "Kept for 2 days"),
-        false => (format!("The definition of register {LOG}"), "Kept for 1 day"),
+    let says = match row.subject.register() {
+        LOG => (format!("The definition of register {LOG}"), "Kept for 1 day"),
+        NOTES => (format!("The definition of register {NOTES}"), "Kept for 2 days"),
+        _ => (format!("The agreement of partition {PARTITION}"), "Kept for 2 days"),
     };
     let is_right = row.principal == client.members.holder(MEMBERS[0])?.principal
         && row.controller == client.administrator(MEMBERS[0]).id.organisation()
