@@ -146,7 +146,7 @@ pub enum PrivateError {
     Busy,
     /// Too few members answered.
     #[error(
-        "{have} of {need} members acknowledged it, and nothing was ordered: see by `tally status` whether the partition stands still here, whether the others' nodes run, and by `tally node list` whether they stand where the agreement allows, and try again"
+        "{have} of {need} members acknowledged it, and nothing was ordered: see by `tally status` whether the partition stands still here, whether the others' nodes run, and by `tally datamap` whether they stand where the agreement allows, and try again"
     )]
     Acknowledgements {
         /// Members that did, this one included.
