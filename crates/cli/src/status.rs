@@ -16,7 +16,7 @@ use std::{
 };
 use tallystick_api::{ExpiryView, NodeStatus, PartitionTroubleView};
 use tallystick_client::Client;
-use tallystick_protocol::limits::EXPIRY_WARNING_DAYS;
+use tallystick_protocol::{PrincipalId, limits::EXPIRY_WARNING_DAYS};
 
 const DAY_MS: u64 = 86_400_000;
 
@@ -80,6 +80,8 @@ impl Status {
                 let is_served = rows.iter().filter_map(|row| row.status.as_ref()).any(|status| status.ready);
                 let own = if is_served { self.own_expiries(&client) } else { Vec::new() };
                 show(&rows, &own)?;
+                let owed = if is_served { self.own_notices(&client) } else { None };
+                owed.map_or(Ok(()), |told| line(format_args!("  {}", paint(Colour::Yellow, &told))))?;
             }
             let Some(seconds) = self.watch else {
                 let is_well = |row: &Row| row.status.as_ref().is_some_and(is_well);
@@ -113,6 +115,15 @@ impl Status {
             })
         })
         .collect()
+    }
+
+    /// What people of the organisation of the profile's principal read, that was wrong, and have not said that they know.
+    fn own_notices(&self, client: &Client) -> Option<String> {
+        let principal: PrincipalId = self.connection.profile().ok().flatten()?.principal?.parse().ok()?;
+        let organisation = principal.organisation();
+        let page = client.notices(&[("organisation", organisation), ("open", "true")]).ok()?;
+        let notices = page.corrections.iter().map(|correction| correction.notices.len()).sum();
+        notices_sentence(organisation, notices, page.next.is_some())
     }
 
     /// A sandbox's folders are here and can be measured.
@@ -279,6 +290,16 @@ fn show(rows: &[Row], own: &[ExpiryView]) -> Done {
     reasons.iter().try_for_each(|reason| line(format_args!("  {}", paint(Colour::Yellow, reason))))
 }
 
+/// That notices wait for an organisation, so many in public or, where there `are_more`, at least so many.
+fn notices_sentence(organisation: &str, notices: usize, are_more: bool) -> Option<String> {
+    let notices = (notices > 0).then(|| count(notices as u64, "notice", "notices"))?;
+    let more = if are_more { " or more" } else { "" };
+    Some(format!(
+        "{organisation}: {notices}{more} of what was read, and was wrong: `tally notice list --organisation {organisation} --open` says whose; of a \
+         partition with --partition"
+    ))
+}
+
 /// What is amiss with partitions: what stands still by node, an alarm once, for all members' nodes tell it.
 fn partition_troubles(rows: &[Row]) -> Vec<String> {
     let told = || rows.iter().filter_map(|row| Some((&row.node, &row.status.as_ref()?.partitions)));
@@ -378,6 +399,15 @@ mod tests {
             "{alarm}"
         );
         assert!(is_well(&status(serde_json::json!([]))));
+    }
+
+    #[test]
+    fn an_organisation_is_told_of_what_its_people_must_know() {
+        assert_eq!(notices_sentence("home-office", 0, false), None);
+        let told = notices_sentence("home-office", 1, false).unwrap();
+        assert!(told.starts_with("home-office: 1 notice of what was read"), "{told}");
+        let told = notices_sentence("home-office", 100, true).unwrap();
+        assert!(told.contains("100 notices or more") && told.contains("--organisation home-office --open"), "{told}");
     }
 
     #[test]
