@@ -334,7 +334,7 @@ impl Erasing {
             let found = match found(holder, row, drawers).await {
                 Ok(found) => found,
                 Err(error) => {
-                    self.put_off(&row.order, &error);
+                    self.put_off(holder, &row.order, &error);
                     return Ok(());
                 }
             };
@@ -348,7 +348,7 @@ impl Erasing {
                 ErasureScope::Values(values) => holder.remove(drawer, values).await.map(drop),
             };
             if let Err(error) = destroyed {
-                self.put_off(&row.order, &error);
+                self.put_off(holder, &row.order, &error);
                 return Ok(());
             }
         }
@@ -356,6 +356,7 @@ impl Erasing {
         self.carried_out.insert(row.number);
         self.waiting.remove(&row.order);
         self.failed.remove(&row.order);
+        holder.hold_up(self.partition.as_deref(), &row.order, false);
         Ok(())
     }
 
@@ -378,8 +379,9 @@ impl Erasing {
     }
 
     /// Lets an order wait that the vault could not carry out: the others go on.
-    fn put_off(&mut self, order: &str, error: &VaultError) {
+    fn put_off<E: Runtime>(&mut self, holder: &Holder<E>, order: &str, error: &VaultError) {
         self.waiting.insert(order.to_owned());
+        holder.hold_up(self.partition.as_deref(), order, true);
         if self.failed.insert(order.to_owned()) {
             tracing::error!(%order, %error, "this order is not carried out, and tried again with each block");
         }
@@ -454,6 +456,11 @@ fn is_meant(scope: &ErasureScope, opening: &Opening) -> bool {
 mod tests {
     #![allow(clippy::indexing_slicing, clippy::unwrap_used)]
     use super::*;
+    use commonware_runtime::{
+        Blob as _, ReadOptions, Runner as _, Storage as _, Supervisor as _, WriteOptions, deterministic,
+    };
+    use rand::{SeedableRng as _, rngs::StdRng};
+    use tallystick_protocol::{Hash, Opening, Place, Secret, Subject};
 
     /// At these heights, one look each: whether it follows at this time of the clock and of the newest block.
     fn looks(following: &mut Following, rows: &[(u64, u64, u64, bool)]) {
@@ -711,5 +718,66 @@ mod tests {
             }
         }
         assert_eq!(following.without_error(1_400_000), 1_399_100);
+    }
+
+    /// A file of the vault cannot be read: the order of a value in it is told to wait, until the file is restored.
+    #[test]
+    fn what_the_vault_holds_up_is_told_until_it_is_carried_out() {
+        deterministic::Runner::default().start(|context| async move {
+            let holder = Holder::open(context.child("holder"), "node", crate::holder::tests::keys()).await.unwrap();
+            let subject = Subject::new("child", "c-1").unwrap();
+            let place = Place::new("child", "c-1", "name", subject.clone()).unwrap();
+            let mut rng = StdRng::seed_from_u64(7);
+            let opening = Opening::seal(place, Secret::new("Jane Doe"), &mut rng).unwrap();
+            holder.keep_for(Hash([5; 32]), 9, std::slice::from_ref(&opening)).await.unwrap();
+            let row = ErasureRow {
+                order: "order-1".into(),
+                controller: "council".into(),
+                number: 0,
+                subject,
+                scope: ErasureScope::Values(vec![opening.commitment()]),
+                authority: "The person".into(),
+                legal_basis: "UK GDPR, article 17".into(),
+                reason: "Not needed any more".into(),
+                principal: "council/admin".parse().unwrap(),
+                leaf: 0,
+                height: 1,
+                ordered_ms: 1,
+                deadline_ms: 2,
+                holders: vec![tallystick_protocol::erasure::Holder {
+                    node: holder.keys().principal.clone(),
+                    receipt: None,
+                }],
+                completed: None,
+                unasked: Vec::new(),
+            };
+            let drawer = Drawer::of(opening.place());
+            let due = [(Erasure { row, holds: Vec::new(), left: Vec::new() }, vec![drawer.clone()])];
+            drop(holder);
+            let mut files = Vec::new();
+            for folder in (0..4_096).map(|number| format!("node-vault-{number:03x}")) {
+                let names = context.scan(&folder).await.unwrap_or_default();
+                files.extend(names.into_iter().map(|name| (folder.clone(), name)));
+            }
+            let [(folder, name)] = files.try_into().unwrap();
+            let turn = async || {
+                let (blob, length) = context.open(&folder, &name).await.unwrap();
+                let byte = blob.read_at(length / 2, 1, ReadOptions::default()).await.unwrap().coalesce();
+                blob.write_at(length / 2, vec![byte.as_ref()[0] ^ 1], WriteOptions::SYNC).await.unwrap();
+            };
+            for is_damaged in [true, false] {
+                turn().await;
+                // Anew: what it read last it has in memory.
+                let holder = Holder::open(context.child("again"), "node", crate::holder::tests::keys()).await.unwrap();
+                let mut erasing = Erasing::resume(&holder, None).await.unwrap();
+                for now_ms in [10_000, 20_000] {
+                    let times = Times { now_ms, tip_ms: now_ms, back_ms: 0, old_ms: 0 };
+                    erasing.carry_out(&holder, &due, 1, times).await.unwrap();
+                }
+                assert_eq!(holder.held_up(), usize::from(is_damaged));
+                let left = holder.openings(&drawer).await.map(|left| left.len());
+                assert_eq!(left.ok(), (!is_damaged).then_some(0));
+            }
+        });
     }
 }

@@ -78,6 +78,8 @@ pub struct Holder<E: Runtime> {
     following: Mutex<Following>,
     /// Where it is backed up.
     backups: Option<Backups>,
+    /// Orders of erasure that the vault could not carry out, each with its partition; none is the public one.
+    held_up: Mutex<BTreeSet<(Option<String>, String)>>,
 }
 
 async fn reach(reached: &watch::Sender<Option<u64>>, height: u64) {
@@ -143,6 +145,7 @@ impl<E: Runtime> Holder<E> {
             erased_to,
             settled_to,
             backups: None,
+            held_up: Mutex::default(),
         })
     }
 
@@ -155,6 +158,22 @@ impl<E: Runtime> Holder<E> {
     /// Its backups, if any are made.
     pub const fn backups(&self) -> Option<&Backups> {
         self.backups.as_ref()
+    }
+
+    /// Notes whether an order of erasure cannot be carried out, because the vault fails.
+    pub(crate) fn hold_up(&self, partition: Option<&str>, order: &str, is_held_up: bool) {
+        let mut held_up = self.held_up.lock().unwrap_or_else(PoisonError::into_inner);
+        let order = (partition.map(str::to_owned), order.to_owned());
+        if is_held_up {
+            held_up.insert(order);
+        } else {
+            held_up.remove(&order);
+        }
+    }
+
+    /// How many orders of erasure are so.
+    pub(crate) fn held_up(&self) -> usize {
+        self.held_up.lock().unwrap_or_else(PoisonError::into_inner).len()
     }
 
     /// Looks at the newest block, at this time of the clock: what this node knows of the time if it follows.
@@ -455,14 +474,14 @@ impl<E: Runtime> Holder<E> {
 }
 
 #[cfg(test)]
-mod tests {
+pub(crate) mod tests {
     #![allow(clippy::unwrap_used)]
     use super::*;
     use commonware_runtime::{Runner as _, Supervisor as _, deterministic};
     use tallystick_protocol::{Secret, Subject};
     use tallystick_storage::vault::PendingIn;
 
-    fn keys() -> HolderKeys {
+    pub(crate) fn keys() -> HolderKeys {
         HolderKeys {
             principal: "council/vault".parse().unwrap(),
             key: SigningKey::from_ed25519_seed(&[1; 32]),
