@@ -85,6 +85,8 @@ codes! {
     ValueAbsent = "value-absent", 404, "Value not here";
     /// The question is answered to the organisation's own, who sign it.
     Unasked = "question-unsigned", 401, "Question not signed by one's own";
+    /// Policies do not permit the private transaction: nothing was ordered.
+    NotPermitted = "not-permitted", 403, "Not permitted";
     /// The private transaction was executed before: it counts once.
     Repeated = "intent-repeated", 409, "Executed before";
     /// The signature does not fit.

@@ -12,13 +12,15 @@
 //! INVARIANTS:
 //! - A payload leaves this node only encrypted to a node that a member of its partition has registered, and that stands where the
 //!   agreement allows: looked up before each byte is sent.
-//! - Nothing is acknowledged before it is durable here and its evidence is what this node's own state says.
+//! - Nothing is acknowledged before it is durable here, its evidence is what this node's own state says, and policies permit it as far as
+//!   this node has executed the partition; but for reads, of which an attempt is to be on record.
 //! - What is ordered is executed in the order of the chain. What is missing holds up its partition, and nothing else.
 
 mod consent;
 mod deliver;
 mod erasing;
 mod erasures;
+mod error;
 mod follow;
 mod hear;
 mod held;
@@ -26,6 +28,7 @@ mod log;
 mod mandate;
 pub mod message;
 mod order;
+mod permit;
 mod read;
 mod refuse;
 mod retention;
@@ -33,9 +36,10 @@ mod sealed;
 
 pub use erasures::Certifying;
 use erasures::Proofs;
+pub use error::PrivateError;
 pub use held::{HeldEntry, HeldPage};
 pub use log::{Corrected, ReadAct, ReadsPage};
-pub use order::{Executed, PrivateError};
+pub use order::Executed;
 pub(crate) use read::different_roots;
 use read::{Awaited, ReadPayload};
 pub use read::{Given, Told};
@@ -473,6 +477,9 @@ impl<E: Runtime> Parcels<E> {
         let Inner { runtime, prefix, shared, .. } = &*self.0;
         let labelled = |label: &'static str| runtime.child(label).with_attribute("partition", &name);
         let partition = Partition::open(labelled("partition"), prefix, shared.chain.network(), &name).await;
+        if let Some(why) = partition.anew() {
+            tracing::error!(partition = name, %why, "the state of a partition is damaged: it is made anew of its payloads");
+        }
         let store = match ParcelStore::open(labelled("parcels"), prefix, &name, shared.chain.tip().header.time_ms).await
         {
             Ok(store) => store,

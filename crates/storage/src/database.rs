@@ -92,6 +92,20 @@ pub fn config<E: Context + Spawner>(
     (state, log)
 }
 
+/// The folders that the state lies in, as the engine names them after what [`config`] says.
+pub fn state_folders(prefix: &str) -> [String; 7] {
+    let ends = [
+        "grafted",
+        "mmr-journal-blobs",
+        "mmr-journal-metadata",
+        "mmr-metadata",
+        "operations_data",
+        "operations_offsets-blobs",
+        "operations_offsets-metadata",
+    ];
+    ends.map(|end| format!("{prefix}-state-{end}"))
+}
+
 fn merkle(prefix: &str, name: &str, cache: &CacheRef) -> MerkleConfig<Sequential> {
     MerkleConfig {
         // Not `…-mmr`: the journal appends `-metadata` to its partition, which must not meet the next one.

@@ -17,6 +17,7 @@
 //! - Evidence is not believed further than its own payload: nothing of it is written, and the next payload does not see it. Nor does one
 //!   transaction of a payload see what another did to a row of it.
 
+mod damage;
 mod erasures;
 mod index;
 mod opened;
@@ -167,12 +168,30 @@ pub struct Done {
 
 /// A partition's state.
 pub struct Partition<E: Context + Spawner> {
+    runtime: E,
+    /// What the names of its folders begin with.
+    prefix: String,
     network: NetworkId,
     name: String,
     db: Option<StateDb<E>>,
     /// What was compiled of the network's policies, by the hash of all that evidence says of them.
     policies: Mutex<BTreeMap<Hash, PolicyCache>>,
     position: Position,
+    /// Why it is made anew.
+    anew: Option<String>,
+}
+
+/// The state under this prefix, and how far it was executed.
+async fn open<E: Context + Spawner>(
+    runtime: E,
+    prefix: &str,
+) -> Result<(StateDb<E>, Position), qmdb::Error<mmr::Family>> {
+    // With the engine's check sum of 12 bytes a page of the cache is one of the system's.
+    let cache = CacheRef::new(NZU16!(4084), CACHE_PAGES);
+    let (config, _) = database::config::<E>(prefix, NZU64!(1 << 14), &cache, &cache);
+    let db = StateDb::init(runtime, config, None).await?;
+    let metadata: Option<Row> = db.get_metadata().await?;
+    Ok((db, metadata.and_then(|row| Position::from_bytes(&row.0)).unwrap_or_default()))
 }
 
 /// Rows that were changed by earlier transactions of the block, and are not in the database yet.
@@ -196,20 +215,45 @@ struct Act<'a> {
 }
 
 impl<E: Context + Spawner> Partition<E> {
-    /// Opens the state of a partition, or makes it.
+    /// Opens the state of a partition, or makes it; one that is damaged is made anew, and nothing is executed in it yet.
     ///
     /// # Panics
     ///
     /// When the disk fails: a node that cannot read its state must stop.
     pub async fn open(runtime: E, prefix: &str, network: NetworkId, name: &str) -> Self {
-        // With the engine's check sum of 12 bytes a page of the cache is one of the system's.
-        let cache = CacheRef::new(NZU16!(4084), CACHE_PAGES);
         let prefix = format!("{prefix}-partition-{name}");
-        let (config, _) = database::config::<E>(&prefix, NZU64!(1 << 14), &cache, &cache);
-        let db = whole(StateDb::init(runtime, config, None).await);
-        let metadata: Option<Row> = whole(db.get_metadata().await);
-        let position = metadata.and_then(|row| Position::from_bytes(&row.0)).unwrap_or_default();
-        Self { network, name: name.to_owned(), db: Some(db), policies: Mutex::default(), position }
+        let (mut opened, mut anew) = (None, None);
+        if damage::is_marked(&runtime, &prefix).await {
+            anew = Some("a read of it failed before".to_owned());
+        } else {
+            match open(runtime.child("state"), &prefix).await {
+                Err(error) if damage::is_damage(&error) => anew = Some(error.to_string()),
+                result => opened = Some(result),
+            }
+        }
+        let opened = match opened {
+            Some(opened) => opened,
+            None => {
+                damage::remove(&runtime, &prefix).await.unwrap_or_else(|error| damage::stop(name, &error));
+                open(runtime.child("anew"), &prefix).await
+            }
+        };
+        let (db, position) = opened.unwrap_or_else(|error| damage::stop(name, &error));
+        Self {
+            runtime,
+            prefix,
+            network,
+            name: name.to_owned(),
+            db: Some(db),
+            policies: Mutex::default(),
+            position,
+            anew,
+        }
+    }
+
+    /// Why its state was found to be damaged when it was opened, and is made anew of its payloads; none if it was not.
+    pub fn anew(&self) -> Option<&str> {
+        self.anew.as_deref()
     }
 
     /// How far it was executed.
@@ -228,7 +272,7 @@ impl<E: Context + Spawner> Partition<E> {
     ///
     /// When the disk fails.
     pub async fn row(&self, key: &StateKey) -> Option<Bytes> {
-        let row: Option<Row> = whole(self.db().get(&Digest::from(key.0)).await);
+        let row: Option<Row> = self.whole(self.db().get(&Digest::from(key.0)).await).await;
         row.map(|row| row.0)
     }
 
@@ -245,6 +289,28 @@ impl<E: Context + Spawner> Partition<E> {
     /// When the disk fails, or the block is not after the last one.
     pub async fn execute(&mut self, block: &PrivateBlock) -> Vec<Done> {
         assert!(block.height > self.position.height, "block {} was executed before", block.height);
+        let (changed, done) = self.run(block).await;
+        self.position = Position {
+            height: block.height,
+            location: block.location,
+            executed: self.position.executed + done.len() as u64,
+            time_ms: block.time_ms,
+        };
+        self.commit(changed).await;
+        done
+    }
+
+    /// What would become of what a block orders if it were executed now, one transaction after another. Nothing comes of it.
+    ///
+    /// # Panics
+    ///
+    /// When the disk fails.
+    pub async fn rehearse(&self, block: &PrivateBlock) -> Vec<Outcome> {
+        self.run(block).await.1.into_iter().map(|done| done.outcome).collect()
+    }
+
+    /// The rows that a block changes, and what becomes of what it orders.
+    async fn run(&self, block: &PrivateBlock) -> (Changed, Vec<Done>) {
         let mut changed = Changed::new();
         let mut done = Vec::with_capacity(block.payloads.len());
         for placed in &block.payloads {
@@ -264,14 +330,7 @@ impl<E: Context + Spawner> Partition<E> {
             }
             self.rise(&mut changed, sitting, placed).await;
         }
-        self.position = Position {
-            height: block.height,
-            location: block.location,
-            executed: self.position.executed + done.len() as u64,
-            time_ms: block.time_ms,
-        };
-        self.commit(changed).await;
-        done
+        (changed, done)
     }
 
     async fn commit(&mut self, changed: Changed) {
@@ -281,9 +340,9 @@ impl<E: Context + Spawner> Partition<E> {
             batch = batch.write(Digest::from(key.0), row.map(|row| Value(Bytes::from(row))));
         }
         let metadata = Value(Bytes::from(self.position.to_bytes()));
-        let batch = whole(batch.merkleize(&db, Some(metadata), &mut Proportional).await);
-        let db = whole(db.apply_batch(batch).await);
-        self.db = Some(whole(db.commit().await));
+        let batch = self.whole(batch.merkleize(&db, Some(metadata), &mut Proportional).await).await;
+        let db = self.whole(db.apply_batch(batch).await).await;
+        self.db = Some(self.whole(db.commit().await).await);
     }
 
     async fn execute_one(
@@ -428,7 +487,8 @@ impl<E: Context + Spawner> Partition<E> {
     }
 
     /// What executing these transactions now, one after another, would ask of the public state, which `public` knows: the evidence of as
-    /// many of them, from the first on, as fit into one payload; and how many that are. Nothing comes of it.
+    /// many of them, from the first on, as fit into one payload. With what would become of each of these, as far as it can be told. Nothing
+    /// comes of it.
     ///
     /// # Errors
     /// What `public` fails with.
@@ -437,7 +497,7 @@ impl<E: Context + Spawner> Partition<E> {
         transactions: &[&VerifiedTransaction],
         (height, time_ms): (u64, u64),
         public: impl Fn(Vec<StateKey>) -> Read,
-    ) -> Result<(Evidence, usize), X>
+    ) -> Result<(Evidence, Vec<Option<Outcome>>), X>
     where
         Read: Future<Output = Result<Vec<Option<Bytes>>, X>>,
     {
@@ -450,15 +510,21 @@ impl<E: Context + Spawner> Partition<E> {
         let mut view = View::with_policies(&self.policies(&evidence));
         evidence.rows.iter().for_each(|(key, row)| view.insert(*key, row.clone()));
         let mut known = self.beforehand(transactions, (&evidence, &standing), &public).await?;
-        let (mut bytes, mut count) = (0, 0);
+        let (mut bytes, mut outcomes) = (0, Vec::new());
         for transaction in transactions.iter().take(PAYLOAD_TRANSACTIONS_MAX) {
-            let mut new = Vec::new();
-            let context = BlockContext { network: self.network, height: height + 1, time_ms, log_size: count as u64 };
-            // What cannot be executed must not change what those after it rely on.
-            while standing.may_execute(transaction).is_ok()
-                && let Ok(Err(Missing(keys))) =
-                    catch_unwind(AssertUnwindSafe(|| ledger::apply(&mut view, &context, transaction, context.log_size)))
-            {
+            let (mut new, log_size) = (Vec::new(), outcomes.len() as u64);
+            let context = BlockContext { network: self.network, height: height + 1, time_ms, log_size };
+            let outcome = loop {
+                // What cannot be executed must not change what those after it rely on.
+                if standing.may_execute(transaction).is_err() {
+                    break None;
+                }
+                let applied = AssertUnwindSafe(|| ledger::apply(&mut view, &context, transaction, log_size));
+                let keys = match catch_unwind(applied) {
+                    Ok(Ok(outcome)) => break Some(outcome),
+                    Ok(Err(Missing(keys))) => keys,
+                    Err(_) => break None,
+                };
                 let (asked, own): (Vec<StateKey>, Vec<StateKey>) =
                     keys.into_iter().partition(|key| standing.is_public(key));
                 for key in own {
@@ -470,16 +536,16 @@ impl<E: Context + Spawner> Partition<E> {
                 fetch(&mut evidence, absent, &public).await?;
                 asked.iter().for_each(|key| view.insert(*key, evidence.rows.get(key).cloned().flatten()));
                 new.extend(asked);
-            }
+            };
             bytes += transaction.bytes().len() + BYTES_BESIDE_TRANSACTION;
             // The first one alone is told when it does not fit.
-            if count > 0 && !fits(bytes, &evidence) {
+            if !outcomes.is_empty() && !fits(bytes, &evidence) {
                 new.iter().for_each(|key| drop(evidence.rows.remove(key)));
                 break;
             }
-            count += 1;
+            outcomes.push(outcome);
         }
-        Ok((evidence, count))
+        Ok((evidence, outcomes))
     }
 
     /// What these transactions surely ask of the public state, as many as may fit into one payload: read at once, which spares a read for
@@ -557,15 +623,4 @@ fn completes(changed: &Changed, sitting: &Sitting, transaction: &SignedTransacti
 
 fn hash_of(outcome: &Outcome) -> Hash {
     Hash::of(&[&cbor::encode(outcome)])
-}
-
-fn whole<T>(result: Result<T, qmdb::Error<mmr::Family>>) -> T {
-    match result {
-        Ok(value) => value,
-        #[expect(clippy::panic, reason = "a node that cannot read or write its state must stop")]
-        Err(error) => panic!(
-            "the state of a partition failed: {error}: check the disk under the data directory, and start the node again; if it fails again, remove the \
-             partition's folders `storage/tally-partition-…` there, and it builds them anew of the payloads that it has"
-        ),
-    }
 }

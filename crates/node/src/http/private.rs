@@ -46,7 +46,7 @@ use tallystick_storage::partition::KeptRegister;
     responses(
         (status = 200, description = "It was executed: accepted, or refused with a code. A sequence is answered with `results`, one for each: that, or a problem", body = PrivateResult),
         (status = 400, description = "It is none that could be executed", body = Problem, content_type = "application/problem+json"),
-        (status = 403, description = "A key is not its signer's, or not any more", body = Problem, content_type = "application/problem+json"),
+        (status = 403, description = "A key is not its signer's, or not any more; or policies do not permit it, and nothing was ordered", body = Problem, content_type = "application/problem+json"),
         (status = 421, description = "This node holds nothing of the partition", body = Problem, content_type = "application/problem+json"),
         (status = 422, description = "An opening does not fit, or is missing; or a value is in the clear that is written only sealed", body = Problem, content_type = "application/problem+json"),
         (status = 409, description = "It was executed before: the detail says what became of it; or its idempotency key was used for another", body = Problem, content_type = "application/problem+json"),
@@ -488,6 +488,7 @@ pub(super) fn failure(error: &PrivateError) -> Failure {
     match error {
         PrivateError::NotHolder | PrivateError::NotHeld(_) => Failure::new(ProblemCode::NotHolder, error.to_string()),
         PrivateError::Unfit(_) | PrivateError::Refused(_) => Failure::bad_request(error.to_string()),
+        PrivateError::NotPermitted { .. } => Failure::new(ProblemCode::NotPermitted, error.to_string()),
         PrivateError::Misfit(_) => Failure::new(ProblemCode::OpeningMisfit, error.to_string()),
         PrivateError::OpeningMissing(_) => Failure::new(ProblemCode::OpeningMissing, error.to_string()),
         PrivateError::Erased(_) | PrivateError::ReadErased { .. } => {
@@ -513,15 +514,18 @@ pub(super) fn failure(error: &PrivateError) -> Failure {
 mod tests {
     use super::*;
     use crate::rejection::Rejection;
-    use tallystick_protocol::Code;
+    use tallystick_protocol::{Code, Decision, Refusal};
 
     /// One row an error, with the status and the code of the answer.
     #[test]
     fn every_error_has_its_status() {
+        let (code, decision) = (Code::NotPermitted, Decision::default());
+        let refusal = Refusal { code, operation: 0, violations: Vec::new(), decision };
         let rows = [
             (PrivateError::NotHeld("health".into()), 421, "not-holder"),
             (PrivateError::Unfit("it names no partition".into()), 400, "bad-request"),
             (PrivateError::Refused(Code::NotMember), 400, "bad-request"),
+            (PrivateError::NotPermitted { refusal: Box::new(refusal), height: 2 }, 403, "not-permitted"),
             (PrivateError::Rejected(Rejection::idempotency_conflict("another")), 409, "idempotency-conflict"),
             (PrivateError::Misfit(0), 422, "opening-misfit"),
             (PrivateError::OpeningMissing(("child".into(), "c-1".into(), "name".into())), 422, "opening-missing"),

@@ -1,6 +1,6 @@
 //! Say what somebody has consented to in a partition, and on which consents a read there stood, to those of this node's own organisation.
 
-use super::{Parcels, Room, order::PrivateError, read::Told};
+use super::{Parcels, Room, error::PrivateError, read::Told};
 use crate::engine::Runtime;
 use std::collections::BTreeMap;
 use tallystick_protocol::{

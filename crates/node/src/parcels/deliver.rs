@@ -11,7 +11,7 @@ use tallystick_protocol::{
     Hash, Operation, OrderedParcel, PartlySignedTransaction, Payload, PrincipalId, Signature, StateKey,
     VerifiedTransaction, limits::NOT_AFTER_WINDOW_SECONDS_MAX,
 };
-use tallystick_storage::partition::{Kept, Opened, StoreError};
+use tallystick_storage::partition::{Kept, Opened, Placed, StoreError};
 
 /// How long evidence of a block that has not come here yet is waited for.
 const AHEAD: Duration = Duration::from_millis(1_500);
@@ -21,6 +21,19 @@ struct Asked {
     order: PartlySignedTransaction,
     height: u64,
     parcels: Vec<OrderedParcel>,
+}
+
+impl Asked {
+    /// What it orders, as it would be executed.
+    fn placed(&self, orderer: &str, payloads: &[Arc<Opened>]) -> Vec<Placed> {
+        let place = |(ordered, opened): (&OrderedParcel, &Arc<Opened>)| Placed {
+            ordered: *ordered,
+            evidence_height: self.height,
+            orderer: orderer.to_owned(),
+            opened: opened.clone(),
+        };
+        self.parcels.iter().zip(payloads).map(place).collect()
+    }
 }
 
 impl<E: Runtime> Parcels<E> {
@@ -74,6 +87,7 @@ impl<E: Runtime> Parcels<E> {
         let transactions = self.waiting(runtime, &payloads, &sender)?;
         if let Some(asked) = &asked {
             self.judge(runtime, room, &membership, (asked, &payloads, &transactions)).await?;
+            self.permitted(runtime, room, asked.placed(sender.organisation(), &payloads)).await?;
         }
         // Also of what this node is not asked to acknowledge: it would wait here all the same. Whose keys they are is told by its own
         // state: evidence need not say it.

@@ -1,7 +1,7 @@
 //! Say which orders of erasure and holds there are in a partition, to those of this node's own organisation; and prove where an order stands,
 //! to everybody.
 
-use super::{Membership, Parcels, Room, erasing::with_holds, order::PrivateError, read::Told};
+use super::{Membership, Parcels, Room, erasing::with_holds, error::PrivateError, read::Told};
 use crate::{engine::Runtime, service::erasure::Erasure};
 use std::{
     collections::BTreeMap,

@@ -5,7 +5,7 @@
 
 use super::{
     Parcels, Room,
-    order::PrivateError,
+    error::PrivateError,
     read::{Told, appended},
 };
 use crate::engine::Runtime;

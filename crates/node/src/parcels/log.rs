@@ -9,7 +9,7 @@
 use super::{
     Parcels, Room,
     consent::{Consented, Consents},
-    order::PrivateError,
+    error::PrivateError,
     read::{Taken, Told, entries, transaction_of},
     sealed::Value,
 };

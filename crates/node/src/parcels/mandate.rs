@@ -1,6 +1,6 @@
 //! Say which mandates a partition has of its own, to those of this node's own organisation. Those that everybody sees are asked for there.
 
-use super::{Parcels, order::PrivateError, read::Told};
+use super::{Parcels, error::PrivateError, read::Told};
 use crate::{engine::Runtime, service::mandate::MandateQuery};
 use tallystick_ledger::MandateRow;
 use tallystick_protocol::{MandateId, Query, limits::PRIVATE_SCAN_MAX};

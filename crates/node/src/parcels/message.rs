@@ -41,10 +41,19 @@ pub enum Reason {
     Busy,
     /// What opens the values that are sealed in it did not come with it.
     Openings,
+    /// Policies do not permit it, as far as this node has executed the partition.
+    Policy,
 }
 
-const REASONS: [Reason; 6] =
-    [Reason::Evidence, Reason::Invalid, Reason::Excluded, Reason::Unlawful, Reason::Busy, Reason::Openings];
+const REASONS: [Reason; 7] = [
+    Reason::Evidence,
+    Reason::Invalid,
+    Reason::Excluded,
+    Reason::Unlawful,
+    Reason::Busy,
+    Reason::Openings,
+    Reason::Policy,
+];
 
 /// A message.
 #[derive(Debug)]

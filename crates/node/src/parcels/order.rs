@@ -3,7 +3,9 @@
 
 use super::{
     Ack, Answer, Given, Membership, Parcels, Room,
+    error::PrivateError,
     message::{Delivered, Message, Reason},
+    permit::require_permitted,
     read::reads,
     sealed::{Sealed, Value},
 };
@@ -16,7 +18,7 @@ use std::{
     sync::Arc,
     time::Duration,
 };
-use tallystick_ledger::{OrganisationRow, PrincipalRow, protection::Spot};
+use tallystick_ledger::{OrganisationRow, PrincipalRow};
 use tallystick_protocol::{
     Code, Cosigner, Evidence, Hash, Intent, NodeRow, Opening, Operation, OrganisationStatus, Outcome, ParcelError,
     PartlySignedTransaction, Payload, PrincipalId, PrincipalStatus, SealingKey, SignedTransaction, StateKey,
@@ -27,10 +29,7 @@ use tallystick_protocol::{
     parcel::parcel_bytes,
     transaction::verify_batch,
 };
-use tallystick_storage::{
-    partition::{ActRow, Kept, Opened, Standing, StoreError},
-    read::ReadError,
-};
+use tallystick_storage::partition::{ActRow, Kept, Opened, Standing, StoreError};
 use tokio::sync::{Semaphore, mpsc, oneshot};
 
 /// How long private transactions gather before they are ordered together; and again so long while more come.
@@ -59,146 +58,13 @@ pub struct Executed {
     pub given: Vec<Given>,
 }
 
-/// Why a private transaction was not executed.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum PrivateError {
-    /// This node has no keys of a holder.
-    #[error("this node holds nothing that only some may see: ask a node of a member that does")]
-    NotHolder,
-    /// An opening, from 0, that opens nothing that the transaction seals where it stands, or what another opens.
-    #[error(
-        "opening {0} does not open a value that the transaction seals in that place: seal each value once, for its own partition, register, key, field and subject"
-    )]
-    Misfit(usize),
-    /// A commitment that nothing opens here, by register, key and field.
-    #[error(
-        "record `{}/{}`: field `{}` has a sealed value whose opening is not here: hand it in with the transaction",
-        .0.0, .0.1, .0.2
-    )]
-    OpeningMissing(Spot),
-    /// One that is erased, by register, key and field.
-    #[error(
-        "record `{}/{}`: what field `{}` held is erased, or ordered to be: leave it out; another value can be sealed only where the order named single values",
-        .0.0, .0.1, .0.2
-    )]
-    Erased(Spot),
-    /// Values that would be disclosed and are erased: no read of them is put on record.
-    #[error(
-        "record `{register}/{key}`: erased is what was sealed in {}: leave that out; what is not named stays sealed",
-        named(fields)
-    )]
-    ReadErased {
-        /// The register.
-        register: String,
-        /// The record's key.
-        key: String,
-        /// The fields.
-        fields: BTreeSet<String>,
-    },
-    /// A subject has as many values in the vault as it can.
-    #[error("{0}")]
-    VaultFull(String),
-    /// This node holds nothing of the partition.
-    #[error(
-        "this node holds nothing of partition `{0}`: ask a node of one of its members that stands where its agreement allows; `tally datamap` says which they are, if there is such a partition, and they give records to members' own alone"
-    )]
-    NotHeld(String),
-    /// It is none that could be executed.
-    #[error("it is no private transaction of this partition that could be executed: {0}")]
-    Unfit(String),
-    /// It was refused before it was ordered.
-    #[error("it would be refused: {0}: {advice}", advice = .0.advice())]
-    Refused(Code),
-    /// Something of it would be rejected in the public partition too.
-    #[error(transparent)]
-    Rejected(#[from] Rejection),
-    /// It was executed before: it counts once.
-    #[error("it was executed as number {number} at height {height}: {}", came_to(*refused))]
-    Repeated {
-        /// Which it was of all in the partition, from 0.
-        number: u64,
-        /// The height of the block that ordered it.
-        height: u64,
-        /// Why it was refused, if it was.
-        refused: Option<Code>,
-    },
-    /// A read that was executed before: what it read is given once.
-    #[error(
-        "it was executed as number {number} at height {height}: {}; what it read is given once: sign it again",
-        came_to(*refused)
-    )]
-    ReadRepeated {
-        /// Which it was of all in the partition, from 0.
-        number: u64,
-        /// The height of the block that ordered it.
-        height: u64,
-        /// Why it was refused, if it was.
-        refused: Option<Code>,
-    },
-    /// A read that somebody else waits for.
-    #[error("this read was handed in before, and is answered to who did: sign one of your own")]
-    Read,
-    /// A question that this node does not answer.
-    #[error("the question is not answered: {0}")]
-    Unasked(String),
-    /// Too much waits.
-    #[error("this node has as many private transactions to order as it can: try again shortly")]
-    Busy,
-    /// Too few members answered.
-    #[error(
-        "{have} of {need} members acknowledged it, and nothing was ordered: see by `tally status` whether the partition stands still here, whether the others' nodes run, and by `tally datamap` whether they stand where the agreement allows, and try again"
-    )]
-    Acknowledgements {
-        /// Members that did, this one included.
-        have: usize,
-        /// Members that must.
-        need: usize,
-    },
-    /// The order was not taken.
-    #[error("it was not ordered: {0}")]
-    Order(String),
-    /// Something failed here.
-    #[error("it could not be made ready: {0}")]
-    Failed(String),
-    /// What failed once a read had been executed.
-    #[error("the read is on record, and {0}")]
-    Recorded(String),
-    /// The wait was bounded.
-    #[error(
-        "it is not executed yet, and may still be: before you do it again see whether it was, with --partition: a read in `tally access-log`, an entry in `tally record`; `tally partition show` says whether the partition stands still here"
-    )]
-    TimedOut,
-}
-
-fn named(fields: &BTreeSet<String>) -> String {
-    fields.iter().map(|field| format!("`{field}`")).collect::<Vec<_>>().join(", ")
-}
-
-fn came_to(refused: Option<Code>) -> String {
-    refused.map_or_else(|| "accepted".to_owned(), |code| format!("refused: {code}: {}", code.advice()))
-}
-
-impl PrivateError {
-    /// The same, of a read that had been executed.
-    pub(crate) fn recorded(self) -> Self {
-        match self {
-            Self::Recorded(why) | Self::Failed(why) => Self::Recorded(why),
-            other => Self::Recorded(other.to_string()),
-        }
-    }
-}
-
-impl From<ReadError> for PrivateError {
-    fn from(error: ReadError) -> Self {
-        Self::Failed(error.to_string())
-    }
-}
-
 /// A private transaction, and whom to tell what became of it.
 pub(super) struct Submission {
-    transaction: VerifiedTransaction,
+    pub(super) transaction: VerifiedTransaction,
     sealed: Sealed,
-    answer: Answer,
+    pub(super) answer: Answer,
+    /// How often policies did not permit it so far.
+    pub(super) looks: u32,
 }
 
 /// Why an order has not come about.
@@ -226,7 +92,7 @@ struct Ready {
 
 impl<E: Runtime> Room<E> {
     /// Puts one behind those that wait.
-    fn gather_again(&self, one: Submission) {
+    pub(super) fn gather_again(&self, one: Submission) {
         if let Err(full) = self.intake.try_send(one) {
             let _ = full.into_inner().answer.send(Err(PrivateError::Busy));
         }
@@ -340,7 +206,7 @@ impl<E: Runtime> Parcels<E> {
         patience: Duration,
     ) -> Result<Executed, PrivateError> {
         let (answer, told) = oneshot::channel();
-        room.intake.try_send(Submission { transaction, sealed, answer }).map_err(|_| PrivateError::Busy)?;
+        room.intake.try_send(Submission { transaction, sealed, answer, looks: 0 }).map_err(|_| PrivateError::Busy)?;
         let sleep = std::pin::pin!(self.0.runtime.sleep(patience));
         match select(told, sleep).await {
             Either::Left((Ok(result), _)) => result,
@@ -397,7 +263,12 @@ impl<E: Runtime> Parcels<E> {
     }
 
     /// An order of these, acknowledged; none if there is nothing to order, and whoever waits was answered.
-    async fn order(&self, mut runtime: E, room: &Room<E>, batch: &mut Vec<Submission>) -> Option<SignedTransaction> {
+    async fn order(
+        &self,
+        mut runtime: E,
+        room: &Arc<Room<E>>,
+        batch: &mut Vec<Submission>,
+    ) -> Option<SignedTransaction> {
         let (mut silent, mut last, mut ready) = (BTreeSet::new(), PrivateError::TimedOut, None);
         for _ in 0..ATTEMPTS {
             // Who was only silent is handed the same again, or another is: that takes no more room anywhere.
@@ -436,7 +307,7 @@ impl<E: Runtime> Parcels<E> {
     async fn prepare(
         &self,
         runtime: &mut E,
-        room: &Room<E>,
+        room: &Arc<Room<E>>,
         batch: &mut Vec<Submission>,
     ) -> Result<Option<Ready>, PrivateError> {
         let tip = self.0.shared.chain.tip();
@@ -497,7 +368,7 @@ impl<E: Runtime> Parcels<E> {
     /// out.
     async fn evidence(
         &self,
-        room: &Room<E>,
+        room: &Arc<Room<E>>,
         at: (u64, u64),
         batch: &mut Vec<Submission>,
     ) -> Result<Vec<(Evidence, usize)>, PrivateError> {
@@ -518,10 +389,15 @@ impl<E: Runtime> Parcels<E> {
                 let reader = self.0.reader.clone();
                 async move { reader.rows(&keys).await.map(|read| read.rows) }
             };
-            let (evidence, count) = partition.evidence(rest, at, public).await?;
+            let (evidence, outcomes) = partition.evidence(rest, at, public).await?;
+            let height = partition.position().height;
             drop(partition);
             let standing = Standing::of(&evidence, &room.name);
-            let said: Vec<_> = rest.iter().take(count.max(1)).map(|one| standing.may_execute(one)).collect();
+            let judge = |(one, outcome): (&&VerifiedTransaction, Option<Outcome>)| {
+                standing.may_execute(one).map_err(PrivateError::Refused)?;
+                require_permitted(one, outcome.as_ref(), height)
+            };
+            let said: Vec<Result<(), PrivateError>> = rest.iter().zip(outcomes).map(judge).collect();
             groups.push((evidence, said.iter().filter(|verdict| verdict.is_ok()).count()));
             verdicts.extend(said);
         }
@@ -530,7 +406,8 @@ impl<E: Runtime> Parcels<E> {
         for (one, verdict) in std::mem::take(batch).into_iter().zip(verdicts) {
             match verdict {
                 Ok(()) => fit.push(one),
-                Err(code) => drop(one.answer.send(Err(PrivateError::Refused(code)))),
+                Err(error @ PrivateError::NotPermitted { .. }) => self.look_again(room, one, error),
+                Err(error) => drop(one.answer.send(Err(error))),
             }
         }
         *batch = fit;
@@ -720,7 +597,7 @@ impl<E: Runtime> Parcels<E> {
                 }
                 Err(reason) => {
                     tracing::info!(node = %node.node, ?reason, "a node does not acknowledge");
-                    if matches!(reason, Reason::Evidence | Reason::Invalid) {
+                    if matches!(reason, Reason::Evidence | Reason::Invalid | Reason::Policy) {
                         lack = Lack::Payloads;
                     }
                     if reason != Reason::Evidence {
@@ -765,29 +642,5 @@ impl<E: Runtime> Parcels<E> {
                 let _ = answer.send(Err(PrivateError::Order(lost.clone())));
             }
         }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn who_sends_it_again_is_told_what_became_of_it() {
-        let told = |refused| PrivateError::Repeated { number: 7, height: 30, refused }.to_string();
-        assert_eq!(told(None), "it was executed as number 7 at height 30: accepted");
-        let read = PrivateError::ReadRepeated { number: 7, height: 30, refused: None }.to_string();
-        assert_eq!(
-            read,
-            "it was executed as number 7 at height 30: accepted; what it read is given once: sign it again"
-        );
-        let failed = PrivateError::Failed("its disk is full".to_owned());
-        assert_eq!(failed.recorded().to_string(), "the read is on record, and its disk is full");
-        let refused = told(Some(Code::NotMember));
-        assert_eq!(
-            refused,
-            "it was executed as number 7 at height 30: refused: not-member: have a principal of a member sign it, \
-             for itself or for one of a member"
-        );
     }
 }

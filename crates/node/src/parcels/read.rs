@@ -10,7 +10,7 @@
 //! - A question is answered to principals of this node's organisation, while that is a member; one about what goes on in the partition also to
 //!   those who oversee it by its agreement; and to nobody else.
 
-use super::{Parcels, READING, Room, order::PrivateError, sealed::Value};
+use super::{Parcels, READING, Room, error::PrivateError, sealed::Value};
 use crate::{application::now_ms, engine::Runtime};
 use std::{
     collections::{BTreeMap, BTreeSet, btree_map},

@@ -16,7 +16,7 @@
 //!   due. A member's node that joined late has executed, and so can read, all that came before.
 //! - Once the agreement's time is over nothing can be ordered there: what is due then waits, until the members amend it.
 
-use super::{Parcels, Room, order::PrivateError, sealed::Value};
+use super::{Parcels, Room, error::PrivateError, sealed::Value};
 use crate::{
     application::now_ms,
     engine::Runtime,

@@ -17,8 +17,8 @@
 
 use super::{
     Parcels, Room,
+    error::PrivateError,
     message::{Delivered, Message},
-    order::PrivateError,
     read::lost,
 };
 use crate::{

@@ -313,6 +313,11 @@ async fn executed_under(
                 return None;
             }
             Some(Err(PrivateError::Repeated { refused: was, .. })) if was == refused => return Some(()),
+            // What policies do not permit is not ordered.
+            Some(Err(PrivateError::NotPermitted { refusal, height })) if Some(refusal.code) == refused => {
+                client.record.note(format!("{} in {PARTITION}, as of height {height}: not ordered", operation.name()));
+                return Some(());
+            }
             Some(Err(PrivateError::Unfit(why))) => {
                 client.record.note(format!("signed anew: {why}"));
                 transaction = sign_under(client, (member, mandate), operation.clone());

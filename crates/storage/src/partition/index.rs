@@ -4,7 +4,7 @@
 //! These rows are part of the state, so that they are as durable as what they lead to, and under the same root. They follow from what was
 //! executed alone: every member has the same ones.
 
-use super::{Act, Changed, Partition, Placed, PrivateBlock, whole};
+use super::{Act, Changed, Partition, Placed, PrivateBlock};
 use bytes::Bytes;
 use commonware_codec::Encode as _;
 use commonware_cryptography::sha256::Digest;
@@ -295,7 +295,7 @@ impl<E: Context + Spawner> Partition<E> {
     /// When the disk fails.
     pub async fn prove(&self, key: &StateKey) -> Option<ProvenRow> {
         let row = self.row(key).await?;
-        let proof = whole(self.db().key_value_proof(Digest::from(key.0)).await);
+        let proof = self.whole(self.db().key_value_proof(Digest::from(key.0)).await).await;
         Some(ProvenRow { row, proof: proof.encode(), root: self.root() })
     }
 

@@ -4,6 +4,7 @@
 
 mod confusion;
 mod consents;
+mod damage;
 mod erasures;
 
 use super::*;
@@ -77,13 +78,22 @@ fn public() -> BTreeMap<StateKey, Vec<u8>> {
 }
 
 fn sign(who: &str, partition: Option<&str>, number: u8, operations: Vec<Operation>) -> VerifiedTransaction {
+    sign_as((&format!("{who}/admin"), &key(who)), partition, number, operations)
+}
+
+fn sign_as(
+    (who, key): (&str, &SigningKey),
+    partition: Option<&str>,
+    number: u8,
+    operations: Vec<Operation>,
+) -> VerifiedTransaction {
     let intent = Intent {
         not_after: TIME_MS / 1_000 + 60,
         idempotency_key: vec![number; 16],
         partition: partition.map(str::to_owned),
-        ..Intent::new(genesis().id(), format!("{who}/admin").parse().unwrap(), "test", operations)
+        ..Intent::new(genesis().id(), who.parse().unwrap(), "test", operations)
     };
-    intent.sign(&key(who)).unwrap().verify().unwrap()
+    intent.sign(key).unwrap().verify().unwrap()
 }
 
 fn create() -> Vec<Operation> {
@@ -364,6 +374,7 @@ fn transactions_of_one_payload_are_executed_one_after_another() {
         let (mut one, mut other) = (open("one").await, open("other").await);
         let of = |number: u8, operations| sign("a", Some("health"), number, operations);
         let (first, b) = (of(3, append("first")), sign("b", Some("health"), 9, create()));
+        let clerk = sign_as(("a/clerk", &key("a/clerk")), Some("health"), 8, let_b_read());
         let all = [
             (of(1, append("early")), "register-unknown"),
             (of(2, create()), "ok"),
@@ -374,6 +385,8 @@ fn transactions_of_one_payload_are_executed_one_after_another() {
             (of(4, vec![Operation::OrganisationContact { contact: None }]), "not-private"),
             (sign("a", None, 5, append("public")), "payload-invalid"),
             (of(6, append("second")), "ok"),
+            // Registrars write, and do not say who reads.
+            (clerk, "not-permitted"),
             (of(7, read("c-1")), "ok"),
         ];
         let transactions: Vec<&VerifiedTransaction> = all.iter().map(|(transaction, _)| transaction).collect();
@@ -382,16 +395,24 @@ fn transactions_of_one_payload_are_executed_one_after_another() {
             let rows = keys.iter().map(|key| public.get(key).cloned().map(Bytes::from)).collect();
             std::future::ready(Ok::<_, Infallible>(rows))
         };
-        let (evidence, count) = one.evidence(&transactions, (5, TIME_MS), rows).await.unwrap();
-        assert_eq!(count, all.len());
+        let (evidence, tried) = one.evidence(&transactions, (5, TIME_MS), rows).await.unwrap();
+        assert_eq!(tried.len(), all.len());
         let bytes = transactions.iter().map(|one| one.bytes().clone()).collect();
         let block = block(7, vec![together(bytes, evidence, 1)]);
+        let (before, rehearsed) = (one.root(), one.rehearse(&block).await);
+        assert_eq!((one.root(), one.position()), (before, Position::default()), "nothing comes of it");
         let (done, again) = (one.execute(&block).await, other.execute(&block).await);
         assert_eq!((one.root(), one.position()), (other.root(), other.position()));
         assert_eq!(done, again);
         for (number, (transaction, expected)) in (0..).zip(&all) {
             let of_it = &done[usize::try_from(number).unwrap()];
             assert_eq!((of_it.number, code(of_it)), (number, *expected));
+            let place = usize::try_from(number).unwrap();
+            assert_eq!(rehearsed[place], of_it.outcome, "a rehearsal tells what becomes of it");
+            let is_permitted =
+                |outcome: &Outcome| !matches!(outcome, Outcome::Refused(refusal) if refusal.code == Code::NotPermitted);
+            let tried = tried[place].as_ref().is_none_or(is_permitted);
+            assert_eq!(tried, is_permitted(&of_it.outcome), "and the look for evidence, whether policies permit it");
             // Each is found in its place.
             if let Some(row) = one.numbered(number).await {
                 assert_eq!((row.transaction, u64::from(row.place)), (transaction.id(), number));
@@ -422,7 +443,8 @@ fn a_payload_takes_as_many_as_fit() {
         };
         let mut counts = Vec::new();
         while !rest.is_empty() {
-            let (evidence, count) = partition.evidence(&rest, (5, TIME_MS), rows).await.unwrap();
+            let (evidence, tried) = partition.evidence(&rest, (5, TIME_MS), rows).await.unwrap();
+            let count = tried.len();
             let taken: Vec<Bytes> = rest.drain(..count).map(|one| one.bytes().clone()).collect();
             let placed = together(taken, evidence, 1);
             assert!(placed.ordered.class <= PARCEL_CLASS_MAX);

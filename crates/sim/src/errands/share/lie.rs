@@ -4,6 +4,7 @@
 use super::{MEMBERS, PARTITION, append, hand_in, sign, sign_with};
 use crate::client::Client;
 use commonware_cryptography::ed25519::PublicKey;
+use tallystick_ledger::PolicySetRow;
 use tallystick_node::{
     parcels::{
         PrivateError,
@@ -43,9 +44,17 @@ pub(super) async fn lie(client: &mut Client) -> Option<()> {
     let honest = sign(client, &writer, append(0));
     expect(client, &honest, Heard::Acknowledged).await?;
     expect(client, &forged, Heard::Refused(Reason::Invalid)).await?;
+    // What policies do not let its signer do: there is no record of it, for it is not ordered.
+    let beyond = sign(client, &writer, beyond());
+    expect(client, &beyond, Heard::Refused(Reason::Policy)).await?;
     // Another member's transaction, which only nodes of its own have ordered.
     let others = sign(client, &other, append(0));
     expect(client, &others, Heard::Refused(Reason::Invalid)).await
+}
+
+/// What no registrar may do.
+fn beyond() -> Operation {
+    Operation::RegisterCreate { register: "beyond".to_owned(), text: String::new(), fields: Vec::new() }
 }
 
 /// Has the first member's node ask the second's to acknowledge a transaction, whatever its software would say of it.
@@ -128,14 +137,24 @@ async fn delivery(
     Some((hash, Message::Deliver { partition, order: Some(order), parcels, openings }))
 }
 
-/// A payload with evidence that is true as far as it goes.
+/// A payload with evidence that is true, and says who its signer is and what the policies are.
 pub(super) async fn wrap(client: &mut Client, transaction: &SignedTransaction) -> Option<Payload> {
-    let key = StateKey::partition(PARTITION);
+    let mut keys = vec![StateKey::partition(PARTITION), StateKey::policy_set("")];
+    for (signer, _) in transaction.signers() {
+        keys.extend([StateKey::principal(signer), StateKey::organisation(signer.organisation())]);
+    }
     loop {
-        let asked = client.door(MEMBERS[0]).read(move |_, reader, _| async move { reader.rows(&[key]).await.ok() });
-        if let Some(mut read) = asked.await.flatten() {
-            let row = read.rows.pop()?.map(|row| row.to_vec());
-            let evidence = Evidence { height: read.height, rows: [(key, row)].into() };
+        let asked = keys.clone();
+        let asked = client.door(MEMBERS[0]).read(move |_, reader, _| async move {
+            let set = reader.rows(&[StateKey::policy_set("")]).await.ok()?.rows.pop()??;
+            let policies = PolicySetRow::decode(&set).ok()?.policies;
+            let texts = policies.iter().map(|policy| StateKey::policy(&policy.id, policy.version));
+            let keys: Vec<StateKey> = asked.into_iter().chain(texts).collect();
+            Some((keys.clone(), reader.rows(&keys).await.ok()?))
+        });
+        if let Some((keys, read)) = asked.await.flatten() {
+            let rows = read.rows.into_iter().map(|row| row.map(|row| row.to_vec()));
+            let evidence = Evidence { height: read.height, rows: keys.into_iter().zip(rows).collect() };
             let payload = Payload::new(vec![transaction.bytes().clone()], evidence, &mut client.world).ok()?;
             client.record.blindings().look_for_last(&payload.to_bytes());
             return Some(payload);

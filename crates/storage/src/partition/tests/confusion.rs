@@ -19,8 +19,8 @@ impl<E: Context + Spawner> Members<E> {
             let rows = keys.iter().map(|key| self.public.get(key).cloned().map(Bytes::from)).collect();
             std::future::ready(Ok::<_, Infallible>(rows))
         };
-        let (evidence, count) = self.nodes[0].evidence(transactions, (5, TIME_MS), rows).await.unwrap();
-        assert_eq!(count, transactions.len());
+        let (evidence, tried) = self.nodes[0].evidence(transactions, (5, TIME_MS), rows).await.unwrap();
+        assert_eq!(tried.len(), transactions.len());
         evidence
     }
 

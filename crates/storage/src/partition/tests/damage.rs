@@ -1,0 +1,109 @@
+//! Whatever bit of a partition's state turns over, the node comes to the same state again, of the payloads.
+
+use super::{super::damage::is_damage, *};
+use commonware_runtime::tokio;
+use std::{
+    fs,
+    path::{Path, PathBuf},
+};
+
+/// Runs on a real disk in this folder.
+fn on_disk<T>(folder: &Path, run: impl AsyncFnOnce(tokio::Context) -> T) -> T {
+    let config = tokio::Config::new().with_storage_directory(folder);
+    tokio::Runner::new(config).start(|context| run(context))
+}
+
+async fn open_in(context: &tokio::Context) -> Partition<tokio::Context> {
+    Partition::open(context.child("partition"), "node", genesis().id(), "health").await
+}
+
+/// The files of the state, each with its bytes.
+fn files(folder: &Path) -> Vec<(PathBuf, Vec<u8>)> {
+    let is_of_state = |path: &PathBuf| {
+        path.file_name().and_then(|name| name.to_str()).is_some_and(|name| name.starts_with("node-partition-health"))
+    };
+    let folders = fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path()).filter(is_of_state);
+    let files = folders.flat_map(|folder| fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path()));
+    files.map(|path| (path.clone(), fs::read(path).unwrap())).collect()
+}
+
+/// Executes what is not executed yet, and says what the root is then; every record is read.
+async fn go_on(partition: &mut Partition<tokio::Context>, blocks: &[PrivateBlock]) -> Hash {
+    for block in blocks {
+        if block.height > partition.position().height {
+            partition.execute(block).await;
+        }
+    }
+    assert!(partition.prove_record("child", "c-1").await.is_some());
+    assert!(partition.numbered(2).await.is_some());
+    partition.root()
+}
+
+/// A state of three blocks, its root, and the blocks.
+async fn made(context: &tokio::Context) -> (Hash, Vec<PrivateBlock>) {
+    let (mut partition, mut blocks) = (open_in(context).await, Vec::new());
+    let steps = [create(), append("first"), append("second")];
+    for (number, operations) in (1..).zip(steps) {
+        let transaction = sign("a", Some("health"), number, operations);
+        let evidence = evidence(&partition, &transaction).await;
+        let height = 6 + u64::from(number);
+        let block = block(height, vec![placed(transaction.bytes().clone(), evidence, height)]);
+        assert_eq!(code(&partition.execute(&block).await[0]), "ok");
+        blocks.push(block);
+    }
+    (partition.root(), blocks)
+}
+
+#[test]
+fn a_state_that_is_damaged_is_made_anew() {
+    let folder = tempfile::tempdir().unwrap();
+    let folder = folder.path();
+    let (root, blocks) = on_disk(folder, async |context| made(&context).await);
+    let whole = files(folder);
+    let known = database::state_folders("node-partition-health");
+    let named = |path: &Path| known.iter().any(|name| path.parent().is_some_and(|parent| parent.ends_with(name)));
+    assert!(whole.iter().all(|(path, _)| named(path)), "all that there is is removed: {whole:?}");
+    for (path, bytes) in &whole {
+        let every = (bytes.len() / 12).max(1);
+        for at in (0..bytes.len()).step_by(every) {
+            whole.iter().for_each(|(path, bytes)| fs::write(path, bytes).unwrap());
+            let mut turned = bytes.clone();
+            turned[at] ^= 4;
+            fs::write(path, turned).unwrap();
+            let run = || on_disk(folder, async |context| go_on(&mut open_in(&context).await, &blocks).await);
+            // It stops where it finds it late, and does not when it is started again.
+            let came_to = catch_unwind(AssertUnwindSafe(run)).unwrap_or_else(|_| run());
+            assert_eq!(came_to, root, "byte {at} of {}", path.display());
+            // What was made anew may lie in other files.
+            for (path, _) in files(folder) {
+                fs::remove_file(path).unwrap();
+            }
+        }
+    }
+}
+
+#[test]
+fn a_state_that_was_found_to_be_damaged_is_made_anew_at_the_next_start() {
+    let folder = tempfile::tempdir().unwrap();
+    let folder = folder.path();
+    let (root, blocks) = on_disk(folder, async |context| made(&context).await);
+    on_disk(folder, async |context| {
+        let partition = open_in(&context).await;
+        assert_eq!((partition.root(), partition.position().executed), (root, 3));
+        partition.mark().await.unwrap();
+    });
+    on_disk(folder, async |context| {
+        let mut partition = open_in(&context).await;
+        assert_eq!(partition.position(), Position::default());
+        assert_eq!(go_on(&mut partition, &blocks).await, root);
+    });
+    on_disk(folder, async |context| assert_eq!(open_in(&context).await.root(), root, "and once is enough"));
+}
+
+#[test]
+fn a_disk_that_does_not_write_is_no_damage() {
+    let full = std::io::Error::other("no space left");
+    assert!(!is_damage(&qmdb::Error::Runtime(full.into())));
+    assert!(is_damage(&qmdb::Error::Runtime(commonware_runtime::Error::InvalidChecksum)));
+    assert!(is_damage(&qmdb::Error::DataCorrupted("a commit")));
+}
