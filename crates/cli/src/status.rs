@@ -20,6 +20,9 @@ use tallystick_protocol::{PrincipalId, limits::EXPIRY_WARNING_DAYS};
 
 const DAY_MS: u64 = 86_400_000;
 
+/// Pages of corrections, the newest first, that are looked at for notices.
+const NOTICE_PAGES: usize = 5;
+
 /// How long a node may take to say how it is: it need not think about that.
 const PATIENCE: Duration = Duration::from_secs(5);
 
@@ -121,9 +124,18 @@ impl Status {
     fn own_notices(&self, client: &Client) -> Option<String> {
         let principal: PrincipalId = self.connection.profile().ok().flatten()?.principal?.parse().ok()?;
         let organisation = principal.organisation();
-        let page = client.notices(&[("organisation", organisation), ("open", "true")]).ok()?;
-        let notices = page.corrections.iter().map(|correction| correction.notices.len()).sum();
-        notices_sentence(organisation, notices, page.next.is_some())
+        let (mut notices, mut cursor) = (0, None);
+        for _ in 0..NOTICE_PAGES {
+            let mut query = vec![("organisation", organisation), ("open", "true")];
+            query.extend(cursor.as_deref().map(|cursor| ("cursor", cursor)));
+            let page = client.notices(&query).ok()?;
+            notices += page.corrections.iter().map(|correction| correction.notices.len()).sum::<usize>();
+            cursor = page.next;
+            if cursor.is_none() {
+                break;
+            }
+        }
+        notices_sentence(organisation, notices, cursor.is_some())
     }
 
     /// A sandbox's folders are here and can be measured.

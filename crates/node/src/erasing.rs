@@ -217,12 +217,21 @@ pub struct Erasing {
 }
 
 impl Erasing {
-    /// Goes on where the vault says that it left off.
+    /// Goes on where the vault says that it left off; or carries out everything once more, where it `is_anew`: what was executed before is executed
+    /// again, and may bring back what was destroyed.
     ///
     /// # Errors
     /// When the disk fails.
-    pub async fn resume<E: Runtime>(holder: &Holder<E>, partition: Option<&str>) -> Result<Self, VaultError> {
-        let progress = holder.progress(partition).await?;
+    pub async fn resume<E: Runtime>(
+        holder: &Holder<E>,
+        partition: Option<&str>,
+        is_anew: bool,
+    ) -> Result<Self, VaultError> {
+        let mut progress = holder.progress(partition).await?;
+        if is_anew && progress.applied > 0 {
+            progress.applied = 0;
+            holder.set_progress(partition, &progress).await?;
+        }
         Ok(Self {
             partition: partition.map(str::to_owned),
             looked_at: progress.applied,
@@ -320,6 +329,7 @@ impl Erasing {
         if !has_said(holder, row) && (is_held || !seen.is_through(times)) {
             if is_held {
                 self.seen.remove(&row.order);
+                holder.note_failing(self.partition.as_deref(), &row.order, false);
             }
             self.waiting.insert(row.order.clone());
             return Ok(());
@@ -356,7 +366,7 @@ impl Erasing {
         self.carried_out.insert(row.number);
         self.waiting.remove(&row.order);
         self.failed.remove(&row.order);
-        holder.hold_up(self.partition.as_deref(), &row.order, false);
+        holder.note_failing(self.partition.as_deref(), &row.order, false);
         Ok(())
     }
 
@@ -381,7 +391,7 @@ impl Erasing {
     /// Lets an order wait that the vault could not carry out: the others go on.
     fn put_off<E: Runtime>(&mut self, holder: &Holder<E>, order: &str, error: &VaultError) {
         self.waiting.insert(order.to_owned());
-        holder.hold_up(self.partition.as_deref(), order, true);
+        holder.note_failing(self.partition.as_deref(), order, true);
         if self.failed.insert(order.to_owned()) {
             tracing::error!(%order, %error, "this order is not carried out, and tried again with each block");
         }
@@ -769,12 +779,12 @@ mod tests {
                 turn().await;
                 // Anew: what it read last it has in memory.
                 let holder = Holder::open(context.child("again"), "node", crate::holder::tests::keys()).await.unwrap();
-                let mut erasing = Erasing::resume(&holder, None).await.unwrap();
+                let mut erasing = Erasing::resume(&holder, None, false).await.unwrap();
                 for now_ms in [10_000, 20_000] {
                     let times = Times { now_ms, tip_ms: now_ms, back_ms: 0, old_ms: 0 };
                     erasing.carry_out(&holder, &due, 1, times).await.unwrap();
                 }
-                assert_eq!(holder.held_up(), usize::from(is_damaged));
+                assert_eq!(holder.fails_orders(), is_damaged);
                 let left = holder.openings(&drawer).await.map(|left| left.len());
                 assert_eq!(left.ok(), (!is_damaged).then_some(0));
             }

@@ -79,7 +79,7 @@ pub struct Holder<E: Runtime> {
     /// Where it is backed up.
     backups: Option<Backups>,
     /// Orders of erasure that the vault could not carry out, each with its partition; none is the public one.
-    held_up: Mutex<BTreeSet<(Option<String>, String)>>,
+    failing: Mutex<BTreeSet<(Option<String>, String)>>,
 }
 
 async fn reach(reached: &watch::Sender<Option<u64>>, height: u64) {
@@ -145,7 +145,7 @@ impl<E: Runtime> Holder<E> {
             erased_to,
             settled_to,
             backups: None,
-            held_up: Mutex::default(),
+            failing: Mutex::default(),
         })
     }
 
@@ -160,20 +160,20 @@ impl<E: Runtime> Holder<E> {
         self.backups.as_ref()
     }
 
-    /// Notes whether an order of erasure cannot be carried out, because the vault fails.
-    pub(crate) fn hold_up(&self, partition: Option<&str>, order: &str, is_held_up: bool) {
-        let mut held_up = self.held_up.lock().unwrap_or_else(PoisonError::into_inner);
+    /// Notes whether the vault fails to carry out an order of erasure.
+    pub(crate) fn note_failing(&self, partition: Option<&str>, order: &str, is_failing: bool) {
+        let mut failing = self.failing.lock().unwrap_or_else(PoisonError::into_inner);
         let order = (partition.map(str::to_owned), order.to_owned());
-        if is_held_up {
-            held_up.insert(order);
+        if is_failing {
+            failing.insert(order);
         } else {
-            held_up.remove(&order);
+            failing.remove(&order);
         }
     }
 
-    /// How many orders of erasure are so.
-    pub(crate) fn held_up(&self) -> usize {
-        self.held_up.lock().unwrap_or_else(PoisonError::into_inner).len()
+    /// Whether it fails to carry out any.
+    pub(crate) fn fails_orders(&self) -> bool {
+        !self.failing.lock().unwrap_or_else(PoisonError::into_inner).is_empty()
     }
 
     /// Looks at the newest block, at this time of the clock: what this node knows of the time if it follows.

@@ -62,7 +62,10 @@ use message::{Message, Reason};
 use order::Submission;
 use std::{
     collections::{BTreeMap, BTreeSet, HashMap},
-    sync::{Arc, Mutex, MutexGuard, PoisonError, atomic::AtomicBool},
+    sync::{
+        Arc, Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicBool, Ordering},
+    },
     time::Duration,
 };
 use tallystick_consensus::validators::decode_key;
@@ -83,6 +86,9 @@ use tokio::sync::{Notify, mpsc, oneshot};
 
 /// How long a node looks for partitions that it has become a member of, at least, between two looks.
 const LOOK: Duration = Duration::from_millis(500);
+
+/// For how many milliseconds payloads are missing before a partition stands still: until then they are on their way.
+pub(crate) const STALL_MS: u64 = 5_000;
 
 /// Payloads that may be read for their readers at once.
 const READING: usize = 16;
@@ -170,6 +176,12 @@ pub(crate) struct Room<E: Runtime> {
     certifying: Mutex<Proofs>,
     /// The height up to which everything that is ordered to be erased is carried out, but for what waits.
     erased: watch::Sender<u64>,
+    /// The height up to which everything that is ordered is executed; 0 before the first time since this node began, or began to hold it again.
+    executed: watch::Sender<u64>,
+    /// Whether payloads have been missing for so long that it stands still.
+    is_still: AtomicBool,
+    /// Whether nothing was executed in it when this node began.
+    is_anew: bool,
     /// Whether nothing that is executed here is left to carry out, but for what waits. It says nothing of what is not executed here yet.
     is_done: AtomicBool,
     intake: mpsc::Sender<Submission>,
@@ -195,6 +207,16 @@ impl<E: Runtime> Room<E> {
 
     fn is_open(&self) -> bool {
         *self.open.borrow()
+    }
+
+    /// Whether what it tells is as of the newest block that this node had when it began, or of where it stands still.
+    fn is_abreast(&self) -> bool {
+        *self.executed.borrow() > 0 || self.is_still.load(Ordering::Acquire)
+    }
+
+    /// That it is not.
+    fn behind(&self) -> PrivateError {
+        PrivateError::Behind { partition: self.name.clone(), height: self.standing().height }
     }
 
     /// Waits until this node is one of a member's.
@@ -335,22 +357,28 @@ impl<E: Runtime> Parcels<E> {
         self.rooms().get(partition).filter(|room| room.is_open()).cloned()
     }
 
-    /// The same, waited for a moment where this node has just become a member's, and is about to open it.
-    async fn room_soon(&self, partition: &str) -> Option<Arc<Room<E>>> {
-        if let Some(room) = self.room(partition) {
-            return Some(room);
-        }
-        let membership = self.membership(partition).await.ok().flatten()?;
-        if !membership.nodes.iter().any(|node| node.node == self.0.holder.principal) {
-            return None;
-        }
-        for _ in 0..LOOKS {
-            self.0.runtime.sleep(LOOK / 10).await;
-            if let Some(room) = self.room(partition) {
-                return Some(room);
+    /// The same, waited for a moment where this node has just become a member's, and is about to open it, or has not executed yet what was ordered
+    /// when it began.
+    ///
+    /// # Errors
+    /// When this node is none of a member's, or has not executed it still.
+    async fn room_soon(&self, partition: &str) -> Result<Arc<Room<E>>, PrivateError> {
+        let mut room = self.room(partition);
+        if room.is_none() {
+            let membership = self.membership(partition).await.ok().flatten();
+            let is_own = |node: &NodeRow| node.node == self.0.holder.principal;
+            if !membership.is_some_and(|membership| membership.nodes.iter().any(is_own)) {
+                return Err(PrivateError::NotHeld(partition.to_owned()));
             }
         }
-        None
+        for _ in 0..LOOKS {
+            room = room.or_else(|| self.room(partition));
+            if let Some(room) = room.take_if(|room| room.is_abreast()) {
+                return Ok(room);
+            }
+            self.0.runtime.sleep(LOOK / 10).await;
+        }
+        Err(room.map_or_else(|| PrivateError::NotHeld(partition.to_owned()), |room| room.behind()))
     }
 
     /// Leaves the rooms of all partitions but these, and is back in those of them that it had left.
@@ -358,6 +386,8 @@ impl<E: Runtime> Parcels<E> {
         for (name, room) in &*self.rooms() {
             let is_member = partitions.contains_key(name);
             if room.open.send_if_modified(|open| std::mem::replace(open, is_member) != is_member) {
+                // What was ordered meanwhile is not executed yet.
+                room.executed.send_replace(0);
                 tracing::info!(partition = name, is_member, "holds a partition again, or no longer");
             }
         }
@@ -504,6 +534,9 @@ impl<E: Runtime> Parcels<E> {
             reading: Mutex::default(),
             certifying: Mutex::default(),
             erased: watch::Sender::new(0),
+            executed: watch::Sender::new(0),
+            is_still: AtomicBool::new(false),
+            is_anew: position.executed == 0,
             is_done: AtomicBool::new(false),
             intake,
             standing: Mutex::new(standing),

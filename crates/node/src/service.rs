@@ -456,11 +456,8 @@ impl<E: Runtime> Service<E> {
         if backups.is_some_and(crate::backup::Backups::is_amiss) {
             reasons.push("the backup of its vault is amiss: its log says why".to_owned());
         }
-        let held_up = self.0.holder.as_ref().map_or(0, |holder| holder.held_up());
-        if held_up > 0 {
-            reasons.push(format!(
-                "{held_up} of the orders of erasure are not carried out, for files of its vault cannot be read: its log says which: restore them"
-            ));
+        if self.0.holder.as_ref().is_some_and(|holder| holder.fails_orders()) {
+            reasons.push("its vault fails to carry out orders of erasure: its log says which, and why".to_owned());
         }
         Health {
             ready: ready && (tip.header.height > 0),

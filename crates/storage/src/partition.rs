@@ -191,7 +191,11 @@ async fn open<E: Context + Spawner>(
     let (config, _) = database::config::<E>(prefix, NZU64!(1 << 14), &cache, &cache);
     let db = StateDb::init(runtime, config, None).await?;
     let metadata: Option<Row> = db.get_metadata().await?;
-    Ok((db, metadata.and_then(|row| Position::from_bytes(&row.0)).unwrap_or_default()))
+    let position = match metadata {
+        None => Position::default(),
+        Some(row) => Position::from_bytes(&row.0).ok_or(qmdb::Error::DataCorrupted("how far it was executed"))?,
+    };
+    Ok((db, position))
 }
 
 /// Rows that were changed by earlier transactions of the block, and are not in the database yet.
@@ -223,7 +227,8 @@ impl<E: Context + Spawner> Partition<E> {
     pub async fn open(runtime: E, prefix: &str, network: NetworkId, name: &str) -> Self {
         let prefix = format!("{prefix}-partition-{name}");
         let (mut opened, mut anew) = (None, None);
-        if damage::is_marked(&runtime, &prefix).await {
+        let marked = damage::is_marked(&runtime, &prefix).await;
+        if marked.unwrap_or_else(|error| damage::stop(name, &error)) {
             anew = Some("a read of it failed before".to_owned());
         } else {
             match open(runtime.child("state"), &prefix).await {

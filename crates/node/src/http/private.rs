@@ -501,9 +501,12 @@ pub(super) fn failure(error: &PrivateError) -> Failure {
         }
         PrivateError::Read => Failure::new(ProblemCode::ReadKnown, error.to_string()),
         PrivateError::Unasked(_) => Failure::new(ProblemCode::Unasked, error.to_string()),
-        PrivateError::Busy | PrivateError::TimedOut => Failure::unavailable(error.to_string()),
+        PrivateError::Busy | PrivateError::Behind { .. } | PrivateError::TimedOut => {
+            Failure::unavailable(error.to_string())
+        }
         // Nothing came of it, or nothing but the record of it, and what it lacks does not come by itself: whoever waits is told now.
         PrivateError::Acknowledgements { .. }
+        | PrivateError::Disagreed(_)
         | PrivateError::Order(_)
         | PrivateError::Failed(_)
         | PrivateError::Recorded(_) => Failure::new(ProblemCode::Unavailable, error.to_string()),
@@ -546,6 +549,8 @@ mod tests {
             (PrivateError::Unasked("it is too late".into()), 401, "question-unsigned"),
             (PrivateError::Busy, 503, "unavailable"),
             (PrivateError::TimedOut, 503, "unavailable"),
+            (PrivateError::Behind { partition: "health".into(), height: 3 }, 503, "unavailable"),
+            (PrivateError::Disagreed("council/vault".parse().unwrap()), 503, "unavailable"),
             (PrivateError::Acknowledgements { have: 1, need: 2 }, 503, "unavailable"),
             (PrivateError::Order("its time passed".into()), 503, "unavailable"),
             (PrivateError::Failed("the disk is full".into()), 503, "unavailable"),
@@ -553,7 +558,8 @@ mod tests {
         ];
         for (error, status, code) in rows {
             let problem = failure(&error).problem().clone();
-            let is_tried_again = matches!(error, PrivateError::Busy | PrivateError::TimedOut);
+            let is_tried_again =
+                matches!(error, PrivateError::Busy | PrivateError::Behind { .. } | PrivateError::TimedOut);
             assert_eq!(problem.retry_after_ms.is_some(), is_tried_again, "{error}");
             assert_eq!((problem.status, problem.code.as_str()), (status, code), "{error}");
         }

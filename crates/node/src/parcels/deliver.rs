@@ -1,7 +1,8 @@
-//! Judge what another member's node delivers, keep it, and acknowledge it: stored durably, valid, and lawful here.
+//! Judge what another member's node delivers, keep it, and acknowledge it: stored durably, valid by schema and policy, and lawful here.
 
 use super::{
     Membership, Parcels, Room,
+    error::PrivateError,
     message::{Delivered, Message, Reason},
 };
 use crate::{application::now_ms, engine::Runtime};
@@ -13,8 +14,8 @@ use tallystick_protocol::{
 };
 use tallystick_storage::partition::{Kept, Opened, Placed, StoreError};
 
-/// How long evidence of a block that has not come here yet is waited for.
-const AHEAD: Duration = Duration::from_millis(1_500);
+/// How long evidence of a block that has not come here yet is waited for: with the look at policies less than who asks waits.
+const AHEAD: Duration = Duration::from_secs(1);
 
 /// An order as a node that is to acknowledge it sees it.
 struct Asked {
@@ -46,8 +47,9 @@ impl<E: Runtime> Parcels<E> {
     ) {
         let hash = order.as_ref().map(|order| Hash::of(&[order]));
         let judged = match self.room_soon(&partition).await {
-            Some(room) => self.acknowledge(runtime, from, &room, (order, parcels, openings)).await,
-            None => Err(Reason::Excluded),
+            Ok(room) => self.acknowledge(runtime, from, &room, (order, parcels, openings)).await,
+            Err(PrivateError::Behind { .. }) => Err(Reason::Busy),
+            Err(_) => Err(Reason::Excluded),
         };
         if let Err(reason) = &judged {
             tracing::debug!(partition, ?reason, "did not acknowledge");
@@ -87,13 +89,15 @@ impl<E: Runtime> Parcels<E> {
         let transactions = self.waiting(runtime, &payloads, &sender)?;
         if let Some(asked) = &asked {
             self.judge(runtime, room, &membership, (asked, &payloads, &transactions)).await?;
-            self.permitted(runtime, room, asked.placed(sender.organisation(), &payloads)).await?;
         }
         // Also of what this node is not asked to acknowledge: it would wait here all the same. Whose keys they are is told by its own
         // state: evidence need not say it.
         for transaction in transactions {
             room.exposes_nothing(transaction).await.map_err(|_| Reason::Invalid)?;
             self.0.admission.may_sign(transaction).await.map_err(|_| Reason::Invalid)?;
+        }
+        if let Some(asked) = &asked {
+            self.permitted(runtime, room, asked.placed(sender.organisation(), &payloads)).await?;
         }
         let (sender, members) = (sender.organisation(), membership.row.terms.members.len());
         if let Err(error) = self.keep_beside(room, &payloads, (sender, members), &openings).await {

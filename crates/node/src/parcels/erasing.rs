@@ -208,7 +208,11 @@ impl<E: Runtime> Parcels<E> {
         let Eraser { erasing, receipts, .. } = eraser;
         let erasing = match erasing {
             Some(erasing) => erasing,
-            None => erasing.insert(Erasing::resume(self.vault(), Some(&room.name)).await?),
+            None => {
+                // What came with payloads that are executed anew is destroyed anew.
+                let is_anew = room.is_anew;
+                erasing.insert(Erasing::resume(self.vault(), Some(&room.name), is_anew).await?)
+            }
         };
         loop {
             let (total, orders) = room.due(erasing.looked_at(), erasing.unfinished(), self.time_ms()).await;

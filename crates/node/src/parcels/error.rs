@@ -3,7 +3,7 @@
 use crate::rejection::Rejection;
 use std::collections::BTreeSet;
 use tallystick_ledger::protection::Spot;
-use tallystick_protocol::{Code, PolicyId, Refusal};
+use tallystick_protocol::{Code, PolicyId, PrincipalId, Refusal};
 use tallystick_storage::read::ReadError;
 
 /// Why a private transaction was not executed.
@@ -108,6 +108,23 @@ pub enum PrivateError {
         have: usize,
         /// Members that must.
         need: usize,
+    },
+    /// A member's node does not acknowledge it, for policies do not permit all of what was to be ordered together.
+    #[error(
+        "policies do not permit it, or what was handed in with it, says {0}, as far as that node has executed the partition; nothing was ordered: try \
+         again shortly; if it stays so, one of the two nodes stands still, which `tally status` says"
+    )]
+    Disagreed(PrincipalId),
+    /// What was ordered in the partition is not executed here yet.
+    #[error(
+        "this node executes what was ordered in partition `{partition}`, has come to block {height}, and tells nothing of it until it is done: ask again, \
+         or another node of your organisation"
+    )]
+    Behind {
+        /// The partition.
+        partition: String,
+        /// The height of the last block executed in it.
+        height: u64,
     },
     /// The order was not taken.
     #[error("it was not ordered: {0}")]

@@ -1,7 +1,7 @@
 //! Execute what is ordered, in the order of the chain: read from the public log, from where the partition's own state says that it
 //! left off.
 
-use super::{Parcels, Room, Standing, erasing::Eraser, message::Message, order::Executed};
+use super::{Parcels, Room, STALL_MS, Standing, erasing::Eraser, message::Message, order::Executed};
 use crate::{application::now_ms, engine::Runtime};
 use std::{
     collections::BTreeSet,
@@ -106,6 +106,7 @@ impl<E: Runtime> Parcels<E> {
                     if !at_end {
                         continue;
                     }
+                    room.executed.send_replace(height);
                 }
                 Err(error) => {
                     tracing::debug!(partition = room.name, %error, "could not read the log");
@@ -211,6 +212,7 @@ impl<E: Runtime> Parcels<E> {
         (room, eraser): (&Arc<Room<E>>, Option<&mut Eraser>),
         orders: &Orders,
     ) -> bool {
+        let since_ms = now_ms(runtime);
         let payloads = loop {
             // Before the look, so that what arrives meanwhile is not missed.
             let arrived = room.arrived.notified();
@@ -219,6 +221,7 @@ impl<E: Runtime> Parcels<E> {
                 break found;
             }
             room.standing().missing = missing.len();
+            room.is_still.store(now_ms(runtime).saturating_sub(since_ms) >= STALL_MS, Ordering::Release);
             room.want(missing.clone());
             // Who is no member's any more is given nothing: it asks when it is again.
             room.opened().await;
@@ -228,6 +231,7 @@ impl<E: Runtime> Parcels<E> {
             futures::future::select(arrived, again).await;
         };
         room.want(BTreeSet::new());
+        room.is_still.store(false, Ordering::Release);
         // Before they are executed: a crash in between must not leave what is executed among what may expire.
         if let Err(error) = room.store.lock().await.ordered(orders.parcels.iter().map(|one| one.parcel.id)).await {
             tracing::error!(partition = room.name, %error, "what is ordered cannot be marked as such");

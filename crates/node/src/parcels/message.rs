@@ -3,7 +3,7 @@
 //! ```text
 //! deliver        [0, partition, order or null, [[[commitment, class], parcel]…], openings or null]
 //!                                                                                    the order signed by who sends; null: keep only
-//! acknowledged   [1, SHA-256(order), co-signature]                                   stored durably, valid, and lawful here
+//! acknowledged   [1, SHA-256(order), co-signature]                                   stored durably, valid by schema and policy, and lawful here
 //! refused        [2, SHA-256(order), reason]
 //! fetch          [3, partition, [commitment…]]
 //! fetched        [4, partition, [[[commitment, class], parcel]…], openings or null]
@@ -69,7 +69,7 @@ pub enum Message {
         /// What opens the values sealed in them, encrypted.
         openings: Option<Bytes>,
     },
-    /// All of an order is stored durably, valid and lawful here.
+    /// All of an order is stored durably, valid by schema and policy, and lawful here.
     Acknowledged {
         /// SHA-256 of the order as it was sent.
         order: Hash,

@@ -38,6 +38,8 @@ const GATHER: Duration = Duration::from_millis(3);
 const GATHERINGS: usize = 5;
 /// How long acknowledgements are waited for.
 const PATIENCE: Duration = Duration::from_secs(2);
+/// Wait before an order is made anew of which another node says that policies do not permit it: one of the two is behind.
+const AGAIN: Duration = Duration::from_millis(50);
 /// Times that an order is made anew, when evidence has changed meanwhile or somebody was silent.
 const ATTEMPTS: usize = 4;
 /// For how long an order is good, in seconds.
@@ -65,6 +67,8 @@ pub(super) struct Submission {
     pub(super) answer: Answer,
     /// How often policies did not permit it so far.
     pub(super) looks: u32,
+    /// The height of the newest block when they first did not.
+    pub(super) first_look: u64,
 }
 
 /// Why an order has not come about.
@@ -175,7 +179,7 @@ impl<E: Runtime> Parcels<E> {
             return Err(unfit("it is for another network".to_owned()));
         }
         let partition = transaction.partition().ok_or_else(|| unfit("it names no partition".to_owned()))?.to_owned();
-        let room = self.room_soon(&partition).await.ok_or(PrivateError::NotHeld(partition))?;
+        let room = self.room_soon(&partition).await?;
         if transaction.principal().organisation() != self.0.holder.principal.organisation() {
             return Err(unfit(
                 "its signer is of another organisation: send it to a node of the signer's own".to_owned(),
@@ -206,7 +210,9 @@ impl<E: Runtime> Parcels<E> {
         patience: Duration,
     ) -> Result<Executed, PrivateError> {
         let (answer, told) = oneshot::channel();
-        room.intake.try_send(Submission { transaction, sealed, answer, looks: 0 }).map_err(|_| PrivateError::Busy)?;
+        room.intake
+            .try_send(Submission { transaction, sealed, answer, looks: 0, first_look: 0 })
+            .map_err(|_| PrivateError::Busy)?;
         let sleep = std::pin::pin!(self.0.runtime.sleep(patience));
         match select(told, sleep).await {
             Either::Left((Ok(result), _)) => result,
@@ -291,7 +297,12 @@ impl<E: Runtime> Parcels<E> {
             };
             match self.acknowledged(&mut runtime, room, &made, &mut silent).await {
                 Ok(order) => return Some(order),
-                Err(Lack::Payloads(error)) => last = error,
+                Err(Lack::Payloads(error)) => {
+                    last = error;
+                    if matches!(last, PrivateError::Disagreed(_)) {
+                        runtime.sleep(AGAIN).await;
+                    }
+                }
                 Err(Lack::Else(error)) => {
                     last = error;
                     ready = Some(made);
@@ -382,7 +393,7 @@ impl<E: Runtime> Parcels<E> {
         }
         *batch = may_sign;
         let all: Vec<&VerifiedTransaction> = batch.iter().map(|one| &one.transaction).collect();
-        let (mut groups, mut verdicts) = (Vec::new(), Vec::with_capacity(all.len()));
+        let (mut groups, mut verdicts, mut waiting) = (Vec::new(), Vec::with_capacity(all.len()), BTreeSet::new());
         while let Some(rest) = all.get(verdicts.len()..).filter(|rest| !rest.is_empty()) {
             let partition = room.partition.lock().await;
             let public = |keys: Vec<StateKey>| {
@@ -395,21 +406,29 @@ impl<E: Runtime> Parcels<E> {
             let standing = Standing::of(&evidence, &room.name);
             let judge = |(one, outcome): (&&VerifiedTransaction, Option<Outcome>)| {
                 standing.may_execute(one).map_err(PrivateError::Refused)?;
-                require_permitted(one, outcome.as_ref(), height)
+                // What follows one that waits may rely on it: it waits too.
+                if waiting.contains(one.principal()) {
+                    return Err(PrivateError::Busy);
+                }
+                let verdict = require_permitted(one, outcome.as_ref(), height);
+                waiting.extend(verdict.is_err().then(|| one.principal().clone()));
+                verdict
             };
             let said: Vec<Result<(), PrivateError>> = rest.iter().zip(outcomes).map(judge).collect();
             groups.push((evidence, said.iter().filter(|verdict| verdict.is_ok()).count()));
             verdicts.extend(said);
         }
         groups.retain(|(_, count)| *count > 0);
-        let mut fit = Vec::with_capacity(batch.len());
+        let (mut fit, mut put_aside) = (Vec::with_capacity(batch.len()), Vec::new());
         for (one, verdict) in std::mem::take(batch).into_iter().zip(verdicts) {
             match verdict {
                 Ok(()) => fit.push(one),
-                Err(error @ PrivateError::NotPermitted { .. }) => self.look_again(room, one, error),
+                Err(error @ PrivateError::NotPermitted { .. }) => put_aside.push((one, Some(error))),
+                Err(PrivateError::Busy) => put_aside.push((one, None)),
                 Err(error) => drop(one.answer.send(Err(error))),
             }
         }
+        self.look_again(room, put_aside);
         *batch = fit;
         Ok(groups)
     }
@@ -580,6 +599,7 @@ impl<E: Runtime> Parcels<E> {
         silent: &mut BTreeSet<PrincipalId>,
     ) -> Result<SignedTransaction, Lack> {
         let (mut have, mut lack) = (BTreeSet::new(), Lack::Else as fn(PrivateError) -> Lack);
+        let mut by_policy = None;
         let mut patience = std::pin::pin!(runtime.sleep(PATIENCE));
         while have.len() < cosigners.len() {
             let heard = std::pin::pin!(acks.recv());
@@ -603,6 +623,7 @@ impl<E: Runtime> Parcels<E> {
                     if reason != Reason::Evidence {
                         silent.insert(node.node.clone());
                     }
+                    by_policy = (reason == Reason::Policy).then(|| PrivateError::Disagreed(node.node.clone()));
                     break;
                 }
             }
@@ -611,7 +632,8 @@ impl<E: Runtime> Parcels<E> {
             return order.complete().map_err(|error| PrivateError::Failed(error.to_string()).into());
         }
         silent.extend(cosigners.iter().map(|(node, _)| &node.node).filter(|node| !have.contains(*node)).cloned());
-        Err(lack(PrivateError::Acknowledgements { have: 1 + have.len(), need: 1 + cosigners.len() }))
+        let missing = PrivateError::Acknowledgements { have: 1 + have.len(), need: 1 + cosigners.len() };
+        Err(lack(by_policy.unwrap_or(missing)))
     }
 
     /// Puts an order into the pool. Who waits is told when it is executed, or when it was not taken.

@@ -3,68 +3,138 @@
 //!
 //! INVARIANT: a read is ordered whatever they say: who tried to is to be on record.
 
-use super::{Parcels, Room, error::PrivateError, message::Reason, order::Submission, read::reads};
+use super::{Parcels, Room, error::PrivateError, message::Reason, order::Submission};
 use crate::engine::Runtime;
-use std::{sync::Arc, time::Duration};
-use tallystick_protocol::{Code, Outcome, Refusal, SignedTransaction, VerifiedTransaction};
+use futures::future::{Either, select};
+use std::{collections::BTreeSet, sync::Arc, time::Duration};
+use tallystick_protocol::{Code, Operation, Outcome, Refusal, SignedTransaction, VerifiedTransaction};
 use tallystick_storage::partition::{Placed, PrivateBlock};
 
 /// Times that policies are looked at before it is said that they do not permit something: what lets it be may be on its way.
 const LOOKS: u32 = 4;
-/// Wait between two looks.
-const APART: Duration = Duration::from_millis(300);
+/// Wait between two of these.
+const BETWEEN_LOOKS: Duration = Duration::from_millis(300);
+/// For how long a node that is to acknowledge something waits until it has executed what lets it be.
+const PATIENCE: Duration = Duration::from_millis(800);
+
+/// Who asks for something, and for what: for the log.
+fn asked(transaction: &SignedTransaction) -> String {
+    let names: Vec<&str> = transaction.operations().iter().map(|operation| operation.name().as_str()).collect();
+    format!("{}: {}", transaction.principal(), names.join(" "))
+}
 
 impl<E: Runtime> Parcels<E> {
-    /// Gathers again, a little later, what policies did not permit; or answers it so, once that was often enough.
-    pub(super) fn look_again(&self, room: &Arc<Room<E>>, mut one: Submission, error: PrivateError) {
-        one.looks += 1;
-        if one.looks >= LOOKS {
-            let by = one.transaction.principal();
-            let asks: Vec<&str> = one.transaction.operations().iter().map(|asked| asked.name().as_str()).collect();
-            tracing::warn!(partition = room.name, %by, asks = asks.join(" "), "did not order what policies do not permit");
+    /// Gathers these again a little later, in their order: the first of a signer, which policies did not permit, and what came after it of the
+    /// same signer. One that they did not permit often enough is answered so.
+    pub(super) fn look_again(&self, room: &Arc<Room<E>>, put_aside: Vec<(Submission, Option<PrivateError>)>) {
+        let tip = self.0.shared.chain.tip().header.height;
+        let mut again = Vec::with_capacity(put_aside.len());
+        for (mut one, error) in put_aside {
+            if one.answer.is_closed() {
+                continue;
+            }
+            let Some(error) = error else {
+                again.push(one);
+                continue;
+            };
+            one.looks += 1;
+            if one.looks == 1 {
+                one.first_look = tip;
+            }
+            if one.looks < LOOKS {
+                again.push(one);
+                continue;
+            }
+            // What it had not executed by then it cannot judge by.
+            let is_to_date = *room.executed.borrow() >= one.first_look;
+            let error = if is_to_date { error } else { room.behind() };
+            tracing::warn!(partition = room.name, asked = asked(&one.transaction), %error, "not ordered");
+            self.drop_kept(one.transaction.clone());
             let _ = one.answer.send(Err(error));
+        }
+        if again.is_empty() {
             return;
         }
         let room = room.clone();
         self.0.runtime.child("look_again").spawn(move |runtime| async move {
-            runtime.sleep(APART).await;
-            room.gather_again(one);
+            runtime.sleep(BETWEEN_LOOKS).await;
+            again.into_iter().for_each(|one| room.gather_again(one));
         });
     }
 
-    /// Goes on if policies permit what others ask this node to acknowledge; looked at some times, for this node may be behind.
+    /// Lets go what was kept of values sealed in a transaction that is not ordered.
+    fn drop_kept(&self, transaction: VerifiedTransaction) {
+        let Some(pending) = self.vault().pending_of(&transaction.id()) else { return };
+        let parcels = self.clone();
+        self.0.runtime.child("drop_kept").spawn(move |_| async move {
+            if let Err(error) = parcels.vault().settle_private(&pending, &BTreeSet::new()).await {
+                tracing::error!(%error, "what came with a private transaction is not settled yet");
+            }
+        });
+    }
+
+    /// Goes on if policies permit what another asks this node to acknowledge: if not at once, then once this node has executed more, waited for a
+    /// moment.
     pub(super) async fn permitted(&self, runtime: &E, room: &Room<E>, payloads: Vec<Placed>) -> Result<(), Reason> {
-        let mut looks = 0;
         let tip = self.0.shared.chain.tip();
         let (height, time_ms) = (tip.header.height, tip.header.time_ms);
         let mut block = PrivateBlock { height, time_ms, location: 0, payloads };
+        let mut executed = room.executed.subscribe();
+        let mut patience = std::pin::pin!(runtime.sleep(PATIENCE));
         loop {
-            let outcomes = {
+            drop(executed.borrow_and_update());
+            let (position, outcomes) = {
                 let partition = room.partition.lock().await;
                 block.height = block.height.max(partition.position().height + 1);
-                partition.rehearse(&block).await
+                (partition.position().height, partition.rehearse(&block).await)
             };
-            let transactions = block.payloads.iter().flat_map(|placed| placed.opened.transactions());
-            let is_permitted = |(one, outcome): (&Result<VerifiedTransaction, Code>, &Outcome)| match one {
-                Ok(transaction) => refused_by_policy(transaction, outcome).is_none(),
-                Err(_) => true,
-            };
-            if transactions.zip(&outcomes).all(is_permitted) {
-                return Ok(());
+            let Err(reason) = judge(room, &block, &outcomes) else { return Ok(()) };
+            // Nothing else comes of the same state.
+            loop {
+                let more = std::pin::pin!(executed.changed());
+                match select(more, patience.as_mut()).await {
+                    Either::Left((Ok(()), _)) if room.standing().height > position => break,
+                    Either::Left((Ok(()), _)) => {}
+                    Either::Left((Err(_), _)) | Either::Right(_) => return Err(reason),
+                }
             }
-            looks += 1;
-            if looks >= LOOKS {
-                return Err(Reason::Policy);
-            }
-            runtime.sleep(APART).await;
         }
     }
 }
 
+/// Whether all that would become of these lets them be ordered.
+fn judge<E: Runtime>(room: &Room<E>, block: &PrivateBlock, outcomes: &[Outcome]) -> Result<(), Reason> {
+    let transactions = block.payloads.iter().flat_map(|placed| {
+        let orderer = &placed.orderer;
+        placed.opened.transactions().iter().map(move |transaction| (orderer, transaction))
+    });
+    for ((orderer, transaction), outcome) in transactions.zip(outcomes) {
+        let Ok(transaction) = transaction else { continue };
+        if refused_by_policy(transaction, outcome).is_some() {
+            tracing::warn!(
+                partition = room.name,
+                orderer,
+                asked = asked(transaction),
+                "not permitted, and not acknowledged"
+            );
+            return Err(Reason::Policy);
+        }
+        // Evidence that lacks something hides what policies would say.
+        if matches!(outcome, Outcome::Refused(refusal) if [Code::EvidenceMissing, Code::EvidenceInvalid].contains(&refusal.code))
+        {
+            return Err(Reason::Evidence);
+        }
+    }
+    Ok(())
+}
+
 /// What policies say against a transaction that would come to this, if that keeps it from being ordered.
 fn refused_by_policy<'a>(transaction: &SignedTransaction, outcome: &'a Outcome) -> Option<&'a Refusal> {
+    let is_read = |operation: &Operation| matches!(operation, Operation::RecordRead { .. });
     match outcome {
-        Outcome::Refused(refusal) if refusal.code == Code::NotPermitted && !reads(transaction) => Some(refusal),
+        Outcome::Refused(refusal) if refusal.code == Code::NotPermitted => {
+            (!transaction.operations().iter().all(is_read)).then_some(refusal)
+        }
         _ => None,
     }
 }

@@ -463,7 +463,7 @@ impl<E: Runtime> Parcels<E> {
         query: &Query,
         path: &str,
     ) -> Result<Arc<Room<E>>, PrivateError> {
-        let room = self.room_soon(partition).await.ok_or_else(|| PrivateError::NotHeld(partition.to_owned()))?;
+        let room = self.room_soon(partition).await?;
         if !self.is_own(query) {
             let why = "its signer is of another organisation: ask a node of the signer's own";
             return Err(PrivateError::Unasked(why.to_owned()));
@@ -482,7 +482,7 @@ impl<E: Runtime> Parcels<E> {
         if self.is_own(query) {
             return self.asked_by_own(partition, query, path).await;
         }
-        let room = self.room_soon(partition).await.ok_or_else(|| PrivateError::NotHeld(partition.to_owned()))?;
+        let room = self.room_soon(partition).await?;
         self.require_signed(query, path).await?;
         match self.oversees(partition, &query.principal).await? {
             true => Ok(room),

@@ -7,7 +7,7 @@ use super::{
 };
 use crate::{
     application::now_ms,
-    parcels::{Parcels, Standing},
+    parcels::{Parcels, STALL_MS, Standing},
 };
 use futures::future::{Either, select};
 use std::{collections::BTreeMap, sync::PoisonError, time::Duration};
@@ -19,8 +19,6 @@ use tallystick_storage::read::ReadError;
 const PAUSE: Duration = Duration::from_secs(1);
 /// Wait for a block before the next look comes without one.
 const AGAIN: Duration = Duration::from_secs(5);
-/// For how long payloads are missing before a partition stands still: until then they are on their way.
-const STALL_MS: u64 = 5_000;
 
 /// What was seen of one partition.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]

@@ -306,6 +306,11 @@ async fn executed_under(
                     Outcome::Refused(refusal) => Some(refusal.code),
                 };
                 client.record.note(format!("{} in {PARTITION} at height {height}: {code:?}", operation.name()));
+                let is_read = matches!(operation, Operation::RecordRead { .. });
+                if code == Some(Code::NotPermitted) && !is_read {
+                    client.complain(format!("{} had ordered what policies do not permit: {operation:?}", member.id));
+                    return None;
+                }
                 if code == refused {
                     return repeated(client, node, &transaction, (number, height, refused)).await;
                 }

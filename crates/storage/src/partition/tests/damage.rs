@@ -82,16 +82,24 @@ fn a_state_that_is_damaged_is_made_anew() {
     }
 }
 
+/// Found by whoever asks: also where panics are caught.
 #[test]
 fn a_state_that_was_found_to_be_damaged_is_made_anew_at_the_next_start() {
     let folder = tempfile::tempdir().unwrap();
     let folder = folder.path();
     let (root, blocks) = on_disk(folder, async |context| made(&context).await);
-    on_disk(folder, async |context| {
-        let partition = open_in(&context).await;
-        assert_eq!((partition.root(), partition.position().executed), (root, 3));
-        partition.mark().await.unwrap();
-    });
+    let found = |error: fn() -> qmdb::Error<mmr::Family>| {
+        let stopped = catch_unwind(AssertUnwindSafe(|| {
+            on_disk(folder, async |context| {
+                let partition = open_in(&context).await;
+                assert_eq!((partition.root(), partition.position().executed), (root, 3));
+                partition.whole::<()>(Err(error())).await;
+            });
+        }));
+        assert!(stopped.is_err(), "it stops");
+    };
+    found(|| qmdb::Error::Runtime(std::io::Error::other("no space left").into()));
+    found(|| qmdb::Error::DataCorrupted("a commit"));
     on_disk(folder, async |context| {
         let mut partition = open_in(&context).await;
         assert_eq!(partition.position(), Position::default());
@@ -102,8 +110,19 @@ fn a_state_that_was_found_to_be_damaged_is_made_anew_at_the_next_start() {
 
 #[test]
 fn a_disk_that_does_not_write_is_no_damage() {
-    let full = std::io::Error::other("no space left");
-    assert!(!is_damage(&qmdb::Error::Runtime(full.into())));
-    assert!(is_damage(&qmdb::Error::Runtime(commonware_runtime::Error::InvalidChecksum)));
-    assert!(is_damage(&qmdb::Error::DataCorrupted("a commit")));
+    use commonware_runtime::Error as Disk;
+    use commonware_storage::{journal, merkle, metadata};
+    let ways: [fn(Disk) -> qmdb::Error<mmr::Family>; 5] = [
+        qmdb::Error::Runtime,
+        |disk| qmdb::Error::Journal(journal::Error::Runtime(disk)),
+        |disk| qmdb::Error::Metadata(metadata::Error::Runtime(disk)),
+        |disk| qmdb::Error::Merkle(merkle::Error::Journal(journal::Error::Runtime(disk))),
+        |disk| qmdb::Error::Journal(journal::Error::Metadata(metadata::Error::Runtime(disk))),
+    ];
+    for way in ways {
+        assert!(!is_damage(&way(std::io::Error::other("no space left").into())));
+        assert!(!is_damage(&way(Disk::ReadFailed)));
+        assert!(is_damage(&way(Disk::InvalidChecksum)));
+    }
+    assert!(!is_damage(&qmdb::Error::StaleBatch) && is_damage(&qmdb::Error::DataCorrupted("a commit")));
 }
