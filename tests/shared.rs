@@ -163,6 +163,7 @@ pub fn what_is_sealed_there_is_erased_by_both(desk: &Desk) {
     line("record pupil p-1 --as companies-house/registrar --legal-basis Law").expect(2, &["--purpose"]);
     line("record pupil p-1 --as companies-house/registrar --purpose Look").expect(2, &["--legal-basis"]);
     one_value_of_two_is_erased(desk);
+    one_field_goes_out_alone(desk);
     a_persons_file_names_nobody_elses_consent(desk);
     who_oversees_it_sees_who_read_and_no_record(desk);
 }
@@ -308,6 +309,59 @@ fn a_persons_file_names_nobody_elses_consent(desk: &Desk) {
     desk.line("subject-access pupil:p-3 --output p-3.json --as companies-house/registrar").expect(0, &["pair/q-1"]);
     told(&fs::read_to_string(desk.path("p-3.json")).unwrap(), [true, false]);
     assert!(read.contains("of-record"), "{read}");
+}
+
+/// One field goes out without the others, sealed or not: no byte of them, nor a hash that they could be guessed by, is in the file.
+fn one_field_goes_out_alone(desk: &Desk) {
+    let clerk = "--partition school-health --as companies-house/registrar";
+    let why = "--to 'A court' --to-jurisdiction GB --purpose Look --legal-basis Law";
+    let name = "Somebody To Be Found";
+    desk.line(&format!(
+        "register append pupil p-3 form='Form 5D of Ash' name='{name}' nickname='Not For Court' {clerk}"
+    ))
+    .expect(0, &[]);
+    let disclose = format!("disclose pupil p-3 {why} {clerk} --only");
+    desk.line(&format!("{disclose} --output none.disclosure")).expect(2, &["--field"]);
+    desk.line(&format!("{disclose} --field shoe --output shoe.disclosure"))
+        .expect(1, &["register `pupil` has no field `shoe`: name fields that it has"]);
+    desk.line(&format!(
+        "disclose pupil p-3 {why} --field name --only --output public.disclosure --as companies-house/registrar"
+    ))
+    .expect(2, &["--only is for a record in a partition"]);
+    desk.line(&format!("{disclose} --field form --output form.disclosure")).expect(0, &["on record"]);
+    desk.line("verify form.disclosure").expect(
+        0,
+        &[
+            "register pupil of partition school-health holds a record under the key p-3",
+            "form  Form 5D of Ash",
+            "3 other fields of the record: not in this file",
+        ],
+    );
+    desk.line(&format!("{disclose} --field name --output name.disclosure")).expect(0, &["on record"]);
+    desk.line("verify name.disclosure").expect(0, &[name, "about      pupil:p-3"]);
+    let json = desk.line("verify name.disclosure --json").expect(0, &[]).text();
+    let json: serde_json::Value = serde_json::from_str(&json).unwrap();
+    let claim = &json["claim"];
+    assert_eq!((&claim["kind"], &claim["fields_of_record"]), (&"field-disclosure".into(), &4.into()), "{json}");
+    assert_eq!((claim["fields"].as_array().unwrap().len(), &claim["opened"][0]["value"]), (1, &name.into()), "{json}");
+    for (file, shown) in [("form", "Form 5D of Ash"), ("name", name)] {
+        let bytes = fs::read(desk.path(&format!("{file}.disclosure"))).unwrap();
+        println!("a disclosure of the field {file} alone is {} bytes", bytes.len());
+        assert!(bytes.len() <= 8 * 1_024, "{} bytes", bytes.len());
+        let holds = |text: &str| bytes.windows(text.len()).any(|window| window == text.as_bytes());
+        assert!(holds(shown));
+        for other in ["Form 5D of Ash", name, "Not For Court", "nickname"].into_iter().filter(|other| *other != shown) {
+            assert!(!holds(other), "{file}.disclosure holds `{other}`");
+        }
+        // Nor is there the commitment of another field.
+        let sealed = usize::from(file == "name");
+        assert_eq!(bytes.windows(7).filter(|window| *window == b"sealed:").count(), sealed, "{file}.disclosure");
+    }
+    let mut bytes = fs::read(desk.path("form.disclosure")).unwrap();
+    let at = bytes.windows(7).position(|window| window == b"Form 5D").unwrap();
+    bytes[at] = b'N';
+    fs::write(desk.path("forged.disclosure"), bytes).unwrap();
+    desk.line("verify forged.disclosure").expect(1, &["fields: FAILED: field 0 is not one of the record's"]);
 }
 
 /// Who reads a record of which one value is erased is told so, and given the other; a disclosure of both is not put on record.

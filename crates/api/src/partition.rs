@@ -138,9 +138,13 @@ pub struct GivenView {
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schema(value_type = Vec<String>)]
     pub unnamed: Vec<Subject>,
-    /// Of one that is disclosed to somebody outside: the file that proves it to them, in hexadecimal.
+    /// Of one that is disclosed to somebody outside: the file that proves it to them, in hexadecimal. Shows the record whole, and is not there
+    /// unless all of its fields are named that are not sealed.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub disclosure: Option<String>,
+    /// The same file of the named fields alone, with nothing of the others; not there if the record has none of them.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub field_disclosure: Option<String>,
 }
 
 /// A page of the reads that are on record in a partition, the latest first.

@@ -26,7 +26,9 @@ use tallystick_protocol::{Disclosure, EntryKind, Genesis, Receipt, change::words
     tally disclose patient p-17 --field name --to \"Crown Court at Leeds\" --purpose \"Witness summons\" \\\n      \
     --legal-basis \"Criminal Procedure Act 1965, s. 2\" --output p-17.disclosure\n  \
     tally disclose child c-1 --partition school-health --to \"Family Court\" --to-jurisdiction GB --purpose Order --legal-basis \"Children Act 1989, s. 7\" \\\n      \
-    --output c-1.disclosure"
+    --output c-1.disclosure\n  \
+    tally disclose child c-1 --partition school-health --field since --only --to \"Family Court\" --to-jurisdiction GB --purpose Order \\\n      \
+    --legal-basis \"Children Act 1989, s. 7\" --output since.disclosure"
 )]
 pub struct Disclose {
     /// The register
@@ -38,6 +40,9 @@ pub struct Disclose {
     /// A field to show; may be repeated. A record in a partition is shown whole, with what is sealed in the fields named here opened
     #[arg(long = "field", value_name = "FIELD", required_unless_present = "partition")]
     fields: Vec<String>,
+    /// Show nothing but the fields named: of a record in a partition, which otherwise is shown with all that is not sealed
+    #[arg(long, requires = "fields")]
+    only: bool,
     #[command(flatten)]
     to: To,
     #[command(flatten)]
@@ -56,12 +61,18 @@ impl Disclose {
     pub fn run(self) -> Done {
         validate_key(EntryKind::User, &self.key).map_err(Failure::error)?;
         let (register, key) = (self.register.as_str(), self.key.as_str());
+        if self.only && self.signing.partition.is_none() {
+            return Err(Failure::error(
+                "--only is for a record in a partition: of others everybody sees what is not sealed, and the file holds it. Leave it out, or say \
+                 which partition with --partition",
+            ));
+        }
         require_new(&self.output)?;
         let genesis = self.connection.genesis()?;
         let (client, signer) = (self.connection.client()?, self.connection.signer(&self.signing)?);
         let reader = Reader { client: &client, signer: &signer, signing: &self.signing };
         if self.signing.partition.is_some() {
-            return self.whole_record(&reader, &genesis);
+            return self.out_of_partition(&reader, &genesis);
         }
         let to = self.to.recipient();
         let wanted =
@@ -96,14 +107,14 @@ impl Disclose {
 }
 
 impl Disclose {
-    fn whole_record(&self, reader: &Reader<'_>, genesis: &Genesis) -> Done {
+    fn out_of_partition(&self, reader: &Reader<'_>, genesis: &Genesis) -> Done {
         let to = self.to.recipient();
         let wanted = Wanted {
             register: &self.register,
             key: &self.key,
             fields: &self.fields,
             recipient: Some(&to),
-            beside: Beside::Clear,
+            beside: if self.only { Beside::Nothing } else { Beside::Clear },
             holder: None,
         };
         let (done, bytes) = out_of_partition(reader, genesis, &wanted, &self.reason)?;
@@ -133,12 +144,14 @@ pub fn tell_written(file: &Path, bytes: usize) -> Done {
     line(format_args!("wrote {file} ({bytes} bytes); whoever has network.json checks it with: tally verify {file}"))
 }
 
-/// The file that came with a disclosure out of a partition; or what is wrong with it.
-fn given_of(done: &PrivateResult, genesis: &Genesis) -> Result<Vec<u8>, String> {
-    let file = done.given.first().and_then(|given| given.disclosure.as_deref()).unwrap_or_default();
-    let bytes = hex::decode(file).unwrap_or_default();
+/// The file that came with a disclosure out of a partition, of the fields that were named alone or of the whole record; or what is wrong
+/// with it.
+fn given_of(done: &PrivateResult, genesis: &Genesis, only: bool) -> Result<Vec<u8>, String> {
+    let given = done.given.first();
+    let file = given.and_then(|given| if only { &given.field_disclosure } else { &given.disclosure }.as_deref());
+    let bytes = hex::decode(file.unwrap_or_default()).unwrap_or_default();
     match Receipt::decode(&bytes) {
-        Ok(disclosure @ Receipt::Partition(_)) => {
+        Ok(disclosure @ (Receipt::Partition(_) | Receipt::Fields(_))) => {
             disclosure.check(genesis).map_err(|error| format!("what the node gave does not hold ({error})"))?;
             Ok(bytes)
         }
@@ -155,7 +168,8 @@ fn unfinished(done: &PrivateResult, what: &str) -> Failure {
     ))
 }
 
-/// Discloses a record of a partition, on record there: what became of it, and the file. The members' nodes certify the root under which
+/// Discloses a record of a partition, on record there: what became of it, and the file, which shows nothing beside the fields that are
+/// wanted if nothing is to be read beside them. The members' nodes certify the root under which
 /// the record is, so that the public chain alone proves it.
 ///
 /// # Errors
@@ -167,7 +181,8 @@ pub fn out_of_partition(
     reason: &Reason,
 ) -> Result<(PrivateResult, Vec<u8>), Failure> {
     let done = accepted(reading::read_in_partition(reader, wanted, reason)?, reader.signing.json)?;
-    let bytes = given_of(&done, genesis).map_err(|what| unfinished(&done, &what))?;
+    let only = wanted.beside == Beside::Nothing;
+    let bytes = given_of(&done, genesis, only).map_err(|what| unfinished(&done, &what))?;
     Ok((done, bytes))
 }
 

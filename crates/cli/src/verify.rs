@@ -18,11 +18,12 @@ use std::{
 };
 use tallystick_api::{CosignerView, OutcomeView};
 use tallystick_protocol::{
-    Attested, CertifiedRoot, Cosigner, Destroyed, ErasureRow, ErasureScope, Genesis, Hash, Holder, Opening, Operation,
-    Poll, PrincipalRow, ProposalRow, ProposalStatus, Recipient, RecordRow, SignedBy, TransferPath,
+    Attested, CertifiedRoot, Cosigner, Destroyed, ErasureRow, ErasureScope, FieldsRow, Genesis, Hash, Holder, Opening,
+    Operation, Poll, PrincipalRow, ProposalRow, ProposalStatus, Recipient, RecordRow, ShownField, SignedBy,
+    TransferPath,
     change::words::Shown,
     limits::SUBJECT_ACCESS_BYTES_MAX,
-    receipt::{Answer, CheckError, Claim, Proven, Receipt, Recovered, SharedErasure, SharedRecord, Step},
+    receipt::{Answer, CheckError, Claim, Proven, Receipt, Recovered, SharedErasure, SharedFields, SharedRecord, Step},
 };
 
 /// Check receipts without the network, and say what they prove
@@ -148,6 +149,7 @@ const fn found(step: Step) -> &'static str {
             "the record, or the order, is under the root of the partition on which more than half of its members agree"
         }
         Step::Items => "the content is what the record names",
+        Step::Fields => "the fields shown are the record's, and no other values would fit",
         Step::Signer => "it is the answer of who signed it, with a key that was theirs when it was proven",
         Step::Openings => "the values shown are those that the record holds sealed, and no others would fit",
     }
@@ -226,6 +228,7 @@ fn claim_lines(proven: &Proven) -> Vec<String> {
         Claim::Proposal { proposal } => proposal_lines(proposal, &when),
         Claim::Erasure { order } => erasure_lines(order, (None, &when)),
         Claim::Shared(shared) => disclosed_lines(shared, &when),
+        Claim::SharedFields(shared) => field_lines(shared, &when),
         Claim::SharedErasure(shared) => shared_erasure_lines(shared, &when),
         Claim::Principal { principal } => principal_lines(principal, proven.time_ms, &when),
         Claim::Attested(attested) => attested_lines(attested, &when),
@@ -403,13 +406,43 @@ fn shared_lines(shared: &SharedRecord, when: &str) -> Vec<String> {
     lines.extend(items.iter().flat_map(|item| item_lines(item, openings)));
     lines.push(format!("           {} entry {} of {}", record.kind, record.number, moment(record.timestamp)));
     lines.extend(about_lines(openings));
-    lines.push(format!(
-        "when       it was the current one in block {}, by the root that more than half of the partition's members post",
-        certified.height
-    ));
-    lines.push(format!("           that root was the latest they agree on at {when}"));
+    lines.extend(certified_lines(certified, when));
     lines.push(format!("since      block {}, private transaction {} of the partition", record.height, record.leaf));
     lines
+}
+
+/// Fields of a record of a partition, by the word of its members.
+fn field_lines(shared: &SharedFields, when: &str) -> Vec<String> {
+    let SharedFields { partition, certified, row: FieldsRow { register, key, entry, count: all, .. }, .. } = shared;
+    let mut lines = vec![format!(
+        "what       register {register} of partition {partition} holds a record under the key {key} with these fields:"
+    )];
+    let width = shared.fields.iter().map(|field| field.leaf.field.chars().count()).max().unwrap_or(0);
+    lines.extend(shared.fields.iter().map(|ShownField { leaf, .. }| {
+        let value = opened(&leaf.field, &leaf.json().unwrap_or_default(), &shared.openings);
+        let of = if leaf.item > 0 { format!(", of item {}", leaf.item + 1) } else { String::new() };
+        format!("             {:<width$}  {}{of}", leaf.field, shown(&value))
+    }));
+    let hidden = all.saturating_sub(shared.fields.len() as u64);
+    lines.push(match hidden {
+        0 => "           they are all of its fields".to_owned(),
+        _ => format!("           {} of the record: not in this file", count(hidden, "other field", "other fields")),
+    });
+    lines.push(format!("           user entry {entry}"));
+    lines.extend(about_lines(&shared.openings));
+    lines.extend(certified_lines(certified, when));
+    lines
+}
+
+/// Since when the root is that a partition's members stand by.
+fn certified_lines(certified: &CertifiedRoot, when: &str) -> [String; 2] {
+    [
+        format!(
+            "when       it was the current one in block {}, by the root that more than half of the partition's members post",
+            certified.height
+        ),
+        format!("           that root was the latest they agree on at {when}"),
+    ]
 }
 
 fn item_lines(item: &str, openings: &[Opening]) -> Vec<String> {
@@ -604,6 +637,7 @@ fn proven_json(proven: &Proven, signers: &[String]) -> Value {
             }
             claim
         }
+        Claim::SharedFields(shared) => fields_json(shared),
         Claim::Principal { principal } => serde_json::json!({
             "kind": "principal", "principal": principal.id, "principal_kind": principal.kind, "roles": principal.roles,
             "status": principal.status,
@@ -612,17 +646,7 @@ fn proven_json(proven: &Proven, signers: &[String]) -> Value {
                 "assurance": held.assurance, "signs": held.signs_at(proven.time_ms),
             })).collect::<Vec<_>>(),
         }),
-        Claim::Attested(attested) => {
-            let mut claim = shared_json("attestation", &attested.shared);
-            if let Some(claim) = claim.as_object_mut() {
-                let SignedBy { principal, key, height, time_ms } = &attested.by;
-                let by = serde_json::json!({"principal": principal, "key": key, "height": height, "time_ms": time_ms});
-                claim.insert("signed_by".to_owned(), by);
-                claim.insert("question".to_owned(), attested.answer.question.clone().into());
-                claim.insert("answer".to_owned(), attested.answer.answer.clone().into());
-            }
-            claim
-        }
+        Claim::Attested(attested) => attested_json(attested),
         Claim::NoRegister { register } => serde_json::json!({"kind": "no-register", "register": register}),
     };
     serde_json::json!({
@@ -639,6 +663,31 @@ fn proven_json(proven: &Proven, signers: &[String]) -> Value {
 fn shared_json(kind: &str, shared: &SharedRecord) -> Value {
     let SharedRecord { partition, certified, record, items, openings } = shared;
     let mut claim = record_json(kind, record, items, openings);
+    insert_certified(&mut claim, partition, certified);
+    claim
+}
+
+fn attested_json(attested: &Attested) -> Value {
+    let mut claim = shared_json("attestation", &attested.shared);
+    if let Some(claim) = claim.as_object_mut() {
+        let SignedBy { principal, key, height, time_ms } = &attested.by;
+        let by = serde_json::json!({"principal": principal, "key": key, "height": height, "time_ms": time_ms});
+        claim.insert("signed_by".to_owned(), by);
+        claim.insert("question".to_owned(), attested.answer.question.clone().into());
+        claim.insert("answer".to_owned(), attested.answer.answer.clone().into());
+    }
+    claim
+}
+
+fn fields_json(shared: &SharedFields) -> Value {
+    let SharedFields { partition, certified, row, fields, openings } = shared;
+    let fields = fields.iter().map(
+        |ShownField { leaf, .. }| serde_json::json!({"item": leaf.item, "field": leaf.field, "value": leaf.json()}),
+    );
+    let mut claim = serde_json::json!({
+        "kind": "field-disclosure", "register": row.register, "key": row.key, "entry-number": row.entry,
+        "fields": fields.collect::<Vec<_>>(), "fields_of_record": row.count, "opened": opened_json(openings),
+    });
     insert_certified(&mut claim, partition, certified);
     claim
 }
@@ -669,14 +718,18 @@ fn insert_certified(claim: &mut Value, partition: &str, certified: &CertifiedRoo
 }
 
 fn record_json(kind: &str, record: &RecordRow, items: &[String], openings: &[Opening]) -> Value {
-    let opened = openings.iter().map(|opening| {
-        let (place, value) = (opening.place(), opening.value().reveal());
-        serde_json::json!({"field": place.field(), "subject": place.subject(), "sealed": opening.commitment(), "value": value})
-    });
     serde_json::json!({
         "kind": kind, "register": record.register, "key": record.key, "entry-kind": record.kind,
         "entry-number": record.number, "entry-timestamp": record.timestamp,
         "items": items.iter().map(|item| serde_json::from_str(item).unwrap_or(Value::Null)).collect::<Vec<_>>(),
-        "opened": opened.collect::<Vec<_>>(), "leaf": record.leaf, "since-height": record.height,
+        "opened": opened_json(openings), "leaf": record.leaf, "since-height": record.height,
     })
+}
+
+fn opened_json(openings: &[Opening]) -> Vec<Value> {
+    let opened = |opening: &Opening| {
+        let (place, value) = (opening.place(), opening.value().reveal());
+        serde_json::json!({"field": place.field(), "subject": place.subject(), "sealed": opening.commitment(), "value": value})
+    };
+    openings.iter().map(opened).collect()
 }

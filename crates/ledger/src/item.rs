@@ -116,6 +116,13 @@ impl Value<'_> {
         };
         one.into_iter().chain(many.iter().map(Cow::as_ref))
     }
+
+    /// The canonical JSON of it, as it stands in an item.
+    pub fn to_json(&self) -> String {
+        let mut out = String::new();
+        write_value(&mut out, self);
+        out
+    }
 }
 
 /// SHA-256 of an item's canonical text.
@@ -161,21 +168,25 @@ fn write_members<'a>(out: &mut String, members: impl Iterator<Item = (&'a str, &
         }
         write_string(out, name);
         out.push(':');
-        match value {
-            Value::One(text) => write_string(out, text),
-            Value::Many(texts) => {
-                out.push('[');
-                for (index, text) in texts.iter().enumerate() {
-                    if index > 0 {
-                        out.push(',');
-                    }
-                    write_string(out, text);
-                }
-                out.push(']');
-            }
-        }
+        write_value(out, value);
     }
     out.push('}');
+}
+
+fn write_value(out: &mut String, value: &Value<'_>) {
+    match value {
+        Value::One(text) => write_string(out, text),
+        Value::Many(texts) => {
+            out.push('[');
+            for (index, text) in texts.iter().enumerate() {
+                if index > 0 {
+                    out.push(',');
+                }
+                write_string(out, text);
+            }
+            out.push(']');
+        }
+    }
 }
 
 /// Writes a string with the escapes of the canonical form. Also the rule for keys in entry leaves.

@@ -42,7 +42,7 @@ pub use log::{Corrected, ReadAct, ReadsPage};
 pub use order::Executed;
 pub(crate) use read::different_roots;
 use read::{Awaited, ReadPayload};
-pub use read::{Given, Told};
+pub use read::{Given, Proof, Told};
 
 use crate::{
     admission::{Admission, Origin},

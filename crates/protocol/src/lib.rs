@@ -14,6 +14,7 @@ pub mod change;
 pub mod consent;
 pub mod correction;
 pub mod erasure;
+pub mod fields;
 pub mod hash;
 pub mod header;
 pub mod hold;
@@ -59,6 +60,7 @@ pub use correction::CorrectionRow;
 pub use erasure::{
     Completed, ControllerRow, Destroyed, ErasureRow, ErasureScope, ErasureStatus, Holder, OpenErasure, SubjectRow,
 };
+pub use fields::{FieldLeaf, FieldPlace, FieldsRow, ShownField};
 pub use hash::Hash;
 pub use header::{BlockHeader, LogCommitment, StateCommitment};
 pub use hold::{HoldRow, Lifted, SubjectHold};
@@ -84,9 +86,10 @@ pub use principal::{Assurance, PrincipalKind, PrincipalStatus, Roles};
 pub use proposal::{Choice, Poll, ProposalRow, ProposalStatus, RuleText, Verdict};
 pub use query::{Query, QueryError};
 pub use receipt::{
-    Attestation, Attested, CheckError, Claim, Disclosure, ErasureCertificate, Finality, OpeningFault,
+    Attestation, Attested, CheckError, Claim, Disclosure, ErasureCertificate, FieldDisclosure, Finality, OpeningFault,
     PartitionDisclosure, PartitionErasure, PrincipalReceipt, ProposalReceipt, Proven, Receipt, RecordAnswer,
-    RecordReceipt, Recovered, SharedErasure, SharedRecord, Signed, SignedBy, Statement, Step, TransactionReceipt,
+    RecordReceipt, Recovered, SharedErasure, SharedFields, SharedRecord, Signed, SignedBy, Statement, Step,
+    TransactionReceipt,
 };
 pub use recipient::Recipient;
 pub use recovery::{Approval, Approvals, ProvenRow, Recovery, RecoveryError, RecoveryFile, RecoveryGround};

@@ -278,6 +278,8 @@ pub const BACKUPS_MAX: u32 = 1_000;
 pub const VAULT_PENDING_MAX: usize = 4_096;
 /// Sealed values that one disclosure shows.
 pub const DISCLOSED_VALUES_MAX: usize = 64;
+/// Fields that a disclosure of fields alone shows: those that a read can name, in each item.
+pub const DISCLOSED_FIELDS_MAX: usize = READ_FIELDS_MAX * ITEMS_PER_ENTRY_MAX;
 /// Bytes of one encoded receipt. Without hand-overs half a MiB is plenty; the rest holds [`RECEIPT_HAND_OVERS_MAX`] of them
 /// in a network of twelve validators.
 pub const RECEIPT_BYTES_MAX: usize = 2 * 1_024 * 1_024;

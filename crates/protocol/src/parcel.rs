@@ -27,6 +27,7 @@ pub use openings::Beside;
 
 use crate::{
     cbor::{self, CborError},
+    fields::FieldPlace,
     hash::Hash,
     limits::{
         EVIDENCE_BYTES_MAX, EVIDENCE_ROWS_MAX, PARCEL_CLASS_MAX, PARCEL_CLASS_MIN, PAYLOAD_TRANSACTIONS_MAX,
@@ -51,6 +52,8 @@ use zeroize::Zeroizing;
 const DOMAIN: &str = "tallystick private payload 2";
 /// What parcels are encrypted for.
 const INFO: &[u8] = b"tallystick parcel 1";
+/// What the salts of fields begin with.
+const SALT: &[u8] = b"tallystick field salt 1";
 /// The version of a payload.
 const VERSION: u32 = 2;
 /// Bytes of what X25519 encapsulates.
@@ -211,6 +214,12 @@ impl Payload {
     /// When `bytes` are anything else, or another spelling.
     pub fn decode(bytes: &[u8]) -> Result<Self, ParcelError> {
         cbor::decode(bytes, 1 << PARCEL_CLASS_MAX).map_err(ParcelError::Payload)
+    }
+
+    /// What hides the value of a field that a transaction of it appended. Whoever has the payload can derive it, and nobody else; one tells
+    /// nothing of another: no place's encoding is the beginning of another's, so that this is SHA-256 as a function with a secret key.
+    pub fn field_salt(&self, place: &FieldPlace<'_>) -> Hash {
+        Hash::of(&[SALT, self.blinding.reveal(), &cbor::encode(place)])
     }
 
     fn class(&self) -> Result<u8, ParcelError> {

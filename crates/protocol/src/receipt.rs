@@ -47,6 +47,7 @@ use minicbor::{Decode, Decoder, Encode, Encoder, decode, encode};
 mod attestation;
 mod disclosure;
 mod erasure;
+mod fields;
 mod partition;
 mod principal;
 mod proposal;
@@ -59,6 +60,8 @@ use disclosure::DISCLOSURE;
 pub use disclosure::{Disclosure, OpeningFault};
 use erasure::{ERASURE_CERTIFICATE, PARTITION_ERASURE};
 pub use erasure::{ErasureCertificate, PartitionErasure, SharedErasure};
+use fields::FIELD_DISCLOSURE;
+pub use fields::{FieldDisclosure, SharedFields};
 use partition::PARTITION_DISCLOSURE;
 pub use partition::{PartitionDisclosure, SharedRecord};
 use principal::PRINCIPAL_RECEIPT;
@@ -88,6 +91,8 @@ pub enum Receipt {
     Erasure(ErasureCertificate),
     /// Of a record in a partition.
     Partition(PartitionDisclosure),
+    /// Of some fields of a record in a partition, without its others.
+    Fields(Box<FieldDisclosure>),
     /// Of an order of erasure in a partition.
     PartitionErasure(PartitionErasure),
     /// Of a principal: which keys were its own at a height.
@@ -282,6 +287,8 @@ pub enum Claim {
     },
     /// The members of a partition hold this record.
     Shared(Box<SharedRecord>),
+    /// The members of a partition hold a record with these fields, among others that are not shown.
+    SharedFields(Box<SharedFields>),
     /// The order of erasure stands so in a partition.
     SharedErasure(Box<SharedErasure>),
     /// The principal stands so, and has these keys.
@@ -321,6 +328,7 @@ impl Receipt {
             Self::Disclosure(disclosure) => disclosure.record.network,
             Self::Erasure(certificate) => certificate.network,
             Self::Partition(disclosure) => disclosure.network,
+            Self::Fields(disclosure) => disclosure.network,
             Self::PartitionErasure(certificate) => certificate.network,
             Self::Principal(receipt) => receipt.network,
             Self::Attestation(attestation) => attestation.disclosure.network,
@@ -336,6 +344,7 @@ impl Receipt {
             Self::Disclosure(disclosure) => disclosure.finality(),
             Self::Erasure(certificate) => &certificate.finality,
             Self::Partition(disclosure) => &disclosure.finality,
+            Self::Fields(disclosure) => &disclosure.finality,
             Self::PartitionErasure(certificate) => &certificate.finality,
             Self::Principal(receipt) => &receipt.finality,
             Self::Attestation(attestation) => attestation.finality(),
@@ -350,6 +359,7 @@ impl Receipt {
             Self::Proposal(_) | Self::Erasure(_) | Self::Principal(_) => Step::PROPOSAL,
             Self::Disclosure(_) => Step::DISCLOSURE,
             Self::Partition(_) => Step::PARTITION_DISCLOSURE,
+            Self::Fields(_) => Step::FIELD_DISCLOSURE,
             Self::PartitionErasure(_) => Step::PARTITION_ERASURE,
             Self::Attestation(_) => Step::ATTESTATION,
         }
@@ -383,6 +393,9 @@ impl Receipt {
             Self::Disclosure(disclosure) => disclosure.check_claim(header),
             Self::Erasure(certificate) => certificate.check_claim(header),
             Self::Partition(disclosure) => disclosure.check_shared(header).map(|one| Claim::Shared(Box::new(one))),
+            Self::Fields(disclosure) => {
+                disclosure.check_shared(header).map(|shared| Claim::SharedFields(Box::new(shared)))
+            }
             Self::PartitionErasure(certificate) => certificate.check_claim(header),
             Self::Principal(receipt) => {
                 receipt.check_row(header).map(|row| Claim::Principal { principal: Box::new(row) })
@@ -632,6 +645,7 @@ impl<C> Encode<C> for Receipt {
             Self::Disclosure(disclosure) => disclosure.encode(e.array(3)?),
             Self::Erasure(certificate) => certificate.encode(e.array(8)?),
             Self::Partition(disclosure) => disclosure.encode(e.array(15)?),
+            Self::Fields(disclosure) => disclosure.encode(e.array(15)?),
             Self::PartitionErasure(certificate) => certificate.encode(e.array(11)?),
             Self::Principal(receipt) => receipt.encode(e.array(8)?),
             Self::Attestation(attestation) => attestation.encode(e.array(5)?),
@@ -658,6 +672,7 @@ impl<'b, C> Decode<'b, C> for Receipt {
             (Some(8), ERASURE_CERTIFICATE) => Ok(Self::Erasure(ErasureCertificate::decode(d)?)),
             (Some(11), PARTITION_ERASURE) => Ok(Self::PartitionErasure(PartitionErasure::decode(d)?)),
             (Some(15), PARTITION_DISCLOSURE) => Ok(Self::Partition(PartitionDisclosure::decode(d)?)),
+            (Some(15), FIELD_DISCLOSURE) => Ok(Self::Fields(Box::new(FieldDisclosure::decode(d)?))),
             (Some(8), PRINCIPAL_RECEIPT) => Ok(Self::Principal(PrincipalReceipt::decode(d)?)),
             (Some(5), ATTESTATION) => Ok(Self::Attestation(Box::new(Attestation::decode(d)?))),
             (Some(3), DISCLOSURE) => Ok(Self::Disclosure(Disclosure::decode(d)?)),

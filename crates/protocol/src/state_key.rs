@@ -93,6 +93,8 @@ pub enum Noun {
     PrivateMandate = 43,
     /// Which mandate was granted in a partition as the one of this number, and how many were: in its own state only.
     PrivateGrant = 44,
+    /// What the fields of a record in a partition are under, so that each can be shown alone: in its own state only.
+    PrivateFields = 45,
     /// The nodes of an organisation that hold what only some may see.
     Nodes = 16,
     /// Which policies are in force, of the partition or for a register.
@@ -322,6 +324,11 @@ impl StateKey {
     /// How many mandates were granted in a partition: in its own state.
     pub fn private_grants() -> Self {
         Self::new(Noun::PrivateGrant, 0, b"")
+    }
+
+    /// What the fields of a partition's record are under: in the partition's own state.
+    pub fn private_fields(register: u32, key: &str) -> Self {
+        Self::new(Noun::PrivateFields, register, key.as_bytes())
     }
 
     /// The row of the policies in force for a register, or, for the empty name, of the partition.

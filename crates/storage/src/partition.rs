@@ -19,12 +19,14 @@
 
 mod damage;
 mod erasures;
+mod fields;
 mod index;
 mod opened;
 mod parcels;
 #[cfg(test)]
 mod tests;
 
+pub use fields::{Fields, appended};
 pub use index::{Kept as KeptRegister, NumberedRow, ProvenRecord, ProvenRow};
 pub use opened::{Opened, Standing};
 pub use parcels::{Kept, ParcelStore, StoreError};
@@ -319,7 +321,7 @@ impl<E: Context + Spawner> Partition<E> {
         let mut changed = Changed::new();
         let mut done = Vec::with_capacity(block.payloads.len());
         for placed in &block.payloads {
-            let mut sitting = Sitting::default();
+            let (mut sitting, first) = (Sitting::default(), self.position.executed + done.len() as u64);
             for (transaction, place) in placed.opened.transactions().iter().zip(0..) {
                 let number = self.position.executed + done.len() as u64;
                 done.push(match self.judge(placed, transaction) {
@@ -333,7 +335,7 @@ impl<E: Context + Spawner> Partition<E> {
                     }
                 });
             }
-            self.rise(&mut changed, sitting, placed).await;
+            self.rise(&mut changed, sitting, (placed, first)).await;
         }
         (changed, done)
     }
@@ -416,7 +418,8 @@ impl<E: Context + Spawner> Partition<E> {
         act: &Act<'_>,
     ) -> Outcome {
         let (evidence, standing) = (placed.opened.payload().evidence(), &placed.opened.standing);
-        let Act { transaction, number, .. } = *act;
+        let Act { transaction, number, place } = *act;
+        let first = number - u64::from(place);
         let context =
             BlockContext { network: self.network, height: block.height, time_ms: block.time_ms, log_size: number };
         loop {
@@ -428,13 +431,13 @@ impl<E: Context + Spawner> Partition<E> {
                 Ok(Ok(outcome)) => {
                     // Nobody after it sees a row of the evidence otherwise than the evidence says.
                     if view.changed().any(|key| standing.is_public(key) || evidence.rows.contains_key(key)) {
-                        self.rise(changed, std::mem::take(sitting), placed).await;
+                        self.rise(changed, std::mem::take(sitting), (placed, first)).await;
                     }
                     return outcome;
                 }
                 Ok(Err(Missing(keys))) => keys,
                 Err(_) => {
-                    self.rise(changed, std::mem::take(sitting), placed).await;
+                    self.rise(changed, std::mem::take(sitting), (placed, first)).await;
                     return Outcome::refused(Code::EvidenceInvalid, 0);
                 }
             };
@@ -455,13 +458,15 @@ impl<E: Context + Spawner> Partition<E> {
         }
     }
 
-    /// Ends a sitting: the partition's own rows that it changed are changed for those that follow.
-    async fn rise(&self, changed: &mut Changed, sitting: Sitting, placed: &Placed) {
+    /// Ends a sitting: the partition's own rows that it changed are changed for those that follow. `first` is the number of the payload's
+    /// first transaction.
+    async fn rise(&self, changed: &mut Changed, sitting: Sitting, (placed, first): (&Placed, u64)) {
         let Sitting { view: Some(view), absent } = sitting else { return };
         let (evidence, standing) = (placed.opened.payload().evidence(), &placed.opened.standing);
         let own = |key: &StateKey| !evidence.rows.contains_key(key) && !standing.is_public(key);
         let changes: Changed = view.changes().into_iter().filter(|(key, _)| own(key)).collect();
         self.list(changed, &changes, &absent).await;
+        fields::note(changed, &changes, placed, first);
         changed.extend(changes);
     }
 

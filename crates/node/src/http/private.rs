@@ -12,7 +12,7 @@ use super::{
 };
 use crate::{
     parcels::{Corrected, Executed, HeldEntry, HeldPage, PrivateError, ReadAct, ReadsPage, Told},
-    service::mandate::MandateQuery,
+    service::{mandate::MandateQuery, partition::Disclosures},
 };
 use axum::{
     extract::{FromRequestParts, State, rejection::BytesRejection},
@@ -78,9 +78,11 @@ pub async fn submit(State(app): State<App>, headers: HeaderMap, body: Bytes) -> 
         let (absent, erased) = (one.absent.iter().cloned().collect(), one.erased.iter().cloned().collect());
         let unnamed = one.unnamed.iter().cloned().collect();
         let record = serde_json::from_str(&records_json(std::slice::from_ref(&one.record))).unwrap_or_default();
-        let disclosure = app.service.disclosure(one, until).await.map_err(|error| failure(&error))?;
-        let disclosure = disclosure.map(|disclosure| hex::encode(Receipt::Partition(disclosure).to_bytes()));
-        all.push(GivenView { register, record, openings, absent, erased, unnamed, disclosure });
+        let Disclosures { whole, fields } =
+            app.service.disclosures(one, until).await.map_err(|error| failure(&error))?;
+        let disclosure = whole.map(|whole| hex::encode(Receipt::Partition(whole).to_bytes()));
+        let field_disclosure = fields.map(|fields| hex::encode(Receipt::Fields(Box::new(fields)).to_bytes()));
+        all.push(GivenView { register, record, openings, absent, erased, unnamed, disclosure, field_disclosure });
     }
     let given = all;
     Ok(unstored(json_at(height, PrivateResult { id, height, number, outcome, given })))

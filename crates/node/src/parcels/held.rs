@@ -3,11 +3,7 @@
 //! Nothing is kept for this: a partition's own rows know records by hashes alone. What was executed is read again, payload by payload,
 //! so much of it for a page.
 
-use super::{
-    Parcels, Room,
-    error::PrivateError,
-    read::{Told, appended},
-};
+use super::{Parcels, Room, error::PrivateError, read::Told};
 use crate::engine::Runtime;
 use std::collections::BTreeMap;
 use tallystick_ledger::{
@@ -15,7 +11,7 @@ use tallystick_ledger::{
     schema::Schema,
 };
 use tallystick_protocol::{Query, SignedTransaction, Subject, limits::PRIVATE_SCAN_MAX};
-use tallystick_storage::partition::NumberedRow;
+use tallystick_storage::partition::{NumberedRow, appended};
 
 /// An entry about somebody.
 #[derive(Clone, Debug)]

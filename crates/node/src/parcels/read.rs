@@ -23,19 +23,17 @@ use tallystick_ledger::{
 };
 use tallystick_protocol::{
     Code, EntryKind, Field, Hash, Opening, Operation, OrganisationRow, OrganisationStatus, ParcelId, PartitionRootsRow,
-    PartitionRow, Payload, PrincipalId, PrincipalRow, Query, RecordRow, SignedTransaction, StateKey, Subject,
-    limits::{DISCLOSED_VALUES_MAX, QUERY_SECONDS_MAX, READ_FIELDS_MAX},
+    PartitionRow, Payload, PrincipalId, PrincipalRow, Query, RecordRow, ShownField, SignedTransaction, StateKey,
+    Subject,
+    limits::{DISCLOSED_VALUES_MAX, QUERY_SECONDS_MAX},
     parcel::parcel_bytes,
     principal::REGULATOR,
 };
 use tallystick_storage::{
     cache::Cache,
     history::Entry,
-    partition::{Done, KeptRegister, NumberedRow, Partition, ProvenRecord},
+    partition::{Done, Fields, KeptRegister, NumberedRow, Partition, ProvenRecord, appended},
 };
-
-/// Why a disclosure is not given.
-const NAME_ALL: &str = "a disclosure out of a partition shows the whole record: name all of its fields but those whose values are to stay sealed";
 
 /// Why nothing of a partition is certified.
 pub(crate) fn different_roots(partition: &str) -> String {
@@ -70,8 +68,19 @@ pub struct Given {
     pub erased: BTreeSet<String>,
     /// Whom sealed values in these fields are about, and the read does not name: they are not given.
     pub unnamed: BTreeSet<Subject>,
-    /// Of one that is disclosed: its partition, and the proof that it was under the partition's root when that was executed.
-    pub proof: Option<(String, ProvenRecord)>,
+    /// Of one that is disclosed: what proves it.
+    pub proof: Option<Proof>,
+}
+
+/// What proves a record that is disclosed, as it was under the partition's root when the read was executed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Proof {
+    /// The partition.
+    pub partition: String,
+    /// All of the record, if all of its fields are named that are not sealed.
+    pub whole: Option<ProvenRecord>,
+    /// The fields that are named, without the others; none if the record has none of them.
+    pub fields: Option<(ProvenRecord, Vec<ShownField>)>,
 }
 
 impl Given {
@@ -112,8 +121,8 @@ pub(super) struct Taken {
     row: Option<RecordRow>,
     /// The private transaction that appended it.
     pub(super) appended: Option<NumberedRow>,
-    /// Of one that is disclosed.
-    proof: Option<ProvenRecord>,
+    /// Of one that is disclosed: it, and what its fields are under.
+    proof: Option<(ProvenRecord, Option<ProvenRecord>)>,
 }
 
 impl Taken {
@@ -209,7 +218,13 @@ impl<E: Runtime> Room<E> {
                 let Operation::RecordRead { register, key, recipient, .. } = operation else { continue };
                 let mut record = Taken::of(partition, (register, key), &mut known).await;
                 if recipient.is_some() {
-                    record.proof = partition.prove_record(register, key).await;
+                    record.proof = match partition.prove_record(register, key).await {
+                        Some(whole) => {
+                            let fields = partition.prove_fields(whole.number, key).await;
+                            Some((whole, fields))
+                        }
+                        None => None,
+                    };
                 }
                 records.push(record);
             }
@@ -220,21 +235,14 @@ impl<E: Runtime> Room<E> {
     }
 }
 
-/// Whether all fields of a register are named that are not sealed. Of a register with more than a read can name, only the record tells
-/// which it has.
-fn names_all(fields: &[Field], named: &[String]) -> bool {
-    fields.len() > READ_FIELDS_MAX
-        || fields.iter().all(|field| field.protection.is_some() || named.contains(&field.name))
-}
-
 /// Whether a transaction reads records.
 pub(super) fn reads(transaction: &SignedTransaction) -> bool {
     transaction.operations().iter().any(|operation| matches!(operation, Operation::RecordRead { .. }))
 }
 
 impl<E: Runtime> Parcels<E> {
-    /// Whether a transaction that reads asks this node, for records by their own names, and does nothing else; and, where it discloses, for
-    /// all of their fields that are not sealed. Asked before it is ordered: what is on record stays there.
+    /// Whether a transaction that reads asks this node, for records by their own names, and does nothing else; and, where it discloses,
+    /// whether that can be given. Asked before it is ordered: what is on record stays there.
     pub(super) async fn require_reads(
         &self,
         room: &Room<E>,
@@ -276,8 +284,10 @@ impl<E: Runtime> Parcels<E> {
         if taken.row.is_none() {
             return Ok(());
         }
-        if !names_all(&taken.fields, fields) {
-            return Err(PrivateError::Unfit(NAME_ALL.to_owned()));
+        let is_known = |name: &String| taken.fields.iter().any(|field| field.name == *name);
+        if let Some(field) = fields.iter().find(|name| !is_known(name)) {
+            let why = format!("register `{register}` has no field `{field}`: name fields that it has");
+            return Err(PrivateError::Unfit(why));
         }
         let record = self.record(room, &taken, register).await?;
         let mut values = sealed_of(&room.name, (register, &taken.fields), &record, fields);
@@ -320,19 +330,44 @@ impl<E: Runtime> Parcels<E> {
         let mut record = self.record(room, &taken, register).await?;
         let one = self.open_values(room, (register, &record, &taken), (fields, subjects)).await?;
         let is_asked = |field: &str| fields.iter().any(|asked| asked == field);
-        let is_sealed = |name: &str| taken.fields.iter().any(|field| field.name == name && field.protection.is_some());
-        for (_, item) in &mut record.items {
-            if taken.proof.is_none() {
-                *item = only(item, is_asked);
-            } else if only(item, |field| is_sealed(field) || is_asked(field)) != *item {
-                return Err(PrivateError::Failed(NAME_ALL.to_owned()));
+        let proof = match &taken.proof {
+            Some(_) => {
+                one.require_all()?;
+                Some(self.prove(room, (register, &record, &taken), is_asked).await?)
             }
+            None => None,
+        };
+        if proof.as_ref().is_none_or(|proof| proof.whole.is_none()) {
+            record.items.iter_mut().for_each(|(_, item)| *item = only(item, is_asked));
         }
-        if taken.proof.is_some() {
-            one.require_all()?;
-        }
-        let proof = taken.proof.map(|proof| (room.name.clone(), proof));
         Ok(Given { record, proof, ..one })
+    }
+
+    /// What proves those fields of a record that is disclosed, and all of it if they are all that is not sealed.
+    async fn prove(
+        &self,
+        room: &Room<E>,
+        (register, record, taken): (&str, &Entry, &Taken),
+        is_asked: impl Fn(&str) -> bool,
+    ) -> Result<Proof, PrivateError> {
+        let (Some((whole, fields)), Some(appended)) = (&taken.proof, &taken.appended) else { return Err(lost()) };
+        let is_sealed = |name: &str| taken.fields.iter().any(|field| field.name == name && field.protection.is_some());
+        let shows_all = |item: &str| only(item, |field| is_sealed(field) || is_asked(field)) == item;
+        let whole = record.items.iter().all(|(_, item)| shows_all(item)).then(|| whole.clone());
+        let read = self.payload_of(room, appended).await?;
+        let (transaction, place) = (read.transaction(appended)?, appended.place);
+        let found = Fields::of(&read.payload, (&transaction, place), (register, &record.key)).ok_or_else(lost)?;
+        let (row, shown) = (found.row(register, &record.key, record.number).to_bytes(), found.shown(is_asked));
+        if whole.is_none() && shown.is_empty() {
+            return Err(PrivateError::Failed("the record has none of these fields: name one that it has".to_owned()));
+        }
+        let proven = fields.clone().filter(|proven| proven.row == row);
+        if whole.is_none() && proven.is_none() {
+            let why = "the record was written before fields could be shown alone: name all that are not sealed";
+            return Err(PrivateError::Failed(why.to_owned()));
+        }
+        let fields = proven.filter(|_| !shown.is_empty()).map(|proven| (proven, shown));
+        Ok(Proof { partition: room.name.clone(), whole, fields })
     }
 
     /// What opens the values that are sealed in fields of a record; without the record.
@@ -566,27 +601,6 @@ pub(super) fn entries<'a>(operation: &'a Operation, register: &str) -> Vec<(&'a 
     appended(operation).filter(|(named, _)| *named == register).map(|(_, entries)| entries).unwrap_or_default()
 }
 
-/// A register, and what is appended to it: keys and items.
-pub(super) type Appended<'a> = (&'a str, Vec<(&'a str, &'a [String])>);
-
-/// What an operation appends.
-pub(super) fn appended(operation: &Operation) -> Option<Appended<'_>> {
-    match operation {
-        Operation::EntryAppend { register, entries } => {
-            let entries = entries.iter().map(|entry| (entry.key.as_str(), entry.items.as_slice()));
-            Some((register, entries.collect()))
-        }
-        Operation::RegisterImport { register, entries, .. } => {
-            let user = entries.iter().filter(|entry| entry.kind == EntryKind::User);
-            Some((register, user.map(|entry| (entry.key.as_str(), entry.items.as_slice())).collect()))
-        }
-        Operation::RecordCorrect { register, entry, .. } => {
-            Some((register, vec![(entry.key.as_str(), entry.items.as_slice())]))
-        }
-        _ => None,
-    }
-}
-
 /// Those fields of an item alone: itself, byte for byte, if that is all of it.
 fn only(item: &str, asked: impl Fn(&str) -> bool) -> String {
     let Ok(parsed) = Item::parse(item) else { return String::new() };
@@ -613,27 +627,6 @@ pub(super) fn lost() -> PrivateError {
 mod tests {
     #![allow(clippy::unwrap_used)]
     use super::*;
-
-    #[test]
-    fn a_disclosure_names_all_fields_before_it_is_on_record() {
-        let fields = |names: &[&str]| -> Vec<Field> {
-            names.iter().map(|name| Field::new(*name, tallystick_protocol::Datatype::String)).collect()
-        };
-        let named = |names: &[&str]| -> Vec<String> { names.iter().map(|name| (*name).to_owned()).collect() };
-        let rows: [(&[&str], &[&str], bool); 4] = [
-            (&["child", "note"], &["child", "note"], true),
-            (&["child", "note"], &["child", "note", "other"], true),
-            (&["child", "note"], &["note"], false),
-            (&["child"], &[], false),
-        ];
-        let sealed = Field { protection: Some("restricted".parse().unwrap()), ..fields(&["name"]).remove(0) };
-        let with_sealed = [fields(&["child"]), vec![sealed]].concat();
-        assert!(names_all(&with_sealed, &named(&["child"])), "what is sealed may stay so");
-        assert!(!names_all(&with_sealed, &named(&["name"])));
-        for (all, asked, expected) in rows {
-            assert_eq!(names_all(&fields(all), &named(asked)), expected, "{all:?} {asked:?}");
-        }
-    }
 
     #[test]
     fn who_asks_for_some_fields_is_given_those() {

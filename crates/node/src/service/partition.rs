@@ -4,18 +4,30 @@ use super::{Runtime, Service};
 use crate::{
     certify,
     metrics::Held,
-    parcels::{Executed, Given, Parcels, PrivateError, Standing, different_roots},
+    parcels::{Executed, Given, Parcels, PrivateError, Proof, Standing, different_roots},
 };
 use bytes::Bytes;
 use futures::future::{Either, select};
 use std::time::{Duration, SystemTime};
 use tallystick_ledger::PageRow;
 use tallystick_protocol::{
-    CertifiedRoot, Finality, PartitionDisclosure, PartitionErasure, PartitionRootsRow, PartitionRow, Query,
-    SealedSubmission, StateKey,
+    CertifiedRoot, FieldDisclosure, Finality, PartitionDisclosure, PartitionErasure, PartitionRootsRow, PartitionRow,
+    Query, SealedSubmission, StateKey,
     limits::{PARTITIONS_MAX, PARTITIONS_PER_PAGE},
 };
-use tallystick_storage::{partition::ProvenRow, read::ReadError};
+use tallystick_storage::{
+    partition::{ProvenRecord, ProvenRow},
+    read::ReadError,
+};
+
+/// What shows a record of a partition to somebody outside.
+#[derive(Clone, Debug, Default)]
+pub struct Disclosures {
+    /// All of it.
+    pub whole: Option<PartitionDisclosure>,
+    /// The fields that were named, without the others.
+    pub fields: Option<FieldDisclosure>,
+}
 
 impl<E: Runtime> Service<E> {
     /// A partition, what was ordered in it and its roots, and the height that these stand at.
@@ -37,17 +49,17 @@ impl<E: Runtime> Service<E> {
     ///
     /// # Errors
     /// When they do not in time, or certify a later one only.
-    pub async fn disclosure(
-        &self,
-        given: Given,
-        until: SystemTime,
-    ) -> Result<Option<PartitionDisclosure>, PrivateError> {
+    pub async fn disclosures(&self, given: Given, until: SystemTime) -> Result<Disclosures, PrivateError> {
         let Given { register, record, openings, proof, .. } = given;
-        let Some((partition, proof)) = proof else { return Ok(None) };
+        let Some(Proof { partition, whole, fields }) = proof else { return Ok(Disclosures::default()) };
+        // Both are of one state.
+        let Some(proven) = whole.as_ref().or(fields.as_ref().map(|(proven, _)| proven)) else {
+            return Ok(Disclosures::default());
+        };
         let find = |certified: &CertifiedRoot| {
-            if certified.root == proof.root {
+            if certified.root == proven.root {
                 Ok(Some(()))
-            } else if certified.height > proof.height {
+            } else if certified.height > proven.height {
                 Err("the partition has gone on meanwhile: run this again".to_owned())
             } else {
                 Ok(None)
@@ -55,10 +67,23 @@ impl<E: Runtime> Service<E> {
         };
         let certified = self.certified(&partition, until, find).await.map_err(PrivateError::Recorded)?;
         let ((), (roots, roots_proof), finality) = certified;
+        let (network, number, key) = (self.network(), proven.number, record.key);
+        let fields = fields.map(|(proven, fields)| FieldDisclosure {
+            network,
+            partition: partition.clone(),
+            register: register.clone(),
+            key: key.clone(),
+            number,
+            row: proven.row,
+            fields,
+            openings: openings.clone(),
+            proof: proven.proof,
+            roots: roots.clone(),
+            roots_proof: roots_proof.clone(),
+            finality: finality.clone(),
+        });
         let items = record.items.into_iter().map(|(_, item)| item).collect();
-        let (network, key, number, row) = (self.network(), record.key, proof.number, proof.row);
-        let proof = proof.proof;
-        Ok(Some(PartitionDisclosure {
+        let whole = whole.map(|ProvenRecord { row, proof, .. }| PartitionDisclosure {
             network,
             partition,
             register,
@@ -71,7 +96,8 @@ impl<E: Runtime> Service<E> {
             roots,
             roots_proof,
             finality,
-        }))
+        });
+        Ok(Disclosures { whole, fields })
     }
 
     /// The certificate of an order of erasure in a partition, under the first root that its members certify while somebody waits for it, until

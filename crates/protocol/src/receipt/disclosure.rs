@@ -5,9 +5,7 @@
 //! theirs: giving it is an act on record, and erasure reaches only those who obey it.
 
 use super::{Claim, Finality, Reason, RecordReceipt, Step};
-use crate::{
-    cbor, header::BlockHeader, limits::DISCLOSED_VALUES_MAX, operation::EntryKind, row::RecordRow, seal::Opening,
-};
+use crate::{cbor, header::BlockHeader, limits::DISCLOSED_VALUES_MAX, row::RecordRow, seal::Opening};
 use minicbor::{Decoder, Encoder, decode, encode};
 use serde_json::{Map, Value};
 use std::collections::BTreeSet;
@@ -53,7 +51,7 @@ impl Disclosure {
         let claim = self.record.check_claim(header)?;
         let fault = |fault: OpeningFault| (Step::Openings, Reason::Opening(fault));
         let Claim::Current { record, items } = claim else { return Err(fault(OpeningFault::Absent)) };
-        check_openings(None, (&record, &items), &self.openings).map_err(fault)?;
+        check_openings_of(None, (&record, &items), &self.openings).map_err(fault)?;
         Ok(Claim::Disclosed { record, items, openings: self.openings.clone() })
     }
 
@@ -74,17 +72,27 @@ impl Disclosure {
 }
 
 /// Goes on if each opening is of the record, in this partition or the public one, and opens what a field of its items holds.
-pub(super) fn check_openings(
+pub(super) fn check_openings_of(
     partition: Option<&str>,
     (record, items): (&RecordRow, &[String]),
     openings: &[Opening],
 ) -> Result<(), OpeningFault> {
     let items: Vec<Map<String, Value>> = items.iter().filter_map(|item| serde_json::from_str(item).ok()).collect();
+    let fields = items.iter().flatten().map(|(name, value)| (name.as_str(), value));
+    check_openings(partition, (&record.register, &record.key), fields, openings)
+}
+
+/// The same where these are the fields of the record that are shown.
+pub(super) fn check_openings<'a>(
+    partition: Option<&str>,
+    (register, key): (&str, &str),
+    fields: impl Iterator<Item = (&'a str, &'a Value)> + Clone,
+    openings: &[Opening],
+) -> Result<(), OpeningFault> {
     let mut seen = BTreeSet::new();
     for (index, opening) in openings.iter().enumerate() {
         let place = opening.place();
-        let is_of_it = (place.partition(), place.register(), place.key()) == (partition, &record.register, &record.key);
-        if !is_of_it || record.kind != EntryKind::User {
+        if (place.partition(), place.register(), place.key()) != (partition, register, key) {
             return Err(OpeningFault::Record(index));
         }
         let commitment = opening.commitment();
@@ -92,7 +100,7 @@ pub(super) fn check_openings(
             return Err(OpeningFault::Twice(index));
         }
         let sealed = commitment.to_string();
-        if !items.iter().filter_map(|item| item.get(place.field())).any(|value| holds(value, &sealed)) {
+        if !fields.clone().any(|(name, value)| name == place.field() && holds(value, &sealed)) {
             return Err(OpeningFault::Commitment(index));
         }
     }

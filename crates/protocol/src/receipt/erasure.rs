@@ -5,16 +5,14 @@
 //!
 //! Of an order in a partition the row is under a root that its members certify, as a record that is disclosed is: see `partition.rs`.
 
-use super::{Claim, Finality, Reason, Step, row, state_proof};
+use super::{
+    Claim, Finality, Reason, Step,
+    partition::{certified_root, under_certified},
+    row, state_proof,
+};
 use crate::{
-    cbor,
-    erasure::ErasureRow,
-    header::BlockHeader,
-    limits::NAME_BYTES_MAX,
-    network::NetworkId,
-    partition::{CertifiedRoot, PartitionRootsRow},
-    proof,
-    state_key::StateKey,
+    cbor, erasure::ErasureRow, header::BlockHeader, limits::NAME_BYTES_MAX, network::NetworkId,
+    partition::CertifiedRoot, proof, state_key::StateKey,
 };
 use bytes::Bytes;
 use minicbor::{Decoder, Encoder, decode, encode};
@@ -83,7 +81,7 @@ pub struct PartitionErasure {
     pub row: Bytes,
     /// That the row is under the root that the partition's members certified.
     pub proof: Bytes,
-    /// The row of the partition's roots ([`PartitionRootsRow`]).
+    /// The row of the partition's roots ([`crate::PartitionRootsRow`]).
     pub roots: Bytes,
     /// That this row is current in the public state.
     pub roots_proof: Bytes,
@@ -114,14 +112,8 @@ impl PartitionErasure {
         if order.order != self.order {
             return Err((Step::Row, Reason::Other(order.order)));
         }
-        let roots = PartitionRootsRow::decode(&self.roots).map_err(|error| (Step::Row, error.into()))?;
-        let place = StateKey::partition_roots(&self.partition);
-        let proven = proof::verify_current(&place, &self.roots, &self.roots_proof, &header.state.root);
-        proven.map_err(|error| (Step::State, error.into()))?;
-        let certified = roots.certified.ok_or((Step::Partition, Reason::Uncertified))?;
-        let place = StateKey::erasure(&self.order);
-        let proven = proof::verify_current(&place, &self.row, &self.proof, &certified.root);
-        proven.map_err(|error| (Step::Partition, error.into()))?;
+        let certified = certified_root(&self.partition, (&self.roots, &self.roots_proof), header)?;
+        under_certified(&StateKey::erasure(&self.order), (&self.row, &self.proof), &certified)?;
         Ok(Claim::SharedErasure(Box::new(SharedErasure { partition: self.partition.clone(), certified, order })))
     }
 

@@ -10,7 +10,7 @@
 //!
 //! What it rests on is the word of the members: no validator has seen what is in a partition. The receipt's quorum proves that they gave it.
 
-use super::{Finality, Reason, Step, check_items, disclosure::check_openings, items, row, state_proof};
+use super::{Finality, Reason, Step, check_items, disclosure::check_openings_of, items, row, state_proof};
 use crate::{
     cbor,
     header::BlockHeader,
@@ -96,24 +96,21 @@ impl PartitionDisclosure {
             let of = format!("{} {}:{}", record.kind, record.register, record.key);
             return Err((Step::Row, Reason::Other(of)));
         }
-        let roots = PartitionRootsRow::decode(&self.roots).map_err(|error| (Step::Row, error.into()))?;
-        let place = StateKey::partition_roots(&self.partition);
-        let proven = proof::verify_current(&place, &self.roots, &self.roots_proof, &header.state.root);
-        proven.map_err(|error| (Step::State, error.into()))?;
-        let certified = roots.certified.ok_or((Step::Partition, Reason::Uncertified))?;
+        let certified = certified_root(&self.partition, (&self.roots, &self.roots_proof), header)?;
         let place = StateKey::record(self.number, EntryKind::User, &self.key);
-        let proven = proof::verify_current(&place, &self.row, &self.proof, &certified.root);
-        proven.map_err(|error| (Step::Partition, error.into()))?;
+        under_certified(&place, (&self.row, &self.proof), &certified)?;
         check_items(&record, &self.items).map_err(|reason| (Step::Items, reason))?;
-        let opened = check_openings(Some(&self.partition), (&record, &self.items), &self.openings);
+        let opened = check_openings_of(Some(&self.partition), (&record, &self.items), &self.openings);
         opened.map_err(|fault| (Step::Openings, Reason::Opening(fault)))?;
         let (partition, items, openings) = (self.partition.clone(), self.items.clone(), self.openings.clone());
         Ok(SharedRecord { partition, certified, record, items, openings })
     }
 
     pub(super) fn encode<W: encode::Write>(&self, e: &mut Encoder<W>) -> Result<(), encode::Error<W::Error>> {
-        e.str(PARTITION_DISCLOSURE)?.encode(self.network)?.str(&self.partition)?.str(&self.register)?.str(&self.key)?;
-        e.u32(self.number)?.bytes(&self.row)?;
+        let Self { network, partition, register, key, number, .. } = self;
+        e.str(PARTITION_DISCLOSURE)?;
+        Head::write(e, (*network, partition, register, key, *number))?;
+        e.bytes(&self.row)?;
         cbor::write_values(e, &self.items)?;
         cbor::write_values(e, &self.openings)?;
         e.bytes(&self.proof)?.bytes(&self.roots)?.bytes(&self.roots_proof)?;
@@ -121,15 +118,7 @@ impl PartitionDisclosure {
     }
 
     pub(super) fn decode(d: &mut Decoder<'_>) -> Result<Self, decode::Error> {
-        let network = d.decode()?;
-        let partition = cbor::text(d, 1..=NAME_BYTES_MAX, "a partition's name")?.to_owned();
-        let register = cbor::text(d, 1..=NAME_BYTES_MAX, "a register's name")?.to_owned();
-        let key = cbor::text(d, 1..=KEY_BYTES_MAX, "a key")?.to_owned();
-        let at = d.position();
-        let number = d.u32()?;
-        if number > REGISTER_NUMBER_MAX {
-            return Err(decode::Error::message("a register's number must be below 2^24").at(at));
-        }
+        let Head { network, partition, register, key, number } = Head::read(d)?;
         Ok(Self {
             network,
             partition,
@@ -145,4 +134,57 @@ impl PartitionDisclosure {
             finality: Finality::decode(d)?,
         })
     }
+}
+
+/// What a disclosure out of a partition is of. In CBOR: its fields, in place.
+pub(super) struct Head {
+    pub network: NetworkId,
+    pub partition: String,
+    pub register: String,
+    pub key: String,
+    pub number: u32,
+}
+
+impl Head {
+    pub fn write<W: encode::Write>(
+        e: &mut Encoder<W>,
+        (network, partition, register, key, number): (NetworkId, &str, &str, &str, u32),
+    ) -> Result<(), encode::Error<W::Error>> {
+        e.encode(network)?.str(partition)?.str(register)?.str(key)?.u32(number)?.ok()
+    }
+
+    pub fn read(d: &mut Decoder<'_>) -> Result<Self, decode::Error> {
+        let network = d.decode()?;
+        let partition = cbor::text(d, 1..=NAME_BYTES_MAX, "a partition's name")?.to_owned();
+        let register = cbor::text(d, 1..=NAME_BYTES_MAX, "a register's name")?.to_owned();
+        let key = cbor::text(d, 1..=KEY_BYTES_MAX, "a key")?.to_owned();
+        let at = d.position();
+        let number = d.u32()?;
+        if number > REGISTER_NUMBER_MAX {
+            return Err(decode::Error::message("a register's number must be below 2^24").at(at));
+        }
+        Ok(Self { network, partition, register, key, number })
+    }
+}
+
+/// The root that a partition's members certified, by the row of its roots, if that is in the public state of this header.
+pub(super) fn certified_root(
+    partition: &str,
+    (roots, roots_proof): (&[u8], &[u8]),
+    header: &BlockHeader,
+) -> Result<CertifiedRoot, (Step, Reason)> {
+    let row = PartitionRootsRow::decode(roots).map_err(|error| (Step::Row, error.into()))?;
+    let place = StateKey::partition_roots(partition);
+    let proven = proof::verify_current(&place, roots, roots_proof, &header.state.root);
+    proven.map_err(|error| (Step::State, error.into()))?;
+    row.certified.ok_or((Step::Partition, Reason::Uncertified))
+}
+
+/// Goes on if a row is under the root that a partition's members certified.
+pub(super) fn under_certified(
+    place: &StateKey,
+    (row, proof): (&[u8], &[u8]),
+    certified: &CertifiedRoot,
+) -> Result<(), (Step, Reason)> {
+    proof::verify_current(place, row, proof, &certified.root).map_err(|error| (Step::Partition, error.into()))
 }

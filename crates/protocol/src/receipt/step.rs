@@ -38,6 +38,8 @@ names! {
         Partition = "partition",
         /// The items are those the row names.
         Items = "items",
+        /// The fields shown are under the root that the row of the record's fields names.
+        Fields = "fields",
         /// Each opening opens what the record holds in its field.
         Openings = "openings",
         /// The record is an answer of the principal who signed all of this, with a key that was theirs then.
@@ -136,6 +138,20 @@ pub enum Reason {
     /// An item does not hash to what the row names.
     #[error("item {0} is not the one that the row names: the receipt was altered")]
     Item(usize),
+    /// A field that is not under the root.
+    #[error("field {place} is not one of the record's: the disclosure was altered: {error}")]
+    Field {
+        /// Which of those shown, from 0.
+        place: usize,
+        /// What is wrong.
+        error: MerkleError,
+    },
+    /// A field out of order, or twice.
+    #[error("field {0} is not after the one before, or there twice: the disclosure was altered")]
+    FieldOrder(usize),
+    /// A field whose value is neither a text nor a list of texts.
+    #[error("the value of field {0} is neither a text nor a list of texts: ask another node")]
+    FieldValue(usize),
     /// Items are missing or superfluous.
     #[error("{given} items where the row names {named}: the receipt was altered")]
     Items {

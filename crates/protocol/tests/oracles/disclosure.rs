@@ -1,11 +1,14 @@
 //! Disclosures: a record's receipt with openings of what is sealed in it; and ones tampered with.
 
 use crate::{fixtures, state_proof::prove};
+use bytes::Bytes;
 use rand::{SeedableRng as _, rngs::StdRng};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use tallystick_protocol::{
-    CertifiedRoot, Claim, Disclosure, EntryKind, Hash, LogCommitment, Opening, OpeningFault, PartitionDisclosure,
-    PartitionRootsRow, Place, Receipt, RecordAnswer, RecordReceipt, RecordRow, Secret, StateKey, Step, Subject,
+    CertifiedRoot, Claim, Disclosure, EntryKind, Evidence, FieldDisclosure, FieldLeaf, FieldPlace, FieldsRow, Hash,
+    LogCommitment, Opening, OpeningFault, PartitionDisclosure, PartitionRootsRow, Payload, Place, Receipt,
+    RecordAnswer, RecordReceipt, RecordRow, Secret, ShownField, StateKey, Step, Subject, Tree,
+    limits::DISCLOSED_FIELDS_MAX,
     receipt::{Reason, question},
 };
 
@@ -212,4 +215,195 @@ fn what_is_sealed_in_a_partition_is_shown_out_of_it_and_opens_there_alone() {
         let error = shared(sealed, openings).check(&genesis).unwrap_err();
         assert_eq!((error.step, error.reason), (Step::Openings, Reason::Opening(expected)), "row {place}");
     }
+}
+
+/// A payload of a member, from whose blinding salts come.
+fn payload(seed: u64) -> Payload {
+    let evidence = Evidence { height: 8, rows: BTreeMap::new() };
+    Payload::new(vec![vec![1; 10].into()], evidence, &mut StdRng::seed_from_u64(seed)).unwrap()
+}
+
+const fn place_of(item: u32, field: &str) -> FieldPlace<'_> {
+    FieldPlace { transaction: 0, register: "patient", key: "p-17", entry: 0, item, field }
+}
+
+/// Values that are not sealed, beside a name that is, in two items.
+const CLEAR: [(u32, &str, &str); 5] = [
+    (0, "age", r#""forty""#),
+    (0, "alias", r#"["Jan","Jo"]"#),
+    (0, "ward", r#""three""#),
+    (1, "age", r#""forty-one""#),
+    (1, "ward", r#""four""#),
+];
+
+fn leaves(name: &Opening) -> Vec<FieldLeaf> {
+    let mut all = CLEAR.map(|(item, field, value)| (item, field, value.to_owned())).to_vec();
+    all.insert(2, (0, "name", format!("\"{}\"", name.commitment())));
+    let leaf = |(item, field, value): (u32, &str, String)| {
+        let salt = payload(1).field_salt(&place_of(item, field));
+        FieldLeaf { item, field: field.to_owned(), value, salt }
+    };
+    all.into_iter().map(leaf).collect()
+}
+
+/// Those leaves of a record of a partition, disclosed with these openings.
+fn fields_alone(leaves: &[FieldLeaf], asked: &[u64], openings: Vec<Opening>) -> FieldDisclosure {
+    let mut tree = Tree::new();
+    leaves.iter().for_each(|leaf| tree.push(leaf.hash()));
+    let row =
+        FieldsRow { register: "patient".into(), key: "p-17".into(), entry: 6, root: tree.root(), count: tree.size() };
+    let place = StateKey::private_fields(REGISTER, "p-17");
+    let (root, mut proofs) = prove(vec![BTreeMap::from([(place, row.to_bytes())])], vec![place]);
+    let certified = Some(CertifiedRoot { height: 8, root, since: 9 });
+    let roots = PartitionRootsRow { ordered: 4, ordered_height: 8, certified, ..PartitionRootsRow::default() };
+    let place = StateKey::partition_roots("health");
+    let (public, mut public_proofs) = prove(vec![BTreeMap::from([(place, roots.to_bytes())])], vec![place]);
+    let log = LogCommitment { size: 400, ..LogCommitment::default() };
+    let shown = |index: &u64| ShownField {
+        leaf: leaves[usize::try_from(*index).unwrap()].clone(),
+        index: *index,
+        path: tree.inclusion(*index, tree.size()).unwrap(),
+    };
+    FieldDisclosure {
+        network: fixtures::genesis().id(),
+        partition: "health".into(),
+        register: "patient".into(),
+        key: "p-17".into(),
+        number: REGISTER,
+        row: row.to_bytes().into(),
+        fields: asked.iter().map(shown).collect(),
+        openings,
+        proof: proofs.remove(0).1.into(),
+        roots: roots.to_bytes().into(),
+        roots_proof: public_proofs.remove(0).1.into(),
+        finality: fixtures::finality(fixtures::header(9, Hash::of(&[b"parent"]), log, public)),
+    }
+}
+
+fn sealed_name() -> Opening {
+    within("health", &openings()[0])
+}
+
+#[test]
+fn fields_are_shown_alone_and_nothing_tells_of_the_others() {
+    let (genesis, name) = (fixtures::genesis(), sealed_name());
+    let leaves = leaves(&name);
+    let receipt = Receipt::Fields(Box::new(fields_alone(&leaves, &[1, 2], vec![name.clone()])));
+    let bytes = receipt.to_bytes();
+    println!("a disclosure of two fields is {} bytes", bytes.len());
+    assert!(bytes.len() <= 8 * 1_024, "{} bytes", bytes.len());
+    assert_eq!(Receipt::decode(&bytes).as_ref(), Ok(&receipt));
+    let Claim::SharedFields(shared) = receipt.check(&genesis).unwrap().claim else {
+        panic!("it proves something else")
+    };
+    assert_eq!((shared.partition.as_str(), shared.certified.height, shared.row.entry), ("health", 8, 6));
+    let shown: Vec<&str> = shared.fields.iter().map(|field| field.leaf.value.as_str()).collect();
+    assert_eq!(shown, [r#"["Jan","Jo"]"#, &format!("\"{}\"", name.commitment())]);
+    assert_eq!(shared.openings, [name]);
+    let holds = |text: &[u8]| bytes.windows(text.len()).any(|window| window == text);
+    assert!(holds(b"Jane Doe") && holds(b"Jo"));
+    // Neither a value, nor the name of its field, nor what it could be guessed from: its salt, or a hash without one.
+    for (place, leaf) in leaves.iter().enumerate().filter(|(place, _)| ![1, 2].contains(place)) {
+        let value = leaf.value.trim_matches('"');
+        assert!(!holds(value.as_bytes()) && !holds(&leaf.salt.0), "field {place}");
+        for guess in [value, &leaf.value, &format!(r#"{{"{}":{}}}"#, leaf.field, leaf.value)] {
+            assert!(!holds(&Hash::of(&[guess.as_bytes()]).0), "field {place} as {guess}");
+        }
+    }
+    for at in 0..bytes.len() {
+        let mut forged = bytes.clone();
+        forged[at] ^= 1;
+        let is_refused = Receipt::decode(&forged).map_or(true, |forged| forged.check(&genesis).is_err());
+        assert!(is_refused, "byte {at} was changed");
+    }
+}
+
+/// One row a forgery, with the step that finds it.
+#[test]
+fn a_field_must_be_the_record_s() {
+    type Spoil = fn(&mut FieldDisclosure);
+    let (genesis, name) = (fixtures::genesis(), sealed_name());
+    let honest = fields_alone(&leaves(&name), &[0, 2], vec![name.clone()]);
+    assert!(Receipt::Fields(Box::new(honest.clone())).check(&genesis).is_ok());
+    let rows: &[(&str, Spoil, Step)] = &[
+        ("another key", |d| d.key = "p-18".into(), Step::Row),
+        ("another register", |d| d.register = "ward".into(), Step::Row),
+        ("another partition", |d| d.partition = "tax".into(), Step::State),
+        ("another register's number", |d| d.number = 8, Step::Partition),
+        ("the row of another entry", |d| d.row = changed(&d.row, |row| row.entry = 5), Step::Partition),
+        ("another record's row", |d| d.row = changed(&d.row, |row| row.root = Hash::default()), Step::Partition),
+        ("another proof", |d| d.proof = d.roots_proof.clone(), Step::Partition),
+        ("another value", |d| d.fields[0].leaf.value = r#""fifty""#.into(), Step::Fields),
+        ("another spelling", |d| d.fields[0].leaf.value = r#" "forty""#.into(), Step::Fields),
+        ("another field", |d| d.fields[0].leaf.field = "ward".into(), Step::Fields),
+        ("another item", |d| d.fields[0].leaf.item = 1, Step::Fields),
+        ("another salt", |d| d.fields[0].leaf.salt = Hash::default(), Step::Fields),
+        ("another field's salt", |d| d.fields[0].leaf.salt = d.fields[1].leaf.salt, Step::Fields),
+        ("another place", |d| d.fields[0].index = 1, Step::Fields),
+        ("beyond the last", |d| d.fields[1].index = 6, Step::Fields),
+        ("a path cut", |d| _ = d.fields[0].path.pop(), Step::Fields),
+        ("a path too long", |d| d.fields[0].path.push(Hash::default()), Step::Fields),
+        ("another path", |d| d.fields[0].path = d.fields[1].path.clone(), Step::Fields),
+        ("out of order", |d| d.fields.swap(0, 1), Step::Fields),
+        ("one twice", |d| d.fields[1] = d.fields[0].clone(), Step::Fields),
+        ("an opening of what is not shown", |d| _ = d.fields.pop(), Step::Openings),
+        ("an opening twice", |d| d.openings.push(d.openings[0].clone()), Step::Openings),
+        ("an opening of the public partition", |d| d.openings = vec![openings()[0].clone()], Step::Openings),
+        ("a value that is not sealed", |d| d.openings = vec![within("health", &openings()[1])], Step::Openings),
+    ];
+    for (what, spoil, step) in rows {
+        let mut forged = honest.clone();
+        spoil(&mut forged);
+        let error = Receipt::Fields(Box::new(forged)).check(&genesis).unwrap_err();
+        assert_eq!(error.step, *step, "{what}: {error}");
+    }
+    let mut many = honest.clone();
+    many.fields = vec![honest.fields[0].clone(); DISCLOSED_FIELDS_MAX + 1];
+    assert!(Receipt::decode(&Receipt::Fields(Box::new(many)).to_bytes()).is_err(), "too many fields");
+    let none = FieldDisclosure { fields: Vec::new(), ..honest };
+    assert!(Receipt::decode(&Receipt::Fields(Box::new(none)).to_bytes()).is_err(), "no field");
+}
+
+/// Whoever certifies what is neither a text nor a list of texts shows nothing.
+#[test]
+fn a_value_is_a_text_or_a_list_of_texts() {
+    let genesis = fixtures::genesis();
+    for value in ["12", "null", r#"{"a":"b"}"#, r#"["a",["b"]]"#, "forty"] {
+        let leaf = FieldLeaf { item: 0, field: "age".into(), value: value.into(), salt: Hash::default() };
+        let error = Receipt::Fields(Box::new(fields_alone(&[leaf], &[0], Vec::new()))).check(&genesis).unwrap_err();
+        assert_eq!((error.step, error.reason), (Step::Fields, Reason::FieldValue(0)), "{value}");
+    }
+}
+
+fn changed(row: &[u8], change: fn(&mut FieldsRow)) -> Bytes {
+    let mut row = FieldsRow::decode(row).unwrap();
+    change(&mut row);
+    row.to_bytes().into()
+}
+
+/// Whatever of a field's place differs, and of whatever payload it is, its salt is another.
+#[test]
+fn no_two_fields_have_one_salt() {
+    let here = place_of(0, "age");
+    let places = [
+        here,
+        FieldPlace { transaction: 1, ..here },
+        FieldPlace { register: "patien", key: "tp-17", ..here },
+        FieldPlace { key: "p-18", ..here },
+        FieldPlace { entry: 1, ..here },
+        FieldPlace { item: 1, ..here },
+        FieldPlace { field: "ward", ..here },
+    ];
+    let salts = [1, 2].map(|seed| places.map(|place| payload(seed).field_salt(&place)));
+    let all: BTreeSet<Hash> = salts.iter().flatten().copied().collect();
+    assert_eq!(all.len(), 2 * places.len());
+    assert_eq!(payload(1).field_salt(&here), salts[0][0], "who has the payload derives it again");
+}
+
+#[test]
+fn the_row_of_fields_is_bounded() {
+    let row = FieldsRow { register: "r".into(), key: "k".into(), entry: 1, root: Hash::default(), count: 2_048 };
+    assert_eq!(FieldsRow::decode(&row.to_bytes()).as_ref(), Ok(&row));
+    let more = FieldsRow { count: 2_049, ..row };
+    assert!(FieldsRow::decode(&more.to_bytes()).unwrap_err().to_string().contains("at most 2048 fields"));
 }

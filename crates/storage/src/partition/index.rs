@@ -82,12 +82,12 @@ pub struct Kept {
     pub records: u64,
 }
 
-/// A record, with the proof of it under a root of the partition's state.
+/// A record, or what its fields are under, with the proof of it under a root of the partition's state.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ProvenRecord {
     /// The register's number.
     pub number: u32,
-    /// The record's row.
+    /// The row.
     pub row: Bytes,
     /// The engine's proof, encoded.
     pub proof: Bytes,
@@ -285,6 +285,16 @@ impl<E: Context + Spawner> Partition<E> {
         let number = RegisterRow::decode(&row).ok()?.number;
         let place = StateKey::record(number, EntryKind::User, key);
         let ProvenRow { row, proof, root } = self.prove(&place).await?;
+        Some(ProvenRecord { number, row, proof, root, height: self.position().height })
+    }
+
+    /// The same of what the record's fields are under.
+    ///
+    /// # Panics
+    ///
+    /// When the disk fails.
+    pub async fn prove_fields(&self, number: u32, key: &str) -> Option<ProvenRecord> {
+        let ProvenRow { row, proof, root } = self.prove(&StateKey::private_fields(number, key)).await?;
         Some(ProvenRecord { number, row, proof, root, height: self.position().height })
     }
 

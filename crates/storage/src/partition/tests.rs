@@ -6,6 +6,7 @@ mod confusion;
 mod consents;
 mod damage;
 mod erasures;
+mod fields;
 
 use super::*;
 use commonware_runtime::{Runner as _, Supervisor as _, deterministic};
