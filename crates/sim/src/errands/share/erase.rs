@@ -4,13 +4,13 @@
 use super::{
     MEMBERS, PARTITION, executed, hand_in,
     lie::{Heard, expect_beside},
-    sealed::{append, disclosure_of, drawer, hand_in as hand_in_sealed, read_of, short, subject, write_of},
+    sealed::{FIELD, append, disclosure_of, drawer, hand_in as hand_in_sealed, read_of, short, subject, write_of},
     sign,
 };
 use crate::{client::Client, errands::hold, members::Member};
 use futures::join;
 use std::time::Duration;
-use tallystick_node::parcels::{Executed, PrivateError};
+use tallystick_node::parcels::{Executed, Given, PrivateError, Proof};
 use tallystick_protocol::{Code, ErasureRow, ErasureScope, Opening, Operation, Outcome, Query};
 use tallystick_storage::vault::Drawer;
 
@@ -79,11 +79,14 @@ pub(super) async fn race_reads(client: &mut Client, writer: &Member) -> Option<(
         let reads = async {
             let (mut given, mut refused) = (Vec::new(), 0);
             for attempt in 0..READS {
-                let is_disclosed = attempt % 2 == 1;
-                let read = if is_disclosed { disclosure_of(key, &node) } else { read_of(key, &node) };
+                let (is_disclosed, is_alone) = (attempt % 2 == 1, attempt % 4 == 3);
+                let read = if is_disclosed { disclosure_of(key, &node, is_alone) } else { read_of(key, &node) };
                 let transaction = sign(&mut reader, writer, read);
                 match hand_in(&reader, MEMBERS[0], &transaction).await {
                     Some(Ok(done)) if done.given.iter().any(|one| !one.openings.is_empty()) => {
+                        if is_disclosed && !done.given.iter().all(|one| shows(one, is_alone)) {
+                            reader.complain(format!("a disclosure shows too much, or too little: {key}"));
+                        }
                         given.push((done.number, is_disclosed));
                     }
                     Some(Ok(Executed { outcome: Outcome::Refused(_), .. })) => refused += 1,
@@ -117,6 +120,14 @@ pub(super) async fn race_reads(client: &mut Client, writer: &Member) -> Option<(
         complete(client, key, MEMBERS.len()).await?;
     }
     Some(())
+}
+
+/// Whether what is disclosed is the sealed field alone, or all of the record, and that field besides.
+fn shows(given: &Given, is_alone: bool) -> bool {
+    given.proof.as_ref().is_some_and(|Proof { whole, fields, .. }| {
+        let shown = fields.iter().flat_map(|(_, shown)| shown).map(|field| field.leaf.field.as_str());
+        whole.is_none() == is_alone && (!is_alone || shown.eq([FIELD]))
+    })
 }
 
 /// A hold races an order: whoever comes first, no receipt comes after the hold, and all do after it is lifted.

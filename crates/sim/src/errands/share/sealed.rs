@@ -161,12 +161,14 @@ pub(super) fn read_of(key: &str, node: &PrincipalId) -> Operation {
     }
 }
 
-/// The same for a court, with all that is not sealed.
-pub(super) fn disclosure_of(key: &str, node: &PrincipalId) -> Operation {
+/// The same for a court: alone, or with all that is not sealed.
+pub(super) fn disclosure_of(key: &str, node: &PrincipalId, is_alone: bool) -> Operation {
     let mut operation = read_of(key, node);
     if let Operation::RecordRead { fields, recipient, .. } = &mut operation {
-        fields.extend([REGISTER, "note"].map(str::to_owned));
-        fields.sort_unstable();
+        if !is_alone {
+            fields.extend([REGISTER, "note"].map(str::to_owned));
+            fields.sort_unstable();
+        }
         let jurisdiction = Some("GB".parse().expect("a jurisdiction"));
         *recipient = Some(Recipient { name: "A court".to_owned(), jurisdiction });
     }
