@@ -7,6 +7,7 @@ mod names;
 
 mod act;
 mod authority;
+mod blind;
 mod calendar;
 pub mod cbor;
 pub mod certificate;
@@ -49,6 +50,7 @@ pub mod transaction;
 pub mod validators;
 
 pub use authority::{AuthorityTerms, PolicyMeaning};
+pub use blind::{BlindRow, RowsSecret};
 pub use calendar::Calendar;
 pub use cbor::CborError;
 pub use certificate::{CertificateError, FinalityCertificate};

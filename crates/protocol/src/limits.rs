@@ -99,6 +99,8 @@ pub const HEADER_BYTES_MAX: usize = 512;
 
 /// Bytes of one row of the state.
 pub const STATE_VALUE_BYTES_MAX: usize = 16_384;
+/// Bytes of one as it is stored: in a partition with a blind of 32 bytes.
+pub const STATE_STORED_BYTES_MAX: usize = STATE_VALUE_BYTES_MAX + 32;
 /// Largest register number: it is three bytes of a state key.
 pub const REGISTER_NUMBER_MAX: u32 = (1 << 24) - 1;
 

@@ -54,6 +54,8 @@ const DOMAIN: &str = "tallystick private payload 2";
 const INFO: &[u8] = b"tallystick parcel 1";
 /// What the salts of fields begin with.
 const SALT: &[u8] = b"tallystick field salt 1";
+/// What the secret of the rows begins with that it writes.
+const ROWS: &[u8] = b"tallystick payload rows 1";
 /// The version of a payload.
 const VERSION: u32 = 2;
 /// Bytes of what X25519 encapsulates.
@@ -220,6 +222,11 @@ impl Payload {
     /// nothing of another: no place's encoding is the beginning of another's, so that this is SHA-256 as a function with a secret key.
     pub fn field_salt(&self, place: &FieldPlace<'_>) -> Hash {
         Hash::of(&[SALT, self.blinding.reveal(), &cbor::encode(place)])
+    }
+
+    /// Its share in what hides the rows that are written when it is executed.
+    pub(crate) fn rows_secret(&self) -> Hash {
+        Hash::of(&[ROWS, self.blinding.reveal()])
     }
 
     fn class(&self) -> Result<u8, ParcelError> {

@@ -6,7 +6,7 @@
 
 use crate::{
     hash::Hash,
-    limits::{STATE_PROOF_BYTES_MAX, STATE_VALUE_BYTES_MAX},
+    limits::{STATE_PROOF_BYTES_MAX, STATE_STORED_BYTES_MAX},
     state_key::StateKey,
 };
 use bytes::{BufMut, Bytes};
@@ -41,7 +41,7 @@ impl Read for StateValue {
     type Cfg = ();
 
     fn read_cfg(buf: &mut impl Buf, (): &()) -> Result<Self, commonware_codec::Error> {
-        Bytes::read_cfg(buf, &RangeCfg::from(0..=STATE_VALUE_BYTES_MAX)).map(Self)
+        Bytes::read_cfg(buf, &RangeCfg::from(0..=STATE_STORED_BYTES_MAX)).map(Self)
     }
 }
 

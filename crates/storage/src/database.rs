@@ -23,13 +23,13 @@ use commonware_storage::{
 };
 use commonware_utils::{NZU64, NZUsize};
 use std::num::{NonZeroU64, NonZeroUsize};
-use tallystick_protocol::limits::{LOG_ENTRY_BYTES_MAX, STATE_VALUE_BYTES_MAX};
+use tallystick_protocol::limits::{LOG_ENTRY_BYTES_MAX, STATE_STORED_BYTES_MAX};
 
 /// Bytes of a chunk of the activity bitmap: one digest, which makes the smallest proofs.
 pub const CHUNK_BYTES: usize = 32;
 
 /// A row of the state.
-pub type Row = Value<STATE_VALUE_BYTES_MAX>;
+pub type Row = Value<STATE_STORED_BYTES_MAX>;
 /// An entry of the log.
 pub type Entry = Value<LOG_ENTRY_BYTES_MAX>;
 

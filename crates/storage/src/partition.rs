@@ -9,6 +9,7 @@
 //! on after a crash where the last commit left it.
 //!
 //! INVARIANTS:
+//! - What proves a row says nothing of another: each is stored with a blind that members alone can derive.
 //! - What is executed, and what comes of it, depends on the public chain and the payloads only: two members that have executed up to the
 //!   same height have the same root.
 //! - Nobody but a node of its signer's own organisation has a transaction ordered: what another wraps, with evidence that does not
@@ -51,8 +52,8 @@ use std::{
 };
 use tallystick_ledger::{self as ledger, BlockContext, Missing, PolicyCache, View};
 use tallystick_protocol::{
-    Code, ErasureRow, Evidence, Hash, NetworkId, Noun, Operation, OrderedParcel, Outcome, SignedTransaction, StateKey,
-    VerifiedTransaction, cbor,
+    BlindRow, Code, ErasureRow, Evidence, Hash, NetworkId, Noun, Operation, OrderedParcel, Outcome, RowsSecret,
+    SignedTransaction, StateKey, VerifiedTransaction, cbor,
     limits::{
         EVIDENCE_BYTES_MAX, EVIDENCE_ROWS_MAX, PARCEL_CLASS_MAX, PAYLOAD_TRANSACTIONS_MAX, POLICIES_OF_EVIDENCE_MAX,
         STATE_VALUE_BYTES_MAX,
@@ -75,14 +76,22 @@ pub struct Position {
     pub time_ms: u64,
 }
 
+/// The form of a partition's state. One of another is made anew.
+const FORM: u64 = 2;
+
 impl Position {
     fn to_bytes(self) -> Vec<u8> {
-        [self.height, self.location, self.executed, self.time_ms].iter().flat_map(|word| word.to_be_bytes()).collect()
+        let words = [self.height, self.location, self.executed, self.time_ms, FORM];
+        words.iter().flat_map(|word| word.to_be_bytes()).collect()
     }
 
     fn from_bytes(bytes: &[u8]) -> Option<Self> {
-        let word = |n: usize| Some(u64::from_be_bytes(bytes.get(8 * n..8 * n + 8)?.try_into().ok()?));
-        Some(Self { height: word(0)?, location: word(1)?, executed: word(2)?, time_ms: word(3)? })
+        let (words, []) = bytes.as_chunks() else { return None };
+        let words: Vec<u64> = words.iter().map(|word| u64::from_be_bytes(*word)).collect();
+        match *words {
+            [height, location, executed, time_ms, FORM] => Some(Self { height, location, executed, time_ms }),
+            _ => None,
+        }
     }
 
     /// Leaves of the public log before that place.
@@ -195,7 +204,8 @@ async fn open<E: Context + Spawner>(
     let metadata: Option<Row> = db.get_metadata().await?;
     let position = match metadata {
         None => Position::default(),
-        Some(row) => Position::from_bytes(&row.0).ok_or(qmdb::Error::DataCorrupted("how far it was executed"))?,
+        Some(row) => Position::from_bytes(&row.0)
+            .ok_or(qmdb::Error::DataCorrupted("how far it was executed is not said in the form of this version"))?,
     };
     Ok((db, position))
 }
@@ -279,8 +289,14 @@ impl<E: Context + Spawner> Partition<E> {
     ///
     /// When the disk fails.
     pub async fn row(&self, key: &StateKey) -> Option<Bytes> {
-        let row: Option<Row> = self.whole(self.db().get(&Digest::from(key.0)).await).await;
-        row.map(|row| row.0)
+        self.stored(key).await.map(|stored| stored.row)
+    }
+
+    /// The same with its blind.
+    async fn stored(&self, key: &StateKey) -> Option<BlindRow> {
+        let stored: Option<Row> = self.whole(self.db().get(&Digest::from(key.0)).await).await;
+        let row = BlindRow::of(&stored?.0).ok_or(qmdb::Error::DataCorrupted("a row without its blind"));
+        Some(self.whole(row).await)
     }
 
     /// What became of the transaction of this replay tag, if it was executed.
@@ -297,13 +313,14 @@ impl<E: Context + Spawner> Partition<E> {
     pub async fn execute(&mut self, block: &PrivateBlock) -> Vec<Done> {
         assert!(block.height > self.position.height, "block {} was executed before", block.height);
         let (changed, done) = self.run(block).await;
+        let secret = RowsSecret::of(block.payloads.iter().map(|placed| placed.opened.payload()));
         self.position = Position {
             height: block.height,
             location: block.location,
             executed: self.position.executed + done.len() as u64,
             time_ms: block.time_ms,
         };
-        self.commit(changed).await;
+        self.commit(changed, &secret).await;
         done
     }
 
@@ -340,11 +357,11 @@ impl<E: Context + Spawner> Partition<E> {
         (changed, done)
     }
 
-    async fn commit(&mut self, changed: Changed) {
+    async fn commit(&mut self, changed: Changed, secret: &RowsSecret) {
         let Some(db) = self.db.take() else { unreachable!("a partition whose state was lost is not used") };
         let mut batch = db.new_batch();
         for (key, row) in changed {
-            batch = batch.write(Digest::from(key.0), row.map(|row| Value(Bytes::from(row))));
+            batch = batch.write(Digest::from(key.0), row.map(|row| Value(secret.hide(&key, row).stored())));
         }
         let metadata = Value(Bytes::from(self.position.to_bytes()));
         let batch = self.whole(batch.merkleize(&db, Some(metadata), &mut Proportional).await).await;

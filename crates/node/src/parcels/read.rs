@@ -361,7 +361,7 @@ impl<E: Runtime> Parcels<E> {
         if whole.is_none() && shown.is_empty() {
             return Err(PrivateError::Failed("the record has none of these fields: name one that it has".to_owned()));
         }
-        let proven = fields.clone().filter(|proven| proven.row == row);
+        let proven = fields.clone().filter(|proven| proven.row.row == row);
         if whole.is_none() && proven.is_none() {
             let why = "the record was written before fields could be shown alone: name all that are not sealed";
             return Err(PrivateError::Failed(why.to_owned()));

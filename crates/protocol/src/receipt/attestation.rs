@@ -111,7 +111,7 @@ impl Attestation {
     pub(super) fn decode(d: &mut Decoder<'_>) -> Result<Self, decode::Error> {
         // Not any receipt: one attestation within another would nest for as long as the file is.
         let disclosure = match (d.array()?, d.str()?) {
-            (Some(15), PARTITION_DISCLOSURE) => PartitionDisclosure::decode(d)?,
+            (Some(16), PARTITION_DISCLOSURE) => PartitionDisclosure::decode(d)?,
             _ => return Err(decode::Error::message("an attestation begins with a disclosure out of a partition")),
         };
         Ok(Self { disclosure, signed: Signed::decode(d)? })

@@ -11,7 +11,7 @@ use super::{
     row, state_proof,
 };
 use crate::{
-    cbor, erasure::ErasureRow, header::BlockHeader, limits::NAME_BYTES_MAX, network::NetworkId,
+    blind::BlindRow, cbor, erasure::ErasureRow, header::BlockHeader, limits::NAME_BYTES_MAX, network::NetworkId,
     partition::CertifiedRoot, proof, state_key::StateKey,
 };
 use bytes::Bytes;
@@ -65,10 +65,10 @@ impl ErasureCertificate {
 }
 
 /// First element of the certificate of an erasure in a partition.
-pub(super) const PARTITION_ERASURE: &str = "tallystick-partition-erasure-certificate-1";
+pub(super) const PARTITION_ERASURE: &str = "tallystick-partition-erasure-certificate-2";
 
-/// Proves where an order of erasure in a partition stands. In CBOR: `["tallystick-partition-erasure-certificate-1", network, partition, id,
-/// row, proof, roots row, its proof, [hand-over…], [header…], certificate]`.
+/// Proves where an order of erasure in a partition stands. In CBOR: `["tallystick-partition-erasure-certificate-2", network, partition, id,
+/// row, blind, proof, roots row, its proof, [hand-over…], [header…], certificate]`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct PartitionErasure {
     /// The network.
@@ -78,7 +78,7 @@ pub struct PartitionErasure {
     /// The order that was asked for.
     pub order: String,
     /// Its row ([`ErasureRow`]).
-    pub row: Bytes,
+    pub row: BlindRow,
     /// That the row is under the root that the partition's members certified.
     pub proof: Bytes,
     /// The row of the partition's roots ([`crate::PartitionRootsRow`]).
@@ -108,7 +108,7 @@ impl Step {
 
 impl PartitionErasure {
     pub(super) fn check_claim(&self, header: &BlockHeader) -> Result<Claim, (Step, Reason)> {
-        let order = ErasureRow::decode(&self.row).map_err(|error| (Step::Row, error.into()))?;
+        let order = ErasureRow::decode(&self.row.row).map_err(|error| (Step::Row, error.into()))?;
         if order.order != self.order {
             return Err((Step::Row, Reason::Other(order.order)));
         }
@@ -119,7 +119,8 @@ impl PartitionErasure {
 
     pub(super) fn encode<W: encode::Write>(&self, e: &mut Encoder<W>) -> Result<(), encode::Error<W::Error>> {
         e.str(PARTITION_ERASURE)?.encode(self.network)?.str(&self.partition)?.str(&self.order)?;
-        e.bytes(&self.row)?.bytes(&self.proof)?.bytes(&self.roots)?.bytes(&self.roots_proof)?;
+        self.row.encode(e)?;
+        e.bytes(&self.proof)?.bytes(&self.roots)?.bytes(&self.roots_proof)?;
         self.finality.encode(e)
     }
 
@@ -128,7 +129,7 @@ impl PartitionErasure {
             network: d.decode()?,
             partition: cbor::text(d, 1..=NAME_BYTES_MAX, "a partition's name")?.to_owned(),
             order: cbor::text(d, 1..=NAME_BYTES_MAX, "an order's id")?.to_owned(),
-            row: row(d)?,
+            row: BlindRow::decode(d)?,
             proof: state_proof(d)?,
             roots: row(d)?,
             roots_proof: state_proof(d)?,

@@ -5,7 +5,7 @@
 //! ```
 //!
 //! INVARIANT: nothing in it depends on the value of a field that is not shown, but through a salt that nobody outside can derive: the
-//! record's own row, which names SHA-256 of whole items, is no part of it.
+//! record's own row, which names SHA-256 of whole items, is no part of it, and what the state proof holds of it is hidden by its blind.
 
 use super::{
     Finality, Reason, Step,
@@ -14,6 +14,7 @@ use super::{
     row, state_proof,
 };
 use crate::{
+    blind::BlindRow,
     cbor,
     fields::{FieldsRow, ShownField},
     header::BlockHeader,
@@ -31,7 +32,7 @@ use serde_json::Value;
 pub(super) const FIELD_DISCLOSURE: &str = "tallystick-field-disclosure-1";
 
 /// Shows fields of a record of a partition. In CBOR: `["tallystick-field-disclosure-1", network, partition, register, key, register number,
-/// row, [field…], [opening…], proof, roots row, its proof, [hand-over…], [header…], certificate]`.
+/// row, blind, [field…], [opening…], proof, roots row, its proof, [hand-over…], [header…], certificate]`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct FieldDisclosure {
     /// The network.
@@ -45,7 +46,7 @@ pub struct FieldDisclosure {
     /// The register's number in the partition, which leads to the row.
     pub number: u32,
     /// What the record's fields are under ([`FieldsRow`]).
-    pub row: Bytes,
+    pub row: BlindRow,
     /// Those that are shown, in the order of their leaves.
     pub fields: Vec<ShownField>,
     /// Of the values sealed in them.
@@ -92,7 +93,7 @@ impl Step {
 
 impl FieldDisclosure {
     pub(super) fn check_shared(&self, header: &BlockHeader) -> Result<SharedFields, (Step, Reason)> {
-        let row = FieldsRow::decode(&self.row).map_err(|error| (Step::Row, error.into()))?;
+        let row = FieldsRow::decode(&self.row.row).map_err(|error| (Step::Row, error.into()))?;
         if (&row.register, &row.key) != (&self.register, &self.key) {
             return Err((Step::Row, Reason::Other(format!("{}:{}", row.register, row.key))));
         }
@@ -125,7 +126,7 @@ impl FieldDisclosure {
         let Self { network, partition, register, key, number, .. } = self;
         e.str(FIELD_DISCLOSURE)?;
         Head::write(e, (*network, partition, register, key, *number))?;
-        e.bytes(&self.row)?;
+        self.row.encode(e)?;
         cbor::write_values(e, &self.fields)?;
         cbor::write_values(e, &self.openings)?;
         e.bytes(&self.proof)?.bytes(&self.roots)?.bytes(&self.roots_proof)?;
@@ -140,7 +141,7 @@ impl FieldDisclosure {
             register,
             key,
             number,
-            row: row(d)?,
+            row: BlindRow::decode(d)?,
             fields: cbor::values(d, 1..=DISCLOSED_FIELDS_MAX, "the fields of a disclosure")?,
             openings: cbor::values(d, 0..=DISCLOSED_VALUES_MAX, "the openings of a disclosure")?,
             proof: state_proof(d)?,

@@ -12,6 +12,7 @@
 
 use super::{Finality, Reason, Step, check_items, disclosure::check_openings_of, items, row, state_proof};
 use crate::{
+    blind::BlindRow,
     cbor,
     header::BlockHeader,
     limits::{DISCLOSED_VALUES_MAX, KEY_BYTES_MAX, NAME_BYTES_MAX, REGISTER_NUMBER_MAX},
@@ -27,10 +28,10 @@ use bytes::Bytes;
 use minicbor::{Decoder, Encoder, decode, encode};
 
 /// First element of a disclosure out of a partition.
-pub(super) const PARTITION_DISCLOSURE: &str = "tallystick-partition-disclosure-2";
+pub(super) const PARTITION_DISCLOSURE: &str = "tallystick-partition-disclosure-3";
 
-/// Shows a record of a partition. In CBOR: `["tallystick-partition-disclosure-2", network, partition, register, key, register number,
-/// row, [item…], [opening…], proof, roots row, its proof, [hand-over…], [header…], certificate]`.
+/// Shows a record of a partition. In CBOR: `["tallystick-partition-disclosure-3", network, partition, register, key, register number,
+/// row, blind, [item…], [opening…], proof, roots row, its proof, [hand-over…], [header…], certificate]`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct PartitionDisclosure {
     /// The network.
@@ -44,7 +45,7 @@ pub struct PartitionDisclosure {
     /// The register's number in the partition, which leads to the row.
     pub number: u32,
     /// The record's row ([`RecordRow`]).
-    pub row: Bytes,
+    pub row: BlindRow,
     /// Its items, canonical JSON.
     pub items: Vec<String>,
     /// Of the values sealed in them that are shown: what is not opened stays hidden.
@@ -91,7 +92,7 @@ impl Step {
 
 impl PartitionDisclosure {
     pub(super) fn check_shared(&self, header: &BlockHeader) -> Result<SharedRecord, (Step, Reason)> {
-        let record = RecordRow::decode(&self.row).map_err(|error| (Step::Row, error.into()))?;
+        let record = RecordRow::decode(&self.row.row).map_err(|error| (Step::Row, error.into()))?;
         if (&record.register, &record.key, record.kind) != (&self.register, &self.key, EntryKind::User) {
             let of = format!("{} {}:{}", record.kind, record.register, record.key);
             return Err((Step::Row, Reason::Other(of)));
@@ -110,7 +111,7 @@ impl PartitionDisclosure {
         let Self { network, partition, register, key, number, .. } = self;
         e.str(PARTITION_DISCLOSURE)?;
         Head::write(e, (*network, partition, register, key, *number))?;
-        e.bytes(&self.row)?;
+        self.row.encode(e)?;
         cbor::write_values(e, &self.items)?;
         cbor::write_values(e, &self.openings)?;
         e.bytes(&self.proof)?.bytes(&self.roots)?.bytes(&self.roots_proof)?;
@@ -125,7 +126,7 @@ impl PartitionDisclosure {
             register,
             key,
             number,
-            row: row(d)?,
+            row: BlindRow::decode(d)?,
             items: items(d)?,
             openings: cbor::values(d, 0..=DISCLOSED_VALUES_MAX, "the openings of a disclosure")?,
             proof: state_proof(d)?,
@@ -183,8 +184,8 @@ pub(super) fn certified_root(
 /// Goes on if a row is under the root that a partition's members certified.
 pub(super) fn under_certified(
     place: &StateKey,
-    (row, proof): (&[u8], &[u8]),
+    (row, proof): (&BlindRow, &[u8]),
     certified: &CertifiedRoot,
 ) -> Result<(), (Step, Reason)> {
-    proof::verify_current(place, row, proof, &certified.root).map_err(|error| (Step::Partition, error.into()))
+    proof::verify_current(place, &row.stored(), proof, &certified.root).map_err(|error| (Step::Partition, error.into()))
 }

@@ -1,12 +1,11 @@
 //! Disclosures: a record's receipt with openings of what is sealed in it; and ones tampered with.
 
 use crate::{fixtures, state_proof::prove};
-use bytes::Bytes;
 use rand::{SeedableRng as _, rngs::StdRng};
 use std::collections::{BTreeMap, BTreeSet};
 use tallystick_protocol::{
-    CertifiedRoot, Claim, Disclosure, EntryKind, Evidence, FieldDisclosure, FieldLeaf, FieldPlace, FieldsRow, Hash,
-    LogCommitment, Opening, OpeningFault, PartitionDisclosure, PartitionRootsRow, Payload, Place, Receipt,
+    BlindRow, CertifiedRoot, Claim, Disclosure, EntryKind, Evidence, FieldDisclosure, FieldLeaf, FieldPlace, FieldsRow,
+    Hash, LogCommitment, Opening, OpeningFault, PartitionDisclosure, PartitionRootsRow, Payload, Place, Receipt,
     RecordAnswer, RecordReceipt, RecordRow, Secret, ShownField, StateKey, Step, Subject, Tree,
     limits::DISCLOSED_FIELDS_MAX,
     receipt::{Reason, question},
@@ -161,12 +160,18 @@ fn within(partition: &str, opening: &Opening) -> Opening {
     Opening::new(place, opening.value().clone(), opening.blinding().clone()).unwrap()
 }
 
+/// A row as a partition's state has it.
+fn hidden(row: Vec<u8>) -> BlindRow {
+    BlindRow { row: row.into(), blind: Hash::of(&[b"a blind"]) }
+}
+
 /// A record of a partition in whose item these are sealed, disclosed with those openings.
 fn shared(sealed: &Opening, openings: Vec<Opening>) -> Receipt {
     let item = format!(r#"{{"name":"{}","patient":"p-17"}}"#, sealed.commitment());
     let row = row(&item);
     let place = StateKey::record(REGISTER, EntryKind::User, "p-17");
-    let (root, mut proofs) = prove(vec![BTreeMap::from([(place, row.to_bytes())])], vec![place]);
+    let (root, mut proofs) =
+        prove(vec![BTreeMap::from([(place, hidden(row.to_bytes()).stored().to_vec())])], vec![place]);
     let roots = PartitionRootsRow {
         ordered: 4,
         ordered_height: 8,
@@ -182,7 +187,7 @@ fn shared(sealed: &Opening, openings: Vec<Opening>) -> Receipt {
         register: "patient".into(),
         key: "p-17".into(),
         number: REGISTER,
-        row: row.to_bytes().into(),
+        row: hidden(row.to_bytes()),
         items: vec![item],
         openings,
         proof: proofs.remove(0).1.into(),
@@ -253,7 +258,8 @@ fn fields_alone(leaves: &[FieldLeaf], asked: &[u64], openings: Vec<Opening>) -> 
     let row =
         FieldsRow { register: "patient".into(), key: "p-17".into(), entry: 6, root: tree.root(), count: tree.size() };
     let place = StateKey::private_fields(REGISTER, "p-17");
-    let (root, mut proofs) = prove(vec![BTreeMap::from([(place, row.to_bytes())])], vec![place]);
+    let (root, mut proofs) =
+        prove(vec![BTreeMap::from([(place, hidden(row.to_bytes()).stored().to_vec())])], vec![place]);
     let certified = Some(CertifiedRoot { height: 8, root, since: 9 });
     let roots = PartitionRootsRow { ordered: 4, ordered_height: 8, certified, ..PartitionRootsRow::default() };
     let place = StateKey::partition_roots("health");
@@ -270,7 +276,7 @@ fn fields_alone(leaves: &[FieldLeaf], asked: &[u64], openings: Vec<Opening>) -> 
         register: "patient".into(),
         key: "p-17".into(),
         number: REGISTER,
-        row: row.to_bytes().into(),
+        row: hidden(row.to_bytes()),
         fields: asked.iter().map(shown).collect(),
         openings,
         proof: proofs.remove(0).1.into(),
@@ -332,6 +338,7 @@ fn a_field_must_be_the_record_s() {
         ("another register's number", |d| d.number = 8, Step::Partition),
         ("the row of another entry", |d| d.row = changed(&d.row, |row| row.entry = 5), Step::Partition),
         ("another record's row", |d| d.row = changed(&d.row, |row| row.root = Hash::default()), Step::Partition),
+        ("another blind", |d| d.row.blind = Hash::default(), Step::Partition),
         ("another proof", |d| d.proof = d.roots_proof.clone(), Step::Partition),
         ("another value", |d| d.fields[0].leaf.value = r#""fifty""#.into(), Step::Fields),
         ("another spelling", |d| d.fields[0].leaf.value = r#" "forty""#.into(), Step::Fields),
@@ -375,10 +382,10 @@ fn a_value_is_a_text_or_a_list_of_texts() {
     }
 }
 
-fn changed(row: &[u8], change: fn(&mut FieldsRow)) -> Bytes {
-    let mut row = FieldsRow::decode(row).unwrap();
-    change(&mut row);
-    row.to_bytes().into()
+fn changed(row: &BlindRow, change: fn(&mut FieldsRow)) -> BlindRow {
+    let mut changed = FieldsRow::decode(&row.row).unwrap();
+    change(&mut changed);
+    BlindRow { row: changed.to_bytes().into(), ..row.clone() }
 }
 
 /// Whatever of a field's place differs, and of whatever payload it is, its salt is another.

@@ -16,7 +16,7 @@ use commonware_storage::{
 use commonware_utils::{NZU16, NZU64, NZUsize};
 use std::collections::BTreeMap;
 use tallystick_protocol::{
-    Assurance, Attestation, CertifiedRoot, ChangeKind, CheckError, Claim, Completed, Destroyed, EntryKind,
+    Assurance, Attestation, BlindRow, CertifiedRoot, ChangeKind, CheckError, Claim, Completed, Destroyed, EntryKind,
     ErasureCertificate, ErasureRow, ErasureScope, Field, Hash, HeldKey, Holder, LogCommitment, PartitionDisclosure,
     PartitionErasure, PartitionRootsRow, Phase, Poll, PrincipalKind, PrincipalReceipt, PrincipalRow, PrincipalStatus,
     ProposalReceipt, ProposalRow, ProposalStatus, Receipt, RecordAnswer, RecordReceipt, RecordRow, RegisterRow,
@@ -340,7 +340,8 @@ fn a_certificate_out_of_a_partition_says_the_same_and_no_byte_of_it_can_be_chang
     type Spoil = fn(&mut PartitionErasure);
     let (genesis, place) = (fixtures::genesis(), StateKey::erasure("case-42"));
     let mut blocks = blocks();
-    blocks[1].insert(place, erasure().to_bytes());
+    let hide = |order: ErasureRow| BlindRow { row: order.to_bytes().into(), blind: Hash::of(&[b"a blind"]) };
+    blocks[1].insert(place, hide(erasure()).stored().to_vec());
     let (root, proofs) = prove(blocks, vec![place]);
     let certified = CertifiedRoot { height: 8, root, since: 9 };
     let roots = PartitionRootsRow { certified: Some(certified.clone()), ..PartitionRootsRow::default() };
@@ -351,7 +352,7 @@ fn a_certificate_out_of_a_partition_says_the_same_and_no_byte_of_it_can_be_chang
         network: genesis.id(),
         partition: "charts".into(),
         order: "case-42".into(),
-        row: erasure().to_bytes().into(),
+        row: hide(erasure()),
         proof: proofs[0].1.clone().into(),
         roots: roots.to_bytes().into(),
         roots_proof: public_proofs[0].1.clone().into(),
@@ -367,7 +368,8 @@ fn a_certificate_out_of_a_partition_says_the_same_and_no_byte_of_it_can_be_chang
         (|c| c.roots = Bytes::from_static(b"\x80"), Step::Row),
         (|c| c.partition = "tax".into(), Step::State),
         (|c| c.roots = PartitionRootsRow::default().to_bytes().into(), Step::State),
-        (|c| c.row = ErasureRow { completed: None, ..erasure() }.to_bytes().into(), Step::Partition),
+        (|c| c.row.row = ErasureRow { completed: None, ..erasure() }.to_bytes().into(), Step::Partition),
+        (|c| c.row.blind = Hash::default(), Step::Partition),
         (|c| c.proof = c.roots_proof.clone(), Step::Partition),
     ];
     for (number, (spoil, step)) in rows.iter().enumerate() {
@@ -495,8 +497,10 @@ fn answer(item: &str) -> PartitionDisclosure {
     shared_of(vec![[(place("GB"), row.to_bytes())].into()], row, item.to_owned())
 }
 
-fn shared_of(blocks: Vec<BTreeMap<StateKey, Vec<u8>>>, row: RecordRow, item: String) -> PartitionDisclosure {
+fn shared_of(mut blocks: Vec<BTreeMap<StateKey, Vec<u8>>>, row: RecordRow, item: String) -> PartitionDisclosure {
     let record_place = place("GB");
+    let row = BlindRow { row: row.to_bytes().into(), blind: Hash::of(&[b"a blind"]) };
+    blocks.push([(record_place, row.stored().to_vec())].into());
     let (root, proofs) = prove(blocks, vec![record_place]);
     let certified = Some(CertifiedRoot { height: 8, root, since: 9 });
     let roots = PartitionRootsRow { ordered: 400, ordered_height: 8, certified, ..PartitionRootsRow::default() };
@@ -509,7 +513,7 @@ fn shared_of(blocks: Vec<BTreeMap<StateKey, Vec<u8>>>, row: RecordRow, item: Str
         register: "country".into(),
         key: "GB".into(),
         number: 7,
-        row: row.to_bytes().into(),
+        row,
         items: vec![item],
         openings: Vec::new(),
         proof: proofs[0].1.clone().into(),
@@ -537,7 +541,8 @@ fn a_record_of_a_partition_is_shown_and_no_byte_of_it_can_be_changed() {
         (|d| d.partition = "tax".into(), Step::State),
         (|d| d.roots = PartitionRootsRow::default().to_bytes().into(), Step::State),
         (|d| d.number = 8, Step::Partition),
-        (|d| d.row = RecordRow { number: 7, ..record("GB") }.to_bytes().into(), Step::Partition),
+        (|d| d.row.row = RecordRow { number: 7, ..record("GB") }.to_bytes().into(), Step::Partition),
+        (|d| d.row.blind = Hash::default(), Step::Partition),
         (|d| d.proof = d.roots_proof.clone(), Step::Partition),
         (|d| d.items[0] = "{}".into(), Step::Items),
         (|d| d.items.clear(), Step::Items),

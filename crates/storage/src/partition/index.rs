@@ -14,8 +14,8 @@ use minicbor::{Decode, Encode};
 use std::collections::{BTreeMap, BTreeSet};
 use tallystick_ledger::{MandateRow, PageRow, TreeRow};
 use tallystick_protocol::{
-    CborError, ConsentRow, CorrectionRow, CountersRow, EntryKind, Hash, MandateId, Noun, OperationName, OrderedParcel,
-    Outcome, RecordRow, RegisterRow, StateKey, Subject, SubjectConsentsRow, cbor,
+    BlindRow, CborError, ConsentRow, CorrectionRow, CountersRow, EntryKind, Hash, MandateId, Noun, OperationName,
+    OrderedParcel, Outcome, RecordRow, RegisterRow, StateKey, Subject, SubjectConsentsRow, cbor,
     limits::{CONSENTS_PER_PAGE, STATE_VALUE_BYTES_MAX},
 };
 
@@ -88,7 +88,7 @@ pub struct ProvenRecord {
     /// The register's number.
     pub number: u32,
     /// The row.
-    pub row: Bytes,
+    pub row: BlindRow,
     /// The engine's proof, encoded.
     pub proof: Bytes,
     /// The root that it leads to.
@@ -101,7 +101,7 @@ pub struct ProvenRecord {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ProvenRow {
     /// The row.
-    pub row: Bytes,
+    pub row: BlindRow,
     /// The engine's proof, encoded.
     pub proof: Bytes,
     /// The root that it leads to.
@@ -304,7 +304,7 @@ impl<E: Context + Spawner> Partition<E> {
     ///
     /// When the disk fails.
     pub async fn prove(&self, key: &StateKey) -> Option<ProvenRow> {
-        let row = self.row(key).await?;
+        let row = self.stored(key).await?;
         let proof = self.whole(self.db().key_value_proof(Digest::from(key.0)).await).await;
         Some(ProvenRow { row, proof: proof.encode(), root: self.root() })
     }

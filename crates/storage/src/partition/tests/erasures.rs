@@ -144,7 +144,7 @@ fn an_order_in_a_partition_is_complete_when_every_members_nodes_have_given_their
         assert_eq!(partition.registers_of("a").await, ["child"]);
         assert_eq!(partition.registers_of("b").await, [] as [&str; 0]);
         let proven = partition.prove(&StateKey::erasure("x")).await.unwrap();
-        assert_eq!((proven.root, &proven.row[..]), (partition.root(), &row.to_bytes()[..]));
+        assert_eq!((proven.root, &proven.row.row[..]), (partition.root(), &row.to_bytes()[..]));
         let last = sign("a", Some("health"), 99, order("z", "a"));
         // None of it is of the public state: evidence does not speak of it.
         for key in [StateKey::erasure("x"), StateKey::subject("a", &subject()), StateKey::hold("h")] {

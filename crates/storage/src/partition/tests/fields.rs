@@ -92,8 +92,8 @@ fn the_row_of_fields_follows_each_entry_and_is_the_same_for_who_replays() {
         // The proof leads to the root, and what is shown leads to the row.
         let proven = other.prove_fields(1, "c-1").await.unwrap();
         let place = StateKey::private_fields(1, "c-1");
-        tallystick_protocol::proof::verify_current(&place, &proven.row, &proven.proof, &proven.root).unwrap();
-        let (payload, row) = (&blocks[3].payloads[0].opened, FieldsRow::decode(&proven.row).unwrap());
+        tallystick_protocol::proof::verify_current(&place, &proven.row.stored(), &proven.proof, &proven.root).unwrap();
+        let (payload, row) = (&blocks[3].payloads[0].opened, FieldsRow::decode(&proven.row.row).unwrap());
         let transaction = payload.transactions()[0].as_ref().unwrap();
         let fields = Fields::of(payload.payload(), (transaction, 0), ("child", "c-1")).unwrap();
         assert_eq!(fields.row("child", "c-1", row.entry), row);
@@ -101,5 +101,38 @@ fn the_row_of_fields_follows_each_entry_and_is_the_same_for_who_replays() {
         assert_eq!(shown.len(), 1);
         assert_eq!((shown[0].leaf.value.as_str(), shown[0].check(&row)), (r#""right""#, Ok(())));
         assert!(Fields::of(payload.payload(), (transaction, 0), ("child", "c-2")).is_none());
+    });
+}
+
+/// A state proof holds hashes of its neighbours: by none of them can a row be guessed, for each has a blind of its own, another each time it is
+/// written, and the same at every member.
+#[test]
+fn each_row_is_hidden_by_a_blind_of_its_own() {
+    deterministic::Runner::default().start(|context| async move {
+        let open = |label: &'static str| Partition::open(context.child(label), label, genesis().id(), "health");
+        let (mut one, mut other) = (open("one").await, open("other").await);
+        let keys =
+            [StateKey::private_fields(1, "c-1"), StateKey::record(1, tallystick_protocol::EntryKind::User, "c-1")];
+        let mut blinds = BTreeSet::new();
+        let steps = [create(), append("first"), append("second")];
+        for (operations, height) in steps.into_iter().zip(7u8..) {
+            let transaction = sign("a", Some("health"), height, operations);
+            let evidence = evidence(&one, &transaction).await;
+            let block = block(height.into(), vec![placed(transaction.bytes().clone(), evidence, height.into())]);
+            for partition in [&mut one, &mut other] {
+                assert_eq!(code(&partition.execute(&block).await[0]), "ok");
+            }
+            for key in &keys {
+                let [stored, of_other] = [one.stored(key).await, other.stored(key).await];
+                assert_eq!(stored, of_other);
+                let Some(stored) = stored else { continue };
+                assert!(blinds.insert(stored.blind), "a blind twice");
+                assert_eq!(one.row(key).await, Some(stored.row.clone()));
+                let ProvenRow { row, proof, root } = one.prove(key).await.unwrap();
+                tallystick_protocol::proof::verify_current(key, &row.stored(), &proof, &root).unwrap();
+                assert!(tallystick_protocol::proof::verify_current(key, &row.row, &proof, &root).is_err());
+            }
+        }
+        assert_eq!(blinds.len(), 4);
     });
 }
