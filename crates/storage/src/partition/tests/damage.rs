@@ -126,3 +126,16 @@ fn a_disk_that_does_not_write_is_no_damage() {
     }
     assert!(!is_damage(&qmdb::Error::StaleBatch) && is_damage(&qmdb::Error::DataCorrupted("a commit")));
 }
+
+/// A state that another version wrote is not read as if it were of this one: it is made anew.
+#[test]
+fn a_state_of_another_form_is_none_of_this_one() {
+    let position = Position { height: 7, location: 70, executed: 3, time_ms: TIME_MS };
+    let bytes = position.to_bytes();
+    assert_eq!(Position::from_bytes(&bytes), Some(position));
+    let (older, mut other) = (&bytes[..32], bytes.clone());
+    other[39] ^= 1;
+    for bytes in [older, &other, &[], &bytes[..39]] {
+        assert_eq!(Position::from_bytes(bytes), None, "{bytes:?}");
+    }
+}
