@@ -14,7 +14,9 @@ use std::{
     path::{Path, PathBuf},
 };
 use tallystick_api::PrivateResult;
-use tallystick_protocol::{Disclosure, EntryKind, Genesis, Receipt, change::words::Shown, operation::validate_key};
+use tallystick_protocol::{
+    Disclosure, EntryKind, FieldDisclosure, Genesis, Receipt, change::words::Shown, operation::validate_key,
+};
 
 /// Give somebody outside sealed values of one record, in a file that proves them
 #[derive(Debug, Args)]
@@ -37,7 +39,8 @@ pub struct Disclose {
     /// The record's key
     #[arg(value_name = "KEY")]
     key: String,
-    /// A field to show; may be repeated. A record in a partition is shown whole, with what is sealed in the fields named here opened
+    /// A field to show; may be repeated. A record in a partition is shown whole, with what is sealed in the fields named here opened, unless --only
+    /// is given
     #[arg(long = "field", value_name = "FIELD", required_unless_present = "partition")]
     fields: Vec<String>,
     /// Show nothing but the fields named: of a record in a partition, which otherwise is shown with all that is not sealed
@@ -131,8 +134,21 @@ impl Disclose {
             "the disclosure to {} is on record in the partition: private transaction {id}, number {number}",
             Shown(&to.name)
         ))?;
+        if let (true, Ok(Receipt::Fields(shown))) = (self.only, Receipt::decode(&bytes)) {
+            lacking(&self.fields, &shown).try_for_each(|field| {
+                line(format_args!(
+                    "the record has no `{field}`: it is on record as disclosed, and the file says nothing of it"
+                ))
+            })?;
+        }
         tell_written(&self.output, bytes.len())
     }
+}
+
+/// Fields that were to be shown, and that the record has not.
+fn lacking<'a>(fields: &'a [String], shown: &'a FieldDisclosure) -> impl Iterator<Item = &'a String> {
+    let is_shown = |name: &str| shown.fields.iter().any(|field| field.leaf.field == name);
+    fields.iter().filter(move |name| !is_shown(name))
 }
 
 /// Says what file was written, and how it is checked.
@@ -145,17 +161,39 @@ pub fn tell_written(file: &Path, bytes: usize) -> Done {
 }
 
 /// The file that came with a disclosure out of a partition, of the fields that were named alone or of the whole record; or what is wrong
-/// with it.
-fn given_of(done: &PrivateResult, genesis: &Genesis, only: bool) -> Result<Vec<u8>, String> {
-    let given = done.given.first();
+/// with it. A node that gives another, or more, is not believed.
+fn given_of(
+    done: &PrivateResult,
+    genesis: &Genesis,
+    (partition, wanted): (&str, &Wanted<'_>),
+) -> Result<Vec<u8>, String> {
+    let (given, only) = (done.given.first(), wanted.beside == Beside::Nothing);
     let file = given.and_then(|given| if only { &given.field_disclosure } else { &given.disclosure }.as_deref());
     let bytes = hex::decode(file.unwrap_or_default()).unwrap_or_default();
-    match Receipt::decode(&bytes) {
-        Ok(disclosure @ (Receipt::Partition(_) | Receipt::Fields(_))) => {
-            disclosure.check(genesis).map_err(|error| format!("what the node gave does not hold ({error})"))?;
-            Ok(bytes)
+    let receipt = Receipt::decode(&bytes).map_err(|_| "the node gave no file of it".to_owned())?;
+    if !is_wanted(&receipt, partition, wanted) {
+        return Err("the node gave a file of something else, which was not written".to_owned());
+    }
+    receipt.check(genesis).map_err(|error| format!("what the node gave does not hold ({error})"))?;
+    Ok(bytes)
+}
+
+/// Whether a file is of what was wanted, and shows nothing else.
+fn is_wanted(receipt: &Receipt, partition: &str, wanted: &Wanted<'_>) -> bool {
+    let of = (partition, wanted.register, wanted.key);
+    let is_named = |field: &str| wanted.fields.iter().any(|name| name == field);
+    match receipt {
+        Receipt::Partition(file) => {
+            wanted.beside != Beside::Nothing
+                && of == (file.partition.as_str(), file.register.as_str(), file.key.as_str())
+                && file.openings.iter().all(|opening| is_named(opening.place().field()))
         }
-        _ => Err("the node gave no file of it".to_owned()),
+        Receipt::Fields(file) => {
+            wanted.beside == Beside::Nothing
+                && of == (file.partition.as_str(), file.register.as_str(), file.key.as_str())
+                && file.fields.iter().all(|shown| is_named(&shown.leaf.field))
+        }
+        _ => false,
     }
 }
 
@@ -181,8 +219,8 @@ pub fn out_of_partition(
     reason: &Reason,
 ) -> Result<(PrivateResult, Vec<u8>), Failure> {
     let done = accepted(reading::read_in_partition(reader, wanted, reason)?, reader.signing.json)?;
-    let only = wanted.beside == Beside::Nothing;
-    let bytes = given_of(&done, genesis, only).map_err(|what| unfinished(&done, &what))?;
+    let partition = reader.signing.partition.as_deref().unwrap_or_default();
+    let bytes = given_of(&done, genesis, (partition, wanted)).map_err(|what| unfinished(&done, &what))?;
     Ok((done, bytes))
 }
 

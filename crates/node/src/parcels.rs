@@ -79,7 +79,7 @@ use tallystick_protocol::{
 };
 use tallystick_storage::{
     cache::Cache,
-    partition::{Opened, ParcelStore, Partition},
+    partition::{Anew, Opened, ParcelStore, Partition},
     read::{ReadError, Reader, Rows},
 };
 use tokio::sync::{Notify, mpsc, oneshot};
@@ -182,6 +182,8 @@ pub(crate) struct Room<E: Runtime> {
     is_still: AtomicBool,
     /// Whether nothing was executed in it when this node began.
     is_anew: bool,
+    /// The height after which this node posts roots.
+    posts_after: u64,
     /// Whether nothing that is executed here is left to carry out, but for what waits. It says nothing of what is not executed here yet.
     is_done: AtomicBool,
     intake: mpsc::Sender<Submission>,
@@ -507,9 +509,21 @@ impl<E: Runtime> Parcels<E> {
         let Inner { runtime, prefix, shared, .. } = &*self.0;
         let labelled = |label: &'static str| runtime.child(label).with_attribute("partition", &name);
         let partition = Partition::open(labelled("partition"), prefix, shared.chain.network(), &name).await;
-        if let Some(why) = partition.anew() {
-            tracing::error!(partition = name, %why, "the state of a partition is damaged: it is made anew of its payloads");
-        }
+        // Roots of the form before were posted of what is executed anew, by this node or another.
+        let posts_after = match partition.anew() {
+            Some(Anew::Damaged(why)) => {
+                tracing::error!(partition = name, %why, "the state of a partition is damaged: it is made anew of its payloads");
+                0
+            }
+            Some(Anew::Form) => {
+                tracing::info!(
+                    partition = name,
+                    "the state of a partition is of another version: it is made anew of its payloads"
+                );
+                shared.chain.tip().header.height
+            }
+            None => 0,
+        };
         let store = match ParcelStore::open(labelled("parcels"), prefix, &name, shared.chain.tip().header.time_ms).await
         {
             Ok(store) => store,
@@ -537,6 +551,7 @@ impl<E: Runtime> Parcels<E> {
             executed: watch::Sender::new(0),
             is_still: AtomicBool::new(false),
             is_anew: position.executed == 0,
+            posts_after,
             is_done: AtomicBool::new(false),
             intake,
             standing: Mutex::new(standing),

@@ -3,7 +3,7 @@
 //! ```text
 //! stored  row ‖ blind
 //! blind   SHA-256("tallystick row blind 1" ‖ secret ‖ the row's key)
-//! secret  SHA-256("tallystick rows 1" ‖ of each payload of the block, SHA-256("tallystick payload rows 1" ‖ its blinding))
+//! secret  SHA-256("tallystick rows 1" ‖ the block's height ‖ of each payload of it, SHA-256("tallystick payload rows 1" ‖ its blinding))
 //! ```
 //!
 //! A state proof holds hashes of its neighbours, and a row that names a value by its SHA-256, as a record's does, could be guessed by them. The
@@ -17,15 +17,21 @@ use zeroize::Zeroizing;
 
 const ROWS: &[u8] = b"tallystick rows 1";
 const BLIND: &[u8] = b"tallystick row blind 1";
+const COMMIT: &[u8] = b"tallystick commit blind 1";
 
 /// What the blinds of all rows come from that a block writes. Never shown, and cleared when it is dropped.
 pub struct RowsSecret(Zeroizing<[u8; 32]>);
 
 impl RowsSecret {
-    /// That of a block which orders these payloads.
-    pub fn of<'a>(payloads: impl Iterator<Item = &'a Payload>) -> Self {
+    /// That of a block of this height which orders these payloads.
+    pub fn of<'a>(height: u64, payloads: impl Iterator<Item = &'a Payload>) -> Self {
         let all: Zeroizing<Vec<u8>> = Zeroizing::new(payloads.flat_map(|payload| payload.rows_secret().0).collect());
-        Self(Zeroizing::new(Hash::of(&[ROWS, &all]).0))
+        Self(Zeroizing::new(Hash::of(&[ROWS, &height.to_be_bytes(), &all]).0))
+    }
+
+    /// What hides what the state says of the whole block, which stands beside the last row that it writes.
+    pub fn blind_of_commit(&self) -> Hash {
+        Hash::of(&[COMMIT, self.0.as_slice()])
     }
 
     /// A row as it is stored under this key.
@@ -71,5 +77,54 @@ impl BlindRow {
     pub(crate) fn decode(d: &mut Decoder<'_>) -> Result<Self, decode::Error> {
         let row = cbor::bytes(d, 1..=STATE_VALUE_BYTES_MAX, "a row").map(Bytes::copy_from_slice)?;
         Ok(Self { row, blind: d.decode()? })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, clippy::indexing_slicing)]
+    use super::*;
+    use crate::{Evidence, FieldLeaf, FieldPlace};
+    use rand::{SeedableRng as _, rngs::StdRng};
+    use std::collections::BTreeMap;
+
+    fn payload(seed: u64) -> (Payload, [u8; 32]) {
+        let evidence = Evidence { height: 5, rows: BTreeMap::new() };
+        let payload =
+            Payload::new(vec![Bytes::from_static(b"one")], evidence, &mut StdRng::seed_from_u64(seed)).unwrap();
+        // A payload ends with its blinding.
+        let blinding = payload.to_bytes().last_chunk().copied().unwrap();
+        (payload, blinding)
+    }
+
+    fn sha(parts: &[&[u8]]) -> [u8; 32] {
+        Hash::of(&[&parts.concat()]).0
+    }
+
+    /// As docs/reference/formats.md has it, byte by byte.
+    #[test]
+    fn blinds_and_salts_are_as_the_formats_say() {
+        let ((one, first), (other, second)) = (payload(1), payload(2));
+        let share = |blinding: &[u8]| sha(&[b"tallystick payload rows 1", blinding]);
+        let secret = sha(&[b"tallystick rows 1", &9_u64.to_be_bytes(), &share(&first), &share(&second)]);
+        let key = StateKey::counters();
+        let expected = sha(&[b"tallystick row blind 1", &secret, key.as_bytes()]);
+        let of = RowsSecret::of(9, [&one, &other].into_iter());
+        let hidden = of.hide(&key, b"row".to_vec());
+        assert_eq!(hidden.blind.0, expected);
+        assert_eq!(hidden.stored(), [b"row", expected.as_slice()].concat());
+        assert_eq!(BlindRow::of(&hidden.stored()), Some(hidden));
+        assert_eq!(of.blind_of_commit().0, sha(&[b"tallystick commit blind 1", &secret]));
+        for payloads in [vec![&other, &one], vec![&one]] {
+            assert_ne!(RowsSecret::of(9, payloads.into_iter()).hide(&key, Vec::new()).blind.0, expected);
+        }
+        assert_ne!(RowsSecret::of(8, [&one, &other].into_iter()).hide(&key, Vec::new()).blind.0, expected);
+
+        let place = FieldPlace { transaction: 1, register: "child", key: "c-1", entry: 2, item: 0, field: "note" };
+        let salt = sha(&[b"tallystick field salt 1", &first, b"\x86\x01\x65child\x63c-1\x02\x00\x64note"]);
+        assert_eq!(one.field_salt(&place).0, salt);
+        let leaf = FieldLeaf { item: 0, field: "note".into(), value: "\"x\"".into(), salt: Hash(salt) };
+        let bytes = [b"\x00\x85\x72tallystick field 1\x58\x20".as_slice(), &salt, b"\x00\x64note\x63\"x\""].concat();
+        assert_eq!(leaf.hash().0, sha(&[&bytes]));
     }
 }

@@ -85,11 +85,14 @@ impl Position {
         words.iter().flat_map(|word| word.to_be_bytes()).collect()
     }
 
+    /// Of the commit's metadata: these words, and a blind.
     fn from_bytes(bytes: &[u8]) -> Option<Self> {
         let (words, []) = bytes.as_chunks() else { return None };
         let words: Vec<u64> = words.iter().map(|word| u64::from_be_bytes(*word)).collect();
         match *words {
-            [height, location, executed, time_ms, FORM] => Some(Self { height, location, executed, time_ms }),
+            [height, location, executed, time_ms, FORM, _, _, _, _] => {
+                Some(Self { height, location, executed, time_ms })
+            }
             _ => None,
         }
     }
@@ -189,25 +192,33 @@ pub struct Partition<E: Context + Spawner> {
     policies: Mutex<BTreeMap<Hash, PolicyCache>>,
     position: Position,
     /// Why it is made anew.
-    anew: Option<String>,
+    anew: Option<Anew>,
 }
 
-/// The state under this prefix, and how far it was executed.
+/// The state under this prefix, and how far it was executed; none if it is of another form.
 async fn open<E: Context + Spawner>(
     runtime: E,
     prefix: &str,
-) -> Result<(StateDb<E>, Position), qmdb::Error<mmr::Family>> {
+) -> Result<Option<(StateDb<E>, Position)>, qmdb::Error<mmr::Family>> {
     // With the engine's check sum of 12 bytes a page of the cache is one of the system's.
     let cache = CacheRef::new(NZU16!(4084), CACHE_PAGES);
     let (config, _) = database::config::<E>(prefix, NZU64!(1 << 14), &cache, &cache);
     let db = StateDb::init(runtime, config, None).await?;
     let metadata: Option<Row> = db.get_metadata().await?;
     let position = match metadata {
-        None => Position::default(),
-        Some(row) => Position::from_bytes(&row.0)
-            .ok_or(qmdb::Error::DataCorrupted("how far it was executed is not said in the form of this version"))?,
+        None => Some(Position::default()),
+        Some(row) => Position::from_bytes(&row.0),
     };
-    Ok((db, position))
+    Ok(position.map(|position| (db, position)))
+}
+
+/// Why a partition's state is made anew.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Anew {
+    /// The disk has damaged it, as this says.
+    Damaged(String),
+    /// Another version of the program wrote it, in another form: its roots are others.
+    Form,
 }
 
 /// Rows that were changed by earlier transactions of the block, and are not in the database yet.
@@ -228,6 +239,8 @@ struct Act<'a> {
     number: u64,
     /// Which it is of its payload, from 0.
     place: u32,
+    /// Whether nothing comes of it.
+    is_rehearsal: bool,
 }
 
 impl<E: Context + Spawner> Partition<E> {
@@ -241,10 +254,11 @@ impl<E: Context + Spawner> Partition<E> {
         let (mut opened, mut anew) = (None, None);
         let marked = damage::is_marked(&runtime, &prefix).await;
         if marked.unwrap_or_else(|error| damage::stop(name, &error)) {
-            anew = Some("a read of it failed before".to_owned());
+            anew = Some(Anew::Damaged("a read of it failed before".to_owned()));
         } else {
             match open(runtime.child("state"), &prefix).await {
-                Err(error) if damage::is_damage(&error) => anew = Some(error.to_string()),
+                Err(error) if damage::is_damage(&error) => anew = Some(Anew::Damaged(error.to_string())),
+                Ok(None) => anew = Some(Anew::Form),
                 result => opened = Some(result),
             }
         }
@@ -255,7 +269,11 @@ impl<E: Context + Spawner> Partition<E> {
                 open(runtime.child("anew"), &prefix).await
             }
         };
-        let (db, position) = opened.unwrap_or_else(|error| damage::stop(name, &error));
+        let opened = opened.unwrap_or_else(|error| damage::stop(name, &error));
+        let (db, position) = match opened {
+            Some(opened) => opened,
+            None => unreachable!("what is made anew is of this form"),
+        };
         Self {
             runtime,
             prefix,
@@ -268,9 +286,9 @@ impl<E: Context + Spawner> Partition<E> {
         }
     }
 
-    /// Why its state was found to be damaged when it was opened, and is made anew of its payloads; none if it was not.
-    pub fn anew(&self) -> Option<&str> {
-        self.anew.as_deref()
+    /// Why its state, when it was opened, was found to be one that is made anew of its payloads; none if it was not.
+    pub const fn anew(&self) -> Option<&Anew> {
+        self.anew.as_ref()
     }
 
     /// How far it was executed.
@@ -312,8 +330,8 @@ impl<E: Context + Spawner> Partition<E> {
     /// When the disk fails, or the block is not after the last one.
     pub async fn execute(&mut self, block: &PrivateBlock) -> Vec<Done> {
         assert!(block.height > self.position.height, "block {} was executed before", block.height);
-        let (changed, done) = self.run(block).await;
-        let secret = RowsSecret::of(block.payloads.iter().map(|placed| placed.opened.payload()));
+        let (changed, done) = self.run(block, false).await;
+        let secret = RowsSecret::of(block.height, block.payloads.iter().map(|placed| placed.opened.payload()));
         self.position = Position {
             height: block.height,
             location: block.location,
@@ -330,11 +348,11 @@ impl<E: Context + Spawner> Partition<E> {
     ///
     /// When the disk fails.
     pub async fn rehearse(&self, block: &PrivateBlock) -> Vec<Outcome> {
-        self.run(block).await.1.into_iter().map(|done| done.outcome).collect()
+        self.run(block, true).await.1.into_iter().map(|done| done.outcome).collect()
     }
 
     /// The rows that a block changes, and what becomes of what it orders.
-    async fn run(&self, block: &PrivateBlock) -> (Changed, Vec<Done>) {
+    async fn run(&self, block: &PrivateBlock, is_rehearsal: bool) -> (Changed, Vec<Done>) {
         let mut changed = Changed::new();
         let mut done = Vec::with_capacity(block.payloads.len());
         for placed in &block.payloads {
@@ -343,7 +361,7 @@ impl<E: Context + Spawner> Partition<E> {
                 let number = self.position.executed + done.len() as u64;
                 done.push(match self.judge(placed, transaction) {
                     Ok(transaction) => {
-                        let act = Act { transaction, number, place };
+                        let act = Act { transaction, number, place, is_rehearsal };
                         self.execute_one((&mut changed, &mut sitting), block, placed, &act).await
                     }
                     Err(code) => {
@@ -352,7 +370,7 @@ impl<E: Context + Spawner> Partition<E> {
                     }
                 });
             }
-            self.rise(&mut changed, sitting, (placed, first)).await;
+            self.rise(&mut changed, sitting, (placed, first, is_rehearsal)).await;
         }
         (changed, done)
     }
@@ -363,7 +381,8 @@ impl<E: Context + Spawner> Partition<E> {
         for (key, row) in changed {
             batch = batch.write(Digest::from(key.0), row.map(|row| Value(secret.hide(&key, row).stored())));
         }
-        let metadata = Value(Bytes::from(self.position.to_bytes()));
+        let metadata = [self.position.to_bytes(), secret.blind_of_commit().0.to_vec()].concat();
+        let metadata = Value(Bytes::from(metadata));
         let batch = self.whole(batch.merkleize(&db, Some(metadata), &mut Proportional).await).await;
         let db = self.whole(db.apply_batch(batch).await).await;
         self.db = Some(self.whole(db.commit().await).await);
@@ -435,7 +454,7 @@ impl<E: Context + Spawner> Partition<E> {
         act: &Act<'_>,
     ) -> Outcome {
         let (evidence, standing) = (placed.opened.payload().evidence(), &placed.opened.standing);
-        let Act { transaction, number, place } = *act;
+        let Act { transaction, number, place, is_rehearsal } = *act;
         let first = number - u64::from(place);
         let context =
             BlockContext { network: self.network, height: block.height, time_ms: block.time_ms, log_size: number };
@@ -448,13 +467,13 @@ impl<E: Context + Spawner> Partition<E> {
                 Ok(Ok(outcome)) => {
                     // Nobody after it sees a row of the evidence otherwise than the evidence says.
                     if view.changed().any(|key| standing.is_public(key) || evidence.rows.contains_key(key)) {
-                        self.rise(changed, std::mem::take(sitting), (placed, first)).await;
+                        self.rise(changed, std::mem::take(sitting), (placed, first, is_rehearsal)).await;
                     }
                     return outcome;
                 }
                 Ok(Err(Missing(keys))) => keys,
                 Err(_) => {
-                    self.rise(changed, std::mem::take(sitting), (placed, first)).await;
+                    self.rise(changed, std::mem::take(sitting), (placed, first, is_rehearsal)).await;
                     return Outcome::refused(Code::EvidenceInvalid, 0);
                 }
             };
@@ -477,13 +496,16 @@ impl<E: Context + Spawner> Partition<E> {
 
     /// Ends a sitting: the partition's own rows that it changed are changed for those that follow. `first` is the number of the payload's
     /// first transaction.
-    async fn rise(&self, changed: &mut Changed, sitting: Sitting, (placed, first): (&Placed, u64)) {
+    async fn rise(&self, changed: &mut Changed, sitting: Sitting, (placed, first, is_rehearsal): (&Placed, u64, bool)) {
         let Sitting { view: Some(view), absent } = sitting else { return };
         let (evidence, standing) = (placed.opened.payload().evidence(), &placed.opened.standing);
         let own = |key: &StateKey| !evidence.rows.contains_key(key) && !standing.is_public(key);
         let changes: Changed = view.changes().into_iter().filter(|(key, _)| own(key)).collect();
         self.list(changed, &changes, &absent).await;
-        fields::note(changed, &changes, placed, first);
+        // No transaction sees these.
+        if !is_rehearsal {
+            fields::note(changed, &changes, placed, first);
+        }
         changed.extend(changes);
     }
 

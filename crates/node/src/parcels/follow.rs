@@ -345,6 +345,9 @@ impl<E: Runtime> Parcels<E> {
             let partition = room.partition.lock().await;
             (partition.position().height, partition.root())
         };
+        if height <= room.posts_after {
+            return;
+        }
         let operation = Operation::PartitionRoot { partition: room.name.clone(), height, root };
         let now_s = now_ms(runtime).max(self.0.shared.chain.tip().header.time_ms) / 1_000;
         let subject = format!("root of partition {}", room.name);

@@ -23,8 +23,8 @@ use tallystick_ledger::{
 };
 use tallystick_protocol::{
     Code, EntryKind, Field, Hash, Opening, Operation, OrganisationRow, OrganisationStatus, ParcelId, PartitionRootsRow,
-    PartitionRow, Payload, PrincipalId, PrincipalRow, Query, RecordRow, ShownField, SignedTransaction, StateKey,
-    Subject,
+    PartitionRow, Payload, PrincipalId, PrincipalRow, Protection, Query, RecordRow, ShownField, SignedTransaction,
+    StateKey, Subject,
     limits::{DISCLOSED_VALUES_MAX, QUERY_SECONDS_MAX},
     parcel::parcel_bytes,
     principal::REGULATOR,
@@ -289,6 +289,12 @@ impl<E: Runtime> Parcels<E> {
             let why = format!("register `{register}` has no field `{field}`: name fields that it has");
             return Err(PrivateError::Unfit(why));
         }
+        if let Some((field, of)) = tells_of(&taken.fields, register, fields) {
+            let why = format!(
+                "what opens field `{field}` tells whom it is about, and so what field `{of}` says: name `{of}` too"
+            );
+            return Err(PrivateError::Unfit(why));
+        }
         let record = self.record(room, &taken, register).await?;
         let mut values = sealed_of(&room.name, (register, &taken.fields), &record, fields);
         values.retain(|(place, _)| subjects.contains(place.subject()));
@@ -363,8 +369,7 @@ impl<E: Runtime> Parcels<E> {
         }
         let proven = fields.clone().filter(|proven| proven.row.row == row);
         if whole.is_none() && proven.is_none() {
-            let why = "the record was written before fields could be shown alone: name all that are not sealed";
-            return Err(PrivateError::Failed(why.to_owned()));
+            return Err(lost());
         }
         let fields = proven.filter(|_| !shown.is_empty()).map(|proven| (proven, shown));
         Ok(Proof { partition: room.name.clone(), whole, fields })
@@ -601,6 +606,17 @@ pub(super) fn entries<'a>(operation: &'a Operation, register: &str) -> Vec<(&'a 
     appended(operation).filter(|(named, _)| *named == register).map(|(_, entries)| entries).unwrap_or_default()
 }
 
+/// Of these fields one whose value is about somebody whom another field names that is not among them; and that other one.
+fn tells_of<'a>(all: &'a [Field], register: &str, named: &[String]) -> Option<(&'a str, &'a str)> {
+    let is_named = |name: &str| named.iter().any(|field| field == name);
+    all.iter().filter(|field| is_named(&field.name)).find_map(|field| match &field.protection {
+        Some(Protection::Personal { subject, .. }) if subject != register && !is_named(subject) => {
+            Some((field.name.as_str(), subject.as_str()))
+        }
+        _ => None,
+    })
+}
+
 /// Those fields of an item alone: itself, byte for byte, if that is all of it.
 fn only(item: &str, asked: impl Fn(&str) -> bool) -> String {
     let Ok(parsed) = Item::parse(item) else { return String::new() };
@@ -627,6 +643,27 @@ pub(super) fn lost() -> PrivateError {
 mod tests {
     #![allow(clippy::unwrap_used)]
     use super::*;
+
+    #[test]
+    fn whom_a_value_is_about_is_not_told_beside_it() {
+        let field = |name: &str, protection: Option<&str>| Field {
+            protection: protection.map(|protection| protection.parse().unwrap()),
+            ..Field::new(name, tallystick_protocol::Datatype::String)
+        };
+        let all = [
+            field("visit", None),
+            field("patient", None),
+            field("finding", Some("personal:patient")),
+            field("room", Some("restricted")),
+            field("code", Some("personal:visit")),
+        ];
+        let named = |names: &[&str]| -> Vec<String> { names.iter().map(|name| (*name).to_owned()).collect() };
+        let of = |names: &[&str]| tells_of(&all, "visit", &named(names));
+        assert_eq!(of(&["finding", "room"]), Some(("finding", "patient")));
+        for fine in [&["finding", "patient"] as &[&str], &["room", "code"], &["patient"], &[]] {
+            assert_eq!(of(fine), None, "{fine:?}");
+        }
+    }
 
     #[test]
     fn who_asks_for_some_fields_is_given_those() {

@@ -113,7 +113,7 @@ pub(super) fn number(
     changed: &mut Changed,
     block: &PrivateBlock,
     placed: &Placed,
-    Act { transaction, number, place }: &Act<'_>,
+    Act { transaction, number, place, .. }: &Act<'_>,
     outcome: &Outcome,
 ) {
     // Of these it is asked later who did them.

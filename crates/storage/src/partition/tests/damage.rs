@@ -131,11 +131,29 @@ fn a_disk_that_does_not_write_is_no_damage() {
 #[test]
 fn a_state_of_another_form_is_none_of_this_one() {
     let position = Position { height: 7, location: 70, executed: 3, time_ms: TIME_MS };
-    let bytes = position.to_bytes();
+    let bytes = [position.to_bytes(), vec![9; 32]].concat();
     assert_eq!(Position::from_bytes(&bytes), Some(position));
     let (older, mut other) = (&bytes[..32], bytes.clone());
     other[39] ^= 1;
-    for bytes in [older, &other, &[], &bytes[..39]] {
+    for bytes in [older, &other, &[], &bytes[..40]] {
         assert_eq!(Position::from_bytes(bytes), None, "{bytes:?}");
     }
+    let folder = tempfile::tempdir().unwrap();
+    let folder = folder.path();
+    let (root, blocks) = on_disk(folder, async |context| made(&context).await);
+    on_disk(folder, async |context| {
+        // As a program of before would have left it.
+        let mut partition = open_in(&context).await;
+        let db = partition.db.take().unwrap();
+        let batch =
+            db.new_batch().merkleize(&db, Some(Value(Bytes::from(older.to_vec()))), &mut Proportional).await.unwrap();
+        let db = db.apply_batch(batch).await.unwrap();
+        db.commit().await.unwrap();
+    });
+    on_disk(folder, async |context| {
+        let mut partition = open_in(&context).await;
+        assert_eq!((partition.anew(), partition.position()), (Some(&Anew::Form), Position::default()));
+        assert_eq!(go_on(&mut partition, &blocks).await, root);
+    });
+    on_disk(folder, async |context| assert_eq!(open_in(&context).await.anew(), None));
 }
