@@ -260,7 +260,7 @@ mod tests {
     #![allow(clippy::unwrap_used)]
     use super::*;
     use tallystick_api::{DecisionView, OutcomeView};
-    use tallystick_protocol::Hash;
+    use tallystick_protocol::{BlindRow, FieldLeaf, Finality, FinalityCertificate, Hash, NetworkId, ShownField};
 
     #[test]
     fn a_file_that_cannot_be_made_is_found_before_anything_is_on_record() {
@@ -283,5 +283,61 @@ mod tests {
         for told in ["is on record", &done.id.to_string(), "number 7", "sign a new one at another node"] {
             assert!(text.contains(told), "{text}");
         }
+    }
+
+    /// What a node gives for it that the file must not hold, or that is of another record: nothing of it is written.
+    #[test]
+    fn a_file_is_of_what_was_wanted_and_shows_nothing_else() {
+        let shown = |names: &[&str]| {
+            let field = |name: &&str| ShownField {
+                leaf: FieldLeaf { item: 0, field: (*name).to_owned(), value: "\"x\"".into(), salt: Hash::default() },
+                index: 0,
+                path: Vec::new(),
+            };
+            let certificate = FinalityCertificate {
+                epoch: 0,
+                view: 1,
+                parent_view: 0,
+                block: Hash::default(),
+                signatures: Vec::new(),
+            };
+            FieldDisclosure {
+                network: NetworkId::default(),
+                partition: "health".into(),
+                register: "child".into(),
+                key: "c-1".into(),
+                number: 1,
+                row: BlindRow { row: Vec::new().into(), blind: Hash::default() },
+                fields: names.iter().map(field).collect(),
+                openings: Vec::new(),
+                proof: Vec::new().into(),
+                roots: Vec::new().into(),
+                roots_proof: Vec::new().into(),
+                finality: Finality { hand_overs: Vec::new(), headers: Vec::new(), certificate },
+            }
+        };
+        let fields = ["since".to_owned(), "till".to_owned()];
+        let wanted = Wanted {
+            register: "child",
+            key: "c-1",
+            fields: &fields,
+            recipient: None,
+            beside: Beside::Nothing,
+            holder: None,
+        };
+        let is_it =
+            |file: FieldDisclosure, wanted: &Wanted<'_>| is_wanted(&Receipt::Fields(Box::new(file)), "health", wanted);
+        assert!(is_it(shown(&["since"]), &wanted) && is_it(shown(&["since", "till"]), &wanted));
+        assert!(!is_it(shown(&["since", "note"]), &wanted), "more than was asked");
+        let others = [
+            FieldDisclosure { partition: "police".into(), ..shown(&["since"]) },
+            FieldDisclosure { register: "adult".into(), ..shown(&["since"]) },
+            FieldDisclosure { key: "c-2".into(), ..shown(&["since"]) },
+        ];
+        assert!(others.into_iter().all(|other| !is_it(other, &wanted)), "of another record");
+        assert!(!is_it(shown(&["since"]), &Wanted { beside: Beside::Clear, ..wanted }), "the whole was wanted");
+        let since = shown(&["since"]);
+        let lacks: Vec<&String> = lacking(&fields, &since).collect();
+        assert_eq!(lacks, ["till"]);
     }
 }

@@ -517,6 +517,7 @@ pub(super) fn failure(error: &PrivateError) -> Failure {
 
 #[cfg(test)]
 mod tests {
+    #![allow(clippy::unwrap_used)]
     use super::*;
     use crate::rejection::Rejection;
     use tallystick_protocol::{Code, Decision, Refusal};
