@@ -180,9 +180,10 @@ pub(crate) struct Room<E: Runtime> {
     executed: watch::Sender<u64>,
     /// Whether payloads have been missing for so long that it stands still.
     is_still: AtomicBool,
-    /// Whether nothing was executed in it when this node began.
+    /// Whether nothing was executed in it when this node began. Not where a crash ended that in the middle: what was destroyed before, and comes
+    /// back with a payload from then on, is then not destroyed again.
     is_anew: bool,
-    /// The height after which this node posts roots.
+    /// The height after which this node posts roots: until it is started again.
     posts_after: u64,
     /// Whether nothing that is executed here is left to carry out, but for what waits. It says nothing of what is not executed here yet.
     is_done: AtomicBool,

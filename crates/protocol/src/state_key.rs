@@ -297,8 +297,8 @@ impl StateKey {
         Self::new(Noun::PrivateAct, 0, replay_tag)
     }
 
-    /// Which payload was the one of this number in a partition, from 0: in its own state. They lie in the order of their numbers, in the engine's
-    /// index too, which knows eight bytes of a key: each follows the one before, which is written with it or was just now.
+    /// Which payload was the one of this number in a partition, from 0 and below 2^56: in its own state. They lie in the order of their numbers, in
+    /// the engine's index too, which knows eight bytes of a key: a new one changes no other row but the one before it.
     pub fn private_number(number: u64) -> Self {
         debug_assert!(number < 1 << 56, "a number in a partition out of range");
         let mut key = [0; 32];

@@ -244,7 +244,8 @@ struct Act<'a> {
 }
 
 impl<E: Context + Spawner> Partition<E> {
-    /// Opens the state of a partition, or makes it; one that is damaged is made anew, and nothing is executed in it yet.
+    /// Opens the state of a partition, or makes it; one that is damaged, or of another form, is made anew: [`Partition::anew`] says so, and
+    /// nothing is executed in it yet.
     ///
     /// # Panics
     ///
