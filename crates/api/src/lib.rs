@@ -41,9 +41,9 @@ pub use organisation::{
     PrincipalView,
 };
 pub use partition::{
-    FormerView, GivenView, PartitionList, PartitionView, PostedRootView, PrivateAcknowledgement, PrivateAnswer,
-    PrivateConsents, PrivateCorrection, PrivateEntryView, PrivateHeld, PrivateMandates, PrivateQuestion, PrivateReads,
-    PrivateReadsAsked, PrivateResult, PrivateResults, StandingView, WrongValue,
+    CorrectingView, FormerView, GivenView, PartitionList, PartitionView, PostedRootView, PrivateAcknowledgement,
+    PrivateAnswer, PrivateConsents, PrivateCorrection, PrivateEntryView, PrivateHeld, PrivateMandates, PrivateNotices,
+    PrivateQuestion, PrivateReads, PrivateReadsAsked, PrivateResult, PrivateResults, StandingView, WrongValue,
 };
 pub use policy::{EntityView, PolicyAnswer, PolicyAsPut, PolicyList, PolicyQuestion, PolicyView, SkippedView};
 pub use problem::{Problem, ProblemCode};

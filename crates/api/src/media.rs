@@ -27,3 +27,6 @@ pub const METRICS: &str = "text/plain; version=0.0.4; charset=utf-8";
 
 /// The header of every read that names the height of the newest block the answer takes into account.
 pub const HEIGHT_HEADER: &str = "tally-height";
+/// The header of an answer in a partition that says how many notices of corrections wait there for whoever asked: `‹partition›=‹count›`. It is not
+/// there when none do.
+pub const NOTICES_HEADER: &str = "tally-notices";

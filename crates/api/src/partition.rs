@@ -138,6 +138,9 @@ pub struct GivenView {
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schema(value_type = Vec<String>)]
     pub unnamed: Vec<Subject>,
+    /// What it corrects, if the record's entry corrects another.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub corrects: Option<CorrectingView>,
     /// Of one that is disclosed to somebody outside: the file that proves it to them, in hexadecimal. Shows the record whole, and is not there
     /// unless all of its fields are named that are not sealed.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -145,6 +148,32 @@ pub struct GivenView {
     /// The same file of the named fields alone, with nothing of the others; not there if the record has none of them.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub field_disclosure: Option<String>,
+}
+
+/// That an entry corrects one that was wrong.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct CorrectingView {
+    /// The number of the wrong entry.
+    pub corrects: u64,
+    /// Why.
+    pub reason: String,
+    /// Who demanded it, or found it.
+    pub authority: String,
+    /// The law that it rests on.
+    pub legal_basis: String,
+}
+
+/// How many notices of corrections wait in a partition: of reads of what was wrong, each until somebody says that the reader knows.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct PrivateNotices {
+    /// The partition.
+    pub partition: String,
+    /// The height of the last block of which something was executed.
+    pub height: u64,
+    /// Those for whoever asks.
+    pub own: u64,
+    /// Those for all people of their organisation.
+    pub organisation: u64,
 }
 
 /// A page of the reads that are on record in a partition, the latest first.
@@ -180,6 +209,8 @@ pub struct PrivateCorrection {
     pub key: String,
     /// The number of the entry that was wrong.
     pub corrects: u64,
+    /// The number of the entry that corrects it.
+    pub entry: u64,
     /// Why.
     pub reason: String,
     /// Who demanded it, or found it.

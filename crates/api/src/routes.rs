@@ -74,6 +74,8 @@ pub const PARTITION_REGISTERS: &str = "/v1/partitions/{name}/registers";
 pub const PARTITION_REGISTER: &str = "/v1/partitions/{name}/registers/{register}";
 /// Who read what in a partition, to the organisation's own.
 pub const PARTITION_READS: &str = "/v1/partitions/{name}/reads";
+/// How many notices of corrections wait in a partition, to the organisation's own.
+pub const PARTITION_NOTICES: &str = "/v1/partitions/{name}/notices";
 /// The mandates of a partition's own, to the organisation's own.
 pub const PARTITION_MANDATES: &str = "/v1/partitions/{name}/mandates";
 /// What somebody has consented to in a partition, to the organisation's own.
@@ -299,6 +301,11 @@ pub fn partition_register(partition: &str, register: &str) -> String {
 /// [`PARTITION_READS`] of the partition.
 pub fn partition_reads(partition: &str) -> String {
     fill(PARTITION_READS, &[partition])
+}
+
+/// [`PARTITION_NOTICES`] of the partition.
+pub fn partition_notices(partition: &str) -> String {
+    fill(PARTITION_NOTICES, &[partition])
 }
 
 /// [`PARTITION_MANDATES`] of the partition.

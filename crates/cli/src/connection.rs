@@ -4,7 +4,7 @@
 //! `./sandbox/tally.toml`.
 
 use crate::{
-    output::{Failure, line},
+    output::{Colour, Failure, count, line, paint_err, say},
     register::act,
 };
 use clap::Args;
@@ -12,12 +12,14 @@ use std::{
     fmt::Display,
     io::IsTerminal,
     path::{Path, PathBuf},
+    sync::atomic::{AtomicBool, Ordering},
     thread,
     time::Duration,
 };
 use tallystick_client::{Client, KeyName, Passphrase, Profile, Signer, profile::SEARCHED, read_network};
 use tallystick_protocol::{
-    Cosigner, Genesis, MandateId, NetworkId, Operation, PrincipalId, PublicKey, SigningKey, limits::TOKEN_ANSWER_MAX,
+    Cosigner, Genesis, MandateId, NetworkId, Operation, PrincipalId, PublicKey, SigningKey, change::words::Shown,
+    limits::TOKEN_ANSWER_MAX,
 };
 
 /// Environment variable that holds a passphrase, or a token's PIN.
@@ -102,10 +104,10 @@ impl Connection {
     /// When a node's address is none, or the profile cannot be read.
     pub fn client_if_named(&self) -> Result<Option<Client>, Failure> {
         if !self.nodes.is_empty() {
-            return Ok(Some(Client::new(&self.nodes)?));
+            return Ok(Some(Client::new(&self.nodes)?.hearing(tell_notices)));
         }
         let nodes = self.profile()?.map(|profile| profile.nodes).unwrap_or_default();
-        if nodes.is_empty() { Ok(None) } else { Ok(Some(Client::new(&nodes)?)) }
+        if nodes.is_empty() { Ok(None) } else { Ok(Some(Client::new(&nodes)?.hearing(tell_notices))) }
     }
 
     /// The network's trust anchor.
@@ -143,6 +145,19 @@ impl Connection {
             Some(text) => Ok(text.parse::<PrincipalId>().map_err(Failure::error)?.organisation().to_owned()),
             None => Err(nowhere("no organisation is named", "its id")),
         }
+    }
+
+    /// The profile's own principal, with its key unlocked; none where nobody is named, or somebody would have to be asked for what opens it.
+    ///
+    /// # Errors
+    /// When the key cannot be opened.
+    pub fn own_signer(&self) -> Result<Option<Signer>, Failure> {
+        let Some(profile) = self.profile()? else { return Ok(None) };
+        let Some(own) = &profile.principal else { return Ok(None) };
+        let Some(place) = profile.principals.get(own) else { return Ok(None) };
+        let Some(secret) = passphrase_at_hand(place.passphrase_file.as_deref())? else { return Ok(None) };
+        let key = place.key.open(TOKEN_ANSWER_MAX, |_| Ok::<_, Failure>(secret))?;
+        Ok(Some(Signer::new(self.network_id()?, own.parse().map_err(Failure::error)?, key)))
     }
 
     /// Who signs, with the key unlocked. No node is asked where the trust anchor is at hand.
@@ -313,6 +328,28 @@ impl Signing {
     }
 }
 
+/// Whether it was told that notices wait, or need not be.
+static NOTICES_TOLD: AtomicBool = AtomicBool::new(false);
+
+/// Tells once, beside whatever else is told, that what the signer read in a partition was wrong: `waiting` is `‹partition›=‹count›`.
+fn tell_notices(waiting: &str) {
+    let told = waiting.split_once('=').and_then(|(partition, count)| Some((partition, count.parse::<u64>().ok()?)));
+    let Some((partition, notices)) = told else { return };
+    if NOTICES_TOLD.swap(true, Ordering::Relaxed) {
+        return;
+    }
+    let notices = count(notices, "notice", "notices");
+    let told = format!(
+        "partition {partition}: what you read there, or gave to somebody, was wrong ({notices}): tally notice list --partition {partition} --open"
+    );
+    say(paint_err(Colour::Yellow, &Shown(&told).to_string()));
+}
+
+/// From now on nothing is told of notices beside what a command tells.
+pub fn tell_no_notices() {
+    NOTICES_TOLD.store(true, Ordering::Relaxed);
+}
+
 /// Adds a co-signer: with its key file, that of the profile, or its public key alone.
 fn cosigner(
     signer: Signer,
@@ -367,17 +404,25 @@ pub fn unlock(name: &KeyName, passphrase_file: Option<&Path>) -> Result<SigningK
 /// # Errors
 /// When there is none.
 pub fn passphrase(file: Option<&Path>, prompt: &str) -> Result<Passphrase, Failure> {
-    if let Some(file) = file {
-        return Ok(Passphrase::read(file)?);
-    }
-    if let Ok(text) = std::env::var(PASSPHRASE_VARIABLE) {
-        return Ok(Passphrase::new(text)?);
+    if let Some(passphrase) = passphrase_at_hand(file)? {
+        return Ok(passphrase);
     }
     ask(prompt, || {
         format!(
             "{prompt}a passphrase is needed and there is no terminal to ask on: give --passphrase-file FILE or set {PASSPHRASE_VARIABLE}"
         )
     })
+}
+
+/// The same where nobody is asked: none if it is not in a file, or in the environment.
+fn passphrase_at_hand(file: Option<&Path>) -> Result<Option<Passphrase>, Failure> {
+    if let Some(file) = file {
+        return Ok(Some(Passphrase::read(file)?));
+    }
+    match std::env::var(PASSPHRASE_VARIABLE) {
+        Ok(text) => Ok(Some(Passphrase::new(text)?)),
+        Err(_) => Ok(None),
+    }
 }
 
 /// The PIN of a token that is not the signer's: of the file, or asked for with `prompt`. What opens the signer's key is never

@@ -2,7 +2,7 @@
 
 use crate::{
     access_log::tell_unread,
-    connection::{Acting, Asking, ask_again},
+    connection::{Acting, Asking, ask_again, tell_no_notices},
     output::{Colour, Done, Failure, count, json, line, paint, time},
     paging::Paging,
     partition::warn_of_stall,
@@ -83,6 +83,8 @@ struct Acknowledge {
 impl NoticeCommand {
     /// Runs the command.
     pub fn run(self) -> Done {
+        // What waits is what is listed, or said to be known.
+        tell_no_notices();
         match self.command {
             Noun::List(command) => command.run(),
             Noun::Acknowledge(command) => command.run(),
@@ -141,7 +143,7 @@ impl List {
 }
 
 /// What was read and corrected in a partition, of one record or of all, and who knows; with what is sealed in wrong entries, if that is wanted.
-fn reads_within(
+pub fn reads_within(
     client: &Client,
     signer: &Signer,
     (record, values): (Option<&Subject>, bool),
@@ -394,6 +396,7 @@ mod tests {
             register: "child".to_owned(),
             key: "c-1".to_owned(),
             corrects: 1,
+            entry: 2,
             reason: "Misspelt".to_owned(),
             authority: "The patient".to_owned(),
             legal_basis: "UK GDPR Article 16".to_owned(),

@@ -2,6 +2,7 @@
 
 use crate::{
     connection::{BEHIND, Connection, Signing, ask_again},
+    notice::reads_within,
     output::{Colour, Done, Failure, json, line, paint, paint_err, say, time},
     reading::{self, Beside, Reader, Reason, Wanted},
     register::{no_register, tell_private},
@@ -10,9 +11,9 @@ use crate::{
 use clap::Args;
 use serde_json::Value;
 use std::{collections::BTreeMap, path::PathBuf};
-use tallystick_api::{CorrectionView, routes};
+use tallystick_api::{CorrectingView, CorrectionView, GivenView, PrivateCorrection, routes};
 use tallystick_client::Client;
-use tallystick_protocol::{EntryKind, Reading, change::words::Shown, operation::validate_key};
+use tallystick_protocol::{EntryKind, Reading, Subject, change::words::Shown, operation::validate_key};
 
 /// Show a record of a register, or prove that there is none
 #[derive(Debug, Args)]
@@ -34,7 +35,7 @@ pub struct Record {
     /// Write the proof to this file
     #[arg(long, value_name = "FILE")]
     receipt: Option<PathBuf>,
-    /// Show every entry of the record, oldest first
+    /// Show every entry of the record, oldest first; in a partition the record as it is now, and which of its entries were wrong
     #[arg(long)]
     entries: bool,
     /// Open what is sealed in it: the read is put on record first, signed, and only then answered. In a partition sealed fields are left out
@@ -59,6 +60,8 @@ struct Earlier {
     items: BTreeMap<String, Value>,
     /// Which of them were wrong.
     marks: Vec<CorrectionView>,
+    /// In a partition: what the entry that is shown corrects.
+    corrects: Option<CorrectingView>,
 }
 
 impl Record {
@@ -114,9 +117,9 @@ impl Record {
 
     /// Whoever reads in a partition puts that on record there: what it says comes with what became of the read.
     fn read_in_partition(&self) -> Done {
-        if self.entries || self.receipt.is_some() {
+        if self.receipt.is_some() {
             return Err(Failure::error(
-                "in a partition the record as it is now is read: leave out --entries and --receipt",
+                "what is read in a partition is proved with `tally disclose`: leave out --receipt",
             ));
         }
         let wanted = Wanted {
@@ -138,7 +141,16 @@ impl Record {
         if tell_private(done, self.signing.json)?.is_none() {
             return Ok(());
         }
-        given.iter().try_for_each(|one| self.show(&one.record, Some(height), &Earlier::default()))
+        for GivenView { record, corrects, .. } in given {
+            self.show(&record, Some(height), &Earlier { corrects, ..Earlier::default() })?;
+        }
+        if !self.entries {
+            return Ok(());
+        }
+        let record = Subject::new(&self.register, &self.key).map_err(Failure::error)?;
+        let mut wrong = reads_within(&client, &signer, (Some(&record), false))?.corrections;
+        wrong.sort_by_key(|one| one.corrects);
+        wrong.iter().try_for_each(show_wrong)
     }
 
     /// What is told of all entries, beside them, when all are shown.
@@ -153,7 +165,7 @@ impl Record {
                 items.extend(item.and_then(|item| item.json()).ok().map(|item| (hash.to_owned(), item)));
             }
         }
-        Ok(Earlier { items, marks: self.marks(client)? })
+        Ok(Earlier { items, marks: self.marks(client)?, corrects: None })
     }
 
     /// Which of the entries that are shown were wrong: all there are when all are shown.
@@ -184,6 +196,7 @@ impl Record {
                 let why = format!("wrong: entry {} corrects it, for {}: {}", mark.entry, mark.authority, mark.reason);
                 line(format_args!("  {}", paint(Colour::Yellow, &Shown(&why).to_string())))?;
             }
+            beside.corrects.as_ref().map_or(Ok(()), show_corrects)?;
             for item in entry.get("item").and_then(Value::as_array).into_iter().flatten() {
                 show_item(item)?;
             }
@@ -198,6 +211,20 @@ impl Record {
             None => Ok(()),
         }
     }
+}
+
+/// What the entry that was read corrects.
+fn show_corrects(CorrectingView { corrects, reason, authority, legal_basis }: &CorrectingView) -> Done {
+    let told = format!("corrects entry {corrects}, which was wrong, for {authority}, by {legal_basis}: {reason}");
+    line(format_args!("  {}", paint(Colour::Yellow, &Shown(&told).to_string())))
+}
+
+/// The mark of an entry of a record in a partition. What it said is not read any more.
+fn show_wrong(mark: &PrivateCorrection) -> Done {
+    line(format_args!("entry      {}", mark.corrects))?;
+    let PrivateCorrection { entry, authority, reason, time_ms, .. } = mark;
+    let told = format!("wrong: entry {entry} corrected it {}, for {authority}: {reason}", time(*time_ms));
+    line(format_args!("  {}", paint(Colour::Yellow, &Shown(&told).to_string())))
 }
 
 /// A record is `{"<key>": {entry}}`; a list of entries is `[{entry}, …]`.

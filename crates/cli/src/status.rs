@@ -2,7 +2,7 @@
 
 use crate::{
     bench::process::disk_bytes,
-    connection::Connection,
+    connection::{Connection, tell_no_notices},
     output::{Colour, Done, Failure, Table, count, json, line, paint, thousands},
     sandbox::layout::{Layout, now_ms},
 };
@@ -14,8 +14,8 @@ use std::{
     thread,
     time::Duration,
 };
-use tallystick_api::{ExpiryView, NodeStatus, PartitionTroubleView};
-use tallystick_client::Client;
+use tallystick_api::{ExpiryView, NodeStatus, PartitionTroubleView, PrivateNotices};
+use tallystick_client::{Client, Error, Signer};
 use tallystick_protocol::{PrincipalId, limits::EXPIRY_WARNING_DAYS};
 
 const DAY_MS: u64 = 86_400_000;
@@ -74,6 +74,8 @@ impl Status {
     /// Runs the command.
     pub fn run(self) -> Done {
         let client = self.connection.client()?.within(PATIENCE);
+        tell_no_notices();
+        let signer = if self.json { None } else { self.connection.own_signer()? };
         loop {
             let mut rows = ask(&client);
             self.measure_disks(&mut rows);
@@ -83,8 +85,8 @@ impl Status {
                 let is_served = rows.iter().filter_map(|row| row.status.as_ref()).any(|status| status.ready);
                 let own = if is_served { self.own_expiries(&client) } else { Vec::new() };
                 show(&rows, &own)?;
-                let owed = if is_served { self.own_notices(&client) } else { None };
-                owed.map_or(Ok(()), |told| line(format_args!("  {}", paint(Colour::Yellow, &told))))?;
+                let owed = if is_served { self.own_notices(&client, signer.as_ref()) } else { Vec::new() };
+                owed.iter().try_for_each(|told| line(format_args!("  {}", paint(Colour::Yellow, told))))?;
             }
             let Some(seconds) = self.watch else {
                 let is_well = |row: &Row| row.status.as_ref().is_some_and(is_well);
@@ -120,22 +122,23 @@ impl Status {
         .collect()
     }
 
-    /// What people of the organisation of the profile's principal read, that was wrong, and have not said that they know.
-    fn own_notices(&self, client: &Client) -> Option<String> {
-        let principal: PrincipalId = self.connection.profile().ok().flatten()?.principal?.parse().ok()?;
-        let organisation = principal.organisation();
-        let (mut notices, mut cursor) = (0, None);
-        for _ in 0..NOTICE_PAGES {
-            let mut query = vec![("organisation", organisation), ("open", "true")];
-            query.extend(cursor.as_deref().map(|cursor| ("cursor", cursor)));
-            let page = client.notices(&query).ok()?;
-            notices += page.corrections.iter().map(|correction| correction.notices.len()).sum::<usize>();
-            cursor = page.next;
-            if cursor.is_none() {
-                break;
-            }
+    /// What people of the organisation of the profile's principal read, that was wrong, and have not said that they know: in public, and in its
+    /// partitions where questions can be signed.
+    fn own_notices(&self, client: &Client, signer: Option<&Signer>) -> Vec<String> {
+        let principal = self.connection.profile().ok().flatten().and_then(|profile| profile.principal?.parse().ok());
+        let Some(principal): Option<PrincipalId> = principal else { return Vec::new() };
+        let untold = |place: &str, error: Error| format!("whether notices wait in {place} cannot be told: {error}");
+        let mut told = Vec::new();
+        match public_notices(client, &principal) {
+            Ok(sentence) => told.extend(sentence),
+            Err(error) => told.push(untold("public", error)),
         }
-        notices_sentence(organisation, notices, cursor.is_some())
+        match signer.map(|signer| partition_notices(client, signer)) {
+            Some(Ok(sentences)) => told.extend(sentences),
+            Some(Err(error)) => told.push(untold("its partitions", error)),
+            None => {}
+        }
+        told
     }
 
     /// A sandbox's folders are here and can be measured.
@@ -147,6 +150,45 @@ impl Status {
             row.disk_bytes = place.map(|place| disk_bytes(&place.data));
         }
     }
+}
+
+/// The notices that wait for a principal's organisation in public.
+fn public_notices(client: &Client, principal: &PrincipalId) -> Result<Option<String>, Error> {
+    let organisation = principal.organisation();
+    let (mut notices, mut own, mut cursor) = (0, 0, None);
+    for _ in 0..NOTICE_PAGES {
+        let mut query = vec![("organisation", organisation), ("open", "true")];
+        query.extend(cursor.as_deref().map(|cursor| ("cursor", cursor)));
+        let page = client.notices(&query)?;
+        let all = || page.corrections.iter().flat_map(|correction| &correction.notices);
+        notices += all().count() as u64;
+        own += all().filter(|notice| notice.reader == *principal).count() as u64;
+        cursor = page.next;
+        if cursor.is_none() {
+            break;
+        }
+    }
+    Ok(notices_sentence(organisation, (notices, own), cursor.is_some()))
+}
+
+/// Those that wait for the signer's organisation in each of its partitions.
+fn partition_notices(client: &Client, signer: &Signer) -> Result<Vec<String>, Error> {
+    let organisation = signer.principal().organisation();
+    let all = client.partitions()?.value.partitions.into_iter();
+    let own: Vec<String> =
+        all.filter(|one| one.agreement.has_member(organisation)).map(|one| one.agreement.partition).collect();
+    if own.is_empty() {
+        return Ok(Vec::new());
+    }
+    let (holder, _) = client.holder(organisation)?;
+    let mut told = Vec::new();
+    for partition in own {
+        match holder.partition_notices(signer, &partition) {
+            Ok(notices) => told.extend(private_notices_sentence(organisation, &notices)),
+            Err(error) => told.push(format!("whether notices wait in partition {partition} cannot be told: {error}")),
+        }
+    }
+    Ok(told)
 }
 
 /// Whether a node does what it is there for and has nothing to complain of, with every partition that it holds, and its organisation what it is
@@ -302,13 +344,29 @@ fn show(rows: &[Row], own: &[ExpiryView]) -> Done {
     reasons.iter().try_for_each(|reason| line(format_args!("  {}", paint(Colour::Yellow, reason))))
 }
 
-/// That notices wait for an organisation, so many in public or, where there `are_more`, at least so many.
-fn notices_sentence(organisation: &str, notices: usize, are_more: bool) -> Option<String> {
-    let notices = (notices > 0).then(|| count(notices as u64, "notice", "notices"))?;
+/// That notices wait for an organisation, so many in public and of them so many for whoever asks, or, where there `are_more`, at least so many.
+fn notices_sentence(organisation: &str, (notices, own): (u64, u64), are_more: bool) -> Option<String> {
+    let notices = (notices > 0).then(|| count(notices, "notice", "notices"))?;
     let more = if are_more { " or more" } else { "" };
     Some(format!(
-        "{organisation}: {notices}{more} of what was read, and was wrong: `tally notice list --organisation {organisation} --open` says whose; of a \
-         partition with --partition"
+        "{organisation}: {notices}{more} of what was read, and was wrong{}: `tally notice list --organisation {organisation} --open` says whose",
+        yours(own)
+    ))
+}
+
+/// How many of these notices are for whoever asks.
+fn yours(own: u64) -> String {
+    if own > 0 { format!(", {} of them yours", thousands(own)) } else { String::new() }
+}
+
+/// That notices wait for an organisation in a partition.
+fn private_notices_sentence(organisation: &str, notices: &PrivateNotices) -> Option<String> {
+    let PrivateNotices { partition, own, organisation: all, .. } = notices;
+    let told = (*all > 0).then(|| count(*all, "notice", "notices"))?;
+    Some(format!(
+        "{organisation}: {told} of what was read in partition {partition}, and was wrong{}: `tally notice list --partition {partition} \
+         --organisation {organisation} --open` says whose",
+        yours(*own)
     ))
 }
 
@@ -415,11 +473,21 @@ mod tests {
 
     #[test]
     fn an_organisation_is_told_of_what_its_people_must_know() {
-        assert_eq!(notices_sentence("home-office", 0, false), None);
-        let told = notices_sentence("home-office", 1, false).unwrap();
+        assert_eq!(notices_sentence("home-office", (0, 0), false), None);
+        let told = notices_sentence("home-office", (1, 0), false).unwrap();
         assert!(told.starts_with("home-office: 1 notice of what was read"), "{told}");
-        let told = notices_sentence("home-office", 100, true).unwrap();
+        let told = notices_sentence("home-office", (100, 3), true).unwrap();
+        assert!(told.contains("3 of them yours"), "{told}");
         assert!(told.contains("100 notices or more") && told.contains("--organisation home-office --open"), "{told}");
+        let within = |own, organisation| {
+            let notices = PrivateNotices { partition: "health".to_owned(), height: 9, own, organisation };
+            private_notices_sentence("home-office", &notices)
+        };
+        assert_eq!(within(0, 0), None);
+        let (one, two) = (within(0, 1).unwrap(), within(1, 2).unwrap());
+        assert!(one.contains("1 notice of what was read in partition health") && !one.contains("yours"), "{one}");
+        assert!(two.contains("2 notices") && two.contains("1 of them yours"), "{two}");
+        assert!(two.contains("--partition health --organisation home-office --open"), "{two}");
     }
 
     #[test]

@@ -24,6 +24,8 @@ pub struct Client {
     nodes: Vec<String>,
     /// The node that answered last; it is asked first.
     preferred: AtomicUsize,
+    /// Who hears how many notices of corrections wait, as [`media::NOTICES_HEADER`] says it.
+    heard: Option<fn(&str)>,
 }
 
 /// A node's answer, complete.
@@ -60,7 +62,13 @@ impl Client {
         if nodes.is_empty() {
             return Err(Error::NoNode);
         }
-        Ok(Self { agent: agent(RESPONSE_TIMEOUT), nodes, preferred: AtomicUsize::new(0) })
+        Ok(Self { agent: agent(RESPONSE_TIMEOUT), nodes, preferred: AtomicUsize::new(0), heard: None })
+    }
+
+    /// The same client, that passes on with which answers a node says that notices of corrections wait for whoever asked: `‹partition›=‹count›`.
+    #[must_use]
+    pub fn hearing(self, heard: fn(&str)) -> Self {
+        Self { heard: Some(heard), ..self }
     }
 
     /// The same client, that gives up a node which has not begun to answer within this time. For questions that no node need
@@ -77,7 +85,8 @@ impl Client {
 
     /// A client of one of the nodes alone, sharing its connections.
     pub fn only(&self, node: &str) -> Self {
-        Self { agent: self.agent.clone(), nodes: vec![node.to_owned()], preferred: AtomicUsize::new(0) }
+        let (agent, heard) = (self.agent.clone(), self.heard);
+        Self { agent, nodes: vec![node.to_owned()], preferred: AtomicUsize::new(0), heard }
     }
 
     /// Asks the nodes in turn, until one answers.
@@ -142,11 +151,11 @@ impl Client {
         if !response.status().is_success() {
             return Err(problem(node, response));
         }
-        let height = response
-            .headers()
-            .get(media::HEIGHT_HEADER)
-            .and_then(|value| value.to_str().ok())
-            .and_then(|v| v.parse().ok());
+        let said = |name: &str| response.headers().get(name).and_then(|value| value.to_str().ok());
+        let height = said(media::HEIGHT_HEADER).and_then(|value| value.parse().ok());
+        if let (Some(heard), Some(waiting)) = (self.heard, said(media::NOTICES_HEADER)) {
+            heard(waiting);
+        }
         let status = response.status().as_u16();
         let body = response.into_body().into_with_config().limit(ANSWER_BYTES_MAX).read_to_vec();
         match body {
@@ -327,6 +336,20 @@ mod tests {
         assert!(matches!(&error, Error::Problem { problem, .. } if problem.retry_after_ms == Some(2_000)), "{error}");
         assert_eq!((error.code(), error.status()), (Some("busy"), Some(503)));
         assert!(error.to_string().ends_with("says: pool is full (busy)"), "{error}");
+    }
+
+    #[test]
+    fn what_waits_for_whoever_asks_is_passed_on() {
+        const WAITING: &str =
+            "HTTP/1.1 200 OK\r\ntally-notices: health=2\r\ncontent-length: 2\r\nconnection: close\r\n\r\n{}";
+        static HEARD: std::sync::Mutex<Vec<String>> = std::sync::Mutex::new(Vec::new());
+        let hear = |waiting: &str| HEARD.lock().unwrap().push(waiting.to_owned());
+        let (quiet, node) = (canned(OK), canned(WAITING));
+        let client = Client::new([&quiet]).unwrap().hearing(hear).within(RESPONSE_TIMEOUT);
+        client.get("/", "*/*").unwrap();
+        assert!(HEARD.lock().unwrap().is_empty());
+        client.only(&node).get("/", "*/*").unwrap();
+        assert_eq!(*HEARD.lock().unwrap(), ["health=2"]);
     }
 
     #[test]

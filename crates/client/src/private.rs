@@ -10,8 +10,8 @@ use serde::{Serialize, de::DeserializeOwned};
 use std::time::Duration;
 use tallystick_api::{
     ConsentList, ErasureList, ErasureView, HoldList, MandateList, MandateView, PrivateAnswer, PrivateCertificate,
-    PrivateConsents, PrivateErasures, PrivateHeld, PrivateHolds, PrivateMandates, PrivateQuestion, PrivateReads,
-    PrivateReadsAsked, PrivateResult, PrivateResults, RegisterList, RegisterView, media, routes,
+    PrivateConsents, PrivateErasures, PrivateHeld, PrivateHolds, PrivateMandates, PrivateNotices, PrivateQuestion,
+    PrivateReads, PrivateReadsAsked, PrivateResult, PrivateResults, RegisterList, RegisterView, media, routes,
 };
 use tallystick_protocol::{
     MandateId, Query, SealedSubmission, SignedTransaction, Subject,
@@ -120,6 +120,14 @@ impl Client {
         asked: &PrivateReadsAsked,
     ) -> Result<PrivateReads, Error> {
         Ok(self.post_signed(signer, &routes::partition_reads(partition), asked)?.value)
+    }
+
+    /// How many notices of corrections wait in a partition for the signer, and for all people of their organisation.
+    ///
+    /// # Errors
+    /// As [`Client::partition_registers`].
+    pub fn partition_notices(&self, signer: &Signer, partition: &str) -> Result<PrivateNotices, Error> {
+        Ok(self.ask_signed(signer, &routes::partition_notices(partition))?.value)
     }
 
     /// What was written about somebody in a partition, the latest first: where it stands, not what it says.

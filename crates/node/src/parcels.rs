@@ -27,6 +27,7 @@ mod held;
 mod log;
 mod mandate;
 pub mod message;
+mod notify;
 mod order;
 mod permit;
 mod read;
@@ -39,10 +40,12 @@ use erasures::Proofs;
 pub use error::PrivateError;
 pub use held::{HeldEntry, HeldPage};
 pub use log::{Corrected, ReadAct, ReadsPage};
+use notify::Notices;
+pub use notify::{Owed, Waiting};
 pub use order::Executed;
 pub(crate) use read::different_roots;
 use read::{Awaited, ReadPayload};
-pub use read::{Given, Proof, Told};
+pub use read::{Correcting, Given, Proof, Told};
 
 use crate::{
     admission::{Admission, Origin},
@@ -189,6 +192,8 @@ pub(crate) struct Room<E: Runtime> {
     is_done: AtomicBool,
     intake: mpsc::Sender<Submission>,
     standing: Mutex<Standing>,
+    /// Who of this organisation must know of corrections.
+    notices: Notices,
     /// Whether this node is one of a member's still. While it is not, nothing goes in or out, and nobody is asked for anything.
     open: watch::Sender<bool>,
 }
@@ -535,6 +540,7 @@ impl<E: Runtime> Parcels<E> {
         };
         let (intake, submissions) = mpsc::channel(PRIVATE_QUEUE_MAX);
         let (root, position) = (partition.root(), partition.position());
+        let (notices, news) = Notices::new();
         let standing = Standing { height: position.height, executed: position.executed, root, missing: 0 };
         let room = Arc::new(Room {
             name: name.clone(),
@@ -556,14 +562,16 @@ impl<E: Runtime> Parcels<E> {
             is_done: AtomicBool::new(false),
             intake,
             standing: Mutex::new(standing),
+            notices,
             open: watch::Sender::new(true),
         });
         self.rooms().insert(name.clone(), room.clone());
         tracing::info!(partition = name, executed = position.executed, "holds a partition");
-        let (follower, gatherer, retainer) = (self.clone(), self.clone(), self.clone());
-        let (followed, gathered) = (room.clone(), room.clone());
+        let (follower, gatherer, retainer, notifier) = (self.clone(), self.clone(), self.clone(), self.clone());
+        let (followed, gathered, notified) = (room.clone(), room.clone(), room.clone());
         labelled("follow").spawn(move |runtime| follower.follow(runtime, followed, proposed));
         labelled("gather").spawn(move |runtime| gatherer.gather(runtime, gathered, submissions));
+        labelled("notify").spawn(move |runtime| notifier.notify(runtime, notified, news));
         labelled("retain").spawn(move |runtime| retainer.retain(runtime, room));
     }
 

@@ -28,7 +28,7 @@ mod parcels;
 mod tests;
 
 pub use fields::{Fields, appended};
-pub use index::{Kept as KeptRegister, NumberedRow, ProvenRecord, ProvenRow};
+pub use index::{Kept as KeptRegister, NumberedRow, ProvenRecord, ProvenRow, record_tag};
 pub use opened::{Opened, Standing};
 pub use parcels::{Kept, ParcelStore, StoreError};
 
@@ -77,7 +77,7 @@ pub struct Position {
 }
 
 /// The form of a partition's state. One of another is made anew.
-const FORM: u64 = 2;
+const FORM: u64 = 3;
 
 impl Position {
     fn to_bytes(self) -> Vec<u8> {

@@ -52,7 +52,7 @@ use utoipa::OpenApi;
         partitions::partitions,
         partitions::partition,
         data_map::data_map,
-    private::submit, private::registers, private::register, private::reads, private::reads_of, private::mandates, private::consents, private::held, notices::notices,
+    private::submit, private::registers, private::register, private::reads, private::reads_of, private::notices, private::mandates, private::consents, private::held, notices::notices,
         private_erasures::erasures, private_erasures::certificate, private_erasures::holds,
         registers::registers,
         registers::register,

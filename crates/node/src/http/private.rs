@@ -11,22 +11,25 @@ use super::{
     transactions::{body_essence, split},
 };
 use crate::{
-    parcels::{Corrected, Executed, HeldEntry, HeldPage, PrivateError, ReadAct, ReadsPage, Told},
+    parcels::{
+        Corrected, Correcting, Executed, HeldEntry, HeldPage, Owed, PrivateError, ReadAct, ReadsPage, Told, Waiting,
+    },
     service::{mandate::MandateQuery, partition::Disclosures},
 };
 use axum::{
-    extract::{FromRequestParts, State, rejection::BytesRejection},
+    extract::{FromRequestParts, Request, State, rejection::BytesRejection},
+    middleware::Next,
     response::{IntoResponse, Response},
 };
 use bytes::Bytes;
-use http::{HeaderMap, HeaderValue, header, request::Parts};
+use http::{HeaderMap, HeaderName, HeaderValue, header, request::Parts};
 use serde::de::DeserializeOwned;
 use std::{collections::BTreeMap, time::Duration};
 use tallystick_api::{
-    ConsentList, ConsentView, GivenView, MandateList, OutcomeView, PrivateAcknowledgement, PrivateAnswer,
-    PrivateConsents, PrivateCorrection, PrivateEntryView, PrivateHeld, PrivateMandates, PrivateQuestion, PrivateReads,
-    PrivateReadsAsked, PrivateResult, PrivateResults, Problem, ProblemCode, ReadPlace, ReadView, RegisterList,
-    RegisterView, WrongValue, is_read_about,
+    ConsentList, ConsentView, CorrectingView, GivenView, MandateList, OutcomeView, PrivateAcknowledgement,
+    PrivateAnswer, PrivateConsents, PrivateCorrection, PrivateEntryView, PrivateHeld, PrivateMandates, PrivateNotices,
+    PrivateQuestion, PrivateReads, PrivateReadsAsked, PrivateResult, PrivateResults, Problem, ProblemCode, ReadPlace,
+    ReadView, RegisterList, RegisterView, WrongValue, is_read_about,
     limits::{
         AUDIT_PAGE_MAX, CONSENTS_PAGE_MAX, DISCLOSED_SECONDS_MAX, MANDATES_PAGE_MAX, PAGE_DEFAULT, PARTITIONS_PAGE_MAX,
         WAIT_SECONDS_MAX,
@@ -70,29 +73,70 @@ pub async fn submit(State(app): State<App>, headers: HeaderMap, body: Bytes) -> 
         app.service.submit_private(body, patience).await
     };
     let executed = executed.map_err(|error| failure(&error))?;
-    let Executed { transaction: id, height, number, outcome, given } = executed;
+    let Executed { transaction: id, height, number, outcome, given, waiting } = executed;
     let (outcome, mut all) = (OutcomeView::from(&outcome), Vec::with_capacity(given.len()));
     for one in given {
         let register = one.register.clone();
         let openings = one.openings.iter().map(|opening| hex::encode(&*opening.to_bytes())).collect();
         let (absent, erased) = (one.absent.iter().cloned().collect(), one.erased.iter().cloned().collect());
         let unnamed = one.unnamed.iter().cloned().collect();
+        let corrects = one.corrects.clone().map(correcting_view);
         let record = serde_json::from_str(&records_json(std::slice::from_ref(&one.record))).unwrap_or_default();
         let Disclosures { whole, fields } =
             app.service.disclosures(one, until).await.map_err(|error| failure(&error))?;
         let disclosure = whole.map(|whole| hex::encode(Receipt::Partition(whole).to_bytes()));
         let field_disclosure = fields.map(|fields| hex::encode(Receipt::Fields(Box::new(fields)).to_bytes()));
-        all.push(GivenView { register, record, openings, absent, erased, unnamed, disclosure, field_disclosure });
+        all.push(GivenView {
+            register,
+            record,
+            openings,
+            absent,
+            erased,
+            unnamed,
+            corrects,
+            disclosure,
+            field_disclosure,
+        });
     }
     let given = all;
-    Ok(unstored(json_at(height, PrivateResult { id, height, number, outcome, given })))
+    let answer = unstored(json_at(height, PrivateResult { id, height, number, outcome, given }));
+    Ok(saying(answer, waiting.as_ref()))
+}
+
+fn correcting_view(Correcting { corrects, reason, authority, legal_basis }: Correcting) -> CorrectingView {
+    CorrectingView { corrects, reason, authority, legal_basis }
+}
+
+/// An answer that says how many notices wait for whoever asked.
+fn saying(mut answer: Response, waiting: Option<&Waiting>) -> Response {
+    let value = waiting.map(|Waiting { partition, count }| HeaderValue::from_str(&format!("{partition}={count}")));
+    if let Some(Ok(value)) = value {
+        answer.headers_mut().insert(HeaderName::from_static(media::NOTICES_HEADER), value);
+    }
+    answer
+}
+
+/// Says with each answer to a signed question in a partition how many notices wait there for whoever asked, and was answered.
+pub async fn with_notices(State(app): State<App>, request: Request, next: Next) -> Response {
+    let query =
+        request.headers().get(header::AUTHORIZATION).and_then(|header| Query::from_header(header.to_str().ok()?).ok());
+    let partition = request.uri().path().strip_prefix(routes::PARTITIONS).and_then(|rest| rest.split('/').nth(1));
+    let (Some(query), Some(partition)) = (query, partition.map(str::to_owned)) else { return next.run(request).await };
+    let answer = next.run(request).await;
+    // Only then it is known who asked.
+    let is_signed = answer.extensions().get::<Signed>().is_some();
+    let waiting = match app.service.parcels() {
+        Ok(parcels) if is_signed => parcels.waiting_for(&partition, &query.principal),
+        _ => None,
+    };
+    saying(answer, waiting.as_ref())
 }
 
 async fn submit_sequence(app: &App, body: &Bytes, patience: Duration) -> Answer<Response> {
     let all = app.service.submit_private_all(split(body)?, patience).await.map_err(|error| failure(&error))?;
     let results = all.into_iter().map(|one| match one {
         // Those that read are not among them.
-        Ok(Executed { transaction: id, height, number, outcome, given: _ }) => {
+        Ok(Executed { transaction: id, height, number, outcome, .. }) => {
             let outcome = OutcomeView::from(&outcome);
             PrivateAnswer::Executed(PrivateResult { id, height, number, outcome, given: Vec::new() })
         }
@@ -136,8 +180,13 @@ pub(super) fn question<Q: DeserializeOwned>(
     Ok((question, Query::path_with(&asked.path, &body)))
 }
 
+/// The mark of an answer that is given to whoever signed for it.
+#[derive(Clone, Copy)]
+struct Signed;
+
 /// What some may see is kept by nobody on the way.
 pub(super) fn unstored(mut response: Response) -> Response {
+    response.extensions_mut().insert(Signed);
     response.headers_mut().insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
     response
 }
@@ -237,6 +286,32 @@ pub async fn reads(
     Ok(unstored((links, json_at(page.height, page)).into_response()))
 }
 
+/// How many notices of corrections wait in a partition for whoever asks, and for all people of their organisation: `/v1/partitions/{name}/reads`
+/// says of what. To principals of the node's own organisation.
+#[utoipa::path(get, path = routes::PARTITION_NOTICES, tag = "partitions",
+    params(
+        ("name" = String, Path, description = "The partition's name"),
+        ("Authorization" = String, Header, description = "`Tallystick` and a signed question: docs/reference/formats.md"),
+    ),
+    responses(
+        (status = 200, description = "How many", body = PrivateNotices),
+        (status = 401, description = "The question is not signed by one's own, for this path and in time", body = Problem, content_type = "application/problem+json"),
+        (status = 421, description = "This node holds nothing of the partition", body = Problem, content_type = "application/problem+json"),
+    ))]
+pub async fn notices(
+    State(app): State<App>,
+    PathOf(name): PathOf<String>,
+    QueryOf(query): QueryOf,
+    asked: Asked,
+) -> Answer<Response> {
+    known(&query, &[])?;
+    let parcels = app.service.parcels().map_err(|error| failure(&error))?;
+    let found = parcels.owed(&name, (&asked.query, &asked.path)).await.map_err(|error| failure(&error))?;
+    let Told { height, value: Owed { own, organisation } } = found;
+    let (own, organisation) = (own as u64, organisation as u64);
+    Ok(unstored(json_at(height, PrivateNotices { partition: name, height, own, organisation })))
+}
+
 /// The same of one whom they are about, or with what is sealed in wrong entries. The question is signed for the path, `#` and the SHA-256 of the
 /// body. To the same.
 #[utoipa::path(post, path = routes::PARTITION_READS, tag = "partitions",
@@ -318,6 +393,7 @@ fn corrections_of(act: &ReadAct) -> impl Iterator<Item = PrivateCorrection> {
         register: mark.register.clone(),
         key: mark.key.clone(),
         corrects: mark.corrects,
+        entry: mark.entry,
         reason: mark.reason.clone(),
         authority: mark.authority.clone(),
         legal_basis: mark.legal_basis.clone(),

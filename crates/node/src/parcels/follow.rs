@@ -245,6 +245,7 @@ impl<E: Runtime> Parcels<E> {
             let done = partition.execute(&block).await;
             room.take_records(&partition, &done).await;
             room.prove_orders(&partition).await;
+            room.notices.note(&block, &done);
             (done, partition.root(), partition.position().executed)
         };
         // Before what came is settled, so that what was here is counted.
@@ -268,7 +269,14 @@ impl<E: Runtime> Parcels<E> {
         for Done { transaction, number, outcome, .. } in done {
             let Some(transaction) = transaction else { continue };
             if let Some(answer) = waiting.remove(&transaction) {
-                let _ = answer.send(Ok(Executed { transaction, height, number, outcome, given: Vec::new() }));
+                let _ = answer.send(Ok(Executed {
+                    transaction,
+                    height,
+                    number,
+                    outcome,
+                    given: Vec::new(),
+                    waiting: None,
+                }));
             }
         }
     }

@@ -68,7 +68,7 @@ pub struct ReadsPage {
 impl<E: Runtime> Room<E> {
     /// The marks of the entries that the transaction of a number corrects, each with the private transaction that brought it and the fields of its
     /// register. One that was refused marked nothing.
-    async fn corrections(
+    pub(super) async fn corrections(
         &self,
         number: u64,
         transaction: &SignedTransaction,

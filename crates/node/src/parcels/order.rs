@@ -2,7 +2,7 @@
 //! one order of them all into the pool.
 
 use super::{
-    Ack, Answer, Given, Membership, Parcels, Room,
+    Ack, Answer, Given, Membership, Parcels, Room, Waiting,
     error::PrivateError,
     message::{Delivered, Message, Reason},
     permit::require_permitted,
@@ -58,6 +58,8 @@ pub struct Executed {
     pub outcome: Outcome,
     /// The records that it reads, if it was accepted: given once, to who handed it in.
     pub given: Vec<Given>,
+    /// How many notices of corrections wait for its signer in the partition.
+    pub waiting: Option<Waiting>,
 }
 
 /// A private transaction, and whom to tell what became of it.
@@ -118,14 +120,26 @@ impl<E: Runtime> Parcels<E> {
         let (room, transaction) = self.screen(bytes).await?;
         let transaction = transaction.verify().map_err(|error| PrivateError::Unfit(error.to_string()))?;
         let sealed = self.take_in(&room, &transaction, openings).await?;
-        if !reads(&transaction) {
-            return self.await_executed(&room, (transaction, sealed), patience).await;
-        }
-        self.require_reads(&room, &transaction).await?;
+        let signer = transaction.principal().clone();
+        let executed = match reads(&transaction) {
+            true => self.read(&room, (transaction, sealed), patience).await?,
+            false => self.await_executed(&room, (transaction, sealed), patience).await?,
+        };
+        Ok(Executed { waiting: room.waiting_for(&signer), ..executed })
+    }
+
+    /// Has a read executed, and gives what it reads.
+    async fn read(
+        &self,
+        room: &Room<E>,
+        (transaction, sealed): (VerifiedTransaction, Sealed),
+        patience: Duration,
+    ) -> Result<Executed, PrivateError> {
+        self.require_reads(room, &transaction).await?;
         let _claim = room.claim(&transaction).ok_or(PrivateError::Read)?;
-        let mut executed = self.await_executed(&room, (transaction.clone(), sealed), patience).await?;
+        let mut executed = self.await_executed(room, (transaction.clone(), sealed), patience).await?;
         if executed.outcome.is_accepted() {
-            executed.given = self.given(&room, &transaction).await.map_err(PrivateError::recorded)?;
+            executed.given = self.given(room, &transaction).await.map_err(PrivateError::recorded)?;
         }
         Ok(executed)
     }

@@ -68,8 +68,35 @@ pub struct Given {
     pub erased: BTreeSet<String>,
     /// Whom sealed values in these fields are about, and the read does not name: they are not given.
     pub unnamed: BTreeSet<Subject>,
+    /// Why there is this entry, if it corrects another.
+    pub corrects: Option<Correcting>,
     /// Of one that is disclosed: what proves it.
     pub proof: Option<Proof>,
+}
+
+/// That an entry corrects one that was wrong.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Correcting {
+    /// The number of the wrong entry.
+    pub corrects: u64,
+    /// Why.
+    pub reason: String,
+    /// Who demanded it, or found it.
+    pub authority: String,
+    /// The law that it rests on.
+    pub legal_basis: String,
+}
+
+impl Correcting {
+    fn of(operation: &Operation) -> Option<Self> {
+        let Operation::RecordCorrect { corrects, reason, authority, legal_basis, .. } = operation else { return None };
+        Some(Self {
+            corrects: *corrects,
+            reason: reason.clone(),
+            authority: authority.clone(),
+            legal_basis: legal_basis.clone(),
+        })
+    }
 }
 
 /// What proves a record that is disclosed, as it was under the partition's root when the read was executed.
@@ -295,7 +322,7 @@ impl<E: Runtime> Parcels<E> {
             );
             return Err(PrivateError::Unfit(why));
         }
-        let record = self.record(room, &taken, register).await?;
+        let (record, _) = self.record(room, &taken, register).await?;
         let mut values = sealed_of(&room.name, (register, &taken.fields), &record, fields);
         values.retain(|(place, _)| subjects.contains(place.subject()));
         let erased = room.erased_among(&values, self.time_ms()).await;
@@ -333,7 +360,7 @@ impl<E: Runtime> Parcels<E> {
         (register, fields, subjects): (&str, &[String], &[Subject]),
         taken: Taken,
     ) -> Result<Given, PrivateError> {
-        let mut record = self.record(room, &taken, register).await?;
+        let (mut record, corrects) = self.record(room, &taken, register).await?;
         let one = self.open_values(room, (register, &record, &taken), (fields, subjects)).await?;
         let is_asked = |field: &str| fields.iter().any(|asked| asked == field);
         let proof = match &taken.proof {
@@ -346,7 +373,7 @@ impl<E: Runtime> Parcels<E> {
         if proof.as_ref().is_none_or(|proof| proof.whole.is_none()) {
             record.items.iter_mut().for_each(|(_, item)| *item = only(item, is_asked));
         }
-        Ok(Given { record, proof, ..one })
+        Ok(Given { record, corrects, proof, ..one })
     }
 
     /// What proves those fields of a record that is disclosed, and all of it if they are all that is not sealed.
@@ -400,26 +427,37 @@ impl<E: Runtime> Parcels<E> {
         let mut seen = BTreeSet::new();
         let openings = values.iter().filter(|value| seen.insert((*value).clone())).filter_map(|value| found.get(value));
         let (openings, register) = (openings.cloned().collect(), register.to_owned());
-        Ok(Given { register, record: record.clone(), openings, absent, erased, unnamed, proof: None })
+        let record = record.clone();
+        Ok(Given { register, record, openings, absent, erased, unnamed, corrects: None, proof: None })
     }
 
-    /// An entry as openregister shows it, its items out of the payload that appended it.
-    async fn record(&self, room: &Room<E>, taken: &Taken, register: &str) -> Result<Entry, PrivateError> {
+    /// An entry as openregister shows it, its items out of the payload that appended it; and what it corrects.
+    async fn record(
+        &self,
+        room: &Room<E>,
+        taken: &Taken,
+        register: &str,
+    ) -> Result<(Entry, Option<Correcting>), PrivateError> {
         let row = taken.row.as_ref().ok_or(PrivateError::Refused(Code::RecordUnknown))?;
         let transaction = self.transaction(room, taken.appended.as_ref().ok_or_else(lost)?).await?;
-        let mut all = transaction.operations().iter().flat_map(|operation| entries(operation, register));
-        let items = all.find_map(|(found, items)| {
-            let is_it = found == row.key && items.iter().map(|item| item_hash(item)).eq(row.items.iter().copied());
-            is_it.then(|| row.items.iter().copied().zip(items.iter().cloned()).collect())
-        });
-        Ok(Entry {
+        let is_it = |(found, items): &(&str, &[String])| {
+            *found == row.key && items.iter().map(|item| item_hash(item)).eq(row.items.iter().copied())
+        };
+        let (mut texts, mut corrects) = (None, None);
+        for operation in transaction.operations() {
+            let Some((_, items)) = entries(operation, register).into_iter().find(is_it) else { continue };
+            texts.get_or_insert_with(|| row.items.iter().copied().zip(items.iter().cloned()).collect());
+            corrects = Correcting::of(operation);
+        }
+        let entry = Entry {
             number: row.number,
             kind: EntryKind::User,
             key: row.key.clone(),
             timestamp: row.timestamp,
-            items: items.ok_or_else(lost)?,
+            items: texts.ok_or_else(lost)?,
             leaf: row.leaf,
-        })
+        };
+        Ok((entry, corrects))
     }
 
     /// The private transaction of a number; none if it has none that counts.

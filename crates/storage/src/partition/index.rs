@@ -14,8 +14,8 @@ use minicbor::{Decode, Encode};
 use std::collections::{BTreeMap, BTreeSet};
 use tallystick_ledger::{MandateRow, PageRow, TreeRow};
 use tallystick_protocol::{
-    BlindRow, CborError, ConsentRow, CorrectionRow, CountersRow, EntryKind, Hash, MandateId, Noun, OperationName,
-    OrderedParcel, Outcome, RecordRow, RegisterRow, StateKey, Subject, SubjectConsentsRow, cbor,
+    BlindRow, CborError, ConsentRow, CorrectionRow, CountersRow, EntryKind, Hash, MandateId, Noun, Operation,
+    OperationName, OrderedParcel, Outcome, RecordRow, RegisterRow, StateKey, Subject, SubjectConsentsRow, cbor,
     limits::{CONSENTS_PER_PAGE, STATE_VALUE_BYTES_MAX},
 };
 
@@ -42,6 +42,15 @@ pub struct NumberedRow {
     /// Which it is of that payload, from 0.
     #[n(5)]
     pub place: u32,
+    /// Of one that does nothing but read records, [`record_tag`] of each: who read one of them is found without opening every payload.
+    #[n(6)]
+    pub reads: Option<Vec<u32>>,
+}
+
+/// What a record is known by in [`NumberedRow::reads`]. Others may be known by the same.
+pub fn record_tag(register: &str, key: &str) -> u32 {
+    let Hash([first, second, third, fourth, ..]) = Hash::of(&[register.as_bytes(), &[0], key.as_bytes()]);
+    u32::from_be_bytes([first, second, third, fourth])
 }
 
 impl NumberedRow {
@@ -126,13 +135,21 @@ pub(super) fn number(
         time_ms: block.time_ms,
         told: is_asked.then(|| outcome.clone()),
         place: *place,
+        reads: transaction.operations().iter().map(read_tag).collect(),
     };
     let mut bytes = cbor::encode(&row);
     if bytes.len() > STATE_VALUE_BYTES_MAX {
-        row.told = None;
+        (row.told, row.reads) = (None, None);
         bytes = cbor::encode(&row);
     }
     changed.insert(StateKey::private_number(*number), Some(bytes));
+}
+
+fn read_tag(operation: &Operation) -> Option<u32> {
+    match operation {
+        Operation::RecordRead { register, key, .. } => Some(record_tag(register, key)),
+        _ => None,
+    }
 }
 
 impl<E: Context + Spawner> Partition<E> {

@@ -350,6 +350,9 @@ fn what_was_executed_is_found_and_who_may_read_is_told_by_the_custodian() {
             let found = partition.numbered(number.into()).await.unwrap();
             assert_eq!((found.parcel, found.transaction), (ordered, transaction.id()));
             assert_eq!(found.told, is_told.then(|| done[0].outcome.clone()));
+            // Every read here is of that record.
+            let is_read = transaction.operations()[0].name() == OperationName::RecordRead;
+            assert_eq!(found.reads, is_read.then(|| vec![record_tag("child", "c-1")]));
             assert_eq!(partition.registers().await, registers);
             let kept = partition.register_of(1).await;
             assert_eq!(kept.as_ref().map_or(0, |kept| kept.records), records);

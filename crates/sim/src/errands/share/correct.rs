@@ -48,12 +48,32 @@ pub(super) async fn correct(client: &mut Client, writer: &Member, guest: &Member
     }
     // What is not the latest any more is not corrected.
     executed(client, MEMBERS[0], writer, again, Some(Code::CorrectionSuperseded)).await?;
+    notified(client, writer, 1).await?;
     executed(client, MEMBERS[0], writer, knows(wrong, writer), None).await?;
+    notified(client, writer, 0).await?;
     executed(client, MEMBERS[0], writer, knows(number, writer), Some(Code::CorrectionUnknown)).await?;
     executed(client, MEMBERS[1], guest, knows(wrong, writer), Some(Code::NotPermitted)).await?;
     let found = told(client, writer, (wrong, opening.commitment())).await?;
     client.record.note(format!("{found} reads of what was wrong are on record, and who read it knows"));
     Some(())
+}
+
+/// Waits until the reader's own node says that so many notices wait for them. Whatever is asked there is answered so, also after a restart.
+async fn notified(client: &mut Client, reader: &Member, count: usize) -> Option<()> {
+    loop {
+        let id = reader.id.clone();
+        let asked = client.door(MEMBERS[0]).ask(move |service| async move {
+            let parcels = service.parcels()?;
+            Ok::<_, PrivateError>((parcels.standing(PARTITION).is_some(), parcels.waiting_for(PARTITION, &id)))
+        });
+        match asked.await {
+            Some(Ok((true, waiting))) if waiting.as_ref().map_or(0, |waiting| waiting.count) == count => {
+                return Some(());
+            }
+            // It is down, or has not looked yet.
+            _ => client.pause().await?,
+        }
+    }
 }
 
 fn correction(corrects: u64, value: &str) -> Operation {
