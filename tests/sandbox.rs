@@ -17,6 +17,8 @@ use std::time::{Duration, Instant};
 const READY_WITHIN: Duration = Duration::from_secs(240);
 /// How long it may take to stop.
 const STOP_WITHIN: Duration = Duration::from_secs(60);
+/// How long a node may be behind another.
+pub const BEHIND_AT_MOST: Duration = Duration::from_secs(20);
 /// Held by a running sandbox: a network is four processes, and tests that share two cores with another wait longer than they should.
 static ALONE: Mutex<()> = Mutex::new(());
 /// Pause between two looks.
@@ -93,6 +95,19 @@ impl Desk {
     /// Runs a line as a shell would split it: words, and words in single or double quotes.
     pub fn line(&self, line: &str) -> Answer {
         self.tally(&words(line))
+    }
+
+    /// Asks again until all of `said` is said: another node than the one that took something may be some blocks behind.
+    #[track_caller]
+    pub fn soon(&self, line: &str, said: &[&str]) -> Answer {
+        let begun = Instant::now();
+        loop {
+            let answer = self.line(line);
+            if said.iter().all(|part| answer.text().contains(part)) || begun.elapsed() > BEHIND_AT_MOST {
+                return answer.expect(0, said);
+            }
+            thread::sleep(Duration::from_millis(200));
+        }
     }
 
     fn command<S: AsRef<str>>(&self, arguments: &[S]) -> Command {

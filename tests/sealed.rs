@@ -149,7 +149,7 @@ fn a_reader_is_seen(desk: &Desk) {
     read("companies-house/registrar").expect(0, &[SEALED, "the read is on record"]);
     let refused = read("hm-revenue-and-customs/registrar").expect(1, &["not-permitted"]);
     assert!(!refused.text().contains(SEALED));
-    let seen = desk.line("access-log --subject patient:p-1").expect(0, &["2 reads, complete to block"]);
+    let seen = desk.soon("access-log --subject patient:p-1", &["2 reads, complete to block"]);
     for told in ["companies-house/registrar", "hm-revenue-and-customs/registrar", "custodian-reads", "Law 1"] {
         assert!(seen.text().contains(told), "{}", seen.text());
     }

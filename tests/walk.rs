@@ -31,14 +31,12 @@ use std::{
 use crate::{
     absent::skipped,
     markdown::{Block, blocks},
-    sandbox::{Desk, Sandbox, free_base_port, words},
+    sandbox::{BEHIND_AT_MOST, Desk, Sandbox, free_base_port, words},
     workspace::{read, root},
 };
 
 /// How long a block may say nothing: what takes effect by vote takes some blocks of an idle network.
 const SILENCE: Duration = Duration::from_secs(240);
-/// How long a node may be behind another.
-const BEHIND_AT_MOST: Duration = Duration::from_secs(20);
 /// How long a network may take until all is well with it again.
 const HEALED_WITHIN: Duration = Duration::from_secs(120);
 /// How long a shell may take to end.

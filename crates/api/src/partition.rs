@@ -174,6 +174,8 @@ pub struct PrivateNotices {
     pub own: u64,
     /// Those for all people of their organisation.
     pub organisation: u64,
+    /// Whether these are all: while something cannot be read, or the node looks through what was executed, there may be more.
+    pub is_whole: bool,
 }
 
 /// A page of the reads that are on record in a partition, the latest first.
@@ -200,7 +202,8 @@ pub struct PrivateReads {
     pub next: Option<String>,
 }
 
-/// A correction in a partition. Whoever read the record from the block of height `since` on, and before `number`, read what was wrong.
+/// A correction in a partition. Whoever read the record from the block of height `since` on, and before that of `height`, read what was wrong: what
+/// is read is read as it is after the block.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct PrivateCorrection {
     /// The register.
@@ -231,6 +234,8 @@ pub struct PrivateCorrection {
     pub number: u64,
     /// When: milliseconds since 1970.
     pub time_ms: u64,
+    /// The height of the block that corrects it.
+    pub height: u64,
     /// The height of the block that brought the wrong entry.
     pub since: u64,
 }

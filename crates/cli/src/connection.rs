@@ -9,10 +9,11 @@ use crate::{
 };
 use clap::Args;
 use std::{
+    collections::BTreeSet,
     fmt::Display,
     io::IsTerminal,
     path::{Path, PathBuf},
-    sync::atomic::{AtomicBool, Ordering},
+    sync::{Mutex, PoisonError},
     thread,
     time::Duration,
 };
@@ -147,15 +148,26 @@ impl Connection {
         }
     }
 
-    /// The profile's own principal, with its key unlocked; none where nobody is named, or somebody would have to be asked for what opens it.
+    /// The profile's own principal, with its key unlocked; none where nobody is named.
     ///
     /// # Errors
-    /// When the key cannot be opened.
+    /// When the key cannot be opened, or somebody would have to be asked for what opens it.
     pub fn own_signer(&self) -> Result<Option<Signer>, Failure> {
         let Some(profile) = self.profile()? else { return Ok(None) };
         let Some(own) = &profile.principal else { return Ok(None) };
         let Some(place) = profile.principals.get(own) else { return Ok(None) };
-        let Some(secret) = passphrase_at_hand(place.passphrase_file.as_deref())? else { return Ok(None) };
+        let file = place.passphrase_file.as_deref();
+        let secret = match &place.key {
+            KeyName::File(_) => passphrase_at_hand(file)?,
+            // What the environment says may be another's: a few wrong PINs lock a token.
+            KeyName::Token(_) => file.map(Passphrase::read).transpose()?,
+        };
+        let unasked = || {
+            Failure::error(format!(
+                "nobody is asked for the passphrase of the key of `{own}`: name a file that holds it in the profile"
+            ))
+        };
+        let secret = secret.ok_or_else(unasked)?;
         let key = place.key.open(TOKEN_ANSWER_MAX, |_| Ok::<_, Failure>(secret))?;
         Ok(Some(Signer::new(self.network_id()?, own.parse().map_err(Failure::error)?, key)))
     }
@@ -328,14 +340,15 @@ impl Signing {
     }
 }
 
-/// Whether it was told that notices wait, or need not be.
-static NOTICES_TOLD: AtomicBool = AtomicBool::new(false);
+/// Of which partitions it was told that notices wait; none where it need not be.
+static NOTICES_TOLD: Mutex<Option<BTreeSet<String>>> = Mutex::new(Some(BTreeSet::new()));
 
 /// Tells once, beside whatever else is told, that what the signer read in a partition was wrong: `waiting` is `‹partition›=‹count›`.
 fn tell_notices(waiting: &str) {
     let told = waiting.split_once('=').and_then(|(partition, count)| Some((partition, count.parse::<u64>().ok()?)));
     let Some((partition, notices)) = told else { return };
-    if NOTICES_TOLD.swap(true, Ordering::Relaxed) {
+    let mut all = NOTICES_TOLD.lock().unwrap_or_else(PoisonError::into_inner);
+    if !all.as_mut().is_some_and(|told| told.insert(partition.to_owned())) {
         return;
     }
     let notices = count(notices, "notice", "notices");
@@ -347,7 +360,7 @@ fn tell_notices(waiting: &str) {
 
 /// From now on nothing is told of notices beside what a command tells.
 pub fn tell_no_notices() {
-    NOTICES_TOLD.store(true, Ordering::Relaxed);
+    *NOTICES_TOLD.lock().unwrap_or_else(PoisonError::into_inner) = None;
 }
 
 /// Adds a co-signer: with its key file, that of the profile, or its public key alone.

@@ -160,12 +160,12 @@ pub fn reads_within(
 
 /// A correction in a partition, with who must know: each reader once, by the latest read.
 fn notices(correction: &PrivateCorrection, all: &PrivateReads) -> NoticesView {
-    let PrivateCorrection { register, key, corrects, id, number, time_ms, since, .. } = correction;
+    let PrivateCorrection { register, key, corrects, id, number, time_ms, height, since, .. } = correction;
     let is_it = |named: &str, of: &str| (named, of) == (register.as_str(), key.as_str());
     let mut notices: Vec<NoticeView> = Vec::new();
     for read in &all.reads {
         // What is read is read as it is after the block.
-        let is_wrong = is_it(&read.register, &read.key) && read.height >= *since && read.leaf < *number;
+        let is_wrong = is_it(&read.register, &read.key) && (*since..*height).contains(&read.height);
         let is_known = |notice: &NoticeView| (&notice.reader, &notice.recipient) == (&read.principal, &read.recipient);
         if !is_wrong || read.outcome != ActOutcome::Accepted || notices.iter().any(is_known) {
             continue;
@@ -370,7 +370,9 @@ mod tests {
     fn who_read_what_was_wrong_is_told_once_and_nobody_else() {
         let refused = ReadView { outcome: ActOutcome::Refused, ..read("a/nosy", "c-1", (12, 6), None) };
         let reads = vec![
-            read("a/late", "c-1", (13, 9), None),
+            read("a/late", "c-1", (14, 9), None),
+            // So it is in the block that corrects it.
+            read("a/right", "c-1", (13, 7), None),
             read("a/clerk", "c-1", (12, 7), None),
             refused,
             read("a/clerk", "c-1", (11, 5), Some("A court")),
@@ -405,6 +407,7 @@ mod tests {
             id: Hash::of(&[b"correction"]),
             number: 8,
             time_ms: 13,
+            height: 13,
             since: 10,
         };
         let all = PrivateReads {

@@ -1,6 +1,7 @@
 //! `tally record`: a record as it is now, and the proof that it is.
 
 use crate::{
+    access_log::tell_unread,
     connection::{BEHIND, Connection, Signing, ask_again},
     notice::reads_within,
     output::{Colour, Done, Failure, json, line, paint, paint_err, say, time},
@@ -11,7 +12,7 @@ use crate::{
 use clap::Args;
 use serde_json::Value;
 use std::{collections::BTreeMap, path::PathBuf};
-use tallystick_api::{CorrectingView, CorrectionView, GivenView, PrivateCorrection, routes};
+use tallystick_api::{CorrectingView, CorrectionView, GivenView, PrivateCorrection, PrivateReads, routes};
 use tallystick_client::Client;
 use tallystick_protocol::{EntryKind, Reading, Subject, change::words::Shown, operation::validate_key};
 
@@ -122,6 +123,11 @@ impl Record {
                 "what is read in a partition is proved with `tally disclose`: leave out --receipt",
             ));
         }
+        if self.entries && self.signing.json {
+            return Err(Failure::error(
+                "in a partition the marks of entries come as JSON with `tally notice list`: leave out --entries",
+            ));
+        }
         let wanted = Wanted {
             register: &self.register,
             key: &self.key,
@@ -148,9 +154,11 @@ impl Record {
             return Ok(());
         }
         let record = Subject::new(&self.register, &self.key).map_err(Failure::error)?;
-        let mut wrong = reads_within(&client, &signer, (Some(&record), false))?.corrections;
+        let PrivateReads { corrections: mut wrong, unread, .. } =
+            reads_within(&client, &signer, (Some(&record), false))?;
         wrong.sort_by_key(|one| one.corrects);
-        wrong.iter().try_for_each(show_wrong)
+        wrong.iter().try_for_each(show_wrong)?;
+        tell_unread(&unread)
     }
 
     /// What is told of all entries, beside them, when all are shown.

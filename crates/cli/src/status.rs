@@ -10,6 +10,7 @@ use clap::Args;
 use serde::Serialize;
 use std::{
     collections::{BTreeMap, BTreeSet},
+    fmt::Display,
     path::PathBuf,
     thread,
     time::Duration,
@@ -75,7 +76,7 @@ impl Status {
     pub fn run(self) -> Done {
         let client = self.connection.client()?.within(PATIENCE);
         tell_no_notices();
-        let signer = if self.json { None } else { self.connection.own_signer()? };
+        let signer = if self.json { Ok(None) } else { self.connection.own_signer() };
         loop {
             let mut rows = ask(&client);
             self.measure_disks(&mut rows);
@@ -85,7 +86,7 @@ impl Status {
                 let is_served = rows.iter().filter_map(|row| row.status.as_ref()).any(|status| status.ready);
                 let own = if is_served { self.own_expiries(&client) } else { Vec::new() };
                 show(&rows, &own)?;
-                let owed = if is_served { self.own_notices(&client, signer.as_ref()) } else { Vec::new() };
+                let owed = if is_served { self.own_notices(&client, &signer) } else { Vec::new() };
                 owed.iter().try_for_each(|told| line(format_args!("  {}", paint(Colour::Yellow, told))))?;
             }
             let Some(seconds) = self.watch else {
@@ -124,19 +125,24 @@ impl Status {
 
     /// What people of the organisation of the profile's principal read, that was wrong, and have not said that they know: in public, and in its
     /// partitions where questions can be signed.
-    fn own_notices(&self, client: &Client, signer: Option<&Signer>) -> Vec<String> {
+    fn own_notices(&self, client: &Client, signer: &Result<Option<Signer>, Failure>) -> Vec<String> {
         let principal = self.connection.profile().ok().flatten().and_then(|profile| profile.principal?.parse().ok());
         let Some(principal): Option<PrincipalId> = principal else { return Vec::new() };
-        let untold = |place: &str, error: Error| format!("whether notices wait in {place} cannot be told: {error}");
+        let untold = |place: &str, why: &dyn Display| format!("whether notices wait in {place} cannot be told: {why}");
         let mut told = Vec::new();
         match public_notices(client, &principal) {
             Ok(sentence) => told.extend(sentence),
-            Err(error) => told.push(untold("public", error)),
+            Err(error) => told.push(untold("public", &error)),
         }
-        match signer.map(|signer| partition_notices(client, signer)) {
-            Some(Ok(sentences)) => told.extend(sentences),
-            Some(Err(error)) => told.push(untold("its partitions", error)),
-            None => {}
+        let own = match own_partitions(client, principal.organisation()) {
+            Ok(own) => own,
+            Err(error) => return told.into_iter().chain([untold("partitions", &error)]).collect(),
+        };
+        match signer {
+            _ if own.is_empty() => {}
+            Ok(Some(signer)) => told.extend(partition_notices(client, signer, own)),
+            Ok(None) => told.push(untold("partitions", &"the profile has no key of its principal")),
+            Err(error) => told.push(untold("partitions", error)),
         }
         told
     }
@@ -171,24 +177,27 @@ fn public_notices(client: &Client, principal: &PrincipalId) -> Result<Option<Str
     Ok(notices_sentence(organisation, (notices, own), cursor.is_some()))
 }
 
-/// Those that wait for the signer's organisation in each of its partitions.
-fn partition_notices(client: &Client, signer: &Signer) -> Result<Vec<String>, Error> {
+/// The partitions that an organisation is a member of.
+fn own_partitions(client: &Client, organisation: &str) -> Result<Vec<String>, Error> {
+    let all = client.partitions()?.value.partitions.into_iter().map(|one| one.agreement);
+    Ok(all.filter(|terms| terms.has_member(organisation)).map(|terms| terms.partition).collect())
+}
+
+/// The notices that wait for the signer's organisation in each of these partitions.
+fn partition_notices(client: &Client, signer: &Signer, partitions: Vec<String>) -> Vec<String> {
     let organisation = signer.principal().organisation();
-    let all = client.partitions()?.value.partitions.into_iter();
-    let own: Vec<String> =
-        all.filter(|one| one.agreement.has_member(organisation)).map(|one| one.agreement.partition).collect();
-    if own.is_empty() {
-        return Ok(Vec::new());
-    }
-    let (holder, _) = client.holder(organisation)?;
-    let mut told = Vec::new();
-    for partition in own {
-        match holder.partition_notices(signer, &partition) {
-            Ok(notices) => told.extend(private_notices_sentence(organisation, &notices)),
-            Err(error) => told.push(format!("whether notices wait in partition {partition} cannot be told: {error}")),
+    let holder = client.holder(organisation);
+    let asked = partitions.into_iter().filter_map(|partition| {
+        let notices = match &holder {
+            Ok((holder, _)) => holder.partition_notices(signer, &partition).map_err(|error| error.to_string()),
+            Err(error) => Err(error.to_string()),
+        };
+        match notices {
+            Ok(notices) => private_notices_sentence(organisation, &notices),
+            Err(error) => Some(format!("whether notices wait in partition {partition} cannot be told: {error}")),
         }
-    }
-    Ok(told)
+    });
+    asked.collect()
 }
 
 /// Whether a node does what it is there for and has nothing to complain of, with every partition that it holds, and its organisation what it is
@@ -361,11 +370,20 @@ fn yours(own: u64) -> String {
 
 /// That notices wait for an organisation in a partition.
 fn private_notices_sentence(organisation: &str, notices: &PrivateNotices) -> Option<String> {
-    let PrivateNotices { partition, own, organisation: all, .. } = notices;
-    let told = (*all > 0).then(|| count(*all, "notice", "notices"))?;
+    let PrivateNotices { partition, own, organisation: all, is_whole, .. } = notices;
+    let told = match (all, is_whole) {
+        (0, true) => return None,
+        (0, false) => format!("notices may wait in partition {partition}, which its node is looking through"),
+        (_, true) => {
+            format!("{} of what was read in partition {partition}, and was wrong", count(*all, "notice", "notices"))
+        }
+        (_, false) => format!(
+            "{} or more of what was read in partition {partition}, and was wrong",
+            count(*all, "notice", "notices")
+        ),
+    };
     Some(format!(
-        "{organisation}: {told} of what was read in partition {partition}, and was wrong{}: `tally notice list --partition {partition} \
-         --organisation {organisation} --open` says whose",
+        "{organisation}: {told}{}: `tally notice list --partition {partition} --organisation {organisation} --open` says whose",
         yours(*own)
     ))
 }
@@ -479,12 +497,14 @@ mod tests {
         let told = notices_sentence("home-office", (100, 3), true).unwrap();
         assert!(told.contains("3 of them yours"), "{told}");
         assert!(told.contains("100 notices or more") && told.contains("--organisation home-office --open"), "{told}");
-        let within = |own, organisation| {
-            let notices = PrivateNotices { partition: "health".to_owned(), height: 9, own, organisation };
+        let within = |own, organisation, is_whole| {
+            let notices = PrivateNotices { partition: "health".to_owned(), height: 9, own, organisation, is_whole };
             private_notices_sentence("home-office", &notices)
         };
-        assert_eq!(within(0, 0), None);
-        let (one, two) = (within(0, 1).unwrap(), within(1, 2).unwrap());
+        assert_eq!(within(0, 0, true), None);
+        assert!(within(0, 0, false).unwrap().contains("notices may wait in partition health"));
+        assert!(within(0, 3, false).unwrap().contains("3 notices or more of what was read"));
+        let (one, two) = (within(0, 1, true).unwrap(), within(1, 2, true).unwrap());
         assert!(one.contains("1 notice of what was read in partition health") && !one.contains("yours"), "{one}");
         assert!(two.contains("2 notices") && two.contains("1 of them yours"), "{two}");
         assert!(two.contains("--partition health --organisation home-office --open"), "{two}");

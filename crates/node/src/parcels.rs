@@ -41,7 +41,7 @@ pub use error::PrivateError;
 pub use held::{HeldEntry, HeldPage};
 pub use log::{Corrected, ReadAct, ReadsPage};
 use notify::Notices;
-pub use notify::{Owed, Waiting};
+pub use notify::{Waiting, WaitingForAll};
 pub use order::Executed;
 pub(crate) use read::different_roots;
 use read::{Awaited, ReadPayload};

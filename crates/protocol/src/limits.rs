@@ -215,7 +215,9 @@ pub const DISCLOSURE_ATTEMPTS_MAX: u32 = 3;
 /// Acts of a partition that are looked through for one page of its reads, or of what was written about somebody.
 pub const PRIVATE_SCAN_MAX: u64 = 1_000;
 /// Notices of corrections in a partition that a node keeps for its organisation's people: others take their places once these are acknowledged.
-pub const PRIVATE_NOTICES_MAX: usize = 10_000;
+pub const PRIVATE_NOTICES_MAX: usize = 100_000;
+/// Of these, for one of them.
+pub const PRIVATE_NOTICES_PER_READER_MAX: usize = 100;
 /// Orders of a partition that a node makes ready, and has acknowledged, at one time.
 pub const ORDERS_AT_ONCE_MAX: usize = 4;
 /// Days for which what is shared or personal may be kept: a century.

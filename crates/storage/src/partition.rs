@@ -28,7 +28,7 @@ mod parcels;
 mod tests;
 
 pub use fields::{Fields, appended};
-pub use index::{Kept as KeptRegister, NumberedRow, ProvenRecord, ProvenRow, record_tag};
+pub use index::{Kept as KeptRegister, NumberedRow, ProvenRecord, ProvenRow, Told, record_tag};
 pub use opened::{Opened, Standing};
 pub use parcels::{Kept, ParcelStore, StoreError};
 

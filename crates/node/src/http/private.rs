@@ -12,7 +12,8 @@ use super::{
 };
 use crate::{
     parcels::{
-        Corrected, Correcting, Executed, HeldEntry, HeldPage, Owed, PrivateError, ReadAct, ReadsPage, Told, Waiting,
+        Corrected, Correcting, Executed, HeldEntry, HeldPage, PrivateError, ReadAct, ReadsPage, Told, Waiting,
+        WaitingForAll,
     },
     service::{mandate::MandateQuery, partition::Disclosures},
 };
@@ -36,7 +37,7 @@ use tallystick_api::{
     },
     media, routes,
 };
-use tallystick_protocol::{Operation, Outcome, Query, Receipt, SealedSubmission};
+use tallystick_protocol::{Operation, Query, Receipt, SealedSubmission};
 use tallystick_storage::partition::KeptRegister;
 
 /// Submit a private transaction to a node of the signer's own organisation. Answers when it was ordered, and executed there; one that reads
@@ -99,7 +100,7 @@ pub async fn submit(State(app): State<App>, headers: HeaderMap, body: Bytes) -> 
         });
     }
     let given = all;
-    let answer = unstored(json_at(height, PrivateResult { id, height, number, outcome, given }));
+    let answer = to_signer(json_at(height, PrivateResult { id, height, number, outcome, given }));
     Ok(saying(answer, waiting.as_ref()))
 }
 
@@ -134,6 +135,7 @@ pub async fn with_notices(State(app): State<App>, request: Request, next: Next) 
 
 async fn submit_sequence(app: &App, body: &Bytes, patience: Duration) -> Answer<Response> {
     let all = app.service.submit_private_all(split(body)?, patience).await.map_err(|error| failure(&error))?;
+    let waiting = all.iter().flatten().find_map(|executed| executed.waiting.clone());
     let results = all.into_iter().map(|one| match one {
         // Those that read are not among them.
         Ok(Executed { transaction: id, height, number, outcome, .. }) => {
@@ -143,7 +145,8 @@ async fn submit_sequence(app: &App, body: &Bytes, patience: Duration) -> Answer<
         Err(error) => PrivateAnswer::Problem(failure(&error).problem().clone()),
     });
     let results = results.collect();
-    Ok(unstored(json_at(app.service.tip().header.height, PrivateResults { results })))
+    let answer = to_signer(json_at(app.service.tip().header.height, PrivateResults { results }));
+    Ok(saying(answer, waiting.as_ref()))
 }
 
 /// A signed question, and the path that it is for.
@@ -184,8 +187,9 @@ pub(super) fn question<Q: DeserializeOwned>(
 #[derive(Clone, Copy)]
 struct Signed;
 
-/// What some may see is kept by nobody on the way.
-pub(super) fn unstored(mut response: Response) -> Response {
+/// An answer to somebody whose signature was checked: what some may see is kept by nobody on the way, and [`with_notices`] adds what waits for them.
+/// INVARIANT: nothing else is answered by this.
+pub(super) fn to_signer(mut response: Response) -> Response {
     response.extensions_mut().insert(Signed);
     response.headers_mut().insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
     response
@@ -223,7 +227,7 @@ pub async fn registers(
     let (total, registers) = found.value;
     let links = page.links(registers.len(), total > page.skip().saturating_add(registers.len()))?;
     let registers = registers.into_iter().map(register_view).collect();
-    Ok(unstored((links, json_at(found.height, RegisterList { registers })).into_response()))
+    Ok(to_signer((links, json_at(found.height, RegisterList { registers })).into_response()))
 }
 
 /// A register in a partition: its definition and how far it has come, to principals of the node's own organisation.
@@ -248,7 +252,7 @@ pub async fn register(
     let found = parcels.register(&name, (&asked.query, &asked.path), &register).await;
     let found = found.map_err(|error| failure(&error))?;
     let kept = found.value.ok_or_else(|| no_register(&name, &register))?;
-    Ok(unstored(json_at(found.height, register_view(kept))))
+    Ok(to_signer(json_at(found.height, register_view(kept))))
 }
 
 fn no_register(partition: &str, register: &str) -> Failure {
@@ -283,7 +287,7 @@ pub async fn reads(
     let page = CursorPage::of(&query, AUDIT_PAGE_MAX)?;
     let page = reads_page(&app, &name, (&asked.query, &asked.path), (page, &PrivateReadsAsked::default())).await?;
     let links = CursorPage::links(&routes::partition_reads(&name), &query, page.next.as_deref());
-    Ok(unstored((links, json_at(page.height, page)).into_response()))
+    Ok(to_signer((links, json_at(page.height, page)).into_response()))
 }
 
 /// How many notices of corrections wait in a partition for whoever asks, and for all people of their organisation: `/v1/partitions/{name}/reads`
@@ -306,10 +310,11 @@ pub async fn notices(
 ) -> Answer<Response> {
     known(&query, &[])?;
     let parcels = app.service.parcels().map_err(|error| failure(&error))?;
-    let found = parcels.owed(&name, (&asked.query, &asked.path)).await.map_err(|error| failure(&error))?;
-    let Told { height, value: Owed { own, organisation } } = found;
+    let found = parcels.waiting_for_all(&name, (&asked.query, &asked.path)).await;
+    let Told { height, value: WaitingForAll { own, organisation, is_whole } } =
+        found.map_err(|error| failure(&error))?;
     let (own, organisation) = (own as u64, organisation as u64);
-    Ok(unstored(json_at(height, PrivateNotices { partition: name, height, own, organisation })))
+    Ok(to_signer(json_at(height, PrivateNotices { partition: name, height, own, organisation, is_whole })))
 }
 
 /// The same of one whom they are about, or with what is sealed in wrong entries. The question is signed for the path, `#` and the SHA-256 of the
@@ -341,7 +346,7 @@ pub async fn reads_of(
     let is_dear = question.values || question.subject.is_some();
     let _room = if is_dear { Some(app.questions.enter()?) } else { None };
     let page = reads_page(&app, &name, (&asked.query, &path), (page, &question)).await?;
-    Ok(unstored(json_at(page.height, page)))
+    Ok(to_signer(json_at(page.height, page)))
 }
 
 async fn reads_page(
@@ -358,11 +363,11 @@ async fn reads_page(
     let ReadsPage { acts, unread, next } = found.value;
     let subject = question.subject.as_ref();
     let reads = acts.iter().flat_map(|ReadAct { number, row, transaction, consents, .. }| {
-        let place = row.told.as_ref().map(|outcome| ReadPlace {
+        let place = row.told.as_ref().map(|told| ReadPlace {
             leaf: *number,
             height: row.height,
             time_ms: row.time_ms,
-            outcome,
+            outcome: &told.outcome,
         });
         // One for each read, as there is for consents.
         let views = place.map(|place| ReadView::of(None, place, transaction)).unwrap_or_default();
@@ -409,13 +414,14 @@ fn corrections_of(act: &ReadAct) -> impl Iterator<Item = PrivateCorrection> {
         id: act.row.transaction,
         number: mark.leaf,
         time_ms: mark.time_ms,
+        height: act.row.height,
         since: *since,
     };
     act.corrections.iter().map(view)
 }
 
 fn acknowledgements_of(act: &ReadAct) -> Vec<PrivateAcknowledgement> {
-    if !act.row.told.as_ref().is_some_and(Outcome::is_accepted) {
+    if !act.row.told.as_ref().is_some_and(|told| told.outcome.is_accepted()) {
         return Vec::new();
     }
     let view = |operation: &Operation| match operation {
@@ -473,7 +479,7 @@ pub async fn mandates(
         (found.height, found.value.0, found.value.1)
     };
     let mandates = rows.into_iter().map(mandate_view).collect();
-    Ok(unstored(json_at(height, MandateList { mandates, next: next.map(|next| next.to_string()) })))
+    Ok(to_signer(json_at(height, MandateList { mandates, next: next.map(|next| next.to_string()) })))
 }
 
 /// What somebody has consented to in a partition, the newest first, ended ones too. The question is signed for the path, `#` and the SHA-256
@@ -511,7 +517,7 @@ pub async fn consents(
     let next = (first > 0).then(|| first.to_string());
     let now_ms = app.service.tip().header.time_ms;
     let consents = rows.into_iter().map(|row| ConsentView::new(row, now_ms)).collect();
-    Ok(unstored(json_at(height, ConsentList { consents, next })))
+    Ok(to_signer(json_at(height, ConsentList { consents, next })))
 }
 
 /// What was written about somebody in a partition, the latest first: where it stands and who wrote it, not what it says. The question is
@@ -544,7 +550,7 @@ pub async fn held(
     let Told { height, value: HeldPage { entries, unread, next } } = found.map_err(|error| failure(&error))?;
     let entries = entries.into_iter().map(entry_view).collect();
     let next = next.map(|next| next.to_string());
-    Ok(unstored(json_at(height, PrivateHeld { partition: name, subject, height, entries, unread, next })))
+    Ok(to_signer(json_at(height, PrivateHeld { partition: name, subject, height, entries, unread, next })))
 }
 
 fn entry_view(entry: HeldEntry) -> PrivateEntryView {

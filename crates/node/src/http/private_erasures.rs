@@ -3,7 +3,7 @@
 use super::{
     App, PathOf, QueryOf,
     page::CursorPage,
-    private::{Asked, failure, question, unstored},
+    private::{Asked, failure, question, to_signer},
     problem::{Answer, Failure},
     snapshot::json_at,
     transactions::receipt_at,
@@ -62,7 +62,7 @@ pub async fn erasures(
     let now_ms = app.service.tip().header.time_ms;
     let view = |Erasure { row, holds, left }| ErasureView::new(&row, holds, now_ms).with_left(&left);
     let erasures = rows.into_iter().map(view).collect();
-    Ok(unstored(json_at(height, ErasureList { erasures, next: next.map(|next| next.to_string()) })))
+    Ok(to_signer(json_at(height, ErasureList { erasures, next: next.map(|next| next.to_string()) })))
 }
 
 /// Proof of where an order of erasure in a partition stands, with the receipt of each member's node, to be checked offline: under the first
@@ -99,7 +99,7 @@ pub async fn certificate(
         Failure::not_found(format!("there is no order `{shown}` in this partition: {all} lists those there are"))
     })?;
     let height = certificate.finality.headers.first().map_or(0, |header| header.height);
-    Ok(unstored(receipt_at(height, &Receipt::PartitionErasure(certificate))))
+    Ok(to_signer(receipt_at(height, &Receipt::PartitionErasure(certificate))))
 }
 
 /// Legal holds in a partition, the newest first. The question is signed for the path, `#` and the SHA-256 of the body. To principals of the
@@ -136,5 +136,5 @@ pub async fn holds(
     let Told { height, value: (rows, next) } = found;
     let now_ms = app.service.tip().header.time_ms;
     let holds = rows.into_iter().map(|row| HoldView::new(row, now_ms)).collect();
-    Ok(unstored(json_at(height, HoldList { holds, next: next.map(|next| next.to_string()) })))
+    Ok(to_signer(json_at(height, HoldList { holds, next: next.map(|next| next.to_string()) })))
 }

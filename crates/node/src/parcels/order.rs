@@ -178,7 +178,9 @@ impl<E: Runtime> Parcels<E> {
             async move {
                 let (room, transaction) = verified?;
                 let sealed = self.take_in(&room, &transaction, &[]).await?;
-                self.await_executed(&room, (transaction, sealed), patience).await
+                let signer = transaction.principal().clone();
+                let executed = self.await_executed(&room, (transaction, sealed), patience).await?;
+                Ok(Executed { waiting: room.waiting_for(&signer), ..executed })
             }
         });
         join_all(all.collect::<Vec<_>>()).await

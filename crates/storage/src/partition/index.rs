@@ -14,7 +14,7 @@ use minicbor::{Decode, Encode};
 use std::collections::{BTreeMap, BTreeSet};
 use tallystick_ledger::{MandateRow, PageRow, TreeRow};
 use tallystick_protocol::{
-    BlindRow, CborError, ConsentRow, CorrectionRow, CountersRow, EntryKind, Hash, MandateId, Noun, Operation,
+    BlindRow, CborError, ConsentRow, CorrectionRow, CountersRow, Decision, EntryKind, Hash, MandateId, Noun, Operation,
     OperationName, OrderedParcel, Outcome, RecordRow, RegisterRow, StateKey, Subject, SubjectConsentsRow, cbor,
     limits::{CONSENTS_PER_PAGE, STATE_VALUE_BYTES_MAX},
 };
@@ -35,19 +35,30 @@ pub struct NumberedRow {
     /// That block's time, in Unix milliseconds.
     #[n(3)]
     pub time_ms: u64,
-    /// What became of it, if it reads or corrects records, or says that somebody knows of a correction; of one whose outcome is too long
-    /// for a row, nothing.
+    /// What is asked of it later, if it reads or corrects records, or says that somebody knows of a correction.
     #[n(4)]
-    pub told: Option<Outcome>,
+    pub told: Option<Told>,
     /// Which it is of that payload, from 0.
     #[n(5)]
     pub place: u32,
-    /// Of one that does nothing but read records, [`record_tag`] of each: who read one of them is found without opening every payload.
-    #[n(6)]
-    pub reads: Option<Vec<u32>>,
 }
 
-/// What a record is known by in [`NumberedRow::reads`]. Others may be known by the same.
+/// What is asked later of a private transaction that reads or corrects records, or says that somebody knows of a correction.
+#[derive(Clone, Debug, PartialEq, Eq, Encode, Decode)]
+#[cbor(array)]
+pub struct Told {
+    /// What became of it; where that is too long for a row, no more than whether it was accepted, or the code.
+    #[n(0)]
+    pub outcome: Outcome,
+    /// [`record_tag`] of each record that it reads: who read one is found without opening every payload.
+    #[n(1)]
+    pub reads: Vec<u32>,
+    /// Whether it corrects records, or says that somebody knows of a correction.
+    #[n(2)]
+    pub corrects: bool,
+}
+
+/// What a record is known by in [`Told::reads`]. Others may be known by the same.
 pub fn record_tag(register: &str, key: &str) -> u32 {
     let Hash([first, second, third, fourth, ..]) = Hash::of(&[register.as_bytes(), &[0], key.as_bytes()]);
     u32::from_be_bytes([first, second, third, fourth])
@@ -65,7 +76,7 @@ impl NumberedRow {
     /// Whether it may have appended something: it is no read, and what it says of its outcome is none that appended nothing.
     pub fn may_append(&self) -> bool {
         let appends = |outcome: &Outcome| matches!(outcome, Outcome::Accepted { appended, .. } if !appended.is_empty());
-        self.told.as_ref().is_none_or(appends)
+        self.told.as_ref().is_none_or(|told| told.corrects || appends(&told.outcome))
     }
 }
 
@@ -125,30 +136,38 @@ pub(super) fn number(
     Act { transaction, number, place, .. }: &Act<'_>,
     outcome: &Outcome,
 ) {
-    // Of these it is asked later who did them.
-    let asked = [OperationName::RecordRead, OperationName::RecordCorrect, OperationName::NoticeAcknowledge];
-    let is_asked = transaction.operations().iter().any(|operation| asked.contains(&operation.name()));
     let mut row = NumberedRow {
         parcel: placed.ordered,
         transaction: transaction.id(),
         height: block.height,
         time_ms: block.time_ms,
-        told: is_asked.then(|| outcome.clone()),
+        told: told(transaction.operations(), outcome),
         place: *place,
-        reads: transaction.operations().iter().map(read_tag).collect(),
     };
     let mut bytes = cbor::encode(&row);
     if bytes.len() > STATE_VALUE_BYTES_MAX {
-        (row.told, row.reads) = (None, None);
+        row.told = row.told.map(|told| Told { outcome: shortened(outcome), ..told });
         bytes = cbor::encode(&row);
     }
     changed.insert(StateKey::private_number(*number), Some(bytes));
 }
 
-fn read_tag(operation: &Operation) -> Option<u32> {
-    match operation {
+/// What is asked of a transaction later, if anything is.
+fn told(operations: &[Operation], outcome: &Outcome) -> Option<Told> {
+    let read = |operation: &Operation| match operation {
         Operation::RecordRead { register, key, .. } => Some(record_tag(register, key)),
         _ => None,
+    };
+    let corrects = [OperationName::RecordCorrect, OperationName::NoticeAcknowledge];
+    let corrects = operations.iter().any(|operation| corrects.contains(&operation.name()));
+    let reads: Vec<u32> = operations.iter().filter_map(read).collect();
+    (corrects || !reads.is_empty()).then(|| Told { outcome: outcome.clone(), reads, corrects })
+}
+
+fn shortened(outcome: &Outcome) -> Outcome {
+    match outcome {
+        Outcome::Accepted { .. } => Outcome::Accepted { appended: Vec::new(), decision: Decision::default() },
+        Outcome::Refused(refusal) => Outcome::refused(refusal.code, refusal.operation),
     }
 }
 

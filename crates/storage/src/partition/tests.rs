@@ -16,7 +16,7 @@ use tallystick_protocol::{
     AgreementTerms, Field, Genesis, GenesisOrganisation, GenesisPrincipal, GenesisValidator, Intent, NewEntry,
     Operation, OperationName, ParcelId, ParcelSecret, Particulars, PartitionRow, Payload, PublicKey, Recipient, Roles,
     SigningKey,
-    limits::{PARCEL_CLASS_MAX, PARCELS_WAITING_BYTES_MAX},
+    limits::{OPERATIONS_MAX, PARCEL_CLASS_MAX, PARCELS_WAITING_BYTES_MAX},
     operation::Datatype,
     parcel::parcel_bytes,
 };
@@ -349,10 +349,11 @@ fn what_was_executed_is_found_and_who_may_read_is_told_by_the_custodian() {
             assert_eq!(code(&done[0]), expected, "{number}");
             let found = partition.numbered(number.into()).await.unwrap();
             assert_eq!((found.parcel, found.transaction), (ordered, transaction.id()));
-            assert_eq!(found.told, is_told.then(|| done[0].outcome.clone()));
-            // Every read here is of that record.
             let is_read = transaction.operations()[0].name() == OperationName::RecordRead;
-            assert_eq!(found.reads, is_read.then(|| vec![record_tag("child", "c-1")]));
+            // Every read here is of that record.
+            let reads = if is_read { vec![record_tag("child", "c-1")] } else { Vec::new() };
+            let told = is_told.then(|| Told { outcome: done[0].outcome.clone(), reads, corrects: !is_read });
+            assert_eq!(found.told, told);
             assert_eq!(partition.registers().await, registers);
             let kept = partition.register_of(1).await;
             assert_eq!(kept.as_ref().map_or(0, |kept| kept.records), records);
@@ -425,6 +426,34 @@ fn transactions_of_one_payload_are_executed_one_after_another() {
         assert_eq!(one.position().executed, all.len() as u64);
         assert_eq!(one.record("child", "c-1").await.unwrap().leaf, 7);
         assert_eq!(one.register("child").await.unwrap().records, 1);
+    });
+}
+
+/// What becomes of so much at once does not fit into a row: that it was accepted does, and what is asked of it later.
+#[test]
+fn who_read_and_corrected_much_at_once_is_found_too() {
+    deterministic::Runner::default().start(|context| async move {
+        let mut partition = Partition::open(context.child("one"), "one", genesis().id(), "health").await;
+        let many = |operation: Vec<Operation>| operation.into_iter().cycle().take(OPERATIONS_MAX).collect::<Vec<_>>();
+        let corrections: Vec<Operation> =
+            (1..=OPERATIONS_MAX as u64).flat_map(|number| correct(number, &format!("note {number}"))).collect();
+        let rows = [create(), append("first"), many(read("c-1")), corrections];
+        for (operations, number) in rows.into_iter().zip(0u8..) {
+            let transaction = sign("a", Some("health"), number + 1, operations);
+            let evidence = evidence(&partition, &transaction).await;
+            let placed = placed(transaction.bytes().clone(), evidence, number.into());
+            let done = partition.execute(&block(7 + u64::from(number), vec![placed])).await;
+            assert_eq!(code(&done[0]), "ok", "{number}");
+        }
+        let reads = partition.numbered(2).await.unwrap().told.unwrap();
+        assert_eq!((reads.reads.len(), reads.corrects), (OPERATIONS_MAX, false));
+        let row = partition.numbered(3).await.unwrap();
+        let corrected = row.told.clone().unwrap();
+        assert_eq!((corrected.reads.len(), corrected.corrects), (0, true));
+        assert!([&reads, &corrected].into_iter().all(|told| told.outcome.is_accepted()) && row.may_append());
+        let is_cut = |told: &Told| matches!(&told.outcome, Outcome::Accepted { appended, .. } if appended.is_empty());
+        assert!(is_cut(&corrected), "it would be too long");
+        assert_eq!(partition.correction("child", 200).await.unwrap().leaf, 3);
     });
 }
 

@@ -7,11 +7,12 @@ use super::{
     sign,
 };
 use crate::{client::Client, machine::SECRET, members::Member};
+use std::collections::BTreeSet;
 use tallystick_node::{
-    parcels::{Corrected, Executed, PrivateError, ReadAct, ReadsPage},
+    parcels::{Corrected, Executed, PrivateError, ReadAct, ReadsPage, WaitingForAll},
     rejection::RejectionCode,
 };
-use tallystick_protocol::{Code, Commitment, Operation, Place, Query};
+use tallystick_protocol::{Code, Commitment, CorrectionRow, Operation, Place, Query};
 
 /// Whose value was wrong.
 const KEY: &str = "s-wrong";
@@ -76,6 +77,56 @@ async fn notified(client: &mut Client, reader: &Member, count: usize) -> Option<
     }
 }
 
+/// Waits until a member's node says that as many notices wait for its people as the log of reads leaves open.
+async fn as_on_record(client: &mut Client, node: usize, all: &[ReadAct]) -> Option<()> {
+    let (network, asker) = (client.members.genesis.id(), client.administrator(node));
+    let mut open = BTreeSet::new();
+    for correction in all.iter().filter(|act| is_accepted(act)).flat_map(|act| &act.corrections) {
+        let Corrected { mark: CorrectionRow { register, key, corrects, leaf, .. }, since, .. } = correction;
+        let until = all.iter().find(|act| act.number == *leaf)?.row.height;
+        for act in all.iter().filter(|act| is_accepted(act) && (*since..until).contains(&act.row.height)) {
+            let reader = act.transaction.principal();
+            for operation in act.transaction.operations() {
+                if let Operation::RecordRead { register: of, key: read, recipient, .. } = operation
+                    && (of, read) == (register, key)
+                    && reader.organisation() == asker.id.organisation()
+                {
+                    let recipient = recipient.as_ref().map(|to| to.name.clone());
+                    open.insert((reader.clone(), register.clone(), key.clone(), *corrects, recipient));
+                }
+            }
+        }
+    }
+    for operation in all.iter().filter(|act| is_accepted(act)).flat_map(|act| act.transaction.operations()) {
+        if let Operation::NoticeAcknowledge { register, key, corrects, reader, recipient } = operation {
+            open.remove(&(reader.clone(), register.clone(), key.clone(), *corrects, recipient.clone()));
+        }
+    }
+    loop {
+        let query = Query::sign(&network, PATH, asker.id.clone(), client.now_s() + 100, &asker.key);
+        let query = query.expect("a question");
+        let asked = client.door(node).ask(move |service| async move {
+            Ok::<_, PrivateError>(service.parcels()?.waiting_for_all(PARTITION, (&query, PATH)).await?.value)
+        });
+        match asked.await {
+            Some(Ok(WaitingForAll { organisation, is_whole: true, .. })) if organisation == open.len() => {
+                client.record.note(format!("{organisation} notices wait at node {node}"));
+                return Some(());
+            }
+            Some(Ok(WaitingForAll { organisation, is_whole: true, .. })) => {
+                client.complain(format!("{organisation} notices wait at node {node}, and by the log {}", open.len()));
+                return None;
+            }
+            // It is down, or looks through what was executed.
+            _ => client.pause().await?,
+        }
+    }
+}
+
+fn is_accepted(act: &ReadAct) -> bool {
+    act.row.told.as_ref().is_some_and(|told| told.outcome.is_accepted())
+}
+
 fn correction(corrects: u64, value: &str) -> Operation {
     Operation::RecordCorrect {
         register: REGISTER.to_owned(),
@@ -135,6 +186,7 @@ async fn told(client: &mut Client, reader: &Member, (wrong, right): (u64, Commit
             return None;
         }
         counts.push(found);
+        as_on_record(client, node, &all).await?;
     }
     if counts.windows(2).any(|pair| pair[0] != pair[1]) {
         client.complain(format!("members' nodes tell of different reads: {counts:?}"));
