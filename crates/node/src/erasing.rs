@@ -217,21 +217,26 @@ pub struct Erasing {
 }
 
 impl Erasing {
-    /// Goes on where the vault says that it left off; or carries out everything once more, where it `is_anew`: what was executed before is executed
-    /// again, and may bring back what was destroyed.
+    /// Has everything that is ordered in a partition carried out once more, for what was executed in it is executed anew, and may bring back
+    /// what was destroyed: known on the disk when this returns, and said before the first of it is executed. INVARIANT: it is said to be carried
+    /// out again by [`Erasing::carry_out`] alone, which is asked once all that the log orders is executed.
     ///
     /// # Errors
     /// When the disk fails.
-    pub async fn resume<E: Runtime>(
-        holder: &Holder<E>,
-        partition: Option<&str>,
-        is_anew: bool,
-    ) -> Result<Self, VaultError> {
-        let mut progress = holder.progress(partition).await?;
-        if is_anew && progress.applied > 0 {
-            progress.applied = 0;
-            holder.set_progress(partition, &progress).await?;
+    pub async fn begin_anew<E: Runtime>(holder: &Holder<E>, partition: &str) -> Result<(), VaultError> {
+        let progress = holder.progress(Some(partition)).await?;
+        match progress.applied {
+            0 => Ok(()),
+            _ => holder.set_progress(Some(partition), &ErasureProgress { applied: 0, ..progress }).await,
         }
+    }
+
+    /// Goes on where the vault says that it left off.
+    ///
+    /// # Errors
+    /// When the disk fails.
+    pub async fn resume<E: Runtime>(holder: &Holder<E>, partition: Option<&str>) -> Result<Self, VaultError> {
+        let progress = holder.progress(partition).await?;
         Ok(Self {
             partition: partition.map(str::to_owned),
             looked_at: progress.applied,
@@ -779,7 +784,7 @@ mod tests {
                 turn().await;
                 // Anew: what it read last it has in memory.
                 let holder = Holder::open(context.child("again"), "node", crate::holder::tests::keys()).await.unwrap();
-                let mut erasing = Erasing::resume(&holder, None, false).await.unwrap();
+                let mut erasing = Erasing::resume(&holder, None).await.unwrap();
                 for now_ms in [10_000, 20_000] {
                     let times = Times { now_ms, tip_ms: now_ms, back_ms: 0, old_ms: 0 };
                     erasing.carry_out(&holder, &due, 1, times).await.unwrap();

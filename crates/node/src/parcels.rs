@@ -51,6 +51,7 @@ use crate::{
     admission::{Admission, Origin},
     application::Shared,
     engine::Runtime,
+    erasing::Erasing,
     holder::Holder,
     rejection::RejectionCode,
     schemas::SchemaCache,
@@ -183,11 +184,6 @@ pub(crate) struct Room<E: Runtime> {
     executed: watch::Sender<u64>,
     /// Whether payloads have been missing for so long that it stands still.
     is_still: AtomicBool,
-    /// Whether nothing was executed in it when this node began. Not where a crash ended that in the middle: what was destroyed before, and comes
-    /// back with a payload from then on, is then not destroyed again.
-    is_anew: bool,
-    /// The height after which this node posts roots: until it is started again.
-    posts_after: u64,
     /// Whether nothing that is executed here is left to carry out, but for what waits. It says nothing of what is not executed here yet.
     is_done: AtomicBool,
     intake: mpsc::Sender<Submission>,
@@ -514,24 +510,28 @@ impl<E: Runtime> Parcels<E> {
     async fn enter(&self, name: String, proposed: u64) {
         let Inner { runtime, prefix, shared, .. } = &*self.0;
         let labelled = |label: &'static str| runtime.child(label).with_attribute("partition", &name);
-        let partition = Partition::open(labelled("partition"), prefix, shared.chain.network(), &name).await;
-        // Roots of the form before were posted of what is executed anew, by this node or another.
-        let posts_after = match partition.anew() {
+        let tip = shared.chain.tip();
+        let partition =
+            Partition::open(labelled("partition"), prefix, shared.chain.network(), &name, tip.header.height).await;
+        match partition.anew() {
             Some(Anew::Damaged(why)) => {
                 tracing::error!(partition = name, %why, "the state of a partition is damaged: it is made anew of its payloads");
-                0
             }
             Some(Anew::Form) => {
                 tracing::info!(
                     partition = name,
                     "the state of a partition is of another version: it is made anew of its payloads"
                 );
-                shared.chain.tip().header.height
             }
-            None => 0,
-        };
-        let store = match ParcelStore::open(labelled("parcels"), prefix, &name, shared.chain.tip().header.time_ms).await
+            None => {}
+        }
+        if partition.position().executed == 0
+            && let Err(error) = Erasing::begin_anew(self.vault(), &name).await
         {
+            tracing::error!(partition = name, %error, "a partition cannot be opened: the vault does not take a note: look at its disk");
+            return;
+        }
+        let store = match ParcelStore::open(labelled("parcels"), prefix, &name, tip.header.time_ms).await {
             Ok(store) => store,
             Err(error) => {
                 tracing::error!(partition = name, %error, "a partition cannot be opened");
@@ -557,8 +557,6 @@ impl<E: Runtime> Parcels<E> {
             erased: watch::Sender::new(0),
             executed: watch::Sender::new(0),
             is_still: AtomicBool::new(false),
-            is_anew: position.executed == 0,
-            posts_after,
             is_done: AtomicBool::new(false),
             intake,
             standing: Mutex::new(standing),

@@ -193,6 +193,8 @@ pub struct Partition<E: Context + Spawner> {
     position: Position,
     /// Why it is made anew.
     anew: Option<Anew>,
+    /// The height after which its roots are posted.
+    posts_after: u64,
 }
 
 /// The state under this prefix, and how far it was executed; none if it is of another form.
@@ -245,16 +247,17 @@ struct Act<'a> {
 
 impl<E: Context + Spawner> Partition<E> {
     /// Opens the state of a partition, or makes it; one that is damaged, or of another form, is made anew: [`Partition::anew`] says so, and
-    /// nothing is executed in it yet.
+    /// nothing is executed in it yet. `tip` is the height of the newest block, up to which roots of another form may have been posted.
     ///
     /// # Panics
     ///
     /// When the disk fails: a node that cannot read its state must stop.
-    pub async fn open(runtime: E, prefix: &str, network: NetworkId, name: &str) -> Self {
+    pub async fn open(runtime: E, prefix: &str, network: NetworkId, name: &str, tip: u64) -> Self {
         let prefix = format!("{prefix}-partition-{name}");
         let (mut opened, mut anew) = (None, None);
-        let marked = damage::is_marked(&runtime, &prefix).await;
-        if marked.unwrap_or_else(|error| damage::stop(name, &error)) {
+        let notes = damage::Notes::read(&runtime, &prefix).await;
+        let damage::Notes { is_damaged, mut posts_after } = notes.unwrap_or_else(|error| damage::stop(name, &error));
+        if is_damaged {
             anew = Some(Anew::Damaged("a read of it failed before".to_owned()));
         } else {
             match open(runtime.child("state"), &prefix).await {
@@ -266,6 +269,11 @@ impl<E: Context + Spawner> Partition<E> {
         let opened = match opened {
             Some(opened) => opened,
             None => {
+                if anew == Some(Anew::Form) {
+                    posts_after = posts_after.max(tip);
+                    let noted = damage::note_posts_after(&runtime, &prefix, posts_after).await;
+                    noted.unwrap_or_else(|error| damage::stop(name, &error));
+                }
                 damage::remove(&runtime, &prefix).await.unwrap_or_else(|error| damage::stop(name, &error));
                 open(runtime.child("anew"), &prefix).await
             }
@@ -284,12 +292,19 @@ impl<E: Context + Spawner> Partition<E> {
             policies: Mutex::default(),
             position,
             anew,
+            posts_after,
         }
     }
 
     /// Why its state, when it was opened, was found to be one that is made anew of its payloads; none if it was not.
     pub const fn anew(&self) -> Option<&Anew> {
         self.anew.as_ref()
+    }
+
+    /// The height after which its roots are posted: up to it this node, or another, may have posted those of another form. Known after every
+    /// start, also where the one that made it anew did not come to execute anything.
+    pub const fn posts_after(&self) -> u64 {
+        self.posts_after
     }
 
     /// How far it was executed.

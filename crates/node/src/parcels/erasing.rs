@@ -208,11 +208,7 @@ impl<E: Runtime> Parcels<E> {
         let Eraser { erasing, receipts, .. } = eraser;
         let erasing = match erasing {
             Some(erasing) => erasing,
-            None => {
-                // What came with payloads that are executed anew is destroyed anew.
-                let is_anew = room.is_anew;
-                erasing.insert(Erasing::resume(self.vault(), Some(&room.name), is_anew).await?)
-            }
+            None => erasing.insert(Erasing::resume(self.vault(), Some(&room.name)).await?),
         };
         loop {
             let (total, orders) = room.due(erasing.looked_at(), erasing.unfinished(), self.time_ms()).await;
@@ -251,6 +247,38 @@ impl<E: Runtime> Parcels<E> {
             let said = parcels.post_within(&room, format!("erasure {order}"), operation, not_after).await;
             if let (Err(not_taken), Some(posted)) = (said, lock(&receipts).get_mut(&order)) {
                 not_taken.note(posted, &format!("erasure {order} in partition {room}"), (now_s, not_after));
+            }
+        });
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+    use crate::holder::{Holder, tests::keys};
+    use commonware_runtime::{Runner as _, Supervisor as _, deterministic};
+    use tallystick_storage::vault::ErasureProgress;
+
+    /// What is executed anew is destroyed anew, also where this node ended in the middle of it, and by then had executed some of it.
+    #[test]
+    fn what_is_ordered_is_carried_out_anew_whenever_a_state_that_is_made_anew_ends() {
+        deterministic::Runner::default().start(|context| async move {
+            let open = |label: &'static str| Holder::open(context.child(label), "node", keys());
+            let progress = |applied| ErasureProgress { applied, owed: [("order-2".to_owned(), 4)].into() };
+            let holder = open("before").await.unwrap();
+            for partition in [None, Some("health"), Some("tax")] {
+                holder.set_progress(partition, &progress(3)).await.unwrap();
+            }
+            Erasing::begin_anew(&holder, "health").await.unwrap();
+            drop(holder);
+            for label in ["ended", "ended_again"] {
+                let holder = open(label).await.unwrap();
+                for (partition, looked_at) in [(None, 3), (Some("health"), 0), (Some("tax"), 3)] {
+                    let erasing = Erasing::resume(&holder, partition).await.unwrap();
+                    assert_eq!(erasing.looked_at(), looked_at, "{partition:?}");
+                    assert_eq!(*erasing.owed(), progress(0).owed, "a receipt that is owed says what was found");
+                }
             }
         });
     }

@@ -349,11 +349,11 @@ impl<E: Runtime> Parcels<E> {
 
     /// Posts the root of the state.
     async fn post_root(&self, runtime: &E, room: &Room<E>) {
-        let (height, root) = {
+        let (height, root, posts_after) = {
             let partition = room.partition.lock().await;
-            (partition.position().height, partition.root())
+            (partition.position().height, partition.root(), partition.posts_after())
         };
-        if height <= room.posts_after {
+        if height <= posts_after {
             return;
         }
         let operation = Operation::PartitionRoot { partition: room.name.clone(), height, root };

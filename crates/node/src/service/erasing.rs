@@ -97,7 +97,7 @@ impl<E: Runtime> Service<E> {
     ) -> Result<Option<(u64, bool)>, ErasingError> {
         let done = match done {
             Some(done) => done,
-            None => done.insert(Done { erasing: Erasing::resume(holder, None, false).await?, given: BTreeMap::new() }),
+            None => done.insert(Done { erasing: Erasing::resume(holder, None).await?, given: BTreeMap::new() }),
         };
         let own = holder.keys().principal.organisation();
         loop {

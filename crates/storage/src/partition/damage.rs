@@ -1,7 +1,10 @@
 //! What becomes of the state of a partition that the disk has damaged. It follows from the chain and the payloads, so it is made anew of
-//! them: at once where it cannot be opened, and where it is found later at the next start, for which a mark is left.
+//! them: at once where it cannot be opened, and where it is found later at the next start, for which a mark is left. One of another form is
+//! made anew too, and the height after which roots are posted is kept beside the marks.
 //!
-//! INVARIANT: nothing is answered or executed on a state that a read of was found to be wrong: the node stops.
+//! INVARIANTS:
+//! - Nothing is answered or executed on a state that a read of was found to be wrong: the node stops.
+//! - Before anything of a state of another form is removed, the height after which roots of it are posted is on the disk.
 
 use super::Partition;
 use crate::database;
@@ -12,35 +15,67 @@ use std::error::Error;
 /// The name of the mark's file.
 const MARK: &[u8] = b"damaged";
 
-/// The folder that a mark is in.
+/// What the name of a file begins with that says by its name alone after which height roots are posted, in 16 hexadecimal digits: a file
+/// that is there is whole.
+const POSTS_AFTER: &str = "posts-after-";
+
+/// The folder that these are in.
 fn folder(prefix: &str) -> String {
     format!("{prefix}-mark")
 }
 
-/// Whether the state under this prefix was found to be damaged.
-///
-/// # Errors
-/// When the disk fails.
-pub(super) async fn is_marked(storage: &impl Storage, prefix: &str) -> Result<bool, Disk> {
-    match storage.scan(&folder(prefix)).await {
-        Ok(names) => Ok(!names.is_empty()),
-        Err(Disk::PartitionMissing(_)) => Ok(false),
-        Err(error) => Err(error),
+/// What is noted beside the state under a prefix.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub(super) struct Notes {
+    /// Whether it was found to be damaged.
+    pub(super) is_damaged: bool,
+    /// The height after which its roots are posted: of the forms before this one others may have been.
+    pub(super) posts_after: u64,
+}
+
+impl Notes {
+    /// Those of the state under this prefix.
+    ///
+    /// # Errors
+    /// When the disk fails.
+    pub(super) async fn read(storage: &impl Storage, prefix: &str) -> Result<Self, Disk> {
+        let names = match storage.scan(&folder(prefix)).await {
+            Err(Disk::PartitionMissing(_)) => Vec::new(),
+            names => names?,
+        };
+        let heights = names.iter().filter_map(|name| height_of(name));
+        Ok(Self { is_damaged: names.iter().any(|name| name == MARK), posts_after: heights.max().unwrap_or(0) })
     }
 }
 
-/// Removes a state, and then its mark: after a crash in between the rest goes at the next start.
+/// The height that a file's name says; none if it says none.
+fn height_of(name: &[u8]) -> Option<u64> {
+    let digits = std::str::from_utf8(name).ok()?.strip_prefix(POSTS_AFTER)?;
+    u64::from_str_radix(digits, 16).ok()
+}
+
+/// Notes the height after which roots are posted of the state under this prefix: durably, when this returns.
+///
+/// # Errors
+/// When the disk fails.
+pub(super) async fn note_posts_after(storage: &impl Storage, prefix: &str, height: u64) -> Result<(), Disk> {
+    let (blob, _) = storage.open(&folder(prefix), format!("{POSTS_AFTER}{height:016x}").as_bytes()).await?;
+    blob.sync().await
+}
+
+/// Removes a state, and then the mark of its damage: after a crash in between the rest goes at the next start.
 ///
 /// # Errors
 /// When the disk fails.
 pub(super) async fn remove(storage: &impl Storage, prefix: &str) -> Result<(), Disk> {
-    for folder in database::state_folders(prefix).into_iter().chain([folder(prefix)]) {
-        match storage.remove(&folder, None).await {
-            Ok(()) | Err(Disk::PartitionMissing(_)) => {}
-            Err(error) => return Err(error),
-        }
+    let gone = |removed| match removed {
+        Err(Disk::PartitionMissing(_) | Disk::BlobMissing(..)) => Ok(()),
+        other => other,
+    };
+    for folder in database::state_folders(prefix) {
+        gone(storage.remove(&folder, None).await)?;
     }
-    Ok(())
+    gone(storage.remove(&folder(prefix), Some(MARK)).await)
 }
 
 /// Whether what was read is not what was written, rather than that the disk does not read or write now, or the program is wrong.
@@ -117,7 +152,7 @@ impl<E: Context + Spawner> Partition<E> {
     }
 
     /// Has the state made anew at the next start.
-    async fn mark(&self) -> Result<(), Disk> {
+    pub(super) async fn mark(&self) -> Result<(), Disk> {
         let (blob, _) = self.runtime.open(&folder(&self.prefix), MARK).await?;
         blob.sync().await
     }

@@ -24,6 +24,9 @@ use zeroize::Zeroizing;
 
 const TIME_MS: u64 = 1_790_000_000_000;
 
+/// The height of the newest block when a state is opened.
+const TIP: u64 = 20;
+
 fn key(name: &str) -> SigningKey {
     SigningKey::from_ed25519_seed(&Hash::of(&[name.as_bytes()]).0)
 }
@@ -147,7 +150,7 @@ fn two_members_have_the_same_root_and_go_on_after_a_restart() {
         let network = genesis().id();
         let open = |label: &'static str, prefix: &'static str| {
             let context = context.child(label);
-            async move { Partition::open(context, prefix, network, "health").await }
+            async move { Partition::open(context, prefix, network, "health", TIP).await }
         };
         let (mut one, mut other) = (open("one", "one").await, open("other", "other").await);
         let steps = [sign("a", Some("health"), 1, create()), sign("a", Some("health"), 2, append("first"))];
@@ -183,7 +186,7 @@ fn two_members_have_the_same_root_and_go_on_after_a_restart() {
 fn what_is_ordered_and_is_not_right_is_refused_by_a_code() {
     deterministic::Runner::default().start(|context| async move {
         let network = genesis().id();
-        let mut partition = Partition::open(context.child("one"), "one", network, "health").await;
+        let mut partition = Partition::open(context.child("one"), "one", network, "health", TIP).await;
         let first = sign("a", Some("health"), 1, create());
         let good = evidence(&partition, &first).await;
         let done = partition.execute(&block(7, vec![placed(first.bytes().clone(), good.clone(), 1)])).await;
@@ -253,7 +256,7 @@ fn what_is_ordered_and_is_not_right_is_refused_by_a_code() {
 fn an_order_that_is_not_its_payloads_is_refused_too() {
     deterministic::Runner::default().start(|context| async move {
         let network = genesis().id();
-        let mut partition = Partition::open(context.child("one"), "one", network, "health").await;
+        let mut partition = Partition::open(context.child("one"), "one", network, "health", TIP).await;
         let good = evidence(&partition, &sign("a", Some("health"), 1, create())).await;
         // Of another height than the order says; too late; and no transaction at all.
         let next = sign("a", Some("health"), 14, append("z"));
@@ -314,7 +317,7 @@ fn let_b_read() -> Vec<Operation> {
 #[test]
 fn what_was_executed_is_found_and_who_may_read_is_told_by_the_custodian() {
     deterministic::Runner::default().start(|context| async move {
-        let mut partition = Partition::open(context.child("one"), "one", genesis().id(), "health").await;
+        let mut partition = Partition::open(context.child("one"), "one", genesis().id(), "health", TIP).await;
         let rows = [
             ("a", read("c-1"), "register-unknown", (0, 0)),
             ("a", create(), "ok", (1, 0)),
@@ -375,7 +378,7 @@ fn what_was_executed_is_found_and_who_may_read_is_told_by_the_custodian() {
 #[test]
 fn transactions_of_one_payload_are_executed_one_after_another() {
     deterministic::Runner::default().start(|context| async move {
-        let open = |label: &'static str| Partition::open(context.child(label), label, genesis().id(), "health");
+        let open = |label: &'static str| Partition::open(context.child(label), label, genesis().id(), "health", TIP);
         let (mut one, mut other) = (open("one").await, open("other").await);
         let of = |number: u8, operations| sign("a", Some("health"), number, operations);
         let (first, b) = (of(3, append("first")), sign("b", Some("health"), 9, create()));
@@ -461,7 +464,7 @@ fn who_read_and_corrected_much_at_once_is_found_too() {
 #[test]
 fn a_payload_takes_as_many_as_fit() {
     deterministic::Runner::default().start(|context| async move {
-        let partition = Partition::open(context.child("one"), "one", genesis().id(), "health").await;
+        let partition = Partition::open(context.child("one"), "one", genesis().id(), "health", TIP).await;
         let text = "x".repeat(2_000);
         let entry = |number: u8| NewEntry {
             key: format!("c-{number}"),
@@ -492,7 +495,7 @@ fn a_payload_takes_as_many_as_fit() {
 fn nobody_voids_the_transaction_of_another() {
     deterministic::Runner::default().start(|context| async move {
         let network = genesis().id();
-        let mut partition = Partition::open(context.child("one"), "one", network, "health").await;
+        let mut partition = Partition::open(context.child("one"), "one", network, "health", TIP).await;
         let create = sign("a", Some("health"), 1, create());
         let good = evidence(&partition, &create).await;
         let mut little = good.clone();

@@ -66,7 +66,7 @@ impl<E: Context + Spawner> Members<E> {
 /// Runs with two nodes, and a register of a's in the partition.
 fn with_members<F: Future<Output = ()>>(run: impl FnOnce(Members<deterministic::Context>) -> F) {
     deterministic::Runner::default().start(|context| async move {
-        let open = |label: &'static str| Partition::open(context.child(label), label, genesis().id(), "health");
+        let open = |label: &'static str| Partition::open(context.child(label), label, genesis().id(), "health", TIP);
         let mut members = Members { nodes: [open("one").await, open("other").await], public: public(), number: 0 };
         assert_eq!(members.act("a", create().remove(0)).await, "ok");
         run(members).await;

@@ -33,7 +33,7 @@ fn by_consent() -> Vec<Operation> {
 #[test]
 fn consents_are_the_partitions_own_and_end_at_once() {
     deterministic::Runner::default().start(|context| async move {
-        let open = |label: &'static str| Partition::open(context.child(label), label, genesis().id(), "health");
+        let open = |label: &'static str| Partition::open(context.child(label), label, genesis().id(), "health", TIP);
         let (mut one, mut other) = (open("one").await, open("other").await);
         let rows = [
             ("a", create(), "ok"),
@@ -91,7 +91,7 @@ fn consents_are_the_partitions_own_and_end_at_once() {
 #[test]
 fn no_consent_comes_from_outside() {
     deterministic::Runner::default().start(|context| async move {
-        let mut partition = Partition::open(context.child("one"), "one", genesis().id(), "health").await;
+        let mut partition = Partition::open(context.child("one"), "one", genesis().id(), "health", TIP).await;
         for (operations, number) in [create(), append("first")].into_iter().zip(1u8..) {
             let transaction = sign("a", Some("health"), number, operations);
             let evidence = evidence(&partition, &transaction).await;

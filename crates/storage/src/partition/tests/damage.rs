@@ -14,7 +14,7 @@ fn on_disk<T>(folder: &Path, run: impl AsyncFnOnce(tokio::Context) -> T) -> T {
 }
 
 async fn open_in(context: &tokio::Context) -> Partition<tokio::Context> {
-    Partition::open(context.child("partition"), "node", genesis().id(), "health").await
+    Partition::open(context.child("partition"), "node", genesis().id(), "health", TIP).await
 }
 
 /// The files of the state, each with its bytes.
@@ -127,33 +127,71 @@ fn a_disk_that_does_not_write_is_no_damage() {
     assert!(!is_damage(&qmdb::Error::StaleBatch) && is_damage(&qmdb::Error::DataCorrupted("a commit")));
 }
 
+/// Leaves a state as a program of before would have.
+async fn leave_older(partition: &mut Partition<tokio::Context>) {
+    let position = Position { height: 7, location: 70, executed: 3, time_ms: TIME_MS };
+    let older = Value(Bytes::from(position.to_bytes()[..32].to_vec()));
+    let db = partition.db.take().unwrap();
+    let batch = db.new_batch().merkleize(&db, Some(older), &mut Proportional).await.unwrap();
+    db.apply_batch(batch).await.unwrap().commit().await.unwrap();
+}
+
 /// A state that another version wrote is not read as if it were of this one: it is made anew.
 #[test]
 fn a_state_of_another_form_is_none_of_this_one() {
     let position = Position { height: 7, location: 70, executed: 3, time_ms: TIME_MS };
     let bytes = [position.to_bytes(), vec![9; 32]].concat();
     assert_eq!(Position::from_bytes(&bytes), Some(position));
-    let (older, mut other) = (&bytes[..32], bytes.clone());
+    let mut other = bytes.clone();
     other[39] ^= 1;
-    for bytes in [older, &other, &[], &bytes[..40]] {
+    for bytes in [&bytes[..32], &other, &[], &bytes[..40]] {
         assert_eq!(Position::from_bytes(bytes), None, "{bytes:?}");
     }
     let folder = tempfile::tempdir().unwrap();
     let folder = folder.path();
     let (root, blocks) = on_disk(folder, async |context| made(&context).await);
-    on_disk(folder, async |context| {
-        // As a program of before would have left it.
-        let mut partition = open_in(&context).await;
-        let db = partition.db.take().unwrap();
-        let batch =
-            db.new_batch().merkleize(&db, Some(Value(Bytes::from(older.to_vec()))), &mut Proportional).await.unwrap();
-        let db = db.apply_batch(batch).await.unwrap();
-        db.commit().await.unwrap();
-    });
+    on_disk(folder, async |context| leave_older(&mut open_in(&context).await).await);
     on_disk(folder, async |context| {
         let mut partition = open_in(&context).await;
         assert_eq!((partition.anew(), partition.position()), (Some(&Anew::Form), Position::default()));
         assert_eq!(go_on(&mut partition, &blocks).await, root);
     });
     on_disk(folder, async |context| assert_eq!(open_in(&context).await.anew(), None));
+}
+
+/// Whatever ends the process after a state of another form was found, and however often: up to the newest block of then nothing is posted of
+/// what is executed anew.
+#[test]
+fn after_which_height_roots_are_posted_is_known_after_a_crash() {
+    let folder = tempfile::tempdir().unwrap();
+    let folder = folder.path();
+    let open_at = async |context: &tokio::Context, tip| {
+        Partition::open(context.child("partition"), "node", genesis().id(), "health", tip).await
+    };
+    on_disk(folder, async |context| made(&context).await);
+    on_disk(folder, async |context| assert_eq!(open_at(&context, 20).await.posts_after(), 0, "of this form"));
+    on_disk(folder, async |context| leave_older(&mut open_at(&context, 20).await).await);
+    on_disk(folder, async |context| {
+        let partition = open_at(&context, 0x2a).await;
+        assert_eq!((partition.anew(), partition.posts_after()), (Some(&Anew::Form), 0x2a));
+    });
+    on_disk(folder, async |context| {
+        // Nothing was executed.
+        let partition = open_at(&context, 50).await;
+        assert_eq!((partition.anew(), partition.position().executed, partition.posts_after()), (None, 0, 0x2a));
+        partition.mark().await.unwrap();
+    });
+    on_disk(folder, async |context| {
+        // The mark of damage goes, and this stays.
+        let partition = open_at(&context, 60).await;
+        assert!(matches!(partition.anew(), Some(Anew::Damaged(_))));
+        assert_eq!(partition.posts_after(), 0x2a);
+    });
+    on_disk(folder, async |context| {
+        let mut partition = open_at(&context, 60).await;
+        assert_eq!((partition.anew(), partition.posts_after()), (None, 0x2a));
+        leave_older(&mut partition).await;
+    });
+    on_disk(folder, async |context| assert_eq!(open_at(&context, 70).await.posts_after(), 70, "and once more"));
+    on_disk(folder, async |context| assert_eq!(open_at(&context, 80).await.posts_after(), 70));
 }

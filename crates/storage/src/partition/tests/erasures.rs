@@ -97,7 +97,7 @@ fn read_of(field: &str) -> Vec<Operation> {
 fn an_order_in_a_partition_is_complete_when_every_members_nodes_have_given_their_receipts() {
     let nodes = [("a/admin", "GB"), ("b/admin", "GB-SCT"), ("b/clerk", "FR")];
     deterministic::Runner::default().start(|context| async move {
-        let mut partition = Partition::open(context.child("one"), "one", genesis().id(), "health").await;
+        let mut partition = Partition::open(context.child("one"), "one", genesis().id(), "health", TIP).await;
         let public = with_nodes(&nodes);
         let rows = [
             ("a", create_sealed(), "ok", false),
@@ -178,7 +178,7 @@ fn with_members(members: &str, expelled: Option<&str>) -> BTreeMap<StateKey, Vec
 #[test]
 fn an_order_does_not_wait_for_who_has_left() {
     deterministic::Runner::default().start(|context| async move {
-        let mut partition = Partition::open(context.child("one"), "one", genesis().id(), "health").await;
+        let mut partition = Partition::open(context.child("one"), "one", genesis().id(), "health", TIP).await;
         let rows = [
             ("abc", None, "a", create_sealed(), "ok", false),
             ("abc", None, "a", append_sealed(), "ok", false),
@@ -223,7 +223,7 @@ fn an_order_names_who_had_left() {
         ("ac", Some("c"), "a/admin", "b c"),
     ] {
         deterministic::Runner::default().start(|context| async move {
-            let mut partition = Partition::open(context.child("one"), "one", genesis().id(), "health").await;
+            let mut partition = Partition::open(context.child("one"), "one", genesis().id(), "health", TIP).await;
             let public = with_members(members, expelled);
             let steps = [create_sealed(), append_sealed(), order("x", "a"), destroyed("x")];
             for (number, operations) in (0u8..).zip(steps) {
@@ -245,7 +245,7 @@ fn an_order_names_who_had_left() {
 #[test]
 fn an_order_does_not_wait_for_nodes_that_are_retired() {
     deterministic::Runner::default().start(|context| async move {
-        let mut partition = Partition::open(context.child("one"), "one", genesis().id(), "health").await;
+        let mut partition = Partition::open(context.child("one"), "one", genesis().id(), "health", TIP).await;
         let all = with_nodes(&[("a/admin", "GB"), ("b/admin", "GB"), ("b/abroad", "FR")]);
         let mut less = with_nodes(&[("a/admin", "GB")]);
         less.insert(StateKey::partition("health"), all[&StateKey::partition("health")].clone());
@@ -288,7 +288,7 @@ fn an_order_does_not_wait_for_nodes_that_are_retired() {
 #[test]
 fn evidence_that_hides_a_members_nodes_does_not_suffice() {
     deterministic::Runner::default().start(|context| async move {
-        let mut partition = Partition::open(context.child("one"), "one", genesis().id(), "health").await;
+        let mut partition = Partition::open(context.child("one"), "one", genesis().id(), "health", TIP).await;
         let public = with_nodes(&[("a/admin", "GB"), ("b/admin", "GB")]);
         let rows = [(1, create_sealed()), (2, order("x", "a"))];
         for (number, operations) in rows {

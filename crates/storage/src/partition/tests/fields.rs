@@ -37,7 +37,7 @@ fn entries(entries: Vec<NewEntry>) -> Operation {
 #[test]
 fn the_row_of_fields_follows_each_entry_and_is_the_same_for_who_replays() {
     deterministic::Runner::default().start(|context| async move {
-        let open = |label: &'static str| Partition::open(context.child(label), label, genesis().id(), "health");
+        let open = |label: &'static str| Partition::open(context.child(label), label, genesis().id(), "health", TIP);
         let (mut one, mut other) = (open("one").await, open("other").await);
         let of = |number: u8, operations| sign("a", Some("health"), number, operations);
         // Each payload, with where in it the last entry of `c-1` is, and what that says.
@@ -109,7 +109,7 @@ fn the_row_of_fields_follows_each_entry_and_is_the_same_for_who_replays() {
 #[test]
 fn each_row_is_hidden_by_a_blind_of_its_own() {
     deterministic::Runner::default().start(|context| async move {
-        let open = |label: &'static str| Partition::open(context.child(label), label, genesis().id(), "health");
+        let open = |label: &'static str| Partition::open(context.child(label), label, genesis().id(), "health", TIP);
         let (mut one, mut other) = (open("one").await, open("other").await);
         let keys =
             [StateKey::private_fields(1, "c-1"), StateKey::record(1, tallystick_protocol::EntryKind::User, "c-1")];
