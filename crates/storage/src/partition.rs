@@ -241,8 +241,6 @@ struct Act<'a> {
     number: u64,
     /// Which it is of its payload, from 0.
     place: u32,
-    /// Whether nothing comes of it.
-    is_rehearsal: bool,
 }
 
 impl<E: Context + Spawner> Partition<E> {
@@ -346,7 +344,9 @@ impl<E: Context + Spawner> Partition<E> {
     /// When the disk fails, or the block is not after the last one.
     pub async fn execute(&mut self, block: &PrivateBlock) -> Vec<Done> {
         assert!(block.height > self.position.height, "block {} was executed before", block.height);
-        let (changed, done) = self.run(block, false).await;
+        let (mut changed, done) = self.run(block).await;
+        // No transaction sees these.
+        fields::note(&mut changed, &block.payloads, self.position.executed);
         let secret = RowsSecret::of(block.height, block.payloads.iter().map(|placed| placed.opened.payload()));
         self.position = Position {
             height: block.height,
@@ -364,20 +364,20 @@ impl<E: Context + Spawner> Partition<E> {
     ///
     /// When the disk fails.
     pub async fn rehearse(&self, block: &PrivateBlock) -> Vec<Outcome> {
-        self.run(block, true).await.1.into_iter().map(|done| done.outcome).collect()
+        self.run(block).await.1.into_iter().map(|done| done.outcome).collect()
     }
 
     /// The rows that a block changes, and what becomes of what it orders.
-    async fn run(&self, block: &PrivateBlock, is_rehearsal: bool) -> (Changed, Vec<Done>) {
+    async fn run(&self, block: &PrivateBlock) -> (Changed, Vec<Done>) {
         let mut changed = Changed::new();
         let mut done = Vec::with_capacity(block.payloads.len());
         for placed in &block.payloads {
-            let (mut sitting, first) = (Sitting::default(), self.position.executed + done.len() as u64);
+            let mut sitting = Sitting::default();
             for (transaction, place) in placed.opened.transactions().iter().zip(0..) {
                 let number = self.position.executed + done.len() as u64;
                 done.push(match self.judge(placed, transaction) {
                     Ok(transaction) => {
-                        let act = Act { transaction, number, place, is_rehearsal };
+                        let act = Act { transaction, number, place };
                         self.execute_one((&mut changed, &mut sitting), block, placed, &act).await
                     }
                     Err(code) => {
@@ -386,7 +386,7 @@ impl<E: Context + Spawner> Partition<E> {
                     }
                 });
             }
-            self.rise(&mut changed, sitting, (placed, first, is_rehearsal)).await;
+            self.rise(&mut changed, sitting, placed).await;
         }
         (changed, done)
     }
@@ -470,8 +470,7 @@ impl<E: Context + Spawner> Partition<E> {
         act: &Act<'_>,
     ) -> Outcome {
         let (evidence, standing) = (placed.opened.payload().evidence(), &placed.opened.standing);
-        let Act { transaction, number, place, is_rehearsal } = *act;
-        let first = number - u64::from(place);
+        let Act { transaction, number, .. } = *act;
         let context =
             BlockContext { network: self.network, height: block.height, time_ms: block.time_ms, log_size: number };
         loop {
@@ -483,13 +482,13 @@ impl<E: Context + Spawner> Partition<E> {
                 Ok(Ok(outcome)) => {
                     // Nobody after it sees a row of the evidence otherwise than the evidence says.
                     if view.changed().any(|key| standing.is_public(key) || evidence.rows.contains_key(key)) {
-                        self.rise(changed, std::mem::take(sitting), (placed, first, is_rehearsal)).await;
+                        self.rise(changed, std::mem::take(sitting), placed).await;
                     }
                     return outcome;
                 }
                 Ok(Err(Missing(keys))) => keys,
                 Err(_) => {
-                    self.rise(changed, std::mem::take(sitting), (placed, first, is_rehearsal)).await;
+                    self.rise(changed, std::mem::take(sitting), placed).await;
                     return Outcome::refused(Code::EvidenceInvalid, 0);
                 }
             };
@@ -510,18 +509,13 @@ impl<E: Context + Spawner> Partition<E> {
         }
     }
 
-    /// Ends a sitting: the partition's own rows that it changed are changed for those that follow. `first` is the number of the payload's
-    /// first transaction.
-    async fn rise(&self, changed: &mut Changed, sitting: Sitting, (placed, first, is_rehearsal): (&Placed, u64, bool)) {
+    /// Ends a sitting: the partition's own rows that it changed are changed for those that follow.
+    async fn rise(&self, changed: &mut Changed, sitting: Sitting, placed: &Placed) {
         let Sitting { view: Some(view), absent } = sitting else { return };
         let (evidence, standing) = (placed.opened.payload().evidence(), &placed.opened.standing);
         let own = |key: &StateKey| !evidence.rows.contains_key(key) && !standing.is_public(key);
         let changes: Changed = view.changes().into_iter().filter(|(key, _)| own(key)).collect();
         self.list(changed, &changes, &absent).await;
-        // No transaction sees these.
-        if !is_rehearsal {
-            fields::note(changed, &changes, placed, first);
-        }
         changed.extend(changes);
     }
 

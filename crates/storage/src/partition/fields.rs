@@ -93,27 +93,32 @@ impl Fields {
     }
 }
 
-/// Notes what the fields are under of records that were changed by transactions of a payload, the first of which is the private transaction
-/// of number `first`.
-pub(super) fn note(changed: &mut Changed, changes: &Changed, placed: &Placed, first: u64) {
-    let mut known: BTreeMap<usize, Last<'_>> = BTreeMap::new();
-    for (key, row) in changes {
+/// Notes what the fields are under of records that a block has changed. `first` is the number of its first private transaction.
+pub(super) fn note(changed: &mut Changed, payloads: &[Placed], first: u64) {
+    let all = payloads.iter().flat_map(|placed| {
+        let payload = placed.opened.payload();
+        (0..).zip(placed.opened.transactions()).map(move |(place, transaction)| (payload, place, transaction))
+    });
+    let all: Vec<(&Payload, u32, _)> = all.collect();
+    let (mut known, mut noted): (BTreeMap<usize, Last<'_>>, Changed) = (BTreeMap::new(), Changed::new());
+    for (key, row) in &*changed {
         let ([noun, high, middle, low, ..], Some(row)) = (key.0, row) else { continue };
         if noun != Noun::Record as u8 {
             continue;
         }
         let Ok(RecordRow { register, key, number, leaf, .. }) = RecordRow::decode(row) else { continue };
-        let place = leaf.checked_sub(first).and_then(|place| u32::try_from(place).ok());
-        let Some((place, at)) = place.and_then(|place| Some((place, usize::try_from(place).ok()?))) else { continue };
-        let Some(Ok(transaction)) = placed.opened.transactions().get(at) else { continue };
+        let Some(at) = leaf.checked_sub(first).and_then(|at| usize::try_from(at).ok()) else { continue };
+        let Some((payload, place, Ok(transaction))) = all.get(at) else { continue };
         let last = match known.entry(at) {
             btree_map::Entry::Occupied(known) => known.into_mut(),
             btree_map::Entry::Vacant(new) => new.insert(last_entries(transaction)),
         };
-        let fields = last.get(&(register.as_str(), key.as_str())).and_then(|(entry, items)| {
-            Fields::of_entry(placed.opened.payload(), (place, &register, &key, *entry), items)
+        let entry = last.get(&(register.as_str(), key.as_str()));
+        let fields = entry.and_then(|(entry, items)| {
+            Fields::of_entry(payload, (*place, register.as_str(), key.as_str(), *entry), items)
         });
         let of = StateKey::private_fields(u32::from_be_bytes([0, high, middle, low]), &key);
-        changed.insert(of, fields.map(|fields| fields.row(&register, &key, number).to_bytes()));
+        noted.insert(of, fields.map(|fields| fields.row(&register, &key, number).to_bytes()));
     }
+    changed.extend(noted);
 }
