@@ -67,10 +67,28 @@ pub(super) struct Submission {
     pub(super) transaction: VerifiedTransaction,
     sealed: Sealed,
     pub(super) answer: Answer,
-    /// How often policies did not permit it so far.
-    pub(super) looks: u32,
+    /// That policies did not permit it, if they did not so far.
+    pub(super) looks: Option<Looks>,
+}
+
+/// How often policies did not permit something.
+pub(super) struct Looks {
+    /// So often.
+    pub(super) count: u32,
     /// The height of the newest block when they first did not.
-    pub(super) first_look: u64,
+    pub(super) first_height: u64,
+}
+
+/// What comes of one that is to be ordered.
+enum Verdict {
+    /// It is ordered.
+    Fit,
+    /// Policies do not permit it, as this says: it is looked at again.
+    NotPermitted(PrivateError),
+    /// It may rely on one of the same signer's that is looked at again, and waits behind it.
+    Behind,
+    /// It is answered.
+    Unfit(PrivateError),
 }
 
 /// Why an order has not come about.
@@ -227,7 +245,7 @@ impl<E: Runtime> Parcels<E> {
     ) -> Result<Executed, PrivateError> {
         let (answer, told) = oneshot::channel();
         room.intake
-            .try_send(Submission { transaction, sealed, answer, looks: 0, first_look: 0 })
+            .try_send(Submission { transaction, sealed, answer, looks: None })
             .map_err(|_| PrivateError::Busy)?;
         let sleep = std::pin::pin!(self.0.runtime.sleep(patience));
         match select(told, sleep).await {
@@ -421,27 +439,32 @@ impl<E: Runtime> Parcels<E> {
             drop(partition);
             let standing = Standing::of(&evidence, &room.name);
             let judge = |(one, outcome): (&&VerifiedTransaction, Option<Outcome>)| {
-                standing.may_execute(one).map_err(PrivateError::Refused)?;
-                // What follows one that waits may rely on it: it waits too.
-                if waiting.contains(one.principal()) {
-                    return Err(PrivateError::Busy);
+                if let Err(code) = standing.may_execute(one) {
+                    return Verdict::Unfit(PrivateError::Refused(code));
                 }
-                let verdict = require_permitted(one, outcome.as_ref(), height);
-                waiting.extend(verdict.is_err().then(|| one.principal().clone()));
-                verdict
+                if waiting.contains(one.principal()) {
+                    return Verdict::Behind;
+                }
+                match require_permitted(one, outcome.as_ref(), height) {
+                    Ok(()) => Verdict::Fit,
+                    Err(error) => {
+                        waiting.insert(one.principal().clone());
+                        Verdict::NotPermitted(error)
+                    }
+                }
             };
-            let said: Vec<Result<(), PrivateError>> = rest.iter().zip(outcomes).map(judge).collect();
-            groups.push((evidence, said.iter().filter(|verdict| verdict.is_ok()).count()));
+            let said: Vec<Verdict> = rest.iter().zip(outcomes).map(judge).collect();
+            groups.push((evidence, said.iter().filter(|verdict| matches!(verdict, Verdict::Fit)).count()));
             verdicts.extend(said);
         }
         groups.retain(|(_, count)| *count > 0);
         let (mut fit, mut put_aside) = (Vec::with_capacity(batch.len()), Vec::new());
         for (one, verdict) in std::mem::take(batch).into_iter().zip(verdicts) {
             match verdict {
-                Ok(()) => fit.push(one),
-                Err(error @ PrivateError::NotPermitted { .. }) => put_aside.push((one, Some(error))),
-                Err(PrivateError::Busy) => put_aside.push((one, None)),
-                Err(error) => drop(one.answer.send(Err(error))),
+                Verdict::Fit => fit.push(one),
+                Verdict::NotPermitted(error) => put_aside.push((one, Some(error))),
+                Verdict::Behind => put_aside.push((one, None)),
+                Verdict::Unfit(error) => drop(one.answer.send(Err(error))),
             }
         }
         self.look_again(room, put_aside);

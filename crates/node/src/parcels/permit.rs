@@ -3,7 +3,12 @@
 //!
 //! INVARIANT: a read is ordered whatever they say: who tried to is to be on record.
 
-use super::{Parcels, Room, error::PrivateError, message::Reason, order::Submission};
+use super::{
+    Parcels, Room,
+    error::PrivateError,
+    message::Reason,
+    order::{Looks, Submission},
+};
 use crate::engine::Runtime;
 use futures::future::{Either, select};
 use std::{collections::BTreeSet, sync::Arc, time::Duration};
@@ -37,16 +42,14 @@ impl<E: Runtime> Parcels<E> {
                 again.push(one);
                 continue;
             };
-            one.looks += 1;
-            if one.looks == 1 {
-                one.first_look = tip;
-            }
-            if one.looks < LOOKS {
+            let looks = one.looks.get_or_insert(Looks { count: 0, first_height: tip });
+            looks.count += 1;
+            if looks.count < LOOKS {
                 again.push(one);
                 continue;
             }
             // What it had not executed by then it cannot judge by.
-            let is_to_date = *room.executed.borrow() >= one.first_look;
+            let is_to_date = *room.executed.borrow() >= looks.first_height;
             let error = if is_to_date { error } else { room.behind() };
             tracing::warn!(partition = room.name, asked = asked(&one.transaction), %error, "not ordered");
             self.drop_kept(one.transaction.clone());
