@@ -114,16 +114,16 @@ struct Ready {
     sealed: Vec<Value>,
 }
 
-impl<E: Runtime> Room<E> {
+impl<E: Runtime> Parcels<E> {
     /// Puts one behind those that wait.
-    pub(super) fn gather_again(&self, one: Submission) {
-        if let Err(full) = self.intake.try_send(one) {
-            let _ = full.into_inner().answer.send(Err(PrivateError::Busy));
+    pub(super) fn gather_again(&self, room: &Room<E>, one: Submission) {
+        if let Err(full) = room.intake.try_send(one) {
+            let one = full.into_inner();
+            self.drop_kept(room, one.transaction);
+            let _ = one.answer.send(Err(PrivateError::Busy));
         }
     }
-}
 
-impl<E: Runtime> Parcels<E> {
     /// Has a private transaction ordered and executed, and says what became of it; waits at most `patience`. What opens the values that are
     /// sealed in it comes beside it, and is kept before anything is passed on.
     ///
@@ -284,7 +284,7 @@ impl<E: Runtime> Parcels<E> {
                 sealed = (sealed.0 + next.sealed.values.len(), sealed.1 + next.sealed.bytes);
                 with_sealed += usize::from(!next.sealed.values.is_empty());
                 if with_sealed > most || sealed.0 > OPENINGS_PER_MESSAGE_MAX || sealed.1 > OPENINGS_BYTES_MAX {
-                    room.gather_again(next);
+                    self.gather_again(&room, next);
                     break;
                 }
                 bytes += next.transaction.bytes().len();
@@ -371,7 +371,7 @@ impl<E: Runtime> Parcels<E> {
             match self.payload(runtime, room, (&group, evidence), &own) {
                 Ok((_, (ordered, _))) if is_full || bytes + parcel_bytes(ordered.class) > PARCELS_BYTES_MAX => {
                     is_full = true;
-                    group.into_iter().for_each(|one| room.gather_again(one));
+                    group.into_iter().for_each(|one| self.gather_again(room, one));
                 }
                 Ok((payload, parcel)) => {
                     bytes += parcel_bytes(parcel.0.class);

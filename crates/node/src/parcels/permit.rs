@@ -36,6 +36,7 @@ impl<E: Runtime> Parcels<E> {
         let mut again = Vec::with_capacity(put_aside.len());
         for (mut one, error) in put_aside {
             if one.answer.is_closed() {
+                self.drop_kept(room, one.transaction);
                 continue;
             }
             let Some(error) = error else {
@@ -52,21 +53,24 @@ impl<E: Runtime> Parcels<E> {
             let is_to_date = *room.executed.borrow() >= looks.first_height;
             let error = if is_to_date { error } else { room.behind() };
             tracing::warn!(partition = room.name, asked = asked(&one.transaction), %error, "not ordered");
-            self.drop_kept(one.transaction.clone());
+            self.drop_kept(room, one.transaction);
             let _ = one.answer.send(Err(error));
         }
         if again.is_empty() {
             return;
         }
-        let room = room.clone();
+        let (parcels, room) = (self.clone(), room.clone());
         self.0.runtime.child("look_again").spawn(move |runtime| async move {
             runtime.sleep(BETWEEN_LOOKS).await;
-            again.into_iter().for_each(|one| room.gather_again(one));
+            again.into_iter().for_each(|one| parcels.gather_again(&room, one));
         });
     }
 
-    /// Lets go what was kept of values sealed in a transaction that is not ordered.
-    fn drop_kept(&self, transaction: VerifiedTransaction) {
+    /// Lets go what was kept of values sealed in a transaction that is not ordered: unless it was handed in once more meanwhile, and is.
+    pub(super) fn drop_kept(&self, room: &Room<E>, transaction: VerifiedTransaction) {
+        if room.waiting().contains_key(&transaction.id()) {
+            return;
+        }
         let Some(pending) = self.vault().pending_of(&transaction.id()) else { return };
         let parcels = self.clone();
         self.0.runtime.child("drop_kept").spawn(move |_| async move {
