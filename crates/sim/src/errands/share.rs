@@ -23,7 +23,7 @@ use bytes::Bytes;
 use futures::future::join_all;
 use std::time::Duration;
 use tallystick_node::{
-    parcels::{Executed, PrivateError},
+    parcels::{Executed, PrivateError, Shows},
     service::Service,
 };
 use tallystick_protocol::{
@@ -114,7 +114,7 @@ async fn many(client: &mut Client, writer: &Member) -> Option<()> {
     while !left.is_empty() {
         let all: Vec<Bytes> = left.iter().map(|(_, transaction)| transaction.bytes().clone()).collect();
         let asked = client.door(MEMBERS[0]).ask(move |service| async move {
-            join_all(all.into_iter().map(|bytes| service.submit_private(bytes, PATIENCE))).await
+            join_all(all.into_iter().map(|bytes| service.submit_private(bytes, Shows::default(), PATIENCE))).await
         });
         let answers = asked.await.unwrap_or_default();
         let mut answers = answers.into_iter();
@@ -275,7 +275,7 @@ async fn hand_in(
 ) -> Option<Result<Executed, PrivateError>> {
     let (_, door) = client.doors.iter().find(|(number, _)| *number == node)?;
     let bytes = transaction.bytes().clone();
-    door.ask(move |service| async move { service.submit_private(bytes, PATIENCE).await }).await
+    door.ask(move |service| async move { service.submit_private(bytes, Shows::default(), PATIENCE).await }).await
 }
 
 /// Has an operation executed in the partition, however often it must be handed in; it must be refused so, or accepted.
