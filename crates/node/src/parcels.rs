@@ -66,10 +66,7 @@ use message::{Message, Reason};
 use order::Submission;
 use std::{
     collections::{BTreeMap, BTreeSet, HashMap},
-    sync::{
-        Arc, Mutex, MutexGuard, PoisonError,
-        atomic::{AtomicBool, Ordering},
-    },
+    sync::{Arc, Mutex, MutexGuard, PoisonError, atomic::AtomicBool},
     time::Duration,
 };
 use tallystick_consensus::validators::decode_key;
@@ -90,9 +87,6 @@ use tokio::sync::{Notify, mpsc, oneshot};
 
 /// How long a node looks for partitions that it has become a member of, at least, between two looks.
 const LOOK: Duration = Duration::from_millis(500);
-
-/// For how many milliseconds payloads are missing before a partition stands still: until then they are on their way.
-pub(crate) const STALL_MS: u64 = 5_000;
 
 /// Payloads that may be read for their readers at once.
 const READING: usize = 16;
@@ -153,6 +147,8 @@ pub struct Standing {
     pub root: Hash,
     /// Payloads that nobody has given yet, without which it does not go on.
     pub missing: usize,
+    /// Whether they have been missing for so long that it stands still.
+    pub is_still: bool,
 }
 
 /// A partition on this node.
@@ -182,8 +178,6 @@ pub(crate) struct Room<E: Runtime> {
     erased: watch::Sender<u64>,
     /// The height up to which everything that is ordered is executed; 0 before the first time since this node began, or began to hold it again.
     executed: watch::Sender<u64>,
-    /// Whether payloads have been missing for so long that it stands still.
-    is_still: AtomicBool,
     /// Whether nothing that is executed here is left to carry out, but for what waits. It says nothing of what is not executed here yet.
     is_done: AtomicBool,
     intake: mpsc::Sender<Submission>,
@@ -215,7 +209,7 @@ impl<E: Runtime> Room<E> {
 
     /// Whether what it tells is as of the newest block that this node had when it began, or of where it stands still.
     fn is_abreast(&self) -> bool {
-        *self.executed.borrow() > 0 || self.is_still.load(Ordering::Acquire)
+        *self.executed.borrow() > 0 || self.standing().is_still
     }
 
     /// That it is not.
@@ -515,7 +509,11 @@ impl<E: Runtime> Parcels<E> {
             Partition::open(labelled("partition"), prefix, shared.chain.network(), &name, tip.header.height).await;
         match partition.anew() {
             Some(Anew::Damaged(why)) => {
-                tracing::error!(partition = name, %why, "the state of a partition is damaged: it is made anew of its payloads");
+                tracing::error!(
+                    partition = name,
+                    %why,
+                    "the state of a partition is damaged: it is made anew of its payloads: look at the disk"
+                );
             }
             Some(Anew::Form) => {
                 tracing::info!(
@@ -541,7 +539,7 @@ impl<E: Runtime> Parcels<E> {
         let (intake, submissions) = mpsc::channel(PRIVATE_QUEUE_MAX);
         let (root, position) = (partition.root(), partition.position());
         let (notices, news) = Notices::new();
-        let standing = Standing { height: position.height, executed: position.executed, root, missing: 0 };
+        let standing = Standing { height: position.height, executed: position.executed, root, ..Standing::default() };
         let room = Arc::new(Room {
             name: name.clone(),
             partition: tokio::sync::Mutex::new(partition),
@@ -556,7 +554,6 @@ impl<E: Runtime> Parcels<E> {
             certifying: Mutex::default(),
             erased: watch::Sender::new(0),
             executed: watch::Sender::new(0),
-            is_still: AtomicBool::new(false),
             is_done: AtomicBool::new(false),
             intake,
             standing: Mutex::new(standing),

@@ -62,7 +62,8 @@ impl BlindRow {
         Bytes::from([&self.row, self.blind.0.as_slice()].concat())
     }
 
-    /// Of such bytes; none of fewer than a blind has.
+    /// The row of such bytes, which may be empty, and the blind that ends them; none of fewer bytes than a blind has. Any others are a row and
+    /// a blind: what the row says is for its own decoder.
     pub fn of(stored: &Bytes) -> Option<Self> {
         let blind = stored.last_chunk().copied().map(Hash)?;
         Some(Self { row: stored.slice(..stored.len() - blind.0.len()), blind })

@@ -34,7 +34,7 @@ pub async fn partition(State(app): State<App>, PathOf(name): PathOf<String>) -> 
         let height = at.height;
         at.roots.into_iter().map(move |one| PostedRootView { height, node: one.node.to_string(), root: one.root })
     });
-    let here = app.service.partition_here(&name).map(|Standing { height, executed, root, missing }| StandingView {
+    let here = app.service.partition_here(&name).map(|Standing { height, executed, root, missing, .. }| StandingView {
         height,
         executed,
         root,

@@ -1,7 +1,7 @@
 //! Execute what is ordered, in the order of the chain: read from the public log, from where the partition's own state says that it
 //! left off.
 
-use super::{Parcels, Room, STALL_MS, Standing, erasing::Eraser, message::Message, order::Executed};
+use super::{Parcels, Room, Standing, erasing::Eraser, message::Message, order::Executed};
 use crate::{application::now_ms, engine::Runtime};
 use std::{
     collections::BTreeSet,
@@ -20,6 +20,8 @@ use tallystick_storage::{
 
 /// Places of the public log read at a time.
 const SCAN_PLACES: u64 = 512;
+/// For how many milliseconds payloads are missing before a partition stands still: until then they are on their way.
+const STALL_MS: u64 = 5_000;
 /// Wait before what is missing is asked for again.
 const ASK_AGAIN: Duration = Duration::from_millis(500);
 /// Milliseconds of ledger time between two times that openings that are lacking are asked for.
@@ -68,6 +70,12 @@ impl<E: Runtime> Room<E> {
     /// Payloads that are asked for now.
     pub(super) fn wanted(&self) -> BTreeSet<ParcelId> {
         self.wanted.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// Notes how many payloads are missing, and for how long.
+    fn lacks(&self, missing: usize, since_ms: u64) {
+        let mut standing = self.standing();
+        (standing.missing, standing.is_still) = (missing, missing > 0 && since_ms >= STALL_MS);
     }
 
     fn want(&self, ids: BTreeSet<ParcelId>) {
@@ -220,8 +228,7 @@ impl<E: Runtime> Parcels<E> {
             if missing.is_empty() {
                 break found;
             }
-            room.standing().missing = missing.len();
-            room.is_still.store(now_ms(runtime).saturating_sub(since_ms) >= STALL_MS, Ordering::Release);
+            room.lacks(missing.len(), now_ms(runtime).saturating_sub(since_ms));
             room.want(missing.clone());
             // Who is no member's any more is given nothing: it asks when it is again.
             room.opened().await;
@@ -231,7 +238,7 @@ impl<E: Runtime> Parcels<E> {
             futures::future::select(arrived, again).await;
         };
         room.want(BTreeSet::new());
-        room.is_still.store(false, Ordering::Release);
+        room.lacks(0, 0);
         // Before they are executed: a crash in between must not leave what is executed among what may expire.
         if let Err(error) = room.store.lock().await.ordered(orders.parcels.iter().map(|one| one.parcel.id)).await {
             tracing::error!(partition = room.name, %error, "what is ordered cannot be marked as such");
@@ -258,7 +265,7 @@ impl<E: Runtime> Parcels<E> {
             let mut payloads = room.payloads();
             orders.parcels.iter().for_each(|one| payloads.forget(&one.parcel.id));
         }
-        *room.standing() = Standing { height, executed, root, missing: 0 };
+        *room.standing() = Standing { height, executed, root, ..Standing::default() };
         let discloses = done.iter().any(|one| one.discloses);
         self.tell(room, height, done);
         discloses

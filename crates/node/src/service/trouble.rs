@@ -5,10 +5,7 @@ use super::{
     Runtime, Service,
     state::{Lack, Sheet},
 };
-use crate::{
-    application::now_ms,
-    parcels::{Parcels, STALL_MS, Standing},
-};
+use crate::parcels::{Parcels, Standing};
 use futures::future::{Either, select};
 use std::{collections::BTreeMap, sync::PoisonError, time::Duration};
 use tallystick_api::{PartitionTroubleView, PostedRootView};
@@ -23,8 +20,6 @@ const AGAIN: Duration = Duration::from_secs(5);
 /// What was seen of one partition.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 struct Seen {
-    /// How much was executed when payloads began to be missing, and when that was.
-    waits: Option<(u64, u64)>,
     /// Whether it was said that it stands still.
     told_stall: bool,
     /// The height of the alarm that was said.
@@ -45,14 +40,8 @@ impl Seen {
         partition: &str,
         standing: &Standing,
         alarm: Option<&RootsAt>,
-        now_ms: u64,
     ) -> (Option<PartitionTroubleView>, Vec<News>) {
-        self.waits = match self.waits.filter(|(executed, _)| *executed == standing.executed) {
-            _ if standing.missing == 0 => None,
-            Some(since) => Some(since),
-            None => Some((standing.executed, now_ms)),
-        };
-        let is_still = self.waits.is_some_and(|(_, since_ms)| now_ms.saturating_sub(since_ms) >= STALL_MS);
+        let is_still = standing.is_still;
         let alarm_height = alarm.map(|alarm| alarm.height);
         let mut news = Vec::new();
         if alarm_height.is_some() && alarm_height != self.told_alarm {
@@ -123,11 +112,10 @@ impl<E: Runtime> Service<E> {
             let (_, some) = self.read(some.iter().flat_map(|(name, _)| keys(name)), alarm_of).await?;
             alarms.extend(some);
         }
-        let now_ms = now_ms(&self.0.runtime);
         let mut troubles = Vec::new();
         for ((name, standing), alarm) in standings.iter().zip(alarms) {
             let seen = seen.entry(name.clone()).or_default();
-            let (trouble, news) = seen.look(name, standing, alarm.as_ref(), now_ms);
+            let (trouble, news) = seen.look(name, standing, alarm.as_ref());
             let Some(trouble) = trouble else { continue };
             for one in news {
                 match one {
@@ -161,26 +149,25 @@ mod tests {
     use super::*;
     use tallystick_protocol::{Hash, PostedRoot};
 
-    fn standing(executed: u64, missing: usize) -> Standing {
-        Standing { height: 7, executed, root: Hash::default(), missing }
+    fn standing(missing: usize, is_still: bool) -> Standing {
+        Standing { height: 7, executed: 3, root: Hash::default(), missing, is_still }
     }
 
     #[test]
     fn a_partition_stands_still_when_nobody_gives_what_is_missing_for_a_while_and_that_is_said_once() {
         let mut seen = Seen::default();
-        let mut look = |executed, missing, now_ms| {
-            let (trouble, news) = seen.look("outbreaks", &standing(executed, missing), None, now_ms);
+        let mut look = |missing, is_still| {
+            let (trouble, news) = seen.look("outbreaks", &standing(missing, is_still), None);
             (trouble.and_then(|trouble| trouble.stall_sentence()), news)
         };
-        assert_eq!(look(3, 1, 1_000), (None, Vec::new()), "it may be on its way");
-        assert_eq!(look(4, 1, 6_500), (None, Vec::new()), "it went on, and lacks another");
-        let (told, news) = look(4, 1, 11_500);
+        assert_eq!(look(1, false), (None, Vec::new()), "it may be on its way");
+        let (told, news) = look(1, true);
         let told = told.unwrap();
         assert!(told.starts_with("partition outbreaks stands still after block 7: 1 payload is missing"), "{told}");
         assert_eq!(news, [News::Stall]);
-        assert_eq!(look(4, 2, 20_000).1, [], "once");
-        assert_eq!(look(5, 0, 21_000), (None, Vec::new()));
-        assert_eq!((look(5, 1, 30_000).1, look(5, 1, 35_000).1), (Vec::new(), vec![News::Stall]), "and again later");
+        assert_eq!(look(2, true).1, [], "once");
+        assert_eq!(look(0, false), (None, Vec::new()));
+        assert_eq!((look(1, false).1, look(1, true).1), (Vec::new(), vec![News::Stall]), "and again later");
     }
 
     #[test]
@@ -188,7 +175,7 @@ mod tests {
         let root = |node: &str, byte| PostedRoot { node: node.parse().unwrap(), root: Hash([byte; 32]) };
         let at = |height| RootsAt { height, roots: vec![root("council/vault", 1), root("harbour/vault", 2)] };
         let mut seen = Seen::default();
-        let mut look = |alarm: Option<&RootsAt>| seen.look("outbreaks", &standing(3, 0), alarm, 1_000);
+        let mut look = |alarm: Option<&RootsAt>| seen.look("outbreaks", &standing(0, false), alarm);
         let (trouble, news) = look(Some(&at(9)));
         let told = trouble.unwrap().alarm_sentence().unwrap();
         for part in
