@@ -49,6 +49,7 @@ impl Client {
             Errand::Order => erase::erase(&mut self, false).await,
             Errand::Away => away::away(&mut self).await,
             Errand::Sever => sever::sever(&mut self).await,
+            Errand::Permit => share::permit::permit(&mut self).await,
             Errand::SeverShared => share::sever::sever(&mut self).await,
         };
         if done.is_some() {

@@ -142,6 +142,8 @@ pub enum Errand {
     Sever,
     /// The same in a partition of three.
     SeverShared,
+    /// Open a partition, and permit in it what is handed in at the same time. Not among those that a seed draws either.
+    Permit,
 }
 
 impl Errand {

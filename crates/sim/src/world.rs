@@ -266,7 +266,8 @@ impl Report {
 pub fn run_plan(plan: &Plan) -> Result<Report, Failure> {
     let mut members = Members::new(plan.seed, plan.validators, plan.followers, START_S * 1000);
     let events = || plan.segments.iter().flat_map(|segment| &segment.events);
-    let shares = [Errand::Share, Errand::Reshape, Errand::Retain, Errand::SeverShared].map(Fault::Errand);
+    let shares =
+        [Errand::Share, Errand::Reshape, Errand::Retain, Errand::SeverShared, Errand::Permit].map(Fault::Errand);
     members.shares = events().any(|event| shares.contains(&event.fault));
     let seals = [Errand::Erase, Errand::Order, Errand::Away, Errand::Sever].map(Fault::Errand);
     members.seals = events().any(|event| seals.contains(&event.fault));

@@ -82,6 +82,23 @@ fn a_member_that_withholds_what_it_acknowledged_holds_up_the_partition_and_nothi
     assert!(withheld > 0 && missing > 0, "{withheld} withheld, {missing} missing");
 }
 
+/// It lost its disk, and what was ordered is withheld: until it stands still it tells nothing, and takes nothing in, as if nothing were there.
+#[test]
+fn a_member_that_has_not_executed_what_was_ordered_says_so() {
+    let faults = [(19, 22, Fault::Withhold { node: 1 }), (20, 2, Fault::Wipe { node: 0 })];
+    let report = shared(907, 55, &faults).keeps();
+    let told = |line: &String| line.contains("node 0: this node executes what was ordered in partition");
+    assert!(report.trace.iter().any(told), "{:?}", report.trace);
+}
+
+/// An act and what permits it are handed in at once, each at a member's own node: the one that orders the act looks again until it may.
+#[test]
+fn what_is_permitted_meanwhile_is_waited_for() {
+    let errand = [(0, 1, Fault::Errand(Errand::Permit))];
+    let report = Plan::calm(941, 4, Duration::from_secs(20)).with(&errand).keeps();
+    assert_eq!(report.counted(" act waited for what permits it"), [1; 4]);
+}
+
 /// It executes again what it had, fetches what is gone, and comes to the roots that it has posted before.
 #[test]
 fn a_member_that_restores_an_old_disk_comes_to_the_same_state() {

@@ -8,6 +8,7 @@ pub mod erase;
 mod leave;
 mod lie;
 mod part;
+pub(super) mod permit;
 mod read;
 pub(super) mod reshape;
 pub mod retain;

@@ -65,7 +65,7 @@ pub(in crate::errands) async fn sever(client: &mut Client) -> Option<()> {
 }
 
 /// Waits until a node has executed what the first one has.
-async fn is_level(client: &Client, node: usize) -> Option<()> {
+pub(super) async fn is_level(client: &Client, node: usize) -> Option<()> {
     let at = async |node| {
         let standing = client.door(node).ask(|service| async move { service.partition_here(PARTITION) }).await;
         standing.flatten().map_or(0, |standing| standing.executed)
