@@ -1,6 +1,6 @@
 //! The fear: that what two members share sealed is erased by one of them only, or that nobody can tell.
 
-use crate::{PATIENCE, SEALED, VAULT, files, holding, share};
+use crate::{PATIENCE, SEALED, VAULT, files, holder, holding, share, signer};
 use std::{
     collections::BTreeSet,
     fs,
@@ -13,7 +13,7 @@ use std::{
     time::{Duration, Instant},
 };
 use tallystick_client::{Client, KeyName, Passphrase, Profile, Signer, read_network};
-use tallystick_protocol::{Hash, NewEntry, Operation, Subject};
+use tallystick_protocol::{Hash, NewEntry, Operation, Query, Subject};
 use tallystick_tests::sandbox::{Desk, Sandbox};
 
 /// Who shares, and which nodes theirs are.
@@ -166,6 +166,46 @@ pub fn what_is_sealed_there_is_erased_by_both(desk: &Desk) {
     one_field_goes_out_alone(desk);
     a_persons_file_names_nobody_elses_consent(desk);
     who_oversees_it_sees_who_read_and_no_record(desk);
+    who_read_what_was_wrong_is_told_and_nobody_else(desk);
+}
+
+/// Whoever read what was wrong hears of it with the answers that their signature is given, and nobody who only names them.
+fn who_read_what_was_wrong_is_told_and_nobody_else(desk: &Desk) {
+    static HEARD: Mutex<Vec<String>> = Mutex::new(Vec::new());
+    let clerk = "--partition school-health --as companies-house/registrar";
+    desk.line(&format!("register append pupil p-5 form=1A {clerk}")).expect(0, &[]);
+    let read = format!("record pupil p-5 --purpose Look --legal-basis Law {clerk}");
+    let told = desk.line(&read).expect(0, &["1A"]).text();
+    let (_, entry) = told.split_once("entry      ").unwrap_or_else(|| panic!("{told}"));
+    let entry = entry.split_whitespace().next().unwrap();
+    let why = "--authority 'The parents' --legal-basis Law --reason 'Another form'";
+    desk.line(&format!("register correct pupil {entry} p-5 form=1B {why} {clerk}")).expect(0, &[]);
+    let [own, public] = ["/v1/partitions/school-health/registers", "/v1/partitions/school-health"];
+    let ask = |named: &str, by: &str, path: &str| {
+        let key = signer(desk, by);
+        let not_after = std::time::UNIX_EPOCH.elapsed().unwrap().as_secs() + 60;
+        let query = Query::sign(&key.network(), path, named.parse().unwrap(), not_after, key.key()).unwrap();
+        let client = holder(desk).hearing(|waiting| HEARD.lock().unwrap().push(waiting.to_owned()));
+        let is_answered = client.get_as(path, "application/json", &query.to_header()).is_ok();
+        (is_answered, std::mem::take(&mut *HEARD.lock().unwrap()))
+    };
+    let (reader, another) = ("companies-house/registrar", "companies-house/administrator");
+    let begun = Instant::now();
+    while ask(reader, reader, own) != (true, vec!["school-health=1".to_owned()]) {
+        assert!(begun.elapsed() < PATIENCE, "the reader is not told");
+        thread::sleep(Duration::from_millis(100));
+    }
+    assert_eq!(ask(another, another, own), (true, Vec::new()));
+    assert_eq!(ask(reader, another, own), (false, Vec::new()), "another's key");
+    for by in [reader, another] {
+        assert_eq!(ask(reader, by, public), (true, Vec::new()), "what everybody is answered");
+    }
+    let told = "what you read there, or gave to somebody, was wrong (1 notice)";
+    desk.line(&read).expect(0, &["1B", told, "corrects entry", "for The parents, by Law: Another form"]);
+    desk.line(&format!("{read} --entries")).expect(0, &["wrong: entry", "corrected it"]);
+    desk.line(&format!("{read} --entries --json")).expect(2, &["leave out --entries"]);
+    desk.line(&format!("notice acknowledge pupil {entry} p-5 {clerk}")).expect(0, &["knows that entry"]);
+    assert_eq!(ask(reader, reader, own), (true, Vec::new()), "they know");
 }
 
 fn what_the_schema_refuses_is_not_ordered(desk: &Desk) {

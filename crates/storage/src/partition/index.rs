@@ -136,7 +136,7 @@ pub(super) fn number(
     Act { transaction, number, place, .. }: &Act<'_>,
     outcome: &Outcome,
 ) {
-    let mut row = NumberedRow {
+    let row = NumberedRow {
         parcel: placed.ordered,
         transaction: transaction.id(),
         height: block.height,
@@ -144,12 +144,19 @@ pub(super) fn number(
         told: told(transaction.operations(), outcome),
         place: *place,
     };
-    let mut bytes = cbor::encode(&row);
-    if bytes.len() > STATE_VALUE_BYTES_MAX {
-        row.told = row.told.map(|told| Told { outcome: shortened(outcome), ..told });
-        bytes = cbor::encode(&row);
+    changed.insert(StateKey::private_number(*number), Some(encoded(row)));
+}
+
+/// A row that fits.
+fn encoded(mut row: NumberedRow) -> Vec<u8> {
+    let bytes = cbor::encode(&row);
+    match &mut row.told {
+        Some(told) if bytes.len() > STATE_VALUE_BYTES_MAX => {
+            told.outcome = shortened(&told.outcome);
+            cbor::encode(&row)
+        }
+        _ => bytes,
     }
-    changed.insert(StateKey::private_number(*number), Some(bytes));
 }
 
 /// What is asked of a transaction later, if anything is.
@@ -362,4 +369,46 @@ fn counted(row: &[u8]) -> u64 {
 
 fn listed(row: &[u8]) -> Option<ListedRow> {
     cbor::decode(row, STATE_VALUE_BYTES_MAX).ok()
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+    use tallystick_protocol::{Appended, ParcelId};
+
+    #[test]
+    fn of_what_does_not_fit_into_a_row_it_is_kept_that_it_was_accepted() {
+        let row = |appended: usize, reads: usize| NumberedRow {
+            parcel: OrderedParcel { id: ParcelId([1; 32]), class: 12 },
+            transaction: Hash::default(),
+            height: 7,
+            time_ms: 8,
+            told: Some(Told {
+                outcome: Outcome::Accepted {
+                    appended: (0..appended as u64)
+                        .map(|first| Appended {
+                            operation: 1,
+                            kind: EntryKind::User,
+                            register: "child".into(),
+                            first,
+                            count: 1,
+                        })
+                        .collect(),
+                    decision: Decision::default(),
+                },
+                reads: vec![u32::MAX; reads],
+                corrects: true,
+            }),
+            place: 0,
+        };
+        let short = row(3, 3);
+        assert_eq!(NumberedRow::decode(&encoded(short.clone())).unwrap(), short);
+        let long = row(2_000, tallystick_protocol::limits::OPERATIONS_MAX);
+        let kept = NumberedRow::decode(&encoded(long.clone())).unwrap();
+        let (told, was) = (kept.told.clone().unwrap(), long.told.unwrap());
+        assert_eq!((&told.reads, told.corrects), (&was.reads, true));
+        assert!(matches!(&told.outcome, Outcome::Accepted { appended, .. } if appended.is_empty()));
+        assert!(kept.may_append());
+    }
 }
