@@ -142,10 +142,10 @@ pub struct GivenView {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub corrects: Option<CorrectingView>,
     /// Of one that is disclosed to somebody outside: the file that proves it to them, in hexadecimal. Shows the record whole, and is not there
-    /// unless all fields of its register are named that are not sealed, nor where the named ones alone were asked for.
+    /// unless all of its fields are named that are not sealed.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub disclosure: Option<String>,
-    /// The same of the named fields alone, with nothing of the others: where the other file is not there.
+    /// The same file of the named fields alone, with nothing of the others; not there if the record has none of them.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub field_disclosure: Option<String>,
 }

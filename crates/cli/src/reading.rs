@@ -178,13 +178,9 @@ pub fn read_in_partition(reader: &Reader<'_>, wanted: &Wanted<'_>, reason: &Reas
         }
         about.extend(done.given.into_iter().flat_map(|given| given.unnamed));
     }
-    let shows_fields = wanted.recipient.is_some() && wanted.beside == Beside::Nothing;
     let mut done = loop {
         let transaction = signed_in_partition(signer, (&node, &about), wanted, &definition, reason)?;
-        let done = match shows_fields {
-            true => holder.disclose_fields(&transaction, signing.patience())?,
-            false => holder.submit_private(&transaction, signing.patience())?,
-        };
+        let done = holder.submit_private(&transaction, signing.patience())?;
         let before = about.len();
         about.extend(done.given.iter().flat_map(|given| given.unnamed.iter().cloned()));
         if about.len() == before {

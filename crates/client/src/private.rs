@@ -28,15 +28,6 @@ impl Client {
         self.ask_patiently(timeout, || self.post(routes::PRIVATE, media::COSE, transaction.bytes()))?.json()
     }
 
-    /// The same of one that discloses the named fields alone: the file that comes with it shows no other, also where all are named.
-    ///
-    /// # Errors
-    /// As [`Client::submit_private`].
-    pub fn disclose_fields(&self, transaction: &SignedTransaction, timeout: Duration) -> Result<PrivateResult, Error> {
-        let path = format!("{}?only=true", routes::PRIVATE);
-        self.ask_patiently(timeout, || self.post(&path, media::COSE, transaction.bytes()))?.json()
-    }
-
     /// The same of one with what opens the values sealed in it: ask a node of the signer's own organisation alone, for the values are in the
     /// clear.
     ///

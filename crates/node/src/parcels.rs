@@ -45,7 +45,7 @@ pub use notify::{Waiting, WaitingForAll};
 pub use order::Executed;
 pub(crate) use read::different_roots;
 use read::{Awaited, ReadPayload};
-pub use read::{Correcting, Given, Proof, Shown, Shows, Told};
+pub use read::{Correcting, Given, Proof, Told};
 
 use crate::{
     admission::{Admission, Origin},
@@ -433,7 +433,7 @@ impl<E: Runtime> Parcels<E> {
             ..Intent::new(self.0.shared.chain.network(), holder.principal.clone(), subject, vec![operation])
         };
         let signed = intent.sign(&holder.key).map_err(NotTaken::here)?;
-        match self.submit(signed.bytes().clone(), (&[], Shows::default()), Duration::from_secs(AGAIN_SECONDS)).await {
+        match self.submit(signed.bytes().clone(), &[], Duration::from_secs(AGAIN_SECONDS)).await {
             Ok(executed) => match executed.outcome {
                 Outcome::Accepted { .. } => Ok(()),
                 Outcome::Refused(refusal) => {

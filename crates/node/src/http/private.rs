@@ -3,7 +3,7 @@
 use super::{
     App, PathOf, QueryOf,
     mandates::view as mandate_view,
-    page::{CursorPage, RecordPage, known, parsed},
+    page::{CursorPage, RecordPage, known},
     problem::{Answer, Failure},
     registers::view_of,
     render::records_json,
@@ -12,10 +12,10 @@ use super::{
 };
 use crate::{
     parcels::{
-        Corrected, Correcting, Executed, HeldEntry, HeldPage, PrivateError, ReadAct, ReadsPage, Shows, Told, Waiting,
+        Corrected, Correcting, Executed, HeldEntry, HeldPage, PrivateError, ReadAct, ReadsPage, Told, Waiting,
         WaitingForAll,
     },
-    service::mandate::MandateQuery,
+    service::{mandate::MandateQuery, partition::Disclosures},
 };
 use axum::{
     extract::{FromRequestParts, Request, State, rejection::BytesRejection},
@@ -43,9 +43,6 @@ use tallystick_storage::partition::KeptRegister;
 /// Submit a private transaction to a node of the signer's own organisation. Answers when it was ordered, and executed there; one that reads
 /// records, with them. Several that do not read, one after another, are answered together, with what became of each.
 #[utoipa::path(post, path = routes::PRIVATE, tag = "partitions",
-    params(
-        ("only" = Option<bool>, Query, description = "What a read discloses is shown by a file of the named fields alone, also where the whole record may be"),
-    ),
     request_body(
         description = "One COSE_Sign1 (`application/cose`), or several one after another (`application/cbor-seq`); or one with what opens the values sealed in it, as of /v1/sealed (`application/vnd.tallystick.sealed+cbor`)",
         content((Vec<u8> = "application/cose"), (Vec<u8> = "application/cbor-seq"), (Vec<u8> = "application/vnd.tallystick.sealed+cbor")),
@@ -59,17 +56,7 @@ use tallystick_storage::partition::KeptRegister;
         (status = 409, description = "It was executed before: the detail says what became of it; or its idempotency key was used for another", body = Problem, content_type = "application/problem+json"),
         (status = 503, description = "It was not executed, or not yet: too few members acknowledged it, or a wait was over", body = Problem, content_type = "application/problem+json"),
     ))]
-pub async fn submit(
-    State(app): State<App>,
-    QueryOf(query): QueryOf,
-    headers: HeaderMap,
-    body: Bytes,
-) -> Answer<Response> {
-    known(&query, &["only"])?;
-    let shows = match parsed::<bool>(&query, "only")?.unwrap_or_default() {
-        true => Shows::FieldsAlone,
-        false => Shows::AsNamed,
-    };
+pub async fn submit(State(app): State<App>, headers: HeaderMap, body: Bytes) -> Answer<Response> {
     let patience = Duration::from_secs(WAIT_SECONDS_MAX);
     if body_essence(&headers) == media::CBOR_SEQ {
         return submit_sequence(&app, &body, patience).await;
@@ -84,7 +71,7 @@ pub async fn submit(
         })?;
         app.service.submit_private_sealed(submission, patience).await
     } else {
-        app.service.submit_private(body, shows, patience).await
+        app.service.submit_private(body, patience).await
     };
     let executed = executed.map_err(|error| failure(&error))?;
     let Executed { transaction: id, height, number, outcome, given, waiting } = executed;
@@ -96,10 +83,10 @@ pub async fn submit(
         let unnamed = one.unnamed.iter().cloned().collect();
         let corrects = one.corrects.clone().map(correcting_view);
         let record = serde_json::from_str(&records_json(std::slice::from_ref(&one.record))).unwrap_or_default();
-        let file = app.service.disclosure(one, until).await.map_err(|error| failure(&error))?;
-        let is_whole = matches!(file, Some(Receipt::Partition(_)));
-        let file = file.map(|file| hex::encode(file.to_bytes()));
-        let (disclosure, field_disclosure) = if is_whole { (file, None) } else { (None, file) };
+        let Disclosures { whole, fields } =
+            app.service.disclosures(one, until).await.map_err(|error| failure(&error))?;
+        let disclosure = whole.map(|whole| hex::encode(Receipt::Partition(whole).to_bytes()));
+        let field_disclosure = fields.map(|fields| hex::encode(Receipt::Fields(Box::new(fields)).to_bytes()));
         all.push(GivenView {
             register,
             record,

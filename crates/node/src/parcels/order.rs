@@ -2,7 +2,7 @@
 //! one order of them all into the pool.
 
 use super::{
-    Ack, Answer, Given, Membership, Parcels, Room, Shows, Waiting,
+    Ack, Answer, Given, Membership, Parcels, Room, Waiting,
     error::PrivateError,
     message::{Delivered, Message, Reason},
     permit::require_permitted,
@@ -125,14 +125,14 @@ impl<E: Runtime> Parcels<E> {
     }
 
     /// Has a private transaction ordered and executed, and says what became of it; waits at most `patience`. What opens the values that are
-    /// sealed in it comes beside it, and is kept before anything is passed on. What it discloses is proven as it `shows` it.
+    /// sealed in it comes beside it, and is kept before anything is passed on.
     ///
     /// # Errors
     /// When it was not executed, or not yet.
     pub async fn submit(
         &self,
         bytes: Bytes,
-        (openings, shows): (&[Opening], Shows),
+        openings: &[Opening],
         patience: Duration,
     ) -> Result<Executed, PrivateError> {
         let (room, transaction) = self.screen(bytes).await?;
@@ -140,7 +140,7 @@ impl<E: Runtime> Parcels<E> {
         let sealed = self.take_in(&room, &transaction, openings).await?;
         let signer = transaction.principal().clone();
         let executed = match reads(&transaction) {
-            true => self.read(&room, (transaction, sealed), (shows, patience)).await?,
+            true => self.read(&room, (transaction, sealed), patience).await?,
             false => self.await_executed(&room, (transaction, sealed), patience).await?,
         };
         Ok(Executed { waiting: room.waiting_for(&signer), ..executed })
@@ -151,10 +151,10 @@ impl<E: Runtime> Parcels<E> {
         &self,
         room: &Room<E>,
         (transaction, sealed): (VerifiedTransaction, Sealed),
-        (shows, patience): (Shows, Duration),
+        patience: Duration,
     ) -> Result<Executed, PrivateError> {
         self.require_reads(room, &transaction).await?;
-        let _claim = room.claim(&transaction, shows).ok_or(PrivateError::Read)?;
+        let _claim = room.claim(&transaction).ok_or(PrivateError::Read)?;
         let mut executed = self.await_executed(room, (transaction.clone(), sealed), patience).await?;
         if executed.outcome.is_accepted() {
             executed.given = self.given(room, &transaction).await.map_err(PrivateError::recorded)?;

@@ -99,32 +99,15 @@ impl Correcting {
     }
 }
 
-/// What is to be shown of a record that is disclosed.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum Shows {
-    /// All of it where the read names all fields of its register that are not sealed; else the fields that it names.
-    #[default]
-    AsNamed,
-    /// The fields that it names alone, whichever they are.
-    FieldsAlone,
-}
-
 /// What proves a record that is disclosed, as it was under the partition's root when the read was executed.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Proof {
     /// The partition.
     pub partition: String,
-    /// What is shown of it.
-    pub shown: Shown,
-}
-
-/// What is shown of a record that is disclosed: the row that is proven, and what it says.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Shown {
-    /// All of it.
-    Whole(ProvenRecord),
-    /// The fields that are named, one at least, without the others.
-    Fields(ProvenRecord, Vec<ShownField>),
+    /// All of the record, if all of its fields are named that are not sealed.
+    pub whole: Option<ProvenRecord>,
+    /// The fields that are named, without the others; none if the record has none of them.
+    pub fields: Option<(ProvenRecord, Vec<ShownField>)>,
 }
 
 impl Given {
@@ -153,7 +136,6 @@ impl Given {
 /// A read that somebody waits for.
 pub(super) struct Awaited {
     transaction: SignedTransaction,
-    shows: Shows,
     /// Once it is executed and accepted, of each record that it reads.
     records: Vec<Taken>,
 }
@@ -166,16 +148,8 @@ pub(super) struct Taken {
     row: Option<RecordRow>,
     /// The private transaction that appended it.
     pub(super) appended: Option<NumberedRow>,
-    /// Of one that is disclosed.
-    proof: Option<Proven>,
-}
-
-/// The row that shows a record, or some of its fields, as it was proven; none where there was none.
-enum Proven {
-    /// The record's own.
-    Whole(Option<ProvenRecord>),
-    /// That of its fields.
-    Fields(Option<ProvenRecord>),
+    /// Of one that is disclosed: it, and what its fields are under.
+    proof: Option<(ProvenRecord, Option<ProvenRecord>)>,
 }
 
 impl Taken {
@@ -199,21 +173,6 @@ impl Taken {
             None => None,
         };
         Self { fields, row, appended, proof: None }
-    }
-
-    /// The same of one that is disclosed, with the proof of what is shown of it to who is given these fields.
-    async fn disclosed<E: Runtime>(
-        self,
-        partition: &Partition<E>,
-        (register, key): (&str, &str),
-        (named, shows): (&[String], Shows),
-    ) -> Self {
-        let mut clear = self.fields.iter().filter(|field| field.protection.is_none());
-        let proof = match shows == Shows::AsNamed && clear.all(|field| named.contains(&field.name)) {
-            true => Proven::Whole(partition.prove_record(register, key).await),
-            false => Proven::Fields(partition.prove_fields(register, key).await),
-        };
-        Self { proof: Some(proof), ..self }
     }
 }
 
@@ -263,11 +222,11 @@ impl<E: Runtime> Drop for Claim<'_, E> {
 
 impl<E: Runtime> Room<E> {
     /// Takes the place of the one who waits for a read; none when somebody does.
-    pub(super) fn claim(&self, transaction: &SignedTransaction, shows: Shows) -> Option<Claim<'_, E>> {
+    pub(super) fn claim(&self, transaction: &SignedTransaction) -> Option<Claim<'_, E>> {
         let id = transaction.id();
         let mut reading = self.reading();
         let btree_map::Entry::Vacant(place) = reading.entry(id) else { return None };
-        place.insert(Awaited { transaction: transaction.clone(), shows, records: Vec::new() });
+        place.insert(Awaited { transaction: transaction.clone(), records: Vec::new() });
         Some(Claim { room: self, id })
     }
 
@@ -280,16 +239,21 @@ impl<E: Runtime> Room<E> {
         let mut known = BTreeMap::new();
         for one in done.iter().filter(|one| one.outcome.is_accepted()) {
             let Some(id) = one.transaction else { continue };
-            let awaited = self.reading().get(&id).map(|read| (read.transaction.clone(), read.shows));
-            let Some((transaction, shows)) = awaited else { continue };
+            let Some(transaction) = self.reading().get(&id).map(|read| read.transaction.clone()) else { continue };
             let mut records = Vec::new();
             for operation in transaction.operations() {
-                let Operation::RecordRead { register, key, fields, recipient, .. } = operation else { continue };
-                let record = Taken::of(partition, (register, key), &mut known).await;
-                records.push(match recipient {
-                    Some(_) => record.disclosed(partition, (register, key), (fields, shows)).await,
-                    None => record,
-                });
+                let Operation::RecordRead { register, key, recipient, .. } = operation else { continue };
+                let mut record = Taken::of(partition, (register, key), &mut known).await;
+                if recipient.is_some() {
+                    record.proof = match partition.prove_record(register, key).await {
+                        Some(whole) => {
+                            let fields = partition.prove_fields(whole.number, key).await;
+                            Some((whole, fields))
+                        }
+                        None => None,
+                    };
+                }
+                records.push(record);
             }
             if let Some(read) = self.reading().get_mut(&id) {
                 read.records = records;
@@ -400,40 +364,42 @@ impl<E: Runtime> Parcels<E> {
         let one = self.open_values(room, (register, &record, &taken), (fields, subjects)).await?;
         let is_asked = |field: &str| fields.iter().any(|asked| asked == field);
         let proof = match &taken.proof {
-            Some(proven) => {
+            Some(_) => {
                 one.require_all()?;
-                let shown = self.shown(room, (register, &record, &taken), (proven, is_asked)).await?;
-                Some(Proof { partition: room.name.clone(), shown })
+                Some(self.prove(room, (register, &record, &taken), is_asked).await?)
             }
             None => None,
         };
-        if !matches!(proof, Some(Proof { shown: Shown::Whole(_), .. })) {
+        if proof.as_ref().is_none_or(|proof| proof.whole.is_none()) {
             record.items.iter_mut().for_each(|(_, item)| *item = only(item, is_asked));
         }
         Ok(Given { record, corrects, proof, ..one })
     }
 
-    /// What is shown of a record that is disclosed.
-    async fn shown(
+    /// What proves those fields of a record that is disclosed, and all of it if they are all that is not sealed.
+    async fn prove(
         &self,
         room: &Room<E>,
         (register, record, taken): (&str, &Entry, &Taken),
-        (proven, is_asked): (&Proven, impl Fn(&str) -> bool),
-    ) -> Result<Shown, PrivateError> {
-        let proven = match proven {
-            Proven::Whole(whole) => return whole.clone().map(Shown::Whole).ok_or_else(lost),
-            Proven::Fields(proven) => proven,
-        };
-        let appended = taken.appended.as_ref().ok_or_else(lost)?;
+        is_asked: impl Fn(&str) -> bool,
+    ) -> Result<Proof, PrivateError> {
+        let (Some((whole, fields)), Some(appended)) = (&taken.proof, &taken.appended) else { return Err(lost()) };
+        let is_sealed = |name: &str| taken.fields.iter().any(|field| field.name == name && field.protection.is_some());
+        let shows_all = |item: &str| only(item, |field| is_sealed(field) || is_asked(field)) == item;
+        let whole = record.items.iter().all(|(_, item)| shows_all(item)).then(|| whole.clone());
         let read = self.payload_of(room, appended).await?;
         let (transaction, place) = (read.transaction(appended)?, appended.place);
         let found = Fields::of(&read.payload, (&transaction, place), (register, &record.key)).ok_or_else(lost)?;
         let (row, shown) = (found.row(register, &record.key, record.number).to_bytes(), found.shown(is_asked));
-        if shown.is_empty() {
+        if whole.is_none() && shown.is_empty() {
             return Err(PrivateError::Failed("the record has none of these fields: name one that it has".to_owned()));
         }
-        let proven = proven.clone().filter(|proven| proven.row.row == row).ok_or_else(lost)?;
-        Ok(Shown::Fields(proven, shown))
+        let proven = fields.clone().filter(|proven| proven.row.row == row);
+        if whole.is_none() && proven.is_none() {
+            return Err(lost());
+        }
+        let fields = proven.filter(|_| !shown.is_empty()).map(|proven| (proven, shown));
+        Ok(Proof { partition: room.name.clone(), whole, fields })
     }
 
     /// What opens the values that are sealed in fields of a record; without the record.

@@ -4,7 +4,7 @@ use super::{Runtime, Service};
 use crate::{
     certify,
     metrics::Held,
-    parcels::{Executed, Given, Parcels, PrivateError, Proof, Shown, Shows, Standing, different_roots},
+    parcels::{Executed, Given, Parcels, PrivateError, Proof, Standing, different_roots},
 };
 use bytes::Bytes;
 use futures::future::{Either, select};
@@ -12,13 +12,22 @@ use std::time::{Duration, SystemTime};
 use tallystick_ledger::PageRow;
 use tallystick_protocol::{
     CertifiedRoot, FieldDisclosure, Finality, PartitionDisclosure, PartitionErasure, PartitionRootsRow, PartitionRow,
-    Query, Receipt, SealedSubmission, StateKey,
+    Query, SealedSubmission, StateKey,
     limits::{PARTITIONS_MAX, PARTITIONS_PER_PAGE},
 };
 use tallystick_storage::{
     partition::{ProvenRecord, ProvenRow},
     read::ReadError,
 };
+
+/// What shows a record of a partition to somebody outside.
+#[derive(Clone, Debug, Default)]
+pub struct Disclosures {
+    /// All of it.
+    pub whole: Option<PartitionDisclosure>,
+    /// The fields that were named, without the others.
+    pub fields: Option<FieldDisclosure>,
+}
 
 impl<E: Runtime> Service<E> {
     /// A partition, what was ordered in it and its roots, and the height that these stand at.
@@ -35,16 +44,18 @@ impl<E: Runtime> Service<E> {
         Ok(found.map(|(row, roots)| (height, row, roots)))
     }
 
-    /// The file that shows somebody outside a record that was read to be disclosed: a [`Receipt::Partition`] of all of it, or a
-    /// [`Receipt::Fields`] of the fields that were named; none of one that was read only. Made once the partition's members have certified the root
-    /// that it is under; waits until `until`, for whoever asks is answered before the request's own time is up.
+    /// What shows a record that was read to be disclosed to somebody outside, once the partition's members have certified the root that it
+    /// is under; waits until `until`, for whoever asks is answered before the request's own time is up.
     ///
     /// # Errors
-    /// [`PrivateError::Recorded`], since the read is on record by then: when they do not in time, have different roots, or certify a later one only.
-    pub async fn disclosure(&self, given: Given, until: SystemTime) -> Result<Option<Receipt>, PrivateError> {
+    /// When they do not in time, or certify a later one only.
+    pub async fn disclosures(&self, given: Given, until: SystemTime) -> Result<Disclosures, PrivateError> {
         let Given { register, record, openings, proof, .. } = given;
-        let Some(Proof { partition, shown }) = proof else { return Ok(None) };
-        let (Shown::Whole(proven) | Shown::Fields(proven, _)) = &shown;
+        let Some(Proof { partition, whole, fields }) = proof else { return Ok(Disclosures::default()) };
+        // Both are of one state.
+        let Some(proven) = whole.as_ref().or(fields.as_ref().map(|(proven, _)| proven)) else {
+            return Ok(Disclosures::default());
+        };
         let find = |certified: &CertifiedRoot| {
             if certified.root == proven.root {
                 Ok(Some(()))
@@ -56,39 +67,37 @@ impl<E: Runtime> Service<E> {
         };
         let certified = self.certified(&partition, until, find).await.map_err(PrivateError::Recorded)?;
         let ((), (roots, roots_proof), finality) = certified;
-        let (network, key) = (self.network(), record.key);
-        Ok(Some(match shown {
-            Shown::Whole(ProvenRecord { number, row, proof, .. }) => Receipt::Partition(PartitionDisclosure {
-                network,
-                partition,
-                register,
-                key,
-                number,
-                row,
-                items: record.items.into_iter().map(|(_, item)| item).collect(),
-                openings,
-                proof,
-                roots,
-                roots_proof,
-                finality,
-            }),
-            Shown::Fields(ProvenRecord { number, row, proof, .. }, fields) => {
-                Receipt::Fields(Box::new(FieldDisclosure {
-                    network,
-                    partition,
-                    register,
-                    key,
-                    number,
-                    row,
-                    fields,
-                    openings,
-                    proof,
-                    roots,
-                    roots_proof,
-                    finality,
-                }))
-            }
-        }))
+        let (network, number, key) = (self.network(), proven.number, record.key);
+        let fields = fields.map(|(proven, fields)| FieldDisclosure {
+            network,
+            partition: partition.clone(),
+            register: register.clone(),
+            key: key.clone(),
+            number,
+            row: proven.row,
+            fields,
+            openings: openings.clone(),
+            proof: proven.proof,
+            roots: roots.clone(),
+            roots_proof: roots_proof.clone(),
+            finality: finality.clone(),
+        });
+        let items = record.items.into_iter().map(|(_, item)| item).collect();
+        let whole = whole.map(|ProvenRecord { row, proof, .. }| PartitionDisclosure {
+            network,
+            partition,
+            register,
+            key,
+            number,
+            row,
+            items,
+            openings,
+            proof,
+            roots,
+            roots_proof,
+            finality,
+        });
+        Ok(Disclosures { whole, fields })
     }
 
     /// The certificate of an order of erasure in a partition, under the first root that its members certify while somebody waits for it, until
@@ -156,18 +165,12 @@ impl<E: Runtime> Service<E> {
         now.checked_add(wait).unwrap_or(now)
     }
 
-    /// Has a private transaction ordered and executed, and says what became of it; waits at most `patience`. What it discloses is proven as it
-    /// `shows` it.
+    /// Has a private transaction ordered and executed, and says what became of it; waits at most `patience`.
     ///
     /// # Errors
     /// When this node holds nothing of its partition, or it was not executed in time.
-    pub async fn submit_private(
-        &self,
-        bytes: Bytes,
-        shows: Shows,
-        patience: Duration,
-    ) -> Result<Executed, PrivateError> {
-        self.parcels()?.submit(bytes, (&[], shows), patience).await
+    pub async fn submit_private(&self, bytes: Bytes, patience: Duration) -> Result<Executed, PrivateError> {
+        self.parcels()?.submit(bytes, &[], patience).await
     }
 
     /// The same of one with what opens the values sealed in it.
@@ -180,7 +183,7 @@ impl<E: Runtime> Service<E> {
         patience: Duration,
     ) -> Result<Executed, PrivateError> {
         let SealedSubmission { transaction, openings } = submission;
-        self.parcels()?.submit(transaction, (&openings, Shows::default()), patience).await
+        self.parcels()?.submit(transaction, &openings, patience).await
     }
 
     /// The same of several, with one answer for each.

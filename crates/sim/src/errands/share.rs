@@ -24,7 +24,7 @@ use bytes::Bytes;
 use futures::future::join_all;
 use std::time::Duration;
 use tallystick_node::{
-    parcels::{Executed, PrivateError, Shows},
+    parcels::{Executed, PrivateError},
     service::Service,
 };
 use tallystick_protocol::{
@@ -115,7 +115,7 @@ async fn many(client: &mut Client, writer: &Member) -> Option<()> {
     while !left.is_empty() {
         let all: Vec<Bytes> = left.iter().map(|(_, transaction)| transaction.bytes().clone()).collect();
         let asked = client.door(MEMBERS[0]).ask(move |service| async move {
-            join_all(all.into_iter().map(|bytes| service.submit_private(bytes, Shows::default(), PATIENCE))).await
+            join_all(all.into_iter().map(|bytes| service.submit_private(bytes, PATIENCE))).await
         });
         let answers = asked.await.unwrap_or_default();
         let mut answers = answers.into_iter();
@@ -276,7 +276,7 @@ async fn hand_in(
 ) -> Option<Result<Executed, PrivateError>> {
     let (_, door) = client.doors.iter().find(|(number, _)| *number == node)?;
     let bytes = transaction.bytes().clone();
-    door.ask(move |service| async move { service.submit_private(bytes, Shows::default(), PATIENCE).await }).await
+    door.ask(move |service| async move { service.submit_private(bytes, PATIENCE).await }).await
 }
 
 /// Has an operation executed in the partition, however often it must be handed in; it must be refused so, or accepted.

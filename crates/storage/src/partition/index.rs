@@ -336,9 +336,7 @@ impl<E: Context + Spawner> Partition<E> {
     /// # Panics
     ///
     /// When the disk fails.
-    pub async fn prove_fields(&self, register: &str, key: &str) -> Option<ProvenRecord> {
-        let row = self.row(&StateKey::register(register)).await?;
-        let number = RegisterRow::decode(&row).ok()?.number;
+    pub async fn prove_fields(&self, number: u32, key: &str) -> Option<ProvenRecord> {
         let ProvenRow { row, proof, root } = self.prove(&StateKey::private_fields(number, key)).await?;
         Some(ProvenRecord { number, row, proof, root, height: self.position().height })
     }

@@ -10,7 +10,7 @@ use super::{
 use crate::{client::Client, errands::hold, members::Member};
 use futures::join;
 use std::time::Duration;
-use tallystick_node::parcels::{Executed, Given, PrivateError, Shown};
+use tallystick_node::parcels::{Executed, Given, PrivateError, Proof};
 use tallystick_protocol::{Code, ErasureRow, ErasureScope, Opening, Operation, Outcome, Query};
 use tallystick_storage::vault::Drawer;
 
@@ -124,9 +124,9 @@ pub(super) async fn race_reads(client: &mut Client, writer: &Member) -> Option<(
 
 /// Whether what is disclosed is the sealed field alone, or all of the record, and that field besides.
 fn shows(given: &Given, is_alone: bool) -> bool {
-    given.proof.as_ref().is_some_and(|proof| match &proof.shown {
-        Shown::Whole(_) => !is_alone,
-        Shown::Fields(_, shown) => is_alone && shown.iter().map(|field| field.leaf.field.as_str()).eq([FIELD]),
+    given.proof.as_ref().is_some_and(|Proof { whole, fields, .. }| {
+        let shown = fields.iter().flat_map(|(_, shown)| shown).map(|field| field.leaf.field.as_str());
+        whole.is_none() == is_alone && (!is_alone || shown.eq([FIELD]))
     })
 }
 

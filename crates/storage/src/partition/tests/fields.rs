@@ -90,7 +90,7 @@ fn the_row_of_fields_follows_each_entry_and_is_the_same_for_who_replays() {
         }
         assert_eq!(one.root(), other.root());
         // The proof leads to the root, and what is shown leads to the row.
-        let proven = other.prove_fields("child", "c-1").await.unwrap();
+        let proven = other.prove_fields(1, "c-1").await.unwrap();
         let place = StateKey::private_fields(1, "c-1");
         tallystick_protocol::proof::verify_current(&place, &proven.row.stored(), &proven.proof, &proven.root).unwrap();
         let (payload, row) = (&blocks[3].payloads[0].opened, FieldsRow::decode(&proven.row.row).unwrap());
