@@ -35,6 +35,8 @@ const PAUSE: Duration = Duration::from_millis(1);
 const BEHIND: Duration = Duration::from_millis(200);
 /// Wait before all is looked through once more, when something could not be read or there was no room for it: at first, and at most.
 const AGAIN: [Duration; 2] = [Duration::from_secs(2), Duration::from_secs(3_600)];
+/// The same at most after something was corrected, or somebody said that they know: there may be room now.
+const SOON: Duration = Duration::from_secs(30);
 
 /// An entry that was wrong, and of which somebody must know that.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -178,7 +180,8 @@ struct Search<'a> {
     wrong: BTreeMap<u32, Vec<Wrong>>,
     /// Their tags, by since when they are.
     since: BTreeMap<u64, Vec<u32>>,
-    known: BTreeSet<(PrincipalId, Notice)>,
+    /// And who knows.
+    known: BTreeMap<Notice, BTreeSet<PrincipalId>>,
     owed: Owed,
     /// Whether all was read, and had room.
     is_whole: bool,
@@ -190,7 +193,7 @@ impl<'a> Search<'a> {
             own,
             wrong: BTreeMap::new(),
             since: BTreeMap::new(),
-            known: BTreeSet::new(),
+            known: BTreeMap::new(),
             owed: Owed::default(),
             is_whole: true,
         }
@@ -209,8 +212,9 @@ impl<'a> Search<'a> {
     /// block that brought it.
     fn take(&mut self, height: u64, transaction: &SignedTransaction, corrections: Vec<(CorrectionRow, u64)>) {
         for operation in transaction.operations() {
-            let known = known(operation).filter(|(reader, _)| reader.organisation() == self.own);
-            self.known.extend(known.map(|(reader, notice)| (reader.clone(), notice)));
+            if let Some((reader, notice)) = known(operation).filter(|(reader, _)| reader.organisation() == self.own) {
+                self.known.entry(notice).or_default().insert(reader.clone());
+            }
             let Operation::RecordRead { register, key, recipient, .. } = operation else { continue };
             let reader = transaction.principal();
             if reader.organisation() != self.own {
@@ -224,9 +228,9 @@ impl<'a> Search<'a> {
                 }
                 let (register, key, corrects) = (register.clone(), key.clone(), wrong.corrects);
                 let recipient = recipient.as_ref().map(|to| to.name.clone());
-                let owed = (reader.clone(), Notice { register, key, corrects, recipient });
-                if !self.known.contains(&owed) {
-                    self.is_whole &= self.owed.insert(&owed.0, owed.1);
+                let notice = Notice { register, key, corrects, recipient };
+                if !self.known.get(&notice).is_some_and(|knows| knows.contains(reader)) {
+                    self.is_whole &= self.owed.insert(reader, notice);
                 }
             }
         }
@@ -246,7 +250,12 @@ impl<'a> Search<'a> {
                     let is_of = |notice: &Notice| {
                         (&notice.register, &notice.key, notice.corrects) == (&over.register, &over.key, over.corrects)
                     };
-                    self.known.retain(|(_, notice)| !is_of(notice));
+                    let (register, key) = (over.register.clone(), over.key.clone());
+                    let first = Notice { register, key, corrects: over.corrects, recipient: None };
+                    let of = self.known.range(first..).map(|(notice, _)| notice).take_while(|notice| is_of(notice));
+                    for notice in of.cloned().collect::<Vec<_>>() {
+                        self.known.remove(&notice);
+                    }
                 }
                 if all.is_empty() {
                     self.wrong.remove(&tag);
@@ -313,7 +322,10 @@ impl<E: Runtime> Parcels<E> {
                 };
                 match heard {
                     None if !is_whole => break,
-                    None => again = Box::pin(runtime.sleep(longest)),
+                    None => {
+                        wait = longest;
+                        again = Box::pin(runtime.sleep(wait));
+                    }
                     Some(None) => return,
                     Some(Some(first)) => {
                         let mut numbers = BTreeSet::from([first]);
@@ -324,6 +336,10 @@ impl<E: Runtime> Parcels<E> {
                         is_whole &= self.find_new(&runtime, &room, numbers.split_off(&executed)).await;
                         room.notices.is_whole.store(is_whole, Ordering::Release);
                         room.notices.pending.fetch_sub(heard, Ordering::AcqRel);
+                        if !is_whole && wait > SOON {
+                            wait = SOON;
+                            again = Box::pin(runtime.sleep(wait));
+                        }
                     }
                 }
             }
@@ -361,7 +377,9 @@ impl<E: Runtime> Parcels<E> {
         let before = {
             let mut owed = room.notices.owed();
             let before = owed.count;
-            known.iter().for_each(|(reader, notice)| owed.remove(reader, notice));
+            for (notice, readers) in &known {
+                readers.iter().for_each(|reader| owed.remove(reader, notice));
+            }
             for (reader, notices) in search.owed.by_reader {
                 for notice in notices {
                     search.is_whole &= owed.insert(&reader, notice);

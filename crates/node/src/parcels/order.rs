@@ -118,9 +118,7 @@ impl<E: Runtime> Parcels<E> {
     /// Puts one behind those that wait.
     pub(super) fn gather_again(&self, room: &Room<E>, one: Submission) {
         if let Err(full) = room.intake.try_send(one) {
-            let one = full.into_inner();
-            self.drop_kept(room, one.transaction);
-            let _ = one.answer.send(Err(PrivateError::Busy));
+            let _ = full.into_inner().answer.send(Err(PrivateError::Busy));
         }
     }
 

@@ -11,8 +11,8 @@ use super::{
 };
 use crate::engine::Runtime;
 use futures::future::{Either, select};
-use std::{collections::BTreeSet, sync::Arc, time::Duration};
-use tallystick_protocol::{Code, Operation, Outcome, Refusal, SignedTransaction, VerifiedTransaction};
+use std::{sync::Arc, time::Duration};
+use tallystick_protocol::{Code, Operation, Outcome, Refusal, SignedTransaction};
 use tallystick_storage::partition::{Placed, PrivateBlock};
 
 /// Times that policies are looked at before it is said that they do not permit something: what lets it be may be on its way.
@@ -35,8 +35,8 @@ impl<E: Runtime> Parcels<E> {
         let tip = self.0.shared.chain.tip().header.height;
         let mut again = Vec::with_capacity(put_aside.len());
         for (mut one, error) in put_aside {
+            // What came with it is let go when its time is over: it may have been handed in once more, here or at another node.
             if one.answer.is_closed() {
-                self.drop_kept(room, one.transaction);
                 continue;
             }
             let Some(error) = error else {
@@ -53,7 +53,6 @@ impl<E: Runtime> Parcels<E> {
             let is_to_date = *room.executed.borrow() >= looks.first_height;
             let error = if is_to_date { error } else { room.behind() };
             tracing::warn!(partition = room.name, asked = asked(&one.transaction), %error, "not ordered");
-            self.drop_kept(room, one.transaction);
             let _ = one.answer.send(Err(error));
         }
         if again.is_empty() {
@@ -63,20 +62,6 @@ impl<E: Runtime> Parcels<E> {
         self.0.runtime.child("look_again").spawn(move |runtime| async move {
             runtime.sleep(BETWEEN_LOOKS).await;
             again.into_iter().for_each(|one| parcels.gather_again(&room, one));
-        });
-    }
-
-    /// Lets go what was kept of values sealed in a transaction that is not ordered: unless it was handed in once more meanwhile, and is.
-    pub(super) fn drop_kept(&self, room: &Room<E>, transaction: VerifiedTransaction) {
-        if room.waiting().contains_key(&transaction.id()) {
-            return;
-        }
-        let Some(pending) = self.vault().pending_of(&transaction.id()) else { return };
-        let parcels = self.clone();
-        self.0.runtime.child("drop_kept").spawn(move |_| async move {
-            if let Err(error) = parcels.vault().settle_private(&pending, &BTreeSet::new()).await {
-                tracing::error!(%error, "what came with a private transaction is not settled yet");
-            }
         });
     }
 
