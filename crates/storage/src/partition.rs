@@ -267,11 +267,10 @@ impl<E: Context + Spawner> Partition<E> {
         let opened = match opened {
             Some(opened) => opened,
             None => {
-                if anew == Some(Anew::Form) {
-                    posts_after = posts_after.max(tip);
-                    let noted = damage::note_posts_after(&runtime, &prefix, posts_after).await;
-                    noted.unwrap_or_else(|error| damage::stop(name, &error));
-                }
+                // A damaged state may have been of another form, too.
+                posts_after = posts_after.max(tip);
+                let noted = damage::note_posts_after(&runtime, &prefix, posts_after).await;
+                noted.unwrap_or_else(|error| damage::stop(name, &error));
                 damage::remove(&runtime, &prefix).await.unwrap_or_else(|error| damage::stop(name, &error));
                 open(runtime.child("anew"), &prefix).await
             }

@@ -1,10 +1,11 @@
 //! What becomes of the state of a partition that the disk has damaged. It follows from the chain and the payloads, so it is made anew of
 //! them: at once where it cannot be opened, and where it is found later at the next start, for which a mark is left. One of another form is
-//! made anew too, and the height after which roots are posted is kept beside the marks.
+//! made anew too. What is damaged may have been of another form: in both cases the height after which roots are posted is kept beside the
+//! mark.
 //!
 //! INVARIANTS:
 //! - Nothing is answered or executed on a state that a read of was found to be wrong: the node stops.
-//! - Before anything of a state of another form is removed, the height after which roots of it are posted is on the disk.
+//! - Before anything of a state is removed, the height after which roots of what is made anew are posted is on the disk.
 
 use super::Partition;
 use crate::database;
