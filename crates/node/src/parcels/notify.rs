@@ -173,6 +173,15 @@ struct Wrong {
     until: u64,
 }
 
+/// What is looked for.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum For {
+    /// Whatever corrects, and who read what it corrects.
+    All,
+    /// Who read what is known to be wrong.
+    Readers,
+}
+
 /// What is found among a partition's transactions, from the latest back.
 struct Search<'a> {
     own: &'a str,
@@ -201,9 +210,10 @@ impl<'a> Search<'a> {
 
     /// Whether the transaction of a row must be read: it may have read what was wrong; or it corrects, or says that somebody knows, where that is
     /// looked for.
-    fn needs(&self, row: &NumberedRow, is_of_all: bool) -> bool {
+    fn needs(&self, row: &NumberedRow, looks: For) -> bool {
         row.told.as_ref().is_some_and(|told| {
-            let is_it = (is_of_all && told.corrects) || told.reads.iter().any(|tag| self.wrong.contains_key(tag));
+            let is_it =
+                (looks == For::All && told.corrects) || told.reads.iter().any(|tag| self.wrong.contains_key(tag));
             is_it && told.outcome.is_accepted()
         })
     }
@@ -350,7 +360,7 @@ impl<E: Runtime> Parcels<E> {
     /// Looks through all that was executed before this number; says whether all could be read, and had room.
     async fn find_all(&self, runtime: &E, room: &Room<E>, executed: u64) -> bool {
         let mut search = Search::new(self.0.holder.principal.organisation());
-        self.search(runtime, room, (&mut search, executed, true)).await;
+        self.search(runtime, room, (&mut search, executed, For::All)).await;
         let Search { owed, is_whole, .. } = search;
         let before = std::mem::replace(&mut *room.notices.owed(), owed).count;
         tell_of(room, before);
@@ -372,7 +382,7 @@ impl<E: Runtime> Parcels<E> {
         }
         let known = search.known.clone();
         if let Some(last) = numbers.last().filter(|_| !search.wrong.is_empty()) {
-            self.search(runtime, room, (&mut search, *last, false)).await;
+            self.search(runtime, room, (&mut search, *last, For::Readers)).await;
         }
         let before = {
             let mut owed = room.notices.owed();
@@ -392,7 +402,7 @@ impl<E: Runtime> Parcels<E> {
     }
 
     /// Goes back from before a number to the first; or, where what corrects is known, to where nobody can have read what was wrong.
-    async fn search(&self, runtime: &E, room: &Room<E>, (search, before, is_of_all): (&mut Search<'_>, u64, bool)) {
+    async fn search(&self, runtime: &E, room: &Room<E>, (search, before, looks): (&mut Search<'_>, u64, For)) {
         let (mut end, mut last): (u64, Option<(ParcelId, Payload)>) = (before, None);
         while end > 0 {
             let begin = end.saturating_sub(ROWS);
@@ -405,17 +415,17 @@ impl<E: Runtime> Parcels<E> {
             }
             for (number, row) in rows {
                 search.let_go(row.height);
-                if !is_of_all && search.wrong.is_empty() {
+                if looks == For::Readers && search.wrong.is_empty() {
                     return;
                 }
-                if !search.needs(&row, is_of_all) {
+                if !search.needs(&row, looks) {
                     continue;
                 }
                 let Ok(transaction) = self.next_transaction(room, &row, &mut last).await else {
                     search.is_whole = false;
                     continue;
                 };
-                let wrong = if is_of_all { room.wrong(number, &transaction).await } else { Vec::new() };
+                let wrong = if looks == For::All { room.wrong(number, &transaction).await } else { Vec::new() };
                 search.take(row.height, &transaction, wrong);
             }
             end = begin;
@@ -564,12 +574,15 @@ mod tests {
         };
         let (of_it, of_another) = (row(&accepted, &["c-2", KEY], false), row(&accepted, &["c-2"], false));
         let mut search = Search::new("a");
-        assert!(!search.needs(&of_it, true), "nothing was wrong");
-        assert!(search.needs(&row(&accepted, &[], true), true) && !search.needs(&row(&accepted, &[], true), false));
-        assert!(!search.needs(&NumberedRow { told: None, ..of_it.clone() }, true), "an entry");
+        assert!(!search.needs(&of_it, For::All), "nothing was wrong");
+        assert!(
+            search.needs(&row(&accepted, &[], true), For::All)
+                && !search.needs(&row(&accepted, &[], true), For::Readers)
+        );
+        assert!(!search.needs(&NumberedRow { told: None, ..of_it.clone() }, For::All), "an entry");
         search.take(13, &signed("b/clerk", vec![read("c-2", None)]), vec![(mark(), 10)]);
-        assert!([true, false].into_iter().all(|is_of_all| search.needs(&of_it, is_of_all)));
-        assert!(!search.needs(&of_another, true));
-        assert!(!search.needs(&row(&Outcome::refused(Code::NotPermitted, 0), &[KEY], true), true));
+        assert!([For::All, For::Readers].into_iter().all(|looks| search.needs(&of_it, looks)));
+        assert!(!search.needs(&of_another, For::All));
+        assert!(!search.needs(&row(&Outcome::refused(Code::NotPermitted, 0), &[KEY], true), For::All));
     }
 }
