@@ -6,21 +6,26 @@ use std::{
     sync::atomic::{AtomicUsize, Ordering},
     time::Duration,
 };
-use tallystick_api::{Problem, ProblemCode, limits::WAIT_SECONDS_MAX, media};
+use tallystick_api::{Problem, ProblemCode, limits::WAIT_SECONDS_MAX, media, routes};
 use tallystick_protocol::limits::{ANSWER_BYTES_MAX, STREAM_SILENCE_MAX};
 use ureq::{
-    Agent, Body,
+    Agent, Body, RequestBuilder,
     http::{Response, StatusCode},
+    typestate::{WithBody, WithoutBody},
 };
 
 /// Time to open a connection.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(3);
 /// Time until a node begins to answer: its own wait for finality and some more.
 const RESPONSE_TIMEOUT: Duration = Duration::from_secs(WAIT_SECONDS_MAX + 10);
+/// The same of what it need not wait for, where another can be asked: one that hangs holds nobody up for long.
+pub(crate) const QUICK: Duration = Duration::from_secs(5);
 
 /// A connection to one or more nodes of a network.
 pub struct Client {
     agent: Agent,
+    /// Time until a node begins to answer.
+    response: Duration,
     nodes: Vec<String>,
     /// The node that answered last; it is asked first.
     preferred: AtomicUsize,
@@ -62,7 +67,8 @@ impl Client {
         if nodes.is_empty() {
             return Err(Error::NoNode);
         }
-        Ok(Self { agent: agent(RESPONSE_TIMEOUT), nodes, preferred: AtomicUsize::new(0), heard: None })
+        let (agent, preferred) = (agent(), AtomicUsize::new(0));
+        Ok(Self { agent, response: RESPONSE_TIMEOUT, nodes, preferred, heard: None })
     }
 
     /// The same client, that passes on with which answers a node says that notices of corrections wait for whoever asked: `‹partition›=‹count›`.
@@ -75,7 +81,7 @@ impl Client {
     /// think about.
     #[must_use]
     pub fn within(self, response: Duration) -> Self {
-        Self { agent: agent(response), ..self }
+        Self { response, ..self }
     }
 
     /// Addresses of the nodes.
@@ -85,8 +91,8 @@ impl Client {
 
     /// A client of one of the nodes alone, sharing its connections.
     pub fn only(&self, node: &str) -> Self {
-        let (agent, heard) = (self.agent.clone(), self.heard);
-        Self { agent, nodes: vec![node.to_owned()], preferred: AtomicUsize::new(0), heard }
+        let (agent, response, heard) = (self.agent.clone(), self.response, self.heard);
+        Self { agent, response, nodes: vec![node.to_owned()], preferred: AtomicUsize::new(0), heard }
     }
 
     /// Asks the nodes in turn, until one answers.
@@ -94,7 +100,15 @@ impl Client {
     /// # Errors
     /// When none answers, or the one that does reports a problem.
     pub fn get(&self, path: &str, accept: &str) -> Result<Answer, Error> {
-        self.ask(|node| self.agent.get(format!("{node}{path}")).header("accept", accept).call())
+        self.ask(is_quick(path), |node, response| self.getting(node, path, response).header("accept", accept).call())
+    }
+
+    fn getting(&self, node: &str, path: &str, response: Duration) -> RequestBuilder<WithoutBody> {
+        self.agent.get(format!("{node}{path}")).config().timeout_recv_response(Some(response)).build()
+    }
+
+    fn posting(&self, node: &str, path: &str, response: Duration) -> RequestBuilder<WithBody> {
+        self.agent.post(format!("{node}{path}")).config().timeout_recv_response(Some(response)).build()
     }
 
     /// As [`Client::get`], with a signed question in the header `Authorization`.
@@ -102,8 +116,8 @@ impl Client {
     /// # Errors
     /// As there.
     pub fn get_as(&self, path: &str, accept: &str, authorization: &str) -> Result<Answer, Error> {
-        self.ask(|node| {
-            let request = self.agent.get(format!("{node}{path}")).header("accept", accept);
+        self.ask(is_quick(path), |node, response| {
+            let request = self.getting(node, path, response).header("accept", accept);
             request.header("authorization", authorization).call()
         })
     }
@@ -113,12 +127,9 @@ impl Client {
     /// # Errors
     /// When none answers, or the one that does reports a problem.
     pub fn post(&self, path: &str, content_type: &str, body: &[u8]) -> Result<Answer, Error> {
-        self.ask(|node| {
-            self.agent
-                .post(format!("{node}{path}"))
-                .header("content-type", content_type)
-                .header("accept", "application/json")
-                .send(body)
+        self.ask(false, |node, response| {
+            let request = self.posting(node, path, response).header("content-type", content_type);
+            request.header("accept", "application/json").send(body)
         })
     }
 
@@ -127,8 +138,8 @@ impl Client {
     /// # Errors
     /// As there.
     pub fn post_as(&self, path: &str, content_type: &str, body: &[u8], authorization: &str) -> Result<Answer, Error> {
-        self.ask(|node| {
-            let request = self.agent.post(format!("{node}{path}")).header("content-type", content_type);
+        self.ask(false, |node, response| {
+            let request = self.posting(node, path, response).header("content-type", content_type);
             request.header("accept", "application/json").header("authorization", authorization).send(body)
         })
     }
@@ -139,15 +150,19 @@ impl Client {
     /// When no node answers, or the one that does reports a problem.
     pub fn open(&self, path: &str, accept: &str) -> Result<(String, impl Read + use<>), Error> {
         let (node, response) =
-            self.reach(|node| self.agent.get(format!("{node}{path}")).header("accept", accept).call())?;
+            self.reach(false, |node, response| self.getting(node, path, response).header("accept", accept).call())?;
         if !response.status().is_success() {
             return Err(problem(node, response));
         }
         Ok((node, response.into_body().into_with_config().limit(u64::MAX).reader()))
     }
 
-    fn ask(&self, call: impl Fn(&str) -> Result<Response<Body>, ureq::Error>) -> Result<Answer, Error> {
-        let (node, response) = self.reach(call)?;
+    fn ask(
+        &self,
+        is_quick: bool,
+        call: impl Fn(&str, Duration) -> Result<Response<Body>, ureq::Error>,
+    ) -> Result<Answer, Error> {
+        let (node, response) = self.reach(is_quick, call)?;
         if !response.status().is_success() {
             return Err(problem(node, response));
         }
@@ -165,15 +180,20 @@ impl Client {
     }
 
     /// Tries node after node, beginning with the one that answered last. A node that is not there, or whose gateway says so, or that does not
-    /// know the ledger yet, passes the question on to the next.
+    /// know the ledger yet, passes the question on to the next; so does one that hangs, soon where the question `is_quick` to answer. The last one
+    /// has all the time.
     fn reach(
         &self,
-        call: impl Fn(&str) -> Result<Response<Body>, ureq::Error>,
+        is_quick: bool,
+        call: impl Fn(&str, Duration) -> Result<Response<Body>, ureq::Error>,
     ) -> Result<(String, Response<Body>), Error> {
         let first = self.preferred.load(Ordering::Relaxed);
         let (mut attempts, mut starting) = (Vec::new(), None);
-        for (index, node) in self.nodes.iter().enumerate().cycle().skip(first).take(self.nodes.len()) {
-            match call(node) {
+        let nodes = self.nodes.iter().enumerate().cycle().skip(first).take(self.nodes.len());
+        for (tried, (index, node)) in (1..).zip(nodes) {
+            let is_last = tried == self.nodes.len();
+            let response = if is_quick && !is_last { self.response.min(QUICK) } else { self.response };
+            match call(node, response) {
                 Ok(response) if is_absent(response.status()) => {
                     attempts.push(Attempt { node: node.clone(), reason: format!("HTTP status {}", response.status()) });
                 }
@@ -200,13 +220,17 @@ impl Client {
     }
 }
 
-fn agent(response: Duration) -> Agent {
+/// Whether a node need not wait for anything to answer.
+fn is_quick(path: &str) -> bool {
+    !path.contains(routes::WAIT_QUERY)
+}
+
+fn agent() -> Agent {
     Agent::config_builder()
         .http_status_as_error(false)
         .max_redirects(0)
         .max_redirects_will_error(false)
         .timeout_connect(Some(CONNECT_TIMEOUT))
-        .timeout_recv_response(Some(response))
         .timeout_per_read(Some(STREAM_SILENCE_MAX.max(RESPONSE_TIMEOUT)))
         .timeout_await_100(None)
         .user_agent(concat!("tally/", env!("CARGO_PKG_VERSION")))
@@ -358,6 +382,24 @@ mod tests {
         let client = Client::new([format!("http://{}", silent.local_addr().unwrap())]).unwrap();
         let error = client.within(Duration::from_millis(100)).get("/v1/status", "*/*").unwrap_err().to_string();
         assert!(error.contains("no answer in time"), "{error}");
+    }
+
+    /// The last has all the time: nobody else can be asked.
+    #[test]
+    fn a_node_that_hangs_passes_the_question_on_soon() {
+        let silent = TcpListener::bind("127.0.0.1:0").unwrap();
+        let silent = format!("http://{}", silent.local_addr().unwrap());
+        let client = Client::new([&silent, &canned(OK)]).unwrap();
+        let times = std::sync::Mutex::new(Vec::new());
+        let call = |node: &str, response: Duration| {
+            times.lock().unwrap().push(response);
+            client.getting(node, "/", response.min(Duration::from_millis(100))).call()
+        };
+        client.reach(is_quick("/v1/status"), call).unwrap();
+        assert_eq!(times.lock().unwrap().drain(..).collect::<Vec<_>>(), [QUICK, RESPONSE_TIMEOUT]);
+        // Now that one is asked first which answered.
+        client.reach(is_quick("/v1/transactions/00?wait=finalised"), call).unwrap();
+        assert_eq!(times.lock().unwrap().drain(..).collect::<Vec<_>>(), [RESPONSE_TIMEOUT]);
     }
 
     #[test]

@@ -5,7 +5,7 @@
 
 use crate::{
     error::Error,
-    http::{Answer, Client},
+    http::{Answer, Client, QUICK},
 };
 use rand::Rng;
 use std::{
@@ -296,7 +296,9 @@ impl Client {
 
     fn held_by(&self, node: &str, organisation: &str) -> Result<Option<(Self, PrincipalId)>, Error> {
         let client = self.only(node);
-        let holder = client.status()?.holder.filter(|holder| holder.organisation() == organisation);
+        // One that hangs holds nobody up for long.
+        let holder =
+            self.only(node).within(QUICK).status()?.holder.filter(|holder| holder.organisation() == organisation);
         Ok(holder.map(|holder| (client, holder)))
     }
 
