@@ -218,7 +218,7 @@ fn what_the_schema_refuses_is_not_ordered(desk: &Desk) {
     assert_eq!(ordered(desk), before);
 }
 
-/// How many private transactions were ordered in the partition.
+/// How many payloads were ordered in the partition.
 fn ordered(desk: &Desk) -> u64 {
     let node = Client::new([&Profile::read(&desk.path("sandbox")).unwrap().nodes[1]]).unwrap();
     node.partition("school-health").unwrap().unwrap().value.ordered.unwrap()

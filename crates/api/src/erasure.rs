@@ -206,14 +206,16 @@ pub struct CorrectionView {
     pub time_ms: u64,
 }
 
-/// The orders of the node's own organisation that are not complete. It never makes a node unready.
+/// The orders of the node's own organisation that are not complete; of those in partitions only how many are overdue, for anybody is told. It
+/// never makes a node unready.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct ErasuresView {
-    /// How many there are.
+    /// How many there are in the public partition.
     pub open: u64,
     /// Of these, how many a hold suspends.
     pub on_hold: u64,
-    /// Of these, how many are past their deadline.
+    /// How many are past their deadline, and wait for no hold: of these, and of those in partitions that are the organisation's or wait for a node
+    /// of it.
     pub overdue: u64,
     /// How many of all organisations are past it in the public partition: a regulator sees it on its own node.
     #[serde(default)]
@@ -223,7 +225,7 @@ pub struct ErasuresView {
 impl ErasuresView {
     /// Whether there is none.
     pub const fn is_none(&self) -> bool {
-        self.open == 0 && self.overdue_of_all == 0
+        self.open == 0 && self.overdue == 0 && self.overdue_of_all == 0
     }
 }
 

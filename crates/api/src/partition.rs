@@ -15,7 +15,7 @@ pub struct PartitionView {
     pub agreement: AgreementTerms,
     /// Whether something could be ordered in it at the time of the newest block.
     pub open: bool,
-    /// Private transactions ordered so far. Of one partition; absent in a list.
+    /// Payloads ordered so far, each of one or more private transactions. Of one partition; absent in a list.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub ordered: Option<u64>,
     /// The height of which a quorum of its members' nodes posted the same root, the latest; absent in a list, or while there is none.
@@ -74,8 +74,6 @@ pub struct PostedRootView {
 pub struct StandingView {
     /// The height of the last block of which something was executed.
     pub height: u64,
-    /// Private transactions executed.
-    pub executed: u64,
     /// The root of its state.
     #[schema(value_type = String)]
     pub root: Hash,

@@ -118,7 +118,7 @@ fn show(view: &PartitionView) -> Done {
         ),
         ("members by", (!terms.managers.is_empty()).then(|| terms.managers.join(", "))),
         ("overseen by", (!terms.regulators.is_empty()).then(|| terms.regulators.join(", "))),
-        ("ordered", view.ordered.map(|ordered| count(ordered, "private transaction", "private transactions"))),
+        ("ordered", view.ordered.map(|ordered| count(ordered, "payload", "payloads"))),
         (
             "certified",
             view.certified_height.zip(view.certified_root).map(|(height, root)| format!("{root} at height {height}")),
@@ -147,7 +147,7 @@ const LOOKS: usize = 16;
 pub fn stall(node: &Client, partition: &str) -> Option<String> {
     let here = || node.partition(partition).ok().flatten().and_then(|found| found.value.here);
     let first = here().filter(|here| here.missing > 0)?;
-    let goes_on = ask_again(LOOKS, || Ok(here().filter(|here| here.missing == 0 || here.executed > first.executed)));
+    let goes_on = ask_again(LOOKS, || Ok(here().filter(|here| here.missing == 0 || here.height > first.height)));
     if goes_on.is_ok_and(|goes_on| goes_on.is_some()) {
         return None;
     }
@@ -181,8 +181,8 @@ fn former(former: &[FormerView]) -> String {
 
 /// How it stands on the node that was asked.
 fn here(here: &StandingView) -> String {
-    let StandingView { height, executed, root, missing } = here;
+    let StandingView { height, root, missing } = here;
     let payloads = count(*missing, "payload", "payloads");
     let waits = if *missing > 0 { format!("; it stands still for want of {payloads}") } else { String::new() };
-    format!("{executed} executed, root {root} at height {height}{waits}")
+    format!("root {root} at height {height}{waits}")
 }

@@ -580,7 +580,7 @@ fn brief_privacy(operation: &Operation) -> String {
 }
 
 fn ordered(partition: &str, parcels: usize) -> String {
-    let count = count(parcels as u64, "private transaction", "private transactions");
+    let count = count(parcels as u64, "private payload", "private payloads");
     format!("order {count} in partition {partition}")
 }
 

@@ -17,7 +17,7 @@ pub struct Held {
     /// Payloads that it cannot read any more, or with sealed values whose openings nobody has given it yet, of all these; those for which it
     /// asks still.
     pub lacking: u64,
-    /// Private transactions that are ordered and not executed here.
+    /// In how many something is ordered that is not executed here.
     pub behind: u64,
     /// Of how many the members' nodes posted different roots.
     pub alarmed: u64,
@@ -74,9 +74,9 @@ impl Metrics {
             ],
             expired: context.gauge("expired", "of them, ended already"),
             erasures_open: context
-                .gauge("erasures_open", "orders of erasure of the organisation that are not complete"),
+                .gauge("erasures_open", "orders of erasure of the organisation, in public, that are not complete"),
             erasures_on_hold: context.gauge("erasures_on_hold", "of them, suspended by a hold"),
-            erasures_overdue: context.gauge("erasures_overdue", "of them, past their deadline"),
+            erasures_overdue: context.gauge("erasures_overdue", "of them, and of those in partitions, past their deadline"),
             erasures_overdue_of_all: context
                 .gauge("erasures_overdue_of_all", "orders of erasure of all organisations, in public, past their deadline"),
             retention_due: context.gauge(
@@ -88,7 +88,7 @@ impl Metrics {
             partitions_lacking: context
                 .gauge("partitions_lacking", "payloads that it cannot read any more, or whose sealed values nothing opens here yet"),
             partitions_behind: context
-                .gauge("partitions_behind", "private transactions that are ordered and not executed here"),
+                .gauge("partitions_behind", "partitions in which something is ordered that is not executed here"),
             partitions_alarmed: context
                 .gauge("partitions_alarmed", "partitions of which the members' nodes posted different roots"),
             backup_complete_seconds: context

@@ -40,7 +40,7 @@ use futures::future::{Either, select};
 use std::{
     ops::RangeInclusive,
     sync::{Arc, Mutex, RwLockReadGuard},
-    time::Duration,
+    time::{Duration, SystemTime},
 };
 use tallystick_api::{ErasuresView, ExpiryView, PartitionTroubleView};
 use tallystick_consensus::certificate;
@@ -53,7 +53,7 @@ use tallystick_storage::{
     history::{Entry, History, Position, entry_at},
     read::{ReadError, Reader},
 };
-use tokio::sync::broadcast;
+use tokio::sync::{Mutex as AsyncMutex, broadcast};
 
 /// What is known of a transaction.
 #[derive(Clone, Debug)]
@@ -125,6 +125,16 @@ pub struct Health {
 /// Age of the newest block that is no cause for worry: several beats of an idle network.
 const AGE_HEALTHY: Duration = Duration::from_secs(15);
 
+/// For how long what was counted is told to others who ask: as often as somebody does, it costs no more than this.
+const COUNTED: Duration = Duration::from_millis(500);
+
+/// What a node counts for whoever watches it, and when it last did.
+struct Counted {
+    at: SystemTime,
+    erasures: ErasuresView,
+    held: Held,
+}
+
 /// A node, to those who ask it. Clones are the same node.
 pub struct Service<E: Runtime>(Arc<Inner<E>>);
 
@@ -140,6 +150,7 @@ struct Inner<E: Runtime> {
     parcels: Option<Parcels<E>>,
     /// What is amiss with the partitions that this node holds.
     troubles: Mutex<Vec<PartitionTroubleView>>,
+    counted: AsyncMutex<Option<Counted>>,
 }
 
 impl<E: Runtime> Clone for Service<E> {
@@ -162,6 +173,7 @@ impl<E: Runtime> Service<E> {
             holder,
             parcels: node.parcels.clone(),
             troubles: Mutex::default(),
+            counted: AsyncMutex::default(),
         }))
     }
 
@@ -472,6 +484,20 @@ impl<E: Runtime> Service<E> {
             voting: validator && self.0.may_vote && !is_silent,
             expiries: self.0.shared.chain.expiries().told(now_ms),
         }
+    }
+
+    /// The orders of erasure that are not complete, and how the partitions stand that this node holds, as they were counted no longer than
+    /// [`COUNTED`] ago: anybody may ask, and it takes many reads.
+    pub async fn counted(&self) -> (ErasuresView, Held) {
+        let mut counted = self.0.counted.lock().await;
+        let now = self.0.runtime.current();
+        let kept = counted.as_ref().filter(|kept| now.duration_since(kept.at).is_ok_and(|age| age < COUNTED));
+        if let Some(kept) = kept {
+            return (kept.erasures.clone(), kept.held);
+        }
+        let (erasures, held) = (self.own_erasures().await, self.held_partitions().await);
+        *counted = Some(Counted { at: now, erasures: erasures.clone(), held });
+        (erasures, held)
     }
 
     /// Counters in Prometheus' text format.

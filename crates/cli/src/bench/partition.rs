@@ -141,7 +141,7 @@ pub fn lone(cluster: &Cluster, stop: &Stop) -> Result<Lone, Failure> {
             return Err(Failure::error(format!("a lone private transaction was refused: {:?}", done.outcome)));
         }
         for other in &others {
-            while executed(other)? <= done.number {
+            while height(other)? < done.height {
                 if begun.elapsed() > PATIENCE {
                     return Err(Failure::error("a member's node does not execute what is ordered"));
                 }
@@ -153,10 +153,10 @@ pub fn lone(cluster: &Cluster, stop: &Stop) -> Result<Lone, Failure> {
     Ok(Lone { latency_ms: Percentiles::of(latency_ms) })
 }
 
-/// How many private transactions a member's node has executed.
-fn executed(member: &Client) -> Result<u64, Failure> {
+/// The height of the last block of which a member's node has executed something.
+fn height(member: &Client) -> Result<u64, Failure> {
     let view = member.partition(PARTITION)?.and_then(|view| view.value.here);
-    Ok(view.ok_or_else(|| Failure::error("a member's node does not hold the partition"))?.executed)
+    Ok(view.ok_or_else(|| Failure::error("a member's node does not hold the partition"))?.height)
 }
 
 impl Clients<'_> {

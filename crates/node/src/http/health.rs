@@ -50,7 +50,7 @@ pub async fn ready(State(app): State<App>) -> Response {
     }
     let ready = health.ready && !stopping;
     let status = if ready { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
-    let erasures = app.service.own_erasures().await;
+    let (erasures, _) = app.service.counted().await;
     let body = Readiness { ready, reasons, height: health.height, expiries: health.expiries, erasures };
     At(health.height, (status, Json(body))).into_response()
 }
@@ -58,8 +58,7 @@ pub async fn ready(State(app): State<App>) -> Response {
 /// Gives the counters in Prometheus' text format.
 #[utoipa::path(get, path = routes::METRICS, tag = "node", responses((status = 200, description = "Metrics", body = String, content_type = media::METRICS)))]
 pub async fn metrics(State(app): State<App>) -> Response {
-    let erasures = app.service.own_erasures().await;
-    let held = app.service.held_partitions().await;
+    let (erasures, held) = app.service.counted().await;
     typed(media::METRICS, app.service.metrics(&erasures, &held))
 }
 

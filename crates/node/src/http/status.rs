@@ -45,7 +45,7 @@ pub async fn network(State(app): State<App>) -> Json<NetworkView> {
 #[utoipa::path(get, path = routes::STATUS, tag = "node", responses((status = 200, description = "The node's state", body = NodeStatus)))]
 pub async fn status(State(app): State<App>) -> Response {
     let (genesis, health) = (app.service.genesis(), app.service.health());
-    let erasures = app.service.own_erasures().await;
+    let (erasures, _) = app.service.counted().await;
     let (tip, registers) = (app.service.tip(), app.service.history().registers().count());
     json_at(
         tip.header.height,

@@ -126,21 +126,23 @@ impl<E: Runtime> Service<E> {
         }
     }
 
-    /// The orders of the node's own organisation that are not complete, in partitions also those that wait for a node of it, counted; none
-    /// of those that cannot be read.
-    pub async fn own_erasures(&self) -> ErasuresView {
-        let mut open = match self.0.shared.chain.expiries().organisation() {
+    /// The orders of the node's own organisation that are not complete, counted; none of those that cannot be read. Anybody is told: so of those
+    /// in partitions, also of others that wait for a node of it, nothing is counted but that they are overdue.
+    pub(super) async fn own_erasures(&self) -> ErasuresView {
+        let open = match self.0.shared.chain.expiries().organisation() {
             Some(own) => self.open_erasures(&[own]).await.map(|(_, open)| open).unwrap_or_default(),
             None => Vec::new(),
         };
-        if let Some(parcels) = &self.0.parcels {
-            open.extend(parcels.own_erasures().await);
-        }
-        let now_ms = self.tip().header.time_ms;
-        let count = |status: ErasureStatus| {
-            open.iter().filter(|one| one.row.status(!one.holds.is_empty(), now_ms) == status).count() as u64
+        let private = match &self.0.parcels {
+            Some(parcels) => parcels.own_erasures().await,
+            None => Vec::new(),
         };
-        let (on_hold, overdue) = (count(ErasureStatus::OnHold), count(ErasureStatus::Overdue));
+        let now_ms = self.tip().header.time_ms;
+        let count = |all: &[Erasure], status: ErasureStatus| {
+            all.iter().filter(|one| one.row.status(!one.holds.is_empty(), now_ms) == status).count() as u64
+        };
+        let on_hold = count(&open, ErasureStatus::OnHold);
+        let overdue = count(&open, ErasureStatus::Overdue) + count(&private, ErasureStatus::Overdue);
         let overdue_of_all = self.overdue_of_all().await.unwrap_or_default();
         ErasuresView { open: open.len() as u64, on_hold, overdue, overdue_of_all }
     }

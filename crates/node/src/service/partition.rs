@@ -207,14 +207,14 @@ impl<E: Runtime> Service<E> {
     }
 
     /// How the partitions stand that this node holds; nothing of those that cannot be read just now.
-    pub async fn held_partitions(&self) -> Held {
+    pub(super) async fn held_partitions(&self) -> Held {
         let standings = self.0.parcels.as_ref().map(Parcels::standings).unwrap_or_default();
         let lacking = self.0.parcels.as_ref().map(Parcels::lacking).unwrap_or_default();
         let mut held = Held { partitions: standings.len() as u64, lacking: lacking as u64, ..Held::default() };
         for (name, standing) in standings {
             held.missing += standing.missing as u64;
             let Ok(Some((_, _, roots))) = self.partition(&name).await else { continue };
-            held.behind += roots.ordered.saturating_sub(standing.executed);
+            held.behind += u64::from(roots.ordered_height > standing.height);
             held.alarmed += u64::from(roots.alarm.is_some());
         }
         held
