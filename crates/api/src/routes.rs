@@ -72,6 +72,10 @@ pub const DATA_MAP: &str = "/v1/datamap";
 pub const PARTITION_REGISTERS: &str = "/v1/partitions/{name}/registers";
 /// A register in a partition, to the organisation's own.
 pub const PARTITION_REGISTER: &str = "/v1/partitions/{name}/registers/{register}";
+/// The policies of a register in a partition, to its members' own.
+pub const PARTITION_REGISTER_POLICIES: &str = "/v1/partitions/{name}/registers/{register}/policies";
+/// One policy of a register in a partition, as it stood at some time, to the same.
+pub const PARTITION_POLICY: &str = "/v1/partitions/{name}/policy";
 /// Who read what in a partition, to the organisation's own.
 pub const PARTITION_READS: &str = "/v1/partitions/{name}/reads";
 /// How many notices of corrections wait in a partition, to the organisation's own.
@@ -258,7 +262,11 @@ pub fn register_policies(name: &str) -> String {
 
 /// [`POLICY`] of `id`, as it stood after so many changes of policies; now if none is given.
 pub fn policy(id: &str, as_of: Option<u64>) -> String {
-    let mut path = format!("{POLICY}?id=");
+    policy_at(POLICY.to_owned(), id, as_of)
+}
+
+fn policy_at(mut path: String, id: &str, as_of: Option<u64>) -> String {
+    path.push_str("?id=");
     encode_into(&mut path, id);
     if let Some(changes) = as_of {
         path.push_str("&as-of=");
@@ -296,6 +304,16 @@ pub fn partition_registers(partition: &str) -> String {
 /// [`PARTITION_REGISTER`] of the register.
 pub fn partition_register(partition: &str, register: &str) -> String {
     fill(PARTITION_REGISTER, &[partition, register])
+}
+
+/// [`PARTITION_REGISTER_POLICIES`] of the register.
+pub fn partition_register_policies(partition: &str, register: &str) -> String {
+    fill(PARTITION_REGISTER_POLICIES, &[partition, register])
+}
+
+/// [`PARTITION_POLICY`] of `id`, as [`policy`].
+pub fn partition_policy(partition: &str, id: &str, as_of: Option<u64>) -> String {
+    policy_at(fill(PARTITION_POLICY, &[partition]), id, as_of)
 }
 
 /// [`PARTITION_READS`] of the partition.

@@ -1,13 +1,16 @@
 //! `tally policy`: which policies are in force, whether one would hold, and why something is permitted or not.
 
 use crate::{
-    connection::{Connection, Signing},
+    connection::{Asking, Connection, Signing},
     output::{Colour, Doing, Done, Failure, Table, json, line, paint, say},
+    partition::warn_of_stall,
     register::act,
 };
 use clap::{Args, Subcommand};
 use std::path::{Path, PathBuf};
+
 use tallystick_api::{PolicyAnswer, PolicyAsPut, PolicyList, PolicyQuestion};
+use tallystick_client::{Client, Signer};
 use tallystick_ledger::{PolicyCache, policy};
 use tallystick_protocol::{MandateId, Operation, OperationName, PolicyChange, PolicyId, PolicyText, PrincipalId};
 
@@ -31,14 +34,11 @@ enum Command {
 /// List the policies in force
 #[derive(Debug, Args)]
 struct List {
-    /// Those that are for this register, instead of the partition's
+    /// Those that its custodian has made for this register, instead of the network's
     #[arg(long, value_name = "REGISTER")]
     register: Option<String>,
-    /// As JSON
-    #[arg(long)]
-    json: bool,
     #[command(flatten)]
-    connection: Connection,
+    asking: Asking,
 }
 
 /// Show a policy, in force or as it once was
@@ -50,11 +50,8 @@ struct Show {
     /// As it stood after so many changes of policies: the number that an outcome gives
     #[arg(long, value_name = "CHANGE")]
     as_of: Option<u64>,
-    /// As JSON
-    #[arg(long)]
-    json: bool,
     #[command(flatten)]
-    connection: Connection,
+    asking: Asking,
 }
 
 /// Check a policy as the ledger would, offline
@@ -148,8 +145,26 @@ impl Policy {
 
 impl List {
     fn run(self) -> Done {
-        let list = self.connection.client()?.policies(self.register.as_deref())?.value;
-        if self.json {
+        let client = self.asking.connection.client()?;
+        let asker = self.asking.asker()?;
+        let list = match asker.as_ref().and_then(|signer| Some((signer, signer.partition()?))) {
+            Some((signer, partition)) => {
+                let register = self.register.as_deref().ok_or_else(|| {
+                    Failure::error("name the register, with --register: a partition has no policies of its own but those of its registers, beside the network's")
+                })?;
+                let holder = holder(&client, signer, partition)?;
+                let found = holder.partition_register_policies(signer, partition, register)?;
+                found
+                    .ok_or_else(|| {
+                        Failure::no(format!(
+                            "no register `{register}` in {partition}: see tally register list --partition {partition}"
+                        ))
+                    })?
+                    .value
+            }
+            None => client.policies(self.register.as_deref())?.value,
+        };
+        if self.asking.json {
             return json(&list);
         }
         let PolicyList { policies } = list;
@@ -162,12 +177,30 @@ impl List {
     }
 }
 
+/// The node that is asked what is in a partition; says so if it is not all there.
+fn holder(client: &Client, signer: &Signer, partition: &str) -> Result<Client, Failure> {
+    let (holder, _) = client.holder(signer.principal().organisation())?;
+    warn_of_stall(&holder, partition);
+    Ok(holder)
+}
+
 impl Show {
     fn run(self) -> Done {
-        let Some(found) = self.connection.client()?.policy(&self.id, self.as_of)? else {
-            return Err(Failure::no(format!("no policy `{}` was put until then: see tally policy list", self.id)));
+        let client = self.asking.connection.client()?;
+        let asker = self.asking.asker()?;
+        let found = match asker.as_ref().and_then(|signer| Some((signer, signer.partition()?))) {
+            Some((signer, partition)) => {
+                holder(&client, signer, partition)?.partition_policy(signer, partition, (&self.id, self.as_of))?
+            }
+            None => client.policy(&self.id, self.as_of)?,
         };
-        if self.json {
+        let Some(found) = found else {
+            return Err(Failure::no(format!(
+                "no policy `{}` was put until then: tally policy list says which are in force",
+                self.id
+            )));
+        };
+        if self.asking.json {
             return json(&found.value);
         }
         let PolicyAsPut { policy, in_force } = found.value;

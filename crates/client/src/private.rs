@@ -9,12 +9,13 @@ use crate::{
 use serde::{Serialize, de::DeserializeOwned};
 use std::time::Duration;
 use tallystick_api::{
-    ConsentList, ErasureList, ErasureView, HoldList, MandateList, MandateView, PrivateAnswer, PrivateCertificate,
-    PrivateConsents, PrivateErasures, PrivateHeld, PrivateHolds, PrivateMandates, PrivateNotices, PrivateQuestion,
-    PrivateReads, PrivateReadsAsked, PrivateResult, PrivateResults, RegisterList, RegisterView, media, routes,
+    ConsentList, ErasureList, ErasureView, HoldList, MandateList, MandateView, PolicyAsPut, PolicyList, PrivateAnswer,
+    PrivateCertificate, PrivateConsents, PrivateErasures, PrivateHeld, PrivateHolds, PrivateMandates, PrivateNotices,
+    PrivateQuestion, PrivateReads, PrivateReadsAsked, PrivateResult, PrivateResults, RegisterList, RegisterView, media,
+    routes,
 };
 use tallystick_protocol::{
-    MandateId, Query, SealedSubmission, SignedTransaction, Subject,
+    MandateId, PolicyId, Query, SealedSubmission, SignedTransaction, Subject,
     limits::{PARTITIONS_PAGE_MAX, QUERY_SECONDS_MAX, RECEIPT_BYTES_MAX},
 };
 
@@ -94,6 +95,32 @@ impl Client {
         register: &str,
     ) -> Result<Option<At<RegisterView>>, Error> {
         absent_as_none(self.ask_signed(signer, &routes::partition_register(partition, register)))
+    }
+
+    /// The policies in force that its custodian has made for a register in a partition; `None` when there is no such register.
+    ///
+    /// # Errors
+    /// As [`Client::partition_registers`].
+    pub fn partition_register_policies(
+        &self,
+        signer: &Signer,
+        partition: &str,
+        register: &str,
+    ) -> Result<Option<At<PolicyList>>, Error> {
+        absent_as_none(self.ask_signed(signer, &routes::partition_register_policies(partition, register)))
+    }
+
+    /// A policy of a register in a partition, as [`Client::policy`].
+    ///
+    /// # Errors
+    /// As [`Client::partition_registers`].
+    pub fn partition_policy(
+        &self,
+        signer: &Signer,
+        partition: &str,
+        (id, as_of): (&PolicyId, Option<u64>),
+    ) -> Result<Option<At<PolicyAsPut>>, Error> {
+        absent_as_none(self.ask_signed(signer, &routes::partition_policy(partition, id.as_str(), as_of)))
     }
 
     /// A page of the reads in a partition, the latest first: the query is that of [`routes::PARTITION_READS`].

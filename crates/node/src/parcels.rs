@@ -30,10 +30,12 @@ pub mod message;
 mod notify;
 mod order;
 mod permit;
+mod policy;
 mod read;
 mod refuse;
 mod retention;
 mod sealed;
+mod under_way;
 
 pub use erasures::Certifying;
 use erasures::Proofs;
@@ -46,6 +48,7 @@ pub use order::Executed;
 pub(crate) use read::different_roots;
 use read::{Awaited, ReadPayload};
 pub use read::{Correcting, Given, Proof, Told};
+use under_way::UnderWay;
 
 use crate::{
     admission::{Admission, Origin},
@@ -168,14 +171,19 @@ pub(crate) struct Room<E: Runtime> {
     /// Payloads that were executed, and of which openings are not here, or that cannot be read here any more; each with how often they were
     /// asked for.
     lacking: Mutex<BTreeMap<ParcelId, u32>>,
-    /// Who waits for which transaction.
+    /// Transactions that were handed in, and for which somebody waits.
+    under_way: UnderWay,
+    /// Where to say what became of those that are ordered.
     waiting: Mutex<HashMap<Hash, Answer>>,
     /// Reads that somebody waits for, with the records as they are when these are executed.
     reading: Mutex<BTreeMap<Hash, Awaited>>,
     /// Orders of erasure whose certificates somebody waits for, with the proofs that are taken as blocks are executed.
     certifying: Mutex<Proofs>,
-    /// The height up to which everything that is ordered to be erased is carried out, but for what waits.
-    erased: watch::Sender<u64>,
+    /// The height up to which everything that is ordered to be erased is carried out, but for what waits, and what is so new that a hold may
+    /// follow. 0 before the first look since this node began, or began to hold it again: nothing that is sealed is given before.
+    erased_to: watch::Sender<u64>,
+    /// The same, without any that is so new.
+    settled_to: watch::Sender<u64>,
     /// The height up to which everything that is ordered is executed; 0 before the first time since this node began, or began to hold it again.
     executed: watch::Sender<u64>,
     /// Whether nothing that is executed here is left to carry out, but for what waits. It says nothing of what is not executed here yet.
@@ -386,6 +394,7 @@ impl<E: Runtime> Parcels<E> {
             if room.open.send_if_modified(|open| std::mem::replace(open, is_member) != is_member) {
                 // What was ordered meanwhile is not executed yet.
                 room.executed.send_replace(0);
+                room.erased_to.send_replace(0);
                 tracing::info!(partition = name, is_member, "holds a partition again, or no longer");
             }
         }
@@ -549,10 +558,12 @@ impl<E: Runtime> Parcels<E> {
             wanted: Mutex::default(),
             schemas: SchemaCache::default(),
             lacking: Mutex::default(),
+            under_way: UnderWay::default(),
             waiting: Mutex::default(),
             reading: Mutex::default(),
             certifying: Mutex::default(),
-            erased: watch::Sender::new(0),
+            erased_to: watch::Sender::new(0),
+            settled_to: watch::Sender::new(0),
             executed: watch::Sender::new(0),
             is_done: AtomicBool::new(false),
             intake,

@@ -79,7 +79,7 @@ pub use operation::{
 };
 pub use organisation::{Jurisdiction, OrganisationStatus, Particulars, ParticularsError, Registration};
 pub use outcome::{Appended, Code, Decision, Outcome, Refusal, Violation, ViolationRule};
-pub use parcel::{Beside, Evidence, OrderedParcel, ParcelError, ParcelId, ParcelSecret, Payload};
+pub use parcel::{Beside, Evidence, OrderedParcel, PaddedPayload, ParcelError, ParcelId, ParcelSecret, Payload};
 pub use partition::{
     AgreementError, AgreementTerms, CertifiedRoot, PartitionRootsRow, PartitionRow, PostedRoot, RootsAt,
 };

@@ -244,14 +244,30 @@ impl Payload {
         to: &SealingKey,
         rng: &mut impl CryptoRng,
     ) -> Result<Bytes, ParcelError> {
-        let ordered = self.ordered(network, partition)?;
+        self.padded(network, partition, self.ordered(network, partition)?)?.seal(to, rng)
+    }
+
+    /// It, ready to be encrypted to many nodes. `ordered` is what [`Payload::ordered`] gave.
+    ///
+    /// # Errors
+    /// When it is of another class.
+    pub fn padded(
+        &self,
+        network: &NetworkId,
+        partition: &str,
+        ordered: OrderedParcel,
+    ) -> Result<PaddedPayload, ParcelError> {
         let bytes = self.to_bytes();
-        let mut padded = Zeroizing::new(Vec::with_capacity(1 << ordered.class));
+        if class_of(bytes.len())? != ordered.class {
+            return Err(ParcelError::Commitment);
+        }
+        let size = 1 << ordered.class;
         let length = u32::try_from(bytes.len()).map_err(|_| ParcelError::TooLong(bytes.len()))?;
+        let mut padded = Zeroizing::new(Vec::with_capacity(size));
         padded.extend_from_slice(&length.to_be_bytes());
         padded.extend_from_slice(&bytes);
-        padded.resize(1 << ordered.class, 0);
-        encrypt(to, (&info(network, partition), &aad(&ordered)), &padded, rng)
+        padded.resize(size, 0);
+        Ok(PaddedPayload { info: info(network, partition), ordered, padded })
     }
 
     /// Opens a parcel that holds this payload, encrypted to `secret`.
@@ -284,6 +300,28 @@ impl Payload {
             return Err(ParcelError::Closed);
         }
         Self::decode(bytes)
+    }
+}
+
+/// A payload as it is encrypted: what it costs to make it so is paid once, however many nodes have it.
+pub struct PaddedPayload {
+    info: Vec<u8>,
+    ordered: OrderedParcel,
+    padded: Zeroizing<Vec<u8>>,
+}
+
+impl PaddedPayload {
+    /// How the ledger knows it.
+    pub const fn ordered(&self) -> OrderedParcel {
+        self.ordered
+    }
+
+    /// Encrypts it to a node that may have it.
+    ///
+    /// # Errors
+    /// When its key is none.
+    pub fn seal(&self, to: &SealingKey, rng: &mut impl CryptoRng) -> Result<Bytes, ParcelError> {
+        encrypt(to, (&self.info, &aad(&self.ordered)), &self.padded, rng)
     }
 }
 

@@ -94,10 +94,7 @@ pub async fn serve(listener: TcpListener, service: Service, shutdown: impl Futur
         downloads: Room::new("downloads", DOWNLOADS_MAX, 5_000),
         questions: Room::new("dry runs, explanations and searches", QUESTIONS_MAX, 1_000),
     };
-    let router = router()
-        .route_layer(from_fn_with_state(app.clone(), private::with_notices))
-        .route_layer(from_fn_with_state(app.clone(), health::about_ledger))
-        .with_state(app);
+    let router = router().route_layer(from_fn_with_state(app.clone(), health::about_ledger)).with_state(app);
     server::run(listener, guard::around(router), shutdown, stop).await;
 }
 
@@ -162,6 +159,8 @@ routes! {
     post routes::PRIVATE => private::submit;
     get routes::PARTITION_REGISTERS => private::registers;
     get routes::PARTITION_REGISTER => private::register;
+    get routes::PARTITION_REGISTER_POLICIES => policies::partition_register_policies;
+    get routes::PARTITION_POLICY => policies::partition_policy;
     get routes::PARTITION_READS => private::reads;
     post routes::PARTITION_READS => private::reads_of;
     get routes::PARTITION_NOTICES => private::notices;

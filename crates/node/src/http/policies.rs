@@ -3,6 +3,7 @@
 use super::{
     App, PathOf, QueryOf,
     page::{known, number},
+    private::{Asked, failure, no_register, to_signer},
     problem::{Answer, Failure},
     snapshot::json_at,
 };
@@ -11,6 +12,7 @@ use axum::{
     extract::{State, rejection::JsonRejection},
     response::Response,
 };
+use std::collections::BTreeMap;
 use tallystick_api::{
     EntityView, PolicyAnswer, PolicyAsPut, PolicyList, PolicyQuestion, PolicyView, Problem, SkippedView, routes,
 };
@@ -18,7 +20,7 @@ use tallystick_ledger::{
     PolicyRow,
     policy::{Explanation, Question},
 };
-use tallystick_protocol::limits::COSIGNERS_MAX;
+use tallystick_protocol::{PolicyId, limits::COSIGNERS_MAX};
 
 /// The policies of the partition that are in force.
 #[utoipa::path(get, path = routes::POLICIES, tag = "governance",
@@ -49,15 +51,79 @@ pub async fn register_policies(State(app): State<App>, PathOf(name): PathOf<Stri
         (status = 404, description = "It was not put until then", body = Problem, content_type = "application/problem+json"),
     ))]
 pub async fn policy(State(app): State<App>, QueryOf(query): QueryOf) -> Answer<Response> {
-    known(&query, &["id", "as-of"])?;
-    let id = query.get("id").ok_or_else(|| Failure::bad_request("name the policy: ?id=NAME or ?id=REGISTER/NAME"))?;
-    let id = id.parse().map_err(|error| Failure::bad_request(format!("id: {error}")))?;
-    let as_of = number(&query, "as-of", u64::MAX, 0..=u64::MAX)?;
+    let (id, as_of) = asked_for(&query)?;
     let (height, found) = app.service.policy(&id, as_of).await?;
     let Some((row, in_force)) = found else {
         return Err(Failure::not_found(format!("no policy `{id}` was put until then: see {}", routes::POLICIES)));
     };
     Ok(json_at(height, PolicyAsPut { policy: view(row), in_force }))
+}
+
+/// The policies that a register's custodian made for it in a partition, to principals of the node's own organisation. What the network's say holds
+/// there too.
+#[utoipa::path(get, path = routes::PARTITION_REGISTER_POLICIES, tag = "partitions",
+    params(
+        ("name" = String, Path, description = "The partition's name"),
+        ("register" = String, Path, description = "The register's name"),
+        ("Authorization" = String, Header, description = "`Tallystick` and a signed question: docs/reference/formats.md"),
+    ),
+    responses(
+        (status = 200, description = "The policies", body = PolicyList),
+        (status = 401, description = "The question is not signed by one's own, for this path and in time", body = Problem, content_type = "application/problem+json"),
+        (status = 404, description = "No such register", body = Problem, content_type = "application/problem+json"),
+        (status = 421, description = "This node holds nothing of the partition", body = Problem, content_type = "application/problem+json"),
+    ))]
+pub async fn partition_register_policies(
+    State(app): State<App>,
+    PathOf((name, register)): PathOf<(String, String)>,
+    asked: Asked,
+) -> Answer<Response> {
+    let parcels = app.service.parcels().map_err(|error| failure(&error))?;
+    let found = parcels.register_policies(&name, asked.signed(), &register).await;
+    let found = found.map_err(|error| failure(&error))?;
+    let rows = found.value.ok_or_else(|| no_register(&name, &register))?;
+    let list = PolicyList { policies: rows.into_iter().map(view).collect() };
+    Ok(to_signer(&app, (&name, &asked.query), json_at(found.height, list)))
+}
+
+/// One policy of a register in a partition as it stood after some change of policies there, in force or not. To the same.
+#[utoipa::path(get, path = routes::PARTITION_POLICY, tag = "partitions",
+    params(
+        ("name" = String, Path, description = "The partition's name"),
+        ("id" = String, Query, description = "Its id: register/name"),
+        ("as-of" = Option<u64>, Query, description = "How often policies had been changed there then: the version of a decision; now if not given"),
+        ("Authorization" = String, Header, description = "`Tallystick` and a signed question: docs/reference/formats.md"),
+    ),
+    responses(
+        (status = 200, description = "The policy", body = PolicyAsPut),
+        (status = 400, description = "Not an id", body = Problem, content_type = "application/problem+json"),
+        (status = 401, description = "The question is not signed by one's own, for this path and in time", body = Problem, content_type = "application/problem+json"),
+        (status = 404, description = "It was not put there until then", body = Problem, content_type = "application/problem+json"),
+        (status = 421, description = "This node holds nothing of the partition", body = Problem, content_type = "application/problem+json"),
+    ))]
+pub async fn partition_policy(
+    State(app): State<App>,
+    PathOf(name): PathOf<String>,
+    QueryOf(query): QueryOf,
+    asked: Asked,
+) -> Answer<Response> {
+    let (id, as_of) = asked_for(&query)?;
+    let parcels = app.service.parcels().map_err(|error| failure(&error))?;
+    let found = parcels.policy(&name, asked.signed(), (&id, as_of)).await;
+    let found = found.map_err(|error| failure(&error))?;
+    let (row, in_force) = found.value.ok_or_else(|| {
+        let all = routes::PARTITION_REGISTER_POLICIES;
+        Failure::not_found(format!("no policy `{id}` was put in this partition until then: {all} lists a register's"))
+    })?;
+    Ok(to_signer(&app, (&name, &asked.query), json_at(found.height, PolicyAsPut { policy: view(row), in_force })))
+}
+
+/// Which policy is asked for, and after how many changes.
+fn asked_for(query: &BTreeMap<String, String>) -> Answer<(PolicyId, u64)> {
+    known(query, &["id", "as-of"])?;
+    let id = query.get("id").ok_or_else(|| Failure::bad_request("name the policy: ?id=NAME or ?id=REGISTER/NAME"))?;
+    let id = id.parse().map_err(|error| Failure::bad_request(format!("id: {error}")))?;
+    Ok((id, number(query, "as-of", u64::MAX, 0..=u64::MAX)?))
 }
 
 /// Whether policies permit something, and which say so, against the state as it is. Nothing comes of asking.

@@ -18,8 +18,7 @@ use crate::{
     service::{mandate::MandateQuery, partition::Disclosures},
 };
 use axum::{
-    extract::{FromRequestParts, Request, State, rejection::BytesRejection},
-    middleware::Next,
+    extract::{FromRequestParts, State, rejection::BytesRejection},
     response::{IntoResponse, Response},
 };
 use bytes::Bytes;
@@ -82,7 +81,8 @@ pub async fn submit(State(app): State<App>, headers: HeaderMap, body: Bytes) -> 
         let (absent, erased) = (one.absent.iter().cloned().collect(), one.erased.iter().cloned().collect());
         let unnamed = one.unnamed.iter().cloned().collect();
         let corrects = one.corrects.clone().map(correcting_view);
-        let record = serde_json::from_str(&records_json(std::slice::from_ref(&one.record))).unwrap_or_default();
+        let record = serde_json::from_str(&records_json(std::slice::from_ref(&one.record)));
+        let record = record.map_err(|error| failure(&PrivateError::Failed(error.to_string()).recorded()))?;
         let Disclosures { whole, fields } =
             app.service.disclosures(one, until).await.map_err(|error| failure(&error))?;
         let disclosure = whole.map(|whole| hex::encode(Receipt::Partition(whole).to_bytes()));
@@ -100,37 +100,21 @@ pub async fn submit(State(app): State<App>, headers: HeaderMap, body: Bytes) -> 
         });
     }
     let given = all;
-    let answer = to_signer(json_at(height, PrivateResult { id, height, number, outcome, given }));
-    Ok(saying(answer, waiting.as_ref()))
+    Ok(saying(json_at(height, PrivateResult { id, height, number, outcome, given }), waiting.as_ref()))
 }
 
 fn correcting_view(Correcting { corrects, reason, authority, legal_basis }: Correcting) -> CorrectingView {
     CorrectingView { corrects, reason, authority, legal_basis }
 }
 
-/// An answer that says how many notices wait for whoever asked.
+/// An answer to one person, which nobody keeps on the way: it says how many notices wait for whoever asked.
 fn saying(mut answer: Response, waiting: Option<&Waiting>) -> Response {
+    answer.headers_mut().insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
     let value = waiting.map(|Waiting { partition, count }| HeaderValue::from_str(&format!("{partition}={count}")));
     if let Some(Ok(value)) = value {
         answer.headers_mut().insert(HeaderName::from_static(media::NOTICES_HEADER), value);
     }
     answer
-}
-
-/// Says with each answer to a signed question in a partition how many notices wait there for whoever asked, and was answered.
-pub async fn with_notices(State(app): State<App>, request: Request, next: Next) -> Response {
-    let query =
-        request.headers().get(header::AUTHORIZATION).and_then(|header| Query::from_header(header.to_str().ok()?).ok());
-    let partition = request.uri().path().strip_prefix(routes::PARTITIONS).and_then(|rest| rest.split('/').nth(1));
-    let (Some(query), Some(partition)) = (query, partition.map(str::to_owned)) else { return next.run(request).await };
-    let answer = next.run(request).await;
-    // Only then it is known who asked.
-    let is_signed = answer.extensions().get::<Signed>().is_some();
-    let waiting = match app.service.parcels() {
-        Ok(parcels) if is_signed => parcels.waiting_for(&partition, &query.principal),
-        _ => None,
-    };
-    saying(answer, waiting.as_ref())
 }
 
 async fn submit_sequence(app: &App, body: &Bytes, patience: Duration) -> Answer<Response> {
@@ -145,14 +129,20 @@ async fn submit_sequence(app: &App, body: &Bytes, patience: Duration) -> Answer<
         Err(error) => PrivateAnswer::Problem(failure(&error).problem().clone()),
     });
     let results = results.collect();
-    let answer = to_signer(json_at(app.service.tip().header.height, PrivateResults { results }));
-    Ok(saying(answer, waiting.as_ref()))
+    Ok(saying(json_at(app.service.tip().header.height, PrivateResults { results }), waiting.as_ref()))
 }
 
 /// A signed question, and the path that it is for.
 pub struct Asked {
     pub(super) query: Query,
     path: String,
+}
+
+impl Asked {
+    /// The question, and what it must be signed for where nothing comes in a body.
+    pub(super) fn signed(&self) -> (&Query, &str) {
+        (&self.query, &self.path)
+    }
 }
 
 impl<S: Send + Sync> FromRequestParts<S> for Asked {
@@ -183,16 +173,12 @@ pub(super) fn question<Q: DeserializeOwned>(
     Ok((question, Query::path_with(&asked.path, &body)))
 }
 
-/// The mark of an answer that is given to whoever signed for it.
-#[derive(Clone, Copy)]
-struct Signed;
-
-/// An answer to somebody whose signature was checked: what some may see is kept by nobody on the way, and [`with_notices`] adds what waits for them.
-/// INVARIANT: nothing else is answered by this.
-pub(super) fn to_signer(mut response: Response) -> Response {
-    response.extensions_mut().insert(Signed);
-    response.headers_mut().insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
-    response
+/// An answer of a partition, to whoever signed the question that it answers: it says how many notices wait there for them.
+/// INVARIANT: nothing else is answered by this, and nothing before the signature was checked.
+pub(super) fn to_signer(app: &App, (partition, query): (&str, &Query), answer: Response) -> Response {
+    let parcels = app.service.parcels().ok();
+    let waiting = parcels.and_then(|parcels| parcels.waiting_for(partition, &query.principal));
+    saying(answer, waiting.as_ref())
 }
 
 fn register_view(kept: KeptRegister) -> RegisterView {
@@ -222,12 +208,16 @@ pub async fn registers(
     known(&query, &["page-index", "page-size"])?;
     let page = RecordPage::of(&query, PAGE_DEFAULT, PARTITIONS_PAGE_MAX)?;
     let parcels = app.service.parcels().map_err(|error| failure(&error))?;
-    let found = parcels.registers(&name, (&asked.query, &asked.path), (page.skip(), page.size())).await;
+    let found = parcels.registers(&name, asked.signed(), (page.skip(), page.size())).await;
     let found = found.map_err(|error| failure(&error))?;
     let (total, registers) = found.value;
     let links = page.links(registers.len(), total > page.skip().saturating_add(registers.len()))?;
     let registers = registers.into_iter().map(register_view).collect();
-    Ok(to_signer((links, json_at(found.height, RegisterList { registers })).into_response()))
+    Ok(to_signer(
+        &app,
+        (&name, &asked.query),
+        (links, json_at(found.height, RegisterList { registers })).into_response(),
+    ))
 }
 
 /// A register in a partition: its definition and how far it has come, to principals of the node's own organisation.
@@ -249,13 +239,13 @@ pub async fn register(
     asked: Asked,
 ) -> Answer<Response> {
     let parcels = app.service.parcels().map_err(|error| failure(&error))?;
-    let found = parcels.register(&name, (&asked.query, &asked.path), &register).await;
+    let found = parcels.register(&name, asked.signed(), &register).await;
     let found = found.map_err(|error| failure(&error))?;
     let kept = found.value.ok_or_else(|| no_register(&name, &register))?;
-    Ok(to_signer(json_at(found.height, register_view(kept))))
+    Ok(to_signer(&app, (&name, &asked.query), json_at(found.height, register_view(kept))))
 }
 
-fn no_register(partition: &str, register: &str) -> Failure {
+pub(super) fn no_register(partition: &str, register: &str) -> Failure {
     let shown: String = register.chars().take(80).collect();
     Failure::not_found(format!(
         "there is no register `{shown}` in this partition: {} lists those there are",
@@ -285,9 +275,9 @@ pub async fn reads(
 ) -> Answer<Response> {
     known(&query, &["cursor", "limit"])?;
     let page = CursorPage::of(&query, AUDIT_PAGE_MAX)?;
-    let page = reads_page(&app, &name, (&asked.query, &asked.path), (page, &PrivateReadsAsked::default())).await?;
+    let page = reads_page(&app, &name, asked.signed(), (page, &PrivateReadsAsked::default())).await?;
     let links = CursorPage::links(&routes::partition_reads(&name), &query, page.next.as_deref());
-    Ok(to_signer((links, json_at(page.height, page)).into_response()))
+    Ok(to_signer(&app, (&name, &asked.query), (links, json_at(page.height, page)).into_response()))
 }
 
 /// How many notices of corrections wait in a partition for whoever asks, and for all people of their organisation: `/v1/partitions/{name}/reads`
@@ -310,11 +300,15 @@ pub async fn notices(
 ) -> Answer<Response> {
     known(&query, &[])?;
     let parcels = app.service.parcels().map_err(|error| failure(&error))?;
-    let found = parcels.waiting_for_all(&name, (&asked.query, &asked.path)).await;
+    let found = parcels.waiting_for_all(&name, asked.signed()).await;
     let Told { height, value: WaitingForAll { own, organisation, is_whole } } =
         found.map_err(|error| failure(&error))?;
     let (own, organisation) = (own as u64, organisation as u64);
-    Ok(to_signer(json_at(height, PrivateNotices { partition: name, height, own, organisation, is_whole })))
+    Ok(to_signer(
+        &app,
+        (&name, &asked.query),
+        json_at(height, PrivateNotices { partition: name.clone(), height, own, organisation, is_whole }),
+    ))
 }
 
 /// The same of one whom they are about, or with what is sealed in wrong entries. The question is signed for the path, `#` and the SHA-256 of the
@@ -346,7 +340,7 @@ pub async fn reads_of(
     let is_dear = question.values || question.subject.is_some();
     let _room = if is_dear { Some(app.questions.enter()?) } else { None };
     let page = reads_page(&app, &name, (&asked.query, &path), (page, &question)).await?;
-    Ok(to_signer(json_at(page.height, page)))
+    Ok(to_signer(&app, (&name, &asked.query), json_at(page.height, page)))
 }
 
 async fn reads_page(
@@ -469,17 +463,21 @@ pub async fn mandates(
     let CursorPage { before, limit } = CursorPage::asked(cursor, limit, MANDATES_PAGE_MAX)?;
     let _room = app.questions.enter()?;
     let parcels = app.service.parcels().map_err(|error| failure(&error))?;
-    let asked = (&asked.query, path.as_str());
+    let signed = (&asked.query, path.as_str());
     let (height, rows, next) = if let Some(id) = mandate {
-        let found = parcels.mandate(&name, asked, &id).await.map_err(|error| failure(&error))?;
+        let found = parcels.mandate(&name, signed, &id).await.map_err(|error| failure(&error))?;
         (found.height, found.value.into_iter().collect(), None)
     } else {
         let of = MandateQuery { granted_by, granted_to };
-        let found = parcels.mandates(&name, asked, &of, (before, limit)).await.map_err(|error| failure(&error))?;
+        let found = parcels.mandates(&name, signed, &of, (before, limit)).await.map_err(|error| failure(&error))?;
         (found.height, found.value.0, found.value.1)
     };
     let mandates = rows.into_iter().map(mandate_view).collect();
-    Ok(to_signer(json_at(height, MandateList { mandates, next: next.map(|next| next.to_string()) })))
+    Ok(to_signer(
+        &app,
+        (&name, &asked.query),
+        json_at(height, MandateList { mandates, next: next.map(|next| next.to_string()) }),
+    ))
 }
 
 /// What somebody has consented to in a partition, the newest first, ended ones too. The question is signed for the path, `#` and the SHA-256
@@ -517,7 +515,7 @@ pub async fn consents(
     let next = (first > 0).then(|| first.to_string());
     let now_ms = app.service.tip().header.time_ms;
     let consents = rows.into_iter().map(|row| ConsentView::new(row, now_ms)).collect();
-    Ok(to_signer(json_at(height, ConsentList { consents, next })))
+    Ok(to_signer(&app, (&name, &asked.query), json_at(height, ConsentList { consents, next })))
 }
 
 /// What was written about somebody in a partition, the latest first: where it stands and who wrote it, not what it says. The question is
@@ -550,7 +548,11 @@ pub async fn held(
     let Told { height, value: HeldPage { entries, unread, next } } = found.map_err(|error| failure(&error))?;
     let entries = entries.into_iter().map(entry_view).collect();
     let next = next.map(|next| next.to_string());
-    Ok(to_signer(json_at(height, PrivateHeld { partition: name, subject, height, entries, unread, next })))
+    Ok(to_signer(
+        &app,
+        (&name, &asked.query),
+        json_at(height, PrivateHeld { partition: name.clone(), subject, height, entries, unread, next }),
+    ))
 }
 
 fn entry_view(entry: HeldEntry) -> PrivateEntryView {
@@ -569,6 +571,9 @@ fn entry_view(entry: HeldEntry) -> PrivateEntryView {
 }
 
 pub(super) fn failure(error: &PrivateError) -> Failure {
+    if matches!(error, PrivateError::Failed(_)) {
+        tracing::warn!(%error, "a request in a partition failed");
+    }
     match error {
         PrivateError::NotHolder | PrivateError::NotHeld(_) => Failure::new(ProblemCode::NotHolder, error.to_string()),
         PrivateError::Unfit(_) | PrivateError::Refused(_) => Failure::bad_request(error.to_string()),
@@ -585,13 +590,16 @@ pub(super) fn failure(error: &PrivateError) -> Failure {
         }
         PrivateError::Read => Failure::new(ProblemCode::ReadKnown, error.to_string()),
         PrivateError::Unasked(_) => Failure::new(ProblemCode::Unasked, error.to_string()),
-        PrivateError::Busy | PrivateError::Behind { .. } | PrivateError::TimedOut => {
-            Failure::unavailable(error.to_string())
-        }
+        PrivateError::Busy
+        | PrivateError::Behind { .. }
+        | PrivateError::Still { .. }
+        | PrivateError::Erasing(_)
+        | PrivateError::TimedOut => Failure::unavailable(error.to_string()),
         // Nothing came of it, or nothing but the record of it, and what it lacks does not come by itself: whoever waits is told now.
         PrivateError::Acknowledgements { .. }
         | PrivateError::Disagreed(_)
         | PrivateError::Order(_)
+        | PrivateError::Damaged
         | PrivateError::Failed(_)
         | PrivateError::Recorded(_) => Failure::new(ProblemCode::Unavailable, error.to_string()),
     }
@@ -643,8 +651,14 @@ mod tests {
         ];
         for (error, status, code) in rows {
             let problem = failure(&error).problem().clone();
-            let is_tried_again =
-                matches!(error, PrivateError::Busy | PrivateError::Behind { .. } | PrivateError::TimedOut);
+            let is_tried_again = matches!(
+                error,
+                PrivateError::Busy
+                    | PrivateError::Behind { .. }
+                    | PrivateError::Still { .. }
+                    | PrivateError::Erasing(_)
+                    | PrivateError::TimedOut
+            );
             assert_eq!(problem.retry_after_ms.is_some(), is_tried_again, "{error}");
             assert_eq!((problem.status, problem.code.as_str()), (status, code), "{error}");
         }

@@ -50,19 +50,23 @@ pub async fn erasures(
     let CursorPage { before, limit } = CursorPage::asked(cursor, limit, ERASURES_PAGE_MAX)?;
     let _room = app.questions.enter()?;
     let parcels = app.service.parcels().map_err(|error| failure(&error))?;
-    let asked = (&asked.query, path.as_str());
+    let signed = (&asked.query, path.as_str());
     let (height, rows, next) = if let Some(order) = order {
-        let found = parcels.erasure(&name, asked, &order).await.map_err(|error| failure(&error))?;
+        let found = parcels.erasure(&name, signed, &order).await.map_err(|error| failure(&error))?;
         (found.height, found.value.into_iter().collect(), None)
     } else {
         let of = (controller.as_deref().unwrap_or_default(), open);
-        let found = parcels.erasures(&name, asked, of, (before, limit)).await.map_err(|error| failure(&error))?;
+        let found = parcels.erasures(&name, signed, of, (before, limit)).await.map_err(|error| failure(&error))?;
         (found.height, found.value.0, found.value.1)
     };
     let now_ms = app.service.tip().header.time_ms;
     let view = |Erasure { row, holds, left }| ErasureView::new(&row, holds, now_ms).with_left(&left);
     let erasures = rows.into_iter().map(view).collect();
-    Ok(to_signer(json_at(height, ErasureList { erasures, next: next.map(|next| next.to_string()) })))
+    Ok(to_signer(
+        &app,
+        (&name, &asked.query),
+        json_at(height, ErasureList { erasures, next: next.map(|next| next.to_string()) }),
+    ))
 }
 
 /// Proof of where an order of erasure in a partition stands, with the receipt of each member's node, to be checked offline: under the first
@@ -99,7 +103,7 @@ pub async fn certificate(
         Failure::not_found(format!("there is no order `{shown}` in this partition: {all} lists those there are"))
     })?;
     let height = certificate.finality.headers.first().map_or(0, |header| header.height);
-    Ok(to_signer(receipt_at(height, &Receipt::PartitionErasure(certificate))))
+    Ok(to_signer(&app, (&name, &asked.query), receipt_at(height, &Receipt::PartitionErasure(certificate))))
 }
 
 /// Legal holds in a partition, the newest first. The question is signed for the path, `#` and the SHA-256 of the body. To principals of the
@@ -136,5 +140,9 @@ pub async fn holds(
     let Told { height, value: (rows, next) } = found;
     let now_ms = app.service.tip().header.time_ms;
     let holds = rows.into_iter().map(|row| HoldView::new(row, now_ms)).collect();
-    Ok(to_signer(json_at(height, HoldList { holds, next: next.map(|next| next.to_string()) })))
+    Ok(to_signer(
+        &app,
+        (&name, &asked.query),
+        json_at(height, HoldList { holds, next: next.map(|next| next.to_string()) }),
+    ))
 }

@@ -8,11 +8,12 @@
 //! INVARIANTS:
 //! - What is ordered to be erased is destroyed once no hold can be missed any more that was final when this node saw the order, and before anything
 //!   is given to other nodes; what came with it stays noted until then.
+//! - A node that was off, or cut off, opens nothing that is sealed to a reader before it has carried out what was ordered meanwhile.
 //! - An order does not wait for those to whom nothing goes any more: once all the others have given their receipts, the first of these says so once
 //!   more, each of them a minute after the one before, and the order is over without what they hold.
 //! - What the state says is erased is not taken in, not given and not asked for, whether it is destroyed here yet or not.
 
-use super::{Membership, Parcels, Room, erasures::open_orders, sealed::Value};
+use super::{Membership, Parcels, Room, erasures::open_orders, error::PrivateError, sealed::Value};
 use crate::{
     application::now_ms,
     engine::Runtime,
@@ -23,9 +24,11 @@ use crate::{
         posting::{AGAIN_SECONDS, Posted},
     },
 };
+use futures::future::{Either, select};
 use std::{
     collections::{BTreeMap, BTreeSet, btree_map::Entry},
     sync::{Arc, Mutex, MutexGuard, PoisonError, atomic::Ordering},
+    time::Duration,
 };
 use tallystick_protocol::{ErasureRow, Operation, PrincipalId, StateKey, SubjectRow, limits::ERASURES_PER_PAGE};
 use tallystick_storage::{
@@ -36,6 +39,8 @@ use tallystick_storage::{
 /// How much older than the newest block one may be for which what it orders is destroyed at once. What an older one orders waits until nothing
 /// is left to execute.
 const ABREAST_MS: u64 = 3_000;
+/// How long whoever reads waits for what is ordered to be erased, after this node began or when blocks are late.
+const ERASED: Duration = Duration::from_secs(15);
 
 /// The receipts of a partition that are on their way, by their orders.
 type Receipts = Mutex<BTreeMap<String, Posted>>;
@@ -75,12 +80,14 @@ impl<E: Runtime> Room<E> {
         let end = total.min(from.saturating_add(u64::from(ERASURES_PER_PAGE)));
         let listed = partition.erasures("", from.min(end)..end).await;
         let ids: BTreeSet<String> = listed.into_iter().chain(these).collect();
-        let mut due = Vec::with_capacity(ids.len());
+        let (mut due, mut registers) = (Vec::with_capacity(ids.len()), BTreeMap::new());
         for id in ids {
             let Some(row) = partition.erasure(&id).await else { continue };
-            let registers = partition.registers_of(&row.controller).await;
-            let drawer = |register: String| Drawer::private(&self.name, &register, row.subject.clone());
-            let drawers = registers.into_iter().map(drawer).collect();
+            if !registers.contains_key(&row.controller) {
+                registers.insert(row.controller.clone(), partition.registers_of(&row.controller).await);
+            }
+            let drawer = |register: &String| Drawer::private(&self.name, register, row.subject.clone());
+            let drawers = registers.get(&row.controller).into_iter().flatten().map(drawer).collect();
             due.push((with_holds(&partition, row, now_ms).await, drawers));
         }
         due.sort_by_key(|(one, _): &(Erasure, _)| one.row.number);
@@ -157,29 +164,47 @@ impl<E: Runtime> Parcels<E> {
     }
 
     /// Carries out what is ordered in a partition as far as it is executed, and does not wait: unless something that is ordered may not be
-    /// executed here yet, and be a hold. `executed_ms` is the time up to which all is. Says whether this node follows, and nothing is left.
+    /// executed here yet, and be a hold. All is executed up to this height, and up to this time. Tells those who wait for it.
     pub(super) async fn erase(
         &self,
         runtime: &E,
         (room, eraser): (&Arc<Room<E>>, &mut Eraser),
-        executed_ms: u64,
-    ) -> bool {
+        (height, executed_ms): (u64, u64),
+    ) {
         let newest = self.0.shared.chain.tip();
         let is_abreast = newest.header.time_ms.saturating_sub(executed_ms) <= ABREAST_MS;
         let now_ms = now_ms(runtime);
         let times = self.vault().look(now_ms, &newest.header).filter(|_| is_abreast);
         let times = times.map(|times| times.at(executed_ms));
         let done = self.erase_due(runtime, (room, eraser), times).await;
-        let is_done = matches!(done, Ok(true));
+        let is_done = matches!(done, Ok(Some(false)));
+        if matches!(done, Ok(Some(_))) {
+            room.erased_to.send_replace(height);
+        }
+        if times.is_some() && is_done {
+            room.settled_to.send_replace(height);
+        }
         let clock_ms = self.vault().without_error(now_ms);
         let is_held_up = eraser.erasing.as_ref().is_some_and(|erasing| erasing.is_held_up(clock_ms));
-        let do_wait = is_held_up || (times.is_none() && matches!(done, Ok(false)));
+        let do_wait = is_held_up || (times.is_none() && matches!(done, Ok(None)));
         eraser.late.note(do_wait, now_ms, Some(&room.name));
         room.is_done.store(is_done, Ordering::Release);
         if let Err(error) = done {
             tracing::error!(partition = room.name, %error, "what is ordered to be erased is not erased yet");
         }
-        times.is_some() && is_done
+    }
+
+    /// Waits until what is ordered to be erased up to this height is carried out, but for what waits, or is so new that a hold may follow.
+    ///
+    /// # Errors
+    /// When that takes too long.
+    pub(super) async fn erased_to(&self, room: &Room<E>, height: u64) -> Result<(), PrivateError> {
+        let mut erased = room.erased_to.subscribe();
+        let reached = std::pin::pin!(erased.wait_for(|reached| *reached >= height));
+        match select(reached, std::pin::pin!(self.0.runtime.sleep(ERASED))).await {
+            Either::Left(_) => Ok(()),
+            Either::Right(_) => Err(PrivateError::Erasing(room.name.clone())),
+        }
     }
 
     /// Ends the orders that wait only for those who have left.
@@ -197,14 +222,14 @@ impl<E: Runtime> Parcels<E> {
         }
     }
 
-    /// Says whether all is carried out that does not wait. What is due is left to the next time by a node that does not follow, for which there are no
-    /// times.
+    /// Carries out what is due and does not wait; whether some is so new that a hold may follow. None where something is due, and this node does not
+    /// follow, for which there are no times, or has not caught up.
     async fn erase_due(
         &self,
         runtime: &E,
         (room, eraser): (&Arc<Room<E>>, &mut Eraser),
         times: Option<Times>,
-    ) -> Result<bool, VaultError> {
+    ) -> Result<Option<bool>, VaultError> {
         let Eraser { erasing, receipts, .. } = eraser;
         let erasing = match erasing {
             Some(erasing) => erasing,
@@ -212,7 +237,7 @@ impl<E: Runtime> Parcels<E> {
         };
         loop {
             let (total, orders) = room.due(erasing.looked_at(), erasing.unfinished(), self.time_ms()).await;
-            let Some(times) = times else { return Ok(orders.is_empty()) };
+            let Some(times) = times else { return Ok(orders.is_empty().then_some(false)) };
             let is_last = erasing.carry_out(self.vault(), &orders, total, times).await?;
             lock(receipts).retain(|order, _| erasing.owed().contains_key(order));
             for (erasure, _) in &orders {
@@ -223,7 +248,7 @@ impl<E: Runtime> Parcels<E> {
                 }
             }
             if is_last {
-                return Ok(!erasing.has_new());
+                return Ok(erasing.has_caught_up().then(|| erasing.has_new()));
             }
         }
     }

@@ -126,9 +126,29 @@ pub enum PrivateError {
         /// The height of the last block executed in it.
         height: u64,
     },
+    /// What was ordered to be erased while this node was off, or cut off, is not destroyed yet.
+    #[error(
+        "this node carries out what was ordered to be erased in partition `{0}`, and gives nothing that is sealed there until it is done, some seconds          after it began to follow the network: ask again, or another node of your organisation"
+    )]
+    Erasing(String),
+    /// What a read is given here comes of executing it, which cannot be done: it would be on record for nothing.
+    #[error(
+        "partition `{partition}` stands still on this node after block {height}, for want of payloads that nobody has given it yet, so that it could not          give what is read; nothing was ordered: ask another node of your organisation, or again once it goes on, which `tally status` says"
+    )]
+    Still {
+        /// The partition.
+        partition: String,
+        /// The height of the last block executed in it.
+        height: u64,
+    },
     /// The order was not taken.
     #[error("it was not ordered: {0}")]
     Order(String),
+    /// What the vault keeps of somebody is damaged: the log says which file, and the remedy.
+    #[error(
+        "what this node keeps of a person there is damaged: ask another node of your organisation, with --node, or whoever runs this one to restore its vault as its log says"
+    )]
+    Damaged,
     /// Something failed here.
     #[error("it could not be made ready: {0}")]
     Failed(String),

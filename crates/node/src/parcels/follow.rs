@@ -123,9 +123,7 @@ impl<E: Runtime> Parcels<E> {
                 }
             }
             // Also what an older vault brought back, before anything is given.
-            if self.erase(&runtime, (&room, &mut eraser), time_ms).await {
-                room.erased.send_replace(height);
-            }
+            self.erase(&runtime, (&room, &mut eraser), (height, time_ms)).await;
             self.tidy(&room, time_ms).await;
             if time_ms.saturating_sub(asked_ms) >= ASK_LACKING_MS {
                 (asked_ms, asks) = (time_ms, asks + 1);
@@ -257,7 +255,7 @@ impl<E: Runtime> Parcels<E> {
         };
         // Before what came is settled, so that what was here is counted.
         if let Some(eraser) = eraser {
-            self.erase(runtime, (room, eraser), time_ms).await;
+            self.erase(runtime, (room, eraser), (orders.height, time_ms)).await;
         }
         // Before anybody is told: who reads at once must find them.
         self.settle_block(room, &block).await;

@@ -26,13 +26,18 @@ impl<E: Runtime> Parcels<E> {
         // Only peers of the network get here: as many as there are.
         let mut rooms: HashMap<PublicKey, Arc<Semaphore>> = HashMap::new();
         while let Ok((peer, bytes)) = receiver.recv().await {
-            let room = rooms.entry(peer.clone()).or_insert_with(|| Arc::new(Semaphore::new(PARCELS_IN_WORK_MAX)));
-            let Ok(permit) = room.clone().try_acquire_owned() else { continue };
             let read =
                 if bytes.len() > PARCELS_MESSAGE_BYTES_MAX { None } else { Message::decode(bytes.as_ref()).ok() };
             let (Some(message), Ok(from)) = (read, <[u8; 32]>::try_from(peer.as_ref())) else {
                 tracing::warn!(%peer, "blocked a peer that speaks of parcels in no known way");
                 let _ = blocker.clone().block(peer);
+                continue;
+            };
+            // An answer takes no time: it does not wait behind what does.
+            let Some(message) = self.answered(from, message) else { continue };
+            let room = rooms.entry(peer.clone()).or_insert_with(|| Arc::new(Semaphore::new(PARCELS_IN_WORK_MAX)));
+            let Ok(permit) = room.clone().try_acquire_owned() else {
+                tracing::debug!(%peer, "a peer asks for more of parcels at once than is worked on: it asks again");
                 continue;
             };
             let parcels = self.clone();
@@ -48,8 +53,8 @@ impl<E: Runtime> Parcels<E> {
             Message::Deliver { partition, order, parcels, openings } => {
                 self.delivered(runtime, from, (partition, order, parcels), openings).await
             }
-            Message::Acknowledged { order, signature } => self.answered(order, (from, Ok(signature))),
-            Message::Refused { order, reason } => self.answered(order, (from, Err(reason))),
+            // Told before.
+            Message::Acknowledged { .. } | Message::Refused { .. } => {}
             Message::Fetch { partition, ids } => self.fetch(runtime, from, partition, ids).await,
             Message::Fetched { partition, parcels, openings } => {
                 self.fetched(runtime, from, &partition, (parcels, openings)).await
@@ -57,10 +62,17 @@ impl<E: Runtime> Parcels<E> {
         }
     }
 
-    fn answered(&self, order: tallystick_protocol::Hash, ack: super::Ack) {
+    /// Tells whoever waits for an answer to an order, if the message is one; gives back any other.
+    fn answered(&self, from: [u8; 32], message: Message) -> Option<Message> {
+        let (order, answer) = match message {
+            Message::Acknowledged { order, signature } => (order, Ok(signature)),
+            Message::Refused { order, reason } => (order, Err(reason)),
+            other => return Some(other),
+        };
         if let Some(waiting) = self.acks().get(&order) {
-            let _ = waiting.send(ack);
+            let _ = waiting.send((from, answer));
         }
+        None
     }
 
     /// Gives a member's node what it asks for, encrypted to it, as far as it is here.
@@ -83,7 +95,8 @@ impl<E: Runtime> Parcels<E> {
             let Ok(Some((ordered, parcel))) = kept else { continue };
             let opened = Payload::open(&network, &partition, &ordered, &parcel, &self.0.holder.sealing);
             let Ok(payload) = opened else { continue };
-            let Ok(sealed) = payload.seal(&network, &partition, &asking.sealing, runtime) else { continue };
+            let padded = payload.padded(&network, &partition, ordered);
+            let Ok(sealed) = padded.and_then(|padded| padded.seal(&asking.sealing, runtime)) else { continue };
             bytes += sealed.len();
             if bytes > PARCELS_BYTES_MAX {
                 break;

@@ -20,9 +20,9 @@ use std::{
 };
 use tallystick_ledger::{OrganisationRow, PrincipalRow};
 use tallystick_protocol::{
-    Code, Cosigner, Evidence, Hash, Intent, NodeRow, Opening, Operation, OrganisationStatus, Outcome, ParcelError,
-    PartlySignedTransaction, Payload, PrincipalId, PrincipalStatus, SealingKey, SignedTransaction, StateKey,
-    TransferPath, VerifiedTransaction,
+    Code, Cosigner, Evidence, Hash, Intent, NodeRow, Opening, Operation, OrganisationStatus, Outcome, PaddedPayload,
+    ParcelError, PartlySignedTransaction, Payload, PrincipalId, PrincipalStatus, SealingKey, SignedTransaction,
+    StateKey, TransferPath, VerifiedTransaction,
     limits::{
         OPENINGS_BYTES_MAX, OPENINGS_PER_MESSAGE_MAX, ORDERS_AT_ONCE_MAX, PARCELS_BYTES_MAX, PARCELS_PER_ORDER_MAX,
     },
@@ -30,7 +30,7 @@ use tallystick_protocol::{
     transaction::verify_batch,
 };
 use tallystick_storage::partition::{ActRow, Kept, Opened, Standing, StoreError};
-use tokio::sync::{Semaphore, mpsc, oneshot};
+use tokio::sync::{Semaphore, mpsc};
 
 /// How long private transactions gather before they are ordered together; and again so long while more come.
 const GATHER: Duration = Duration::from_millis(3);
@@ -105,10 +105,29 @@ impl<X: Into<PrivateError>> From<X> for Lack {
     }
 }
 
+/// Goes on if nothing of this idempotency key was executed. Told to the signer alone: of the acts of nodes anybody could guess the keys.
+async fn require_new<E: Runtime>(room: &Room<E>, transaction: &VerifiedTransaction) -> Result<(), PrivateError> {
+    let Some(act) = room.partition.lock().await.act(&transaction.replay_tag()).await else { return Ok(()) };
+    let ActRow { transaction: first, number, height, refused, .. } = act;
+    Err(if first == transaction.id() && reads(transaction) {
+        PrivateError::ReadRepeated { number, height, refused }
+    } else if first == transaction.id() {
+        PrivateError::Repeated { number, height, refused }
+    } else {
+        Rejection::idempotency_conflict(&format!("private transaction {first}")).into()
+    })
+}
+
+/// Whether it is a read that names fields: what is sealed in them is opened.
+fn names_fields(operation: &Operation) -> bool {
+    matches!(operation, Operation::RecordRead { fields, .. } if !fields.is_empty())
+}
+
 /// What is ready to be delivered.
 struct Ready {
     height: u64,
-    payloads: Vec<Arc<Opened>>,
+    payloads: Vec<PaddedPayload>,
+    /// This node's own copies.
     parcels: Vec<Delivered>,
     /// What is sealed in them.
     sealed: Vec<Value>,
@@ -135,6 +154,7 @@ impl<E: Runtime> Parcels<E> {
     ) -> Result<Executed, PrivateError> {
         let (room, transaction) = self.screen(bytes).await?;
         let transaction = transaction.verify().map_err(|error| PrivateError::Unfit(error.to_string()))?;
+        require_new(&room, &transaction).await?;
         let sealed = self.take_in(&room, &transaction, openings).await?;
         let signer = transaction.principal().clone();
         let executed = match reads(&transaction) {
@@ -151,10 +171,25 @@ impl<E: Runtime> Parcels<E> {
         (transaction, sealed): (VerifiedTransaction, Sealed),
         patience: Duration,
     ) -> Result<Executed, PrivateError> {
+        let (is_still, height) = {
+            let standing = room.standing();
+            (standing.is_still, standing.height)
+        };
+        if is_still {
+            return Err(PrivateError::Still { partition: room.name.clone(), height });
+        }
+        // Before it is on record, and after: what was ordered to be erased before the read is gone first.
+        let opens = transaction.operations().iter().any(names_fields);
+        if opens {
+            self.erased_to(room, 1).await?;
+        }
         self.require_reads(room, &transaction).await?;
         let _claim = room.claim(&transaction).ok_or(PrivateError::Read)?;
         let mut executed = self.await_executed(room, (transaction.clone(), sealed), patience).await?;
         if executed.outcome.is_accepted() {
+            if opens {
+                self.erased_to(room, executed.height).await.map_err(PrivateError::recorded)?;
+            }
             executed.given = self.given(room, &transaction).await.map_err(PrivateError::recorded)?;
         }
         Ok(executed)
@@ -193,6 +228,7 @@ impl<E: Runtime> Parcels<E> {
             });
             async move {
                 let (room, transaction) = verified?;
+                require_new(&room, &transaction).await?;
                 let sealed = self.take_in(&room, &transaction, &[]).await?;
                 let signer = transaction.principal().clone();
                 let executed = self.await_executed(&room, (transaction, sealed), patience).await?;
@@ -202,7 +238,7 @@ impl<E: Runtime> Parcels<E> {
         join_all(all.collect::<Vec<_>>()).await
     }
 
-    /// All that can be told of a private transaction before its signatures are checked; and the room of its partition.
+    /// All that can be told of a private transaction before its signatures are checked, to anybody; and the room of its partition.
     async fn screen(&self, bytes: Bytes) -> Result<(Arc<Room<E>>, SignedTransaction), PrivateError> {
         let unfit = |why: String| PrivateError::Unfit(why);
         let transaction = SignedTransaction::decode(bytes).map_err(|error| unfit(error.to_string()))?;
@@ -222,16 +258,6 @@ impl<E: Runtime> Parcels<E> {
             return Err(unfit("its not-after time has passed, or is too far ahead: sign it again".to_owned()));
         }
         self.may_sign(&transaction).await?;
-        if let Some(act) = room.partition.lock().await.act(&transaction.replay_tag()).await {
-            let ActRow { transaction: first, number, height, refused, .. } = act;
-            return Err(if first == transaction.id() && reads(&transaction) {
-                PrivateError::ReadRepeated { number, height, refused }
-            } else if first == transaction.id() {
-                PrivateError::Repeated { number, height, refused }
-            } else {
-                Rejection::idempotency_conflict(&format!("private transaction {first}")).into()
-            });
-        }
         Ok((room, transaction))
     }
 
@@ -241,14 +267,13 @@ impl<E: Runtime> Parcels<E> {
         (transaction, sealed): (VerifiedTransaction, Sealed),
         patience: Duration,
     ) -> Result<Executed, PrivateError> {
-        let (answer, told) = oneshot::channel();
-        room.intake
-            .try_send(Submission { transaction, sealed, answer, looks: None })
-            .map_err(|_| PrivateError::Busy)?;
+        let mut wait = room.under_way.wait(transaction.id(), |answer| {
+            let one = Submission { transaction, sealed, answer, looks: None };
+            room.intake.try_send(one).map_err(|_| PrivateError::Busy)
+        })?;
         let sleep = std::pin::pin!(self.0.runtime.sleep(patience));
-        match select(told, sleep).await {
-            Either::Left((Ok(result), _)) => result,
-            Either::Left((Err(_), _)) => Err(PrivateError::Failed("the node is stopping".to_owned())),
+        match select(std::pin::pin!(wait.told()), sleep).await {
+            Either::Left((result, _)) => result,
             Either::Right(_) => Err(PrivateError::TimedOut),
         }
     }
@@ -261,7 +286,16 @@ impl<E: Runtime> Parcels<E> {
     /// Gathers private transactions and has them ordered together, for as long as the node runs.
     pub(super) async fn gather(self, runtime: E, room: Arc<Room<E>>, mut intake: mpsc::Receiver<Submission>) {
         let places = Arc::new(Semaphore::new(ORDERS_AT_ONCE_MAX));
-        while let Some(first) = intake.recv().await {
+        // What found no room goes before all that came later.
+        let mut over = None;
+        loop {
+            let first = match over.take() {
+                Some(first) => first,
+                None => match intake.recv().await {
+                    Some(first) => first,
+                    None => return,
+                },
+            };
             // Before the look for more: what comes while all places are taken is ordered together.
             let Ok(place) = places.clone().acquire_owned().await else { return };
             for _ in 0..GATHERINGS {
@@ -282,7 +316,7 @@ impl<E: Runtime> Parcels<E> {
                 sealed = (sealed.0 + next.sealed.values.len(), sealed.1 + next.sealed.bytes);
                 with_sealed += usize::from(!next.sealed.values.is_empty());
                 if with_sealed > most || sealed.0 > OPENINGS_PER_MESSAGE_MAX || sealed.1 > OPENINGS_BYTES_MAX {
-                    self.gather_again(&room, next);
+                    over = Some(next);
                     break;
                 }
                 bytes += next.transaction.bytes().len();
@@ -360,20 +394,21 @@ impl<E: Runtime> Parcels<E> {
         }
         let height = self.at_one_height(&mut groups).await?;
         let own = self.0.holder.sealing.public().map_err(|error| PrivateError::Failed(error.to_string()))?;
-        let (mut payloads, mut parcels) = (Vec::with_capacity(groups.len()), Vec::with_capacity(groups.len()));
+        let (mut payloads, mut parcels, mut opened) = (Vec::new(), Vec::new(), Vec::new());
         let mut waiting = std::mem::take(batch).into_iter();
         let (mut bytes, mut is_full) = (0, false);
         for (evidence, count) in groups {
             let group: Vec<Submission> = waiting.by_ref().take(count).collect();
             is_full |= parcels.len() == PARCELS_PER_ORDER_MAX;
             match self.payload(runtime, room, (&group, evidence), &own) {
-                Ok((_, (ordered, _))) if is_full || bytes + parcel_bytes(ordered.class) > PARCELS_BYTES_MAX => {
+                Ok((_, _, (ordered, _))) if is_full || bytes + parcel_bytes(ordered.class) > PARCELS_BYTES_MAX => {
                     is_full = true;
                     group.into_iter().for_each(|one| self.gather_again(room, one));
                 }
-                Ok((payload, parcel)) => {
+                Ok((payload, padded, parcel)) => {
                     bytes += parcel_bytes(parcel.0.class);
-                    payloads.push(Arc::new(payload));
+                    opened.push(Arc::new(payload));
+                    payloads.push(padded);
                     parcels.push(parcel);
                     batch.extend(group);
                 }
@@ -389,8 +424,8 @@ impl<E: Runtime> Parcels<E> {
         let (since_ms, sender) = (tip.header.time_ms, self.0.holder.principal.organisation());
         match room.store.lock().await.put(&parcels, Kept::Waiting { since_ms, sender, members }).await {
             Ok(()) => {
-                for ((ordered, _), payload) in parcels.iter().zip(&payloads) {
-                    room.keep_open(ordered.id, payload.clone());
+                for ((ordered, _), payload) in parcels.iter().zip(opened) {
+                    room.keep_open(ordered.id, payload);
                 }
                 let sealed = batch.iter().flat_map(|one| one.sealed.values.iter().cloned()).collect();
                 Ok(Some(Ready { height, payloads, parcels, sealed }))
@@ -477,14 +512,15 @@ impl<E: Runtime> Parcels<E> {
         room: &Room<E>,
         (group, evidence): (&[Submission], Evidence),
         own: &SealingKey,
-    ) -> Result<(Opened, Delivered), ParcelError> {
+    ) -> Result<(Opened, PaddedPayload, Delivered), ParcelError> {
         let network = self.0.shared.chain.network();
         let transactions: Vec<VerifiedTransaction> = group.iter().map(|one| one.transaction.clone()).collect();
         let bytes = transactions.iter().map(|one| one.bytes().clone()).collect();
         let payload = Payload::new(bytes, evidence, runtime)?;
         let ordered = payload.ordered(&network, &room.name)?;
-        let sealed = payload.seal(&network, &room.name, own, runtime)?;
-        Ok((Opened::own(payload, &room.name, transactions), (ordered, sealed)))
+        let padded = payload.padded(&network, &room.name, ordered)?;
+        let sealed = padded.seal(own, runtime)?;
+        Ok((Opened::own(payload, &room.name, transactions), padded, (ordered, sealed)))
     }
 
     /// Reads all rows of these anew, so that they stand at one height; says which.
@@ -604,7 +640,6 @@ impl<E: Runtime> Parcels<E> {
         (membership, cosigners): (&Membership, &[(NodeRow, Cosigner)]),
         order: &Bytes,
     ) -> Result<(), PrivateError> {
-        let network = self.0.shared.chain.network();
         // Out of the vault at this moment: nothing waits elsewhere.
         let openings = self.vault().openings_at(ready.sealed.iter()).await?;
         if let Some((place, _)) = ready.sealed.iter().find(|value| !openings.contains_key(*value)) {
@@ -615,9 +650,9 @@ impl<E: Runtime> Parcels<E> {
         // These stand where the agreement allows: nothing leaves for any other.
         for node in membership.nodes.iter().filter(|node| node.node != self.0.holder.principal) {
             let mut parcels = Vec::with_capacity(ready.payloads.len());
-            for (payload, (ordered, _)) in ready.payloads.iter().zip(&ready.parcels) {
-                let sealed = payload.payload().seal(&network, &room.name, &node.sealing, runtime);
-                parcels.push((*ordered, sealed.map_err(|error| PrivateError::Failed(error.to_string()))?));
+            for payload in &ready.payloads {
+                let sealed = payload.seal(&node.sealing, runtime);
+                parcels.push((payload.ordered(), sealed.map_err(|error| PrivateError::Failed(error.to_string()))?));
             }
             let is_asked = cosigners.iter().any(|(asked, _)| asked.node == node.node);
             let order = is_asked.then(|| order.clone());

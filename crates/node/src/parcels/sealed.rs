@@ -105,6 +105,11 @@ impl From<VaultError> for PrivateError {
         match error {
             VaultError::Busy => Self::Busy,
             VaultError::Full => Self::VaultFull(error.to_string()),
+            // Not which file: that is for whoever runs the node, with the remedy.
+            VaultError::Damaged(_) => {
+                tracing::error!(%error, "what is asked for in a partition is damaged");
+                Self::Damaged
+            }
             error => Self::Failed(error.to_string()),
         }
     }
@@ -457,7 +462,7 @@ impl<E: Runtime> Parcels<E> {
     /// Whether everything is carried out here that is ordered to be erased up to the newest block, waited for a moment.
     pub(super) async fn is_erased_to_date(&self, room: &Room<E>) -> bool {
         let height = self.0.shared.chain.tip().header.height;
-        let mut erased = room.erased.subscribe();
+        let mut erased = room.settled_to.subscribe();
         let reached = std::pin::pin!(erased.wait_for(|reached| *reached >= height));
         let patience = std::pin::pin!(self.0.runtime.sleep(AHEAD));
         matches!(select(reached, patience).await, futures::future::Either::Left(_))

@@ -12,11 +12,12 @@ use commonware_runtime::Spawner;
 use commonware_storage::Context;
 use minicbor::{Decode, Encode};
 use std::collections::{BTreeMap, BTreeSet};
-use tallystick_ledger::{MandateRow, PageRow, TreeRow};
+use tallystick_ledger::{MandateRow, PageRow, PolicyRow, PolicySetRow, TreeRow};
 use tallystick_protocol::{
     BlindRow, CborError, ConsentRow, CorrectionRow, CountersRow, Decision, EntryKind, Hash, MandateId, Noun, Operation,
-    OperationName, OrderedParcel, Outcome, RecordRow, RegisterRow, StateKey, Subject, SubjectConsentsRow, cbor,
-    limits::{CONSENTS_PER_PAGE, STATE_VALUE_BYTES_MAX},
+    OperationName, OrderedParcel, Outcome, PolicyId, RecordRow, RegisterRow, StateKey, Subject, SubjectConsentsRow,
+    cbor,
+    limits::{CONSENTS_PER_PAGE, POLICY_CHANGES_LOOKED_AT_MAX, STATE_VALUE_BYTES_MAX},
 };
 
 /// The private transaction that has a number, for ever.
@@ -291,8 +292,7 @@ impl<E: Context + Spawner> Partition<E> {
 
     /// How many registers there are.
     pub async fn registers(&self) -> u32 {
-        let row = self.row(&StateKey::counters()).await;
-        row.and_then(|row| CountersRow::decode(&row).ok()).unwrap_or_default().registers
+        self.counters().await.registers
     }
 
     /// The register of this number, from 1.
@@ -316,6 +316,47 @@ impl<E: Context + Spawner> Partition<E> {
         let row = RegisterRow::decode(&row).ok()?;
         let tree = self.row(&StateKey::tree(row.number)).await?;
         Some((row, TreeRow::decode(&tree).ok()?))
+    }
+
+    /// The policies in force that its custodian has made for a register here.
+    pub async fn register_policies(&self, register: &str) -> Vec<PolicyRow> {
+        let mut found = Vec::new();
+        for policy in self.policy_set(register).await.policies {
+            found.extend(self.policy_row(&policy.id, policy.version).await);
+        }
+        found
+    }
+
+    /// A policy of a register as it stood after `as_of` changes of policies here, and whether that text is in force. None when it had not been
+    /// put then, nor in so many changes before as are looked at.
+    pub async fn policy(&self, id: &PolicyId, as_of: u64) -> Option<(PolicyRow, bool)> {
+        let set = self.policy_set(id.register()?).await.policies;
+        let in_force = set.into_iter().find(|policy| policy.id == *id).map(|policy| policy.version);
+        let newest = as_of.min(self.counters().await.policies);
+        // Nothing was put under its id since the text in force was.
+        let newest = in_force.filter(|version| *version <= newest).unwrap_or(newest);
+        let oldest = newest.saturating_sub(POLICY_CHANGES_LOOKED_AT_MAX).max(1);
+        for version in (oldest..=newest).rev() {
+            if let Some(row) = self.policy_row(id, version).await {
+                let is_in_force = in_force == Some(version);
+                return Some((row, is_in_force));
+            }
+        }
+        None
+    }
+
+    async fn policy_set(&self, register: &str) -> PolicySetRow {
+        let row = self.row(&StateKey::policy_set(register)).await;
+        row.and_then(|row| PolicySetRow::decode(&row).ok()).unwrap_or_default()
+    }
+
+    async fn policy_row(&self, id: &PolicyId, version: u64) -> Option<PolicyRow> {
+        PolicyRow::decode(&self.row(&StateKey::policy(id, version)).await?).ok()
+    }
+
+    async fn counters(&self) -> CountersRow {
+        let row = self.row(&StateKey::counters()).await;
+        row.and_then(|row| CountersRow::decode(&row).ok()).unwrap_or_default()
     }
 
     /// The record of a key with the proof that it is under the root of the state, and its register's number.

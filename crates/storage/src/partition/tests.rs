@@ -370,6 +370,17 @@ fn what_was_executed_is_found_and_who_may_read_is_told_by_the_custodian() {
         assert_eq!(partition.correction("child", 1).await, None);
         assert_eq!(partition.record("child", "c-2").await, None);
         assert_eq!(partition.numbered(20).await, None);
+        // The policy that the transaction of number 9 put, by the first change of policies here.
+        let id = "child/partners".parse().unwrap();
+        let policies = partition.register_policies("child").await;
+        assert!(
+            matches!(policies.as_slice(), [row] if row.id == id && row.version == 1 && row.text.contains("permit"))
+        );
+        assert_eq!(partition.policy(&id, u64::MAX).await, policies.first().map(|row| (row.clone(), true)));
+        assert_eq!(partition.policy(&id, 0).await, None, "before it was put");
+        assert_eq!(partition.policy(&"child/others".parse().unwrap(), u64::MAX).await, None);
+        assert_eq!(partition.policy(&"partners".parse().unwrap(), u64::MAX).await, None, "the network's");
+        assert!(partition.register_policies("adult").await.is_empty());
     });
 }
 
