@@ -7,14 +7,13 @@ use crate::{
     reading::{self, Beside, Reader, Reason, To, Wanted},
     record::entries,
     register::{accepted, act, definition, exposure::warn_of_texts},
-    sandbox::layout::now_ms,
     signature::signer_receipt,
 };
 use clap::Args;
 use rand::Rng as _;
 use serde_json::Value;
 use std::{cmp::Ordering, collections::BTreeMap, path::PathBuf, str::FromStr};
-use tallystick_client::{Client, Signer};
+use tallystick_client::{Client, Signer, now_seconds};
 use tallystick_ledger::{item::canonicalise, moment::format_timestamp};
 use tallystick_protocol::{
     Attestation, EntryKind, Genesis, NewEntry, Operation, Receipt, change::words::Shown, operation::validate_key,
@@ -157,7 +156,7 @@ impl Attest {
         warn_of_texts(texts, self.signing.partition.as_deref());
         // Who cannot sign it finds out before an answer is on record for good.
         signer_receipt(&client, (signer.principal(), signer.key().public()), 0, &genesis)?;
-        let (id, at) = (random_id(), format_timestamp(now_ms() / 1_000));
+        let (id, at) = (random_id(), format_timestamp(now_seconds()));
         let answer = self.answer(&reader, at.get(..DATE_CHARACTERS).unwrap_or_default())?;
         self.write(&signer, &id, answer, &at)?;
         let to = self.to.recipient();
