@@ -431,8 +431,7 @@ impl<S: Storage> Vault<S> {
         Ok(None)
     }
 
-    /// Notes which key the vault is under, when it is new; fails when it is another.
-    /// Goes on if this is the vault's key. A bit of what says so that turned keeps nothing closed which the key opens.
+    /// Goes on if this is the vault's key, which a new vault notes. Where the note is damaged, torn or gone, what the key opens says so.
     async fn check_key(&self) -> Result<(), VaultError> {
         let check = self.ciphers.check();
         let amiss = match self.storage.open(&self.prefix, CHECK_NAME).await {
