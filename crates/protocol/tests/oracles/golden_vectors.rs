@@ -11,7 +11,7 @@ use tallystick_protocol::{
 };
 
 /// Compares `actual` with the file, or writes it.
-fn check(file: &str, actual: &Value) {
+pub fn check(file: &str, actual: &Value) {
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../tests/vectors").join(file);
     if std::env::var_os("UPDATE_VECTORS").is_some() {
         std::fs::create_dir_all(path.parent().unwrap()).unwrap();

@@ -6,6 +6,7 @@ mod cose;
 mod cosignatures;
 mod data;
 mod disclosure;
+mod every_receipt;
 mod finality;
 mod fixtures;
 mod forged_receipt;

@@ -90,7 +90,7 @@ pub fn prove(blocks: Vec<BTreeMap<StateKey, Vec<u8>>>, asked: Vec<StateKey>) -> 
     })
 }
 
-fn register() -> RegisterRow {
+pub fn register() -> RegisterRow {
     RegisterRow {
         register: "country".into(),
         number: 7,
@@ -110,7 +110,7 @@ fn register() -> RegisterRow {
     }
 }
 
-fn record(key: &str) -> RecordRow {
+pub fn record(key: &str) -> RecordRow {
     RecordRow {
         register: "country".into(),
         key: key.into(),
@@ -209,7 +209,7 @@ fn proofs_of_the_engine_hold() {
     assert_eq!(claim, Claim::NoRegister { register: "planet".into() });
 }
 
-fn proposal() -> ProposalRow {
+pub fn proposal() -> ProposalRow {
     let rule = *Rulebook::default().rule(ChangeKind::Limit).unwrap();
     ProposalRow {
         id: "more-registers".into(),
@@ -271,7 +271,7 @@ fn a_proposals_receipt_says_how_it_went_and_no_byte_of_it_can_be_changed() {
     }
 }
 
-fn erasure() -> ErasureRow {
+pub fn erasure() -> ErasureRow {
     let receipt = |leaf| Some(Destroyed { values: 2, leaf, height: 8, time_ms: 1_460_000_002_000 });
     let holder = |node: &str, leaf| Holder { node: node.parse().unwrap(), receipt: receipt(leaf) };
     ErasureRow {
