@@ -46,21 +46,29 @@ macro_rules! attacks {
 
 attacks! {
     transaction_decode
+    partly_signed_decode
     operations_decode
     log_entry_decode
     header_decode
+    finality_decode
+    row_decode
     receipt_decode
     opening_decode
     sealed_decode
     payload_decode
     parcel_forge
+    openings_forge
     item_parse
+    text_parse
+    genesis_parse
     rsf_parse
     merkle_inclusion
     merkle_consistency
     signature_forge
+    query_forge
     receipt_forge
     record_receipt_forge
+    any_receipt_forge
     x509_forge
 }
 

@@ -1,11 +1,20 @@
 //! Decoders: whatever is accepted has exactly one spelling, and its fields lie within the limits.
 
+use std::sync::OnceLock;
+
+use tallystick_ledger as ledger;
 use tallystick_protocol::{
-    BlockHeader, Hash, LogEntry, Operation, SignedTransaction, cbor,
-    limits::{COSIGNERS_MAX, HEADER_BYTES_MAX, LOG_ENTRY_BYTES_MAX, OPERATIONS_MAX, TRANSACTION_BYTES_MAX},
+    BlockHeader, ConsentRow, ControllerRow, CorrectionRow, CountersRow, ErasureRow, FieldsRow, FinalityCertificate,
+    HandOver, Hash, HoldRow, Link, LogEntry, NodesRow, Operation, OrganisationRow, PartitionRootsRow, PartitionRow,
+    PartlySignedTransaction, PrincipalRow, ProposalRow, RecordRow, Recovery, RecoveryFile, RecoveryGround, RegisterRow,
+    SignedTransaction, SubjectConsentsRow, SubjectRow, cbor,
+    limits::{
+        COSIGNERS_MAX, HEADER_BYTES_MAX, LOG_ENTRY_BYTES_MAX, OPERATIONS_MAX, RECOVERY_FILE_BYTES_MAX,
+        STATE_VALUE_BYTES_MAX, TRANSACTION_BYTES_MAX,
+    },
 };
 
-use super::{choices::Choices, oracle::sha256, sample};
+use super::{any_receipt::HONEST, choices::Choices, graft::Part, oracle::sha256, sample};
 
 /// The adversary's own bytes, or honest ones damaged as the first byte chooses.
 pub fn material(data: &[u8], honest: impl Fn(&mut Choices) -> Vec<u8>) -> Vec<u8> {
@@ -72,4 +81,115 @@ pub fn header_decode(data: &[u8]) {
     assert!(bytes.len() <= HEADER_BYTES_MAX);
     assert_eq!(decoded.to_bytes(), bytes, "one meaning, one spelling");
     assert_eq!(decoded.hash(), Hash(sha256(&bytes)));
+}
+
+/// A transaction that not all have signed who must: each co-signature that is taken is taken in one place, and once all are there it is the
+/// whole one.
+pub fn partly_signed_decode(data: &[u8]) {
+    let bytes = material(data, |choices| {
+        let begun = sample::begun();
+        begun[choices.below(begun.len())].bytes().to_vec()
+    });
+    let Ok(decoded) = PartlySignedTransaction::decode(bytes.clone()) else { return };
+    assert!(bytes.len() <= TRANSACTION_BYTES_MAX);
+    assert_eq!(decoded.bytes(), &bytes);
+    let missing = decoded.missing().count();
+    assert!(missing <= decoded.cosigners().count() && decoded.cosigners().count() <= COSIGNERS_MAX);
+    let whole = SignedTransaction::decode(bytes.clone());
+    assert_eq!(whole.is_ok(), missing == 0, "a transaction is whole once nobody is missing");
+    let signs = decoded.verify().is_ok();
+    if let Ok(whole) = whole {
+        assert_eq!(signs, whole.verify().is_ok(), "it verifies as the whole one does");
+    }
+}
+
+/// What makes a header final, or others its judges: certificates, hand-overs, recoveries and the files that these are made in.
+pub fn finality_decode(data: &[u8]) {
+    let bytes = material(data, |choices| {
+        let honest = sample::finality();
+        honest[choices.below(honest.len())].clone()
+    });
+    let spelled = |again: Vec<u8>| {
+        assert!(bytes.len() <= RECOVERY_FILE_BYTES_MAX);
+        assert_eq!(again, bytes, "one meaning, one spelling");
+    };
+    let _ = FinalityCertificate::decode(&bytes).map(|decoded| spelled(decoded.to_bytes()));
+    let _ = HandOver::decode(&bytes).map(|decoded| spelled(decoded.to_bytes()));
+    let _ = Link::decode(&bytes).map(|decoded| spelled(decoded.to_bytes()));
+    let _ = RecoveryGround::decode(&bytes).map(|decoded| spelled(decoded.to_bytes()));
+    if let Ok(decoded) = Recovery::decode(&bytes) {
+        spelled(decoded.to_bytes());
+        let _ = decoded.check();
+    }
+    if let Ok(decoded) = RecoveryFile::decode(&bytes) {
+        spelled(decoded.to_bytes());
+        let _ = decoded.recovery.check();
+    }
+}
+
+/// Rows of the state, as a receipt or a payload's evidence brings them.
+pub fn row_decode(data: &[u8]) {
+    let bytes = material(data, |choices| {
+        let rows = honest_rows();
+        rows[choices.below(rows.len())].clone()
+    });
+    let mut read = 0;
+    macro_rules! rows {
+        ($($row:ty),+ $(,)?) => {$(
+            if let Ok(row) = <$row>::decode(&bytes) {
+                assert_eq!(row.to_bytes(), bytes, concat!("one meaning, one spelling: ", stringify!($row)));
+                read += 1;
+            }
+        )+};
+    }
+    rows!(
+        ConsentRow,
+        ControllerRow,
+        CorrectionRow,
+        CountersRow,
+        ErasureRow,
+        FieldsRow,
+        HoldRow,
+        NodesRow,
+        OrganisationRow,
+        PartitionRootsRow,
+        PartitionRow,
+        PrincipalRow,
+        ProposalRow,
+        RecordRow,
+        RegisterRow,
+        SubjectConsentsRow,
+        SubjectRow,
+        ledger::AgendaRow,
+        ledger::AuthorityRow,
+        ledger::BallotRow,
+        ledger::KeyRow,
+        ledger::LimitsRow,
+        ledger::MandateRow,
+        ledger::ObjectionRow,
+        ledger::PageRow,
+        ledger::PolicyRow,
+        ledger::PolicySetRow,
+        ledger::RecoveryRow,
+        ledger::RevocationRow,
+        ledger::RevokedRow,
+        ledger::ScheduleRow,
+        ledger::TreeRow,
+        ledger::TurnsRow,
+        ledger::ValidatorRow,
+    );
+    assert!(read == 0 || bytes.len() <= STATE_VALUE_BYTES_MAX);
+}
+
+/// The rows that the honest receipts hold.
+fn honest_rows() -> &'static [Vec<u8>] {
+    static ROWS: OnceLock<Vec<Vec<u8>>> = OnceLock::new();
+    ROWS.get_or_init(|| {
+        let parts = HONEST.parts.iter().flat_map(Part::all);
+        let rows = parts.filter_map(|part| match part {
+            Part::Within(row) if matches!(**row, Part::Array(_)) => Some(row.write()),
+            _ => None,
+        });
+        rows.collect()
+    })
 }

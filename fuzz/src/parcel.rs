@@ -3,11 +3,11 @@
 use rand::{SeedableRng as _, rngs::StdRng};
 use std::sync::LazyLock;
 use tallystick_protocol::{
-    Evidence, NetworkId, OrderedParcel, ParcelSecret, Payload, StateKey,
+    Beside, Evidence, NetworkId, OrderedParcel, ParcelId, ParcelSecret, Payload, StateKey,
     limits::{PARCEL_CLASS_MAX, PARCEL_CLASS_MIN},
 };
 
-use super::{choices::Choices, decode::material, sample};
+use super::{choices::Choices, decode::material, sample, seal};
 
 const PARTITION: &str = "wrecks";
 
@@ -35,6 +35,13 @@ static SENT: LazyLock<Sent> = LazyLock::new(|| {
     Sent { payload, network, ordered, parcel, secret }
 });
 
+/// What opens a value sealed in it, beside two parcels.
+static OPENINGS: LazyLock<Vec<u8>> = LazyLock::new(|| {
+    let to = SENT.secret.public().expect("a key");
+    let beside = Beside::of(&SENT.network, PARTITION, [ParcelId([1; 32]), ParcelId([2; 32])].iter());
+    beside.seal(&[seal::sample()], &to, &mut StdRng::seed_from_u64(8)).expect("openings").to_vec()
+});
+
 /// What is accepted as a payload has one spelling.
 pub fn payload_decode(data: &[u8]) {
     let bytes = material(data, |_| SENT.payload.to_bytes().to_vec());
@@ -58,5 +65,25 @@ pub fn parcel_forge(data: &[u8]) {
     match Payload::open(network, partition, &claim, &bytes, secret) {
         Ok(opened) => assert!(is_honest && opened == *payload, "something else opens"),
         Err(_) => assert!(!is_honest, "the honest parcel opens"),
+    }
+}
+
+/// What opens sealed values opens for whom it is encrypted, beside the parcels that it is of, in their order, and nowhere else.
+pub fn openings_forge(data: &[u8]) {
+    let Sent { network, secret, .. } = &*SENT;
+    let beside = [ParcelId([1; 32]), ParcelId([2; 32])];
+    let mut choices = Choices::new(data);
+    let (mut partition, mut ids, mut bytes) = (PARTITION, beside.to_vec(), OPENINGS.clone());
+    match choices.below(5) {
+        0 => partition = "other",
+        1 => ids[choices.below(2)].0[choices.below(32)] ^= 1 << choices.below(8),
+        2 => drop(ids.remove(choices.below(2))),
+        3 => ids.swap(0, choices.below(2)),
+        _ => choices.damage(&mut bytes),
+    }
+    let is_honest = partition == PARTITION && ids == beside && bytes == *OPENINGS;
+    match Beside::of(network, partition, ids.iter()).open(&bytes, secret) {
+        Ok(opened) => assert!(is_honest && opened == [seal::sample()], "something else opens"),
+        Err(_) => assert!(!is_honest, "the honest openings open"),
     }
 }

@@ -4,17 +4,19 @@ use std::sync::OnceLock;
 
 use tallystick_protocol::{
     Code, Decision, Genesis, Hash, Outcome, Refusal, SigningKey,
+    limits::RECEIPT_BYTES_MAX,
     receipt::{Claim, Receipt, TransactionReceipt},
 };
 
-use super::{choices::Choices, decode::material, sample};
+use super::{any_receipt::HONEST, choices::Choices, decode::material, sample};
 
-/// A receipt, from anybody's bytes.
+/// A receipt of any kind, from anybody's bytes.
 pub fn receipt_decode(data: &[u8]) {
-    let bytes = material(data, |_| Receipt::Transaction(sample::receipt().clone()).to_bytes());
+    let bytes = material(data, |choices| HONEST.receipts[choices.below(HONEST.receipts.len())].clone());
     let Ok(decoded) = Receipt::decode(&bytes) else { return };
+    assert!(bytes.len() <= RECEIPT_BYTES_MAX);
     assert_eq!(decoded.to_bytes(), bytes, "one meaning, one spelling");
-    let _ = decoded.check(sample::genesis());
+    let _ = decoded.check(&HONEST.network);
 }
 
 /// The honest receipt holds; a changed one does not, whether its bytes or its parts were changed.

@@ -4,14 +4,16 @@ use std::sync::OnceLock;
 
 use tallystick_protocol::{
     Algorithm, Appended, Assurance, BlockHeader, Cardinality, Change, Choice, Code, ConsentTerms, Cosigner, Datatype,
-    Decision, EntryKind, ErasureScope, Field, Genesis, GenesisOrganisation, GenesisPrincipal, GenesisValidator, Hash,
-    ImportedEntry, Intent, LogCommitment, LogEntry, LogLeaf, MandateTerms, NetworkId, NewEntry, Operation,
-    OrderedParcel, Outcome, ParcelId, Particulars, Phase, PolicyChange, PolicyText, PrincipalId, PrincipalStatus,
-    PublicKey, Refusal, Roles, RuleText, SealingKey, SignedTransaction, SigningKey, StateCommitment, TransferPath,
-    Tree, Violation, ViolationRule,
+    Decision, EntryKind, ErasureScope, Field, Genesis, GenesisOrganisation, GenesisPrincipal, GenesisValidator,
+    HandOver, Hash, ImportedEntry, Intent, LogCommitment, LogEntry, LogLeaf, MandateTerms, NetworkId, NewEntry,
+    Operation, OrderedParcel, Outcome, ParcelId, Particulars, PartlySignedTransaction, Phase, PolicyChange, PolicyText,
+    PrincipalId, PrincipalStatus, PublicKey, RecoveryFile, Refusal, Roles, RuleText, SealingKey, SignedTransaction,
+    SigningKey, StateCommitment, TransferPath, Tree, Violation, ViolationRule,
     certificate::FinalityCertificate,
     receipt::{Finality, TransactionReceipt},
 };
+
+use super::any_receipt::bytes;
 
 /// The key that signs the samples of an algorithm; always the same.
 pub fn key(algorithm: Algorithm) -> SigningKey {
@@ -221,6 +223,12 @@ fn transaction_of(network: NetworkId, algorithm: Algorithm, operations: Vec<Oper
 
 /// One under a mandate that two others have co-signed.
 fn cosigned() -> SignedTransaction {
+    let [.., signed] = cosigning();
+    signed.complete().expect("all have signed")
+}
+
+/// The same when nobody, one and both of them have.
+fn cosigning() -> [PartlySignedTransaction; 3] {
     let keys = [key(Algorithm::Es256), validator(0)];
     let names = ["northern-lights/tablet", "harbour/pilot"];
     let cosigner =
@@ -231,8 +239,30 @@ fn cosigned() -> SignedTransaction {
         ..transaction(Algorithm::EdDsa, operations()).intent().clone()
     };
     let begun = intent.begin(&key(Algorithm::EdDsa)).expect("a valid intent");
-    let signed = keys.iter().fold(begun, |begun, key| begun.cosign(key).expect("a co-signer"));
-    signed.complete().expect("all have signed")
+    let first = begun.cosign(&keys[0]).expect("a co-signer");
+    let both = first.cosign(&keys[1]).expect("a co-signer");
+    [begun, first, both]
+}
+
+/// A transaction that is not signed by all, and then by all; signed once.
+pub fn begun() -> &'static [PartlySignedTransaction] {
+    static BEGUN: OnceLock<[PartlySignedTransaction; 3]> = OnceLock::new();
+    BEGUN.get_or_init(cosigning)
+}
+
+/// A certificate, a hand-over, a recovery and its file: the latter two of `tests/vectors/recovery.json`.
+pub fn finality() -> &'static [Vec<u8>] {
+    static FINALITY: OnceLock<Vec<Vec<u8>>> = OnceLock::new();
+    FINALITY.get_or_init(|| {
+        let vector: serde_json::Value =
+            serde_json::from_str(include_str!("../../tests/vectors/recovery.json")).expect("JSON");
+        let file = bytes(vector["cbor"].as_str().expect("a text"));
+        let recovery = RecoveryFile::decode(&file).expect("an honest file").recovery;
+        let Finality { mut headers, certificate, .. } = receipt().finality.clone();
+        let (header, validators) = (headers.remove(1), genesis().validator_set().expect("four validators"));
+        let hand_over = HandOver { header, certificate: certificate.clone(), validators };
+        vec![certificate.to_bytes(), hand_over.to_bytes(), recovery.to_bytes(), file]
+    })
 }
 
 /// Transactions of both algorithms; signed once, for signing costs more than damaging.

@@ -7,7 +7,8 @@ use tallystick_protocol::{
 
 use super::{choices::Choices, decode::material, sample as samples};
 
-fn sample() -> Opening {
+/// An honest opening.
+pub fn sample() -> Opening {
     let subject = "keeper:k-7".parse().expect("a subject");
     let place = Place::new("lighthouse", "L-1", "keeper-name", subject).expect("a place");
     let blinding = Blinding::from_bytes([7; 32].into()).expect("a scalar");
