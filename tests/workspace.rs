@@ -8,7 +8,7 @@ use toml::{Table, Value};
 
 use crate::source::first_doc_line;
 
-/// Directories that hold nothing of ours.
+/// Directories that hold nothing of ours; but a module may be called as one of them.
 const SKIPPED: [&str; 6] = [".git", "target", "sandbox", "node_modules", "corpus", "artifacts"];
 
 /// One crate of `crates/`.
@@ -99,7 +99,7 @@ pub fn files(directory: &Path, extensions: &[&str]) -> Result<Vec<PathBuf>, Stri
     for path in entries(directory)? {
         let name = path.file_name().unwrap_or_default().to_string_lossy();
         if path.is_dir() {
-            if !SKIPPED.contains(&name.as_ref()) {
+            if !SKIPPED.contains(&name.as_ref()) || path.with_extension("rs").is_file() {
                 found.extend(files(&path, extensions)?);
             }
         } else if extensions.contains(&path.extension().unwrap_or_default().to_string_lossy().as_ref()) {
