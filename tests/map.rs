@@ -487,6 +487,19 @@ fn every_crate_obeys_the_workspace_lints() {
     assert_eq!(workspace["workspace"]["lints"]["rust"]["unsafe_code"].as_str(), Some("forbid"));
 }
 
+/// Macros are named too, and nothing is renamed but what stands here.
+#[test]
+fn every_dependency_is_named_in_its_crate() {
+    for each in crates(&root()).unwrap() {
+        let sources = each.sources().unwrap();
+        for dependency in &each.dependencies {
+            let module = dependency.replace("rustls-webpki", "webpki").replace('-', "_");
+            let is_named = sources.iter().any(|(_, source)| names(&code(source), &module));
+            assert!(is_named, "`{}` names `{module}` nowhere: remove `{dependency}` from its manifest", each.name);
+        }
+    }
+}
+
 #[test]
 fn every_decision_says_context_decision_and_consequences() {
     let paths = files(&root().join("docs/decisions"), &["md"]).unwrap();
