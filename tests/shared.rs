@@ -201,7 +201,8 @@ fn who_read_what_was_wrong_is_told_and_nobody_else(desk: &Desk) {
         assert_eq!(ask(reader, by, public), (true, Vec::new()), "what everybody is answered");
     }
     let told = "what you read there, or gave to somebody, was wrong (1 notice)";
-    desk.line(&read).expect(0, &["1B", told, "corrects entry", "for The parents, by Law: Another form"]);
+    let left_out = "sealed fields were left out, if the record has them: `name`, `nickname`: --open reads them too";
+    desk.line(&read).expect(0, &["1B", told, left_out, "corrects entry", "for The parents, by Law: Another form"]);
     desk.line(&format!("{read} --entries")).expect(0, &["wrong: entry", "corrected it"]);
     desk.line(&format!("{read} --entries --json")).expect(2, &["leave out --entries"]);
     desk.line(&format!("notice acknowledge pupil {entry} p-5 {clerk}")).expect(0, &["knows that entry"]);

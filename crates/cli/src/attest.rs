@@ -202,7 +202,8 @@ impl Attest {
     fn answer(&self, reader: &Reader<'_>, today: &str) -> Result<bool, Failure> {
         let (register, key) = (self.register.as_str(), self.key.as_str());
         let wanted = Wanted { register, key, fields: &[], recipient: None, beside: Beside::Clear, holder: None };
-        let done = accepted(reading::read_in_partition(reader, &wanted, &self.reason)?, self.signing.json)?;
+        let (done, _) = reading::read_in_partition(reader, &wanted, &self.reason)?;
+        let done = accepted(done, self.signing.json)?;
         let given =
             done.given.first().ok_or_else(|| Failure::error("the node gave no record: ask another, with --node"))?;
         let entries = entries(&given.record);

@@ -218,7 +218,8 @@ pub fn out_of_partition(
     wanted: &Wanted<'_>,
     reason: &Reason,
 ) -> Result<(PrivateResult, Vec<u8>), Failure> {
-    let done = accepted(reading::read_in_partition(reader, wanted, reason)?, reader.signing.json)?;
+    let (done, _) = reading::read_in_partition(reader, wanted, reason)?;
+    let done = accepted(done, reader.signing.json)?;
     let partition = reader.signing.partition.as_deref().unwrap_or_default();
     let bytes = given_of(&done, genesis, (partition, wanted)).map_err(|what| unfinished(&done, &what))?;
     Ok((done, bytes))

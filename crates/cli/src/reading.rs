@@ -157,9 +157,15 @@ pub fn read(reader: &Reader<'_>, wanted: &Wanted<'_>, reason: &Reason) -> Result
 /// sealed values about somebody else, it is read once more, by a read that names them. What is disclosed is read before by itself, if it
 /// may be about somebody else: a disclosure that does not name them gives nothing, and is on record for ever.
 ///
+/// The register's definition comes with it.
+///
 /// # Errors
 /// When there is no such register, or the read cannot be put on record.
-pub fn read_in_partition(reader: &Reader<'_>, wanted: &Wanted<'_>, reason: &Reason) -> Result<PrivateResult, Failure> {
+pub fn read_in_partition(
+    reader: &Reader<'_>,
+    wanted: &Wanted<'_>,
+    reason: &Reason,
+) -> Result<(PrivateResult, RegisterView), Failure> {
     let Reader { client, signer, signing } = *reader;
     warn_of_basis(reason.said()?.1);
     warn_of_texts(texts(reason.said()?, wanted), signer.partition());
@@ -174,7 +180,7 @@ pub fn read_in_partition(reader: &Reader<'_>, wanted: &Wanted<'_>, reason: &Reas
         let transaction = signed_in_partition(signer, (&node, &about), &alone, &definition, reason)?;
         let done = holder.submit_private(&transaction, signing.patience())?;
         if !done.outcome.is_accepted() {
-            return Ok(done);
+            return Ok((done, definition));
         }
         about.extend(done.given.into_iter().flat_map(|given| given.unnamed));
     }
@@ -203,7 +209,21 @@ pub fn read_in_partition(reader: &Reader<'_>, wanted: &Wanted<'_>, reason: &Reas
             say(format_args!("field `{field}` stays sealed: what was in it is erased, as `tally erasure list` says"));
         }
     }
-    Ok(done)
+    Ok((done, definition))
+}
+
+/// Which sealed fields a read leaves out that asks for what is not sealed, and how they are read; none if the register has none, or the
+/// read said itself what it wants of them.
+pub fn left_out(wanted: &Wanted<'_>, definition: &RegisterView) -> Option<String> {
+    let is_left_out = |field: &&FieldView| field.protection.is_some() && !wanted.fields.contains(&field.name);
+    let left_out = definition.fields.iter().filter(is_left_out).map(|field| format!("`{}`", field.name));
+    let names: Vec<String> = left_out.filter(|_| wanted.beside == Beside::Clear).collect();
+    (!names.is_empty()).then(|| {
+        format!(
+            "sealed fields were left out, if the record has them: {}: --open reads them too, --field NAME one alone",
+            names.join(", ")
+        )
+    })
 }
 
 /// Whether sealed values in the fields that are wanted can be about somebody else than the record itself.
@@ -310,5 +330,43 @@ pub fn open(value: &mut Value, openings: &[Opening]) {
         Value::Array(values) => values.iter_mut().for_each(|value| open(value, openings)),
         Value::Object(members) => members.values_mut().for_each(|value| open(value, openings)),
         _ => {}
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+
+    fn patient() -> RegisterView {
+        let field =
+            |name: &str| serde_json::json!({"name": name, "datatype": "string", "cardinality": "1", "text": ""});
+        let sealed = |name: &str, how: &str| {
+            let mut field = field(name);
+            field.as_object_mut().unwrap().insert("protection".to_owned(), how.into());
+            field
+        };
+        serde_json::from_value(serde_json::json!({
+            "name": "patient", "text": "", "custodian": "clinic", "phase": "live", "records": 0, "entries": 0, "system_entries": 0, "root": "",
+            "created": 0, "fields": [field("patient"), sealed("name", "personal:patient"), sealed("ward", "restricted")],
+        }))
+        .unwrap()
+    }
+
+    /// One row a read: which fields it names, what it wants beside them, and which it is told that it leaves out.
+    #[test]
+    fn a_read_is_told_which_sealed_fields_it_leaves_out() {
+        for (fields, beside, expected) in [
+            (vec![], Beside::Clear, Some("`name`, `ward`: ")),
+            (vec!["name".to_owned()], Beside::Clear, Some("`ward`: ")),
+            (vec!["name".to_owned()], Beside::Nothing, None),
+            (vec![], Beside::All, None),
+        ] {
+            let wanted =
+                Wanted { register: "patient", key: "p-1", fields: &fields, recipient: None, beside, holder: None };
+            let told = left_out(&wanted, &patient());
+            assert_eq!(told.is_some(), expected.is_some(), "{told:?}");
+            assert!(told.zip(expected).is_none_or(|(told, expected)| told.contains(expected)), "{fields:?}");
+        }
     }
 }

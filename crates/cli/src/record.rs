@@ -142,9 +142,14 @@ impl Record {
         };
         let (client, signer) = (self.connection.client()?, self.connection.signer(&self.signing)?);
         let reader = Reader { client: &client, signer: &signer, signing: &self.signing };
-        let done = reading::read_in_partition(&reader, &wanted, &self.reason)?;
+        let (done, definition) = reading::read_in_partition(&reader, &wanted, &self.reason)?;
         let (height, given) = (done.height, done.given.clone());
-        if tell_private(done, self.signing.json)?.is_none() {
+        let told = tell_private(done, self.signing.json)?;
+        // As JSON too: there the record looks as if it had no such field.
+        if let Some(left_out) = reading::left_out(&wanted, &definition) {
+            say(paint_err(Colour::Dim, &left_out));
+        }
+        if told.is_none() {
             return Ok(());
         }
         for GivenView { record, corrects, .. } in given {
