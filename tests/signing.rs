@@ -48,7 +48,14 @@ fn an_administrator_signs_and_co_signs_without_a_node() {
     let again = signs(&desk, &format!("{again} --json")).expect(0, &[]);
     let again: serde_json::Value = serde_json::from_str(&again.stdout).unwrap();
     assert_eq!((&again["file"], &again["cosigners"][0]["signed"]), (&"again.tx".into(), &false.into()));
+    assert!(read["partition"].is_null(), "{read}");
     desk.line("transaction submit leave.tx").expect(2, &["no node is named"]);
+    let append = format!("register phase pupil live {}", with.replace("leave.tx", "private.tx"));
+    signs(&desk, &format!("{append} --partition school-health")).expect(0, &["wrote private.tx"]);
+    desk.line("transaction read private.tx").expect(0, &["partition  school-health, whose members alone see it"]);
+    let read = desk.line("transaction read private.tx --json").expect(0, &[]);
+    let read: serde_json::Value = serde_json::from_str(&read.stdout).unwrap();
+    assert_eq!(read["partition"], "school-health");
     signs(&desk, "principal suspend companies-house/clerk --reason x").expect(2, &["no node is named"]);
 }
 

@@ -128,6 +128,7 @@ fn description(file: &Path, transaction: &PartlySignedTransaction) -> serde_json
     );
     serde_json::json!({
         "file": file.display().to_string(),
+        "partition": intent.partition,
         "principal": intent.principal,
         "key": transaction.key(),
         "mandate": intent.mandate,
@@ -150,6 +151,9 @@ fn describe(transaction: &PartlySignedTransaction) -> Done {
         let what = if signed { "co-signed " } else { "to co-sign" };
         line(format_args!("{what} {}", cosigner.principal))?;
         line(format_args!("           with key {}", cosigner.key))?;
+    }
+    if let Some(partition) = &intent.partition {
+        line(format_args!("partition  {partition}, whose members alone see it"))?;
     }
     line(format_args!("about      {}", intent.subject))?;
     intent.operations.iter().try_for_each(|operation| line(format_args!("asks       {}", brief(operation))))?;
