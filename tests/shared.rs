@@ -364,7 +364,8 @@ fn one_field_goes_out_alone(desk: &Desk) {
     let disclose = format!("disclose pupil p-3 {why} {clerk} --only");
     desk.line(&format!("{disclose} --output none.disclosure")).expect(2, &["--field"]);
     desk.line(&format!("{disclose} --field shoe --output shoe.disclosure"))
-        .expect(1, &["register `pupil` has no field `shoe`: name fields that it has"]);
+        .expect(1, &["register `pupil` has no field `shoe`: name fields that it has: pupil, name, nickname, form"]);
+    what_cannot_come_of_it_is_found_before_it_is_on_record(desk);
     desk.line(&format!(
         "disclose pupil p-3 {why} --field name --only --output public.disclosure --as companies-house/registrar"
     ))
@@ -403,6 +404,25 @@ fn one_field_goes_out_alone(desk: &Desk) {
     bytes[at] = b'N';
     fs::write(desk.path("forged.disclosure"), bytes).unwrap();
     desk.line("verify forged.disclosure").expect(1, &["fields: FAILED: field 0 is not one of the record's"]);
+}
+
+/// What is misspelt, left out or not there yet is said before anything is signed: what is on record stays there.
+fn what_cannot_come_of_it_is_found_before_it_is_on_record(desk: &Desk) {
+    let clerk = "--partition school-health --as companies-house/registrar";
+    let why = "--purpose 'In vain' --legal-basis Law";
+    let attest = "attest pupil p-3 --where form=5D --question 'Is it?' --output p-3.attestation";
+    let register = "tally register create attestation --partition school-health --field attestation:string";
+    for (what, code, told) in [
+        ("record pupil p-3 --field shoe", 1, "register `pupil` has no field `shoe`"),
+        ("disclose pupil p-3 --to Court --output p-3.disclosure", 2, "--to-jurisdiction CODE"),
+        (&format!("{attest} --to Court"), 2, "--to-jurisdiction CODE"),
+        (&format!("{attest} --to Court --to-jurisdiction GB"), 1, register),
+    ] {
+        desk.line(&format!("{what} {why} {clerk}")).expect(code, &[told]);
+    }
+    let log = desk.line(&format!("access-log --subject pupil:p-3 --all {clerk}")).expect(0, &[]).text();
+    assert!(!log.contains("In vain"), "{log}");
+    assert!(!desk.path("p-3.disclosure").exists() && !desk.path("p-3.attestation").exists());
 }
 
 /// Who reads a record of which one value is erased is told so, and given the other; a disclosure of both is not put on record.

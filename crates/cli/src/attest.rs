@@ -6,13 +6,18 @@ use crate::{
     output::{Done, Failure, json, line},
     reading::{self, Beside, Reader, Reason, To, Wanted},
     record::entries,
-    register::{accepted, act, definition, exposure::warn_of_texts},
+    register::{accepted, act, definition, exposure::warn_of_texts, find},
     signature::signer_receipt,
 };
 use clap::Args;
 use rand::Rng as _;
 use serde_json::Value;
-use std::{cmp::Ordering, collections::BTreeMap, path::PathBuf, str::FromStr};
+use std::{
+    cmp::Ordering,
+    collections::{BTreeMap, BTreeSet},
+    path::PathBuf,
+    str::FromStr,
+};
 use tallystick_client::{Client, Signer, now_seconds};
 use tallystick_ledger::{item::canonicalise, moment::format_timestamp};
 use tallystick_protocol::{
@@ -62,6 +67,9 @@ pub struct Attest {
     #[command(flatten)]
     connection: Connection,
 }
+
+/// The fields of a register of answers, beside the one of its own name.
+const ANSWER_FIELDS: [&str; 7] = ["about", "question", "tried", "answer", "recipient", "by", "at"];
 
 /// A date as in 2026-11-29.
 const DATE_CHARACTERS: usize = 10;
@@ -147,11 +155,13 @@ impl Attest {
                 "name the partition that the record is in with --partition; what is public needs no attestation: `tally record --receipt` proves it",
             ));
         }
+        self.to.require_place()?;
         require_new(&self.output)?;
         let genesis = self.connection.genesis()?;
         let (client, signer) = (self.connection.client()?, self.connection.signer(&self.signing)?);
         let reader = Reader { client: &client, signer: &signer, signing: &self.signing };
         self.require_clear(&client, &signer)?;
+        self.require_answers(&client, &signer)?;
         let texts = self.conditions.iter().map(|condition| &condition.value).chain([&self.question]);
         warn_of_texts(texts, self.signing.partition.as_deref());
         // Who cannot sign it finds out before an answer is on record for good.
@@ -198,6 +208,15 @@ impl Attest {
         }
     }
 
+    /// Goes on if there is a register that the answer can be written to: found before the read is on record, where it stays.
+    fn require_answers(&self, client: &Client, signer: &Signer) -> Done {
+        let register = find(client, Some(signer), &self.answers)?.map(|found| found.value);
+        let fields: Option<BTreeSet<&str>> =
+            register.as_ref().map(|register| register.fields.iter().map(|field| field.name.as_str()).collect());
+        let partition = signer.partition().unwrap_or_default();
+        may_answer(fields.as_ref(), partition, &self.answers).map_err(Failure::no)
+    }
+
     /// Reads the record, on record, and tries the conditions on it.
     fn answer(&self, reader: &Reader<'_>, today: &str) -> Result<bool, Failure> {
         let (register, key) = (self.register.as_str(), self.key.as_str());
@@ -215,7 +234,7 @@ impl Attest {
     fn write(&self, signer: &Signer, id: &str, answer: bool, at: &str) -> Done {
         let tried: Vec<&str> = self.conditions.iter().map(|condition| condition.text.as_str()).collect();
         let item = serde_json::json!({
-            "attestation": id,
+            (self.answers.as_str()): id,
             "about": format!("{}/{}", self.register, self.key),
             "question": self.question,
             "tried": tried.join("; "),
@@ -269,6 +288,27 @@ fn may_try(fields: &BTreeMap<&str, bool>, conditions: &[Condition]) -> Result<()
     Ok(())
 }
 
+/// Whether a register with these fields, if there is one, takes an answer; else what to do.
+fn may_answer(fields: Option<&BTreeSet<&str>>, partition: &str, answers: &str) -> Result<(), String> {
+    let all = || [answers].into_iter().chain(ANSWER_FIELDS);
+    let Some(fields) = fields else {
+        let fields: Vec<String> = all().map(|name| format!("--field {name}:string")).collect();
+        return Err(format!(
+            "there is no register `{answers}` in partition `{partition}` that the answer can be written to: make it, once, with: tally register create \
+             {answers} --partition {partition} {}",
+            fields.join(" ")
+        ));
+    };
+    let missing: Vec<&str> = all().filter(|name| !fields.contains(name)).collect();
+    if missing.is_empty() {
+        return Ok(());
+    }
+    Err(format!(
+        "register `{answers}` takes no answer, for it has no field {}: name one that has, with --in, or make another",
+        missing.join(", ")
+    ))
+}
+
 /// Whether all conditions hold, and of one and the same item.
 fn hold_of_one<'i>(conditions: &[Condition], mut items: impl Iterator<Item = &'i Value>, today: &str) -> bool {
     items.any(|item| conditions.iter().all(|condition| condition.holds(item, today)))
@@ -297,6 +337,25 @@ mod tests {
         assert_eq!(may("meal!=soup"), Ok(()));
         assert!(may("name=Ada").unwrap_err().contains("only sealed"));
         assert!(may("mael!=soup").unwrap_err().ends_with("there are: meal, name"));
+    }
+
+    #[test]
+    fn a_register_that_takes_no_answer_is_found_with_the_remedy() {
+        let may = |fields: Option<&[&str]>, answers| {
+            may_answer(fields.map(|fields| fields.iter().copied().collect()).as_ref(), "health", answers)
+        };
+        let told = may(None, "attestation").unwrap_err();
+        for said in [
+            "there is no register `attestation` in partition `health`",
+            "tally register create attestation --partition health --field attestation:string --field about:string ",
+            " --field at:string",
+        ] {
+            assert!(told.contains(said), "{told}");
+        }
+        let mut fields = [&["answers"][..], &ANSWER_FIELDS].concat();
+        assert_eq!(may(Some(&fields), "answers"), Ok(()));
+        fields.pop();
+        assert!(may(Some(&fields), "answers").unwrap_err().contains("has no field at:"));
     }
 
     #[test]

@@ -70,6 +70,9 @@ impl Disclose {
                  which partition with --partition",
             ));
         }
+        if self.signing.partition.is_some() {
+            self.to.require_place()?;
+        }
         require_new(&self.output)?;
         let genesis = self.connection.genesis()?;
         let (client, signer) = (self.connection.client()?, self.connection.signer(&self.signing)?);

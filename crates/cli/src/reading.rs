@@ -78,6 +78,22 @@ impl To {
     pub fn recipient(&self) -> Recipient {
         Recipient { name: self.name.clone(), jurisdiction: self.jurisdiction.clone() }
     }
+
+    /// Goes on if it says where they are, which out of a partition it must: else a read and a disclosure would be on record for ever, and
+    /// nothing be given. Where they must be is for the members to say, who want it on record that somebody elsewhere was to have it.
+    ///
+    /// # Errors
+    /// When it does not say, and they are not the data subject.
+    pub fn require_place(&self) -> Result<(), Failure> {
+        if self.jurisdiction.is_some() || self.recipient().is_data_subject() {
+            return Ok(());
+        }
+        Err(Failure::error(format!(
+            "out of a partition it must be said where the recipient is: add --to-jurisdiction CODE, as in GB or GB-SCT. Whoever it is about needs \
+             none: --to \"{}\"",
+            Recipient::DATA_SUBJECT
+        )))
+    }
 }
 
 /// Which fields of a record in a partition are read beside those that are named.
@@ -174,6 +190,7 @@ pub fn read_in_partition(
     }
     let (holder, node) = client.holder(signer.principal().organisation())?;
     let definition = definition(&holder, Some(signer), wanted.register)?.value;
+    require_known(wanted.fields, &definition)?;
     let mut about = BTreeSet::new();
     if wanted.recipient.is_some() && may_be_about_others(wanted, &definition) {
         let alone = Wanted { recipient: None, beside: Beside::Nothing, ..*wanted };
@@ -210,6 +227,18 @@ pub fn read_in_partition(
         }
     }
     Ok((done, definition))
+}
+
+/// Goes on if the register has all fields that are named: a read of others would be on record for ever, and be refused.
+fn require_known(named: &[String], definition: &RegisterView) -> Result<(), Failure> {
+    let has = |name: &String| definition.fields.iter().any(|field| field.name == *name);
+    let Some(unknown) = named.iter().find(|name| !has(name)) else { return Ok(()) };
+    let all: Vec<&str> = definition.fields.iter().map(|field| field.name.as_str()).collect();
+    Err(Failure::no(format!(
+        "register `{}` has no field `{unknown}`: name fields that it has: {}",
+        definition.name,
+        all.join(", ")
+    )))
 }
 
 /// Which sealed fields a read leaves out that asks for what is not sealed, and how they are read; none if the register has none, or the
@@ -367,6 +396,24 @@ mod tests {
             let told = left_out(&wanted, &patient());
             assert_eq!(told.is_some(), expected.is_some(), "{told:?}");
             assert!(told.zip(expected).is_none_or(|(told, expected)| told.contains(expected)), "{fields:?}");
+        }
+    }
+
+    #[test]
+    fn a_field_misspelt_is_found_before_anything_is_signed() {
+        assert!(require_known(&["name".to_owned()], &patient()).is_ok());
+        let told = require_known(&["name".to_owned(), "wrad".to_owned()], &patient()).unwrap_err().to_string();
+        assert_eq!(told, "register `patient` has no field `wrad`: name fields that it has: patient, name, ward");
+    }
+
+    /// One row a recipient: where they are said to be, and whether that is enough out of a partition.
+    #[test]
+    fn out_of_a_partition_it_is_said_where_the_recipient_is() {
+        for (name, place, is_enough) in
+            [("A court", Some("GB"), true), ("A court", None, false), (Recipient::DATA_SUBJECT, None, true)]
+        {
+            let to = To { name: name.to_owned(), jurisdiction: place.map(|place| place.parse().unwrap()) };
+            assert_eq!(to.require_place().is_ok(), is_enough, "{name} {place:?}");
         }
     }
 }

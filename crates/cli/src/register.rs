@@ -339,16 +339,28 @@ impl Create {
 /// # Errors
 /// When there is none, or the nodes do not tell.
 pub fn definition(client: &Client, asker: Option<&Signer>, name: &str) -> Result<At<RegisterView>, Failure> {
+    find(client, asker, name)?.ok_or_else(|| match asker.and_then(Signer::partition) {
+        None => no_register(name),
+        Some(partition) => Failure::no(format!(
+            "there is no register `{name}` in partition `{partition}`: `tally register list --partition {partition}` shows those there are"
+        )),
+    })
+}
+
+/// As [`definition`]; none when there is no such register, and that the partition stands still on the node that was asked is said then.
+///
+/// # Errors
+/// When the nodes do not tell.
+pub fn find(client: &Client, asker: Option<&Signer>, name: &str) -> Result<Option<At<RegisterView>>, Failure> {
     let Some((signer, partition)) = asker.and_then(|signer| Some((signer, signer.partition()?))) else {
-        return client.register(name)?.ok_or_else(|| no_register(name));
+        return Ok(client.register(name)?);
     };
     let (holder, _) = client.holder(signer.principal().organisation())?;
-    holder.partition_register(signer, partition, name)?.ok_or_else(|| {
+    let found = holder.partition_register(signer, partition, name)?;
+    if found.is_none() {
         warn_of_stall(&holder, partition);
-        Failure::no(format!(
-            "there is no register `{name}` in partition `{partition}`: `tally register list --partition {partition}` shows those there are"
-        ))
-    })
+    }
+    Ok(found)
 }
 
 impl Move {
