@@ -43,7 +43,10 @@ const LIST_SEPARATOR: char = ';';
     restricted fields are sealed here: the ledger gets commitments, and the first node named that holds for the register's \
     custodian keeps what opens them; in a partition the nodes of its members do.\n\
     A CSV file has field names in its first line; values of a list are parted by `;`, empty cells are left out. A JSON lines file \
-    has an item on each line. In both the field that has the register's name is the key.\n\n\
+    has an item on each line. In both the field that has the register's name is the key.\n\
+    An entry of a key that has one already is the record from then on: so a record changes. An entry that was wrong is corrected with \
+    `tally register correct`, and not replaced here: only the latest entry of a key can be corrected, and only a correction tells who read \
+    what was wrong.\n\n\
     Examples:\n  \
     tally register append school 100000 name=\"Sir John Cass\" start-date=1710\n  \
     tally register append school 100000 --item '{\"name\":\"Sir John Cass\",\"school\":\"100000\"}'\n  \
