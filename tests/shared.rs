@@ -423,6 +423,9 @@ fn what_cannot_come_of_it_is_found_before_it_is_on_record(desk: &Desk) {
     let log = desk.line(&format!("access-log --subject pupil:p-3 --all {clerk}")).expect(0, &[]).text();
     assert!(!log.contains("In vain"), "{log}");
     assert!(!desk.path("p-3.disclosure").exists() && !desk.path("p-3.attestation").exists());
+    let draft = "proposal draft --kind partition-open unknown.toml";
+    desk.line(draft).expect(0, &[]);
+    desk.line(draft).expect(2, &["`unknown.toml` exists already: choose another name, or remove it first"]);
 }
 
 /// Who reads a record of which one value is erased is told so, and given the other; a disclosure of both is not put on record.

@@ -13,6 +13,7 @@ use crate::{
 use clap::{Args, Subcommand};
 use draft::Draft;
 use std::{
+    io::{ErrorKind, Write as _},
     path::{Path, PathBuf},
     time::{Duration, Instant},
 };
@@ -201,8 +202,7 @@ impl DraftFile {
             return tell_dry_run(&report, &draft.changes, self.json);
         }
         let shown = self.file.display();
-        let form = draft::template(self.kind);
-        write_new(&self.file, &form).doing(|| format!("cannot write `{shown}`"))?;
+        write_new(&self.file, &draft::template(self.kind))?;
         line(format_args!(
             "{shown} is a form for {}: fill it in, then tally proposal draft {shown} --dry-run",
             self.kind
@@ -211,9 +211,14 @@ impl DraftFile {
 }
 
 /// Writes a file that must not exist: a filled form is work.
-fn write_new(path: &Path, text: &str) -> std::io::Result<()> {
-    use std::io::Write as _;
-    std::fs::File::create_new(path)?.write_all(text.as_bytes())
+fn write_new(path: &Path, text: &str) -> Done {
+    let shown = path.display();
+    match std::fs::File::create_new(path) {
+        Err(error) if error.kind() == ErrorKind::AlreadyExists => {
+            Err(Failure::error(format!("`{shown}` exists already: choose another name, or remove it first")))
+        }
+        file => file.and_then(|mut file| file.write_all(text.as_bytes())).doing(|| format!("cannot write `{shown}`")),
+    }
 }
 
 impl Submit {
@@ -540,4 +545,20 @@ fn tell_dry_run(report: &DryRunView, changes: &[Change], as_json: bool) -> Done 
         }
     }
     if report.holds { Ok(()) } else { Err(Failure::Said) }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+
+    #[test]
+    fn a_form_that_is_there_is_kept_and_said_to_be() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("form.toml");
+        write_new(&path, "filled").unwrap();
+        let told = write_new(&path, "empty").unwrap_err().to_string();
+        assert!(told.contains("exists already: choose another name, or remove it first"), "{told}");
+        assert_eq!(std::fs::read_to_string(&path).unwrap(), "filled");
+    }
 }

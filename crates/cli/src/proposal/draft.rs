@@ -13,7 +13,7 @@ use tallystick_ledger::{
     x509::{self, Document},
 };
 use tallystick_protocol::{
-    Change, ChangeKind, Hash, Operation, RuleText, Rulebook, cbor,
+    AgreementTerms, Change, ChangeKind, Hash, Operation, RuleText, Rulebook, cbor,
     identifier::validate_name,
     limits::{CHANGES_MAX, PROPOSAL_TEXT_BYTES_MAX, TEXT_BYTES_MAX, X509_FILE_BYTES_MAX},
 };
@@ -142,9 +142,13 @@ fn change(mut table: toml::Table, beside: &Path) -> Result<Change, String> {
     }
     read_keys(&mut table, beside)?;
     let change: Change = table.try_into().map_err(|error| error.to_string().trim().to_owned())?;
+    if let Change::PartitionOpen { agreement } | Change::PartitionAmend { agreement } = &change {
+        // Before the decoder, which does not say which name is none.
+        name_fields(agreement)?;
+    }
     // The ledger's own decoder knows every bound; what it refuses could not be submitted.
     let bytes = cbor::encode(&change);
-    let change = cbor::decode::<Change>(&bytes, bytes.len()).map_err(|error| error.to_string())?;
+    let change = cbor::decode::<Change>(&bytes, bytes.len()).map_err(|error| of_draft(&error.to_string()))?;
     match &change {
         Change::Rulebook { rulebook } => {
             Rulebook::default().with(rulebook).map_err(|error| error.to_string())?;
@@ -155,6 +159,32 @@ fn change(mut table: toml::Table, beside: &Path) -> Result<Change, String> {
         _ => {}
     }
     Ok(change)
+}
+
+/// Goes on if what must be names in an agreement are; else says which field is not.
+fn name_fields(agreement: &AgreementTerms) -> Result<(), String> {
+    let AgreementTerms { partition, members, categories, managers, regulators, .. } = agreement;
+    let partition = std::slice::from_ref(partition);
+    let fields: [(&str, &[String]); 5] = [
+        ("partition", partition),
+        ("members", members),
+        ("categories", categories),
+        ("managers", managers),
+        ("regulators", regulators),
+    ];
+    for (field, names) in fields {
+        names.iter().try_for_each(|name| validate_name(name).map_err(|error| format!("{field}: {error}")))?;
+    }
+    Ok(())
+}
+
+/// What the decoder says of a change, without where it stands in bytes that nobody has written.
+fn of_draft(said: &str) -> String {
+    let said = said.strip_prefix("malformed: ").unwrap_or(said);
+    match said.rsplit_once(", at byte ") {
+        Some((what, at)) if at.bytes().all(|byte| byte.is_ascii_digit()) => what.to_owned(),
+        _ => said.to_owned(),
+    }
 }
 
 /// Puts the public key itself where the draft names the file that holds it.
@@ -195,8 +225,9 @@ fn certificate(path: &Path) -> Result<Vec<u8>, String> {
 
 /// A draft to fill in, with one change of this kind.
 pub fn template(kind: ChangeKind) -> String {
+    let first = if kind == ChangeKind::PartitionAmend { WHOLE_AGREEMENT } else { "" };
     format!(
-        "# A proposal. Fill it in, try it, discuss it, and put it to the vote:\n\
+        "{first}# A proposal. Fill it in, try it, discuss it, and put it to the vote:\n\
          #   tally proposal draft THIS-FILE --dry-run\n\
          #   tally proposal submit THIS-FILE\n\
          # Kinds of change and the rule for each: docs/reference/rulebook.md, and `tally proposal rulebook`.\n\n\
@@ -299,6 +330,9 @@ fn protocol_version() -> String {
     )
 }
 
+const WHOLE_AGREEMENT: &str = "# The agreement below takes the place of the whole agreement in force, also of what it leaves out. The one in force:\n\
+    #   tally partition show NAME --json\n";
+
 const RULE: &str = "# Rules that replace those of the same kind; what is not named stays.\n\
     [[changes.rulebook.rules]]\nkind = \"policies\"\npropose = \"members\"\nvote = \"members\"\nweight = \"equal\"\n\
     threshold = \"2/3\"\nopen_seconds = 604800\nnotice_blocks = 10\npause_seconds = 86400\ndirect = false\n";
@@ -393,6 +427,28 @@ mod tests {
         let text = template(ChangeKind::Validators).replace("remove = []", "remove = [\"ed25519:0\"]");
         let said = Draft::parse(&text, Path::new(".")).unwrap_err();
         assert!(said.contains("expected a validator: `organisation` and `key`"), "{said}");
+    }
+
+    /// One row a mistake in an agreement, with what the error must say: the field, and nothing of bytes that nobody has written.
+    #[test]
+    fn what_is_wrong_with_an_agreement_is_said() {
+        let good = template(ChangeKind::PartitionAmend);
+        assert!(good.starts_with("# The agreement below takes the place of the whole agreement in force"), "{good}");
+        for (from, to, expected) in [
+            ("\"council\", \"harbour\"", "\"Council\", \"harbour\"", "members: "),
+            ("\"attendance\", \"health\"", "\"attendance\", \"ill health\"", "categories: "),
+            ("partition = \"school-health\"", "partition = \"School\"", "partition: "),
+            ("\"council\", \"harbour\"", "\"harbour\", \"council\"", "the members of an agreement must be"),
+            ("purpose = \"What it is shared for.\"", "purpose = \"\"", "the purpose of an agreement must"),
+            ("retention_days = 365", "retention_days = 0", "what is shared is kept for 1 to"),
+            ("jurisdictions = [\"GB\"]", "jurisdictions = [\"Wales\"]", "`Wales` is not a jurisdiction"),
+        ] {
+            let text = good.replacen(from, to, 1);
+            assert_ne!(text, good, "{from}");
+            let said = Draft::parse(&text, Path::new(".")).unwrap_err();
+            assert!(said.starts_with("change 1: ") && said.contains(expected), "{expected}: {said}");
+            assert!(!said.contains("at byte") && !said.contains("malformed"), "{said}");
+        }
     }
 
     #[test]
