@@ -426,6 +426,8 @@ fn what_cannot_come_of_it_is_found_before_it_is_on_record(desk: &Desk) {
     let draft = "proposal draft --kind partition-open unknown.toml";
     desk.line(draft).expect(0, &[]);
     desk.line(draft).expect(2, &["`unknown.toml` exists already: choose another name, or remove it first"]);
+    desk.line("proposal submit unknown.toml --as companies-house/administrator")
+        .expect(1, &["the agreement names `council`, and there is no such organisation", "nothing was submitted"]);
 }
 
 /// Who reads a record of which one value is erased is told so, and given the other; a disclosure of both is not put on record.

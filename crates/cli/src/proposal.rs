@@ -18,11 +18,11 @@ use std::{
     time::{Duration, Instant},
 };
 use tallystick_api::{
-    ChangeView, DifferenceView, DryRunView, FailureView, PollView, ProposalBrief, ProposalView, ViolationView,
-    limits::PROPOSALS_PAGE_MAX,
+    ChangeView, DifferenceView, DryRunView, FailureView, PollView, ProposalBrief, ProposalView, ReportView,
+    ViolationView, limits::PROPOSALS_PAGE_MAX,
 };
 use tallystick_client::Client;
-use tallystick_protocol::{Change, ChangeKind, Choice, Operation, ProposalStatus, change::words::Shown};
+use tallystick_protocol::{Change, ChangeKind, Choice, Code, Operation, ProposalStatus, change::words::Shown};
 
 /// The property of a policy that is its text.
 const POLICY_TEXT: &str = "text";
@@ -231,7 +231,11 @@ impl Submit {
             say(warning);
         }
         match self.connection.client_if_named()? {
-            Some(client) => warn(&client.dry_run(&draft.changes)?.value),
+            Some(client) => {
+                let report = client.dry_run(&draft.changes)?.value;
+                require_voters(&client, &report, &draft.changes)?;
+                warn(&report);
+            }
             None => say("no node is named: what it would do has not been tried"),
         }
         if draft.keeps_only_hash() {
@@ -239,6 +243,31 @@ impl Submit {
         }
         act(&self.connection, &self.signing, &draft.id, draft.operation())
     }
+}
+
+/// Goes on if each member that an agreement names is known. Most of what cannot be made as things stand may be possible when it takes effect,
+/// and is put to the vote: this is not, for who is unknown now has no vote, and no proposal is taken that one of those it asks cannot vote on.
+fn require_voters(client: &Client, report: &DryRunView, changes: &[Change]) -> Done {
+    for member in members_in_doubt(report, changes) {
+        if client.organisation(member)?.is_none() {
+            return Err(Failure::no(format!(
+                "the agreement names `{member}`, and there is no such organisation: check its id, `tally organisation list` shows those there are; \
+                 nothing was submitted"
+            )));
+        }
+    }
+    Ok(())
+}
+
+/// The members of the agreements that name an organisation which there is not.
+fn members_in_doubt<'c>(report: &'c DryRunView, changes: &'c [Change]) -> impl Iterator<Item = &'c str> {
+    let is_in_doubt = |report: &ReportView| report.code.as_deref() == Some(Code::OrganisationUnknown.as_str());
+    let in_doubt = report.changes.iter().zip(changes).filter(move |(report, _)| is_in_doubt(report));
+    let agreements = in_doubt.filter_map(|(_, change)| match change {
+        Change::PartitionOpen { agreement } | Change::PartitionAmend { agreement } => Some(agreement),
+        _ => None,
+    });
+    agreements.flat_map(|agreement| agreement.members.iter().map(String::as_str))
 }
 
 /// Says which changes could not be made as things stand; they may be possible when they take effect.
@@ -560,5 +589,27 @@ mod tests {
         let told = write_new(&path, "empty").unwrap_err().to_string();
         assert!(told.contains("exists already: choose another name, or remove it first"), "{told}");
         assert_eq!(std::fs::read_to_string(&path).unwrap(), "filled");
+    }
+
+    /// One row a proposal: what kind of change it has, what trying it says, and of whom it is asked whether they are known.
+    #[test]
+    fn who_cannot_vote_on_an_agreement_is_looked_for() {
+        for (kind, code, expected) in [
+            (ChangeKind::PartitionOpen, Some("organisation-unknown"), &["council", "harbour"][..]),
+            (ChangeKind::PartitionAmend, Some("organisation-unknown"), &["council", "harbour"]),
+            (ChangeKind::PartitionOpen, Some("partition-exists"), &[]),
+            (ChangeKind::PartitionOpen, None, &[]),
+            // It may be admitted before this takes effect, and others vote.
+            (ChangeKind::OrganisationSuspend, Some("organisation-unknown"), &[]),
+        ] {
+            let folder = tempfile::tempdir().unwrap();
+            let path = folder.path().join("form.toml");
+            write_new(&path, &draft::template(kind)).unwrap();
+            let draft = Draft::read(&path).unwrap();
+            let report =
+                serde_json::json!({"holds": false, "changes": [{"words": "", "code": code, "differences": []}]});
+            let report: DryRunView = serde_json::from_value(report).unwrap();
+            assert_eq!(members_in_doubt(&report, &draft.changes).collect::<Vec<_>>(), expected, "{kind} {code:?}");
+        }
     }
 }
