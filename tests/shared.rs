@@ -371,7 +371,8 @@ fn one_field_goes_out_alone(desk: &Desk) {
     ))
     .expect(2, &["--only is for a record in a partition"]);
     desk.line(&format!("{disclose} --field form --output form.disclosure")).expect(0, &["on record"]);
-    desk.line("verify form.disclosure").expect(
+    let opened = "the values shown are those that the record holds sealed";
+    let verified = desk.line("verify form.disclosure").expect(
         0,
         &[
             "register pupil of partition school-health holds a record under the key p-3",
@@ -379,8 +380,11 @@ fn one_field_goes_out_alone(desk: &Desk) {
             "3 other fields of the record: not in this file",
         ],
     );
+    assert!(!verified.text().contains(opened), "nothing sealed is shown:\n{}", verified.text());
+    fs::write(desk.path("other.json"), r#"{"name":"Form 5D of Ash"}"#).unwrap();
+    desk.line("verify other.json").expect(1, &["`other.json` is no file that `tally verify` knows"]);
     desk.line(&format!("{disclose} --field name --output name.disclosure")).expect(0, &["on record"]);
-    desk.line("verify name.disclosure").expect(0, &[name, "about      pupil:p-3"]);
+    desk.line("verify name.disclosure").expect(0, &[name, "about      pupil:p-3", opened]);
     let json = desk.line("verify name.disclosure --json").expect(0, &[]).text();
     let json: serde_json::Value = serde_json::from_str(&json).unwrap();
     let claim = &json["claim"];

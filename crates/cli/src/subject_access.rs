@@ -39,6 +39,8 @@ use tallystick_protocol::{
 
 /// What such a file says that it is.
 const FORMAT: &str = "tallystick-subject-access-1";
+/// What it begins with in each version.
+const FORMATS: &str = "tallystick-subject-access-";
 /// How often a node is asked that does not know the last read yet.
 const ASKED: usize = 30;
 
@@ -497,7 +499,7 @@ fn check_read(subject: &Subject, told: &ProvenRead, genesis: &Genesis) -> Result
 /// # Errors
 /// When it does not hold, or is not whole.
 pub fn verify(bytes: &[u8], genesis: &Genesis, as_json: bool) -> Option<Done> {
-    if !bytes.trim_ascii_start().starts_with(b"{") {
+    if !is_like_answer(bytes) {
         return None;
     }
     let answer = Answer::read(bytes).and_then(|answer| answer.check(genesis).map(|by| (answer.export, by)));
@@ -517,4 +519,10 @@ pub fn verify(bytes: &[u8], genesis: &Genesis, as_json: bool) -> Option<Done> {
         }
         Err(failure) => Err(failure),
     })
+}
+
+/// Whether it is JSON that says that it is such a file, whole or not.
+fn is_like_answer(bytes: &[u8]) -> bool {
+    let says = || bytes.windows(FORMATS.len()).any(|window| window == FORMATS.as_bytes());
+    bytes.trim_ascii_start().starts_with(b"{") && says()
 }

@@ -48,6 +48,10 @@ pub struct Verify {
     connection: Connection,
 }
 
+/// What JSON is that is no answer to a request for access.
+const UNKNOWN: &str = "no file that `tally verify` knows: it checks receipts, disclosures, attestations, certificates of erasure, and answers \
+                       to requests for access";
+
 impl Verify {
     /// Runs the command.
     pub fn run(self) -> Done {
@@ -79,11 +83,17 @@ impl Verify {
         }
         let receipt = match Receipt::decode(&bytes) {
             Ok(receipt) => receipt,
-            Err(error) if self.json => {
-                json(&serde_json::json!({"holds": false, "failed": "format", "reason": error.to_string()}))?;
+            Err(error) => {
+                let (reason, told) = match is_json(&bytes) {
+                    true => (UNKNOWN.to_owned(), format!("`{name}` is {UNKNOWN}")),
+                    false => (error.to_string(), format!("`{name}` is no receipt, or was altered: {error}")),
+                };
+                if !self.json {
+                    return Err(Failure::no(told));
+                }
+                json(&serde_json::json!({"holds": false, "failed": "format", "reason": reason}))?;
                 return Err(Failure::Said);
             }
-            Err(error) => return Err(Failure::no(format!("`{name}` is no receipt, or was altered: {error}"))),
         };
         match receipt.check(genesis) {
             Ok(proven) if self.json => json(&proven_json(&proven, &signers(&proven, genesis))),
@@ -96,6 +106,11 @@ impl Verify {
             Err(error) => refuse(file, &error),
         }
     }
+}
+
+/// Whether it may be JSON. No receipt begins so.
+fn is_json(bytes: &[u8]) -> bool {
+    bytes.trim_ascii_start().first().is_some_and(|first| b"{[".contains(first))
 }
 
 fn read(path: &Path) -> Result<Vec<u8>, Failure> {
@@ -188,7 +203,9 @@ fn show(proven: &Proven, genesis: &Genesis, signers: &[String], steps: &[Step]) 
     }
     line(format_args!("  network {}", proven.network))?;
     line("")?;
-    for step in steps {
+    // Where nothing sealed is shown there was nothing to open.
+    let is_told = |step: &&Step| **step != Step::Openings || !openings(&proven.claim).is_empty();
+    for step in steps.iter().filter(is_told) {
         let found = match step {
             Step::HandOvers if !proven.recoveries.is_empty() => {
                 "each change of the validators was certified by those before, or signed by the organisations"
@@ -198,6 +215,17 @@ fn show(proven: &Proven, genesis: &Genesis, signers: &[String], steps: &[Step]) 
         line(format_args!("  {} {}", paint(Colour::Green, "✓"), paint(Colour::Dim, found)))?;
     }
     Ok(())
+}
+
+/// What opens the sealed values that it shows.
+fn openings(claim: &Claim) -> &[Opening] {
+    match claim {
+        Claim::Disclosed { openings, .. } => openings,
+        Claim::Shared(shared) => &shared.openings,
+        Claim::SharedFields(shared) => &shared.openings,
+        Claim::Attested(attested) => &attested.shared.openings,
+        _ => &[],
+    }
 }
 
 /// What it proves, but for what became of a transaction.
