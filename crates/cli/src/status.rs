@@ -128,7 +128,6 @@ impl Status {
     fn own_notices(&self, client: &Client, signer: &Result<Option<Signer>, Failure>) -> Vec<String> {
         let principal = self.connection.profile().ok().flatten().and_then(|profile| profile.principal?.parse().ok());
         let Some(principal): Option<PrincipalId> = principal else { return Vec::new() };
-        let untold = |place: &str, why: &dyn Display| format!("whether notices wait in {place} cannot be told: {why}");
         let mut told = Vec::new();
         match public_notices(client, &principal) {
             Ok(sentence) => told.extend(sentence),
@@ -183,21 +182,36 @@ fn own_partitions(client: &Client, organisation: &str) -> Result<Vec<String>, Er
     Ok(all.filter(|terms| terms.has_member(organisation)).map(|terms| terms.partition).collect())
 }
 
+/// That it is not known whether notices wait there.
+fn untold(place: &str, why: &dyn Display) -> String {
+    format!("whether notices wait in {place} cannot be told: {why}")
+}
+
+/// That it is not known whether notices wait in these partitions, by why: in a line for all of which that is the same.
+fn untold_partitions(untold_by: &BTreeMap<String, Vec<String>>) -> impl Iterator<Item = String> {
+    untold_by.iter().map(|(why, partitions)| {
+        let noun = if partitions.len() > 1 { "partitions" } else { "partition" };
+        untold(&format!("{noun} {}", partitions.join(", ")), why)
+    })
+}
+
 /// The notices that wait for the signer's organisation in each of these partitions.
 fn partition_notices(client: &Client, signer: &Signer, partitions: Vec<String>) -> Vec<String> {
     let organisation = signer.principal().organisation();
     let holder = client.holder(organisation);
-    let asked = partitions.into_iter().filter_map(|partition| {
+    let (mut told, mut untold_by) = (Vec::new(), BTreeMap::<String, Vec<String>>::new());
+    for partition in partitions {
         let notices = match &holder {
             Ok((holder, _)) => holder.partition_notices(signer, &partition).map_err(|error| error.to_string()),
             Err(error) => Err(error.to_string()),
         };
         match notices {
-            Ok(notices) => private_notices_sentence(organisation, &notices),
-            Err(error) => Some(format!("whether notices wait in partition {partition} cannot be told: {error}")),
+            Ok(notices) => told.extend(private_notices_sentence(organisation, &notices)),
+            Err(error) => untold_by.entry(error).or_default().push(partition),
         }
-    });
-    asked.collect()
+    }
+    told.extend(untold_partitions(&untold_by));
+    told
 }
 
 /// Whether a node does what it is there for and has nothing to complain of, with every partition that it holds, and its organisation what it is
@@ -508,6 +522,24 @@ mod tests {
         assert!(one.contains("1 notice of what was read in partition health") && !one.contains("yours"), "{one}");
         assert!(two.contains("2 notices") && two.contains("1 of them yours"), "{two}");
         assert!(two.contains("--partition health --organisation home-office --open"), "{two}");
+    }
+
+    #[test]
+    fn partitions_that_are_not_told_of_for_one_reason_are_named_in_one_line() {
+        let untold_by = |rows: &[(&str, &[&str])]| -> Vec<String> {
+            let rows = rows.iter().map(|(why, names)| {
+                ((*why).to_owned(), names.iter().map(|name| (*name).to_owned()).collect::<Vec<_>>())
+            });
+            untold_partitions(&rows.collect()).collect()
+        };
+        let told = untold_by(&[("none holds", &["debts", "health"]), ("timed out", &["police"])]);
+        assert_eq!(
+            told,
+            [
+                "whether notices wait in partitions debts, health cannot be told: none holds",
+                "whether notices wait in partition police cannot be told: timed out",
+            ]
+        );
     }
 
     #[test]
