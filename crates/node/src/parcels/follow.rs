@@ -210,7 +210,7 @@ impl<E: Runtime> Parcels<E> {
         Ok((blocks, at_end))
     }
 
-    /// Executes a block's orders, once every payload is here; says whether one of them discloses something. What it orders to be erased is
+    /// Executes a block's orders, once every payload is here for good; says whether one of them discloses something. What it orders to be erased is
     /// carried out where an `eraser` is given: of the newest block.
     async fn execute(
         &self,
@@ -237,10 +237,6 @@ impl<E: Runtime> Parcels<E> {
         };
         room.want(BTreeSet::new());
         room.lacks(0, 0);
-        // Before they are executed: a crash in between must not leave what is executed among what may expire.
-        if let Err(error) = room.store.lock().await.ordered(orders.parcels.iter().map(|one| one.parcel.id)).await {
-            tracing::error!(partition = room.name, %error, "what is ordered cannot be marked as such");
-        }
         let Orders { height, time_ms, location, .. } = *orders;
         let block = PrivateBlock { height, time_ms, location, payloads };
         let (done, root, executed) = {
@@ -286,11 +282,22 @@ impl<E: Runtime> Parcels<E> {
         }
     }
 
-    /// The payloads that are here, in order; and those that are not.
+    /// The payloads that are here for good, in order; and those that are not: what is executed must never be among what may expire.
     async fn gathered(&self, runtime: &mut E, room: &Room<E>, orders: &Orders) -> (Vec<Placed>, BTreeSet<ParcelId>) {
         let (mut found, mut missing) = (Vec::with_capacity(orders.parcels.len()), BTreeSet::new());
-        let store = room.store.lock().await;
+        let mut store = room.store.lock().await;
+        if let Err(error) = store.ordered(orders.parcels.iter().map(|one| one.parcel.id)).await {
+            tracing::error!(
+                partition = room.name,
+                %error,
+                "what is ordered cannot be marked as such, and is not executed until it is, or another node has given it: look at the disk"
+            );
+        }
         for Ordered { parcel: ordered, evidence_height, orderer } in &orders.parcels {
+            if !store.is_ordered(&ordered.id) {
+                missing.insert(ordered.id);
+                continue;
+            }
             let open = room.payloads().get(&ordered.id);
             let opened = match open {
                 Some(opened) => Some(opened),

@@ -135,6 +135,11 @@ impl<S: Storage> ParcelStore<S> {
         self.places.contains_key(id)
     }
 
+    /// Whether a parcel is here for good: nothing lets it go any more.
+    pub fn is_ordered(&self, id: &ParcelId) -> bool {
+        self.places.get(id).is_some_and(|place| !self.waiting.contains_key(&place.file))
+    }
+
     /// Keeps parcels: they are on the disk when this returns. Of those that wait, the ones that are here already stay as they are.
     ///
     /// # Errors
@@ -211,21 +216,28 @@ impl<S: Storage> ParcelStore<S> {
         Ok(Some((OrderedParcel { id: *id, class }, Bytes::copy_from_slice(bytes.as_ref()))))
     }
 
-    /// Parcels were ordered: they are kept, also after a restart.
+    /// Parcels were ordered: those that are here are kept, also after a restart.
     ///
     /// # Errors
-    /// When the disk fails.
+    /// When the disk fails: those that [`ParcelStore::is_ordered`] says are kept all the same, and of the others it must be said again.
     pub async fn ordered(&mut self, ids: impl IntoIterator<Item = ParcelId>) -> Result<(), StoreError> {
         let files = ids.into_iter().filter_map(|id| self.places.get(&id)).map(|place| place.file);
         let files: BTreeSet<Hash> = files.collect();
-        for file in files {
-            if self.waiting.remove(&file).is_some() {
-                let (blob, _) = self.storage.open(&self.folder, &file.0).await?;
-                blob.write_at(0, vec![ORDERED], WriteOptions::SYNC).await?;
-                blob.sync().await?;
+        let mut marked = Ok(());
+        for file in files.into_iter().filter(|file| self.waiting.contains_key(file)).collect::<Vec<_>>() {
+            match self.mark(&file).await {
+                Ok(()) => drop(self.waiting.remove(&file)),
+                Err(error) => marked = Err(error),
             }
         }
-        Ok(())
+        marked
+    }
+
+    /// Has a file kept for good.
+    async fn mark(&self, file: &Hash) -> Result<(), StoreError> {
+        let (blob, _) = self.storage.open(&self.folder, &file.0).await?;
+        blob.write_at(0, vec![ORDERED], WriteOptions::SYNC).await?;
+        Ok(blob.sync().await?)
     }
 
     /// Removes what nobody ordered in time, given that all that was ordered up to `reached_ms` of the ledger's time is executed, and so

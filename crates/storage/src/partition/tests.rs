@@ -9,7 +9,11 @@ mod erasures;
 mod fields;
 
 use super::*;
-use commonware_runtime::{Runner as _, Supervisor as _, deterministic};
+use commonware_runtime::{
+    Runner as _, Supervisor as _,
+    deterministic::{self, FaultConfig},
+};
+use commonware_utils::probability;
 use rand::{SeedableRng as _, rngs::StdRng};
 use std::convert::Infallible;
 use tallystick_protocol::{
@@ -579,6 +583,54 @@ fn what_cannot_be_read_any_more_is_replaced() {
         store.put(std::slice::from_ref(&again), Kept::Ordered).await.unwrap();
         assert_eq!(store.get(&one.0.id).await.unwrap(), Some(again));
     });
+}
+
+/// The disk does not take the word that something is ordered: it is not ordered here until it does, and then it is for good.
+#[test]
+fn what_could_not_be_marked_as_ordered_is_not_until_it_is_and_stays_then() {
+    deterministic::Runner::default().start(|context| async move {
+        let mut store = ParcelStore::open(context.child("one"), "one", "health", 0).await.unwrap();
+        let all = [1, 2, 3].map(parcel);
+        for one in &all {
+            store.put(std::slice::from_ref(one), BY_A).await.unwrap();
+        }
+        let ids = || all.iter().map(|one| one.0.id);
+        let count = |store: &ParcelStore<_>| ids().filter(|id| store.is_ordered(id)).count();
+        *context.storage_fault_config().write() = FaultConfig::default().sync(probability!(1.0));
+        assert!(store.ordered(ids()).await.is_err());
+        assert_eq!(count(&store), 0);
+        *context.storage_fault_config().write() = FaultConfig::default();
+        store.ordered(ids()).await.unwrap();
+        assert_eq!(count(&store), 3);
+        drop(store);
+        let mut store = ParcelStore::open(context.child("again"), "one", "health", 0).await.unwrap();
+        store.expire(3_000 + tallystick_protocol::limits::PARCEL_WAIT_MS_MAX).await.unwrap();
+        assert_eq!(count(&store), 3);
+    });
+}
+
+/// One that cannot be marked keeps none of the others from it: each is the only one in some run.
+#[test]
+fn what_could_be_marked_as_ordered_stays_though_another_could_not() {
+    let alone = (0..40).filter_map(|seed| {
+        let config = deterministic::Config::default().with_seed(seed);
+        deterministic::Runner::new(config).start(|context| async move {
+            let mut store = ParcelStore::open(context.child("one"), "one", "health", 0).await.unwrap();
+            let all = [1, 2, 3].map(parcel);
+            for one in &all {
+                store.put(std::slice::from_ref(one), BY_A).await.unwrap();
+            }
+            *context.storage_fault_config().write() = FaultConfig::default().open(probability!(0.4));
+            let _ = store.ordered(all.iter().map(|one| one.0.id)).await;
+            *context.storage_fault_config().write() = FaultConfig::default();
+            let (marked, rest): (Vec<ParcelId>, Vec<_>) =
+                all.iter().map(|one| one.0.id).partition(|id| store.is_ordered(id));
+            store.expire(3_000 + tallystick_protocol::limits::PARCEL_WAIT_MS_MAX).await.unwrap();
+            assert!(marked.iter().all(|id| store.has(id)) && !rest.iter().any(|id| store.has(id)), "seed {seed}");
+            if let [one] = rest.as_slice() { Some(*one) } else { None }
+        })
+    });
+    assert_eq!(alone.collect::<BTreeSet<_>>().len(), 3);
 }
 
 #[test]
