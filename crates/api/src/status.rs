@@ -85,7 +85,7 @@ pub struct NodeStatus {
     /// Orders of erasure of the node's organisation that are not complete.
     #[serde(default, skip_serializing_if = "ErasuresView::is_none")]
     pub erasures: ErasuresView,
-    /// Partitions of which the node is a member's, and that stand still on it, or have an alarm.
+    /// Partitions of which the node is a member's, and that stand still on it, cannot be opened, or have an alarm.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub partitions: Vec<PartitionTroubleView>,
 }
@@ -99,15 +99,29 @@ pub struct PartitionTroubleView {
     pub height: u64,
     /// Payloads that nobody has given for a while: without them it does not go on. 0 where it goes on.
     pub missing: u64,
+    /// Whether the node cannot open it: then nothing is executed, and nobody is answered about it.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub shut: bool,
     /// The nodes that posted different roots of one height, each with its own; empty where none did.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub alarm: Vec<PostedRootView>,
 }
 
 impl PartitionTroubleView {
+    /// Of one that cannot be opened.
+    pub const fn of_shut(partition: String) -> Self {
+        Self { partition, height: 0, missing: 0, shut: true, alarm: Vec::new() }
+    }
+
     /// That it stands still, and the remedy, for people; none where it goes on.
     pub fn stall_sentence(&self) -> Option<String> {
-        let Self { partition, height, missing, .. } = self;
+        let Self { partition, height, missing, shut, .. } = self;
+        if *shut {
+            return Some(format!(
+                "partition {partition} cannot be opened, and nobody is answered about it: the node's log says why: look at the disk under its data \
+                 directory; it is tried again until it opens"
+            ));
+        }
         let missing = match missing {
             0 => return None,
             1 => "1 payload is missing, which".to_owned(),

@@ -501,6 +501,14 @@ mod tests {
             "{alarm}"
         );
         assert!(is_well(&status(serde_json::json!([]))));
+        let shut = serde_json::json!({"partition": "outbreaks", "height": 0, "missing": 0, "shut": true});
+        let row =
+            Row { status: Some(status(serde_json::json!([shut]))), error: None, ..failed("http://one", String::new()) };
+        assert!(!row.status.as_ref().is_some_and(is_well));
+        let told = partition_troubles(&[row]);
+        let [shut] = told.as_slice() else { panic!("{told:?}") };
+        assert!(shut.starts_with("http://one: partition outbreaks cannot be opened"), "{shut}");
+        assert!(shut.contains("look at the disk"), "{shut}");
     }
 
     #[test]

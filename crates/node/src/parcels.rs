@@ -249,6 +249,8 @@ struct Inner<E: Runtime> {
     prefix: String,
     outbox: mpsc::UnboundedSender<(PublicKey, Bytes)>,
     rooms: Mutex<BTreeMap<String, Arc<Room<E>>>>,
+    /// Partitions of which this node is a member's, and that it cannot open.
+    shut: Mutex<BTreeSet<String>>,
     acks: Mutex<HashMap<Hash, mpsc::UnboundedSender<Ack>>>,
     /// What is on record of this day: which node was given nothing of which partition, on which path.
     refused: Mutex<BTreeMap<Refusal, u64>>,
@@ -322,6 +324,7 @@ impl<E: Runtime> Parcels<E> {
             prefix,
             outbox,
             rooms,
+            shut: Mutex::default(),
             acks,
             refused,
             read_last: Mutex::new(Cache::new(PAYLOADS_READ_BYTES_MAX)),
@@ -348,6 +351,26 @@ impl<E: Runtime> Parcels<E> {
             .collect()
     }
 
+    /// The partitions that it should hold, and cannot open: nobody is answered about them.
+    pub fn shut(&self) -> Vec<String> {
+        self.shut_ones().iter().cloned().collect()
+    }
+
+    fn shut_ones(&self) -> MutexGuard<'_, BTreeSet<String>> {
+        self.0.shut.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Notes that a partition cannot be opened. It is tried again and again, and the log says it once.
+    fn note_shut(&self, partition: &str, error: &dyn std::error::Error) {
+        if self.shut_ones().insert(partition.to_owned()) {
+            tracing::error!(
+                partition,
+                %error,
+                "a partition cannot be opened, and nobody is answered about it: look at the disk under the data directory; it is tried again until it opens"
+            );
+        }
+    }
+
     /// Payloads of all partitions that this node holds, which it cannot read, or of which it lacks what opens values sealed in them, and that
     /// it asks for.
     pub fn lacking(&self) -> usize {
@@ -367,10 +390,13 @@ impl<E: Runtime> Parcels<E> {
     /// when it began.
     ///
     /// # Errors
-    /// When this node is none of a member's, or has not executed it still.
+    /// When this node is none of a member's, cannot open the partition, or has not executed it still.
     async fn room_soon(&self, partition: &str) -> Result<Arc<Room<E>>, PrivateError> {
         let mut room = self.room(partition);
         if room.is_none() {
+            if self.shut_ones().contains(partition) {
+                return Err(PrivateError::Shut(partition.to_owned()));
+            }
             let membership = self.membership(partition).await.ok().flatten();
             let is_own = |node: &NodeRow| node.node == self.0.holder.principal;
             if !membership.is_some_and(|membership| membership.nodes.iter().any(is_own)) {
@@ -389,6 +415,7 @@ impl<E: Runtime> Parcels<E> {
 
     /// Leaves the rooms of all partitions but these, and is back in those of them that it had left.
     fn stay(&self, partitions: &BTreeMap<String, u64>) {
+        self.shut_ones().retain(|name| partitions.contains_key(name));
         for (name, room) in &*self.rooms() {
             let is_member = partitions.contains_key(name);
             if room.open.send_if_modified(|open| std::mem::replace(open, is_member) != is_member) {
@@ -535,15 +562,11 @@ impl<E: Runtime> Parcels<E> {
         if partition.position().executed == 0
             && let Err(error) = Erasing::begin_anew(self.vault(), &name).await
         {
-            tracing::error!(partition = name, %error, "a partition cannot be opened: the vault does not take a note: look at its disk");
-            return;
+            return self.note_shut(&name, &error);
         }
         let store = match ParcelStore::open(labelled("parcels"), prefix, &name, tip.header.time_ms).await {
             Ok(store) => store,
-            Err(error) => {
-                tracing::error!(partition = name, %error, "a partition cannot be opened");
-                return;
-            }
+            Err(error) => return self.note_shut(&name, &error),
         };
         let (intake, submissions) = mpsc::channel(PRIVATE_QUEUE_MAX);
         let (root, position) = (partition.root(), partition.position());
@@ -572,6 +595,7 @@ impl<E: Runtime> Parcels<E> {
             open: watch::Sender::new(true),
         });
         self.rooms().insert(name.clone(), room.clone());
+        self.shut_ones().remove(&name);
         tracing::info!(partition = name, executed = position.executed, "holds a partition");
         let (follower, gatherer, retainer, notifier) = (self.clone(), self.clone(), self.clone(), self.clone());
         let (followed, gathered, notified) = (room.clone(), room.clone(), room.clone());

@@ -21,8 +21,8 @@ use std::{
     sync::Arc,
     time::Duration,
 };
-use tallystick_node::parcels::message::Message;
-use tallystick_protocol::{Operation, ParcelId, PartlySignedTransaction, PrincipalId};
+use tallystick_node::parcels::{PrivateError, message::Message};
+use tallystick_protocol::{Operation, ParcelId, PartlySignedTransaction, PrincipalId, Query};
 use tallystick_storage::vault::{Drawer, Vault, VaultKey};
 
 /// The nodes of one segment, and what is wrong with them.
@@ -179,6 +179,12 @@ impl<'a> Hosts<'a> {
                 self.stop(*node);
             }
             Fault::Withhold { node } => self.hardware[*node].set_withholding(true),
+            Fault::ShutRooms { node } => {
+                self.stop(*node);
+                self.world.sleep(CLOSING).await;
+                self.hardware[*node].set_shutting_rooms(true);
+                self.come_back(*node).await;
+            }
             Fault::OldRooms { node } => {
                 let executed = self.executed(*node).await;
                 self.stop(*node);
@@ -213,6 +219,10 @@ impl<'a> Hosts<'a> {
                 self.come_back(*node).await;
             }
             Fault::Withhold { node } => self.give_again(*node).await,
+            Fault::ShutRooms { node } => {
+                self.asked_of_shut(*node).await;
+                self.hardware[*node].set_shutting_rooms(false);
+            }
             Fault::OldRooms { node } => {
                 let (files, before) = self.old_rooms.remove(node).expect("it was copied when the fault began");
                 let behind = self.executed(*node).await.saturating_sub(before);
@@ -265,6 +275,21 @@ impl<'a> Hosts<'a> {
         self.record.note(format!("{withheld} answers were withheld by node {node}"));
         self.record.note(format!("{missing} payloads were missing for it"));
         self.hardware[node].set_withholding(false);
+    }
+
+    /// What a node says of a partition that it cannot open: of itself, and to who asks. The question is no good, and not looked at.
+    async fn asked_of_shut(&self, node: usize) {
+        let holder = self.members.holder(node).expect("a holder");
+        let query = Query::sign(&self.members.genesis.id(), "/", holder.principal, 0, &holder.key).expect("a question");
+        let asked = self.doors[node].ask(|service| async move {
+            let answer = service.parcels()?.registers(share::PARTITION, (&query, "/"), (0, 1)).await;
+            Ok::<_, PrivateError>((service.partition_troubles(), answer.map(drop)))
+        });
+        let (troubles, answer) = asked.await.expect("it runs").expect("a holder");
+        let told = troubles.iter().filter(|trouble| trouble.shut).count();
+        self.record.note(format!("{told} partitions are shut on node {node}"));
+        let is_told = answer == Err(PrivateError::Shut(share::PARTITION.to_owned()));
+        self.record.note(format!("{} who ask node {node} are told so", u8::from(is_told)));
     }
 
     /// How many private transactions a node has executed.

@@ -55,6 +55,7 @@ pub struct Hardware {
     said: Mutex<Vec<Said>>,
     withholds: AtomicBool,
     withheld: AtomicU64,
+    shuts_rooms: AtomicBool,
     /// The partitions of its disk in which it keeps what some may see alone.
     rooms: Mutex<BTreeSet<String>>,
 }
@@ -196,6 +197,11 @@ impl Hardware {
     /// How many answers it has withheld.
     pub fn withheld(&self) -> u64 {
         self.withheld.load(Ordering::Relaxed)
+    }
+
+    /// Makes the disk fail where it is to say which payloads it has, or work again.
+    pub fn set_shutting_rooms(&self, shuts: bool) {
+        self.shuts_rooms.store(shuts, Ordering::Relaxed);
     }
 
     /// The partitions of its disk in which it has kept what only some may see, and that begin with this.
@@ -373,6 +379,9 @@ impl Storage for Machine {
     }
 
     async fn scan(&self, partition: &str) -> Result<Vec<Vec<u8>>, Error> {
+        if self.hardware.shuts_rooms.load(Ordering::Relaxed) && partition.contains("-parcels-") {
+            return Err(Error::ReadFailed);
+        }
         self.world.scan(partition).await
     }
 }

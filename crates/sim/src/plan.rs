@@ -96,6 +96,11 @@ pub enum Fault {
         /// Which.
         node: usize,
     },
+    /// A node starts again on a disk that does not say which payloads it keeps.
+    ShutRooms {
+        /// Which.
+        node: usize,
+    },
     /// A clock is wrong.
     ClockJump {
         /// Whose.

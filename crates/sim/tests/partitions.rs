@@ -45,6 +45,15 @@ fn a_member_that_lost_its_disk_fetches_what_was_ordered() {
     assert!(report.trace.iter().any(|line| line.contains("node 1 keeps what is sealed")), "{:?}", report.trace);
 }
 
+/// It says so itself, and tells whoever asks; and goes on by itself once the disk works.
+#[test]
+fn a_member_whose_disk_does_not_open_the_partition_says_so_and_opens_it_when_it_can() {
+    let report = shared(931, 40, &[(12, 8, Fault::ShutRooms { node: 1 })]).keeps();
+    for said in [" partitions are shut on node 1", " who ask node 1 are told so"] {
+        assert_eq!(report.counted(said), [1], "{said}");
+    }
+}
+
 /// The network goes on, the partition when its members can speak with each other again.
 #[test]
 fn a_member_that_is_cut_off_holds_up_the_partition_and_nothing_else() {

@@ -484,7 +484,7 @@ impl<S: Storage> Vault<S> {
 }
 
 /// Whether the runtime finds what it writes before a file's own bytes to be none of its own.
-const fn is_damage(error: &Disk) -> bool {
+pub(crate) const fn is_damage(error: &Disk) -> bool {
     matches!(error, Disk::BlobCorrupt(..) | Disk::BlobLayoutMismatch { .. } | Disk::BlobVersionMismatch { .. })
 }
 

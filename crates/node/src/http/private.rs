@@ -600,6 +600,7 @@ pub(super) fn failure(error: &PrivateError) -> Failure {
         | PrivateError::Disagreed(_)
         | PrivateError::Order(_)
         | PrivateError::Damaged
+        | PrivateError::Shut(_)
         | PrivateError::Failed(_)
         | PrivateError::Recorded(_) => Failure::new(ProblemCode::Unavailable, error.to_string()),
     }
@@ -643,6 +644,7 @@ mod tests {
             (PrivateError::Busy, 503, "unavailable"),
             (PrivateError::TimedOut, 503, "unavailable"),
             (PrivateError::Behind { partition: "health".into(), height: 3 }, 503, "unavailable"),
+            (PrivateError::Shut("health".into()), 503, "unavailable"),
             (PrivateError::Disagreed("council/vault".parse().unwrap()), 503, "unavailable"),
             (PrivateError::Acknowledgements { have: 1, need: 2 }, 503, "unavailable"),
             (PrivateError::Order("its time passed".into()), 503, "unavailable"),

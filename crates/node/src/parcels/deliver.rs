@@ -48,7 +48,7 @@ impl<E: Runtime> Parcels<E> {
         let hash = order.as_ref().map(|order| Hash::of(&[order]));
         let judged = match self.room_soon(&partition).await {
             Ok(room) => self.acknowledge(runtime, from, &room, (order, parcels, openings)).await,
-            Err(PrivateError::Behind { .. }) => Err(Reason::Busy),
+            Err(PrivateError::Behind { .. } | PrivateError::Shut(_)) => Err(Reason::Busy),
             Err(_) => Err(Reason::Excluded),
         };
         if let Err(reason) = &judged {

@@ -50,6 +50,11 @@ pub enum PrivateError {
         "this node holds nothing of partition `{0}`: ask a node of one of its members that stands where its agreement allows; `tally datamap` says which they are, if there is such a partition, and they give records to members' own alone"
     )]
     NotHeld(String),
+    /// This node should hold the partition, and cannot open it.
+    #[error(
+        "this node cannot open partition `{0}`, which it should hold, and tries again: ask another node of your organisation; whoever runs this one          finds why in its log"
+    )]
+    Shut(String),
     /// It is none that could be executed.
     #[error("it is no private transaction of this partition that could be executed: {0}")]
     Unfit(String),

@@ -56,6 +56,7 @@ impl Seen {
             partition: partition.to_owned(),
             height: standing.height,
             missing: if is_still { standing.missing as u64 } else { 0 },
+            shut: false,
             alarm: roots
                 .map(|(height, one)| PostedRootView { height, node: one.node.to_string(), root: one.root })
                 .collect(),
@@ -112,7 +113,9 @@ impl<E: Runtime> Service<E> {
             let (_, some) = self.read(some.iter().flat_map(|(name, _)| keys(name)), alarm_of).await?;
             alarms.extend(some);
         }
-        let mut troubles = Vec::new();
+        // The log says it by itself.
+        let mut troubles: Vec<PartitionTroubleView> =
+            parcels.shut().into_iter().map(PartitionTroubleView::of_shut).collect();
         for ((name, standing), alarm) in standings.iter().zip(alarms) {
             let seen = seen.entry(name.clone()).or_default();
             let (trouble, news) = seen.look(name, standing, alarm.as_ref());

@@ -10,7 +10,12 @@
 //!
 //! INVARIANTS: what [`ParcelStore::put`] acknowledged is there after a crash; nothing is on the disk in the clear; what waits to be
 //! ordered is bounded, in bytes, in those of each member, and in time. What is ordered waits for nothing, and nothing stands in its way.
+//!
+//! A file that the runtime does not open, for the disk has damaged what it writes before a file's own bytes, is as good as none: it is
+//! removed, and what was in it is fetched from another member's node. A program of another version of the runtime does not come here: it
+//! stops at the partition's state.
 
+use crate::vault::is_damage;
 use bytes::Bytes;
 use commonware_runtime::{Blob as _, Error as Disk, ReadOptions, Storage, WriteOptions};
 use std::collections::{BTreeMap, BTreeSet};
@@ -98,8 +103,8 @@ pub struct ParcelStore<S: Storage> {
 }
 
 impl<S: Storage> ParcelStore<S> {
-    /// Opens the store of a partition, or makes it. What a crash left unfinished is removed: nobody was told that it is there. What waited
-    /// to be ordered waits from now on, a time of the ledger.
+    /// Opens the store of a partition, or makes it. What a crash left unfinished is removed: nobody was told that it is there; and so is what
+    /// is damaged. What waited to be ordered waits from now on, a time of the ledger.
     ///
     /// # Errors
     /// When the disk fails.
@@ -197,7 +202,13 @@ impl<S: Storage> ParcelStore<S> {
     }
 
     async fn write(&self, file: &Hash, state: u8, content: Vec<u8>) -> Result<(), StoreError> {
-        let (blob, _) = self.storage.open(&self.folder, &file.0).await?;
+        let blob = match self.storage.open(&self.folder, &file.0).await {
+            Err(error) if is_damage(&error) => {
+                self.storage.remove(&self.folder, Some(&file.0)).await?;
+                self.storage.open(&self.folder, &file.0).await?.0
+            }
+            opened => opened?.0,
+        };
         blob.write_at(0, content, WriteOptions::DONT_CACHE).await?;
         blob.sync().await?;
         blob.write_at(0, vec![state], WriteOptions::SYNC).await?;
@@ -216,7 +227,7 @@ impl<S: Storage> ParcelStore<S> {
         Ok(Some((OrderedParcel { id: *id, class }, Bytes::copy_from_slice(bytes.as_ref()))))
     }
 
-    /// Parcels were ordered: those that are here are kept, also after a restart.
+    /// Parcels were ordered: those that are here are kept, also after a restart. What is found to be damaged is not here any more.
     ///
     /// # Errors
     /// When the disk fails: those that [`ParcelStore::is_ordered`] says are kept all the same, and of the others it must be said again.
@@ -233,9 +244,12 @@ impl<S: Storage> ParcelStore<S> {
         marked
     }
 
-    /// Has a file kept for good.
-    async fn mark(&self, file: &Hash) -> Result<(), StoreError> {
-        let (blob, _) = self.storage.open(&self.folder, &file.0).await?;
+    /// Has a file kept for good, or removes it, if it is damaged.
+    async fn mark(&mut self, file: &Hash) -> Result<(), StoreError> {
+        let blob = match self.storage.open(&self.folder, &file.0).await {
+            Err(error) if is_damage(&error) => return self.remove(file).await,
+            opened => opened?.0,
+        };
         blob.write_at(0, vec![ORDERED], WriteOptions::SYNC).await?;
         Ok(blob.sync().await?)
     }
@@ -250,10 +264,15 @@ impl<S: Storage> ParcelStore<S> {
         let over: Vec<Hash> =
             self.waiting.iter().filter(|(_, one)| is_over(one.since_ms)).map(|(file, _)| *file).collect();
         for file in over {
-            self.storage.remove(&self.folder, Some(&file.0)).await?;
-            self.waiting.remove(&file);
-            self.places.retain(|_, place| place.file != file);
+            self.remove(&file).await?;
         }
+        Ok(())
+    }
+
+    async fn remove(&mut self, file: &Hash) -> Result<(), StoreError> {
+        self.storage.remove(&self.folder, Some(&file.0)).await?;
+        self.waiting.remove(file);
+        self.places.retain(|_, place| place.file != *file);
         Ok(())
     }
 
@@ -265,9 +284,12 @@ impl<S: Storage> ParcelStore<S> {
         }
     }
 
-    /// What a file says of itself; none when it is not whole.
+    /// What a file says of itself; none when it is not whole, or damaged.
     async fn listed(&self, file: &Hash) -> Result<Option<Listed>, StoreError> {
-        let (blob, size) = self.storage.open(&self.folder, &file.0).await?;
+        let (blob, size) = match self.storage.open(&self.folder, &file.0).await {
+            Err(error) if is_damage(&error) => return Ok(None),
+            opened => opened?,
+        };
         if size < HEAD_BYTES as u64 {
             return Ok(None);
         }

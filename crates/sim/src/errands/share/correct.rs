@@ -149,7 +149,9 @@ async fn in_the_clear(client: &mut Client, writer: &Member, wrong: u64) -> Optio
         let transaction = sign(client, writer, correction(wrong, "in the clear"));
         match hand_in(client, MEMBERS[0], &transaction, Vec::new()).await {
             Some(Err(PrivateError::Rejected(rejection))) if rejection.code == RejectionCode::Exposed => return Some(()),
-            Some(Err(PrivateError::NotHeld(_) | PrivateError::Behind { .. })) | None => client.pause().await?,
+            Some(Err(PrivateError::NotHeld(_) | PrivateError::Behind { .. } | PrivateError::Shut(_))) | None => {
+                client.pause().await?
+            }
             other => {
                 client.complain(format!("a correction in the clear came to this: {other:?}"));
                 return None;

@@ -19,7 +19,9 @@ pub(super) async fn read(client: &mut Client, reader: &Member, guest: &Member) -
         match hand_in(client, MEMBERS[0], &asked).await {
             Some(Err(PrivateError::Unfit(why))) if why.contains("ask that one") => return Some(()),
             // It has just started.
-            Some(Err(PrivateError::NotHeld(_) | PrivateError::Behind { .. })) | None => client.pause().await?,
+            Some(Err(PrivateError::NotHeld(_) | PrivateError::Behind { .. } | PrivateError::Shut(_))) | None => {
+                client.pause().await?
+            }
             answer => {
                 client.complain(format!("a node answered a read of another: {answer:?}"));
                 return None;

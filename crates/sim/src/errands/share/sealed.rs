@@ -93,7 +93,9 @@ pub(super) async fn lie(client: &mut Client, writer: &Member) -> Option<()> {
             let transaction = sign(client, writer, append(NEVER, &value));
             match hand_in(client, MEMBERS[0], &transaction, openings.clone()).await {
                 Some(Err(error)) if is_expected(&error) => break,
-                Some(Err(PrivateError::NotHeld(_) | PrivateError::Behind { .. })) | None => client.pause().await?,
+                Some(Err(PrivateError::NotHeld(_) | PrivateError::Behind { .. } | PrivateError::Shut(_))) | None => {
+                    client.pause().await?
+                }
                 other => {
                     client.complain(format!("a value that is not sealed as it should be came to this: {other:?}"));
                     return None;

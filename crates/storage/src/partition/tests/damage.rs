@@ -1,4 +1,5 @@
-//! Whatever bit of a partition's state turns over, the node comes to the same state again, of the payloads.
+//! Whatever bit of a partition's state turns over, the node comes to the same state again, of the payloads; and a payload whose file does not
+//! open is as good as none.
 
 use super::{super::damage::is_damage, *};
 use commonware_runtime::tokio;
@@ -194,4 +195,71 @@ fn after_which_height_roots_are_posted_is_known_after_a_crash() {
     });
     on_disk(folder, async |context| assert_eq!(open_at(&context, 70).await.posts_after(), 70, "and once more"));
     on_disk(folder, async |context| assert_eq!(open_at(&context, 80).await.posts_after(), 70));
+}
+
+async fn store_in(context: &tokio::Context) -> ParcelStore<tokio::Context> {
+    ParcelStore::open(context.child("store"), "node", "health", 1_000).await.unwrap()
+}
+
+/// The files of parcels.
+fn files_of_parcels(folder: &Path) -> BTreeSet<PathBuf> {
+    let files = fs::read_dir(folder.join("node-parcels-health")).into_iter().flatten();
+    files.map(|entry| entry.unwrap().path()).collect()
+}
+
+/// Keeps parcels, each in a file of its own, and says which of the files is whose.
+async fn put_each(
+    folder: &Path,
+    store: &mut ParcelStore<tokio::Context>,
+    parcels: &[(OrderedParcel, Bytes)],
+) -> Vec<PathBuf> {
+    let mut files = Vec::new();
+    for one in parcels {
+        let before = files_of_parcels(folder);
+        store.put(std::slice::from_ref(one), BY_A).await.unwrap();
+        files.extend(files_of_parcels(folder).difference(&before).cloned());
+    }
+    assert_eq!(files.len(), parcels.len());
+    files
+}
+
+/// Turns a bit of what the runtime writes before a file's own bytes.
+fn turn(file: &Path, at: usize) {
+    let mut bytes = fs::read(file).unwrap();
+    bytes[at] ^= 1;
+    fs::write(file, bytes).unwrap();
+}
+
+/// Found at the start, where it is to be marked, or where it is read: the others are there, and it is once it is given again.
+#[test]
+fn parcels_whose_file_does_not_open_are_not_there_until_they_are_given_again() {
+    for at in [0, 5, 12, 2_000] {
+        let folder = tempfile::tempdir().unwrap();
+        let folder = folder.path();
+        let all = [1, 2, 3].map(parcel);
+        let files = on_disk(folder, async |context| put_each(folder, &mut store_in(&context).await, &all).await);
+        turn(&files[0], at);
+        on_disk(folder, async |context| {
+            let mut store = store_in(&context).await;
+            let has = |store: &ParcelStore<_>| all.each_ref().map(|one| store.has(&one.0.id));
+            assert_eq!(has(&store), [false, true, true], "byte {at}");
+            assert!(!files[0].exists(), "byte {at}");
+            turn(&files[1], at);
+            store.ordered(all.iter().map(|one| one.0.id)).await.unwrap();
+            assert_eq!(has(&store), [false, false, true], "byte {at}");
+            turn(&files[2], at);
+            assert!(store.get(&all[2].0.id).await.is_err(), "byte {at}");
+            for one in &all {
+                store.put(std::slice::from_ref(one), Kept::Ordered).await.unwrap();
+                assert_eq!(store.get(&one.0.id).await.unwrap().as_ref(), Some(one), "byte {at}");
+            }
+        });
+        on_disk(folder, async |context| {
+            let store = store_in(&context).await;
+            for one in &all {
+                assert!(store.is_ordered(&one.0.id));
+                assert_eq!(store.get(&one.0.id).await.unwrap().as_ref(), Some(one), "byte {at}");
+            }
+        });
+    }
 }
