@@ -8,6 +8,9 @@
 //!      …        who sent them, if they waited to be ordered: an organisation
 //! ```
 //!
+//! A file's name is a hash of the parcels that were put together, and a number, each time a higher one. Of a parcel that lies in several
+//! the one with the highest counts, and a file none of whose parcels counts is removed.
+//!
 //! INVARIANTS: what [`ParcelStore::put`] acknowledged is there after a crash; nothing is on the disk in the clear; what waits to be
 //! ordered is bounded, in bytes, in those of each member, and in time. What is ordered waits for nothing, and nothing stands in its way.
 //!
@@ -85,10 +88,32 @@ struct Listed {
     waits_for: Option<String>,
 }
 
+/// A file, the oldest first.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+struct File {
+    /// Higher than that of each one before; 0 where versions of before gave none.
+    number: u64,
+    /// Of the ids of its parcels.
+    hash: Hash,
+}
+
+impl File {
+    fn name(&self) -> Vec<u8> {
+        let Self { number, hash } = self;
+        if *number == 0 { hash.0.to_vec() } else { [hash.0.as_slice(), &number.to_be_bytes()].concat() }
+    }
+
+    fn named(name: &[u8]) -> Option<Self> {
+        let (hash, number) = name.split_first_chunk()?;
+        let number = if number.is_empty() { 0 } else { u64::from_be_bytes(number.try_into().ok()?) };
+        Some(Self { number, hash: Hash(*hash) })
+    }
+}
+
 /// Where a parcel lies.
 #[derive(Clone, Debug)]
 struct Place {
-    file: Hash,
+    file: File,
     class: u8,
     at: u64,
 }
@@ -99,7 +124,9 @@ pub struct ParcelStore<S: Storage> {
     folder: String,
     places: BTreeMap<ParcelId, Place>,
     /// Files of which nothing was ordered yet.
-    waiting: BTreeMap<Hash, Waiting>,
+    waiting: BTreeMap<File, Waiting>,
+    /// The highest number that a file has had.
+    last: u64,
 }
 
 impl<S: Storage> ParcelStore<S> {
@@ -115,22 +142,25 @@ impl<S: Storage> ParcelStore<S> {
             Err(Disk::PartitionMissing(_)) => Vec::new(),
             Err(error) => return Err(error.into()),
         };
-        let mut store = Self { storage, folder, places: BTreeMap::new(), waiting: BTreeMap::new() };
+        let mut store = Self { storage, folder, places: BTreeMap::new(), waiting: BTreeMap::new(), last: 0 };
+        let mut files = BTreeSet::new();
         for name in names {
-            let file = <[u8; 32]>::try_from(name.as_slice()).ok().map(Hash);
-            let listed = match file {
-                Some(file) => store.listed(&file).await?,
-                None => None,
-            };
-            match (file, listed) {
-                (Some(file), Some(Listed { lines, bytes, waits_for })) => {
-                    store.note(file, &lines);
-                    if let Some(sender) = waits_for {
-                        store.waiting.insert(file, Waiting { since_ms: now_ms, bytes, sender });
-                    }
-                }
-                _ => store.storage.remove(&store.folder, Some(&name)).await?,
+            match File::named(&name) {
+                Some(file) => drop(files.insert(file)),
+                None => store.storage.remove(&store.folder, Some(&name)).await?,
             }
+        }
+        store.last = files.last().map_or(0, |file| file.number);
+        for file in &files {
+            let Some(Listed { lines, bytes, waits_for }) = store.listed(file).await? else { continue };
+            store.note(*file, &lines);
+            if let Some(sender) = waits_for {
+                store.waiting.insert(*file, Waiting { since_ms: now_ms, bytes, sender });
+            }
+        }
+        let counting: BTreeSet<File> = store.places.values().map(|place| place.file).collect();
+        for file in files.difference(&counting) {
+            store.remove(file).await?;
         }
         Ok(store)
     }
@@ -181,13 +211,20 @@ impl<S: Storage> ParcelStore<S> {
         };
         let bytes = content.len();
         let ids: Vec<&[u8]> = lines.iter().map(|ordered| ordered.id.0.as_slice()).collect();
-        let file = Hash::of(&ids);
+        self.last = self.last.saturating_add(1);
+        let file = File { number: self.last, hash: Hash::of(&ids) };
         self.write(&file, state, content).await?;
+        let replaced = lines.iter().filter_map(|ordered| self.places.get(&ordered.id)).map(|place| place.file);
+        let replaced: BTreeSet<File> = replaced.collect();
         self.note(file, &lines);
-        match kept {
-            Kept::Ordered => drop(self.waiting.remove(&file)),
-            Kept::Waiting { since_ms, sender, .. } => {
-                self.waiting.insert(file, Waiting { since_ms, bytes, sender: sender.to_owned() });
+        if let Kept::Waiting { since_ms, sender, .. } = kept {
+            self.waiting.insert(file, Waiting { since_ms, bytes, sender: sender.to_owned() });
+        }
+        for file in replaced {
+            let counts = self.places.values().any(|place| place.file == file);
+            // If it stays, it goes at the next start.
+            if !counts && self.remove(&file).await.is_err() {
+                self.waiting.remove(&file);
             }
         }
         Ok(())
@@ -201,14 +238,8 @@ impl<S: Storage> ParcelStore<S> {
         if own + bytes > share || all + bytes > PARCELS_WAITING_BYTES_MAX { Err(StoreError::Full) } else { Ok(()) }
     }
 
-    async fn write(&self, file: &Hash, state: u8, content: Vec<u8>) -> Result<(), StoreError> {
-        let blob = match self.storage.open(&self.folder, &file.0).await {
-            Err(error) if is_damage(&error) => {
-                self.storage.remove(&self.folder, Some(&file.0)).await?;
-                self.storage.open(&self.folder, &file.0).await?.0
-            }
-            opened => opened?.0,
-        };
+    async fn write(&self, file: &File, state: u8, content: Vec<u8>) -> Result<(), StoreError> {
+        let (blob, _) = self.storage.open(&self.folder, &file.name()).await?;
         blob.write_at(0, content, WriteOptions::DONT_CACHE).await?;
         blob.sync().await?;
         blob.write_at(0, vec![state], WriteOptions::SYNC).await?;
@@ -222,7 +253,7 @@ impl<S: Storage> ParcelStore<S> {
     /// When the disk fails.
     pub async fn get(&self, id: &ParcelId) -> Result<Option<(OrderedParcel, Bytes)>, StoreError> {
         let Some(Place { file, class, at }) = self.places.get(id).cloned() else { return Ok(None) };
-        let (blob, _) = self.storage.open(&self.folder, &file.0).await?;
+        let (blob, _) = self.storage.open(&self.folder, &file.name()).await?;
         let bytes = blob.read_at(at, parcel_bytes(class), ReadOptions::DONT_CACHE).await?.coalesce();
         Ok(Some((OrderedParcel { id: *id, class }, Bytes::copy_from_slice(bytes.as_ref()))))
     }
@@ -233,7 +264,7 @@ impl<S: Storage> ParcelStore<S> {
     /// When the disk fails: those that [`ParcelStore::is_ordered`] says are kept all the same, and of the others it must be said again.
     pub async fn ordered(&mut self, ids: impl IntoIterator<Item = ParcelId>) -> Result<(), StoreError> {
         let files = ids.into_iter().filter_map(|id| self.places.get(&id)).map(|place| place.file);
-        let files: BTreeSet<Hash> = files.collect();
+        let files: BTreeSet<File> = files.collect();
         let mut marked = Ok(());
         for file in files.into_iter().filter(|file| self.waiting.contains_key(file)).collect::<Vec<_>>() {
             match self.mark(&file).await {
@@ -245,8 +276,8 @@ impl<S: Storage> ParcelStore<S> {
     }
 
     /// Has a file kept for good, or removes it, if it is damaged.
-    async fn mark(&mut self, file: &Hash) -> Result<(), StoreError> {
-        let blob = match self.storage.open(&self.folder, &file.0).await {
+    async fn mark(&mut self, file: &File) -> Result<(), StoreError> {
+        let blob = match self.storage.open(&self.folder, &file.name()).await {
             Err(error) if is_damage(&error) => return self.remove(file).await,
             opened => opened?.0,
         };
@@ -261,7 +292,7 @@ impl<S: Storage> ParcelStore<S> {
     /// When the disk fails.
     pub async fn expire(&mut self, reached_ms: u64) -> Result<(), StoreError> {
         let is_over = |since: u64| reached_ms.saturating_sub(since) > PARCEL_WAIT_MS_MAX;
-        let over: Vec<Hash> =
+        let over: Vec<File> =
             self.waiting.iter().filter(|(_, one)| is_over(one.since_ms)).map(|(file, _)| *file).collect();
         for file in over {
             self.remove(&file).await?;
@@ -269,14 +300,14 @@ impl<S: Storage> ParcelStore<S> {
         Ok(())
     }
 
-    async fn remove(&mut self, file: &Hash) -> Result<(), StoreError> {
-        self.storage.remove(&self.folder, Some(&file.0)).await?;
+    async fn remove(&mut self, file: &File) -> Result<(), StoreError> {
+        self.storage.remove(&self.folder, Some(&file.name())).await?;
         self.waiting.remove(file);
         self.places.retain(|_, place| place.file != *file);
         Ok(())
     }
 
-    fn note(&mut self, file: Hash, lines: &[OrderedParcel]) {
+    fn note(&mut self, file: File, lines: &[OrderedParcel]) {
         let mut at = (HEAD_BYTES + LINE_BYTES * lines.len()) as u64;
         for ordered in lines {
             self.places.insert(ordered.id, Place { file, class: ordered.class, at });
@@ -285,8 +316,8 @@ impl<S: Storage> ParcelStore<S> {
     }
 
     /// What a file says of itself; none when it is not whole, or damaged.
-    async fn listed(&self, file: &Hash) -> Result<Option<Listed>, StoreError> {
-        let (blob, size) = match self.storage.open(&self.folder, &file.0).await {
+    async fn listed(&self, file: &File) -> Result<Option<Listed>, StoreError> {
+        let (blob, size) = match self.storage.open(&self.folder, &file.name()).await {
             Err(error) if is_damage(&error) => return Ok(None),
             opened => opened?,
         };

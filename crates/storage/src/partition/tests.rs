@@ -585,6 +585,36 @@ fn what_cannot_be_read_any_more_is_replaced() {
     });
 }
 
+/// Also after a restart, in whichever order the files are found; and what was replaced, all of it, takes no room any more.
+#[test]
+fn what_was_replaced_does_not_come_back() {
+    deterministic::Runner::default().start(|context| async move {
+        for n in 0..8 {
+            let name = format!("node-{n}");
+            let open = |label: &'static str| ParcelStore::open(context.child(label), &name, "health", 1_000);
+            let mut store = open("one").await.unwrap();
+            let (one, other) = (parcel(2 * n), parcel(2 * n + 1));
+            let again = [&one, &other].map(|(ordered, bytes)| (*ordered, Bytes::from(vec![7; bytes.len()])));
+            store.put(&[one.clone(), other.clone()], BY_A).await.unwrap();
+            store.put(&again[..1], Kept::Ordered).await.unwrap();
+            drop(store);
+            let mut store = open("again").await.unwrap();
+            assert_eq!(store.get(&one.0.id).await.unwrap().as_ref(), Some(&again[0]), "{n}");
+            assert_eq!(store.get(&other.0.id).await.unwrap().as_ref(), Some(&other), "{n}");
+            let folder = format!("{name}-parcels-health");
+            let files = || commonware_runtime::Storage::scan(&context, &folder);
+            assert_eq!(files().await.unwrap().len(), 2, "{n}");
+            store.put(&again[1..], Kept::Ordered).await.unwrap();
+            assert_eq!(files().await.unwrap().len(), 2, "{n}");
+            drop(store);
+            let store = open("once_more").await.unwrap();
+            for one in &again {
+                assert_eq!(store.get(&one.0.id).await.unwrap().as_ref(), Some(one), "{n}");
+            }
+        }
+    });
+}
+
 /// The disk does not take the word that something is ordered: it is not ordered here until it does, and then it is for good.
 #[test]
 fn what_could_not_be_marked_as_ordered_is_not_until_it_is_and_stays_then() {

@@ -263,3 +263,50 @@ fn parcels_whose_file_does_not_open_are_not_there_until_they_are_given_again() {
         });
     }
 }
+
+/// What was replaced and could not be removed, or was there before files had numbers, is not taken for what replaced it.
+#[test]
+fn of_parcels_that_lie_in_two_files_the_newer_counts() {
+    for n in 0..8 {
+        let folder = tempfile::tempdir().unwrap();
+        let folder = folder.path();
+        let (one, again) = (parcel(n), (parcel(n).0, Bytes::from(vec![7; parcel(n).1.len()])));
+        let older = on_disk(folder, async |context| {
+            let mut store = store_in(&context).await;
+            let older = put_each(folder, &mut store, std::slice::from_ref(&one)).await.remove(0);
+            let bytes = fs::read(&older).unwrap();
+            store.put(std::slice::from_ref(&again), Kept::Ordered).await.unwrap();
+            assert!(!older.exists());
+            fs::write(&older, &bytes).unwrap();
+            let name = older.file_name().unwrap().to_str().unwrap();
+            let unnumbered = older.with_file_name(&name[..64]);
+            fs::write(&unnumbered, bytes).unwrap();
+            [older, unnumbered]
+        });
+        on_disk(folder, async |context| {
+            let store = store_in(&context).await;
+            assert_eq!(store.get(&one.0.id).await.unwrap().as_ref(), Some(&again), "{n}");
+            assert!(store.is_ordered(&one.0.id), "{n}");
+        });
+        assert!(!older.iter().any(|file| file.exists()), "{n}");
+    }
+}
+
+/// What a version of before kept is there.
+#[test]
+fn a_file_without_a_number_is_one_too() {
+    let folder = tempfile::tempdir().unwrap();
+    let folder = folder.path();
+    let one = parcel(1);
+    on_disk(folder, async |context| {
+        let file = put_each(folder, &mut store_in(&context).await, std::slice::from_ref(&one)).await.remove(0);
+        let name = file.file_name().unwrap().to_str().unwrap();
+        fs::rename(&file, file.with_file_name(&name[..64])).unwrap();
+    });
+    on_disk(folder, async |context| {
+        let mut store = store_in(&context).await;
+        assert_eq!(store.get(&one.0.id).await.unwrap().as_ref(), Some(&one));
+        store.ordered([one.0.id]).await.unwrap();
+        assert!(store.is_ordered(&one.0.id));
+    });
+}
