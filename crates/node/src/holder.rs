@@ -126,9 +126,10 @@ impl<E: Runtime> Holder<E> {
         let (pending, damaged) = vault.pending().await?;
         for file in damaged {
             tracing::error!(
-                transaction = %file,
+                transaction = file.get(..64).unwrap_or(&file),
                 "the vault's note of this transaction is damaged: what it left in the vault stays there, also if it is refused or never \
-                 final: have that erased then. Once that is done, or it is accepted, remove the file of that name from the folder `…-vault-pending`"
+                 final: have that erased then. Once that is done, or it is accepted, remove what has its id in the name from the folder \
+                 `…-vault-pending`"
             );
         }
         let pending = pending.into_iter().map(|pending| (pending.transaction, pending)).collect();

@@ -120,6 +120,8 @@ pub struct Vault<S: Storage> {
     locks: Vec<AsyncMutex<()>>,
     /// Files that were read last. Each is kept and forgotten under the lock of its subject alone, but for those that give way.
     read: Mutex<Cache<Name, ReadFile>>,
+    /// Which notes of transactions there are.
+    notes: Mutex<pending::Notes>,
 }
 
 /// The name of a subject's files, without the generation.
@@ -165,8 +167,9 @@ impl<S: Storage> Vault<S> {
         let locks = (0..LOCKS).map(|_| AsyncMutex::new(())).collect();
         let read = Mutex::new(Cache::new(VAULT_FILES_READ_BYTES_MAX));
         let (prefix, ciphers) = (named(prefix), Ciphers::new(key));
-        let vault = Self { storage, prefix, ciphers, disk, locks, read };
+        let vault = Self { storage, prefix, ciphers, disk, locks, read, notes: Mutex::default() };
         vault.check_key().await?;
+        vault.find_notes().await?;
         for folder in 0..FOLDERS {
             vault.clear(folder).await?;
         }

@@ -14,7 +14,7 @@
 use super::{CHECK_NAME, Drawer, FOLDERS, Name, Pending, Vault, VaultError, WHOLE, WIPE_BYTES, decode, file, split};
 use commonware_runtime::Storage;
 use std::{collections::BTreeSet, fs, io, io::Write as _, path::Path};
-use tallystick_protocol::{Commitment, Hash, Opening, cbor, limits::VAULT_PENDING_BYTES_MAX};
+use tallystick_protocol::{Commitment, Opening, cbor, limits::VAULT_PENDING_BYTES_MAX};
 use zeroize::Zeroizing;
 
 /// Bytes that the runtime writes before a file's own, by each of its layouts.
@@ -84,12 +84,25 @@ impl<S: Storage> Vault<S> {
     /// A copy of the note of a transaction; none when it is settled.
     ///
     /// # Errors
-    /// When the disk fails.
+    /// When the disk fails or the note is damaged.
     pub fn copy_note(&self, pending: &Pending, disk: &Path) -> Result<Option<FileCopy>, VaultError> {
-        let Hash(name) = pending.transaction;
-        match copied(disk, self.pending_partition(), &name, pending.partition().map(str::to_owned)) {
-            Err(VaultError::Copy(error)) if error.kind() == io::ErrorKind::NotFound => Ok(None),
-            copy => copy.map(Some),
+        loop {
+            let (mut amiss, names) = (Ok(None), self.notes_of(&pending.transaction));
+            for name in &names {
+                match copied(disk, self.pending_partition(), name, pending.partition().map(str::to_owned)) {
+                    // One that is written just now is not whole: the one before it is there until it is.
+                    Ok(copy) => match self.unsealed(&copy.file, &copy.bytes) {
+                        Ok(_) => return Ok(Some(copy)),
+                        Err(error) => amiss = Err(error),
+                    },
+                    Err(VaultError::Copy(error)) if error.kind() == io::ErrorKind::NotFound => {}
+                    Err(error) => return Err(error),
+                }
+            }
+            // It may have been noted anew meanwhile, and all these been removed.
+            if self.notes_of(&pending.transaction) == names {
+                return amiss;
+            }
         }
     }
 

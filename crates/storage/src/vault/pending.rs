@@ -2,13 +2,20 @@
 //! node was off meanwhile.
 //!
 //! One file for each such transaction, in the partition `‹prefix›-vault-pending`, encrypted as a subject's is. It names commitments, not
-//! what opens them.
+//! what opens them. Its name is the transaction's id; where it was noted anew, followed by a number, each time a higher one.
+//!
+//! INVARIANT: of a transaction that is noted and not forgotten there is a whole note on the disk at every moment: the next is there before the
+//! one before it is removed, and of several the newest that is whole counts.
 
 use super::{SubjectKey, Vault, VaultError, first_byte, is_damage};
 use crate::vault::WHOLE;
 use commonware_runtime::{Blob as _, Error as Disk, ReadOptions, Storage, WriteOptions};
 use minicbor::{Decode, Decoder, Encode, Encoder, decode, encode};
 use rand_core::CryptoRng;
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::{MutexGuard, PoisonError},
+};
 use tallystick_protocol::{
     Commitment, Hash, PLACE_PARTS, Place, cbor,
     limits::{NAME_BYTES_MAX, SEALED_PER_TRANSACTION_MAX, VAULT_PENDING_BYTES_MAX},
@@ -17,6 +24,9 @@ use zeroize::Zeroizing;
 
 /// What the name of its partition ends with.
 pub(super) const PARTITION: &str = "-pending";
+
+/// The numbers of the notes that there are of each transaction, of which some may not be whole.
+pub(super) type Notes = BTreeMap<Hash, BTreeSet<u64>>;
 
 /// A transaction that is not final, and the openings that are in the vault because of it alone.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -50,55 +60,64 @@ impl<S: Storage> Vault<S> {
     /// # Errors
     /// When the disk fails.
     pub async fn note(&self, pending: &Pending, rng: &mut impl CryptoRng) -> Result<(), VaultError> {
-        let name = pending.transaction.0;
+        // Taken before anything is written: whoever is broken off leaves a note that is known, and goes with the next.
+        let number = {
+            let mut notes = self.notes();
+            let numbers = notes.entry(pending.transaction).or_default();
+            let number = numbers.last().map_or(0, |last| last.saturating_add(1));
+            numbers.insert(number);
+            number
+        };
+        let name = file(&pending.transaction, number);
         let clear = Zeroizing::new(cbor::encode(pending));
         let mut bytes = vec![0];
         bytes.extend_from_slice(&self.ciphers.seal(&name, &SubjectKey::generate(rng), clear, rng));
-        let partition = self.pending_partition();
-        let (blob, size) = match self.storage.open(&partition, &name).await {
-            Err(error) if is_damage(&error) => {
-                self.storage.remove(&partition, Some(&name)).await?;
-                self.storage.open(&partition, &name).await?
-            }
-            opened => opened?,
-        };
-        if size > 0 {
-            // What a crash left, or the same handed in twice.
-            blob.resize(0).await?;
-        }
+        let (blob, _) = self.storage.open(&self.pending_partition(), &name).await?;
         blob.write_at(0, bytes, WriteOptions::DONT_CACHE).await?;
         blob.sync().await?;
         blob.write_at(0, vec![WHOLE], WriteOptions::SYNC).await?;
-        Ok(blob.sync().await?)
+        blob.sync().await?;
+        drop(blob);
+        self.remove_notes(&pending.transaction, number).await
     }
 
-    /// All that is noted, and the names of the notes that are damaged. What a crash left half written is removed: nothing was kept for it.
+    /// All that is noted, and the names of the notes that are damaged. What a crash left half written is removed: nothing was kept for it, or
+    /// what was is in the note before it.
     ///
     /// # Errors
     /// When the disk fails.
     pub async fn pending(&self) -> Result<(Vec<Pending>, Vec<String>), VaultError> {
-        let partition = self.pending_partition();
-        let names = match self.storage.scan(&partition).await {
-            Ok(names) => names,
-            Err(Disk::PartitionMissing(_)) => return Ok((Vec::new(), Vec::new())),
-            Err(error) => return Err(error.into()),
-        };
         let (mut found, mut damaged) = (Vec::new(), Vec::new());
-        for name in names {
-            match self.noted(&partition, &name).await {
-                Ok(Some(pending)) => found.push(pending),
-                Ok(None) => self.storage.remove(&partition, Some(&name)).await?,
-                Err(VaultError::Damaged(file)) => damaged.push(file),
-                Err(error) => return Err(error),
+        let notes = self.notes().clone();
+        for (transaction, numbers) in notes {
+            let mut counts = None;
+            for number in numbers.into_iter().rev() {
+                match self.noted(&file(&transaction, number)).await {
+                    Ok(Some(pending)) => {
+                        found.push(pending);
+                        counts = Some(number);
+                        break;
+                    }
+                    Ok(None) => self.remove_note(&transaction, number).await?,
+                    // The one before it may name what is another's by now.
+                    Err(VaultError::Damaged(file)) => {
+                        damaged.push(file);
+                        break;
+                    }
+                    Err(error) => return Err(error),
+                }
+            }
+            if let Some(number) = counts {
+                self.remove_notes(&transaction, number).await?;
             }
         }
         Ok((found, damaged))
     }
 
     /// One note; none when it is not whole.
-    async fn noted(&self, partition: &str, name: &[u8]) -> Result<Option<Pending>, VaultError> {
+    async fn noted(&self, name: &[u8]) -> Result<Option<Pending>, VaultError> {
         let damaged = || VaultError::Damaged(hex::encode(name));
-        let (blob, size) = match self.storage.open(partition, name).await {
+        let (blob, size) = match self.storage.open(&self.pending_partition(), name).await {
             Err(error) if is_damage(&error) => return Err(damaged()),
             opened => opened?,
         };
@@ -119,15 +138,73 @@ impl<S: Storage> Vault<S> {
     /// # Errors
     /// When the disk fails.
     pub async fn forget(&self, transaction: &Hash) -> Result<(), VaultError> {
-        match self.storage.remove(&self.pending_partition(), Some(&transaction.0)).await {
-            Ok(()) | Err(Disk::BlobMissing(..) | Disk::PartitionMissing(_)) => Ok(()),
-            Err(error) => Err(error.into()),
+        self.remove_notes(transaction, u64::MAX).await
+    }
+
+    /// Removes the notes of a transaction that have a lower number, the oldest first: one that was replaced is never brought back.
+    async fn remove_notes(&self, transaction: &Hash, number: u64) -> Result<(), VaultError> {
+        let before: Vec<u64> =
+            self.notes().get(transaction).into_iter().flat_map(|numbers| numbers.range(..number).copied()).collect();
+        for number in before {
+            self.remove_note(transaction, number).await?;
         }
+        Ok(())
+    }
+
+    async fn remove_note(&self, transaction: &Hash, number: u64) -> Result<(), VaultError> {
+        match self.storage.remove(&self.pending_partition(), Some(&file(transaction, number))).await {
+            Ok(()) | Err(Disk::BlobMissing(..) | Disk::PartitionMissing(_)) => {}
+            Err(error) => return Err(error.into()),
+        }
+        let mut notes = self.notes();
+        if let Some(numbers) = notes.get_mut(transaction) {
+            numbers.remove(&number);
+            if numbers.is_empty() {
+                notes.remove(transaction);
+            }
+        }
+        Ok(())
+    }
+
+    /// Looks which notes there are.
+    pub(super) async fn find_notes(&self) -> Result<(), VaultError> {
+        let names = match self.storage.scan(&self.pending_partition()).await {
+            Ok(names) => names,
+            Err(Disk::PartitionMissing(_)) => return Ok(()),
+            Err(error) => return Err(error.into()),
+        };
+        let mut notes = self.notes();
+        for (transaction, number) in names.iter().filter_map(|name| split(name)) {
+            notes.entry(transaction).or_default().insert(number);
+        }
+        Ok(())
+    }
+
+    fn notes(&self) -> MutexGuard<'_, Notes> {
+        self.notes.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The names of the notes that there are of a transaction, the newest first.
+    pub(super) fn notes_of(&self, transaction: &Hash) -> Vec<Vec<u8>> {
+        let notes = self.notes();
+        let numbers = notes.get(transaction).into_iter().flat_map(|numbers| numbers.iter().rev());
+        numbers.map(|number| file(transaction, *number)).collect()
     }
 
     pub(super) fn pending_partition(&self) -> String {
         format!("{}{PARTITION}", self.prefix)
     }
+}
+
+/// The name of a note: the first of a transaction has no number.
+fn file(Hash(transaction): &Hash, number: u64) -> Vec<u8> {
+    if number == 0 { transaction.to_vec() } else { [transaction.as_slice(), &number.to_be_bytes()].concat() }
+}
+
+fn split(name: &[u8]) -> Option<(Hash, u64)> {
+    let (transaction, number) = name.split_first_chunk()?;
+    let number = if number.is_empty() { 0 } else { u64::from_be_bytes(number.try_into().ok()?) };
+    Some((Hash(*transaction), number))
 }
 
 impl<C> Encode<C> for Pending {

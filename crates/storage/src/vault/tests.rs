@@ -91,6 +91,52 @@ fn what_waits_is_noted() {
     });
 }
 
+/// Noted anew while the disk fails and the machine crashes: the note of before counts or the new one, and never none.
+#[test]
+fn a_note_is_there_while_it_is_written_anew() {
+    let noted = |opened: u8| {
+        let mut rng = StdRng::seed_from_u64(1);
+        let opening = |n| sealed("alice", &format!("field-{n}"), "Alice", &mut rng);
+        let openings = (0..opened).map(opening).map(|one| (one.place().clone(), one.commitment())).collect();
+        Pending { transaction: Hash([1; 32]), not_after: 7, within: None, openings }
+    };
+    let mut counts = BTreeMap::new();
+    for seed in 0..60 {
+        let write = WriteConfig {
+            failure_rate: probability!(0.3),
+            retention_rate: probability!(0.5),
+            mode: PartialWriteMode::Subset,
+        };
+        let faults = FaultConfig::default().open(probability!(0.1)).write(write);
+        let faults = faults.sync(probability!(0.3)).remove(probability!(0.3));
+        let config = deterministic::Config::default().with_seed(seed);
+        let (done, crashed) = deterministic::Runner::new(config).start_and_recover(move |context| async move {
+            let config = context.storage_fault_config();
+            let vault = Vault::open(context, "node", &key(1)).await.unwrap();
+            let mut rng = StdRng::seed_from_u64(seed);
+            vault.note(&noted(1), &mut rng).await.unwrap();
+            *config.write() = faults;
+            vault.note(&noted(2), &mut rng).await.is_ok()
+        });
+        let found = deterministic::Runner::from(crashed).start(|context| async move {
+            *context.storage_fault_config().write() = FaultConfig::default();
+            let vault = Vault::open(context.child("again"), "node", &key(1)).await.unwrap();
+            let (found, damaged) = vault.pending().await.unwrap();
+            assert!(damaged.is_empty(), "seed {seed}: {damaged:?}");
+            assert_eq!(Storage::scan(&context, "node-vault-pending").await.unwrap().len(), 1, "seed {seed}");
+            vault.note(&noted(3), &mut StdRng::seed_from_u64(seed)).await.unwrap();
+            assert_eq!(vault.pending().await.unwrap().0, [noted(3)], "seed {seed}");
+            vault.forget(&Hash([1; 32])).await.unwrap();
+            assert_eq!(Storage::scan(&context, "node-vault-pending").await.unwrap().len(), 0, "seed {seed}");
+            found
+        });
+        let [one] = found.as_slice() else { panic!("seed {seed}: {found:?}") };
+        assert!(*one == noted(2) || *one == noted(1) && !done, "seed {seed}");
+        *counts.entry(one.openings.len()).or_insert(0) += 1;
+    }
+    assert_eq!(counts.len(), 2, "either is left by some crash: {counts:?}");
+}
+
 /// Runs on a real disk in this folder.
 fn on_disk<T>(folder: &Path, run: impl AsyncFnOnce(tokio::Context) -> T) -> T {
     let config = tokio::Config::new().with_storage_directory(folder);
