@@ -3,15 +3,17 @@
 
 use super::{Parcels, Room, Standing, erasing::Eraser, message::Message, order::Executed};
 use crate::{application::now_ms, engine::Runtime};
+use futures::future::Either;
 use std::{
     collections::BTreeSet,
     sync::{Arc, PoisonError, atomic::Ordering},
     time::Duration,
 };
 use tallystick_protocol::{
-    LogEntry, Operation, OrderedParcel, ParcelId, PartitionRootsRow, Payload, PrincipalId, RootsAt, SignedTransaction,
-    StateKey,
-    limits::{PARCELS_PER_ORDER_MAX, ROOT_INTERVAL_MS},
+    LogEntry, NodeRow, Operation, OrderedParcel, ParcelId, PartitionRootsRow, Payload, PrincipalId, RootsAt,
+    SignedTransaction, StateKey,
+    limits::{PARCELS_BYTES_MAX, PARCELS_PER_ORDER_MAX, ROOT_INTERVAL_MS},
+    parcel::parcel_bytes,
 };
 use tallystick_storage::{
     partition::{Done, Opened, ParcelStore, Placed, Position, PrivateBlock},
@@ -66,6 +68,46 @@ struct Cursor {
     open: Option<Orders>,
 }
 
+/// How payloads that are missing are asked for: as many at once as one answer holds, first of the nodes that acknowledged them, and of
+/// everybody where these did not give them.
+#[derive(Debug, Default)]
+struct Asking {
+    /// What was asked for last.
+    asked: BTreeSet<ParcelId>,
+    /// Whether it did not come, and nothing was here by itself since: whoever catches up does not wait again with every block.
+    is_in_vain: bool,
+}
+
+impl Asking {
+    /// What is asked for now: nothing while what was asked for is on its way, which it is until it `is_over`.
+    fn next(&mut self, orders: &Orders, missing: &BTreeSet<ParcelId>, is_over: bool) -> Vec<ParcelId> {
+        let has_come = self.asked.is_disjoint(missing);
+        if !has_come && !is_over {
+            return Vec::new();
+        }
+        self.is_in_vain |= !has_come;
+        let (mut bytes, mut ids) = (0, Vec::new());
+        for parcel in orders.parcels.iter().map(|one| one.parcel).filter(|parcel| missing.contains(&parcel.id)) {
+            bytes += parcel_bytes(parcel.class);
+            if bytes > PARCELS_BYTES_MAX || ids.len() >= PARCELS_PER_ORDER_MAX {
+                break;
+            }
+            ids.push(parcel.id);
+        }
+        self.asked = ids.iter().copied().collect();
+        ids
+    }
+
+    /// Who is asked.
+    fn asks<'m>(&self, others: Vec<&'m NodeRow>, holders: &BTreeSet<PrincipalId>) -> Vec<&'m NodeRow> {
+        let (mut asked, rest): (Vec<_>, Vec<_>) = others.into_iter().partition(|node| holders.contains(&node.node));
+        if self.is_in_vain || asked.is_empty() {
+            asked.extend(rest);
+        }
+        asked
+    }
+}
+
 impl<E: Runtime> Room<E> {
     /// Payloads that are asked for now.
     pub(super) fn wanted(&self) -> BTreeSet<ParcelId> {
@@ -91,7 +133,7 @@ impl<E: Runtime> Parcels<E> {
         let mut tip = self.0.shared.chain.watch_tip();
         // The height whose root is known to be posted, and when this was last tried.
         let (mut posted, mut tried_ms, mut asked_ms, mut asks) = (0, 0, 0, 0);
-        let mut eraser = Eraser::default();
+        let (mut eraser, mut asking) = (Eraser::default(), Asking::default());
         loop {
             room.opened().await;
             let (height, time_ms) = {
@@ -105,7 +147,7 @@ impl<E: Runtime> Parcels<E> {
                         let before = room.partition.lock().await.position();
                         // What is ordered after it may be a hold.
                         let eraser = (newest == Some(orders.height)).then_some(&mut eraser);
-                        let discloses = self.execute(&mut runtime, (&room, eraser), &orders).await;
+                        let discloses = self.execute(&mut runtime, (&room, eraser), &orders, &mut asking).await;
                         let times = (before.time_ms, orders.time_ms, now_ms(&runtime));
                         if is_posted_at_once(times, discloses) && !self.is_posted(&room.name, orders.height).await {
                             self.post_root(&runtime, &room).await;
@@ -210,33 +252,16 @@ impl<E: Runtime> Parcels<E> {
         Ok((blocks, at_end))
     }
 
-    /// Executes a block's orders, once every payload is here for good; says whether one of them discloses something. What it orders to be erased is
-    /// carried out where an `eraser` is given: of the newest block.
+    /// Executes a block's orders, once every payload is here for good; says whether one of them discloses something. What it orders to be
+    /// erased is carried out where an `eraser` is given: of the newest block.
     async fn execute(
         &self,
         runtime: &mut E,
         (room, eraser): (&Arc<Room<E>>, Option<&mut Eraser>),
         orders: &Orders,
+        asking: &mut Asking,
     ) -> bool {
-        let since_ms = now_ms(runtime);
-        let payloads = loop {
-            // Before the look, so that what arrives meanwhile is not missed.
-            let arrived = room.arrived.notified();
-            let (found, missing) = self.gathered(runtime, room, orders).await;
-            if missing.is_empty() {
-                break found;
-            }
-            room.lacks(missing.len(), now_ms(runtime).saturating_sub(since_ms));
-            room.want(missing.clone());
-            // Who is no member's any more is given nothing: it asks when it is again.
-            room.opened().await;
-            self.ask(room, orders, &missing).await;
-            let arrived = std::pin::pin!(arrived);
-            let again = std::pin::pin!(runtime.sleep(ASK_AGAIN));
-            futures::future::select(arrived, again).await;
-        };
-        room.want(BTreeSet::new());
-        room.lacks(0, 0);
+        let payloads = self.awaited(runtime, room, orders, asking).await;
         let Orders { height, time_ms, location, .. } = *orders;
         let block = PrivateBlock { height, time_ms, location, payloads };
         let (done, root, executed) = {
@@ -265,6 +290,33 @@ impl<E: Runtime> Parcels<E> {
         discloses
     }
 
+    /// The payloads of a block's orders, in order, once every one is here for good.
+    async fn awaited(&self, runtime: &mut E, room: &Arc<Room<E>>, orders: &Orders, asking: &mut Asking) -> Vec<Placed> {
+        let (since_ms, mut again, mut is_over) = (now_ms(runtime), None, false);
+        loop {
+            // Before the look, so that what arrives meanwhile is not missed.
+            let arrived = std::pin::pin!(room.arrived.notified());
+            let (found, missing) = self.gathered(runtime, room, orders).await;
+            if missing.is_empty() {
+                asking.is_in_vain &= again.is_some();
+                room.want(BTreeSet::new());
+                room.lacks(0, 0);
+                return found;
+            }
+            room.lacks(missing.len(), now_ms(runtime).saturating_sub(since_ms));
+            room.want(missing.clone());
+            // Who is no member's any more is given nothing: it asks when it is again.
+            room.opened().await;
+            let ids = asking.next(orders, &missing, is_over);
+            if !ids.is_empty() {
+                self.ask(room, orders, (asking, ids)).await;
+                again = None;
+            }
+            let again = again.get_or_insert_with(|| Box::pin(runtime.sleep(ASK_AGAIN)));
+            is_over = matches!(futures::future::select(arrived, again.as_mut()).await, Either::Right(_));
+        }
+    }
+
     fn tell(&self, room: &Room<E>, height: u64, done: Vec<Done>) {
         let mut waiting = room.waiting();
         for Done { transaction, number, outcome, .. } in done {
@@ -286,7 +338,10 @@ impl<E: Runtime> Parcels<E> {
     async fn gathered(&self, runtime: &mut E, room: &Room<E>, orders: &Orders) -> (Vec<Placed>, BTreeSet<ParcelId>) {
         let (mut found, mut missing) = (Vec::with_capacity(orders.parcels.len()), BTreeSet::new());
         let mut store = room.store.lock().await;
-        if let Err(error) = store.ordered(orders.parcels.iter().map(|one| one.parcel.id)).await {
+        if let Err(error) = store.ordered(orders.parcels.iter().map(|one| one.parcel.id)).await
+            // Said once for each time that it holds up the partition.
+            && room.wanted().is_empty()
+        {
             tracing::error!(
                 partition = room.name,
                 %error,
@@ -305,6 +360,8 @@ impl<E: Runtime> Parcels<E> {
             };
             match opened {
                 Some(opened) => {
+                    // Until the others are here too.
+                    room.keep_open(ordered.id, opened.clone());
                     let (ordered, evidence_height, orderer) = (*ordered, *evidence_height, orderer.clone());
                     found.push(Placed { ordered, evidence_height, orderer, opened });
                 }
@@ -335,14 +392,19 @@ impl<E: Runtime> Parcels<E> {
         Some(Arc::new(Opened::of(payload, network, &room.name, runtime)))
     }
 
-    /// Asks for payloads: those who acknowledged them, then every other member's node.
-    async fn ask(&self, room: &Room<E>, orders: &Orders, missing: &BTreeSet<ParcelId>) {
+    /// Asks for payloads.
+    async fn ask(&self, room: &Room<E>, orders: &Orders, (asking, ids): (&Asking, Vec<ParcelId>)) {
         let Ok(Some(membership)) = self.membership(&room.name).await else { return };
-        tracing::debug!(partition = room.name, height = orders.height, missing = missing.len(), "asks for payloads");
-        let others = membership.nodes.iter().filter(|node| node.node != self.0.holder.principal);
-        let (first, then): (Vec<_>, Vec<_>) = others.partition(|node| orders.holders.contains(&node.node));
-        let ids: Vec<ParcelId> = missing.iter().copied().take(PARCELS_PER_ORDER_MAX).collect();
-        for node in first.into_iter().chain(then) {
+        let others = membership.nodes.iter().filter(|node| node.node != self.0.holder.principal).collect();
+        let asked = asking.asks(others, &orders.holders);
+        tracing::debug!(
+            partition = room.name,
+            height = orders.height,
+            payloads = ids.len(),
+            nodes = asked.len(),
+            "asks for payloads"
+        );
+        for node in asked {
             self.send(&node.peer, &Message::Fetch { partition: room.name.clone(), ids: ids.clone() });
         }
     }
@@ -418,7 +480,77 @@ fn orders_of(entry: &LogEntry, partition: &str) -> Option<(Vec<Ordered>, Vec<Pri
 
 #[cfg(test)]
 mod tests {
+    #![allow(clippy::unwrap_used, clippy::indexing_slicing)]
     use super::*;
+    use tallystick_protocol::{
+        SealingKey,
+        limits::{PARCEL_CLASS_MAX, PARCEL_CLASS_MIN},
+    };
+
+    /// Orders of so many parcels of this class, with their ids.
+    fn orders(count: u8, class: u8) -> (Orders, Vec<ParcelId>) {
+        let ids: Vec<ParcelId> = (0..count).rev().map(|n| ParcelId([n; 32])).collect();
+        let parcel = |id: &ParcelId| Ordered {
+            parcel: OrderedParcel { id: *id, class },
+            evidence_height: 1,
+            orderer: "council".into(),
+        };
+        let parcels = ids.iter().map(parcel).collect();
+        let holders = ["council/vault", "health/vault"].map(|node| node.parse().unwrap()).into();
+        (Orders { height: 2, time_ms: 0, location: 9, parcels, holders }, ids)
+    }
+
+    #[test]
+    fn what_is_missing_is_asked_for_once_until_it_comes_or_its_time_is_over() {
+        let (orders, ids) = orders(3, PARCEL_CLASS_MIN);
+        let missing = |ids: &[ParcelId]| ids.iter().copied().collect::<BTreeSet<_>>();
+        let mut asking = Asking::default();
+        assert_eq!(asking.next(&orders, &missing(&ids), false), ids, "in the order of the chain");
+        // Whatever else is delivered meanwhile, and a part of it.
+        assert_eq!(asking.next(&orders, &missing(&ids), false), []);
+        assert_eq!(asking.next(&orders, &missing(&ids[1..]), false), []);
+        assert!(!asking.is_in_vain);
+        assert_eq!(asking.next(&orders, &missing(&ids[1..]), true), ids[1..]);
+        assert!(asking.is_in_vain, "it did not come");
+        assert_eq!(asking.next(&orders, &missing(&ids[1..]), false), []);
+    }
+
+    #[test]
+    fn what_one_answer_does_not_hold_is_asked_for_once_the_rest_is_here() {
+        let (orders, ids) = orders(40, PARCEL_CLASS_MAX);
+        let fit = PARCELS_BYTES_MAX / parcel_bytes(PARCEL_CLASS_MAX);
+        let (mut asking, mut missing) = (Asking::default(), ids.iter().copied().collect::<BTreeSet<_>>());
+        let mut asked = Vec::new();
+        while !missing.is_empty() {
+            let more = asking.next(&orders, &missing, false);
+            assert!((1..=fit).contains(&more.len()), "{}", more.len());
+            missing.retain(|id| !more.contains(id));
+            asked.extend(more);
+        }
+        assert_eq!((asked, asking.is_in_vain), (ids, false));
+    }
+
+    #[test]
+    fn who_acknowledged_is_asked_first_and_everybody_where_they_do_not_give() {
+        let sealing = SealingKey::from_bytes([9; 32]).unwrap();
+        let node = |name: &str| NodeRow {
+            node: name.parse().unwrap(),
+            peer: [1; 32],
+            sealing,
+            jurisdiction: "GB".parse().unwrap(),
+            since_ms: 0,
+        };
+        let nodes = ["border/vault", "council/vault", "health/vault", "police/vault"].map(node);
+        let all = || nodes.iter().collect::<Vec<_>>();
+        let (orders, _) = orders(1, PARCEL_CLASS_MIN);
+        let names = |asked: Vec<&NodeRow>| asked.iter().map(|node| node.node.to_string()).collect::<Vec<_>>();
+        let mut asking = Asking::default();
+        assert_eq!(names(asking.asks(all(), &orders.holders)), ["council/vault", "health/vault"]);
+        assert_eq!(asking.asks(all(), &BTreeSet::new()).len(), 4, "none of them is a member's any more");
+        asking.is_in_vain = true;
+        let expected = ["council/vault", "health/vault", "border/vault", "police/vault"];
+        assert_eq!(names(asking.asks(all(), &orders.holders)), expected);
+    }
 
     #[test]
     fn roots_are_posted_of_what_is_new() {
