@@ -58,14 +58,58 @@ impl Share {
     pub const WHOLE: Self = Self { transactions: VAULT_PENDING_MAX, bytes: u64::MAX };
 }
 
+/// Transactions that are not final, with what was kept because of each, and which of them brought a value, or will.
+#[derive(Debug, Default)]
+struct Noted {
+    all: BTreeMap<Hash, Pending>,
+    bringing: BTreeMap<(Place, Commitment), BTreeSet<Hash>>,
+}
+
+impl Noted {
+    /// Notes a transaction, in place of what was noted of it.
+    fn insert(&mut self, pending: Pending) {
+        self.remove(&pending.transaction);
+        for value in &pending.openings {
+            self.bringing.entry(value.clone()).or_default().insert(pending.transaction);
+        }
+        self.all.insert(pending.transaction, pending);
+    }
+
+    fn remove(&mut self, transaction: &Hash) {
+        let removed = self.all.remove(transaction);
+        for value in removed.into_iter().flat_map(|pending| pending.openings) {
+            if let Some(bringing) = self.bringing.get_mut(&value) {
+                bringing.remove(transaction);
+                if bringing.is_empty() {
+                    self.bringing.remove(&value);
+                }
+            }
+        }
+    }
+
+    /// The other transactions that brought a value, or will.
+    fn others<'n>(
+        &'n self,
+        transaction: &'n Hash,
+        value: &(Place, Commitment),
+    ) -> impl Iterator<Item = &'n Hash> + use<'n> {
+        self.bringing.get(value).into_iter().flatten().filter(move |other| *other != transaction)
+    }
+
+    /// Those of these values that other transactions brought too, or will.
+    fn wanted_besides(&self, transaction: &Hash, values: &[(Place, Commitment)]) -> BTreeSet<(Place, Commitment)> {
+        let is_wanted = |value: &&(Place, Commitment)| self.others(transaction, value).next().is_some();
+        values.iter().filter(is_wanted).cloned().collect()
+    }
+}
+
 /// A node as a holder.
 pub struct Holder<E: Runtime> {
     keys: HolderKeys,
     vault: Vault<E>,
     /// The system's randomness.
     randomness: Mutex<E>,
-    /// Transactions that are not final, with what was kept because of each.
-    pending: Mutex<BTreeMap<Hash, Pending>>,
+    pending: Mutex<Noted>,
     /// The height up to which every order of erasure is carried out; none before the first look.
     erased_to: watch::Sender<Option<u64>>,
     /// The same, without any that is so new that a hold may follow.
@@ -132,14 +176,15 @@ impl<E: Runtime> Holder<E> {
                  `…-vault-pending`"
             );
         }
-        let pending = pending.into_iter().map(|pending| (pending.transaction, pending)).collect();
+        let mut noted = Noted::default();
+        pending.into_iter().for_each(|pending| noted.insert(pending));
         tracing::info!(holder = %keys.principal, sealing = hex::encode(keys.sealing.public()), "this node holds");
         let (erased_to, settled_to) = (watch::Sender::new(None), watch::Sender::new(None));
         Ok(Self {
             keys,
             vault,
             randomness: Mutex::new(runtime),
-            pending: Mutex::new(pending),
+            pending: Mutex::new(noted),
             noting: AsyncMutex::new(()),
             reads: Mutex::default(),
             following: Mutex::default(),
@@ -233,15 +278,15 @@ impl<E: Runtime> Holder<E> {
             kept.insert(drawer, commitments);
         }
         // In a partition nothing tells later who else wrote a value: what another brought that may come to nothing is this one's too.
-        let others = if pending.within.is_some() { self.wanted_besides(&transaction) } else { BTreeSet::new() };
-        let is_new = |opening: &&Opening| {
-            let drawer = kept.get(&Drawer::of(opening.place()));
-            drawer.is_none_or(|kept| !kept.contains(&opening.commitment()))
-                || others.contains(&(opening.place().clone(), opening.commitment()))
+        let values: Vec<_> = openings.iter().map(|one| (one.place().clone(), one.commitment())).collect();
+        let others =
+            if pending.within.is_some() { self.lock().wanted_besides(&transaction, &values) } else { BTreeSet::new() };
+        let is_new = |value: &(Place, Commitment)| {
+            let drawer = kept.get(&Drawer::of(&value.0));
+            drawer.is_none_or(|kept| !kept.contains(&value.1)) || others.contains(value)
         };
-        let new = openings.iter().filter(is_new).map(|opening| (opening.place().clone(), opening.commitment()));
-        pending.openings = new.collect();
-        if let Some(before) = self.lock().get(&transaction) {
+        pending.openings = values.into_iter().filter(is_new).collect();
+        if let Some(before) = self.lock().all.get(&transaction) {
             // Handed in twice: what the first time brought goes with it too.
             pending.openings.extend(before.openings.iter().cloned());
             pending.openings.sort_unstable();
@@ -256,7 +301,8 @@ impl<E: Runtime> Holder<E> {
         let (is_noted, waiting, of_sender) = {
             let own = self.keys.principal.organisation();
             let is_foreign = |one: &Pending| one.within.as_ref().is_some_and(|within| within.sender != own);
-            let (noted, sender) = (self.lock(), pending.within.as_ref().map(|within| &within.sender));
+            let noted = self.lock();
+            let (noted, sender) = (&noted.all, pending.within.as_ref().map(|within| &within.sender));
             let is_theirs = |one: &&Pending| one.within.as_ref().map(|one| &one.sender) == sender;
             let of_sender = noted.values().filter(|one| one.transaction != transaction).filter(is_theirs);
             let of_sender = of_sender.fold((0, 0), |(count, bytes), one| {
@@ -274,7 +320,7 @@ impl<E: Runtime> Holder<E> {
                 return Err(VaultError::Busy);
             }
             self.vault.note(&pending, &mut self.generator()).await?;
-            self.lock().insert(transaction, pending);
+            self.lock().insert(pending);
         }
         self.keep(openings).await
     }
@@ -396,19 +442,26 @@ impl<E: Runtime> Holder<E> {
 
     /// The transaction of this id, if it is not settled.
     pub fn pending_of(&self, transaction: &Hash) -> Option<Pending> {
-        self.lock().get(transaction).cloned()
+        self.lock().all.get(transaction).cloned()
     }
 
     /// The transactions that are not settled.
     pub fn pending(&self) -> Vec<Pending> {
-        self.lock().values().cloned().collect()
+        self.pending_that(|_| true)
     }
 
-    /// What other transactions that are not settled brought, or will.
+    /// Those of which this is so.
+    pub fn pending_that(&self, is_so: impl Fn(&Pending) -> bool) -> Vec<Pending> {
+        self.lock().all.values().filter(|pending| is_so(pending)).cloned().collect()
+    }
+
+    /// What other transactions that are not settled brought, or will, of what this one did; of one that is settled, all that others did.
     pub fn wanted_besides(&self, transaction: &Hash) -> BTreeSet<(Place, Commitment)> {
-        let pending = self.lock();
-        let others = pending.iter().filter(|(id, _)| *id != transaction);
-        others.flat_map(|(_, other)| other.openings.iter().cloned()).collect()
+        let noted = self.lock();
+        match noted.all.get(transaction) {
+            Some(pending) => noted.wanted_besides(transaction, &pending.openings),
+            None => noted.bringing.keys().cloned().collect(),
+        }
     }
 
     /// Settles a transaction: of the openings that are here because of it, those that are still `wanted` stay.
@@ -435,16 +488,18 @@ impl<E: Runtime> Holder<E> {
         // As it is noted by now: more may have come with it.
         let Some(pending) = self.pending_of(&pending.transaction) else { return Ok(()) };
         // Nobody else takes them away any more. On the disk before this one is forgotten, so that a crash leaves none too few.
-        for mut other in self.pending().into_iter().filter(|other| other.transaction != pending.transaction) {
-            let before = other.openings.len();
+        let others: BTreeSet<Hash> = {
+            let noted = self.lock();
+            rightful.iter().flat_map(|value| noted.others(&pending.transaction, value)).copied().collect()
+        };
+        for other in others {
+            let Some(mut other) = self.pending_of(&other) else { continue };
             other.openings.retain(|opening| !rightful.contains(opening));
-            if other.openings.len() < before {
-                self.vault.note(&other, &mut self.generator()).await?;
-                self.lock().insert(other.transaction, other);
-            }
+            self.vault.note(&other, &mut self.generator()).await?;
+            self.lock().insert(other);
         }
-        let wanted = rightful.union(&self.wanted_besides(&pending.transaction)).cloned().collect();
-        self.close(&pending, &wanted).await
+        let besides = self.wanted_besides(&pending.transaction);
+        self.close(&pending, &besides.union(rightful).cloned().collect()).await
     }
 
     async fn close(&self, pending: &Pending, wanted: &BTreeSet<(Place, Commitment)>) -> Result<(), VaultError> {
@@ -469,7 +524,7 @@ impl<E: Runtime> Holder<E> {
         StdRng::from_rng(&mut *self.randomness.lock().unwrap_or_else(PoisonError::into_inner))
     }
 
-    fn lock(&self) -> MutexGuard<'_, BTreeMap<Hash, Pending>> {
+    fn lock(&self) -> MutexGuard<'_, Noted> {
         self.pending.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
@@ -479,6 +534,7 @@ pub(crate) mod tests {
     #![allow(clippy::unwrap_used)]
     use super::*;
     use commonware_runtime::{Runner as _, Supervisor as _, deterministic};
+    use rand::RngExt as _;
     use tallystick_protocol::{Secret, Subject};
     use tallystick_storage::vault::PendingIn;
 
@@ -553,6 +609,27 @@ pub(crate) mod tests {
         });
     }
 
+    /// Who brings what is looked up; here it is told by a look at all.
+    #[test]
+    fn what_others_bring_is_as_if_all_were_looked_at() {
+        let values: Vec<_> = (0..6).map(|n| value(&opening(&format!("c-{n}")))).collect();
+        let (mut noted, mut rng) = (Noted::default(), StdRng::seed_from_u64(7));
+        for _ in 0..500 {
+            let mut pending = waiting(rng.random_range(0..8), "council");
+            pending.openings = values.iter().filter(|_| rng.random()).cloned().collect();
+            if rng.random() {
+                noted.insert(pending.clone());
+            } else {
+                noted.remove(&pending.transaction);
+            }
+            let others = noted.all.values().filter(|other| other.transaction != pending.transaction);
+            let brought: BTreeSet<_> = others.flat_map(|other| other.openings.iter().cloned()).collect();
+            assert_eq!(noted.wanted_besides(&pending.transaction, &values), brought);
+            let all: BTreeSet<_> = noted.all.values().flat_map(|one| one.openings.iter().cloned()).collect();
+            assert!(noted.bringing.keys().eq(&all), "nothing is left of what is settled");
+        }
+    }
+
     /// Others of whatever partitions leave half of what may wait to those who hand in here.
     #[test]
     fn others_leave_room_for_what_is_handed_in_here() {
@@ -570,7 +647,7 @@ pub(crate) mod tests {
             };
             for n in 0..VAULT_PENDING_MAX as u64 / 2 {
                 let pending = noted(n, if n % 2 == 0 { "police" } else { "health" });
-                holder.lock().insert(pending.transaction, pending);
+                holder.lock().insert(pending);
             }
             for sender in ["health", "police", "border"] {
                 let kept = holder.keep_noted(noted(9_999, sender), Share::WHOLE, std::slice::from_ref(&one)).await;

@@ -28,6 +28,8 @@ const STALL_MS: u64 = 5_000;
 const ASK_AGAIN: Duration = Duration::from_millis(500);
 /// Milliseconds of ledger time between two times that openings that are lacking are asked for.
 const ASK_LACKING_MS: u64 = 2_000;
+/// Milliseconds of ledger time between two looks at all that waits to be settled; in between at what is over.
+const SETTLE_ALL_MS: u64 = 10_000;
 /// Each so many-th time orders are looked for that wait in vain.
 const END_PASSES: u64 = 4;
 /// Wait after the log could not be read.
@@ -132,7 +134,7 @@ impl<E: Runtime> Parcels<E> {
         let mut cursor = self.cursor(position, proposed);
         let mut tip = self.0.shared.chain.watch_tip();
         // The height whose root is known to be posted, and when this was last tried.
-        let (mut posted, mut tried_ms, mut asked_ms, mut asks) = (0, 0, 0, 0);
+        let (mut posted, mut tried_ms, mut asked_ms, mut asks, mut settled_ms) = (0, 0, 0, 0, 0);
         let (mut eraser, mut asking) = (Eraser::default(), Asking::default());
         loop {
             room.opened().await;
@@ -166,7 +168,11 @@ impl<E: Runtime> Parcels<E> {
             }
             // Also what an older vault brought back, before anything is given.
             self.erase(&runtime, (&room, &mut eraser), (height, time_ms)).await;
-            self.tidy(&room, time_ms).await;
+            let all = time_ms.saturating_sub(settled_ms) >= SETTLE_ALL_MS;
+            if all {
+                settled_ms = time_ms;
+            }
+            self.tidy(&room, time_ms, all).await;
             if time_ms.saturating_sub(asked_ms) >= ASK_LACKING_MS {
                 (asked_ms, asks) = (time_ms, asks + 1);
                 self.ask_lacking(&room, asks).await;
@@ -192,12 +198,13 @@ impl<E: Runtime> Parcels<E> {
         }
     }
 
-    /// Lets go what waited too long: nothing is missing, and all that this time's block and those before it order is executed.
-    async fn tidy(&self, room: &Room<E>, time_ms: u64) {
+    /// Lets go what waited too long: nothing is missing, and all that this time's block and those before it order is executed. Looks at `all` that
+    /// waits to be settled, or at what is over.
+    async fn tidy(&self, room: &Room<E>, time_ms: u64, all: bool) {
         if let Err(error) = room.store.lock().await.expire(time_ms).await {
             tracing::error!(partition = room.name, %error, "what waited too long cannot be removed");
         }
-        self.settle_rest(room, time_ms).await;
+        self.settle_rest(room, time_ms, all).await;
     }
 
     fn cursor(&self, position: Position, proposed: u64) -> Cursor {

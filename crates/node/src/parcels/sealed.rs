@@ -100,6 +100,17 @@ fn due(lacking: &mut BTreeMap<ParcelId, u32>, is_for_all: bool) -> Vec<ParcelId>
     due.collect()
 }
 
+/// Whether a block of this time or later cannot hold it any more, but to refuse it.
+const fn is_over(pending: &Pending, time_s: u64) -> bool {
+    pending.not_after < time_s
+}
+
+/// Whether it is looked at what became of a transaction: of this partition, and over, or `all` are.
+fn is_looked_at(pending: &Pending, partition: &str, time_s: u64, all: bool) -> bool {
+    let is_here = pending.within.as_ref().is_some_and(|within| within.partition == partition);
+    is_here && (all || is_over(pending, time_s))
+}
+
 impl From<VaultError> for PrivateError {
     fn from(error: VaultError) -> Self {
         match error {
@@ -412,12 +423,12 @@ impl<E: Runtime> Parcels<E> {
         Ok(values.iter().all(|value| kept.contains_key(value)))
     }
 
-    /// Settles what is not settled, given that all that was ordered up to this time is executed: after a restart, or of what was never
-    /// ordered.
-    pub(super) async fn settle_rest(&self, room: &Room<E>, time_ms: u64) {
-        let is_here = |pending: &Pending| pending.within.as_ref().is_some_and(|within| within.partition == room.name);
-        for pending in self.vault().pending().into_iter().filter(is_here) {
-            if let Err(error) = self.settle_one(room, &pending, None, time_ms / 1_000).await {
+    /// Settles what is not settled, given that all that was ordered up to this time is executed: what was never ordered; and where `all` are
+    /// looked at, what was executed before a restart, or could not be settled then.
+    pub(super) async fn settle_rest(&self, room: &Room<E>, time_ms: u64, all: bool) {
+        let time_s = time_ms / 1_000;
+        for pending in self.vault().pending_that(|pending| is_looked_at(pending, &room.name, time_s, all)) {
+            if let Err(error) = self.settle_one(room, &pending, None, time_s).await {
                 tracing::error!(partition = room.name, %error, "what came with a private transaction is not settled yet");
             }
         }
@@ -445,8 +456,7 @@ impl<E: Runtime> Parcels<E> {
                 values.into_iter().collect()
             }
             Some(_) => BTreeSet::new(),
-            // A block of this time or later cannot hold it any more, but to refuse it.
-            None if pending.not_after < time_s => BTreeSet::new(),
+            None if is_over(pending, time_s) => BTreeSet::new(),
             None => return Ok(()),
         };
         let erased = room.erased_among(&rightful, self.time_ms()).await;
@@ -542,6 +552,26 @@ impl<E: Runtime> Parcels<E> {
 mod tests {
     #![allow(clippy::indexing_slicing)]
     use super::*;
+    use tallystick_protocol::Hash;
+    use tallystick_storage::vault::PendingIn;
+
+    #[test]
+    fn what_is_not_over_is_looked_at_where_all_are() {
+        let within = PendingIn { partition: "health".into(), replay_tag: [1; 16], sender: "council".into(), bytes: 0 };
+        let pending = Pending { transaction: Hash([1; 32]), not_after: 9, within: Some(within), openings: Vec::new() };
+        let rows = [
+            ("health", 9, false, false),
+            ("health", 9, true, true),
+            ("health", 10, false, true),
+            ("tax", 10, false, false),
+            ("tax", 10, true, false),
+        ];
+        for (partition, time_s, all, expected) in rows {
+            assert_eq!(is_looked_at(&pending, partition, time_s, all), expected, "{partition} {time_s} {all}");
+        }
+        let public = Pending { within: None, ..pending };
+        assert!(!is_looked_at(&public, "health", 10, true));
+    }
 
     #[test]
     fn what_nobody_gives_is_asked_for_less_often_and_never_forgotten() {
