@@ -568,6 +568,7 @@ impl<E: Runtime> Parcels<E> {
             Ok(store) => store,
             Err(error) => return self.note_shut(&name, &error),
         };
+        note_damaged(&name, store.damaged());
         let (intake, submissions) = mpsc::channel(PRIVATE_QUEUE_MAX);
         let (root, position) = (partition.root(), partition.position());
         let (notices, news) = Notices::new();
@@ -622,6 +623,17 @@ impl<E: Runtime> Parcels<E> {
         let nodes = nodes.filter(|node| members.contains(node.node.organisation()));
         let (nodes, refused) = nodes.partition(|node| row.terms.allows(&node.jurisdiction));
         Ok(Some(Membership { row, nodes, refused, height }))
+    }
+}
+
+/// Says of how many files of a partition's payloads the disk has damaged what comes before their own bytes.
+fn note_damaged(partition: &str, files: usize) {
+    if files > 0 {
+        tracing::error!(
+            partition,
+            files,
+            "files of payloads are damaged, and removed: what was in them is fetched from other members' nodes when it is needed: look at the disk"
+        );
     }
 }
 

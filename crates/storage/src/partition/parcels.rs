@@ -127,6 +127,8 @@ pub struct ParcelStore<S: Storage> {
     waiting: BTreeMap<File, Waiting>,
     /// The highest number that a file has had.
     last: u64,
+    /// Files that were damaged, and so removed, when it was opened.
+    damaged: usize,
 }
 
 impl<S: Storage> ParcelStore<S> {
@@ -142,7 +144,8 @@ impl<S: Storage> ParcelStore<S> {
             Err(Disk::PartitionMissing(_)) => Vec::new(),
             Err(error) => return Err(error.into()),
         };
-        let mut store = Self { storage, folder, places: BTreeMap::new(), waiting: BTreeMap::new(), last: 0 };
+        let (places, waiting) = (BTreeMap::new(), BTreeMap::new());
+        let mut store = Self { storage, folder, places, waiting, last: 0, damaged: 0 };
         let mut files = BTreeSet::new();
         for name in names {
             match File::named(&name) {
@@ -152,7 +155,14 @@ impl<S: Storage> ParcelStore<S> {
         }
         store.last = files.last().map_or(0, |file| file.number);
         for file in &files {
-            let Some(Listed { lines, bytes, waits_for }) = store.listed(file).await? else { continue };
+            let listed = match store.listed(file).await {
+                Err(StoreError::Disk(error)) if is_damage(&error) => {
+                    store.damaged += 1;
+                    continue;
+                }
+                listed => listed?,
+            };
+            let Some(Listed { lines, bytes, waits_for }) = listed else { continue };
             store.note(*file, &lines);
             if let Some(sender) = waits_for {
                 store.waiting.insert(*file, Waiting { since_ms: now_ms, bytes, sender });
@@ -163,6 +173,11 @@ impl<S: Storage> ParcelStore<S> {
             store.remove(file).await?;
         }
         Ok(store)
+    }
+
+    /// How many files were damaged, and so removed, when it was opened.
+    pub const fn damaged(&self) -> usize {
+        self.damaged
     }
 
     /// Whether a parcel is here.
@@ -315,12 +330,9 @@ impl<S: Storage> ParcelStore<S> {
         }
     }
 
-    /// What a file says of itself; none when it is not whole, or damaged.
+    /// What a file says of itself; none when it is not whole.
     async fn listed(&self, file: &File) -> Result<Option<Listed>, StoreError> {
-        let (blob, size) = match self.storage.open(&self.folder, &file.name()).await {
-            Err(error) if is_damage(&error) => return Ok(None),
-            opened => opened?,
-        };
+        let (blob, size) = self.storage.open(&self.folder, &file.name()).await?;
         if size < HEAD_BYTES as u64 {
             return Ok(None);
         }

@@ -242,7 +242,7 @@ fn parcels_whose_file_does_not_open_are_not_there_until_they_are_given_again() {
         on_disk(folder, async |context| {
             let mut store = store_in(&context).await;
             let has = |store: &ParcelStore<_>| all.each_ref().map(|one| store.has(&one.0.id));
-            assert_eq!(has(&store), [false, true, true], "byte {at}");
+            assert_eq!((has(&store), store.damaged()), ([false, true, true], 1), "byte {at}");
             assert!(!files[0].exists(), "byte {at}");
             turn(&files[1], at);
             store.ordered(all.iter().map(|one| one.0.id)).await.unwrap();
@@ -256,6 +256,7 @@ fn parcels_whose_file_does_not_open_are_not_there_until_they_are_given_again() {
         });
         on_disk(folder, async |context| {
             let store = store_in(&context).await;
+            assert_eq!(store.damaged(), 0, "said once");
             for one in &all {
                 assert!(store.is_ordered(&one.0.id));
                 assert_eq!(store.get(&one.0.id).await.unwrap().as_ref(), Some(one), "byte {at}");
