@@ -73,6 +73,8 @@ use utoipa::OpenApi;
         policies::register_policies,
         policies::policy,
         policies::explain,
+        policies::partition_register_policies,
+        policies::partition_policy,
         proposals::proposals,
         proposals::proposal,
         proposals::receipt,
