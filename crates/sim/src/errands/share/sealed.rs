@@ -93,6 +93,8 @@ pub(super) async fn lie(client: &mut Client, writer: &Member) -> Option<()> {
             let transaction = sign(client, writer, append(NEVER, &value));
             match hand_in(client, MEMBERS[0], &transaction, openings.clone()).await {
                 Some(Err(error)) if is_expected(&error) => break,
+                // One that stands still does not know the register: the other one does, and does not acknowledge it.
+                Some(Err(PrivateError::Acknowledgements { .. })) => client.pause().await?,
                 Some(Err(PrivateError::NotHeld(_) | PrivateError::Behind { .. } | PrivateError::Shut(_))) | None => {
                     client.pause().await?
                 }
