@@ -171,6 +171,7 @@ impl<E: Runtime> Parcels<E> {
         (transaction, sealed): (VerifiedTransaction, Sealed),
         patience: Duration,
     ) -> Result<Executed, PrivateError> {
+        self.require_reads(room, &transaction).await?;
         let (is_still, height) = {
             let standing = room.standing();
             (standing.is_still, standing.height)
@@ -183,7 +184,6 @@ impl<E: Runtime> Parcels<E> {
         if opens {
             self.erased_to(room, 1).await?;
         }
-        self.require_reads(room, &transaction).await?;
         let _claim = room.claim(&transaction).ok_or(PrivateError::Read)?;
         let mut executed = self.await_executed(room, (transaction.clone(), sealed), patience).await?;
         if executed.outcome.is_accepted() {

@@ -149,6 +149,8 @@ async fn in_the_clear(client: &mut Client, writer: &Member, wrong: u64) -> Optio
         let transaction = sign(client, writer, correction(wrong, "in the clear"));
         match hand_in(client, MEMBERS[0], &transaction, Vec::new()).await {
             Some(Err(PrivateError::Rejected(rejection))) if rejection.code == RejectionCode::Exposed => return Some(()),
+            // One that stands still does not know the register: the other one does, and does not acknowledge it.
+            Some(Err(PrivateError::Acknowledgements { .. })) => client.pause().await?,
             Some(Err(PrivateError::NotHeld(_) | PrivateError::Behind { .. } | PrivateError::Shut(_))) | None => {
                 client.pause().await?
             }
