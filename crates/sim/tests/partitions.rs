@@ -100,7 +100,7 @@ fn a_member_that_has_not_executed_what_was_ordered_says_so() {
         let report = shared(907, second + 35, &faults).keeps();
         report.trace.iter().any(|line| line.contains("node 0: this node executes what was ordered in partition"))
     };
-    assert!([10, 12, 14, 16, 18, 20, 22, 24].into_iter().any(is_told), "nobody was told");
+    assert!((7..20).any(is_told), "nobody was told");
 }
 
 /// An act and what permits it are handed in at once, each at a member's own node: the one that orders the act looks again until it may.
