@@ -39,8 +39,8 @@ use tallystick_storage::{
 /// How much older than the newest block one may be for which what it orders is destroyed at once. What an older one orders waits until nothing
 /// is left to execute.
 const ABREAST_MS: u64 = 3_000;
-/// How long whoever reads waits for what is ordered to be erased, after this node began or when blocks are late.
-const ERASED: Duration = Duration::from_secs(15);
+/// How long a read that is on record waits for what is ordered to be erased before it: with all else shorter than a request may take.
+pub(super) const ERASED: Duration = Duration::from_secs(8);
 
 /// The receipts of a partition that are on their way, by their orders.
 type Receipts = Mutex<BTreeMap<String, Posted>>;
@@ -198,10 +198,10 @@ impl<E: Runtime> Parcels<E> {
     ///
     /// # Errors
     /// When that takes too long.
-    pub(super) async fn erased_to(&self, room: &Room<E>, height: u64) -> Result<(), PrivateError> {
+    pub(super) async fn erased_to(&self, room: &Room<E>, height: u64, patience: Duration) -> Result<(), PrivateError> {
         let mut erased = room.erased_to.subscribe();
         let reached = std::pin::pin!(erased.wait_for(|reached| *reached >= height));
-        match select(reached, std::pin::pin!(self.0.runtime.sleep(ERASED))).await {
+        match select(reached, std::pin::pin!(self.0.runtime.sleep(patience))).await {
             Either::Left(_) => Ok(()),
             Either::Right(_) => Err(PrivateError::Erasing(room.name.clone())),
         }

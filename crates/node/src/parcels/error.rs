@@ -52,7 +52,7 @@ pub enum PrivateError {
     NotHeld(String),
     /// This node should hold the partition, and cannot open it.
     #[error(
-        "this node cannot open partition `{0}`, which it should hold, and tries again: ask another node of your organisation; whoever runs this one          finds why in its log"
+        "this node cannot open partition `{0}`, which it should hold, and tries again: ask another node of your organisation; whoever runs this one finds why in its log"
     )]
     Shut(String),
     /// It is none that could be executed.
@@ -133,12 +133,12 @@ pub enum PrivateError {
     },
     /// What was ordered to be erased while this node was off, or cut off, is not destroyed yet.
     #[error(
-        "this node carries out what was ordered to be erased in partition `{0}`, and gives nothing that is sealed there until it is done, some seconds          after it began to follow the network: ask again, or another node of your organisation"
+        "this node carries out what was ordered to be erased in partition `{0}`, and gives nothing that is sealed there until it is done, some seconds after it began to follow the network: ask again, or another node of your organisation"
     )]
     Erasing(String),
     /// What a read is given here comes of executing it, which cannot be done: it would be on record for nothing.
     #[error(
-        "partition `{partition}` stands still on this node after block {height}, for want of payloads that nobody has given it yet, so that it could not          give what is read; nothing was ordered: ask another node of your organisation, or again once it goes on, which `tally status` says"
+        "partition `{partition}` stands still on this node after block {height}, for want of payloads that nobody has given it yet, so that it could not give what is read; nothing was ordered: ask another node of your organisation, or again once it goes on, which `tally status` says"
     )]
     Still {
         /// The partition.

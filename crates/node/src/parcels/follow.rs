@@ -320,7 +320,8 @@ impl<E: Runtime> Parcels<E> {
                 again = None;
             }
             let again = again.get_or_insert_with(|| Box::pin(runtime.sleep(ASK_AGAIN)));
-            is_over = matches!(futures::future::select(arrived, again.as_mut()).await, Either::Right(_));
+            // That first: among steady deliveries something has always arrived.
+            is_over = matches!(futures::future::select(again.as_mut(), arrived).await, Either::Left(_));
         }
     }
 

@@ -3,6 +3,7 @@
 
 use super::{
     Ack, Answer, Given, Membership, Parcels, Room, Waiting,
+    erasing::ERASED,
     error::PrivateError,
     message::{Delivered, Message, Reason},
     permit::require_permitted,
@@ -179,16 +180,18 @@ impl<E: Runtime> Parcels<E> {
         if is_still {
             return Err(PrivateError::Still { partition: room.name.clone(), height });
         }
+        let begun = self.0.runtime.current();
         // Before it is on record, and after: what was ordered to be erased before the read is gone first.
         let opens = transaction.operations().iter().any(names_fields);
         if opens {
-            self.erased_to(room, 1).await?;
+            self.erased_to(room, 1, patience / 2).await?;
         }
         let _claim = room.claim(&transaction).ok_or(PrivateError::Read)?;
-        let mut executed = self.await_executed(room, (transaction.clone(), sealed), patience).await?;
+        let left = patience.saturating_sub(self.0.runtime.current().duration_since(begun).unwrap_or_default());
+        let mut executed = self.await_executed(room, (transaction.clone(), sealed), left).await?;
         if executed.outcome.is_accepted() {
             if opens {
-                self.erased_to(room, executed.height).await.map_err(PrivateError::recorded)?;
+                self.erased_to(room, executed.height, ERASED).await.map_err(PrivateError::recorded)?;
             }
             executed.given = self.given(room, &transaction).await.map_err(PrivateError::recorded)?;
         }

@@ -309,14 +309,21 @@ impl<S: Storage> ParcelStore<S> {
         let is_over = |since: u64| reached_ms.saturating_sub(since) > PARCEL_WAIT_MS_MAX;
         let over: Vec<File> =
             self.waiting.iter().filter(|(_, one)| is_over(one.since_ms)).map(|(file, _)| *file).collect();
+        let mut removed = Ok(());
         for file in over {
-            self.remove(&file).await?;
+            if let Err(error) = self.remove(&file).await {
+                removed = Err(error);
+            }
         }
-        Ok(())
+        removed
     }
 
     async fn remove(&mut self, file: &File) -> Result<(), StoreError> {
-        self.storage.remove(&self.folder, Some(&file.name())).await?;
+        match self.storage.remove(&self.folder, Some(&file.name())).await {
+            // It went before, and the disk failed only then.
+            Ok(()) | Err(Disk::BlobMissing(..) | Disk::PartitionMissing(_)) => {}
+            Err(error) => return Err(error.into()),
+        }
         self.waiting.remove(file);
         self.places.retain(|_, place| place.file != *file);
         Ok(())
