@@ -430,6 +430,8 @@ fn what_cannot_come_of_it_is_found_before_it_is_on_record(desk: &Desk) {
     let draft = "proposal draft --kind partition-open unknown.toml";
     desk.line(draft).expect(0, &[]);
     desk.line(draft).expect(2, &["`unknown.toml` exists already: choose another name, or remove it first"]);
+    let form = fs::read_to_string(desk.path("unknown.toml")).unwrap();
+    fs::write(desk.path("unknown.toml"), form.replace("school-health", "elsewhere")).unwrap();
     desk.line("proposal submit unknown.toml --as companies-house/administrator")
         .expect(1, &["the agreement names `council`, and there is no such organisation", "nothing was submitted"]);
 }
