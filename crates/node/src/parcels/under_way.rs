@@ -91,10 +91,15 @@ mod tests {
         Executed { transaction, height: 7, number: 3, outcome, given: Vec::new(), waiting: None }
     }
 
+    fn take(answers: &mut Vec<Answer>, answer: Answer) -> Result<(), PrivateError> {
+        answers.push(answer);
+        Ok(())
+    }
+
     #[test]
     fn one_that_is_handed_in_twice_is_ordered_once_and_told_to_both() {
         let (all, id, mut answers) = (UnderWay::default(), Hash([1; 32]), Vec::new());
-        let mut first = all.wait(id, |answer| Ok(answers.push(answer))).unwrap();
+        let mut first = all.wait(id, |answer| take(&mut answers, answer)).unwrap();
         let mut second = all.wait(id, |_| unreachable!("it is under way")).unwrap();
         let gone = all.wait(id, |_| unreachable!("it is under way")).unwrap();
         drop(gone);
@@ -110,7 +115,7 @@ mod tests {
         drop(second);
         assert!(all.lock().is_empty());
         // Whoever comes later hands it in anew: that it was executed is told before.
-        let mut third = all.wait(id, |answer| Ok(answers.push(answer))).unwrap();
+        let mut third = all.wait(id, |answer| take(&mut answers, answer)).unwrap();
         drop(answers.pop());
         assert!(matches!(third.told().now_or_never(), Some(Err(PrivateError::Failed(_)))));
     }
@@ -118,7 +123,7 @@ mod tests {
     #[test]
     fn nobody_is_told_when_all_have_gone() {
         let (all, id, mut answers) = (UnderWay::default(), Hash([1; 32]), Vec::new());
-        let first = all.wait(id, |answer| Ok(answers.push(answer))).unwrap();
+        let first = all.wait(id, |answer| take(&mut answers, answer)).unwrap();
         let second = all.wait(id, |_| unreachable!("it is under way")).unwrap();
         drop((first, second));
         assert!(answers.pop().unwrap().is_closed() && all.lock().is_empty());
