@@ -167,6 +167,9 @@ impl<E: Runtime> Holder<E> {
     }
 
     async fn of(runtime: E, vault: Vault<E>, keys: HolderKeys) -> Result<Self, VaultError> {
+        if vault.is_restored() {
+            tracing::info!("the vault was restored from a backup: every order of erasure is carried out again");
+        }
         let (pending, damaged) = vault.pending().await?;
         for file in damaged {
             tracing::error!(
@@ -319,8 +322,10 @@ impl<E: Runtime> Holder<E> {
             if waiting >= VAULT_PENDING_MAX || is_over {
                 return Err(VaultError::Busy);
             }
-            self.vault.note(&pending, &mut self.generator()).await?;
+            let noted = self.vault.note(&pending, &mut self.generator()).await;
+            // Also where that failed: all of it may be on the disk, and count after the next start.
             self.lock().insert(pending);
+            noted?;
         }
         self.keep(openings).await
     }

@@ -122,6 +122,7 @@ pub struct Vault<S: Storage> {
     read: Mutex<Cache<Name, ReadFile>>,
     /// Which notes of transactions there are.
     notes: Mutex<pending::Notes>,
+    is_restored: bool,
 }
 
 /// The name of a subject's files, without the generation.
@@ -138,7 +139,7 @@ impl<S: Storage> Vault<S> {
             let vault = vault.clone();
             move |number| folder(&vault, number)
         });
-        let others = [pending::PARTITION, progress::PARTITION, retained::PARTITION, ""];
+        let others = [pending::PARTITION, progress::PARTITION, retained::PARTITION, copies::RESTORED, ""];
         folders.chain(others.into_iter().map(move |other| format!("{vault}{other}")))
     }
 
@@ -167,13 +168,20 @@ impl<S: Storage> Vault<S> {
         let locks = (0..LOCKS).map(|_| AsyncMutex::new(())).collect();
         let read = Mutex::new(Cache::new(VAULT_FILES_READ_BYTES_MAX));
         let (prefix, ciphers) = (named(prefix), Ciphers::new(key));
-        let vault = Self { storage, prefix, ciphers, disk, locks, read, notes: Mutex::default() };
+        let mut vault =
+            Self { storage, prefix, ciphers, disk, locks, read, notes: Mutex::default(), is_restored: false };
         vault.check_key().await?;
+        vault.is_restored = vault.forget_if_restored().await?;
         vault.find_notes().await?;
         for folder in 0..FOLDERS {
             vault.clear(folder).await?;
         }
         Ok(vault)
+    }
+
+    /// Whether it was restored from a backup since it was last opened: how far erasure has come is forgotten then.
+    pub const fn is_restored(&self) -> bool {
+        self.is_restored
     }
 
     /// Keeps openings: they are on the disk when this returns. One that is there already stays as it is.

@@ -420,8 +420,10 @@ impl<'a, E: Runtime> Work<'a, E> {
         let (vault, backups) = (self.holder.vault(), self.backups);
         let backup = backups.run(move |folder| folder.begin(now_s)).await?;
         let mut copied = Copied::default();
-        let (check, name) = (vault.copy_check(backups.disk())?, backup.clone());
-        backups.run(move |folder| folder.write(&name, &check)).await?;
+        for file in [vault.copy_check(backups.disk())?, vault.mark_of_backup()] {
+            let name = backup.clone();
+            backups.run(move |folder| folder.write(&name, &file)).await?;
+        }
         for inner in Vault::<E>::folders() {
             for name in vault.names(inner).await? {
                 self.put(&backup, vault.copy(&name, backups.disk()).await, &mut copied).await?;

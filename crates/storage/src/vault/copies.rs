@@ -4,18 +4,31 @@
 //! ‹prefix›-vault/          which key it is under
 //! ‹prefix›-vault-3fa/      of each subject the newest file that is whole
 //! ‹prefix›-vault-pending/  what waits for transactions that are not final
+//! ‹prefix›-vault-restored/ a mark: this was a backup
 //! ```
 //!
 //! How far erasure has come is not among them, nor how much is passed over of what is kept for so many days: without the one every order is
-//! carried out again, and without the other all is looked at again.
+//! carried out again, and without the other all is looked at again. A vault that opens with the mark forgets both, so that this is so also where
+//! a backup was laid over what was there.
 //!
 //! INVARIANT: a copy is of one file that was whole, with all that was acknowledged before. What is destroyed after it was copied is in it still.
 
-use super::{CHECK_NAME, Drawer, FOLDERS, Name, Pending, Vault, VaultError, WHOLE, WIPE_BYTES, decode, file, split};
-use commonware_runtime::Storage;
+use super::{
+    CHECK_NAME, Drawer, FOLDERS, Name, Pending, Vault, VaultError, WHOLE, WIPE_BYTES, decode, file, progress, retained,
+    split,
+};
+use commonware_runtime::{Error as Disk, Storage};
 use std::{collections::BTreeSet, fs, io, io::Write as _, path::Path};
 use tallystick_protocol::{Commitment, Opening, cbor, limits::VAULT_PENDING_BYTES_MAX};
 use zeroize::Zeroizing;
+
+/// What the name of the partition ends with in which the mark of a backup lies.
+pub(super) const RESTORED: &str = "-restored";
+
+/// The name of the mark's file, and what is in it for whoever looks.
+const MARK_FILE: &str = "00";
+const MARK: &[u8] =
+    b"from a backup: the node removes this folder once it has begun to carry out all orders of erasure again\n";
 
 /// Bytes that the runtime writes before a file's own, by each of its layouts.
 const HEADER_BYTES: [usize; 2] = [4_096, 8];
@@ -114,9 +127,34 @@ impl<S: Storage> Vault<S> {
         copied(disk, self.prefix.clone(), CHECK_NAME, None)
     }
 
-    /// Whether what lies in this folder says something of somebody: not so of the one that says which key all is under.
+    /// The mark that goes with a backup: the vault that opens with it was restored from one.
+    pub fn mark_of_backup(&self) -> FileCopy {
+        FileCopy { folder: self.restored(), file: MARK_FILE.to_owned(), bytes: MARK.to_vec(), partition: None }
+    }
+
+    fn restored(&self) -> String {
+        format!("{}{RESTORED}", self.prefix)
+    }
+
+    /// Forgets how far erasure has come, and what is passed over, where a backup was put back; the mark last, so that a crash forgets no less.
+    pub(super) async fn forget_if_restored(&self) -> Result<bool, VaultError> {
+        match self.storage.scan(&self.restored()).await {
+            Err(Disk::PartitionMissing(_)) => return Ok(false),
+            marks => marks?,
+        };
+        for partition in [progress::PARTITION, retained::PARTITION].map(|of| format!("{}{of}", self.prefix)) {
+            match self.storage.remove(&partition, None).await {
+                Ok(()) | Err(Disk::PartitionMissing(_)) => {}
+                Err(error) => return Err(error.into()),
+            }
+        }
+        self.storage.remove(&self.restored(), None).await?;
+        Ok(true)
+    }
+
+    /// Whether what lies in this folder says something of somebody: not so of the one that says which key all is under, and of the mark.
     pub fn has_values(&self, folder: &str) -> bool {
-        folder != self.prefix
+        folder != self.prefix && folder != self.restored()
     }
 
     /// Of which partition a copy is, which lies in a backup: none of the public one.

@@ -426,6 +426,38 @@ fn of_a_backup_laid_over_the_vault_the_older_progress_counts() {
     });
 }
 
+/// One that brings no word of its own, as a node makes them, has the vault forget how far erasure had come, of all partitions, and once.
+#[test]
+fn a_backup_laid_over_the_vault_has_it_forget_what_was_erased() {
+    let folder = tempfile::tempdir().unwrap();
+    let done = ErasureProgress { applied: 7, owed: BTreeMap::new() };
+    on_disk(folder.path(), async |context| {
+        let vault = Vault::open(context, "node", &key(1)).await.unwrap();
+        for partition in [None, Some("health")] {
+            vault.set_progress(partition, &done).await.unwrap();
+        }
+        vault.set_retained(Walked::Register("visit"), 30, 3).await.unwrap();
+        let mark = vault.mark_of_backup();
+        assert!(!vault.is_restored() && !vault.has_values(&mark.folder));
+        fs::create_dir(folder.path().join(&mark.folder)).unwrap();
+        fs::write(folder.path().join(&mark.folder).join(&mark.file), &mark.bytes).unwrap();
+    });
+    on_disk(folder.path(), async |context| {
+        let vault = Vault::open(context, "node", &key(1)).await.unwrap();
+        assert!(vault.is_restored());
+        for partition in [None, Some("health")] {
+            assert_eq!(vault.progress(partition).await.unwrap(), (ErasureProgress::default(), Vec::new()));
+        }
+        assert_eq!(vault.retained(Walked::Register("visit"), 30).await.unwrap(), 0);
+        vault.set_progress(None, &done).await.unwrap();
+    });
+    on_disk(folder.path(), async |context| {
+        let vault = Vault::open(context, "node", &key(1)).await.unwrap();
+        assert!(!vault.is_restored());
+        assert_eq!(vault.progress(None).await.unwrap().0, done);
+    });
+}
+
 #[test]
 fn what_is_passed_over_is_kept_by_register_and_days() {
     let folder = tempfile::tempdir().unwrap();
