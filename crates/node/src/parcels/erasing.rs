@@ -237,7 +237,7 @@ impl<E: Runtime> Parcels<E> {
         };
         loop {
             let (total, orders) = room.due(erasing.looked_at(), erasing.unfinished(), self.time_ms()).await;
-            let Some(times) = times else { return Ok(orders.is_empty().then_some(false)) };
+            let Some(times) = times else { return Ok(erasing.has_none_due(&orders, total).then_some(false)) };
             let is_last = erasing.carry_out(self.vault(), &orders, total, times).await?;
             lock(receipts).retain(|order, _| erasing.owed().contains_key(order));
             for (erasure, _) in &orders {

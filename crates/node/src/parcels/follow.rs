@@ -137,7 +137,11 @@ impl<E: Runtime> Parcels<E> {
         let (mut posted, mut tried_ms, mut asked_ms, mut asks, mut settled_ms) = (0, 0, 0, 0, 0);
         let (mut eraser, mut asking) = (Eraser::default(), Asking::default());
         loop {
-            room.opened().await;
+            if !room.is_open() {
+                // What was ordered meanwhile is caught up with as after a start.
+                eraser = Eraser::default();
+                room.opened().await;
+            }
             let (height, time_ms) = {
                 let tip = tip.borrow_and_update();
                 (tip.header.height, tip.header.time_ms)

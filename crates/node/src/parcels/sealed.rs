@@ -351,10 +351,7 @@ impl<E: Runtime> Parcels<E> {
     /// order holds no more than that, so those of the first always are among them. Nothing of what is erased, a hold or not; and nothing at all
     /// while this node may not have executed yet by what something is: it is asked again.
     pub(super) async fn kept_of(&self, room: &Room<E>, payloads: &[Payload]) -> Result<Vec<Opening>, VaultError> {
-        let (mut found, mut bytes) = (BTreeMap::new(), 0);
-        if !self.is_erased_to_date(room).await {
-            return Ok(Vec::new());
-        }
+        let (mut found, mut bytes, mut is_to_date) = (BTreeMap::new(), 0, false);
         for payload in payloads {
             let mut values: BTreeSet<Value> = BTreeSet::new();
             for transaction in payload.transactions() {
@@ -363,6 +360,13 @@ impl<E: Runtime> Parcels<E> {
                 // Of one that is not executed here yet, the register may not be made yet either.
                 let pending = self.vault().pending_of(&transaction.id());
                 values.extend(pending.into_iter().flat_map(|pending| pending.openings));
+            }
+            if values.is_empty() {
+                continue;
+            }
+            is_to_date = is_to_date || self.is_erased_to_date(room).await;
+            if !is_to_date {
+                return Ok(Vec::new());
             }
             let erased = room.erased_among(&values, self.time_ms()).await;
             values.retain(|value| !found.contains_key(value) && !erased.contains_key(value));

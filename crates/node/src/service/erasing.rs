@@ -103,8 +103,10 @@ impl<E: Runtime> Service<E> {
         loop {
             let (from, unfinished) = (done.erasing.looked_at(), done.erasing.unfinished());
             let (height, total, orders) = self.due_erasures(own, from, unfinished).await?;
-            let Some(times) = times else { return Ok(orders.is_empty().then_some((height, false))) };
             let orders: Vec<(Erasure, Vec<Drawer>)> = orders.into_iter().map(in_drawer).collect();
+            let Some(times) = times else {
+                return Ok(done.erasing.has_none_due(&orders, total).then_some((height, false)));
+            };
             let is_last = done.erasing.carry_out(holder, &orders, total, times).await?;
             self.give_receipts(holder, &orders, done).await;
             if is_last {
