@@ -202,8 +202,10 @@ pub const OPENINGS_ASKS_MAX: u32 = 5;
 pub const PARCELS_WAITING_BYTES_MAX: usize = 64 * 1_024 * 1_024;
 /// Milliseconds of ledger time after which one that was not ordered is removed: its order's time has passed.
 pub const PARCEL_WAIT_MS_MAX: u64 = 2 * NOT_AFTER_WINDOW_SECONDS_MAX * 1_000;
-/// Messages of parcels of one peer in work at one time: more are dropped.
+/// Messages of parcels of one peer in work at one time: more are dropped, but for answers.
 pub const PARCELS_IN_WORK_MAX: usize = 16;
+/// Bytes of a message that may be an answer to an order: it is read whatever else of its peer is in work.
+pub const PARCELS_ANSWER_BYTES_MAX: usize = 1_024;
 /// Private transactions of a partition that wait on a node to be ordered.
 pub const PRIVATE_QUEUE_MAX: usize = 4_096;
 /// Bytes of the token of a signed question.

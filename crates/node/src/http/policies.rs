@@ -100,6 +100,7 @@ pub async fn partition_register_policies(
         (status = 401, description = "The question is not signed by one's own, for this path and in time", body = Problem, content_type = "application/problem+json"),
         (status = 404, description = "It was not put there until then", body = Problem, content_type = "application/problem+json"),
         (status = 421, description = "This node holds nothing of the partition", body = Problem, content_type = "application/problem+json"),
+        (status = 503, description = "As many questions as the node works on", body = Problem, content_type = "application/problem+json"),
     ))]
 pub async fn partition_policy(
     State(app): State<App>,
@@ -108,6 +109,7 @@ pub async fn partition_policy(
     asked: Asked,
 ) -> Answer<Response> {
     let (id, as_of) = asked_for(&query)?;
+    let _room = app.questions.enter()?;
     let parcels = app.service.parcels().map_err(|error| failure(&error))?;
     let found = parcels.policy(&name, asked.signed(), (&id, as_of)).await;
     let found = found.map_err(|error| failure(&error))?;

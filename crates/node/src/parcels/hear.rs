@@ -11,7 +11,7 @@ use commonware_p2p::{Blocker, Receiver};
 use std::{collections::HashMap, sync::Arc};
 use tallystick_protocol::{
     ParcelId, Payload, TransferPath,
-    limits::{PARCELS_BYTES_MAX, PARCELS_IN_WORK_MAX, PARCELS_MESSAGE_BYTES_MAX},
+    limits::{PARCELS_ANSWER_BYTES_MAX, PARCELS_BYTES_MAX, PARCELS_IN_WORK_MAX, PARCELS_MESSAGE_BYTES_MAX},
 };
 use tallystick_storage::partition::Kept;
 use tokio::sync::Semaphore;
@@ -26,6 +26,13 @@ impl<E: Runtime> Parcels<E> {
         // Only peers of the network get here: as many as there are.
         let mut rooms: HashMap<PublicKey, Arc<Semaphore>> = HashMap::new();
         while let Ok((peer, bytes)) = receiver.recv().await {
+            let room = rooms.entry(peer.clone()).or_insert_with(|| Arc::new(Semaphore::new(PARCELS_IN_WORK_MAX)));
+            let permit = room.clone().try_acquire_owned().ok();
+            // What cannot be worked on is not read either, unless it may be an answer, which takes no time.
+            if permit.is_none() && bytes.len() > PARCELS_ANSWER_BYTES_MAX {
+                tracing::debug!(%peer, "a peer sends more of parcels at once than is worked on: it sends it again");
+                continue;
+            }
             let read =
                 if bytes.len() > PARCELS_MESSAGE_BYTES_MAX { None } else { Message::decode(bytes.as_ref()).ok() };
             let (Some(message), Ok(from)) = (read, <[u8; 32]>::try_from(peer.as_ref())) else {
@@ -33,13 +40,7 @@ impl<E: Runtime> Parcels<E> {
                 let _ = blocker.clone().block(peer);
                 continue;
             };
-            // An answer takes no time: it does not wait behind what does.
-            let Some(message) = self.answered(from, message) else { continue };
-            let room = rooms.entry(peer.clone()).or_insert_with(|| Arc::new(Semaphore::new(PARCELS_IN_WORK_MAX)));
-            let Ok(permit) = room.clone().try_acquire_owned() else {
-                tracing::debug!(%peer, "a peer asks for more of parcels at once than is worked on: it asks again");
-                continue;
-            };
+            let (Some(message), Some(permit)) = (self.answered(from, message), permit) else { continue };
             let parcels = self.clone();
             runtime.child("heard").spawn(move |mut runtime| async move {
                 parcels.heard(&mut runtime, from, message).await;
