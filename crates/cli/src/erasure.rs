@@ -7,7 +7,7 @@ use crate::{
     output::{Colour, Done, Failure, Table, count, json, line, paint, time},
     paging::{self, Paging},
     partition::warn_of_stall,
-    register::exposure::{warn_of_texts, warn_of_unknown},
+    register::exposure::{warn_of_controller, warn_of_texts, warn_of_unknown},
     transaction::write_receipt,
 };
 use clap::{Args, Subcommand};
@@ -163,11 +163,12 @@ impl Order {
     fn run(self) -> Done {
         let Self { id, subject, mut values, authority, legal_basis, reason, controller, days, wait, acting } = self;
         let session = acting.begin()?;
+        let controller = controller.unwrap_or_else(|| controller_of(&session));
         if let Some(client) = acting.client_if_named()? {
             warn_of_unknown(&client, Some(&session.signer), &subject);
+            warn_of_controller(&client, &session.signer, &subject, &controller);
         }
         warn_of_texts([&authority, &legal_basis, &reason], session.signer.partition());
-        let controller = controller.unwrap_or_else(|| controller_of(&session));
         values.sort_unstable();
         values.dedup();
         let scope = if values.is_empty() { ErasureScope::All } else { ErasureScope::Values(values) };

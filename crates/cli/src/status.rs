@@ -15,9 +15,9 @@ use std::{
     thread,
     time::Duration,
 };
-use tallystick_api::{ExpiryView, NodeStatus, PartitionTroubleView, PrivateNotices};
+use tallystick_api::{ExpiryView, NodeStatus, PartitionTroubleView, PrivateErasures, PrivateNotices, ProblemCode};
 use tallystick_client::{Client, Error, Signer};
-use tallystick_protocol::{PrincipalId, limits::EXPIRY_WARNING_DAYS};
+use tallystick_protocol::{ErasureStatus, PrincipalId, limits::EXPIRY_WARNING_DAYS};
 
 const DAY_MS: u64 = 86_400_000;
 
@@ -124,7 +124,7 @@ impl Status {
     }
 
     /// What people of the organisation of the profile's principal read, that was wrong, and have not said that they know: in public, and in its
-    /// partitions where questions can be signed.
+    /// partitions where questions can be signed; and what is overdue in those that it oversees.
     fn own_notices(&self, client: &Client, signer: &Result<Option<Signer>, Failure>) -> Vec<String> {
         let principal = self.connection.profile().ok().flatten().and_then(|profile| profile.principal?.parse().ok());
         let Some(principal): Option<PrincipalId> = principal else { return Vec::new() };
@@ -139,7 +139,12 @@ impl Status {
         };
         match signer {
             _ if own.is_empty() => {}
-            Ok(Some(signer)) => told.extend(partition_notices(client, signer, own)),
+            Ok(Some(signer)) => {
+                let (overseen, shared) = own.into_iter().partition(|(_, is_overseen)| *is_overseen);
+                let names = |all: Vec<(String, bool)>| all.into_iter().map(|(name, _)| name).collect();
+                told.extend(partition_notices(client, signer, names(shared)));
+                told.extend(overdue_overseen(client, signer, names(overseen)));
+            }
             Ok(None) => told.push(untold("partitions", &"the profile has no key of its principal")),
             Err(error) => told.push(untold("partitions", error)),
         }
@@ -176,10 +181,47 @@ fn public_notices(client: &Client, principal: &PrincipalId) -> Result<Option<Str
     Ok(notices_sentence(organisation, (notices, own), cursor.is_some()))
 }
 
-/// The partitions that an organisation is a member of.
-fn own_partitions(client: &Client, organisation: &str) -> Result<Vec<String>, Error> {
+/// The partitions that an organisation is a member of, and those that it only oversees: each with whether it is one of these.
+fn own_partitions(client: &Client, organisation: &str) -> Result<Vec<(String, bool)>, Error> {
     let all = client.partitions()?.value.partitions.into_iter().map(|one| one.agreement);
-    Ok(all.filter(|terms| terms.has_member(organisation)).map(|terms| terms.partition).collect())
+    let own = all.filter_map(|terms| {
+        let is_member = terms.has_member(organisation);
+        let oversees = terms.regulators.iter().any(|regulator| regulator == organisation);
+        (is_member || oversees).then(|| (terms.partition, !is_member))
+    });
+    Ok(own.collect())
+}
+
+/// What is overdue in partitions that the signer's organisation oversees: a member's node tells its regulators.
+fn overdue_overseen(client: &Client, signer: &Signer, partitions: Vec<String>) -> Vec<String> {
+    let organisation = signer.principal().organisation();
+    let overdue = |partition: &str| -> Result<u64, Error> {
+        let (member, _) = client.overseen(organisation, partition)?;
+        let (mut overdue, mut cursor) = (0, None);
+        loop {
+            let asked = PrivateErasures { open: true, cursor, ..PrivateErasures::default() };
+            let page = member.partition_erasures(signer, partition, &asked)?.value;
+            overdue += page.erasures.iter().filter(|one| one.status == ErasureStatus::Overdue).count() as u64;
+            let next = page.next.and_then(|next| next.parse().ok()).filter(|next| cursor.is_none_or(|at| *next < at));
+            match next {
+                Some(next) => cursor = Some(next),
+                None => return Ok(overdue),
+            }
+        }
+    };
+    let told = partitions.into_iter().filter_map(|partition| match overdue(&partition) {
+        Ok(0) => None,
+        Ok(orders) => {
+            let orders = count(orders, "order of erasure is", "orders of erasure are");
+            Some(format!(
+                "partition {partition}, which {organisation} oversees: {orders} overdue: `tally erasure list --open --partition {partition}` says whose"
+            ))
+        }
+        // Who has not the role is not told, and need not know.
+        Err(error) if error.code() == Some(ProblemCode::Unasked.as_str()) => None,
+        Err(error) => Some(format!("whether orders of erasure are overdue in partition {partition} cannot be told: {error}")),
+    });
+    told.collect()
 }
 
 /// That it is not known whether notices wait there.

@@ -4,7 +4,7 @@
 
 use crate::output::{Colour, Done, Failure, count, paint_err, say};
 use std::collections::BTreeMap;
-use tallystick_client::{Client, Signer};
+use tallystick_client::{Client, Error, Signer};
 use tallystick_ledger::{
     item::Item,
     personal::{Likeness, likeness, likeness_of_name},
@@ -107,19 +107,37 @@ pub fn warn_of_texts(texts: impl IntoIterator<Item = impl AsRef<str>>, partition
 pub fn warn_of_unknown(client: &Client, asker: Option<&Signer>, subject: &Subject) {
     let register = subject.register();
     // Whoever cannot be asked does not say that there is none.
-    let is_missing = match asker.and_then(|asker| Some((asker, asker.partition()?))) {
-        None => matches!(client.register(register), Ok(None)),
-        Some((asker, partition)) => client
-            .holder(asker.principal().organisation())
-            .is_ok_and(|(holder, _)| matches!(holder.partition_register(asker, partition, register), Ok(None))),
-    };
-    if is_missing {
+    if matches!(custodian_of(client, asker, register), Ok(None)) {
         let elsewhere = if asker.and_then(Signer::partition).is_none() { ", or name its partition" } else { "" };
         warn(&format!("there is no register `{register}` here: see that {subject} is spelt right{elsewhere}"));
     } else if asker.and_then(Signer::partition).is_none() && matches!(client.record(register, subject.key()), Ok(None))
     {
         warn(&format!("register `{register}` has no record {subject}: see that it is spelt right"));
     }
+}
+
+/// Warns that an order for one controller destroys nothing in the register that its subject is in, which is another's.
+pub fn warn_of_controller(client: &Client, asker: &Signer, subject: &Subject, controller: &str) {
+    let register = subject.register();
+    if let Ok(Some(custodian)) = custodian_of(client, Some(asker), register)
+        && custodian != controller
+    {
+        warn(&format!(
+            "register `{register}` is {custodian}'s: this is about what the registers of {controller} say of {subject}, and destroys nothing in \
+             that one, which takes an order with --controller {custodian}"
+        ));
+    }
+}
+
+/// The custodian of a register, in public or in the asker's partition; none where there is no such register.
+fn custodian_of(client: &Client, asker: Option<&Signer>, register: &str) -> Result<Option<String>, Error> {
+    let found = match asker.and_then(|asker| Some((asker, asker.partition()?))) {
+        None => client.register(register)?,
+        Some((asker, partition)) => {
+            client.holder(asker.principal().organisation())?.0.partition_register(asker, partition, register)?
+        }
+    };
+    Ok(found.map(|found| found.value.custodian))
 }
 
 /// Warns that nothing is about a subject, of which that is said over a signature.
