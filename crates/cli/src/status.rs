@@ -187,7 +187,7 @@ fn own_partitions(client: &Client, organisation: &str) -> Result<Vec<(String, bo
     let own = all.filter_map(|terms| {
         let is_member = terms.has_member(organisation);
         let oversees = terms.regulators.iter().any(|regulator| regulator == organisation);
-        (is_member || oversees).then(|| (terms.partition, !is_member))
+        (is_member || oversees).then_some((terms.partition, !is_member))
     });
     Ok(own.collect())
 }
