@@ -26,7 +26,8 @@ use tallystick_protocol::{
     ViolationRule, cbor,
     limits::{
         DECISION_POLICIES_MAX, DECISIONS_REMEMBERED_MAX, POLICIES_BYTES_MAX, POLICIES_MAX, POLICIES_REMEMBERED_MAX,
-        POLICY_SETS_REMEMBERED_MAX, REGISTER_POLICIES_BYTES_MAX, REGISTER_POLICIES_MAX, STATE_VALUE_BYTES_MAX,
+        POLICY_CHANGES_LOOKED_AT_MAX, POLICY_SETS_REMEMBERED_MAX, REGISTER_POLICIES_BYTES_MAX, REGISTER_POLICIES_MAX,
+        STATE_VALUE_BYTES_MAX,
     },
 };
 
@@ -96,6 +97,20 @@ impl PolicySetRow {
     /// When it is too long, malformed or not deterministic.
     pub fn decode(bytes: &[u8]) -> Result<Self, CborError> {
         cbor::decode(bytes, STATE_VALUE_BYTES_MAX)
+    }
+
+    /// The number of the change that put the text in force of a policy; none if there is none.
+    pub fn in_force(&self, id: &PolicyId) -> Option<u64> {
+        self.policies.iter().find(|policy| policy.id == *id).map(|policy| policy.version)
+    }
+
+    /// The numbers of the changes of which one may have put a policy as it stood after `as_of` of so many changes, the latest first: it lies under
+    /// the number of the change that put it, so the first that is found is the one that stood. As many as are looked at.
+    pub fn changes_until(&self, id: &PolicyId, as_of: u64, changes: u64) -> impl Iterator<Item = u64> + use<> {
+        let newest = as_of.min(changes);
+        // Nothing was put under its id since the text in force was.
+        let newest = self.in_force(id).filter(|change| *change <= newest).unwrap_or(newest);
+        (newest.saturating_sub(POLICY_CHANGES_LOOKED_AT_MAX).max(1)..=newest).rev()
     }
 }
 

@@ -5,7 +5,7 @@ use tallystick_ledger::{
     CountersRow, PolicyRow, PolicySetRow,
     policy::{Explained, Question, explain},
 };
-use tallystick_protocol::{PolicyId, StateKey, limits::POLICY_CHANGES_LOOKED_AT_MAX};
+use tallystick_protocol::{PolicyId, StateKey};
 use tallystick_storage::read::ReadError;
 
 /// Changes of policies looked at together for the one that put a policy: most stand near the newest.
@@ -30,20 +30,14 @@ impl<E: Runtime> Service<E> {
         let set_key = StateKey::policy_set(id.register().unwrap_or_default());
         self.read([StateKey::counters(), set_key], |sheet| {
             let counters = sheet.row(StateKey::counters(), CountersRow::decode)?.unwrap_or_default();
-            let set = sheet.row(set_key, PolicySetRow::decode)?.map(|set| set.policies).unwrap_or_default();
-            let in_force = set.iter().find(|policy| policy.id == *id).map(|policy| policy.version);
-            let newest = as_of.min(counters.policies);
-            // Nothing was put under its id since the text in force was.
-            let newest = in_force.filter(|version| *version <= newest).unwrap_or(newest);
-            let oldest = newest.saturating_sub(POLICY_CHANGES_LOOKED_AT_MAX).max(1);
-            let versions: Vec<u64> = (oldest..=newest).rev().collect();
-            // A policy stays under the number of the change that put it: the last one until then is the one that stood.
+            let set = sheet.row(set_key, PolicySetRow::decode)?.unwrap_or_default();
+            let versions: Vec<u64> = set.changes_until(id, as_of, counters.policies).collect();
             let (first, others) = versions.split_at(versions.len().min(1));
             for versions in [first].into_iter().chain(others.chunks(CHANGES_READ)) {
                 let rows =
                     sheet.rows(versions.iter().map(|version| StateKey::policy(id, *version)), PolicyRow::decode)?;
                 let Some(row) = rows.into_iter().flatten().next() else { continue };
-                let is_in_force = in_force == Some(row.version);
+                let is_in_force = set.in_force(id) == Some(row.version);
                 return Ok(Some((row, is_in_force)));
             }
             Ok(None)

@@ -17,7 +17,7 @@ use tallystick_protocol::{
     BlindRow, CborError, ConsentRow, CorrectionRow, CountersRow, Decision, EntryKind, Hash, MandateId, Noun, Operation,
     OperationName, OrderedParcel, Outcome, PolicyId, RecordRow, RegisterRow, StateKey, Subject, SubjectConsentsRow,
     cbor,
-    limits::{CONSENTS_PER_PAGE, POLICY_CHANGES_LOOKED_AT_MAX, STATE_VALUE_BYTES_MAX},
+    limits::{CONSENTS_PER_PAGE, STATE_VALUE_BYTES_MAX},
 };
 
 /// The private transaction that has a number, for ever.
@@ -330,16 +330,10 @@ impl<E: Context + Spawner> Partition<E> {
     /// A policy of a register as it stood after `as_of` changes of policies here, and whether that text is in force. None when it had not been
     /// put then, nor in so many changes before as are looked at.
     pub async fn policy(&self, id: &PolicyId, as_of: u64) -> Option<(PolicyRow, bool)> {
-        let set = self.policy_set(id.register()?).await.policies;
-        let in_force = set.into_iter().find(|policy| policy.id == *id).map(|policy| policy.version);
-        let newest = as_of.min(self.counters().await.policies);
-        // Nothing was put under its id since the text in force was.
-        let newest = in_force.filter(|version| *version <= newest).unwrap_or(newest);
-        let oldest = newest.saturating_sub(POLICY_CHANGES_LOOKED_AT_MAX).max(1);
-        for version in (oldest..=newest).rev() {
-            if let Some(row) = self.policy_row(id, version).await {
-                let is_in_force = in_force == Some(version);
-                return Some((row, is_in_force));
+        let set = self.policy_set(id.register()?).await;
+        for change in set.changes_until(id, as_of, self.counters().await.policies) {
+            if let Some(row) = self.policy_row(id, change).await {
+                return Some((row, set.in_force(id) == Some(change)));
             }
         }
         None
