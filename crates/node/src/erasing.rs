@@ -97,6 +97,8 @@ pub struct Times {
     tip_ms: u64,
     /// When this node came back.
     back_ms: u64,
+    /// The same with its error: it never changes until this node comes back once more.
+    since_ms: u64,
     /// When somebody of it last looked at a newest block that was old: for one that is there all the time it is not.
     old_ms: u64,
 }
@@ -144,7 +146,7 @@ impl Following {
         let back_ms = self.without_error(since_ms);
         let follows = is_level && tip_ms >= back_ms.saturating_add(LEVEL_MS);
         let [now_ms, old_ms] = [now_ms, self.old_ms].map(|ms| self.without_error(ms));
-        follows.then_some(Times { now_ms, tip_ms, back_ms, old_ms })
+        follows.then_some(Times { now_ms, tip_ms, back_ms, since_ms, old_ms })
     }
 
     /// Notes the newest block; whether others had one since the one before: that it is the next one, and as much later, says that they had none.
@@ -210,8 +212,10 @@ pub struct Erasing {
     failed: BTreeSet<String>,
     /// When those that wait for a block which was made since were seen.
     seen: BTreeMap<String, Seen>,
-    /// How many orders there were when this process first carried some out.
-    begun_with: Option<u64>,
+    /// When this node last came back: see [`Times`].
+    since_ms: Option<u64>,
+    /// How many orders there were when it first carried some out after that.
+    begun_with: u64,
     /// Whether none of these waits so any more.
     has_caught_up: bool,
 }
@@ -245,7 +249,8 @@ impl Erasing {
             waiting: BTreeSet::new(),
             failed: BTreeSet::new(),
             seen: BTreeMap::new(),
-            begun_with: None,
+            since_ms: None,
+            begun_with: 0,
             has_caught_up: false,
         })
     }
@@ -273,7 +278,7 @@ impl Erasing {
         !self.seen.is_empty()
     }
 
-    /// Whether all that was ordered before this process began, or before it could say so, is carried out, but for what waits.
+    /// Whether all that was ordered before this node came back, or before it could say so, is carried out, but for what waits.
     pub const fn has_caught_up(&self) -> bool {
         self.has_caught_up
     }
@@ -321,8 +326,10 @@ impl Erasing {
         self.carried_out.retain(|number| *number >= applied);
         self.looked_at = total.min(self.looked_at.saturating_add(u64::from(ERASURES_PER_PAGE)));
         let is_last = self.looked_at >= total;
-        let begun_with = *self.begun_with.get_or_insert(total);
-        self.has_caught_up |= is_last && self.seen.values().all(|seen| seen.number >= begun_with);
+        if self.since_ms.replace(times.since_ms) != Some(times.since_ms) {
+            (self.begun_with, self.has_caught_up) = (total, false);
+        }
+        self.has_caught_up |= is_last && self.seen.values().all(|seen| seen.number >= self.begun_with);
         Ok(is_last)
     }
 

@@ -142,7 +142,7 @@ fn a_clock_that_stood_still_tells_of_no_silence() {
 #[test]
 fn a_clock_that_is_set_back_counts_from_then() {
     let mut seen = Seen::new(0, 3_630_000);
-    let mut look = |now_ms, tip_ms| seen.is_through(Times { now_ms, tip_ms, back_ms: 0, old_ms: 32_000 });
+    let mut look = |now_ms, tip_ms| seen.is_through(Times { now_ms, tip_ms, back_ms: 0, since_ms: 0, old_ms: 32_000 });
     assert!(!look(32_000, 31_900) && !look(32_500, 32_400) && look(33_100, 33_000));
 }
 
@@ -171,7 +171,8 @@ fn blocks_that_are_always_old_are_believed_in_the_end() {
         let mut seen = Seen::new(0, 0);
         let mut look = |second: u64| {
             let tip_ms = (second * 1_000).saturating_sub(2_000);
-            seen.is_through(Times { now_ms: second * 1_000, tip_ms, back_ms: back * 1_000, old_ms: 0 })
+            let (now_ms, back_ms) = (second * 1_000, back * 1_000);
+            seen.is_through(Times { now_ms, tip_ms, back_ms, since_ms: back_ms, old_ms: 0 })
         };
         assert!((1 + back..62 + back).all(|second| !look(second)) && look(62 + back), "back at {back}");
     }
@@ -266,40 +267,66 @@ fn what_is_learnt_of_the_clock_is_learnt_without_a_gap() {
     assert_eq!(following.without_error(1_400_000), 1_399_100);
 }
 
+/// Keeps a value, and orders it to be erased: where it lies, and the order.
+async fn order_of_a_value(holder: &Holder<deterministic::Context>) -> (Drawer, ErasureRow) {
+    let subject = Subject::new("child", "c-1").unwrap();
+    let place = Place::new("child", "c-1", "name", subject.clone()).unwrap();
+    let opening = Opening::seal(place, Secret::new("Jane Doe"), &mut StdRng::seed_from_u64(7)).unwrap();
+    holder.keep_for(Hash([5; 32]), 9, std::slice::from_ref(&opening)).await.unwrap();
+    let node = holder.keys().principal.clone();
+    let row = ErasureRow {
+        order: "order-1".into(),
+        controller: "council".into(),
+        number: 0,
+        subject,
+        scope: ErasureScope::Values(vec![opening.commitment()]),
+        authority: "The person".into(),
+        legal_basis: "UK GDPR, article 17".into(),
+        reason: "Not needed any more".into(),
+        principal: "council/admin".parse().unwrap(),
+        leaf: 0,
+        height: 1,
+        ordered_ms: 1,
+        deadline_ms: 2,
+        holders: vec![tallystick_protocol::erasure::Holder { node, receipt: None }],
+        completed: None,
+        unasked: Vec::new(),
+    };
+    (Drawer::of(opening.place()), row)
+}
+
+/// What is new does not hold up a node that is there all the time. One that was cut off, and comes to it late, is not caught up before it is
+/// carried out.
+#[test]
+fn who_comes_back_has_not_caught_up_before_what_was_ordered_meanwhile_is_carried_out() {
+    deterministic::Runner::default().start(|context| async move {
+        let holder = Holder::open(context.child("holder"), "node", crate::holder::tests::keys()).await.unwrap();
+        let (drawer, row) = order_of_a_value(&holder).await;
+        let due = [(Erasure { row, holds: Vec::new(), left: Vec::new() }, vec![drawer.clone()])];
+        for is_back in [false, true] {
+            let mut erasing = Erasing::resume(&holder, None).await.unwrap();
+            let times = |now_ms, since_ms| Times { now_ms, tip_ms: now_ms, back_ms: since_ms, since_ms, old_ms: 0 };
+            erasing.carry_out(&holder, &[], 0, times(10_000, 0)).await.unwrap();
+            assert!(erasing.has_caught_up());
+            let since_ms = if is_back { 20_000 } else { 0 };
+            erasing.carry_out(&holder, &due, 1, times(30_000, since_ms)).await.unwrap();
+            assert_eq!((erasing.has_caught_up(), erasing.has_new()), (!is_back, true));
+            assert_eq!(holder.openings(&drawer).await.unwrap().len(), 1, "a hold may follow");
+            if is_back {
+                erasing.carry_out(&holder, &due, 1, times(32_000, since_ms)).await.unwrap();
+                assert!(erasing.has_caught_up() && holder.openings(&drawer).await.unwrap().is_empty());
+            }
+        }
+    });
+}
+
 /// A file of the vault cannot be read: the order of a value in it is told to wait, until the file is restored.
 #[test]
 fn what_the_vault_holds_up_is_told_until_it_is_carried_out() {
     deterministic::Runner::default().start(|context| async move {
         let holder = Holder::open(context.child("holder"), "node", crate::holder::tests::keys()).await.unwrap();
-        let subject = Subject::new("child", "c-1").unwrap();
-        let place = Place::new("child", "c-1", "name", subject.clone()).unwrap();
-        let mut rng = StdRng::seed_from_u64(7);
-        let opening = Opening::seal(place, Secret::new("Jane Doe"), &mut rng).unwrap();
-        holder.keep_for(Hash([5; 32]), 9, std::slice::from_ref(&opening)).await.unwrap();
-        let row = ErasureRow {
-            order: "order-1".into(),
-            controller: "council".into(),
-            number: 0,
-            subject,
-            scope: ErasureScope::Values(vec![opening.commitment()]),
-            authority: "The person".into(),
-            legal_basis: "UK GDPR, article 17".into(),
-            reason: "Not needed any more".into(),
-            principal: "council/admin".parse().unwrap(),
-            leaf: 0,
-            height: 1,
-            ordered_ms: 1,
-            deadline_ms: 2,
-            holders: vec![tallystick_protocol::erasure::Holder {
-                node: holder.keys().principal.clone(),
-                receipt: None,
-            }],
-            completed: None,
-            unasked: Vec::new(),
-        };
-        let drawer = Drawer::of(opening.place());
-        let due = [(Erasure { row, holds: Vec::new(), left: Vec::new() }, vec![drawer.clone()])];
-        let row = due[0].0.row.clone();
+        let (drawer, row) = order_of_a_value(&holder).await;
+        let due = [(Erasure { row: row.clone(), holds: Vec::new(), left: Vec::new() }, vec![drawer.clone()])];
         let held = [(Erasure { row, holds: vec!["case-9".to_owned()], left: Vec::new() }, vec![drawer.clone()])];
         drop(holder);
         let mut files = Vec::new();
@@ -321,7 +348,7 @@ fn what_the_vault_holds_up_is_told_until_it_is_carried_out() {
             assert!(!erasing.has_none_due(&due, 1) && erasing.has_none_due(&held, 1));
             assert!(!erasing.has_none_due(&held, 1_000), "one that is not among them may be");
             for now_ms in [10_000, 20_000] {
-                let times = Times { now_ms, tip_ms: now_ms, back_ms: 0, old_ms: 0 };
+                let times = Times { now_ms, tip_ms: now_ms, back_ms: 0, since_ms: 0, old_ms: 0 };
                 erasing.carry_out(&holder, &due, 1, times).await.unwrap();
             }
             assert_eq!(holder.fails_orders(), is_damaged);
