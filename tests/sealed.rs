@@ -787,14 +787,14 @@ fn what_two_members_share_is_executed_by_both_and_nowhere_in_the_clear() {
 
     // With one of two away nothing is ordered; once it is back, it goes on.
     shared::no_read_is_lost_when_a_members_node_is_killed(&desk, &sandbox);
-    let begun = Instant::now();
-    let mut number = LONE;
+    let (begun, mut number) = (Instant::now(), LONE);
     while share(&desk, "companies-house/registrar", visit(number)).is_err() {
         number += 1;
         assert!(begun.elapsed() < PATIENCE, "it does not go on");
         thread::sleep(Duration::from_millis(500));
     }
     println!("after a member's kill -9 it went on within {:.1} s", begun.elapsed().as_secs_f64());
+    shared::a_member_that_was_off_destroys_before_it_gives(&desk, &sandbox);
     shared::members_that_disagree_are_named(&desk);
     sandbox.stop();
 }

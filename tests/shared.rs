@@ -294,6 +294,64 @@ pub fn no_read_is_lost_when_a_members_node_is_killed(desk: &Desk, sandbox: &Sand
     println!("all {} answered reads of a partition are on record after kill -9", answered.len());
 }
 
+/// Of three members' nodes one stands still while somebody is erased. Asked as soon as it goes on, it opens nothing to a reader before it has
+/// destroyed what was ordered meanwhile.
+pub fn a_member_that_was_off_destroys_before_it_gives(desk: &Desk, sandbox: &Sandbox) {
+    let (off, names) = (MEMBERS[1].0, ["companies-house", "department-of-health", "hm-revenue-and-customs"]);
+    desk.line("proposal draft --kind partition-open trio.toml").expect(0, &[]);
+    let form = fs::read_to_string(desk.path("trio.toml")).unwrap();
+    let from = form.lines().find(|line| line.starts_with("from_ms")).unwrap();
+    let form = form.replace(r#"["council", "harbour"]"#, &format!("{names:?}")).replace(from, "from_ms = 1");
+    let form = form.replace("my-proposal", "share-trio").replace("school-health", "trio");
+    fs::write(desk.path("trio.toml"), form).unwrap();
+    desk.line("proposal submit trio.toml --as companies-house/administrator").expect(0, &["is open"]);
+    names.iter().for_each(|one| {
+        drop(desk.line(&format!("proposal vote share-trio yes --as {one}/administrator")).expect(0, &[]))
+    });
+    desk.line("proposal show share-trio --wait").expect(0, &[]);
+    let line = |text: &str, who: &str| desk.line(&format!("{text} --partition trio --as {who}"));
+    let (keeper, clerk) = ("companies-house/administrator", "companies-house/registrar");
+    line("register create ward --field ward --field name --personal name", keeper).expect(0, &[]);
+    let readers = r#"permit (principal, action == Action::"record-read", resource == Register::"ward");"#;
+    fs::write(desk.path("readers.cedar"), readers).unwrap();
+    line("policy put ward/readers readers.cedar", keeper).expect(0, &[]);
+    line("register append ward w-1 name='Kept There'", clerk).expect(0, &[]);
+    let before = vaulted(desk)[1].clone();
+    line("register append ward w-2 name='Gone From'", clerk).expect(0, &[]);
+    let new = || vaulted(desk)[1].difference(&before).next().cloned();
+    let begun = Instant::now();
+    let gone = loop {
+        if let Some(new) = new() {
+            break new;
+        }
+        assert!(begun.elapsed() < PATIENCE, "it was not given to {off}");
+    };
+    let signal = |name: &str| {
+        let node = sandbox.node(off).unwrap().to_string();
+        assert!(std::process::Command::new("kill").args([name, &node]).status().unwrap().success());
+    };
+    signal("-STOP");
+    let stopped = Instant::now();
+    let order = "erasure order gone-2 ward:w-2 --authority 'The person' --legal-basis Law --reason 'No use any more'";
+    line(order, keeper).expect(0, &[]);
+    let begun = Instant::now();
+    while line("erasure status gone-2", clerk).text().matches("destroyed  ").count() < 2 {
+        assert!(begun.elapsed() < PATIENCE, "the others do not destroy it");
+        thread::sleep(Duration::from_millis(200));
+    }
+    // For longer than one may be that is still taken to be there all the time.
+    thread::sleep(Duration::from_secs(6).saturating_sub(stopped.elapsed()));
+    assert!(gone.exists(), "it knows of nothing yet");
+    signal("-CONT");
+    let begun = Instant::now();
+    let read = "record ward w-1 --open --purpose Look --legal-basis Law";
+    while !line(read, &format!("{off}/registrar")).text().contains("Kept There") {
+        assert!(begun.elapsed() < PATIENCE, "it gives nothing");
+    }
+    assert!(!gone.exists(), "it gave something before it destroyed what was ordered to be");
+    println!("a member that was off gave something again after {:.1} s", begun.elapsed().as_secs_f64());
+}
+
 /// Whoever has the role for it in an organisation that the agreement names asks a member's node; nobody else of that one does.
 fn who_oversees_it_sees_who_read_and_no_record(desk: &Desk) {
     desk.line("partition show school-health").expect(0, &["overseen by   department-of-health"]);
