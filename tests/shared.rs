@@ -13,7 +13,7 @@ use std::{
     time::{Duration, Instant},
 };
 use tallystick_client::{Client, KeyName, Passphrase, Profile, Signer, read_network};
-use tallystick_protocol::{Hash, NewEntry, Operation, Query, Subject};
+use tallystick_protocol::{ErasureScope, Hash, NewEntry, Operation, Query, Subject};
 use tallystick_tests::sandbox::{Desk, Sandbox};
 
 /// Who shares, and which nodes theirs are.
@@ -294,23 +294,39 @@ pub fn no_read_is_lost_when_a_members_node_is_killed(desk: &Desk, sandbox: &Sand
     println!("all {} answered reads of a partition are on record after kill -9", answered.len());
 }
 
-/// Of three members' nodes one stands still while somebody is erased. Asked as soon as it goes on, it opens nothing to a reader before it has
-/// destroyed what was ordered meanwhile.
-pub fn a_member_that_was_off_destroys_before_it_gives(desk: &Desk, sandbox: &Sandbox) {
-    let (off, names) = (MEMBERS[1].0, ["companies-house", "department-of-health", "hm-revenue-and-customs"]);
+/// Opens a partition of three, and makes a profile of somebody who oversees it.
+fn open_trio(desk: &Desk) {
+    let names = ["companies-house", "department-of-health", "hm-revenue-and-customs"];
     desk.line("proposal draft --kind partition-open trio.toml").expect(0, &[]);
     let form = fs::read_to_string(desk.path("trio.toml")).unwrap();
     let from = form.lines().find(|line| line.starts_with("from_ms")).unwrap();
     let form = form.replace(r#"["council", "harbour"]"#, &format!("{names:?}")).replace(from, "from_ms = 1");
     let form = form.replace("my-proposal", "share-trio").replace("school-health", "trio");
+    let form = form.replace(r#"# regulators = ["commissioner"]"#, r#"regulators = ["food-standards-agency"]"#);
     fs::write(desk.path("trio.toml"), form).unwrap();
     desk.line("proposal submit trio.toml --as companies-house/administrator").expect(0, &["is open"]);
-    names.iter().for_each(|one| {
-        drop(desk.line(&format!("proposal vote share-trio yes --as {one}/administrator")).expect(0, &[]))
-    });
+    for one in names {
+        desk.line(&format!("proposal vote share-trio yes --as {one}/administrator")).expect(0, &[]);
+    }
     desk.line("proposal show share-trio --wait").expect(0, &[]);
-    let line = |text: &str, who: &str| desk.line(&format!("{text} --partition trio --as {who}"));
+    desk.line("key new watcher.pem --passphrase-file sandbox/passphrase").expect(0, &[]);
+    let enrol = "principal enrol overseer --role regulator --public watcher.pem.pub";
+    desk.line(&format!("{enrol} --as food-standards-agency/administrator")).expect(0, &[]);
+    let mut profile = Profile::read(&desk.path("sandbox")).unwrap();
+    let mut place = profile.principals["companies-house/registrar"].clone();
+    place.key = desk.path("watcher.pem").to_string_lossy().parse().unwrap();
+    let watcher = profile.principal.insert("food-standards-agency/overseer".to_owned()).clone();
+    profile.principals = [(watcher, place)].into();
+    profile.write(&desk.path("watcher.toml")).unwrap();
+}
+
+/// Of three members' nodes one stands still while somebody is erased, and the regulator is told that this is overdue. Asked as soon as it goes
+/// on, it opens nothing to a reader before it has destroyed what was ordered meanwhile.
+pub fn a_member_that_was_off_destroys_before_it_gives(desk: &Desk, sandbox: &Sandbox) {
     let (keeper, clerk) = ("companies-house/administrator", "companies-house/registrar");
+    let off = MEMBERS[1].0;
+    open_trio(desk);
+    let line = |text: &str, who: &str| desk.line(&format!("{text} --partition trio --as {who}"));
     line("register create ward --field ward --field name --personal name", keeper).expect(0, &[]);
     let readers = r#"permit (principal, action == Action::"record-read", resource == Register::"ward");"#;
     fs::write(desk.path("readers.cedar"), readers).unwrap();
@@ -332,8 +348,19 @@ pub fn a_member_that_was_off_destroys_before_it_gives(desk: &Desk, sandbox: &San
     };
     signal("-STOP");
     let stopped = Instant::now();
-    let order = "erasure order gone-2 ward:w-2 --authority 'The person' --legal-basis Law --reason 'No use any more'";
-    line(order, keeper).expect(0, &[]);
+    let order = Operation::ErasureOrder {
+        order: "gone-2".to_owned(),
+        controller: "companies-house".to_owned(),
+        subject: Subject::new("ward", "w-2").unwrap(),
+        scope: ErasureScope::All,
+        authority: "The person".to_owned(),
+        legal_basis: "Law".to_owned(),
+        reason: "No use any more".to_owned(),
+        // Seconds: the command takes days.
+        deadline: 1,
+    };
+    let order = signer(desk, keeper).within(Some("trio".to_owned())).sign("gone", vec![order]).unwrap();
+    assert!(holder(desk).submit_private(&order, PATIENCE).unwrap().outcome.is_accepted());
     let begun = Instant::now();
     while line("erasure status gone-2", clerk).text().matches("destroyed  ").count() < 2 {
         assert!(begun.elapsed() < PATIENCE, "the others do not destroy it");
@@ -342,6 +369,8 @@ pub fn a_member_that_was_off_destroys_before_it_gives(desk: &Desk, sandbox: &San
     // For longer than one may be that is still taken to be there all the time.
     thread::sleep(Duration::from_secs(6).saturating_sub(stopped.elapsed()));
     assert!(gone.exists(), "it knows of nothing yet");
+    desk.line("status --dir watcher.toml")
+        .expect(1, &["partition trio, which food-standards-agency oversees: 1 order of erasure is overdue"]);
     signal("-CONT");
     let begun = Instant::now();
     let read = "record ward w-1 --open --purpose Look --legal-basis Law";
