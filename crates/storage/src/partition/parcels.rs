@@ -228,7 +228,11 @@ impl<S: Storage> ParcelStore<S> {
         let ids: Vec<&[u8]> = lines.iter().map(|ordered| ordered.id.0.as_slice()).collect();
         self.last = self.last.saturating_add(1);
         let file = File { number: self.last, hash: Hash::of(&ids) };
-        self.write(&file, state, content).await?;
+        if let Err(error) = self.write(&file, state, content).await {
+            // Nobody was told that it is there, and it would count nowhere; if it stays, it goes at the next start.
+            drop(self.storage.remove(&self.folder, Some(&file.name())).await);
+            return Err(error);
+        }
         let replaced = lines.iter().filter_map(|ordered| self.places.get(&ordered.id)).map(|place| place.file);
         let replaced: BTreeSet<File> = replaced.collect();
         self.note(file, &lines);
